@@ -1,0 +1,436 @@
+// Elementary functions of float and double, written so that a plain loop over them vectorises at every level: no branch, no
+// table, no call. Each is right at +-0, at denormal arguments, at +-infinity, and carries a NaN through. Relative errors stay
+// below 3e-7 (float) and 1e-15 (double) wherever the result is a normal number; tests/test_math.cpp measures them.
+//
+// The coefficients come from tools/math_coefficients.py; `error` is that of the approximation before rounding.
+#pragma once
+
+#include "level.hpp"
+
+namespace nnqm {
+namespace NNQM_LEVEL_NAMESPACE {
+
+// The bits of a floating-point type. Adding `magic` to a moderate number rounds it to an integer that sits in the low bits of
+// the sum: integer conversions of double have no vector form below AVX-512, this has one everywhere.
+template <typename T>
+struct layout;
+
+template <>
+struct layout<float> {
+    using word = std::uint32_t;
+    static constexpr int fraction_bits = 23, word_bits = 32;
+    static constexpr word bias = 127, root_half = 0x3f3504f3U, high_half = 0xfffff000U;
+    static constexpr float magic = 12582912.0F, smallest_normal = 1.17549435e-38F, infinity = __builtin_inff();
+    static constexpr float nan = __builtin_nanf("");
+};
+
+template <>
+struct layout<double> {
+    using word = std::uint64_t;
+    static constexpr int fraction_bits = 52, word_bits = 64;
+    static constexpr word bias = 1023, root_half = 0x3fe6a09e667f3bcdULL, high_half = 0xfffffffff8000000ULL;
+    static constexpr double magic = 6755399441055744.0, smallest_normal = 2.2250738585072014e-308;
+    static constexpr double infinity = __builtin_inf(), nan = __builtin_nan("");
+};
+
+template <typename T>
+using word_of = typename layout<T>::word;
+
+inline std::uint32_t bits_of(float x) noexcept {
+    std::uint32_t w;
+    std::memcpy(&w, &x, sizeof w);
+    return w;
+}
+
+inline std::uint64_t bits_of(double x) noexcept {
+    std::uint64_t w;
+    std::memcpy(&w, &x, sizeof w);
+    return w;
+}
+
+inline float from_bits(std::uint32_t w) noexcept {
+    float x;
+    std::memcpy(&x, &w, sizeof x);
+    return x;
+}
+
+inline double from_bits(std::uint64_t w) noexcept {
+    double x;
+    std::memcpy(&x, &w, sizeof x);
+    return x;
+}
+
+inline float absolute(float x) noexcept { return __builtin_fabsf(x); }
+inline double absolute(double x) noexcept { return __builtin_fabs(x); }
+inline float copy_sign(float x, float sign) noexcept { return __builtin_copysignf(x, sign); }
+inline double copy_sign(double x, double sign) noexcept { return __builtin_copysign(x, sign); }
+inline float square_root(float x) noexcept { return __builtin_sqrtf(x); }
+inline double square_root(double x) noexcept { return __builtin_sqrt(x); }
+
+// Bounds whose comparison fails for a NaN, so that it passes through.
+template <typename T>
+inline T at_most(T x, T high) noexcept { return high < x ? high : x; }
+template <typename T>
+inline T at_least(T x, T low) noexcept { return low > x ? low : x; }
+
+template <int first = 0, typename T, int count>
+inline T polynomial(T x, const T (&c)[count]) noexcept {
+    if constexpr (first + 1 == count)
+        return c[first];
+    else
+        return fma(x, polynomial<first + 1>(x, c), c[first]);
+}
+
+namespace fit {
+
+// e^r = 1 + r + r^2 P(r), |r| < ln(2)/2: error 1.3e-8
+constexpr float exp_f[] = {
+    0.499999970F, 0.166665435F, 0.0416672006F, 0.00836658012F, 0.00138824934F};
+// e^r = 1 + r + r^2 P(r), |r| < ln(2)/2: error 1.8e-17
+constexpr double exp_d[] = {
+    0.50000000000000056, 0.16666666666666588, 0.041666666666576105, 0.0083333333333899407, 0.0013888888931796253,
+    0.00019841269718390715, 2.4801504977606780e-5, 2.7557407815401539e-6, 2.7626161871666045e-7, 2.5053793697026546e-8};
+// ln(1+f) = f - f^2/2 + f^3 P(f), 1+f in sqrt(1/2)..sqrt(2): error 5.8e-9
+constexpr float log_f[] = {
+    0.333333313F, -0.250008225F, 0.200012326F, -0.166232988F, 0.142015591F, -0.131605849F, 0.127632946F, -0.0763561502F};
+// ln(1+f) = 2s + s^3 P(s^2), s = f/(2+f), 1+f in sqrt(1/2)..sqrt(2): error 1.2e-18
+constexpr double log_d[] = {
+    0.66666666666667351, 0.39999999999409214, 0.28571428743763760, 0.22222198416530425, 0.18183573225852109,
+    0.15313804401199044, 0.14798589139418017};
+// sin r = r + r^3 P(r^2), |r| < pi/4: error 3.8e-9
+constexpr float sin_f[] = {
+    -0.166666552F, 0.00833215564F, -0.000195146349F};
+// cos r = 1 - r^2/2 + r^4 P(r^2), |r| < pi/4: error 1.2e-10
+constexpr float cos_f[] = {
+    0.0416666456F, -0.00138873095F, 2.44324128e-5F};
+// sin r = r + r^3 P(r^2), |r| < pi/4: error 3.7e-18
+constexpr double sin_d[] = {
+    -0.16666666666666630, 0.0083333333333220055, -0.00019841269829495148, 2.7557313587513290e-6, -2.5050742292578585e-8,
+    1.5895903902771188e-10};
+// cos r = 1 - r^2/2 + r^4 P(r^2), |r| < pi/4: error 5.7e-20
+constexpr double cos_d[] = {
+    0.041666666666666595, -0.0013888888888872895, 2.4801587288748003e-5, -2.7557314148574580e-7, 2.0875696566336667e-9,
+    -1.1358310182825865e-11};
+// sin(pi y/2) = y P(y^2), |y| < 1/2: error 3.2e-9
+constexpr float sin_quarter_f[] = {
+    1.57079637F, -0.645963430F, 0.0796800256F, -0.00460162573F};
+// cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2: error 3.8e-8
+constexpr float cos_quarter_f[] = {
+    -1.23369765F, 0.253603160F, -0.0204170998F};
+// sin(pi y/2) = y P(y^2), |y| < 1/2: error 3.3e-18
+constexpr double sin_quarter_d[] = {
+    1.5707963267948966, -0.64596409750624428, 0.079692626246039303, -0.0046817541322775819, 0.00016044115025041890,
+    -3.5986415938898057e-6, 5.6336977453147287e-8};
+// cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2: error 3.9e-20
+constexpr double cos_quarter_d[] = {
+    -1.2337005501361697, 0.25366950790104681, -0.020863480763312486, 0.00091926027419000846, -2.5202036781462350e-5,
+    4.7106094537641204e-7, -6.3211755538204616e-9};
+// tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8
+constexpr float tanh_f_p[] = {
+    1.00000000F, 0.133797184F, 0.00349403475F, 2.05834876e-5F, 1.33190863e-8F};
+constexpr float tanh_f_q[] = {
+    1.00000000F, 0.467130333F, 0.0258710738F, 0.000328309339F, 7.76202455e-7F};
+// erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8
+constexpr float erf_f_p[] = {
+    1.12837911F, 0.191550463F, 0.0528754741F, 0.00380817079F, 0.000284688431F, 2.02591309e-6F};
+constexpr float erf_f_q[] = {
+    1.00000000F, 0.503089845F, 0.114559695F, 0.0150551070F, 0.00117072894F, 3.78318909e-5F};
+// erf x = x P(x^2), |x| < 1: error 7.3e-18
+constexpr double erf_d[] = {
+    1.1283791670955126, -0.37612638903183521, 0.11283791670944174, -0.026866170643109737, 0.0052239776061038601,
+    -0.00085483259285966254, 0.00012055293554964029, -1.4924711872393473e-5, 1.6447126176777278e-6,
+    -1.6206271774104511e-7, 1.3710796054345678e-8, -7.7791195130440247e-10};
+// erfc u = e^(-u^2) P(t)/(u+3), t = (u-3)/(u+3), u in 1..6: error 2.0e-18
+constexpr double erfc_d[] = {
+    1.0740069070883660, -0.88339445316553422, 0.59022835722585443, -0.31046726058843954, 0.11952776574853602,
+    -0.026827265109222436, -0.0012128030391276331, 0.0030322635261828554, -0.00055260073675634808,
+    -0.00028084008345151900, 0.00011220731705184000, 4.7538593459218126e-5};
+// Phi(-a) = e^(-a^2/2) P(t)/(a+3), t = (a-3)/(a+3), a in 0..14.5: error 5.2e-8
+constexpr float mills_f[] = {
+    0.729083657F, -0.509332299F, 0.230019405F, -0.0472552851F, -0.0104800928F, 0.00692000566F, 0.00107473205F,
+    -0.000897753576F, -0.000262989110F};
+// Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39: error 8.1e-17
+constexpr double mills_d[] = {
+    0.75528513041575152, -0.60789664197189075, 0.38713740074222308, -0.18652185795979845, 0.060396574890530387,
+    -0.0075401889624347731, -0.0034796923594596235, 0.0016308183983765954, 0.00013334422828857471,
+    -0.00023109448964791986, -1.9077101121459194e-6, 3.5142687302987537e-5, 7.1434267693133750e-7,
+    -5.9146218996204178e-6, -6.2318614722921830e-7, 1.0120552964211364e-6, 2.5987335395361309e-7,
+    -1.4558952930777504e-7, -7.1697102840814372e-8, 9.1103135343465334e-9, 1.0675758964248230e-8, 1.5596726430027599e-9};
+
+inline float exp(float r) noexcept { return polynomial(r, exp_f); }
+inline double exp(double r) noexcept { return polynomial(r, exp_d); }
+inline float sin(float z) noexcept { return polynomial(z, sin_f); }
+inline double sin(double z) noexcept { return polynomial(z, sin_d); }
+inline float cos(float z) noexcept { return polynomial(z, cos_f); }
+inline double cos(double z) noexcept { return polynomial(z, cos_d); }
+inline float sin_quarter(float z) noexcept { return polynomial(z, sin_quarter_f); }
+inline double sin_quarter(double z) noexcept { return polynomial(z, sin_quarter_d); }
+inline float cos_quarter(float z) noexcept { return polynomial(z, cos_quarter_f); }
+inline double cos_quarter(double z) noexcept { return polynomial(z, cos_quarter_d); }
+
+}  // namespace fit
+
+// Constants whose leading parts have enough trailing zeros for the products below to be exact without a fused operation.
+template <typename T>
+struct constant;
+
+template <>
+struct constant<float> {
+    static constexpr float log2_e = 1.44269504F, ln2_high = 0.693145751953125F, ln2_low = 1.428606765330187e-6F;
+    static constexpr float exp_low = -104.0F, exp_high = 89.0F, expm1_low = -20.0F;
+    static constexpr float tail_centre = 3.0F, tail_end = 14.4F;
+};
+
+template <>
+struct constant<double> {
+    static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805601177, ln2_low = -1.7239444525614835e-13;
+    static constexpr double exp_low = -746.0, exp_high = 710.0, expm1_low = -40.0;
+    static constexpr double tail_centre = 4.0, tail_end = 38.7;
+};
+
+// x + low = k ln 2 + r with |r| <= ln(2)/2 (a little more by rounding); `biased` holds k + 2 bias in its low bits.
+template <typename T>
+inline T reduce_ln2(T x, T low, word_of<T>& biased) noexcept {
+    constexpr T magic = layout<T>::magic + static_cast<T>(2 * layout<T>::bias);
+    const T t = fma(x, constant<T>::log2_e, magic);
+    const T k = t - magic;
+    biased = bits_of(t);
+    return fma(k, -constant<T>::ln2_low, fma(k, -constant<T>::ln2_high, x)) + low;
+}
+
+// y 2^k in two factors: neither overflows nor underflows before the result does, and only the last product rounds.
+template <typename T>
+inline T scale(T y, word_of<T> biased) noexcept {
+    const word_of<T> half = biased >> 1;
+    return y * from_bits(half << layout<T>::fraction_bits) * from_bits((biased - half) << layout<T>::fraction_bits);
+}
+
+// factor e^(x + low) for x <= 0 above constant<T>::exp_low and a small correction `low`.
+template <typename T>
+inline T scaled_exp(T factor, T x, T low) noexcept {
+    word_of<T> biased;
+    const T r = reduce_ln2(x, low, biased);
+    const T p = T(1) + fma(r * r, fit::exp(r), r);
+    return scale(factor * p, biased);
+}
+
+template <typename T>
+inline T exp(T x) noexcept {
+    return scaled_exp(T(1), at_most(at_least(x, constant<T>::exp_low), constant<T>::exp_high), T(0));
+}
+
+// 2^(k-1) rather than 2^k, doubled at the end: k reaches 1024 before the result overflows.
+template <typename T>
+inline T expm1(T x) noexcept {
+    word_of<T> biased;
+    const T r = reduce_ln2(at_most(at_least(x, constant<T>::expm1_low), constant<T>::exp_high), T(0), biased);
+    const T p = fma(r * r, fit::exp(r), r);
+    const T s = from_bits((biased - layout<T>::bias - 1) << layout<T>::fraction_bits);
+    const T y = T(2) * fma(p, s, s - T(0.5));
+    return x == T(0) ? x : y;
+}
+
+// k ln 2 + ln(1 + f) for 1 + f in sqrt(1/2)..sqrt(2).
+inline float log_core(float f, float k) noexcept {
+    const float rest = fma(f, polynomial(f, fit::log_f), -0.5F);
+    return fma(k, constant<float>::ln2_high, f + fma(f * f, rest, k * constant<float>::ln2_low));
+}
+
+inline double log_core(double f, double k) noexcept {
+    const double s = f / (2.0 + f), z = s * s, half_square = 0.5 * f * f;
+    const double rest = fma(s, fma(z, polynomial(z, fit::log_d), half_square), k * constant<double>::ln2_low);
+    return fma(k, constant<double>::ln2_high, f - (half_square - rest));
+}
+
+// The exponent k of a normal y = m 2^k with m in sqrt(1/2)..sqrt(2), plus the bias.
+template <typename T>
+inline word_of<T> biased_exponent(T y) noexcept {
+    return (bits_of(y) - layout<T>::root_half + (layout<T>::bias << layout<T>::fraction_bits)) >> layout<T>::fraction_bits;
+}
+
+inline float exponent_value(std::uint32_t biased) noexcept {
+    return static_cast<float>(static_cast<std::int32_t>(biased - layout<float>::bias));
+}
+
+inline double exponent_value(std::uint64_t biased) noexcept {
+    constexpr double two_52 = 4503599627370496.0;
+    constexpr std::uint64_t two_52_bits = 0x4330000000000000U;
+    return from_bits(biased | two_52_bits) - (two_52 + static_cast<double>(layout<double>::bias));
+}
+
+template <typename T>
+inline T log(T x) noexcept {
+    constexpr int bits = layout<T>::fraction_bits;
+    const bool denormal = x < layout<T>::smallest_normal;
+    const T y = denormal ? x * static_cast<T>(word_of<T>(1) << bits) : x;
+    const word_of<T> biased = biased_exponent(y);
+    const T m = from_bits(bits_of(y) - ((biased - layout<T>::bias) << bits));
+    const T k = exponent_value(biased) - (denormal ? static_cast<T>(bits) : T(0));
+    const T value = x < layout<T>::infinity ? log_core(m - T(1), k) : x;
+    const T outside = x == T(0) ? -layout<T>::infinity : layout<T>::nan;
+    return x > T(0) ? value : outside;
+}
+
+// ln(1 + x) for x in 0..1 only; halving 1 + x beyond sqrt(2) keeps one polynomial for the range.
+template <typename T>
+inline T log1p_unit(T x) noexcept {
+    const bool upper = x > T(0.41421356237309505);
+    return log_core(upper ? T(0.5) * (x - T(1)) : x, upper ? T(1) : T(0));
+}
+
+// x = k pi/2 + r with |r| <= pi/4; `quadrant` holds k in its low bits. A float is reduced in double: sixteen times the range
+// of a reduction in float, and the same values with and without fused operations.
+inline double reduce_half_pi(double x, std::uint64_t& quadrant) noexcept {
+    const double t = fma(x, 0.63661977236758134, layout<double>::magic);
+    const double k = t - layout<double>::magic;
+    quadrant = bits_of(t);
+    return fma(-k, 5.7211887261098318e-18, fma(-k, 9.9209357395935172e-10, fma(-k, 1.570796325802803, x)));
+}
+
+inline float reduce_half_pi(float x, std::uint32_t& quadrant) noexcept {
+    const double wide = static_cast<double>(x);
+    const double t = fma(wide, 0.63661977236758134, layout<double>::magic);
+    const double k = t - layout<double>::magic;
+    quadrant = static_cast<std::uint32_t>(bits_of(t));
+    return static_cast<float>(fma(-k, 9.9209357968054043e-10, fma(-k, 1.570796325802803, wide)));
+}
+
+// Up to here the multiples of pi/2 are exact in the reduction (2^26 of them); beyond it sin and cos return NaN.
+constexpr double largest_angle = 1e8;
+
+template <typename T>
+inline T sin_of_quadrant(T r, word_of<T> quadrant) noexcept {
+    const T z = r * r;
+    const T s = fma(r * z, fit::sin(z), r);
+    const T c = fma(z, fma(z, fit::cos(z), T(-0.5)), T(1));
+    const T y = (quadrant & 1U) != 0 ? c : s;
+    return from_bits(bits_of(y) ^ ((quadrant & 2U) << (layout<T>::word_bits - 2)));
+}
+
+template <typename T>
+inline T sin(T x) noexcept {
+    word_of<T> quadrant;
+    const T r = reduce_half_pi(x, quadrant);
+    return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant) : layout<T>::nan;
+}
+
+template <typename T>
+inline T cos(T x) noexcept {
+    word_of<T> quadrant;
+    const T r = reduce_half_pi(x, quadrant);
+    return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant + 1) : layout<T>::nan;
+}
+
+// The bound on the quotient keeps |tanh| <= 1 whatever the rounding of the two polynomials.
+inline float tanh(float x) noexcept {
+    const float c = at_most(at_least(x, -9.02F), 9.02F);
+    const float z = c * c;
+    const float y = c * polynomial(z, fit::tanh_f_p) / polynomial(z, fit::tanh_f_q);
+    return at_most(at_least(y, -1.0F), 1.0F);
+}
+
+inline double tanh(double x) noexcept {
+    const double e = expm1(-2.0 * at_most(absolute(x), 20.0));
+    return copy_sign(e / (e + 2.0), x);
+}
+
+// a^2 = high + low, exactly but for the rounding of `low`: e^(a^2) needs the absolute error of a large square to be small.
+template <typename T>
+inline void exact_square(T a, T& high, T& low) noexcept {
+#if defined(__FMA__) || defined(__aarch64__)
+    high = a * a;
+    low = fma(a, a, -high);
+#else
+    const T head = from_bits(bits_of(a) & layout<T>::high_half);
+    high = head * head;
+    low = (a - head) * (a + head);
+#endif
+}
+
+inline float erf(float x) noexcept {
+    const float c = at_most(at_least(x, -3.95F), 3.95F);
+    const float z = c * c;
+    const float y = c * polynomial(z, fit::erf_f_p) / polynomial(z, fit::erf_f_q);
+    return at_most(at_least(y, -1.0F), 1.0F);
+}
+
+inline double erf(double x) noexcept {
+    const double u = at_most(absolute(x), 6.0);
+    const double inverse = 1.0 / (u + 3.0);
+    double high, low;
+    exact_square(u, high, low);
+    const double tail = scaled_exp(inverse * polynomial((u - 3.0) * inverse, fit::erfc_d), -high, -low);
+    const double y = u < 1.0 ? u * polynomial(high, fit::erf_d) : 1.0 - tail;
+    return copy_sign(y, x);
+}
+
+// a Phi(-a) for a >= 0. Multiplying by a before the power of two keeps its precision where Phi(-a) alone is denormal.
+inline float normal_tail(float a) noexcept {
+    const float inverse = 1.0F / (a + constant<float>::tail_centre);
+    const float p = polynomial((a - constant<float>::tail_centre) * inverse, fit::mills_f);
+    float high, low;
+    exact_square(a, high, low);
+    return scaled_exp(a * (inverse * p), -0.5F * high, -0.5F * low);
+}
+
+inline double normal_tail(double a) noexcept {
+    const double inverse = 1.0 / (a + constant<double>::tail_centre);
+    const double p = polynomial((a - constant<double>::tail_centre) * inverse, fit::mills_d);
+    double high, low;
+    exact_square(a, high, low);
+    return scaled_exp(a * (inverse * p), -0.5 * high, -0.5 * low);
+}
+
+template <typename T>
+inline T relu(T x) noexcept { return at_least(x, T(0)); }
+
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|): one tail serves both signs without cancellation.
+template <typename T>
+inline T gelu(T x) noexcept {
+    return relu(x) - normal_tail(at_most(absolute(x), constant<T>::tail_end));
+}
+
+// Both use e^-|x|, which cannot overflow.
+template <typename T>
+inline T sigmoid(T x) noexcept {
+    const T z = scaled_exp(T(1), at_least(-absolute(x), constant<T>::exp_low), T(0));
+    return (x < T(0) ? z : T(1)) / (T(1) + z);
+}
+
+template <typename T>
+inline T softplus(T x) noexcept {
+    const T z = scaled_exp(T(1), at_least(-absolute(x), constant<T>::exp_low), T(0));
+    return relu(x) + log1p_unit(z);
+}
+
+// Two independent standard normal numbers of two random words (Box and Muller): the radius comes from the uniform
+// u = (a + (low 8 bits of b + 1/2)/256) / 2^32, the angle is (high 24 bits of b + 1/2) of 2^24 parts of the circle. No integer
+// wider than 32 bits is converted, and 1 - u, not u, is what the upper half is computed from, so the float version has the
+// digits of the double one: they differ by rounding only.
+template <typename T>
+inline void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept {
+    using word = word_of<T>;
+    constexpr T unit = T(1) / T(4294967296.0);
+    // As a signed number, a gives u below 1/2 and u - 1 above.
+    const T fraction = fma(static_cast<T>(static_cast<std::int32_t>(b & 255U)), unit / T(256), unit / T(512));
+    const T v = fma(static_cast<T>(static_cast<std::int32_t>(a)), unit, fraction);
+    const T base = v < T(0) ? T(1) : T(0);
+    const word biased = biased_exponent(base + v);
+    const T power = from_bits((2 * layout<T>::bias - biased) << layout<T>::fraction_bits);
+    const T f = fma(v, power, fma(base, power, T(-1)));
+    const T radius = square_root(T(-2) * log_core(f, exponent_value(biased)));
+    // The nearest quarter turn goes to `quadrant`; what remains is an odd multiple of 2^-23 quarter turns, exact in float.
+    const std::int32_t remainder = static_cast<std::int32_t>(b << 2) >> 10;
+    const T y = fma(static_cast<T>(remainder), T(1) / T(4194304), T(1) / T(8388608));
+    const T z = y * y;
+    const T s = y * fit::sin_quarter(z) * radius;
+    const T c = fma(z, fit::cos_quarter(z), T(1)) * radius;
+    const word quadrant = (b + 0x20000000U) >> 30;
+    const bool odd = (quadrant & 1U) != 0;
+    const T x0 = odd ? s : c, x1 = odd ? c : s;
+    z0 = from_bits(bits_of(x0) ^ (((quadrant + 1) & 2U) << (layout<T>::word_bits - 2)));
+    z1 = from_bits(bits_of(x1) ^ ((quadrant & 2U) << (layout<T>::word_bits - 2)));
+}
+
+}  // namespace NNQM_LEVEL_NAMESPACE
+}  // namespace nnqm
