@@ -5,6 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
+#if defined(__FMA__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #ifndef NNQM_LEVEL
 #error "NNQM_LEVEL names the instruction-set level this file is compiled for"
 #endif
@@ -25,6 +29,51 @@ inline double fma(double a, double b, double c) noexcept { return __builtin_fma(
 inline float fma(float a, float b, float c) noexcept { return a * b + c; }
 inline double fma(double a, double b, double c) noexcept { return a * b + c; }
 #endif
+
+#if defined(__AVX512F__)
+inline constexpr int vector_bytes = 64;
+inline constexpr int vector_registers = 32;
+#elif defined(__AVX2__)
+inline constexpr int vector_bytes = 32;
+inline constexpr int vector_registers = 16;
+#else
+inline constexpr int vector_bytes = 16;
+inline constexpr int vector_registers = 16;
+#endif
+
+template <class T>
+struct VectorOf {
+    typedef T type __attribute__((vector_size(vector_bytes)));
+};
+template <class T>
+using Vector = typename VectorOf<T>::type;
+
+template <class T>
+inline Vector<T> vector_fma(Vector<T> a, Vector<T> b, Vector<T> c) noexcept {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return _mm512_fmadd_ps(a, b, c);
+    else return _mm512_fmadd_pd(a, b, c);
+#elif defined(__FMA__)
+    if constexpr (sizeof(T) == 4) return _mm256_fmadd_ps(a, b, c);
+    else return _mm256_fmadd_pd(a, b, c);
+#else
+    Vector<T> r;
+    for (int k = 0; k < static_cast<int>(vector_bytes / sizeof(T)); ++k) r[k] = fma(a[k], b[k], c[k]);
+    return r;
+#endif
+}
+
+template <class T>
+inline Vector<T> vector_load(const T* p) noexcept {
+    return *reinterpret_cast<const Vector<T>*>(p);
+}
+
+template <class T>
+inline Vector<T> vector_set(T x) noexcept {
+    Vector<T> r;
+    for (int k = 0; k < static_cast<int>(vector_bytes / sizeof(T)); ++k) r[k] = x;
+    return r;
+}
 
 }  // namespace NNQM_LEVEL_NAMESPACE
 }  // namespace nnqm

@@ -125,37 +125,41 @@ constexpr double sin_quarter_d[] = {
 constexpr double cos_quarter_d[] = {
     -1.2337005501361697, 0.25366950790104681, -0.020863480763312486, 0.00091926027419000846, -2.5202036781462350e-5,
     4.7106094537641204e-7, -6.3211755538204616e-9};
-// tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8
+// tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8, rounded 3.1e-8
 constexpr float tanh_f_p[] = {
-    1.00000000F, 0.133797184F, 0.00349403475F, 2.05834876e-5F, 1.33190863e-8F};
+    1.31750000F, 0.176277786F, 0.00460339105F, 2.71187455e-5F, 1.75478974e-8F};
 constexpr float tanh_f_q[] = {
-    1.00000000F, 0.467130333F, 0.0258710738F, 0.000328309339F, 7.76202455e-7F};
-// erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8
+    1.31750000F, 0.615444243F, 0.0340851396F, 0.000432547560F, 1.02264676e-6F};
+// erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8, rounded 2.6e-8
 constexpr float erf_f_p[] = {
-    1.12837911F, 0.191550463F, 0.0528754741F, 0.00380817079F, 0.000284688431F, 2.02591309e-6F};
+    1.22711229F, 0.208311126F, 0.0575020798F, 0.00414138567F, 0.000309598661F, 2.20318066e-6F};
 constexpr float erf_f_q[] = {
-    1.00000000F, 0.503089845F, 0.114559695F, 0.0150551070F, 0.00117072894F, 3.78318909e-5F};
+    1.08749998F, 0.547110200F, 0.124583669F, 0.0163724292F, 0.00127316767F, 4.11421825e-5F};
 // erf x = x P(x^2), |x| < 1: error 7.3e-18
 constexpr double erf_d[] = {
     1.1283791670955126, -0.37612638903183521, 0.11283791670944174, -0.026866170643109737, 0.0052239776061038601,
     -0.00085483259285966254, 0.00012055293554964029, -1.4924711872393473e-5, 1.6447126176777278e-6,
     -1.6206271774104511e-7, 1.3710796054345678e-8, -7.7791195130440247e-10};
-// erfc u = e^(-u^2) P(t)/(u+3), t = (u-3)/(u+3), u in 1..6: error 2.0e-18
-constexpr double erfc_d[] = {
-    1.0740069070883660, -0.88339445316553422, 0.59022835722585443, -0.31046726058843954, 0.11952776574853602,
-    -0.026827265109222436, -0.0012128030391276331, 0.0030322635261828554, -0.00055260073675634808,
-    -0.00028084008345151900, 0.00011220731705184000, 4.7538593459218126e-5};
-// Phi(-a) = e^(-a^2/2) P(t)/(a+3), t = (a-3)/(a+3), a in 0..14.5: error 5.2e-8
-constexpr float mills_f[] = {
-    0.729083657F, -0.509332299F, 0.230019405F, -0.0472552851F, -0.0104800928F, 0.00692000566F, 0.00107473205F,
-    -0.000897753576F, -0.000262989110F};
-// Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39: error 8.1e-17
-constexpr double mills_d[] = {
-    0.75528513041575152, -0.60789664197189075, 0.38713740074222308, -0.18652185795979845, 0.060396574890530387,
-    -0.0075401889624347731, -0.0034796923594596235, 0.0016308183983765954, 0.00013334422828857471,
-    -0.00023109448964791986, -1.9077101121459194e-6, 3.5142687302987537e-5, 7.1434267693133750e-7,
-    -5.9146218996204178e-6, -6.2318614722921830e-7, 1.0120552964211364e-6, 2.5987335395361309e-7,
-    -1.4558952930777504e-7, -7.1697102840814372e-8, 9.1103135343465334e-9, 1.0675758964248230e-8, 1.5596726430027599e-9};
+// erfc u = e^(-u^2) P(u)/Q(u), u in 1..6: error 7.6e-17, rounded 7.6e-17
+constexpr double erfc_d_p[] = {
+    1.3800012229843186, 1.5669177346290140, 0.87417364698555899, 0.25585636431318076, 0.033941527600251070,
+    -4.7217572953436111e-7};
+constexpr double erfc_d_q[] = {
+    1.3799999999999999, 3.1240928610857264, 3.0192801946280192, 1.5769254552575445, 0.45380247182758959,
+    0.060136451893016113};
+// Phi(-a) = e^(-a^2/2) P(a)/Q(a), a in 0..14.5: error 5.9e-9, rounded 9.8e-9
+constexpr float tail_f_p[] = {
+    0.555000007F, 0.486507535F, 0.203391105F, 0.0451029167F, 0.00456910813F};
+constexpr float tail_f_q[] = {
+    1.11000001F, 1.85866737F, 1.33477890F, 0.521112680F, 0.113063402F, 0.0114529226F};
+// Phi(-a) = e^(-a^2/2) P(a)/Q(a), a in 0..39: error 5.7e-17, rounded 7.1e-17
+constexpr double tail_d_p[] = {
+    0.94250000000000000, 1.4608209967118413, 1.1200464995345267, 0.54558643465487933, 0.18425147989105978,
+    0.044555523553248474, 0.0077142143754690782, 0.00092529528763278480, 7.0303269424407434e-5, 2.6156403432338056e-6};
+constexpr double tail_d_q[] = {
+    1.8850000000000000, 4.4256543905370656, 4.8287543087285965, 3.2324716505829723, 1.4746937985871462,
+    0.48083416668982049, 0.11399039438187297, 0.019512892012082485, 0.0023259277687770956, 0.00017622416293422495,
+    6.5564380406346745e-6};
 
 inline float exp(float r) noexcept { return polynomial(r, exp_f); }
 inline double exp(double r) noexcept { return polynomial(r, exp_d); }
@@ -167,6 +171,8 @@ inline float sin_quarter(float z) noexcept { return polynomial(z, sin_quarter_f)
 inline double sin_quarter(double z) noexcept { return polynomial(z, sin_quarter_d); }
 inline float cos_quarter(float z) noexcept { return polynomial(z, cos_quarter_f); }
 inline double cos_quarter(double z) noexcept { return polynomial(z, cos_quarter_d); }
+inline float tail(float a) noexcept { return polynomial(a, tail_f_p) / polynomial(a, tail_f_q); }
+inline double tail(double a) noexcept { return polynomial(a, tail_d_p) / polynomial(a, tail_d_q); }
 
 }  // namespace fit
 
@@ -178,14 +184,14 @@ template <>
 struct constant<float> {
     static constexpr float log2_e = 1.44269504F, ln2_high = 0.693145751953125F, ln2_low = 1.428606765330187e-6F;
     static constexpr float exp_low = -104.0F, exp_high = 89.0F, expm1_low = -20.0F;
-    static constexpr float tail_centre = 3.0F, tail_end = 14.4F;
+    static constexpr float tail_end = 14.4F;
 };
 
 template <>
 struct constant<double> {
     static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805601177, ln2_low = -1.7239444525614835e-13;
     static constexpr double exp_low = -746.0, exp_high = 710.0, expm1_low = -40.0;
-    static constexpr double tail_centre = 4.0, tail_end = 38.7;
+    static constexpr double tail_end = 38.7;
 };
 
 // x + low = k ln 2 + r with |r| <= ln(2)/2 (a little more by rounding); `biased` holds k + 2 bias in its low bits.
@@ -219,7 +225,7 @@ inline T exp(T x) noexcept {
     return scaled_exp(T(1), at_most(at_least(x, constant<T>::exp_low), constant<T>::exp_high), T(0));
 }
 
-// 2^(k-1) rather than 2^k, doubled at the end: k reaches 1024 before the result overflows.
+// 2^(k-1) rather than 2^k, doubled at the end: k reaches 1024 before the result overflows. Halving a denormal would lose it.
 template <typename T>
 inline T expm1(T x) noexcept {
     word_of<T> biased;
@@ -227,7 +233,7 @@ inline T expm1(T x) noexcept {
     const T p = fma(r * r, fit::exp(r), r);
     const T s = from_bits((biased - layout<T>::bias - 1) << layout<T>::fraction_bits);
     const T y = T(2) * fma(p, s, s - T(0.5));
-    return x == T(0) ? x : y;
+    return absolute(x) < T(1e-20) ? x : y;
 }
 
 // k ln 2 + ln(1 + f) for 1 + f in sqrt(1/2)..sqrt(2).
@@ -301,7 +307,7 @@ constexpr double largest_angle = 1e8;
 template <typename T>
 inline T sin_of_quadrant(T r, word_of<T> quadrant) noexcept {
     const T z = r * r;
-    const T s = fma(r * z, fit::sin(z), r);
+    const T s = r * fma(z, fit::sin(z), T(1));
     const T c = fma(z, fma(z, fit::cos(z), T(-0.5)), T(1));
     const T y = (quadrant & 1U) != 0 ? c : s;
     return from_bits(bits_of(y) ^ ((quadrant & 2U) << (layout<T>::word_bits - 2)));
@@ -356,29 +362,19 @@ inline float erf(float x) noexcept {
 
 inline double erf(double x) noexcept {
     const double u = at_most(absolute(x), 6.0);
-    const double inverse = 1.0 / (u + 3.0);
     double high, low;
     exact_square(u, high, low);
-    const double tail = scaled_exp(inverse * polynomial((u - 3.0) * inverse, fit::erfc_d), -high, -low);
-    const double y = u < 1.0 ? u * polynomial(high, fit::erf_d) : 1.0 - tail;
+    const double tail = scaled_exp(polynomial(u, fit::erfc_d_p) / polynomial(u, fit::erfc_d_q), -high, -low);
+    const double y = u < 1.0 ? u * polynomial(u * u, fit::erf_d) : 1.0 - tail;
     return copy_sign(y, x);
 }
 
 // a Phi(-a) for a >= 0. Multiplying by a before the power of two keeps its precision where Phi(-a) alone is denormal.
-inline float normal_tail(float a) noexcept {
-    const float inverse = 1.0F / (a + constant<float>::tail_centre);
-    const float p = polynomial((a - constant<float>::tail_centre) * inverse, fit::mills_f);
-    float high, low;
+template <typename T>
+inline T normal_tail(T a) noexcept {
+    T high, low;
     exact_square(a, high, low);
-    return scaled_exp(a * (inverse * p), -0.5F * high, -0.5F * low);
-}
-
-inline double normal_tail(double a) noexcept {
-    const double inverse = 1.0 / (a + constant<double>::tail_centre);
-    const double p = polynomial((a - constant<double>::tail_centre) * inverse, fit::mills_d);
-    double high, low;
-    exact_square(a, high, low);
-    return scaled_exp(a * (inverse * p), -0.5 * high, -0.5 * low);
+    return scaled_exp(a * fit::tail(a), T(-0.5) * high, T(-0.5) * low);
 }
 
 template <typename T>

@@ -4,12 +4,13 @@ Every fit is a weighted minimax approximation P(x) or P(x)/Q(x), found by the Re
 rounded to float or double. The weight turns the error of the fitted factor into the relative error of the whole function,
 so the error printed with each array is what the approximation alone contributes before any rounding.
 
-Run `python3 cpp/tools/math_coefficients.py` (needs mpmath; about a minute) for all fits, or name some of them; the output is
+Run `python3 cpp/tools/math_coefficients.py` (needs mpmath and numpy; half a minute) for all fits, or name some of them; the output is
 the C++ arrays that math.hpp contains, lowest power first.
 """
 
 import sys
 
+import numpy as np
 from mpmath import cos, erf, erfc, exp, expm1, floor, frexp, ldexp, linspace, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi
 from mpmath import polyval, sin, sqrt, tanh
 
@@ -66,6 +67,38 @@ def rounded(x, bits):
     """x to the nearest number of `bits` significant bits."""
     mantissa, exponent = frexp(mpf(x))
     return ldexp(floor(ldexp(mantissa, bits) + mpf(1) / 2), exponent - bits)
+
+
+def float_error(p, q, high, wanted, pairs, fused):
+    """Largest relative error of x P(x^2)/Q(x^2) in float arithmetic, as math.hpp evaluates it; infinite if it ends below 1."""
+    x = np.linspace(0.001, float(high), 40001).astype(np.float32)
+    z = x * x
+    step = (lambda a, b, c: (a.astype(float) * b + c).astype(np.float32)) if fused else (lambda a, b, c: a * b + c)
+
+    def value(c):
+        c = [np.full_like(z, v) for v in c]
+        if pairs:
+            c = [step(z, *c[i : i + 2][::-1]) if i + 1 < len(c) else c[i] for i in range(0, len(c), 2)]
+        y = c[-1]
+        for v in c[-2::-1]:
+            y = step(z * z if pairs else z, y, v)
+        return y
+
+    y = x * value(p) / value(q)
+    return np.max(np.abs(np.minimum(y, 1) / wanted(x) - 1)) if y[-1] >= 1 else np.inf
+
+
+def best_scaled(p, q, high, f, pairs, tries=500):
+    """P and Q times the common factor in 1..2 whose rounded coefficients give the smallest error, fused or not."""
+    known = {}
+
+    def wanted(x):
+        return known.setdefault("values", np.array([float(v * f(v * v)) for v in map(mpf, x.astype(float))]))
+
+    scaled = [[[np.float32(float(c) * (1 + i / tries)) for c in cs] for cs in (p, q)] for i in range(tries)]
+    worst = lambda pq: max(float_error(*pq, high, wanted, pairs, fused) for fused in (False, True))
+    best = min(scaled, key=worst)
+    return [[mpf(float(c)) for c in cs] for cs in best], worst(best)
 
 
 def literal(x, kind):
@@ -127,9 +160,11 @@ def cos_quarter_rest(z):
 
 def scaled_tail(tail, k):
     """t -> (a + k) * tail(a) at t = (a - k)/(a + k): bounded and smooth on the half line, so a polynomial in t does."""
+
     def of(t):
         a = k * (1 + t) / (1 - t)
         return (a + k) * tail(a)
+
     return of
 
 
@@ -139,10 +174,6 @@ def normal_tail(a):
 
 def error_tail(u):
     return erfc(u) * exp(u * u)
-
-
-def half_line(k, low, high):
-    return (mpf(low) - k) / (mpf(low) + k), (mpf(high) - k) / (mpf(high) + k)
 
 
 def fits():
@@ -160,11 +191,8 @@ def fits():
     sin_quarter = over_root(lambda y: sin(pi / 2 * y), pi / 2)
     tanh_f, erf_z = over_root(tanh, 1), over_root(erf, 2 / sqrt(pi))
     s_high = (root - 1) / (root + 1) * mpf("1.001")
-    mills_f, mills_d = scaled_tail(normal_tail, mpf(3)), scaled_tail(normal_tail, mpf(4))
-    tail = scaled_tail(error_tail, mpf(3))
-    def tail_weight(t):
-        u = 3 * (1 + t) / (1 - t)
-        return erfc(u) / erf(u) / tail(t)
+    tail_f, tail_d = scaled_tail(normal_tail, mpf(2)), scaled_tail(normal_tail, mpf(4))
+    tail_weight = lambda u: erfc(u) / erf(u) / error_tail(u)
     return {
         "exp_f": ("float", "e^r = 1 + r + r^2 P(r), |r| < ln(2)/2", exp_rest, exp_weight, -ln2_half, ln2_half, 4, 0),
         "exp_d": ("double", "e^r = 1 + r + r^2 P(r), |r| < ln(2)/2", exp_rest, exp_weight, -ln2_half, ln2_half, 9, 0),
@@ -185,12 +213,11 @@ def fits():
         "tanh_f": ("float", "tanh x = x P(x^2)/Q(x^2), |x| < 9.02", tanh_f, inverse(tanh_f), 0, mpf("9.02") ** 2, 4, 4),
         "erf_f": ("float", "erf x = x P(x^2)/Q(x^2), |x| < 3.95", erf_z, inverse(erf_z), 0, mpf("3.95") ** 2, 5, 5),
         "erf_d": ("double", "erf x = x P(x^2), |x| < 1", erf_z, inverse(erf_z), 0, mpf("1.0001"), 11, 0),
-        "erfc_d": ("double", "erfc u = e^(-u^2) P(t)/(u+3), t = (u-3)/(u+3), u in 1..6", tail, tail_weight,
-                   *half_line(3, mpf("0.999"), 6), 11, 0),
-        "mills_f": ("float", "Phi(-a) = e^(-a^2/2) P(t)/(a+3), t = (a-3)/(a+3), a in 0..14.5", mills_f, inverse(mills_f),
-                    *half_line(3, 0, mpf("14.5")), 8, 0),
-        "mills_d": ("double", "Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39", mills_d, inverse(mills_d),
-                    *half_line(4, 0, 39), 21, 0),
+        "erfc_d": ("double", "erfc u = e^(-u^2) P(u)/Q(u), u in 1..6", error_tail, tail_weight, mpf("0.999"), 6, 5, 5),
+        "tail_f": ("float", "Phi(-a) = e^(-a^2/2) P(t)/(a+2), t = (a-2)/(a+2), a in 0..14.5", tail_f, inverse(tail_f),
+                   -1, mpf("12.5") / mpf("16.5"), 11, 0),
+        "tail_d": ("double", "Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39", tail_d, inverse(tail_d),
+                   -1, mpf(35) / 43, 21, 0),
     }
 
 
@@ -207,7 +234,11 @@ def main(names):
     for name in names or table:
         kind, text, f, weight, low, high, degree_p, degree_q = table[name]
         p, q, peak = remez(f, weight, low, high, degree_p, degree_q)
-        print(f"// {text}: error {nstr(peak, 2)}")
+        note = ""
+        if degree_q and kind == "float":
+            (p, q), total = best_scaled(p, q, sqrt(high), f, name == "erf_f")
+            note = f", {total:.1e} in float arithmetic"
+        print(f"// {text}: error {nstr(peak, 2)}{note}")
         print(array(name if not degree_q else name + "_p", kind, p))
         if degree_q:
             print(array(name + "_q", kind, q))

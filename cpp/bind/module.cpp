@@ -1,0 +1,241 @@
+// The Python module nnqm._core: typed array -> shape check -> release the GIL -> one core call. The only file that knows Python.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nnqm/nnqm.hpp"
+
+namespace py = pybind11;
+
+namespace {
+
+using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Shape = std::vector<std::int64_t>;
+
+std::vector<double> to_vector(const Doubles& array) { return {array.data(), array.data() + array.size()}; }
+
+nnqm::Layer to_layer(const Doubles& weights, const Doubles& biases, std::string activation) {
+    if (weights.ndim() != 2) throw std::invalid_argument("weights must have shape (outputs, inputs)");
+    return {static_cast<int>(weights.shape(1)), static_cast<int>(weights.shape(0)), to_vector(weights), to_vector(biases),
+            std::move(activation)};
+}
+
+using PyLayer = std::tuple<Doubles, Doubles, std::string>;
+
+nnqm::Network to_network(const std::vector<PyLayer>& layers) {
+    nnqm::Network network;
+    for (const auto& [weights, biases, activation] : layers) network.layers.push_back(to_layer(weights, biases, activation));
+    return network;
+}
+
+nnqm::Precision to_precision(const std::string& name) {
+    if (name == "float32") return nnqm::Precision::float32;
+    if (name == "float64") return nnqm::Precision::float64;
+    throw std::invalid_argument("precision must be \"float32\" or \"float64\", got \"" + name + "\"");
+}
+
+nnqm::Precision array_precision(const py::array& array, const char* name) {
+    if (array.dtype().equal(py::dtype::of<float>())) return nnqm::Precision::float32;
+    if (array.dtype().equal(py::dtype::of<double>())) return nnqm::Precision::float64;
+    throw py::type_error(std::string(name) + " must be float32 or float64 in native byte order");
+}
+
+py::array new_array(nnqm::Precision precision, const Shape& shape) {
+    return precision == nnqm::Precision::float32 ? py::array(py::dtype::of<float>(), shape)
+                                                 : py::array(py::dtype::of<double>(), shape);
+}
+
+nnqm::ArrayView to_view(const py::array& array, const char* name) {
+    if (array.ndim() != 3) throw std::invalid_argument(std::string(name) + " must have axes (path, time, channel)");
+    nnqm::ArrayView view;
+    view.data = array.data();
+    view.precision = array_precision(array, name);
+    for (int i = 0; i < 3; ++i) {
+        view.shape[i] = array.shape(i);
+        view.strides[i] = array.strides(i);
+    }
+    return view;
+}
+
+nnqm::ArrayOut to_out(py::array& array) {
+    nnqm::ArrayOut out;
+    out.data = array.mutable_data();
+    out.precision = array_precision(array, "out");
+    for (int i = 0; i < 3; ++i) out.shape[i] = array.shape(i);
+    return out;
+}
+
+// Name and shape, without the leading block axis, of every sum that a measure asks for.
+std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& m, std::int64_t n_times) {
+    const auto n = static_cast<std::int64_t>(m.channels.size());
+    const std::int64_t g = m.linear_size(), f = m.size();
+    const auto length = [](const std::vector<std::int64_t>& v) { return static_cast<std::int64_t>(v.size()); };
+    std::vector<std::pair<std::string, Shape>> result;
+    if (!m.lags.empty()) result.push_back({"lags", {length(m.lags), 2, g, g}});
+    if (!m.observable_lags.empty()) result.push_back({"observable_lags", {length(m.observable_lags), 2, f, f}});
+    if (!m.increment_lags.empty()) result.push_back({"increments", {n, length(m.increment_lags), 2}});
+    if (m.moments) result.push_back({"moments", {n, 4}});
+    if (m.two_time >= 0) {
+        result.push_back({"time_sums", {n_times}});
+        result.push_back({"two_time", {n_times * (n_times + 1) / 2}});
+    }
+    return result;
+}
+
+template <class T>
+T* writable(const py::dict& arrays, const std::string& name, const Shape& shape) {
+    if (!arrays.contains(name)) throw std::invalid_argument("sums lack the array \"" + name + "\"");
+    const auto array = py::cast<py::array>(arrays[name.c_str()]);
+    const bool fits = array.dtype().equal(py::dtype::of<T>()) && array.writeable() && (array.flags() & py::array::c_style) &&
+                      static_cast<std::size_t>(array.ndim()) == shape.size() &&
+                      std::equal(shape.begin(), shape.end(), array.shape());
+    if (!fits) throw std::invalid_argument("sums[\"" + name + "\"] has the wrong shape, type or layout, or is read-only");
+    return static_cast<T*>(const_cast<void*>(array.data()));
+}
+
+nnqm::Sums to_sums(const nnqm::Measure& measure, std::int64_t n_times, std::int64_t first_block, const py::dict& arrays) {
+    nnqm::Sums sums;
+    sums.first_block = first_block;
+    sums.n_blocks = static_cast<std::int64_t>(py::len(arrays["paths"]));
+    sums.paths = writable<std::int64_t>(arrays, "paths", {sums.n_blocks});
+    sums.first_bad = writable<std::int64_t>(arrays, "first_bad", {sums.n_blocks});
+    for (auto& [name, shape] : shapes(measure, n_times)) {
+        shape.insert(shape.begin(), sums.n_blocks);
+        double* data = writable<double>(arrays, name, shape);
+        if (name == "lags") sums.lags = data;
+        if (name == "observable_lags") sums.observable_lags = data;
+        if (name == "increments") sums.increments = data;
+        if (name == "moments") sums.moments = data;
+        if (name == "time_sums") sums.time_sums = data;
+        if (name == "two_time") sums.two_time = data;
+    }
+    return sums;
+}
+
+nnqm::Run to_run(std::uint64_t key, const Doubles& times, std::int64_t n_paths, std::int64_t n_blocks,
+                 const std::string& precision, int n_threads) {
+    nnqm::Run run;
+    run.key = key;
+    run.times = to_vector(times);
+    run.n_paths = n_paths;
+    run.n_blocks = n_blocks;
+    run.precision = to_precision(precision);
+    run.n_threads = n_threads;
+    return run;
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_core, m) {
+    m.doc() = "The compiled core of nnqm.";
+    m.attr("tile_paths") = nnqm::tile_paths;
+    m.attr("random_map_version") = nnqm::random_map_version;
+    m.def("activations", &nnqm::activations, "Names of the activations.");
+    m.def("build_info", [] {
+        const nnqm::BuildInfo info = nnqm::build_info();
+        py::dict result;
+        result["version"] = info.version;
+        result["compiler"] = info.compiler;
+        result["level"] = info.level;
+        result["levels"] = info.levels;
+        result["openmp"] = info.openmp;
+        result["max_threads"] = info.max_threads;
+        return result;
+    });
+
+    py::class_<nnqm::Theory>(m, "Theory")
+        .def(py::init([](const std::vector<std::pair<Doubles, Doubles>>& sources, const std::vector<PyLayer>& layers) {
+                 nnqm::Theory theory;
+                 for (const auto& [omega, sigma] : sources)
+                     theory.sources.push_back(nnqm::OrnsteinUhlenbeck{to_vector(omega), to_vector(sigma)});
+                 theory.network = to_network(layers);
+                 return theory;
+             }),
+             py::arg("sources"), py::arg("layers"));
+
+    py::class_<nnqm::Measure>(m, "Measure")
+        .def(py::init([](std::vector<int> channels, const Doubles& shift, const Doubles& scale, std::vector<int> orders,
+                         const std::vector<PyLayer>& neurons, Shape lags, Shape observable_lags, Shape increment_lags,
+                         bool moments, int two_time) {
+                 nnqm::Measure measure;
+                 measure.channels = std::move(channels);
+                 measure.shift = to_vector(shift);
+                 measure.scale = to_vector(scale);
+                 measure.orders = std::move(orders);
+                 if (!neurons.empty()) measure.neurons = to_network(neurons).layers.front();
+                 measure.lags = std::move(lags);
+                 measure.observable_lags = std::move(observable_lags);
+                 measure.increment_lags = std::move(increment_lags);
+                 measure.moments = moments;
+                 measure.two_time = two_time;
+                 return measure;
+             }),
+             py::kw_only(), py::arg("channels"), py::arg("shift"), py::arg("scale"), py::arg("orders"), py::arg("neurons"),
+             py::arg("lags"), py::arg("observable_lags"), py::arg("increment_lags"), py::arg("moments"), py::arg("two_time"))
+        .def("shapes", &shapes, py::arg("n_times"), "Names and shapes of the sums, without the leading block axis.");
+
+    m.def(
+        "advance",
+        [](const nnqm::Theory& theory, const nnqm::Measure& measure, std::uint64_t key, const Doubles& times,
+           std::int64_t n_paths, std::int64_t n_blocks, const std::string& precision, int n_threads,
+           std::pair<std::int64_t, std::int64_t> blocks, std::pair<std::int64_t, std::int64_t> rounds, std::int64_t first_block,
+           const py::dict& arrays) {
+            const nnqm::Run run = to_run(key, times, n_paths, n_blocks, precision, n_threads);
+            nnqm::Sums sums = to_sums(measure, times.size(), first_block, arrays);
+            const py::gil_scoped_release release;
+            return nnqm::advance(theory, measure, run, {blocks.first, blocks.second}, {rounds.first, rounds.second}, sums);
+        },
+        py::kw_only(), py::arg("theory"), py::arg("measure"), py::arg("key"), py::arg("times"), py::arg("n_paths"),
+        py::arg("n_blocks"), py::arg("precision"), py::arg("n_threads"), py::arg("blocks"), py::arg("rounds"),
+        py::arg("first_block"), py::arg("sums"));
+
+    m.def(
+        "sample",
+        [](const nnqm::Theory& theory, std::uint64_t key, const Doubles& times, std::pair<std::int64_t, std::int64_t> paths,
+           const std::string& precision, int n_threads) {
+            const nnqm::Run run = to_run(key, times, paths.second, 1, precision, n_threads);
+            py::array array = new_array(run.precision, {paths.second - paths.first, times.size(), theory.inputs()});
+            const nnqm::ArrayOut out = to_out(array);
+            {
+                const py::gil_scoped_release release;
+                nnqm::sample(theory, run, {paths.first, paths.second}, out);
+            }
+            return array;
+        },
+        py::kw_only(), py::arg("theory"), py::arg("key"), py::arg("times"), py::arg("paths"), py::arg("precision"),
+        py::arg("n_threads"));
+
+    m.def(
+        "apply",
+        [](const std::vector<PyLayer>& layers, const py::array& inputs, int n_threads) {
+            const nnqm::Network network = to_network(layers);
+            const nnqm::ArrayView view = to_view(inputs, "inputs");
+            const std::int64_t n_outputs = network.layers.empty() ? 0 : network.layers.back().outputs;
+            py::array array = new_array(view.precision, {view.shape[0], view.shape[1], n_outputs});
+            const nnqm::ArrayOut out = to_out(array);
+            {
+                const py::gil_scoped_release release;
+                nnqm::apply(network, view, out, n_threads);
+            }
+            return array;
+        },
+        py::kw_only(), py::arg("layers"), py::arg("inputs"), py::arg("n_threads"));
+
+    m.def(
+        "accumulate",
+        [](const py::array& channels, const nnqm::Measure& measure, const Shape& offsets, std::int64_t first_path,
+           int n_threads, const py::dict& arrays) {
+            const nnqm::ArrayView view = to_view(channels, "channels");
+            nnqm::Sums sums = to_sums(measure, view.shape[1], 0, arrays);
+            const py::gil_scoped_release release;
+            return nnqm::accumulate(view, measure, offsets, first_path, n_threads, sums);
+        },
+        py::kw_only(), py::arg("channels"), py::arg("measure"), py::arg("offsets"), py::arg("first_path"),
+        py::arg("n_threads"), py::arg("sums"));
+}

@@ -1,0 +1,160 @@
+// nnqm: Euclidean-time quantum mechanics as networks fed by stochastic processes.
+//
+// A theory is a list of seed processes and a network. The calls below sample it, run the network over batches of paths and add
+// up the sums from which every estimator is a pure function. Nothing here knows of Python.
+//
+// Conventions. Axis order is (path, time, channel). Channels count the inputs y of the network first, then its outputs x; a
+// theory without a network has its inputs only. Times are Euclidean, in the user's unit.
+//
+// Random numbers are a pure function of (key; path, step, purpose), Philox4x32-10 with
+//     counter = (path mod 2^32, path / 2^32, step / 4, purpose),  key = (key mod 2^32, key / 2^32),
+// purpose = 65536 * kind + channel, kind 0 for the noise of a source. The four words give, in order, the normals of the steps
+// 4g .. 4g+3 by two Box-Muller pairs; step 0 is the stationary start. This map has a version, and results record it.
+//
+// A path's bits depend on the key, its index, the theory, the times, the precision and the instruction-set level; never on the
+// number of paths, of threads or of blocks.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace nnqm {
+
+inline constexpr int random_map_version = 1;
+// Paths per tile. Tiles are the unit of work; tile j of a run belongs to block j mod n_blocks.
+inline constexpr int tile_paths = 64;
+
+// dy = -omega y dt + sigma dW, one independent input channel per entry, started from stationarity and stepped exactly.
+struct OrnsteinUhlenbeck {
+    std::vector<double> omega;  // (D), > 0
+    std::vector<double> sigma;  // (D), > 0
+};
+
+using Source = std::variant<OrnsteinUhlenbeck>;
+
+struct Layer {
+    int inputs = 0;
+    int outputs = 0;
+    std::vector<double> weights;  // (outputs, inputs), row-major
+    std::vector<double> biases;   // (outputs)
+    std::string activation;       // one of activations()
+};
+
+struct Network {
+    std::vector<Layer> layers;  // none: the outputs are the inputs
+};
+
+struct Theory {
+    std::vector<Source> sources;
+    Network network;
+    int inputs() const;
+    int channels() const;  // inputs, then the network's outputs if there is a network
+};
+
+enum class Precision { float32, float64 };
+
+struct Run {
+    std::uint64_t key = 0;
+    std::vector<double> times;  // (T), strictly increasing
+    std::int64_t n_paths = 0;
+    std::int64_t n_blocks = 1;  // blocks of the whole run, whatever range of them a call computes
+    Precision precision = Precision::float32;
+    int n_threads = 0;  // 0: what the OpenMP environment offers
+};
+
+// What is summed. The observable vector of a path at one time is
+//     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b)),   z_i = (channel_i - shift_i) / scale_i,
+// with h_n = He_n / sqrt(n!), so that powers are had without loss of digits.
+struct Measure {
+    std::vector<int> channels;  // (n)
+    std::vector<double> shift;  // (n)
+    std::vector<double> scale;  // (n), > 0
+    std::vector<int> orders;    // (n), >= 1
+    Layer neurons;              // on z; no outputs: no neurons
+    std::vector<std::int64_t> lags;             // lag sums of the leading (1, z_1 .. z_n), strictly increasing
+    std::vector<std::int64_t> observable_lags;  // lag sums of the whole vector, strictly increasing
+    std::vector<std::int64_t> increment_lags;   // strictly increasing, >= 1
+    bool moments = false;
+    int two_time = -1;  // index into channels of the one whose (T, T) sums are wanted; -1: none
+    int linear_size() const { return 1 + static_cast<int>(channels.size()); }
+    int size() const;
+};
+
+// Sums over the paths of a block, in double precision; every array has a leading block axis. A null pointer is a sum not asked
+// for. With A the observables at t and B those at t + lag, over the windows t = 0 .. T - lag - 1 and the paths of the block:
+struct Sums {
+    std::int64_t first_block = 0;
+    std::int64_t n_blocks = 0;
+    double* lags = nullptr;             // (B, n_lags, 2, G, G): sum A B^T, sum A A^T + B B^T; G = linear_size()
+    double* observable_lags = nullptr;  // (B, n_observable_lags, 2, F, F); F = size()
+    double* increments = nullptr;       // (B, n, n_increment_lags, 2): sum (z_{t+l} - z_t)^2 and ^4
+    double* moments = nullptr;          // (B, n, 4): sum of z, z^2, z^3, z^4 over paths and times
+    double* time_sums = nullptr;        // (B, T): sum of z_t of the two-time channel
+    double* two_time = nullptr;         // (B, T (T + 1) / 2): sum of z_t z_s, s <= t, row after row
+    std::int64_t* paths = nullptr;      // (B): paths summed so far
+    std::int64_t* first_bad = nullptr;  // (B): first path with a value that is not finite, or -1
+};
+
+// Storage for Sums, for callers that have none of their own. Zeroed; movable.
+class SumsBuffer {
+public:
+    SumsBuffer(const Measure& measure, std::int64_t n_times, std::int64_t first_block, std::int64_t n_blocks);
+    Sums view();
+
+private:
+    std::int64_t first_block_, n_blocks_;
+    std::vector<double> lags_, observable_lags_, increments_, moments_, time_sums_, two_time_;
+    std::vector<std::int64_t> paths_, first_bad_;
+};
+
+struct Range {
+    std::int64_t begin = 0;
+    std::int64_t end = 0;
+};
+
+// Strided views of caller-owned arrays, (path, time, channel); strides in bytes, of any sign.
+struct ArrayView {
+    const void* data = nullptr;
+    Precision precision = Precision::float64;
+    std::int64_t shape[3] = {0, 0, 0};
+    std::int64_t strides[3] = {0, 0, 0};
+};
+struct ArrayOut {  // contiguous
+    void* data = nullptr;
+    Precision precision = Precision::float64;
+    std::int64_t shape[3] = {0, 0, 0};
+};
+
+// All calls throw std::invalid_argument before any work starts, and return how many threads did work. Values that are not
+// finite do not stop a call: they are recorded in Sums::first_bad, or returned in the arrays.
+
+// Adds the tiles of the given blocks and rounds (round r holds tiles r n_blocks .. (r + 1) n_blocks - 1) to the sums. Each
+// block sums its tiles in order: calls for successive rounds give the bits of one call.
+int advance(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums);
+
+// Writes the inputs y of the paths begin .. end - 1.
+int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& inputs);
+
+// x = network(y), path by path; in the precision of the arrays, which must agree.
+int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads);
+
+// Adds user-supplied paths: paths offsets[b] .. offsets[b + 1] - 1 of the view go to block b of the sums, whose first_block is
+// not used; first_path is the index of the view's first path in first_bad. In the precision of the view.
+int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
+               std::int64_t first_path, int n_threads, Sums& sums);
+
+std::vector<std::string> activations();
+
+struct BuildInfo {
+    std::string version, compiler, level;
+    std::vector<std::string> levels;  // compiled in and supported by this processor, lowest first
+    bool openmp = false;
+    int max_threads = 1;
+};
+// The level in use is the highest supported one, or that of the environment variable NNQM_LEVEL; std::invalid_argument if the
+// latter is not among levels.
+BuildInfo build_info();
+
+}  // namespace nnqm

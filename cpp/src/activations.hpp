@@ -1,0 +1,31 @@
+// The activations of the package: this list is the only place that names them. To add one, add its name here and, unless
+// math.hpp has it, its function below; everything else, Python included, finds it.
+#pragma once
+
+#define NNQM_ACTIVATIONS(X) \
+    X(identity)             \
+    X(tanh)                 \
+    X(relu)                 \
+    X(sin)                  \
+    X(cos)                  \
+    X(erf)                  \
+    X(gelu)                 \
+    X(sigmoid)              \
+    X(softplus)
+
+#ifdef NNQM_LEVEL
+
+#include "math.hpp"
+
+namespace nnqm {
+namespace NNQM_LEVEL_NAMESPACE {
+
+template <class T>
+inline T identity(T x) noexcept {
+    return x;
+}
+
+}  // namespace NNQM_LEVEL_NAMESPACE
+}  // namespace nnqm
+
+#endif

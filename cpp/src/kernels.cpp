@@ -1,0 +1,389 @@
+// The kernels of one instruction-set level: noise, exact transitions, network, observables and sums over one tile.
+#include "kernels.hpp"
+
+#include "activations.hpp"
+#include "philox.hpp"
+#include "two_time.hpp"
+
+namespace nnqm {
+namespace NNQM_LEVEL_NAMESPACE {
+
+using detail::lanes;
+
+namespace {
+
+template <class T>
+inline constexpr int width = static_cast<int>(vector_bytes / sizeof(T));  // elements of a vector
+template <class T>
+inline constexpr int row_vectors = lanes / width<T>;
+
+template <class T>
+void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+               T* tile) {
+    const auto k0 = static_cast<std::uint32_t>(key);
+    const auto k1 = static_cast<std::uint32_t>(key >> 32);
+    // A tile starts at a multiple of its size, so that adding a lane never carries into the high word.
+    const auto path_low = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path));
+    const auto path_high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path) >> 32);
+    for (int d = 0; d < plan.n; ++d) {
+        const auto purpose = static_cast<std::uint32_t>(plan.first_channel + d);
+        const T* decay = plan.decay + d * n_times;
+        const T* noise = plan.noise + d * n_times;
+        T* out = tile + (plan.first_channel + d) * lanes;
+        alignas(64) T state[lanes] = {};
+        for (std::int64_t group = 0; 4 * group < n_times; ++group) {
+            alignas(64) std::uint32_t words[4][lanes];
+            alignas(64) T normals[4][lanes];
+            const auto step = static_cast<std::uint32_t>(group);
+            for (int l = 0; l < lanes; ++l) {
+                std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high, c2 = step, c3 = purpose;
+                philox4x32(c0, c1, c2, c3, k0, k1);
+                words[0][l] = c0;
+                words[1][l] = c1;
+                words[2][l] = c2;
+                words[3][l] = c3;
+            }
+            for (int pair = 0; pair < 4; pair += 2) {
+                for (int l = 0; l < lanes; ++l) {
+                    T z0, z1;
+                    normal_pair(words[pair][l], words[pair + 1][l], z0, z1);
+                    normals[pair][l] = z0;
+                    normals[pair + 1][l] = z1;
+                }
+            }
+            for (int s = 0; s < 4 && 4 * group + s < n_times; ++s) {
+                const std::int64_t t = 4 * group + s;
+                const T a = decay[t], b = noise[t];
+                T* row = out + t * channels * lanes;
+                for (int l = 0; l < lanes; ++l) {
+                    state[l] = fma(a, state[l], b * normals[s][l]);
+                    row[l] = state[l];
+                }
+            }
+        }
+    }
+}
+
+// R outputs of a layer on V vectors of lanes, in registers.
+template <class T, int R, int V>
+inline void layer_block(const T* weights, const T* biases, int inputs, const T* in, T* out) {
+    Vector<T> sum[R][V];
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) sum[r][v] = vector_set(biases[r]);
+    for (int i = 0; i < inputs; ++i) {
+        Vector<T> x[V];
+        for (int v = 0; v < V; ++v) x[v] = vector_load(in + i * lanes + v * width<T>);
+        for (int r = 0; r < R; ++r) {
+            const Vector<T> w = vector_set(weights[r * inputs + i]);
+            for (int v = 0; v < V; ++v) sum[r][v] = vector_fma<T>(w, x[v], sum[r][v]);
+        }
+    }
+    for (int r = 0; r < R; ++r)
+        for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<T>*>(out + r * lanes + v * width<T>) = sum[r][v];
+}
+
+template <class T, int R>
+inline void layer_rows(const T* weights, const T* biases, int inputs, const T* in, T* out) {
+    constexpr int v = vector_registers == 32 ? 4 : 2;
+    for (int first = 0; first < row_vectors<T>; first += v)
+        layer_block<T, R, v>(weights, biases, inputs, in + first * width<T>, out + first * width<T>);
+}
+
+enum Activation {
+#define NNQM_NAME(name) activation_##name,
+    NNQM_ACTIVATIONS(NNQM_NAME)
+#undef NNQM_NAME
+};
+
+template <class T>
+void activate(int activation, std::int64_t n, T* x) {
+    switch (activation) {
+#define NNQM_CASE(name)                                             \
+    case activation_##name:                                         \
+        for (std::int64_t i = 0; i < n; ++i) x[i] = name(x[i]);     \
+        break;
+        NNQM_ACTIVATIONS(NNQM_CASE)
+#undef NNQM_CASE
+    default: break;
+    }
+}
+
+// (inputs, lanes) -> (outputs, lanes). Each lane's operations and their order are the same in every position of the tile.
+template <class T>
+void layer(const detail::LayerPlan<T>& plan, const T* in, T* out) {
+    const int k = plan.inputs;
+    int o = 0;
+    for (; o + 4 <= plan.outputs; o += 4) layer_rows<T, 4>(plan.weights + o * k, plan.biases + o, k, in, out + o * lanes);
+    const T *w = plan.weights + o * k, *b = plan.biases + o;
+    switch (plan.outputs - o) {
+    case 1: layer_rows<T, 1>(w, b, k, in, out + o * lanes); break;
+    case 2: layer_rows<T, 2>(w, b, k, in, out + o * lanes); break;
+    case 3: layer_rows<T, 3>(w, b, k, in, out + o * lanes); break;
+    default: break;
+    }
+    activate(plan.activation, static_cast<std::int64_t>(plan.outputs) * lanes, out);
+}
+
+template <class T>
+void forward(const detail::NetworkPlan<T>& plan, std::int64_t n_times, int channels, const detail::Scratch<T>& scratch,
+             T* tile) {
+    for (std::int64_t t = 0; t < n_times; ++t) {
+        T* row = tile + t * channels * lanes;
+        const T* in = row;
+        for (int i = 0; i < plan.n_layers; ++i) {
+            T* out = i + 1 == plan.n_layers ? row + plan.inputs * lanes
+                                            : scratch.hidden + static_cast<std::int64_t>(i % 2) * plan.widest * lanes;
+            layer(plan.layers[i], in, out);
+            in = out;
+        }
+    }
+}
+
+template <class T>
+double lane_sum(const T* x) {
+    double sum = 0;
+    for (int l = 0; l < lanes; ++l) sum += static_cast<double>(x[l]);
+    return sum;
+}
+
+template <class T>
+double vector_sum(Vector<T> x) {
+    alignas(vector_bytes) T part[width<T>];
+    *reinterpret_cast<Vector<T>*>(part) = x;
+    for (int half = width<T> / 2; half >= 1; half /= 2)
+        for (int k = 0; k < half; ++k) part[k] += part[k + half];
+    return static_cast<double>(part[0]);
+}
+
+// RA x RB entries of sum over rows and lanes of a b^T, added to out; in a symmetric product the entries below the diagonal are
+// mirrored from those above.
+template <class T, int RA, int RB>
+void product_block(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int j, int size,
+                   double* out) {
+    Vector<T> sum[RA][RB];
+    for (int p = 0; p < RA; ++p)
+        for (int q = 0; q < RB; ++q) sum[p][q] = vector_set(T(0));
+    for (std::int64_t r = 0; r < rows; ++r) {
+        for (int v = 0; v < lanes; v += width<T>) {
+            Vector<T> x[RA], y[RB];
+            for (int p = 0; p < RA; ++p) x[p] = vector_load(a + r * stride + (i + p) * lanes + v);
+            for (int q = 0; q < RB; ++q) y[q] = vector_load(b + r * stride + (j + q) * lanes + v);
+            for (int p = 0; p < RA; ++p)
+                for (int q = 0; q < RB; ++q) sum[p][q] = vector_fma<T>(x[p], y[q], sum[p][q]);
+        }
+    }
+    for (int p = 0; p < RA; ++p) {
+        for (int q = 0; q < RB; ++q) {
+            const int row = i + p, column = j + q;
+            if (symmetric && row > column) continue;
+            const double s = vector_sum<T>(sum[p][q]);
+            out[row * size + column] += s;
+            if (symmetric && row != column) out[column * size + row] += s;
+        }
+    }
+}
+
+template <class T, int RA>
+void product_rows(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int size,
+                  double* out) {
+    constexpr int rb = vector_registers == 32 ? 4 : 2;
+    for (int j = 0; j < size; j += rb) {
+        if (symmetric && j + rb <= i) continue;
+        switch (size - j) {
+        case 1: product_block<T, RA, 1>(a, b, rows, stride, symmetric, i, j, size, out); break;
+        case 2: product_block<T, RA, 2>(a, b, rows, stride, symmetric, i, j, size, out); break;
+        case 3: product_block<T, RA, rb == 2 ? 2 : 3>(a, b, rows, stride, symmetric, i, j, size, out); break;
+        default: product_block<T, RA, rb>(a, b, rows, stride, symmetric, i, j, size, out); break;
+        }
+    }
+}
+
+// out (size, size) += sum over rows and lanes of a b^T; a row is (size, lanes), rows lie `stride` apart.
+template <class T>
+void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size, double* out) {
+    if (rows <= 0) return;
+    int i = 0;
+    for (; i + 4 <= size; i += 4) product_rows<T, 4>(a, b, rows, stride, symmetric, i, size, out);
+    switch (size - i) {
+    case 1: product_rows<T, 1>(a, b, rows, stride, symmetric, i, size, out); break;
+    case 2: product_rows<T, 2>(a, b, rows, stride, symmetric, i, size, out); break;
+    case 3: product_rows<T, 3>(a, b, rows, stride, symmetric, i, size, out); break;
+    default: break;
+    }
+}
+
+// The terms of the lag sums whose later time lies in begin .. end - 1; `rows` is the observable vector at time `begin` and the
+// rows of earlier times, as far back as the largest lag, lie before it.
+template <class T>
+void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
+                  double* sums) {
+    const int size = plan.size, square = size * size;
+    const std::int64_t stride = static_cast<std::int64_t>(size) * lanes;
+    for (int k = 0; k < plan.n_lags; ++k) {
+        const std::int64_t first = begin > plan.lags[k] ? begin : plan.lags[k];
+        const T* later = rows + (first - begin) * stride;
+        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size, sums + 2 * k * square);
+    }
+    for (int s = 0; s < plan.n_stretches; ++s) {
+        const std::int64_t from = begin > plan.bounds[s] ? begin : plan.bounds[s];
+        const std::int64_t to = end < plan.bounds[s + 1] ? end : plan.bounds[s + 1];
+        if (from >= to) continue;
+        for (int i = 0; i < square; ++i) products[i] = 0;
+        const T* first = rows + (from - begin) * stride;
+        add_products(first, first, to - from, stride, true, size, products);
+        for (int k = 0; k < plan.n_lags; ++k) {
+            const double weight = plan.weights[s * plan.n_lags + k];
+            double* out = sums + (2 * k + 1) * square;
+            for (int i = 0; i < square; ++i) out[i] += weight * products[i];
+        }
+    }
+}
+
+template <class T>
+void clear_padding(int rows, int n_valid, T* x) {
+    for (int i = 0; i < rows; ++i)
+        for (int l = n_valid; l < lanes; ++l) x[i * lanes + l] = 0;
+}
+
+// (1, z_1 .. z_n) at every time.
+template <class T>
+void fill_linear(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int channels, const T* tile, int n_valid,
+                 T* linear) {
+    const int size = 1 + plan.n_channels;
+    for (std::int64_t t = 0; t < n_times; ++t) {
+        T* out = linear + t * size * lanes;
+        for (int l = 0; l < lanes; ++l) out[l] = 1;
+        for (int c = 0; c < plan.n_channels; ++c) {
+            const T* x = tile + (t * channels + plan.channels[c]) * lanes;
+            const T shift = plan.shift[c], inverse_scale = plan.inverse_scale[c];
+            for (int l = 0; l < lanes; ++l) out[(1 + c) * lanes + l] = (x[l] - shift) * inverse_scale;
+        }
+        if (n_valid < lanes) clear_padding(size, n_valid, out);
+    }
+}
+
+// The whole observable vector at one time, from (1, z_1 .. z_n).
+template <class T>
+void fill_observables(const detail::MeasurePlan<T>& plan, const T* linear, int n_valid, T* out) {
+    const int n = plan.n_channels;
+    std::memcpy(out, linear, sizeof(T) * static_cast<std::size_t>(1 + n) * lanes);
+    T* next = out + (1 + n) * lanes;
+    for (int c = 0; c < n; ++c) {
+        const T* z = linear + (1 + c) * lanes;
+        for (int order = 2; order <= plan.orders[c]; ++order) {
+            // h_{k+1} = (z h_k - sqrt(k) h_{k-1}) / sqrt(k + 1), h_0 = 1
+            const T* last = order == 2 ? z : next - lanes;
+            const T* before = order == 2 ? linear : order == 3 ? z : next - 2 * lanes;
+            const T norm = T(1) / static_cast<T>(__builtin_sqrt(static_cast<double>(order)));
+            const T factor = static_cast<T>(__builtin_sqrt(static_cast<double>(order - 1)));
+            for (int l = 0; l < lanes; ++l) next[l] = (z[l] * last[l] - factor * before[l]) * norm;
+            next += lanes;
+        }
+    }
+    if (plan.neurons.outputs > 0) {
+        layer(plan.neurons, linear + lanes, next);
+        if (n_valid < lanes) clear_padding(plan.neurons.outputs, n_valid, next);
+    }
+}
+
+template <class T>
+void add_observable_lags(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int n_valid,
+                         const detail::Scratch<T>& scratch, double* sums) {
+    const std::int64_t stride = static_cast<std::int64_t>(plan.observable_lags.size) * lanes;
+    const std::int64_t history = plan.observable_lags.largest;
+    const std::int64_t linear_stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
+    T* rows = scratch.observables + history * stride;
+    for (std::int64_t begin = 0; begin < n_times; begin += plan.chunk) {
+        const std::int64_t end = begin + plan.chunk < n_times ? begin + plan.chunk : n_times;
+        if (begin > 0)
+            std::memmove(rows - history * stride, rows + (plan.chunk - history) * stride,
+                         sizeof(T) * static_cast<std::size_t>(history * stride));
+        for (std::int64_t t = begin; t < end; ++t)
+            fill_observables(plan, scratch.linear + t * linear_stride, n_valid, rows + (t - begin) * stride);
+        add_lag_sums(plan.observable_lags, begin, end, rows, scratch.products, sums);
+    }
+}
+
+template <class T>
+void add_moments(int n_channels, std::int64_t n_times, const T* linear, double* sums) {
+    for (int c = 0; c < n_channels; ++c) {
+        alignas(64) T power[4][lanes] = {};
+        for (std::int64_t t = 0; t < n_times; ++t) {
+            const T* z = linear + (t * (1 + n_channels) + 1 + c) * lanes;
+            for (int l = 0; l < lanes; ++l) {
+                const T square = z[l] * z[l];
+                power[0][l] += z[l];
+                power[1][l] += square;
+                power[2][l] = fma(square, z[l], power[2][l]);
+                power[3][l] = fma(square, square, power[3][l]);
+            }
+        }
+        for (int k = 0; k < 4; ++k) sums[4 * c + k] += lane_sum(power[k]);
+    }
+}
+
+template <class T>
+void add_increments(const detail::MeasurePlan<T>& plan, std::int64_t n_times, const T* linear, double* sums) {
+    const std::int64_t stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
+    for (int c = 0; c < plan.n_channels; ++c) {
+        for (int k = 0; k < plan.n_increment_lags; ++k) {
+            const std::int64_t lag = plan.increment_lags[k];
+            alignas(64) T second[lanes] = {}, fourth[lanes] = {};
+            for (std::int64_t t = lag; t < n_times; ++t) {
+                const T* z = linear + t * stride + (1 + c) * lanes;
+                const T* before = z - lag * stride;
+                for (int l = 0; l < lanes; ++l) {
+                    const T step = z[l] - before[l], square = step * step;
+                    second[l] += square;
+                    fourth[l] = fma(square, square, fourth[l]);
+                }
+            }
+            double* out = sums + 2 * (c * plan.n_increment_lags + k);
+            out[0] += lane_sum(second);
+            out[1] += lane_sum(fourth);
+        }
+    }
+}
+
+template <class T>
+int first_not_finite(std::int64_t n_rows, const T* tile, int n_valid) {
+    alignas(64) T trace[lanes] = {};
+    for (std::int64_t r = 0; r < n_rows; ++r)
+        for (int l = 0; l < lanes; ++l) trace[l] = fma(tile[r * lanes + l], T(0), trace[l]);
+    for (int l = 0; l < n_valid; ++l)
+        if (!(trace[l] == T(0))) return l;
+    return -1;
+}
+
+template <class T>
+int accumulate(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int channels, const T* tile, int n_valid,
+               const detail::Scratch<T>& scratch, const detail::BlockSums& sums) {
+    const int bad = first_not_finite(n_times * channels, tile, n_valid);
+    fill_linear(plan, n_times, channels, tile, n_valid, scratch.linear);
+    if (sums.lags) add_lag_sums(plan.linear_lags, 0, n_times, scratch.linear, scratch.products, sums.lags);
+    if (sums.observable_lags) add_observable_lags(plan, n_times, n_valid, scratch, sums.observable_lags);
+    if (sums.moments) add_moments(plan.n_channels, n_times, scratch.linear, sums.moments);
+    if (sums.increments) add_increments(plan, n_times, scratch.linear, sums.increments);
+    if (sums.two_time) {
+        const T* z = scratch.linear + (1 + plan.two_time) * lanes;
+        add_two_time(z, n_times, static_cast<std::int64_t>(1 + plan.n_channels) * lanes, scratch.gram, sums.two_time);
+        for (std::int64_t t = 0; t < n_times; ++t)
+            sums.time_sums[t] += lane_sum(z + t * (1 + plan.n_channels) * lanes);
+    }
+    return bad;
+}
+
+}  // namespace
+
+#define NNQM_STRING_(x) #x
+#define NNQM_STRING(x) NNQM_STRING_(x)
+
+extern const detail::Level table;
+const detail::Level table = {
+    NNQM_STRING(NNQM_LEVEL),
+    {sample_ou<float>, forward<float>, accumulate<float>},
+    {sample_ou<double>, forward<double>, accumulate<double>},
+};
+
+}  // namespace NNQM_LEVEL_NAMESPACE
+}  // namespace nnqm

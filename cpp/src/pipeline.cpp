@@ -1,0 +1,540 @@
+// The pipeline: checks and plans, the division of work among threads (the only OpenMP of the library), tiles in and out.
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <set>
+#include <stdexcept>
+
+#include "kernels.hpp"
+#include "nnqm/nnqm.hpp"
+#include "threads.hpp"
+
+namespace nnqm {
+
+using detail::lanes;
+static_assert(lanes == tile_paths);
+
+namespace {
+
+constexpr std::int64_t max_size = std::numeric_limits<std::int64_t>::max() / 4;
+
+[[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
+
+std::int64_t product(std::initializer_list<std::int64_t> factors, const char* what) {
+    std::int64_t result = 1;
+    for (const std::int64_t f : factors) {
+        if (f < 0) refuse(std::string(what) + ": negative size " + std::to_string(f));
+        if (f > 0 && result > max_size / f) refuse(std::string(what) + ": the product of the sizes overflows 64 bits");
+        result *= f;
+    }
+    return result;
+}
+
+// Zeroed, 64-byte aligned, grown on demand and kept between tiles.
+template <class T>
+class Buffer {
+public:
+    explicit Buffer(std::int64_t n) {
+        const std::size_t bytes = std::max<std::size_t>(static_cast<std::size_t>(n) * sizeof(T), 64);
+        data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{64}));
+        std::memset(data_, 0, bytes);
+    }
+    Buffer(Buffer&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+    Buffer& operator=(Buffer&&) = delete;
+    ~Buffer() { ::operator delete(data_, std::align_val_t{64}); }
+    T* data() const { return data_; }
+
+private:
+    T* data_;
+};
+
+template <class T>
+std::vector<T> cast(const std::vector<double>& values) {
+    return std::vector<T>(values.begin(), values.end());
+}
+
+void check_layer(const Layer& layer, const std::string& name) {
+    if (layer.inputs < 1 || layer.outputs < 1) refuse(name + ": a layer needs at least one input and one output");
+    if (static_cast<std::int64_t>(layer.weights.size()) != product({layer.outputs, layer.inputs}, "weights"))
+        refuse(name + ": weights must have outputs * inputs = " + std::to_string(layer.outputs) + " * " +
+               std::to_string(layer.inputs) + " entries, got " + std::to_string(layer.weights.size()));
+    if (layer.biases.size() != static_cast<std::size_t>(layer.outputs))
+        refuse(name + ": biases must have " + std::to_string(layer.outputs) + " entries, got " +
+               std::to_string(layer.biases.size()));
+}
+
+int activation_index(const std::string& name) {
+    const std::vector<std::string> all = activations();
+    const auto found = std::find(all.begin(), all.end(), name);
+    if (found == all.end()) refuse("activation \"" + name + "\" is unknown");
+    return static_cast<int>(found - all.begin());
+}
+
+void check_network(const Network& network) {
+    for (std::size_t i = 0; i < network.layers.size(); ++i) {
+        const std::string name = "layer " + std::to_string(i);
+        check_layer(network.layers[i], name);
+        activation_index(network.layers[i].activation);
+        if (i > 0 && network.layers[i].inputs != network.layers[i - 1].outputs)
+            refuse(name + ": takes " + std::to_string(network.layers[i].inputs) + " inputs, but the layer before has " +
+                   std::to_string(network.layers[i - 1].outputs) + " outputs");
+    }
+}
+
+void check_theory(const Theory& theory) {
+    if (theory.sources.empty()) refuse("a theory needs at least one source");
+    for (const Source& source : theory.sources) {
+        const auto& ou = std::get<OrnsteinUhlenbeck>(source);
+        if (ou.omega.empty() || ou.omega.size() != ou.sigma.size())
+            refuse("omega and sigma must have the same length, at least 1");
+        for (std::size_t i = 0; i < ou.omega.size(); ++i)
+            if (!(ou.omega[i] > 0 && std::isfinite(ou.omega[i]) && ou.sigma[i] > 0 && std::isfinite(ou.sigma[i])))
+                refuse("omega and sigma must be finite and positive");
+    }
+    check_network(theory.network);
+    if (!theory.network.layers.empty() && theory.network.layers.front().inputs != theory.inputs())
+        refuse("the network takes " + std::to_string(theory.network.layers.front().inputs) + " inputs, but the sources give " +
+               std::to_string(theory.inputs()));
+}
+
+void check_times(const std::vector<double>& times) {
+    if (times.empty()) refuse("times must have at least one entry");
+    for (std::size_t t = 0; t < times.size(); ++t) {
+        if (!std::isfinite(times[t])) refuse("times must be finite; times[" + std::to_string(t) + "] is not");
+        if (t > 0 && !(times[t] > times[t - 1])) refuse("times must be strictly increasing, at index " + std::to_string(t));
+    }
+}
+
+void check_lags(const std::vector<std::int64_t>& lags, std::int64_t smallest, std::int64_t n_times, const char* name) {
+    for (std::size_t k = 0; k < lags.size(); ++k) {
+        if (lags[k] < smallest || lags[k] >= n_times)
+            refuse(std::string(name) + " must lie between " + std::to_string(smallest) + " and n_times - 1 = " +
+                   std::to_string(n_times - 1) + ", got " + std::to_string(lags[k]));
+        if (k > 0 && lags[k] <= lags[k - 1]) refuse(std::string(name) + " must be strictly increasing");
+    }
+}
+
+void check_measure(const Measure& measure, int channels, std::int64_t n_times, const Sums& sums) {
+    const std::size_t n = measure.channels.size();
+    if (n == 0 || measure.shift.size() != n || measure.scale.size() != n || measure.orders.size() != n)
+        refuse("channels, shift, scale and orders must have the same length, at least 1");
+    for (std::size_t i = 0; i < n; ++i) {
+        if (measure.channels[i] < 0 || measure.channels[i] >= channels)
+            refuse("channel " + std::to_string(measure.channels[i]) + " does not exist: there are " + std::to_string(channels));
+        if (!std::isfinite(measure.shift[i]) || !(measure.scale[i] > 0 && std::isfinite(measure.scale[i])))
+            refuse("shift must be finite and scale finite and positive");
+        if (measure.orders[i] < 1 || measure.orders[i] > 64) refuse("orders must lie between 1 and 64");
+    }
+    if (measure.neurons.outputs > 0) {
+        check_layer(measure.neurons, "neurons");
+        activation_index(measure.neurons.activation);
+        if (measure.neurons.inputs != static_cast<int>(n)) refuse("neurons must take as many inputs as there are channels");
+    }
+    check_lags(measure.lags, 0, n_times, "lags");
+    check_lags(measure.observable_lags, 0, n_times, "observable_lags");
+    check_lags(measure.increment_lags, 1, n_times, "increment_lags");
+    if (measure.two_time >= static_cast<int>(n)) refuse("two_time must be an index into channels");
+    const auto agree = [](bool asked, const void* array, const char* name) {
+        if (asked != (array != nullptr))
+            refuse(std::string("sums.") + name + (asked ? " is asked for but null" : " is not asked for but given"));
+    };
+    agree(!measure.lags.empty(), sums.lags, "lags");
+    agree(!measure.observable_lags.empty(), sums.observable_lags, "observable_lags");
+    agree(!measure.increment_lags.empty(), sums.increments, "increments");
+    agree(measure.moments, sums.moments, "moments");
+    agree(measure.two_time >= 0, sums.two_time, "two_time");
+    agree(measure.two_time >= 0, sums.time_sums, "time_sums");
+    if (!sums.paths || !sums.first_bad) refuse("sums.paths and sums.first_bad are null");
+}
+
+template <class T>
+struct TheoryPlan {
+    std::vector<std::vector<T>> storage;
+    std::vector<detail::OuPlan<T>> sources;
+    std::vector<detail::LayerPlan<T>> layers;
+    detail::NetworkPlan<T> network{};
+    int inputs = 0, channels = 0;
+
+    void add_network(const Network& net) {
+        int widest = 1;
+        for (const Layer& layer : net.layers) {
+            layers.push_back(plan_layer(layer));
+            widest = std::max(widest, layer.outputs);
+        }
+        network = {static_cast<int>(layers.size()), inputs, channels - inputs, widest, layers.data()};
+    }
+
+    detail::LayerPlan<T> plan_layer(const Layer& layer) {
+        storage.push_back(cast<T>(layer.weights));
+        const T* weights = storage.back().data();
+        storage.push_back(cast<T>(layer.biases));
+        return {layer.inputs, layer.outputs, activation_index(layer.activation), weights, storage.back().data()};
+    }
+};
+
+template <class T>
+TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times) {
+    TheoryPlan<T> plan;
+    plan.inputs = theory.inputs();
+    plan.channels = theory.channels();
+    const std::size_t n_times = times.size();
+    int first = 0;
+    for (const Source& source : theory.sources) {
+        const auto& ou = std::get<OrnsteinUhlenbeck>(source);
+        const std::size_t n = ou.omega.size();
+        std::vector<T> decay(n * n_times), noise(n * n_times);
+        for (std::size_t d = 0; d < n; ++d) {
+            const double stationary = ou.sigma[d] / std::sqrt(2 * ou.omega[d]);
+            decay[d * n_times] = 0;
+            noise[d * n_times] = static_cast<T>(stationary);
+            // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is used.
+            const double span = times.back() - times.front();
+            const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
+            for (std::size_t t = 1; t < n_times; ++t) {
+                double step = times[t] - times[t - 1];
+                if (std::abs(step - nominal) <= 1e-9 * nominal) step = nominal;
+                const double a = ou.omega[d] * step;
+                decay[d * n_times + t] = static_cast<T>(std::exp(-a));
+                noise[d * n_times + t] = static_cast<T>(stationary * std::sqrt(-std::expm1(-2 * a)));
+            }
+        }
+        plan.storage.push_back(std::move(decay));
+        const T* decay_data = plan.storage.back().data();
+        plan.storage.push_back(std::move(noise));
+        plan.sources.push_back({first, static_cast<int>(n), decay_data, plan.storage.back().data()});
+        first += static_cast<int>(n);
+    }
+    plan.add_network(theory.network);
+    return plan;
+}
+
+struct LagStorage {
+    std::vector<std::int64_t> bounds;
+    std::vector<unsigned char> weights;
+};
+
+detail::LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, std::int64_t n_times, LagStorage& storage) {
+    std::set<std::int64_t> bounds = {0, n_times};
+    for (const std::int64_t lag : lags) {
+        bounds.insert(lag);
+        bounds.insert(n_times - lag);
+    }
+    storage.bounds.assign(bounds.begin(), bounds.end());
+    for (std::size_t s = 0; s + 1 < storage.bounds.size(); ++s)
+        for (const std::int64_t lag : lags)
+            storage.weights.push_back(static_cast<unsigned char>((storage.bounds[s] < n_times - lag) + (storage.bounds[s] >= lag)));
+    return {static_cast<int>(lags.size()), size, lags.empty() ? 0 : lags.back(), lags.data(),
+            static_cast<int>(storage.bounds.size()) - 1, storage.bounds.data(), storage.weights.data()};
+}
+
+template <class T>
+struct FullMeasurePlan {
+    detail::MeasurePlan<T> plan{};
+    std::vector<T> shift, inverse_scale, weights, biases;
+    LagStorage linear, observables;
+
+    FullMeasurePlan(const Measure& measure, std::int64_t n_times) {
+        shift = cast<T>(measure.shift);
+        for (const double s : measure.scale) inverse_scale.push_back(static_cast<T>(1 / s));
+        plan.n_channels = static_cast<int>(measure.channels.size());
+        plan.channels = measure.channels.data();
+        plan.shift = shift.data();
+        plan.inverse_scale = inverse_scale.data();
+        plan.orders = measure.orders.data();
+        if (measure.neurons.outputs > 0) {
+            weights = cast<T>(measure.neurons.weights);
+            biases = cast<T>(measure.neurons.biases);
+            plan.neurons = {measure.neurons.inputs, measure.neurons.outputs, activation_index(measure.neurons.activation),
+                            weights.data(), biases.data()};
+        }
+        plan.linear_lags = plan_lags(measure.lags, measure.linear_size(), n_times, linear);
+        plan.observable_lags = plan_lags(measure.observable_lags, measure.size(), n_times, observables);
+        plan.n_increment_lags = static_cast<int>(measure.increment_lags.size());
+        plan.increment_lags = measure.increment_lags.data();
+        plan.two_time = measure.two_time;
+        // The rows held at once stay in half of a small second-level cache.
+        const std::int64_t row_bytes = static_cast<std::int64_t>(measure.size()) * lanes * static_cast<std::int64_t>(sizeof(T));
+        plan.chunk = std::min(n_times, std::max<std::int64_t>(16, (std::int64_t{1} << 19) / row_bytes));
+    }
+};
+
+// What one thread works in.
+template <class T>
+struct Workspace {
+    Buffer<T> tile, hidden, linear, observables, gram;
+    Buffer<double> products;
+    Workspace(std::int64_t n_times, int channels, int widest, const Measure* measure, const detail::MeasurePlan<T>* plan)
+        : tile(product({n_times, channels, lanes}, "tile")),
+          hidden(product({2, widest, lanes}, "network")),
+          linear(measure ? product({n_times, measure->linear_size(), lanes}, "channels") : 0),
+          observables(measure && !measure->observable_lags.empty()
+                          ? product({plan->chunk + plan->observable_lags.largest, measure->size(), lanes}, "observables")
+                          : 0),
+          gram(measure && measure->two_time >= 0 ? product({n_times, n_times}, "two_time") : 0),
+          products(measure ? product({measure->size(), measure->size()}, "observables") : 0) {}
+    detail::Scratch<T> scratch() const {
+        return {hidden.data(), linear.data(), observables.data(), gram.data(), products.data()};
+    }
+};
+
+template <class T>
+std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, int channels, int widest, const Measure* measure,
+                                     const detail::MeasurePlan<T>* plan) {
+    std::vector<Workspace<T>> result;
+    result.reserve(static_cast<std::size_t>(n));
+    for (int i = 0; i < n; ++i) result.emplace_back(n_times, channels, widest, measure, plan);
+    return result;
+}
+
+detail::BlockSums block_sums(const Measure& m, std::int64_t n_times, const Sums& sums, std::int64_t i) {
+    const auto at = [i](double* array, std::size_t size) { return array ? array + i * static_cast<std::int64_t>(size) : nullptr; };
+    const auto square = [](int size) { return 2 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size); };
+    const std::size_t n = m.channels.size(), t = static_cast<std::size_t>(n_times);
+    return {at(sums.lags, m.lags.size() * square(m.linear_size())),
+            at(sums.observable_lags, m.observable_lags.size() * square(m.size())),
+            at(sums.increments, n * m.increment_lags.size() * 2),
+            at(sums.moments, n * 4),
+            at(sums.time_sums, t),
+            at(sums.two_time, t * (t + 1) / 2)};
+}
+
+void record(const Sums& sums, std::int64_t i, std::int64_t first_path, int n_valid, int bad) {
+    sums.paths[i] += n_valid;
+    if (bad >= 0 && sums.first_bad[i] < 0) sums.first_bad[i] = first_path + bad;
+}
+
+template <class T>
+void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
+               const Workspace<T>& work, bool network) {
+    const auto& kernels = detail::level().kernels<T>();
+    for (const auto& source : plan.sources) kernels.sample(source, key, first_path, n_times, plan.channels, work.tile.data());
+    if (network && plan.network.n_layers > 0)
+        kernels.forward(plan.network, n_times, plan.channels, work.scratch(), work.tile.data());
+}
+
+template <class T>
+int advance_as(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums) {
+    const auto n_times = static_cast<std::int64_t>(run.times.size());
+    const TheoryPlan<T> plan = plan_theory<T>(theory, run.times);
+    const FullMeasurePlan<T> full(measure, n_times);
+    const auto& kernels = detail::level().kernels<T>();
+    const int n_threads = detail::thread_count(run.n_threads, blocks.end - blocks.begin);
+    const auto works = workspaces<T>(n_threads, n_times, plan.channels, plan.network.widest, &measure, &full.plan);
+    return detail::for_each(blocks.end - blocks.begin, n_threads, [&](std::int64_t item, int thread) noexcept {
+        const auto& work = works[static_cast<std::size_t>(thread)];
+        const std::int64_t block = blocks.begin + item, i = block - sums.first_block;
+        const detail::BlockSums out = block_sums(measure, n_times, sums, i);
+        for (std::int64_t r = rounds.begin; r < rounds.end; ++r) {
+            const std::int64_t first_path = (r * run.n_blocks + block) * lanes;
+            if (first_path >= run.n_paths) break;
+            const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, run.n_paths - first_path));
+            fill_tile(plan, run.key, first_path, n_times, work, true);
+            const int bad = kernels.accumulate(full.plan, n_times, plan.channels, work.tile.data(), n_valid, work.scratch(), out);
+            record(sums, i, first_path, n_valid, bad);
+        }
+    });
+}
+
+// Strided user array -> tile channels 0 .. C - 1; padding lanes are zero.
+template <class T>
+void load_tile(const ArrayView& view, std::int64_t first_path, int n_valid, int channels, T* tile) {
+    const std::int64_t n_times = view.shape[1], n = view.shape[2];
+    const char* base = static_cast<const char*>(view.data);
+    constexpr std::int64_t step = 16;  // times per visit of a path: few enough that the written rows stay in cache
+    for (std::int64_t t0 = 0; t0 < n_times; t0 += step) {
+        const std::int64_t t1 = std::min(n_times, t0 + step);
+        for (int l = 0; l < lanes; ++l) {
+            const char* path = base + (first_path + l) * view.strides[0];
+            for (std::int64_t t = t0; t < t1; ++t) {
+                for (std::int64_t c = 0; c < n; ++c) {
+                    T value = 0;
+                    if (l < n_valid) std::memcpy(&value, path + t * view.strides[1] + c * view.strides[2], sizeof(T));
+                    tile[(t * channels + c) * lanes + l] = value;
+                }
+            }
+        }
+    }
+}
+
+// Tile channels first .. first + C - 1 -> contiguous (path, time, channel).
+template <class T>
+void store_tile(const T* tile, std::int64_t row, int n_valid, int skip, int channels, int first, const ArrayOut& out) {
+    const std::int64_t n_times = out.shape[1], n = out.shape[2];
+    T* base = static_cast<T*>(out.data);
+    for (int l = 0; l < n_valid; ++l)
+        for (std::int64_t t = 0; t < n_times; ++t)
+            for (std::int64_t c = 0; c < n; ++c)
+                base[((row + l) * n_times + t) * n + c] = tile[(t * channels + first + c) * lanes + skip + l];
+}
+
+template <class T>
+int sample_as(const Theory& theory, const Run& run, Range paths, const ArrayOut& out) {
+    const auto n_times = static_cast<std::int64_t>(run.times.size());
+    TheoryPlan<T> plan = plan_theory<T>(theory, run.times);
+    const std::int64_t first_tile = paths.begin / lanes, n_tiles = (paths.end + lanes - 1) / lanes - first_tile;
+    const int n_threads = detail::thread_count(run.n_threads, n_tiles);
+    const auto works = workspaces<T>(n_threads, n_times, plan.channels, plan.network.widest, nullptr, nullptr);
+    return detail::for_each(n_tiles, n_threads, [&](std::int64_t item, int thread) noexcept {
+        const auto& work = works[static_cast<std::size_t>(thread)];
+        const std::int64_t first_path = (first_tile + item) * lanes;
+        const std::int64_t from = std::max(first_path, paths.begin), to = std::min(first_path + lanes, paths.end);
+        fill_tile(plan, run.key, first_path, n_times, work, false);
+        store_tile(work.tile.data(), from - paths.begin, static_cast<int>(to - from), static_cast<int>(from - first_path),
+                   plan.channels, 0, out);
+    });
+}
+
+template <class T>
+int apply_as(const Network& network, const ArrayView& in, const ArrayOut& out, int threads) {
+    const auto& kernels = detail::level().kernels<T>();
+    TheoryPlan<T> plan;
+    plan.inputs = static_cast<int>(in.shape[2]);
+    plan.channels = plan.inputs + static_cast<int>(out.shape[2]);
+    plan.add_network(network);
+    const std::int64_t n_paths = in.shape[0], n_times = in.shape[1], n_tiles = (n_paths + lanes - 1) / lanes;
+    const int n_threads = detail::thread_count(threads, n_tiles);
+    const auto works = workspaces<T>(n_threads, n_times, plan.channels, plan.network.widest, nullptr, nullptr);
+    return detail::for_each(n_tiles, n_threads, [&](std::int64_t item, int thread) noexcept {
+        const auto& work = works[static_cast<std::size_t>(thread)];
+        const std::int64_t first_path = item * lanes;
+        const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, n_paths - first_path));
+        load_tile(in, first_path, n_valid, plan.channels, work.tile.data());
+        kernels.forward(plan.network, n_times, plan.channels, work.scratch(), work.tile.data());
+        store_tile(work.tile.data(), first_path, n_valid, 0, plan.channels, plan.inputs, out);
+    });
+}
+
+template <class T>
+int accumulate_as(const ArrayView& view, const Measure& measure, const std::vector<std::int64_t>& offsets,
+                  std::int64_t path_index, int threads, Sums& sums) {
+    const auto& kernels = detail::level().kernels<T>();
+    const std::int64_t n_times = view.shape[1];
+    const int channels = static_cast<int>(view.shape[2]);
+    const FullMeasurePlan<T> full(measure, n_times);
+    const int n_threads = detail::thread_count(threads, sums.n_blocks);
+    const auto works = workspaces<T>(n_threads, n_times, channels, 1, &measure, &full.plan);
+    return detail::for_each(sums.n_blocks, n_threads, [&](std::int64_t b, int thread) noexcept {
+        const auto& work = works[static_cast<std::size_t>(thread)];
+        const detail::BlockSums out = block_sums(measure, n_times, sums, b);
+        const std::int64_t end = offsets[static_cast<std::size_t>(b) + 1];
+        for (std::int64_t first = offsets[static_cast<std::size_t>(b)]; first < end; first += lanes) {
+            const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, end - first));
+            load_tile(view, first, n_valid, channels, work.tile.data());
+            const int bad = kernels.accumulate(full.plan, n_times, channels, work.tile.data(), n_valid, work.scratch(), out);
+            record(sums, b, path_index + first, n_valid, bad);
+        }
+    });
+}
+
+void check_run(const Run& run) {
+    check_times(run.times);
+    if (run.n_paths < 1) refuse("n_paths must be at least 1, got " + std::to_string(run.n_paths));
+    if (run.n_blocks < 1) refuse("n_blocks must be at least 1, got " + std::to_string(run.n_blocks));
+    product({run.n_paths, static_cast<std::int64_t>(run.times.size())}, "n_paths * n_times");
+}
+
+void check_sums_range(const Sums& sums, Range blocks) {
+    if (blocks.begin < sums.first_block || blocks.end > sums.first_block + sums.n_blocks || blocks.begin >= blocks.end)
+        refuse("blocks " + std::to_string(blocks.begin) + " .. " + std::to_string(blocks.end) + " are not among those of the sums");
+}
+
+}  // namespace
+
+int Theory::inputs() const {
+    std::size_t n = 0;
+    for (const Source& source : sources) n += std::get<OrnsteinUhlenbeck>(source).omega.size();
+    return static_cast<int>(n);
+}
+
+int Theory::channels() const { return inputs() + (network.layers.empty() ? 0 : network.layers.back().outputs); }
+
+int Measure::size() const {
+    int n = linear_size() + std::max(neurons.outputs, 0);
+    for (const int order : orders) n += order - 1;
+    return n;
+}
+
+SumsBuffer::SumsBuffer(const Measure& m, std::int64_t n_times, std::int64_t first_block, std::int64_t n_blocks)
+    : first_block_(first_block), n_blocks_(n_blocks) {
+    const auto size = [n_blocks](std::initializer_list<std::int64_t> shape) {
+        return static_cast<std::size_t>(product({n_blocks, product(shape, "sums")}, "sums"));
+    };
+    const auto n = static_cast<std::int64_t>(m.channels.size());
+    const std::int64_t g = m.linear_size(), f = m.size();
+    lags_.resize(size({static_cast<std::int64_t>(m.lags.size()), 2, g, g}));
+    observable_lags_.resize(size({static_cast<std::int64_t>(m.observable_lags.size()), 2, f, f}));
+    increments_.resize(size({n, static_cast<std::int64_t>(m.increment_lags.size()), 2}));
+    moments_.resize(m.moments ? size({n, 4}) : 0);
+    time_sums_.resize(m.two_time >= 0 ? size({n_times}) : 0);
+    two_time_.resize(m.two_time >= 0 ? size({n_times * (n_times + 1) / 2}) : 0);
+    paths_.resize(static_cast<std::size_t>(n_blocks));
+    first_bad_.resize(static_cast<std::size_t>(n_blocks), -1);
+}
+
+Sums SumsBuffer::view() {
+    const auto pointer = [](std::vector<double>& v) { return v.empty() ? nullptr : v.data(); };
+    Sums sums;
+    sums.first_block = first_block_;
+    sums.n_blocks = n_blocks_;
+    sums.lags = pointer(lags_);
+    sums.observable_lags = pointer(observable_lags_);
+    sums.increments = pointer(increments_);
+    sums.moments = pointer(moments_);
+    sums.time_sums = pointer(time_sums_);
+    sums.two_time = pointer(two_time_);
+    sums.paths = paths_.data();
+    sums.first_bad = first_bad_.data();
+    return sums;
+}
+
+int advance(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums) {
+    check_theory(theory);
+    check_run(run);
+    check_measure(measure, theory.channels(), static_cast<std::int64_t>(run.times.size()), sums);
+    check_sums_range(sums, blocks);
+    if (blocks.end > run.n_blocks || rounds.begin < 0 || rounds.begin > rounds.end) refuse("blocks or rounds out of range");
+    return run.precision == Precision::float32 ? advance_as<float>(theory, measure, run, blocks, rounds, sums)
+                                               : advance_as<double>(theory, measure, run, blocks, rounds, sums);
+}
+
+int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& inputs) {
+    check_theory(theory);
+    check_times(run.times);
+    if (paths.begin < 0 || paths.end <= paths.begin) refuse("paths must be a range that is not empty");
+    if (inputs.shape[0] != paths.end - paths.begin || inputs.shape[1] != static_cast<std::int64_t>(run.times.size()) ||
+        inputs.shape[2] != theory.inputs() || inputs.precision != run.precision || !inputs.data)
+        refuse("the array must have shape (paths, times, inputs) and the precision of the run");
+    return run.precision == Precision::float32 ? sample_as<float>(theory, run, paths, inputs)
+                                               : sample_as<double>(theory, run, paths, inputs);
+}
+
+int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads) {
+    check_network(network);
+    if (network.layers.empty()) refuse("the network has no layers");
+    if (inputs.shape[2] != network.layers.front().inputs || outputs.shape[2] != network.layers.back().outputs ||
+        inputs.shape[0] != outputs.shape[0] || inputs.shape[1] != outputs.shape[1] || inputs.precision != outputs.precision)
+        refuse("inputs and outputs must have shapes (paths, times, inputs), (paths, times, outputs) and one precision");
+    if (inputs.shape[0] < 1 || inputs.shape[1] < 1 || !inputs.data || !outputs.data) refuse("the arrays are empty");
+    return inputs.precision == Precision::float32 ? apply_as<float>(network, inputs, outputs, n_threads)
+                                                  : apply_as<double>(network, inputs, outputs, n_threads);
+}
+
+int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
+               std::int64_t first_path, int n_threads, Sums& sums) {
+    if (channels.shape[1] < 1 || channels.shape[2] < 1 || !channels.data) refuse("the array is empty");
+    check_measure(measure, static_cast<int>(channels.shape[2]), channels.shape[1], sums);
+    if (static_cast<std::int64_t>(offsets.size()) != sums.n_blocks + 1) refuse("offsets must have n_blocks + 1 entries");
+    for (std::size_t b = 0; b + 1 < offsets.size(); ++b)
+        if (offsets[b] < 0 || offsets[b + 1] < offsets[b] || offsets[b + 1] > channels.shape[0])
+            refuse("offsets must increase from 0 to at most the number of paths");
+    return channels.precision == Precision::float32
+               ? accumulate_as<float>(channels, measure, offsets, first_path, n_threads, sums)
+               : accumulate_as<double>(channels, measure, offsets, first_path, n_threads, sums);
+}
+
+}  // namespace nnqm

@@ -1,0 +1,381 @@
+// Accuracy of math.hpp against long double, its special values, and the words and normal numbers of philox.hpp. Compiled once
+// per instruction-set level; every function is called in a loop, so that what is tested is what the kernels run.
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <vector>
+
+#include "math.hpp"
+#include "philox.hpp"
+
+namespace level = nnqm::NNQM_LEVEL_NAMESPACE;
+
+namespace {
+
+int failures = 0;
+
+#define CHECK(condition, ...)                                        \
+    do {                                                             \
+        if (!(condition)) {                                          \
+            ++failures;                                              \
+            std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+            std::printf(__VA_ARGS__);                                \
+            std::printf("\n");                                       \
+        }                                                            \
+    } while (false)
+
+// Steele, Lea and Flood's splitmix64: any decent generator independent of the one under test.
+struct random_words {
+    std::uint64_t state;
+    std::uint64_t next() {
+        std::uint64_t z = (state += 0x9e3779b97f4a7c15U);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+        return z ^ (z >> 31);
+    }
+    double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
+};
+
+template <typename T>
+constexpr const char* name_of = sizeof(T) == 4 ? "float" : "double";
+template <typename T>
+constexpr long double target = sizeof(T) == 4 ? 3e-7L : 1e-15L;
+
+template <typename T>
+T any_value(random_words& words) {
+    T x;
+    if constexpr (sizeof(T) == 4)
+        x = level::from_bits(static_cast<std::uint32_t>(words.next()));
+    else
+        x = level::from_bits(words.next());
+    return x;
+}
+
+// A grid over [low, high], uniform numbers in it, and bit patterns of every magnitude that fall within [least, most].
+template <typename T>
+std::vector<T> arguments(double low, double high, double least, double most) {
+    constexpr int count = 200000;
+    std::vector<T> x;
+    random_words words{12345};
+    for (int i = 0; i <= count; ++i) x.push_back(static_cast<T>(low + (high - low) * i / count));
+    for (int i = 0; i < count; ++i) x.push_back(static_cast<T>(low + (high - low) * words.uniform()));
+    for (int i = 0; i < count; ++i) {
+        const T v = any_value<T>(words);
+        if (static_cast<double>(v) >= least && static_cast<double>(v) <= most) x.push_back(v);
+    }
+    return x;
+}
+
+struct worst {
+    long double relative = 0, absolute = 0;
+    double at = 0;
+};
+
+// Results below the normal range may be off by one unit of the smallest denormal besides, those beyond it are infinite.
+template <typename T>
+worst compare(const char* name, const std::vector<T>& x, const std::vector<T>& y, long double (*reference)(long double)) {
+    using limits = std::numeric_limits<T>;
+    worst found;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const long double right = reference(x[i]), magnitude = std::fabs(right);
+        const double at = static_cast<double>(x[i]);
+        if (!std::isfinite(static_cast<T>(right))) {
+            CHECK(y[i] == static_cast<T>(right), "%s %s(%.17g) is %g", name_of<T>, name, at, static_cast<double>(y[i]));
+            continue;
+        }
+        const long double error = std::fabs(y[i] - right);
+        CHECK(std::isfinite(y[i]), "%s %s(%.17g) is %g", name_of<T>, name, at, static_cast<double>(y[i]));
+        if (error > found.absolute) found.absolute = error;
+        if (magnitude < static_cast<long double>(limits::min())) {
+            CHECK(error <= target<T> * magnitude + static_cast<long double>(limits::denorm_min()), "%s %s(%.17g) is %g, not %Lg", name_of<T>, name,
+                  at, static_cast<double>(y[i]), right);
+        } else if (error > found.relative * magnitude) {
+            found.relative = error / magnitude;
+            found.at = at;
+        }
+    }
+    return found;
+}
+
+template <typename T, typename F>
+std::vector<T> apply(const std::vector<T>& x, F f) {
+    std::vector<T> y(x.size());
+    const T* from = x.data();
+    T* to = y.data();
+    const long n = static_cast<long>(x.size());
+#pragma omp simd
+    for (long i = 0; i < n; ++i) to[i] = f(from[i]);
+    return y;
+}
+
+template <typename T, typename F>
+void accuracy(const char* name, F f, long double (*reference)(long double), double low, double high,
+              double least = -std::numeric_limits<double>::max(), double most = std::numeric_limits<double>::max()) {
+    const std::vector<T> x = arguments<T>(low, high, least, most);
+    const worst found = compare(name, x, apply(x, f), reference);
+    std::printf("%-6s %-12s %8.2Le relative, at %.9g\n", name_of<T>, name, found.relative, found.at);
+    CHECK(found.relative <= target<T>, "%s %s: %Le at %.17g", name_of<T>, name, found.relative, found.at);
+}
+
+// An absolute bound over the whole domain, a relative one where the argument is moderate.
+template <typename T, typename F>
+void periodic(const char* name, F f, long double (*reference)(long double)) {
+    const double moderate = 1e5, limit = 1e8;
+    std::vector<T> x = arguments<T>(-10, 10, -moderate, moderate);
+    const worst near = compare(name, x, apply(x, f), reference);
+    x = arguments<T>(-limit, limit, -limit, limit);
+    const worst far = compare(name, x, apply(x, f), reference);
+    std::printf("%-6s %-12s %8.2Le relative to |x| = 1e5, %8.2Le absolute to 1e8\n", name_of<T>, name, near.relative,
+                far.absolute);
+    CHECK(near.relative <= target<T>, "%s %s: %Le at %.17g", name_of<T>, name, near.relative, near.at);
+    CHECK(far.absolute <= target<T>, "%s %s: %Le absolute", name_of<T>, name, far.absolute);
+}
+
+long double reference_gelu(long double x) { return x * 0.5L * std::erfc(-x * 0.707106781186547524400844362104849039L); }
+long double reference_sigmoid(long double x) {
+    const long double z = std::exp(-std::fabs(x));
+    return (x < 0 ? z : 1) / (1 + z);
+}
+long double reference_softplus(long double x) { return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x))); }
+long double reference_exp(long double x) { return std::exp(x); }
+long double reference_log(long double x) { return std::log(x); }
+long double reference_log1p(long double x) { return std::log1p(x); }
+long double reference_expm1(long double x) { return std::expm1(x); }
+long double reference_tanh(long double x) { return std::tanh(x); }
+long double reference_erf(long double x) { return std::erf(x); }
+long double reference_sin(long double x) { return std::sin(x); }
+long double reference_cos(long double x) { return std::cos(x); }
+
+template <typename T, typename F>
+void special(const char* name, F f, double x, double expected) {
+    const std::vector<T> y = apply(std::vector<T>(67, static_cast<T>(x)), f);
+    for (const T v : y) {
+        const double got = static_cast<double>(v), want = static_cast<double>(static_cast<T>(expected));
+        const bool same = std::isnan(want) ? std::isnan(got) : got == want && (std::signbit(got) == std::signbit(want));
+        CHECK(same, "%s %s(%g) is %g, not %g", name_of<T>, name, x, got, want);
+        if (!same) break;
+    }
+}
+
+template <typename T>
+void all_functions() {
+    using limits = std::numeric_limits<T>;
+    const bool wide = sizeof(T) == 8;
+    const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    const double tiny = static_cast<double>(limits::denorm_min()), huge = static_cast<double>(limits::max());
+    const auto exp = [](T x) { return level::exp(x); };
+    const auto log = [](T x) { return level::log(x); };
+    const auto log1p = [](T x) { return level::log1p_unit(x); };
+    const auto expm1 = [](T x) { return level::expm1(x); };
+    const auto tanh = [](T x) { return level::tanh(x); };
+    const auto sin = [](T x) { return level::sin(x); };
+    const auto cos = [](T x) { return level::cos(x); };
+    const auto erf = [](T x) { return level::erf(x); };
+    const auto gelu = [](T x) { return level::gelu(x); };
+    const auto sigmoid = [](T x) { return level::sigmoid(x); };
+    const auto softplus = [](T x) { return level::softplus(x); };
+    const auto relu = [](T x) { return level::relu(x); };
+
+    accuracy<T>("exp", exp, reference_exp, wide ? -760 : -110, wide ? 720 : 95);
+    accuracy<T>("exp", exp, reference_exp, -1, 1);
+    accuracy<T>("log", log, reference_log, 0.4, 2.5, std::numeric_limits<double>::denorm_min());
+    accuracy<T>("log1p_unit", log1p, reference_log1p, 0, 1, 0, 1);
+    accuracy<T>("expm1", expm1, reference_expm1, -2, 2);
+    accuracy<T>("expm1", expm1, reference_expm1, -50, wide ? 720 : 95);
+    accuracy<T>("tanh", tanh, reference_tanh, -1, 1);
+    accuracy<T>("tanh", tanh, reference_tanh, -21, 21);
+    periodic<T>("sin", sin, reference_sin);
+    periodic<T>("cos", cos, reference_cos);
+    accuracy<T>("erf", erf, reference_erf, -1.5, 1.5);
+    accuracy<T>("erf", erf, reference_erf, -6.5, 6.5);
+    accuracy<T>("gelu", gelu, reference_gelu, -2, 2);
+    accuracy<T>("gelu", gelu, reference_gelu, wide ? -40 : -15, 6);
+    accuracy<T>("sigmoid", sigmoid, reference_sigmoid, wide ? -760 : -110, 40);
+    accuracy<T>("sigmoid", sigmoid, reference_sigmoid, -5, 5);
+    accuracy<T>("softplus", softplus, reference_softplus, wide ? -760 : -110, 40);
+    accuracy<T>("softplus", softplus, reference_softplus, -5, 5);
+
+    for (const double x : {0.0, -0.0, nan}) {
+        const double sign = std::copysign(1.0, x);
+        for (const double v : {x, std::isnan(x) ? x : sign * tiny}) {
+            special<T>("expm1", expm1, v, v);
+            special<T>("tanh", tanh, v, v);
+            special<T>("sin", sin, v, v);
+            special<T>("exp", exp, v, std::isnan(v) ? v : 1);
+            special<T>("cos", cos, v, std::isnan(v) ? v : 1);
+            special<T>("sigmoid", sigmoid, v, std::isnan(v) ? v : 0.5);
+        }
+        special<T>("erf", erf, x, x);
+        special<T>("log", log, x, std::isnan(x) ? x : -inf);
+        special<T>("softplus", softplus, x, std::isnan(x) ? x : 0.693147180559945309);
+    }
+    special<T>("gelu", gelu, nan, nan);
+    special<T>("gelu", gelu, 0, 0);
+    special<T>("relu", relu, nan, nan);
+    special<T>("relu", relu, -1, 0);
+    special<T>("relu", relu, -inf, 0);
+    special<T>("relu", relu, inf, inf);
+    special<T>("relu", relu, 1.5, 1.5);
+    for (const double x : {inf, huge}) {
+        special<T>("exp", exp, x, inf);
+        special<T>("exp", exp, -x, 0);
+        special<T>("expm1", expm1, x, inf);
+        special<T>("expm1", expm1, -x, -1);
+        special<T>("tanh", tanh, x, 1);
+        special<T>("tanh", tanh, -x, -1);
+        special<T>("erf", erf, x, 1);
+        special<T>("erf", erf, -x, -1);
+        special<T>("sin", sin, x, nan);
+        special<T>("cos", cos, -x, nan);
+        special<T>("sigmoid", sigmoid, x, 1);
+        special<T>("sigmoid", sigmoid, -x, 0);
+        special<T>("softplus", softplus, x, x);
+        special<T>("softplus", softplus, -x, 0);
+        special<T>("gelu", gelu, x, x);
+        special<T>("gelu", gelu, -x, 0);
+        special<T>("log", log, -x, nan);
+    }
+    special<T>("log", log, inf, inf);
+    special<T>("log", log, 1, 0);
+    special<T>("log", log, -tiny, nan);
+    special<T>("sin", sin, 1.1e8, nan);
+    special<T>("tanh", tanh, 9.5, static_cast<double>(static_cast<T>(std::tanh(9.5L))));
+}
+
+// Every float in the range where the bounded rational functions approach 1.
+void saturation() {
+    std::vector<float> x;
+    for (std::uint32_t bits = level::bits_of(2.0F); bits < level::bits_of(10.0F); ++bits) x.push_back(level::from_bits(bits));
+    for (const auto& y : {apply(x, [](float v) { return level::tanh(v); }), apply(x, [](float v) { return level::erf(v); })}) {
+        float largest = 0;
+        for (const float v : y) largest = v > largest ? v : largest;
+        CHECK(largest == 1.0F && y.back() == 1.0F, "%.9g %.9g", static_cast<double>(largest), static_cast<double>(y.back()));
+    }
+}
+
+void known_words() {
+    const std::uint32_t cases[3][10] = {
+        {0, 0, 0, 0, 0, 0, 0x6627e8d5U, 0xe169c58dU, 0xbc57ac4cU, 0x9b00dbd8U},
+        {~0U, ~0U, ~0U, ~0U, ~0U, ~0U, 0x408f276dU, 0x41c83b0eU, 0xa20bc7c6U, 0x6d5451fdU},
+        {0x243f6a88U, 0x85a308d3U, 0x13198a2eU, 0x03707344U, 0xa4093822U, 0x299f31d0U, 0xd16cfe09U, 0x94fdccebU, 0x5001e420U,
+         0x24126ea1U}};
+    constexpr int lanes = 64;
+    for (const auto& c : cases) {
+        std::uint32_t w[4][lanes];
+        for (int i = 0; i < lanes; ++i) {
+            w[0][i] = c[0], w[1][i] = c[1], w[2][i] = c[2], w[3][i] = c[3];
+            level::philox4x32(w[0][i], w[1][i], w[2][i], w[3][i], c[4], c[5]);
+        }
+        for (int j = 0; j < 4; ++j)
+            for (int i = 0; i < lanes; ++i) CHECK(w[j][i] == c[6 + j], "word %d lane %d: %08x", j, i, w[j][i]);
+    }
+}
+
+void exact_pair(std::uint32_t a, std::uint32_t b, long double& z0, long double& z1) {
+    const long double part = ((b & 255U) + 0.5L) / 256, span = 4294967296.0L;
+    const long double rest = (static_cast<std::uint32_t>(~a) + (1 - part)) / span;
+    const long double log_u = a < 0x80000000U ? std::log((a + part) / span) : std::log1p(-rest);
+    const long double radius = std::sqrt(-2 * log_u), half_pi = 1.57079632679489661923132169163975144L;
+    // Both angles come from the integers: a difference of angles would lose the digits of a small cosine.
+    const std::uint32_t quadrant = b >> 30;
+    const long double part_turn = (((b >> 8) & 0x3fffffU) + 0.5L) / 4194304.0L;
+    const long double s = radius * std::sin(half_pi * part_turn), c = radius * std::sin(half_pi * (1 - part_turn));
+    const long double turned[4][2] = {{c, s}, {-s, c}, {-c, -s}, {s, -c}};
+    z0 = turned[quadrant][0], z1 = turned[quadrant][1];
+}
+
+void normal_accuracy() {
+    std::vector<std::uint32_t> a, b;
+    random_words words{99};
+    const std::uint32_t edges[] = {0, 1, 255, 256, 0x7fffffffU, 0x80000000U, 0x80000001U, 0xb504f333U, 0xffffff00U,
+                                   0xfffffffeU, 0xffffffffU};
+    for (const std::uint32_t x : edges)
+        for (const std::uint32_t y : edges)
+            for (std::uint32_t turn = 0; turn < 4; ++turn) a.push_back(x), b.push_back(y + (turn << 30));
+    for (int i = 0; i < 600000; ++i) {
+        const std::uint64_t w = words.next();
+        const int shift = i % 3 == 0 ? 0 : static_cast<int>(words.next() % 32);  // both ends of the unit interval too
+        const std::uint32_t small = static_cast<std::uint32_t>(w) >> shift;
+        a.push_back(i % 3 == 1 ? ~small : small), b.push_back(static_cast<std::uint32_t>(w >> 32));
+    }
+    const std::size_t n = a.size();
+    std::vector<float> f0(n), f1(n);
+    std::vector<double> d0(n), d1(n);
+    for (std::size_t i = 0; i < n; ++i) level::normal_pair(a[i], b[i], f0[i], f1[i]);
+    for (std::size_t i = 0; i < n; ++i) level::normal_pair(a[i], b[i], d0[i], d1[i]);
+    long double float_error = 0, double_error = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        long double z[2];
+        exact_pair(a[i], b[i], z[0], z[1]);
+        const float f[2] = {f0[i], f1[i]};
+        const double d[2] = {d0[i], d1[i]};
+        for (int j = 0; j < 2; ++j) {
+            const long double of_float = std::fabs(f[j] / z[j] - 1), of_double = std::fabs(d[j] / z[j] - 1);
+            CHECK(std::fabs(static_cast<double>(f[j]) - d[j]) <= 1e-6 * std::fmax(1.0, std::fabs(d[j])), "%08x %08x", a[i],
+                  b[i]);
+            CHECK(std::isfinite(f[j]) && std::isfinite(d[j]), "%08x %08x", a[i], b[i]);
+            float_error = of_float > float_error ? of_float : float_error;
+            double_error = of_double > double_error ? of_double : double_error;
+        }
+    }
+    std::printf("normal_pair  %8.2Le relative in float, %8.2Le in double\n", float_error, double_error);
+    CHECK(float_error <= 4e-7L && double_error <= 1e-15L, "%Le %Le", float_error, double_error);
+}
+
+template <typename T>
+void moments() {
+    constexpr int lanes = 64;
+    constexpr std::uint32_t counters = 1U << 24;
+    constexpr double draws = 4.0 * counters;
+    double sum = 0, square = 0, fourth = 0;
+    double beyond[3] = {0, 0, 0};
+    for (std::uint32_t first = 0; first < counters; first += lanes) {
+        std::uint32_t w[4][lanes];
+        T z[4][lanes];
+        for (std::uint32_t i = 0; i < lanes; ++i) {
+            w[0][i] = first + i, w[1][i] = 0, w[2][i] = 0, w[3][i] = 0;
+            level::philox4x32(w[0][i], w[1][i], w[2][i], w[3][i], 42, 0);
+        }
+        for (int i = 0; i < lanes; ++i) level::normal_pair(w[0][i], w[1][i], z[0][i], z[1][i]);
+        for (int i = 0; i < lanes; ++i) level::normal_pair(w[2][i], w[3][i], z[2][i], z[3][i]);
+        double s1[lanes] = {}, s2[lanes] = {}, s4[lanes] = {}, count[3][lanes] = {};
+        for (int j = 0; j < 4; ++j)
+            for (int i = 0; i < lanes; ++i) {
+                const double v = static_cast<double>(z[j][i]), size = level::absolute(v), v2 = v * v;
+                s1[i] += v, s2[i] += v2, s4[i] += v2 * v2;
+                count[0][i] += size > 3 ? 1 : 0, count[1][i] += size > 4 ? 1 : 0, count[2][i] += size > 5 ? 1 : 0;
+            }
+        for (int i = 0; i < lanes; ++i) {
+            sum += s1[i], square += s2[i], fourth += s4[i];
+            for (int j = 0; j < 3; ++j) beyond[j] += count[j][i];
+        }
+    }
+    const auto near = [](const char* name, double value, double expected, double variance) {
+        const double sigmas = (value / draws - expected) / std::sqrt(variance / draws);
+        std::printf("%-6s %-12s %10.7f, %+5.2f standard errors\n", name_of<T>, name, value / draws, sigmas);
+        CHECK(std::fabs(sigmas) <= 5, "%s %s: %g", name_of<T>, name, value / draws);
+    };
+    near("mean", sum, 0, 1);
+    near("variance", square, 1, 2);
+    near("4th moment", fourth, 3, 96);
+    const char* names[3] = {"beyond 3", "beyond 4", "beyond 5"};
+    for (int j = 0; j < 3; ++j) {
+        const double p = std::erfc((3 + j) * std::sqrt(0.5));
+        near(names[j], beyond[j], p, p * (1 - p));
+    }
+}
+
+}  // namespace
+
+int main() {
+    known_words();
+    all_functions<float>();
+    all_functions<double>();
+    saturation();
+    normal_accuracy();
+    moments<float>();
+    moments<double>();
+    std::printf("%d failures\n", failures);
+    return failures == 0 ? 0 : 1;
+}

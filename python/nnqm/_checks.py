@@ -1,0 +1,84 @@
+"""Checks of arguments; every message names the argument, what was got, what is required and a remedy."""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+
+
+def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
+    """A float64 copy of ``value``, finite, with ``ndim`` axes."""
+    try:
+        array = np.array(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be real numbers; {error}") from None
+    if ndim is not None and array.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} axes; got {array.ndim} (shape {array.shape})")
+    bad = np.argwhere(~np.isfinite(array))
+    if bad.size:
+        where = "" if array.ndim == 0 else f"[{', '.join(map(str, bad[0]))}]"
+        raise ValueError(f"{name} must be finite; {name}{where}={array[tuple(bad[0])]}")
+    return array
+
+
+def positive(name: str, value: Any) -> float:
+    """A finite float above zero."""
+    number = float(floats(name, value, 0))
+    if number <= 0:
+        raise ValueError(f"{name} must be positive; got {name}={number:g}")
+    return number
+
+
+def positives(name: str, value: ArrayLike) -> tuple[float, ...]:
+    """Finite floats above zero, from a number or a sequence."""
+    array = np.atleast_1d(floats(name, value))
+    if array.ndim != 1 or array.size == 0:
+        raise ValueError(f"{name} must be a number or a one-dimensional sequence; got shape {array.shape}")
+    for i, number in enumerate(array):
+        if number <= 0:
+            raise ValueError(f"{name} must be positive; got {name}[{i}]={number:g}")
+    return tuple(float(x) for x in array)
+
+
+def integer(name: str, value: Any, minimum: int, maximum: int = 2**62) -> int:
+    """An integer between ``minimum`` and ``maximum``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer; got {value!r}") from None
+    if number < minimum:
+        raise ValueError(f"{name} must be at least {minimum}; got {number}")
+    if number > maximum:
+        raise ValueError(f"{name} must be at most {maximum}; got {number}")
+    return number
+
+
+def choice(name: str, value: Any, options: Iterable[str]) -> str:
+    """One of ``options``; the message suggests the nearest."""
+    known = sorted(options)
+    if isinstance(value, str) and value in known:
+        return value
+    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"{name} {value!r} is unknown; choose from {', '.join(known)}{hint}")
+
+
+def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int) -> tuple[int, ...]:
+    """Sorted, distinct lags in steps, below ``n_times``."""
+    lags = tuple(integer(f"{name}[{i}]", v, minimum) for i, v in enumerate(value))
+    for lag in lags:
+        if lag >= n_times:
+            raise ValueError(
+                f"{name} must be below n_times; got lag {lag} with n_times={n_times}; "
+                "use smaller lags or longer paths"
+            )
+    if len(set(lags)) != len(lags):
+        raise ValueError(f"{name} must be distinct; got {list(lags)}")
+    return tuple(sorted(lags))
