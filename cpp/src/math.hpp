@@ -81,6 +81,17 @@ inline T polynomial(T x, const T (&c)[count]) noexcept {
         return fma(x, polynomial<first + 1>(x, c), c[first]);
 }
 
+// The same in pairs of terms: a shorter chain and fewer roundings one after another, for one more product.
+template <int first = 0, typename T, int count>
+inline T polynomial_in_pairs(T x, T square, const T (&c)[count]) noexcept {
+    static_assert(count % 2 == 0, "an even number of coefficients");
+    const T pair = fma(x, c[first + 1], c[first]);
+    if constexpr (first + 2 == count)
+        return pair;
+    else
+        return fma(square, polynomial_in_pairs<first + 2>(x, square, c), pair);
+}
+
 namespace fit {
 
 // e^r = 1 + r + r^2 P(r), |r| < ln(2)/2: error 1.3e-8
@@ -125,41 +136,39 @@ constexpr double sin_quarter_d[] = {
 constexpr double cos_quarter_d[] = {
     -1.2337005501361697, 0.25366950790104681, -0.020863480763312486, 0.00091926027419000846, -2.5202036781462350e-5,
     4.7106094537641204e-7, -6.3211755538204616e-9};
-// tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8, rounded 3.1e-8
+// tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8, 2.4e-07 in float arithmetic
 constexpr float tanh_f_p[] = {
-    1.31750000F, 0.176277786F, 0.00460339105F, 2.71187455e-5F, 1.75478974e-8F};
+    1.91600001F, 0.256355405F, 0.00669457065F, 3.94379640e-5F, 2.55193697e-8F};
 constexpr float tanh_f_q[] = {
-    1.31750000F, 0.615444243F, 0.0340851396F, 0.000432547560F, 1.02264676e-6F};
-// erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8, rounded 2.6e-8
+    1.91600001F, 0.895021737F, 0.0495689772F, 0.000629040704F, 1.48720392e-6F};
+// erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8, 2.5e-07 in float arithmetic
 constexpr float erf_f_p[] = {
-    1.22711229F, 0.208311126F, 0.0575020798F, 0.00414138567F, 0.000309598661F, 2.20318066e-6F};
+    1.22316301F, 0.207640693F, 0.0573170148F, 0.00412805704F, 0.000308602263F, 2.19609001e-6F};
 constexpr float erf_f_q[] = {
-    1.08749998F, 0.547110200F, 0.124583669F, 0.0163724292F, 0.00127316767F, 4.11421825e-5F};
+    1.08399999F, 0.545349419F, 0.124182709F, 0.0163197368F, 0.00126907008F, 4.10097709e-5F};
 // erf x = x P(x^2), |x| < 1: error 7.3e-18
 constexpr double erf_d[] = {
     1.1283791670955126, -0.37612638903183521, 0.11283791670944174, -0.026866170643109737, 0.0052239776061038601,
     -0.00085483259285966254, 0.00012055293554964029, -1.4924711872393473e-5, 1.6447126176777278e-6,
     -1.6206271774104511e-7, 1.3710796054345678e-8, -7.7791195130440247e-10};
-// erfc u = e^(-u^2) P(u)/Q(u), u in 1..6: error 7.6e-17, rounded 7.6e-17
+// erfc u = e^(-u^2) P(u)/Q(u), u in 1..6: error 7.6e-17
 constexpr double erfc_d_p[] = {
-    1.3800012229843186, 1.5669177346290140, 0.87417364698555899, 0.25585636431318076, 0.033941527600251070,
-    -4.7217572953436111e-7};
+    1.0000008862205207, 1.1354476337891406, 0.63345916448228912, 0.18540316254578315, 0.024595309855254398,
+    -3.4215632574953702e-7};
 constexpr double erfc_d_q[] = {
-    1.3799999999999999, 3.1240928610857264, 3.0192801946280192, 1.5769254552575445, 0.45380247182758959,
-    0.060136451893016113};
-// Phi(-a) = e^(-a^2/2) P(a)/Q(a), a in 0..14.5: error 5.9e-9, rounded 9.8e-9
-constexpr float tail_f_p[] = {
-    0.555000007F, 0.486507535F, 0.203391105F, 0.0451029167F, 0.00456910813F};
-constexpr float tail_f_q[] = {
-    1.11000001F, 1.85866737F, 1.33477890F, 0.521112680F, 0.113063402F, 0.0114529226F};
-// Phi(-a) = e^(-a^2/2) P(a)/Q(a), a in 0..39: error 5.7e-17, rounded 7.1e-17
-constexpr double tail_d_p[] = {
-    0.94250000000000000, 1.4608209967118413, 1.1200464995345267, 0.54558643465487933, 0.18425147989105978,
-    0.044555523553248474, 0.0077142143754690782, 0.00092529528763278480, 7.0303269424407434e-5, 2.6156403432338056e-6};
-constexpr double tail_d_q[] = {
-    1.8850000000000000, 4.4256543905370656, 4.8287543087285965, 3.2324716505829723, 1.4746937985871462,
-    0.48083416668982049, 0.11399039438187297, 0.019512892012082485, 0.0023259277687770956, 0.00017622416293422495,
-    6.5564380406346745e-6};
+    1.0000000000000000, 2.2638354065838597, 2.1878841990058109, 1.1426996052590903, 0.32884237088955770,
+    0.043577139052910226};
+// Phi(-a) = e^(-a^2/2) P(t)/(a+2), t = (a-2)/(a+2), a in 0..14.5: error 2.3e-8
+constexpr float tail_f[] = {
+    0.672407985F, -0.331404567F, 0.0287983976F, 0.0367215946F, -0.000483215787F, -0.00675156899F, -0.00189060706F,
+    0.000884208188F, 0.000724148238F, 3.07604605e-5F, -7.63082935e-5F};
+// Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39: error 8.1e-17
+constexpr double tail_d[] = {
+    0.75528513041575152, -0.60789664197189075, 0.38713740074222308, -0.18652185795979845, 0.060396574890530387,
+    -0.0075401889624347731, -0.0034796923594596235, 0.0016308183983765954, 0.00013334422828857471,
+    -0.00023109448964791986, -1.9077101121459194e-6, 3.5142687302987537e-5, 7.1434267693133750e-7,
+    -5.9146218996204178e-6, -6.2318614722921830e-7, 1.0120552964211364e-6, 2.5987335395361309e-7,
+    -1.4558952930777504e-7, -7.1697102840814372e-8, 9.1103135343465334e-9, 1.0675758964248230e-8, 1.5596726430027599e-9};
 
 inline float exp(float r) noexcept { return polynomial(r, exp_f); }
 inline double exp(double r) noexcept { return polynomial(r, exp_d); }
@@ -171,8 +180,8 @@ inline float sin_quarter(float z) noexcept { return polynomial(z, sin_quarter_f)
 inline double sin_quarter(double z) noexcept { return polynomial(z, sin_quarter_d); }
 inline float cos_quarter(float z) noexcept { return polynomial(z, cos_quarter_f); }
 inline double cos_quarter(double z) noexcept { return polynomial(z, cos_quarter_d); }
-inline float tail(float a) noexcept { return polynomial(a, tail_f_p) / polynomial(a, tail_f_q); }
-inline double tail(double a) noexcept { return polynomial(a, tail_d_p) / polynomial(a, tail_d_q); }
+inline float tail(float t) noexcept { return polynomial(t, tail_f); }
+inline double tail(double t) noexcept { return polynomial(t, tail_d); }
 
 }  // namespace fit
 
@@ -184,14 +193,14 @@ template <>
 struct constant<float> {
     static constexpr float log2_e = 1.44269504F, ln2_high = 0.693145751953125F, ln2_low = 1.428606765330187e-6F;
     static constexpr float exp_low = -104.0F, exp_high = 89.0F, expm1_low = -20.0F;
-    static constexpr float tail_end = 14.4F;
+    static constexpr float tail_centre = 2.0F, tail_end = 14.4F;
 };
 
 template <>
 struct constant<double> {
     static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805601177, ln2_low = -1.7239444525614835e-13;
     static constexpr double exp_low = -746.0, exp_high = 710.0, expm1_low = -40.0;
-    static constexpr double tail_end = 38.7;
+    static constexpr double tail_centre = 4.0, tail_end = 38.7;
 };
 
 // x + low = k ln 2 + r with |r| <= ln(2)/2 (a little more by rounding); `biased` holds k + 2 bias in its low bits.
@@ -216,8 +225,8 @@ template <typename T>
 inline T scaled_exp(T factor, T x, T low) noexcept {
     word_of<T> biased;
     const T r = reduce_ln2(x, low, biased);
-    const T p = T(1) + fma(r * r, fit::exp(r), r);
-    return scale(factor * p, biased);
+    const T p = fma(r * r, fit::exp(r), r);
+    return scale(fma(factor, p, factor), biased);
 }
 
 template <typename T>
@@ -356,7 +365,7 @@ inline void exact_square(T a, T& high, T& low) noexcept {
 inline float erf(float x) noexcept {
     const float c = at_most(at_least(x, -3.95F), 3.95F);
     const float z = c * c;
-    const float y = c * polynomial(z, fit::erf_f_p) / polynomial(z, fit::erf_f_q);
+    const float y = c * polynomial_in_pairs(z, z * z, fit::erf_f_p) / polynomial_in_pairs(z, z * z, fit::erf_f_q);
     return at_most(at_least(y, -1.0F), 1.0F);
 }
 
@@ -372,9 +381,11 @@ inline double erf(double x) noexcept {
 // a Phi(-a) for a >= 0. Multiplying by a before the power of two keeps its precision where Phi(-a) alone is denormal.
 template <typename T>
 inline T normal_tail(T a) noexcept {
+    constexpr T centre = constant<T>::tail_centre;
+    const T inverse = T(1) / (a + centre);
     T high, low;
     exact_square(a, high, low);
-    return scaled_exp(a * fit::tail(a), T(-0.5) * high, T(-0.5) * low);
+    return scaled_exp(a * (inverse * fit::tail((a - centre) * inverse)), T(-0.5) * high, T(-0.5) * low);
 }
 
 template <typename T>

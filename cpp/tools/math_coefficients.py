@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 from mpmath import cos, erf, erfc, exp, expm1, floor, frexp, ldexp, linspace, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi
-from mpmath import polyval, sin, sqrt, tanh
+from mpmath import polyval, sin, sqrt, tanh, workdps
 
 mp.dps = 50
 GRID = 60  # samples between two neighbouring Chebyshev points, among which an extremum is looked for
@@ -69,34 +69,31 @@ def rounded(x, bits):
     return ldexp(floor(ldexp(mantissa, bits) + mpf(1) / 2), exponent - bits)
 
 
-def float_error(p, q, high, wanted, pairs, fused):
+def float_error(p, q, x, wanted, pairs, fused):
     """Largest relative error of x P(x^2)/Q(x^2) in float arithmetic, as math.hpp evaluates it; infinite if it ends below 1."""
-    x = np.linspace(0.001, float(high), 40001).astype(np.float32)
     z = x * x
     step = (lambda a, b, c: (a.astype(float) * b + c).astype(np.float32)) if fused else (lambda a, b, c: a * b + c)
 
     def value(c):
         c = [np.full_like(z, v) for v in c]
         if pairs:
-            c = [step(z, *c[i : i + 2][::-1]) if i + 1 < len(c) else c[i] for i in range(0, len(c), 2)]
+            c = [step(z, c[i + 1], c[i]) for i in range(0, len(c), 2)]
         y = c[-1]
         for v in c[-2::-1]:
             y = step(z * z if pairs else z, y, v)
         return y
 
     y = x * value(p) / value(q)
-    return np.max(np.abs(np.minimum(y, 1) / wanted(x) - 1)) if y[-1] >= 1 else np.inf
+    return np.max(np.abs(np.minimum(y, 1) / wanted - 1)) if y[-1] >= 1 else np.inf
 
 
 def best_scaled(p, q, high, f, pairs, tries=500):
     """P and Q times the common factor in 1..2 whose rounded coefficients give the smallest error, fused or not."""
-    known = {}
-
-    def wanted(x):
-        return known.setdefault("values", np.array([float(v * f(v * v)) for v in map(mpf, x.astype(float))]))
-
+    x = np.linspace(0.001, float(high), 10001).astype(np.float32)
+    with workdps(20):
+        wanted = np.array([float(v * f(v * v)) for v in map(mpf, x.tolist())])
     scaled = [[[np.float32(float(c) * (1 + i / tries)) for c in cs] for cs in (p, q)] for i in range(tries)]
-    worst = lambda pq: max(float_error(*pq, high, wanted, pairs, fused) for fused in (False, True))
+    worst = lambda pq: max(float_error(*pq, x, wanted, pairs, fused) for fused in (False, True))
     best = min(scaled, key=worst)
     return [[mpf(float(c)) for c in cs] for cs in best], worst(best)
 
@@ -215,7 +212,7 @@ def fits():
         "erf_d": ("double", "erf x = x P(x^2), |x| < 1", erf_z, inverse(erf_z), 0, mpf("1.0001"), 11, 0),
         "erfc_d": ("double", "erfc u = e^(-u^2) P(u)/Q(u), u in 1..6", error_tail, tail_weight, mpf("0.999"), 6, 5, 5),
         "tail_f": ("float", "Phi(-a) = e^(-a^2/2) P(t)/(a+2), t = (a-2)/(a+2), a in 0..14.5", tail_f, inverse(tail_f),
-                   -1, mpf("12.5") / mpf("16.5"), 11, 0),
+                   -1, mpf("12.5") / mpf("16.5"), 10, 0),
         "tail_d": ("double", "Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39", tail_d, inverse(tail_d),
                    -1, mpf(35) / 43, 21, 0),
     }
