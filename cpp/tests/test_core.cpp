@@ -1,1 +1,777 @@
-int main(){return 0;}
+// The library through its public header, against loops in double precision that are as plain as can be: its random numbers,
+// paths, networks and sums, and the promise that bits do not depend on threads, cuts or ranges. NNQM_LEVEL chooses the level.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "nnqm/nnqm.hpp"
+
+namespace {
+
+using nnqm::Precision;
+using nnqm::tile_paths;
+using Integers = std::vector<std::int64_t>;
+using Doubles = std::vector<double>;
+
+int failures = 0;
+
+#define CHECK(condition, ...)                                           \
+    do {                                                                \
+        if (!(condition)) {                                             \
+            ++failures;                                                 \
+            std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
+            std::printf(__VA_ARGS__);                                   \
+            std::printf("\n");                                          \
+        }                                                               \
+    } while (false)
+
+// Steele, Lea and Flood's splitmix64, for weights.
+struct Words {
+    std::uint64_t state;
+    std::uint64_t next() {
+        std::uint64_t z = (state += 0x9e3779b97f4a7c15U);
+        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
+        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
+        return z ^ (z >> 31);
+    }
+    double uniform(double low, double high) { return low + (high - low) * static_cast<double>(next() >> 11) * 0x1p-53; }
+};
+
+template <class T>
+constexpr Precision precision_of = sizeof(T) == 4 ? Precision::float32 : Precision::float64;
+template <class T>
+constexpr const char* name_of = sizeof(T) == 4 ? "float32" : "float64";
+
+std::size_t size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+nnqm::Layer random_layer(int inputs, int outputs, const std::string& activation, double spread, Words& words) {
+    nnqm::Layer layer;
+    layer.inputs = inputs;
+    layer.outputs = outputs;
+    layer.activation = activation;
+    for (int i = 0; i < inputs * outputs; ++i) layer.weights.push_back(words.uniform(-spread, spread));
+    for (int i = 0; i < outputs; ++i) layer.biases.push_back(words.uniform(-0.5, 0.5));
+    return layer;
+}
+
+// Two sources of 2 + 1 inputs; odd widths, so that every remainder of the register blocks occurs.
+nnqm::Theory deep_theory() {
+    Words words{7};
+    nnqm::Theory theory;
+    theory.sources.push_back(nnqm::OrnsteinUhlenbeck{{1.0, 2.5}, {1.0, 0.7}});
+    theory.sources.push_back(nnqm::OrnsteinUhlenbeck{{0.3}, {1.9}});
+    theory.network.layers = {random_layer(3, 5, "tanh", 1.0, words), random_layer(5, 7, "gelu", 0.8, words),
+                             random_layer(7, 3, "sin", 0.8, words), random_layer(3, 2, "identity", 1.0, words)};
+    return theory;
+}
+
+nnqm::Theory one_input() {
+    nnqm::Theory theory;
+    theory.sources.push_back(nnqm::OrnsteinUhlenbeck{{1.3}, {0.9}});
+    return theory;
+}
+
+nnqm::Run make_run(std::int64_t n_paths, std::int64_t n_blocks, std::int64_t n_times, Precision precision) {
+    nnqm::Run run;
+    run.key = 0x0123456789abcdefU;
+    for (std::int64_t t = 0; t < n_times; ++t) run.times.push_back(0.1 * static_cast<double>(t));
+    run.n_paths = n_paths;
+    run.n_blocks = n_blocks;
+    run.precision = precision;
+    run.n_threads = 2;
+    return run;
+}
+
+// Everything at once: an output, an input and another input, polynomials of two of them, neurons, all sums.
+nnqm::Measure full_measure(std::int64_t n_times) {
+    Words words{11};
+    nnqm::Measure measure;
+    measure.channels = {4, 0, 2};
+    measure.shift = {0.2, -0.1, 0.0};
+    measure.scale = {0.7, 0.9, 2.4};
+    measure.orders = {5, 1, 3};
+    measure.neurons = random_layer(3, 6, "tanh", 1.5, words);
+    measure.lags = {0, 1, 4, n_times / 2, n_times - 1};
+    measure.observable_lags = {0, 2, 3, n_times - 2};
+    measure.increment_lags = {1, 3, n_times - 1};
+    measure.moments = true;
+    measure.two_time = 1;
+    return measure;
+}
+
+// ---- Arrays of sums, by name.
+
+struct Named {
+    const char* name;
+    const double* data;
+    std::int64_t size;  // per block
+};
+
+std::vector<Named> arrays(const nnqm::Measure& m, std::int64_t n_times, const nnqm::Sums& sums) {
+    const auto length = [](const Integers& v) { return static_cast<std::int64_t>(v.size()); };
+    const auto n = static_cast<std::int64_t>(m.channels.size());
+    const std::int64_t g = m.linear_size(), f = m.size();
+    return {{"lags", sums.lags, length(m.lags) * 2 * g * g},
+            {"observable_lags", sums.observable_lags, length(m.observable_lags) * 2 * f * f},
+            {"increments", sums.increments, n * length(m.increment_lags) * 2},
+            {"moments", sums.moments, n * 4},
+            {"time_sums", sums.time_sums, n_times},
+            {"two_time", sums.two_time, n_times * (n_times + 1) / 2}};
+}
+
+void check_equal_bits(const char* what, const nnqm::Measure& measure, std::int64_t n_times, const nnqm::Sums& a,
+                      const nnqm::Sums& b) {
+    const auto x = arrays(measure, n_times, a), y = arrays(measure, n_times, b);
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        CHECK((x[i].data == nullptr) == (y[i].data == nullptr), "%s: %s", what, x[i].name);
+        if (!x[i].data || !y[i].data) continue;
+        const std::size_t bytes = size(a.n_blocks * x[i].size) * sizeof(double);
+        CHECK(std::memcmp(x[i].data, y[i].data, bytes) == 0, "%s: %s differs", what, x[i].name);
+    }
+    const std::size_t bytes = size(a.n_blocks) * sizeof(std::int64_t);
+    CHECK(std::memcmp(a.paths, b.paths, bytes) == 0, "%s: paths differ", what);
+    CHECK(std::memcmp(a.first_bad, b.first_bad, bytes) == 0, "%s: first_bad differs", what);
+}
+
+// ---- Paths, through the stages.
+
+template <class T>
+std::vector<T> sampled(const nnqm::Theory& theory, const nnqm::Run& run, nnqm::Range range) {
+    const auto n_times = static_cast<std::int64_t>(run.times.size());
+    const std::int64_t n = range.end - range.begin, d = theory.inputs();
+    std::vector<T> y(size(n * n_times * d));
+    nnqm::sample(theory, run, range, {y.data(), precision_of<T>, {n, n_times, d}});
+    return y;
+}
+
+template <class T>
+nnqm::ArrayView view_of(const std::vector<T>& data, std::int64_t n, std::int64_t n_times, std::int64_t channels) {
+    constexpr auto item = static_cast<std::int64_t>(sizeof(T));
+    return {data.data(), precision_of<T>, {n, n_times, channels}, {n_times * channels * item, channels * item, item}};
+}
+
+template <class T>
+std::vector<T> applied(const nnqm::Network& network, const std::vector<T>& y, std::int64_t n, std::int64_t n_times) {
+    const std::int64_t d = network.layers.front().inputs, c = network.layers.back().outputs;
+    std::vector<T> x(size(n * n_times * c));
+    nnqm::apply(network, view_of(y, n, n_times, d), {x.data(), precision_of<T>, {n, n_times, c}}, 2);
+    return x;
+}
+
+// (path, time, channel): inputs, then outputs.
+template <class T>
+std::vector<T> all_channels(const nnqm::Theory& theory, const nnqm::Run& run) {
+    const auto n_times = static_cast<std::int64_t>(run.times.size());
+    const std::vector<T> y = sampled<T>(theory, run, {0, run.n_paths});
+    if (theory.network.layers.empty()) return y;
+    const std::vector<T> x = applied(theory.network, y, run.n_paths, n_times);
+    const std::int64_t d = theory.inputs(), c = theory.channels() - d;
+    std::vector<T> both;
+    for (std::int64_t p = 0; p < run.n_paths * n_times; ++p) {
+        both.insert(both.end(), y.begin() + p * d, y.begin() + (p + 1) * d);
+        both.insert(both.end(), x.begin() + p * c, x.begin() + (p + 1) * c);
+    }
+    return both;
+}
+
+// ---- The plain loops.
+
+double act(const std::string& name, double x) {
+    if (name == "identity") return x;
+    if (name == "tanh") return std::tanh(x);
+    if (name == "relu") return x > 0 ? x : 0;
+    if (name == "sin") return std::sin(x);
+    if (name == "cos") return std::cos(x);
+    if (name == "erf") return std::erf(x);
+    if (name == "gelu") return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    if (name == "sigmoid") return 1 / (1 + std::exp(-x));
+    if (name == "softplus") return std::log1p(std::exp(-std::fabs(x))) + (x > 0 ? x : 0);
+    CHECK(false, "activation %s has no reference", name.c_str());
+    return 0;
+}
+
+Doubles run_layer(const nnqm::Layer& layer, const Doubles& in) {
+    Doubles out;
+    for (int o = 0; o < layer.outputs; ++o) {
+        double sum = layer.biases[size(o)];
+        for (int i = 0; i < layer.inputs; ++i) sum += layer.weights[size(o * layer.inputs + i)] * in[size(i)];
+        out.push_back(act(layer.activation, sum));
+    }
+    return out;
+}
+
+Doubles observables(const nnqm::Measure& m, const Doubles& z) {
+    Doubles f = {1};
+    f.insert(f.end(), z.begin(), z.end());
+    for (std::size_t c = 0; c < z.size(); ++c) {
+        double before = 1, last = z[c], factorial = 1;  // He_0, He_1
+        for (int k = 2; k <= m.orders[c]; ++k) {
+            const double next = z[c] * last - (k - 1) * before;
+            before = last;
+            last = next;
+            factorial *= k;
+            f.push_back(last / std::sqrt(factorial));
+        }
+    }
+    if (m.neurons.outputs > 0) {
+        const Doubles neurons = run_layer(m.neurons, z);
+        f.insert(f.end(), neurons.begin(), neurons.end());
+    }
+    return f;
+}
+
+// Sums of one block, and the sums of the absolute values of their terms, which bound the rounding.
+struct Naive {
+    std::vector<Doubles> sum, size_of_terms;  // in the order of arrays()
+    std::int64_t paths = 0, first_bad = -1;
+};
+
+struct Adder {
+    Naive& out;
+    std::size_t which, next = 0;
+    void add(double term) {
+        out.sum[which][next] += term;
+        out.size_of_terms[which][next] += std::fabs(term);
+        ++next;
+    }
+};
+
+// value(path, time, channel)
+template <class Value>
+void add_path(const nnqm::Measure& m, std::int64_t n_times, const Value& value, Naive& out) {
+    std::vector<Doubles> z, linear, full;
+    for (std::int64_t t = 0; t < n_times; ++t) {
+        Doubles row;
+        for (std::size_t c = 0; c < m.channels.size(); ++c) row.push_back((value(t, m.channels[c]) - m.shift[c]) / m.scale[c]);
+        z.push_back(row);
+        full.push_back(observables(m, row));
+        linear.push_back({full.back().begin(), full.back().begin() + m.linear_size()});
+    }
+    const auto add_lags = [&](std::size_t which, const Integers& lags, const std::vector<Doubles>& rows) {
+        const std::size_t f = rows[0].size();
+        for (std::size_t k = 0; k < lags.size(); ++k) {
+            for (std::int64_t t = 0; t + lags[k] < n_times; ++t) {
+                const Doubles &a = rows[size(t)], &b = rows[size(t + lags[k])];
+                Adder cross{out, which, k * 2 * f * f}, equal{out, which, (2 * k + 1) * f * f};
+                for (std::size_t i = 0; i < f; ++i) {
+                    for (std::size_t j = 0; j < f; ++j) {
+                        cross.add(a[i] * b[j]);
+                        equal.add(a[i] * a[j] + b[i] * b[j]);
+                    }
+                }
+            }
+        }
+    };
+    add_lags(0, m.lags, linear);
+    add_lags(1, m.observable_lags, full);
+    for (std::size_t c = 0; c < m.channels.size(); ++c) {
+        for (std::size_t k = 0; k < m.increment_lags.size(); ++k) {
+            for (std::int64_t t = m.increment_lags[k]; t < n_times; ++t) {
+                const double step = z[size(t)][c] - z[size(t - m.increment_lags[k])][c];
+                Adder adder{out, 2, 2 * (c * m.increment_lags.size() + k)};
+                adder.add(step * step);
+                adder.add(std::pow(step, 4));
+            }
+        }
+        for (std::int64_t t = 0; m.moments && t < n_times; ++t) {
+            Adder adder{out, 3, 4 * c};
+            for (int power = 1; power <= 4; ++power) adder.add(std::pow(z[size(t)][c], power));
+        }
+    }
+    if (m.two_time >= 0) {
+        Adder means{out, 4}, pairs{out, 5};
+        for (std::int64_t t = 0; t < n_times; ++t) {
+            means.add(z[size(t)][size(m.two_time)]);
+            for (std::int64_t s = 0; s <= t; ++s) pairs.add(z[size(t)][size(m.two_time)] * z[size(s)][size(m.two_time)]);
+        }
+    }
+    ++out.paths;
+}
+
+// Sums over the paths for which block_of(path) = block.
+template <class T, class BlockOf>
+Naive naive_block(const nnqm::Measure& m, std::int64_t n_times, std::int64_t channels, const std::vector<T>& paths,
+                  const nnqm::Sums& shape, std::int64_t block, const BlockOf& block_of) {
+    Naive out;
+    for (const Named& array : arrays(m, n_times, shape)) {
+        out.sum.emplace_back(size(array.data ? array.size : 0));
+        out.size_of_terms.push_back(out.sum.back());
+    }
+    const std::int64_t n_paths = static_cast<std::int64_t>(paths.size()) / (n_times * channels);
+    for (std::int64_t p = 0; p < n_paths; ++p) {
+        if (block_of(p) != block) continue;
+        add_path(m, n_times, [&](std::int64_t t, int c) { return static_cast<double>(paths[size((p * n_times + t) * channels + c)]); },
+                 out);
+    }
+    return out;
+}
+
+template <class T, class BlockOf>
+void check_against_loops(const char* what, const nnqm::Measure& m, std::int64_t n_times, std::int64_t channels,
+                         const std::vector<T>& paths, const nnqm::Sums& sums, const BlockOf& block_of) {
+    // In units of the sum of the terms' sizes. float32 sums a tile in float32, and its polynomials cancel.
+    constexpr double tolerance = sizeof(T) == 4 ? 3e-6 : 5e-14;
+    double worst = 0;
+    for (std::int64_t i = 0; i < sums.n_blocks; ++i) {
+        const Naive naive = naive_block(m, n_times, channels, paths, sums, sums.first_block + i, block_of);
+        CHECK(sums.paths[i] == naive.paths, "%s: block %d has %d paths", what, static_cast<int>(i), static_cast<int>(sums.paths[i]));
+        const auto all = arrays(m, n_times, sums);
+        for (std::size_t a = 0; a < all.size(); ++a) {
+            for (std::size_t k = 0; k < naive.sum[a].size(); ++k) {
+                const double got = all[a].data[size(i * all[a].size) + k];
+                const double error = std::fabs(got - naive.sum[a][k]) / std::max(naive.size_of_terms[a][k], 1e-30);
+                worst = std::max(worst, error);
+                CHECK(error <= tolerance, "%s %s: block %d, %s[%d] = %.15g, expected %.15g", what, name_of<T>,
+                      static_cast<int>(i), all[a].name, static_cast<int>(k), got, naive.sum[a][k]);
+                if (failures > 20) return;
+            }
+        }
+    }
+    std::printf("%-36s %s  within %.1e of the plain loops\n", what, name_of<T>, worst);
+}
+
+template <class T>
+void compare_advance(const char* what, const nnqm::Theory& theory, const nnqm::Measure& measure, const nnqm::Run& run) {
+    const auto n_times = static_cast<std::int64_t>(run.times.size());
+    nnqm::SumsBuffer buffer(measure, n_times, 0, run.n_blocks);
+    nnqm::Sums sums = buffer.view();
+    nnqm::advance(theory, measure, run, {0, run.n_blocks}, {0, run.n_paths / tile_paths + 1}, sums);
+    check_against_loops(what, measure, n_times, theory.channels(), all_channels<T>(theory, run), sums,
+                        [&](std::int64_t p) { return p / tile_paths % run.n_blocks; });
+}
+
+template <class T>
+void sums_equal_plain_loops() {
+    // 5 tiles, the last of 21 paths, in 3 blocks of 2, 2 and 1 tiles.
+    compare_advance<T>("every sum", deep_theory(), full_measure(13), make_run(4 * 64 + 21, 3, 13, precision_of<T>));
+
+    // More observables than fit into half of a small cache for more than 16 times: chunks shorter and longer than lags.
+    Words words{3};
+    nnqm::Measure wide;
+    wide.channels = {0};
+    wide.shift = {0.1};
+    wide.scale = {0.8};
+    wide.orders = {6};
+    wide.neurons = random_layer(1, 130, "tanh", 2.0, words);
+    wide.observable_lags = {1, 15, 16, 17, 33, 38};
+    compare_advance<T>("chunks of 16 times", one_input(), wide, make_run(70, 1, 39, precision_of<T>));
+    wide.observable_lags = {0, 3};
+    compare_advance<T>("chunks longer than the lags", one_input(), wide, make_run(70, 1, 39, precision_of<T>));
+
+    nnqm::Measure few;
+    few.channels = {0};
+    few.shift = {0.0};
+    few.scale = {1.0};
+    few.orders = {2};
+    few.observable_lags = {1, 700};
+    compare_advance<T>("many times", one_input(), few, make_run(3, 1, 1500, precision_of<T>));
+
+    few.observable_lags.clear();
+    few.moments = true;
+    few.two_time = 0;
+    nnqm::Run uneven = make_run(130, 2, 4, precision_of<T>);
+    uneven.times = {-1.0, 0.25, 0.26, 7.5};
+    compare_advance<T>("uneven times", one_input(), few, uneven);
+    few.lags = {0};
+    compare_advance<T>("one time", one_input(), few, make_run(65, 2, 1, precision_of<T>));
+}
+
+// ---- The random-number map and the exact transition.
+
+// Philox4x32-10, written from the paper.
+void philox(std::uint32_t c[4], std::uint64_t key) {
+    std::uint32_t k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+    for (int round = 0; round < 10; ++round) {
+        const std::uint64_t a = std::uint64_t{0xd2511f53U} * c[0], b = std::uint64_t{0xcd9e8d57U} * c[2];
+        const std::uint32_t next[4] = {static_cast<std::uint32_t>(b >> 32) ^ c[1] ^ k0, static_cast<std::uint32_t>(b),
+                                       static_cast<std::uint32_t>(a >> 32) ^ c[3] ^ k1, static_cast<std::uint32_t>(a)};
+        std::copy(next, next + 4, c);
+        k0 += 0x9e3779b9U;
+        k1 += 0xbb67ae85U;
+    }
+}
+
+double normal(std::uint64_t key, std::int64_t path, std::int64_t step, std::uint32_t channel) {
+    std::uint32_t c[4] = {static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32),
+                          static_cast<std::uint32_t>(step / 4), channel};
+    philox(c, key);
+    const std::uint32_t a = c[step % 4 / 2 * 2], b = c[step % 4 / 2 * 2 + 1];
+    const double u = (a + ((b & 255U) + 0.5) / 256) / 4294967296.0;
+    const double angle = 2 * std::acos(-1.0) * ((b >> 8) + 0.5) / 16777216.0;
+    return std::sqrt(-2 * std::log(u)) * (step % 2 == 0 ? std::cos(angle) : std::sin(angle));
+}
+
+template <class T>
+void paths_follow_the_random_number_map() {
+    const nnqm::Theory theory = deep_theory();
+    const double omega[3] = {1.0, 2.5, 0.3}, sigma[3] = {1.0, 0.7, 1.9};
+    nnqm::Run run = make_run(1, 1, 1, precision_of<T>);
+    run.times = {0.0, 0.1, 0.2, 0.5, 2.5, 2.6};
+    const std::int64_t far = (std::int64_t{1} << 32) - 30;  // the low word of the path index wraps within the range
+    for (const std::int64_t first : {std::int64_t{0}, std::int64_t{37}, far}) {
+        const std::int64_t n = 70;
+        const std::vector<T> y = sampled<T>(theory, run, {first, first + n});
+        double worst = 0;
+        for (std::int64_t p = 0; p < n; ++p) {
+            for (std::int64_t d = 0; d < 3; ++d) {
+                double state = 0;
+                for (std::int64_t t = 0; t < 6; ++t) {
+                    const double s = sigma[d] / std::sqrt(2 * omega[d]);
+                    const double rho = t == 0 ? 0 : std::exp(-omega[d] * (run.times[size(t)] - run.times[size(t - 1)]));
+                    const double xi = normal(run.key, first + p, t, static_cast<std::uint32_t>(d));
+                    state = rho * state + s * std::sqrt(1 - rho * rho) * xi;
+                    worst = std::max(worst, std::fabs(state - static_cast<double>(y[size((p * 6 + t) * 3 + d)])) / s);
+                }
+            }
+        }
+        CHECK(worst <= (sizeof(T) == 4 ? 5e-6 : 1e-13), "%s: paths from %lld are off by %g", name_of<T>,
+              static_cast<long long>(first), worst);
+    }
+}
+
+template <class T>
+void paths_do_not_depend_on_range_or_threads() {
+    const nnqm::Theory theory = deep_theory();
+    nnqm::Run run = make_run(300, 1, 9, precision_of<T>);
+    const std::vector<T> all = sampled<T>(theory, run, {0, 300});
+    for (const nnqm::Range range : {nnqm::Range{0, 1}, {63, 65}, {64, 128}, {17, 299}}) {
+        const std::vector<T> part = sampled<T>(theory, run, range);
+        CHECK(std::memcmp(part.data(), all.data() + range.begin * 27, part.size() * sizeof(T)) == 0, "%s: paths %d to %d",
+              name_of<T>, static_cast<int>(range.begin), static_cast<int>(range.end));
+    }
+    run.n_threads = 7;
+    CHECK(sampled<T>(theory, run, {0, 300}) == all, "%s: seven threads", name_of<T>);
+    const std::vector<T> x = applied(theory.network, all, 300, 9);
+    for (const std::int64_t first : {1, 13, 64, 250}) {
+        const std::vector<T> part(all.begin() + first * 27, all.end());
+        const std::vector<T> out = applied(theory.network, part, 300 - first, 9);
+        CHECK(std::memcmp(out.data(), x.data() + first * 18, out.size() * sizeof(T)) == 0, "%s: outputs from path %d",
+              name_of<T>, static_cast<int>(first));
+    }
+}
+
+template <class T>
+void networks_equal_plain_loops() {
+    Words words{5};
+    const std::vector<std::string> names = nnqm::activations();
+    CHECK(names.size() == 9, "%d activations", static_cast<int>(names.size()));
+    for (const std::string& name : names) {
+        for (const int width : {1, 2, 3, 4, 5, 7, 16}) {
+            nnqm::Network network;
+            network.layers = {random_layer(3, width, name, 1.5, words), random_layer(width, width, name, 1.0 / width, words),
+                              random_layer(width, 2, "identity", 1.0, words)};
+            std::vector<T> y;
+            const std::int64_t n = 67;
+            for (std::int64_t i = 0; i < n * 2 * 3; ++i) y.push_back(static_cast<T>(words.uniform(-3, 3)));
+            const std::vector<T> x = applied(network, y, n, 2);
+            double worst = 0;
+            for (std::int64_t i = 0; i < n * 2; ++i) {
+                Doubles value(y.begin() + i * 3, y.begin() + (i + 1) * 3);
+                for (const nnqm::Layer& layer : network.layers) value = run_layer(layer, value);
+                for (std::int64_t c = 0; c < 2; ++c)
+                    worst = std::max(worst, std::fabs(value[size(c)] - static_cast<double>(x[size(i * 2 + c)])));
+            }
+            CHECK(worst <= (sizeof(T) == 4 ? 1e-5 : 2e-14), "%s %s width %d: off by %g", name_of<T>, name.c_str(), width, worst);
+        }
+    }
+}
+
+// ---- Bits.
+
+template <class T>
+void bits_do_not_depend_on_threads_or_cuts() {
+    const nnqm::Theory theory = deep_theory();
+    const nnqm::Measure measure = full_measure(11);
+    const std::int64_t n_blocks = 9;
+    nnqm::Run run = make_run(40 * 64 + 5, n_blocks, 11, precision_of<T>);  // 41 tiles: 5 rounds, the last of 5 tiles
+    run.n_threads = 1;
+    nnqm::SumsBuffer reference_buffer(measure, 11, 0, n_blocks);
+    nnqm::Sums reference = reference_buffer.view();
+    CHECK(nnqm::advance(theory, measure, run, {0, n_blocks}, {0, 5}, reference) == 1, "one thread");
+    CHECK(reference.paths[0] == 5 * 64 && reference.paths[4] == 4 * 64 + 5 && reference.paths[8] == 4 * 64, "paths of blocks");
+    const auto compare = [&](const char* what, const std::function<void(nnqm::Sums&)>& fill) {
+        nnqm::SumsBuffer buffer(measure, 11, 0, n_blocks);
+        nnqm::Sums sums = buffer.view();
+        fill(sums);
+        check_equal_bits(what, measure, 11, sums, reference);
+    };
+    const bool openmp = nnqm::build_info().openmp;
+    for (const int n_threads : {2, 3, 7, 64}) {
+        compare("threads", [&](nnqm::Sums& sums) {
+            run.n_threads = n_threads;
+            const int worked = nnqm::advance(theory, measure, run, {0, n_blocks}, {0, 5}, sums);
+            const int expected = openmp ? std::min(n_threads, static_cast<int>(n_blocks)) : 1;
+            CHECK(worked == expected, "%d of %d threads did work", worked, n_threads);
+        });
+    }
+    run.n_threads = 2;
+    compare("rounds cut in two", [&](nnqm::Sums& sums) {
+        nnqm::advance(theory, measure, run, {0, n_blocks}, {0, 2}, sums);
+        nnqm::advance(theory, measure, run, {0, n_blocks}, {2, 5}, sums);
+    });
+    compare("rounds beyond the end", [&](nnqm::Sums& sums) {
+        nnqm::advance(theory, measure, run, {0, n_blocks}, {0, 1000}, sums);
+        nnqm::advance(theory, measure, run, {0, n_blocks}, {5, 7}, sums);
+    });
+    compare("blocks cut in two", [&](nnqm::Sums& sums) {
+        nnqm::advance(theory, measure, run, {4, n_blocks}, {0, 5}, sums);
+        nnqm::advance(theory, measure, run, {0, 4}, {0, 5}, sums);
+    });
+    compare("a longer run's first rounds", [&](nnqm::Sums& sums) {
+        nnqm::Run longer = run;
+        longer.n_paths = 64 * n_blocks * 4;
+        nnqm::advance(theory, measure, longer, {0, n_blocks}, {0, 4}, sums);
+        nnqm::advance(theory, measure, run, {0, n_blocks}, {4, 5}, sums);
+    });
+
+    // A worker that holds blocks 6, 7, 8 only.
+    nnqm::SumsBuffer part_buffer(measure, 11, 6, 3), whole_buffer(measure, 11, 0, n_blocks);
+    nnqm::Sums part = part_buffer.view(), whole = whole_buffer.view();
+    nnqm::advance(theory, measure, run, {6, 9}, {0, 5}, part);
+    nnqm::advance(theory, measure, run, {0, 6}, {0, 5}, whole);
+    const auto from = arrays(measure, 11, part), to = arrays(measure, 11, whole);
+    for (std::size_t i = 0; i < from.size(); ++i)
+        std::copy(from[i].data, from[i].data + 3 * from[i].size, const_cast<double*>(to[i].data) + 6 * to[i].size);
+    std::copy(part.paths, part.paths + 3, whole.paths + 6);
+    check_equal_bits("two workers", measure, 11, whole, reference);
+
+    // The stages give the bits of the fused route: block b holds tiles b, b + 9, ...
+    const std::vector<T> paths = all_channels<T>(theory, run);
+    nnqm::SumsBuffer staged_buffer(measure, 11, 0, n_blocks);
+    nnqm::Sums staged = staged_buffer.view();
+    const std::int64_t row = 11 * theory.channels();
+    for (std::int64_t tile = 0; tile * 64 < run.n_paths; ++tile) {
+        const std::int64_t begin = tile * 64, end = std::min(run.n_paths, begin + 64);
+        const std::vector<T> chunk(paths.begin() + begin * row, paths.begin() + end * row);
+        Integers offsets;
+        for (std::int64_t b = 0; b <= n_blocks; ++b) offsets.push_back(b > tile % n_blocks ? end - begin : 0);
+        nnqm::accumulate(view_of(chunk, end - begin, 11, theory.channels()), measure, offsets, begin, 3, staged);
+    }
+    check_equal_bits("staged", measure, 11, staged, reference);
+}
+
+// ---- User paths: strides of any sign, offsets, and values that are not finite.
+
+template <class T>
+void user_paths() {
+    Words words{23};
+    const std::int64_t n = 150, n_times = 7, channels = 2;
+    std::vector<T> data;
+    for (std::int64_t i = 0; i < n * n_times * channels; ++i) data.push_back(static_cast<T>(words.uniform(-2, 2)));
+    nnqm::Measure measure;
+    measure.channels = {1, 0};
+    measure.shift = {0.5, 0.0};
+    measure.scale = {1.5, 1.0};
+    measure.orders = {2, 2};
+    measure.lags = {0, 1, 5};
+    measure.observable_lags = {1};
+    measure.increment_lags = {1};
+    measure.moments = true;
+    measure.two_time = 0;
+    const Integers offsets = {0, 70, 70, 149};  // an empty block, and a last path that is left out
+    const auto block_of = [&](std::int64_t p) { return p < 70 ? 0 : p < 149 ? 2 : -1; };
+    nnqm::SumsBuffer buffer(measure, n_times, 0, 3);
+    nnqm::Sums sums = buffer.view();
+    const nnqm::ArrayView view = view_of(data, n, n_times, channels);
+    nnqm::accumulate(view, measure, offsets, 0, 2, sums);
+    check_against_loops("user paths", measure, n_times, channels, data, sums, block_of);
+
+    // The same numbers, time reversed in memory and transposed to (channel, time, path).
+    std::vector<T> other(data.size());
+    for (std::int64_t p = 0; p < n; ++p)
+        for (std::int64_t t = 0; t < n_times; ++t)
+            for (std::int64_t c = 0; c < channels; ++c)
+                other[size((c * n_times + n_times - 1 - t) * n + p)] = data[size((p * n_times + t) * channels + c)];
+    constexpr auto item = static_cast<std::int64_t>(sizeof(T));
+    const nnqm::ArrayView strided = {
+        other.data() + (n_times - 1) * n, precision_of<T>, {n, n_times, channels}, {item, -n * item, n_times * n * item}};
+    nnqm::SumsBuffer strided_buffer(measure, n_times, 0, 3);
+    nnqm::Sums strided_sums = strided_buffer.view();
+    nnqm::accumulate(strided, measure, offsets, 0, 1, strided_sums);
+    check_equal_bits("strides", measure, n_times, strided_sums, sums);
+
+    const T bad[2] = {std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::infinity()};
+    std::vector<T> broken = data;
+    broken[size((148 * n_times + 6) * channels)] = bad[0];
+    broken[size((101 * n_times + 3) * channels + 1)] = bad[1];
+    broken[size((149 * n_times + 3) * channels + 1)] = bad[0];  // belongs to no block
+    nnqm::SumsBuffer broken_buffer(measure, n_times, 0, 3);
+    nnqm::Sums broken_sums = broken_buffer.view();
+    nnqm::accumulate(view_of(broken, n, n_times, channels), measure, offsets, 1000, 2, broken_sums);
+    CHECK(broken_sums.first_bad[0] == -1 && broken_sums.first_bad[1] == -1, "a good block was found bad");
+    CHECK(broken_sums.first_bad[2] == 1101, "first_bad = %d", static_cast<int>(broken_sums.first_bad[2]));
+}
+
+void overflow_is_reported() {
+    nnqm::Theory theory = one_input();
+    nnqm::Layer layer;
+    layer.inputs = layer.outputs = 1;
+    layer.weights = {2e38};  // overflows in float32 at three standard deviations
+    layer.biases = {0};
+    layer.activation = "identity";
+    theory.network.layers = {layer};
+    nnqm::Measure measure;
+    measure.channels = {1};
+    measure.shift = {0};
+    measure.scale = {1e38};
+    measure.orders = {1};
+    measure.moments = true;
+    for (const Precision precision : {Precision::float32, Precision::float64}) {
+        const nnqm::Run run = make_run(20 * 64 + 3, 4, 5, precision);
+        nnqm::SumsBuffer buffer(measure, 5, 0, 4);
+        nnqm::Sums sums = buffer.view();
+        nnqm::advance(theory, measure, run, {0, 4}, {0, 6}, sums);
+        Integers expected(4, -1);
+        if (precision == Precision::float32) {
+            const std::vector<float> paths = all_channels<float>(theory, run);
+            for (std::int64_t i = static_cast<std::int64_t>(paths.size()) - 1; i >= 0; --i)
+                if (!std::isfinite(paths[size(i)])) expected[size(i / 10 / 64 % 4)] = i / 10;
+            CHECK(*std::max_element(expected.begin(), expected.end()) >= 0, "the weight is too small for the test");
+        }
+        for (std::size_t b = 0; b < 4; ++b)
+            CHECK(sums.first_bad[b] == expected[b], "block %d: %d, expected %d", static_cast<int>(b),
+                  static_cast<int>(sums.first_bad[b]), static_cast<int>(expected[b]));
+    }
+}
+
+// ---- Arguments that are not valid.
+
+void refusals() {
+    struct Arguments {
+        nnqm::Theory theory = deep_theory();
+        nnqm::Measure measure = full_measure(6);
+        nnqm::Run run = make_run(200, 3, 6, Precision::float64);
+        nnqm::Range blocks{0, 3}, rounds{0, 2};
+    };
+    const auto refuse = [](const char* what, const std::function<void(Arguments&, nnqm::Sums&)>& spoil) {
+        Arguments a;
+        nnqm::SumsBuffer buffer(a.measure, 6, 0, 3);
+        nnqm::Sums sums = buffer.view();
+        spoil(a, sums);
+        bool refused = false;
+        try {
+            nnqm::advance(a.theory, a.measure, a.run, a.blocks, a.rounds, sums);
+        } catch (const std::invalid_argument& error) {
+            refused = std::strlen(error.what()) > 0;
+        }
+        CHECK(refused, "%s was accepted", what);
+        if (sums.paths) CHECK(std::count(sums.paths, sums.paths + 3, 0) == 3, "%s: work was done", what);
+    };
+    const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
+    const auto source = [](Arguments& a) -> nnqm::OrnsteinUhlenbeck& { return std::get<nnqm::OrnsteinUhlenbeck>(a.theory.sources[0]); };
+    const auto layer = [](Arguments& a) -> nnqm::Layer& { return a.theory.network.layers[1]; };
+
+    refuse("no source", [](Arguments& a, nnqm::Sums&) { a.theory.sources.clear(); });
+    for (const double value : {0.0, -1.0, nan, inf}) {
+        refuse("omega", [&](Arguments& a, nnqm::Sums&) { source(a).omega[1] = value; });
+        refuse("sigma", [&](Arguments& a, nnqm::Sums&) { source(a).sigma[0] = value; });
+        refuse("scale", [&](Arguments& a, nnqm::Sums&) { a.measure.scale[0] = value; });
+    }
+    refuse("lengths of omega and sigma", [&](Arguments& a, nnqm::Sums&) { source(a).omega.push_back(1); });
+    refuse("inputs of the network", [&](Arguments& a, nnqm::Sums&) { a.theory.sources.pop_back(); });
+    refuse("a chain of widths", [&](Arguments& a, nnqm::Sums&) { a.theory.network.layers.erase(a.theory.network.layers.begin() + 1); });
+    refuse("number of weights", [&](Arguments& a, nnqm::Sums&) { layer(a).weights.pop_back(); });
+    refuse("number of biases", [&](Arguments& a, nnqm::Sums&) { layer(a).biases.push_back(0); });
+    refuse("activation", [&](Arguments& a, nnqm::Sums&) { layer(a).activation = "tahn"; });
+    refuse("layer without outputs", [&](Arguments& a, nnqm::Sums&) { layer(a).outputs = 0; });
+    refuse("no times", [](Arguments& a, nnqm::Sums&) { a.run.times.clear(); });
+    refuse("equal times", [](Arguments& a, nnqm::Sums&) { a.run.times[3] = a.run.times[2]; });
+    refuse("infinite time", [&](Arguments& a, nnqm::Sums&) { a.run.times[5] = inf; });
+    refuse("no paths", [](Arguments& a, nnqm::Sums&) { a.run.n_paths = 0; });
+    refuse("too many paths", [](Arguments& a, nnqm::Sums&) { a.run.n_paths = std::numeric_limits<std::int64_t>::max(); });
+    refuse("no blocks", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = 0; });
+    refuse("blocks beyond the run", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = 2; });
+    refuse("blocks beyond the sums", [](Arguments& a, nnqm::Sums& s) { a.run.n_blocks = 4; a.blocks.end = 4; s.n_blocks = 3; });
+    refuse("blocks before the sums", [](Arguments&, nnqm::Sums& s) { s.first_block = 1; });
+    refuse("no block", [](Arguments& a, nnqm::Sums&) { a.blocks = {1, 1}; });
+    refuse("negative round", [](Arguments& a, nnqm::Sums&) { a.rounds.begin = -1; });
+    refuse("reversed rounds", [](Arguments& a, nnqm::Sums&) { a.rounds = {2, 1}; });
+    refuse("no channels", [](Arguments& a, nnqm::Sums&) { a.measure.channels.clear(); });
+    refuse("channel that does not exist", [](Arguments& a, nnqm::Sums&) { a.measure.channels[0] = 5; });
+    refuse("negative channel", [](Arguments& a, nnqm::Sums&) { a.measure.channels[0] = -1; });
+    refuse("length of shift", [](Arguments& a, nnqm::Sums&) { a.measure.shift.pop_back(); });
+    refuse("shift", [&](Arguments& a, nnqm::Sums&) { a.measure.shift[0] = nan; });
+    refuse("order 0", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 0; });
+    refuse("order 65", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 65; });
+    refuse("inputs of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.neurons.inputs = 2; a.measure.neurons.weights.resize(12); });
+    refuse("lag beyond the path", [](Arguments& a, nnqm::Sums&) { a.measure.lags.back() = 6; });
+    refuse("negative lag", [](Arguments& a, nnqm::Sums&) { a.measure.lags.front() = -1; });
+    refuse("lags out of order", [](Arguments& a, nnqm::Sums&) { std::swap(a.measure.observable_lags[0], a.measure.observable_lags[1]); });
+    refuse("increment at lag 0", [](Arguments& a, nnqm::Sums&) { a.measure.increment_lags.front() = 0; });
+    refuse("two_time channel", [](Arguments& a, nnqm::Sums&) { a.measure.two_time = 3; });
+    refuse("lag sums missing", [](Arguments&, nnqm::Sums& s) { s.lags = nullptr; });
+    refuse("moments missing", [](Arguments&, nnqm::Sums& s) { s.moments = nullptr; });
+    refuse("moments not asked for", [](Arguments& a, nnqm::Sums&) { a.measure.moments = false; });
+    refuse("paths missing", [](Arguments&, nnqm::Sums& s) { s.paths = nullptr; });
+
+    const auto throws = [](const char* what, const std::function<void()>& call) {
+        bool refused = false;
+        try {
+            call();
+        } catch (const std::invalid_argument&) {
+            refused = true;
+        }
+        CHECK(refused, "%s was accepted", what);
+    };
+    const nnqm::Theory theory = deep_theory();
+    const nnqm::Run run = make_run(10, 1, 4, Precision::float64);
+    Doubles y(10 * 4 * 3), x(10 * 4 * 2);
+    throws("sample: shape", [&] { nnqm::sample(theory, run, {0, 10}, {y.data(), Precision::float64, {10, 4, 2}}); });
+    throws("sample: precision", [&] { nnqm::sample(theory, run, {0, 10}, {y.data(), Precision::float32, {10, 4, 3}}); });
+    throws("sample: empty range", [&] { nnqm::sample(theory, run, {5, 5}, {y.data(), Precision::float64, {0, 4, 3}}); });
+    throws("sample: negative path", [&] { nnqm::sample(theory, run, {-1, 9}, {y.data(), Precision::float64, {10, 4, 3}}); });
+    throws("apply: no layers", [&] { nnqm::apply({}, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
+    throws("apply: inputs", [&] { nnqm::apply(theory.network, view_of(y, 15, 4, 2), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
+    throws("apply: outputs", [&] { nnqm::apply(theory.network, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 1}}, 1); });
+    throws("apply: precision", [&] { nnqm::apply(theory.network, view_of(y, 10, 4, 3), {x.data(), Precision::float32, {10, 4, 2}}, 1); });
+    nnqm::Measure measure;
+    measure.channels = {0};
+    measure.shift = {0};
+    measure.scale = {1};
+    measure.orders = {1};
+    measure.moments = true;
+    nnqm::SumsBuffer buffer(measure, 4, 0, 2);
+    nnqm::Sums sums = buffer.view();
+    for (const Integers& offsets : {Integers{0, 10}, {0, 6, 5}, {0, 5, 11}, {-1, 5, 10}})
+        throws("accumulate: offsets", [&] { nnqm::accumulate(view_of(y, 10, 4, 3), measure, offsets, 0, 1, sums); });
+    throws("accumulate: empty", [&] { nnqm::accumulate(view_of(y, 10, 0, 3), measure, {0, 5, 10}, 0, 1, sums); });
+}
+
+template <class T>
+void both_precisions() {
+    paths_follow_the_random_number_map<T>();
+    paths_do_not_depend_on_range_or_threads<T>();
+    networks_equal_plain_loops<T>();
+    sums_equal_plain_loops<T>();
+    bits_do_not_depend_on_threads_or_cuts<T>();
+    user_paths<T>();
+}
+
+}  // namespace
+
+int main() {
+    constexpr int skipped = 77;
+    const char* forced = std::getenv("NNQM_LEVEL");
+    try {
+        std::printf("level %s\n", nnqm::build_info().level.c_str());
+    } catch (const std::invalid_argument& error) {
+        // A level that the build has no code for at all is a failure, not one that this processor lacks.
+        const std::vector<std::string> known = {"v2", "v3", "v4", "native"};
+        std::printf("%s\n", error.what());
+        return std::find(known.begin(), known.end(), std::string(forced)) == known.end() ? 1 : skipped;
+    }
+    both_precisions<float>();
+    both_precisions<double>();
+    overflow_is_reported();
+    refusals();
+    std::printf("%d failures\n", failures);
+    return failures == 0 ? 0 : 1;
+}
