@@ -1,0 +1,441 @@
+"""The command line: reads files and options, calls the package, prints its report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, cast
+
+import numpy as np
+import typer
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from . import _core
+from ._checks import choice, integer, positive
+from .correlators import Correlators, check_writable, load, save
+from .report import HEADINGS, Report, analyse
+from .simulation import Interrupted, accumulate, simulate
+from .theory_file import load_theory_file, raised_by_nnqm, read_npz
+
+__all__ = ["app", "main"]
+
+# A pull beyond this is no chance: among a dozen rows of one table it comes once in two hundred runs.
+_LARGE_PULL = 3.5
+_GOOD = ("ok", "resolved", "consistent")
+# click, or the copy of it inside typer, whichever this typer uses.
+_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+
+app = typer.Typer(
+    name="nnqm",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class _BadInput(Exception):
+    """What the user gave cannot be used; the message is the one line to print."""
+
+
+@contextmanager
+def _input() -> Iterator[None]:
+    """Turn the package's own input errors into one line; any other error keeps its traceback."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        if not raised_by_nnqm(error):
+            raise
+        raise _BadInput(str(error)) from error
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line; exit codes are 0, 2 for bad input and 130 after Ctrl-C.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Default: those of the process.
+    """
+    listed = None if arguments is None else list(arguments)
+    try:
+        code = app(listed, prog_name="nnqm", standalone_mode=False)
+    except _BadInput as error:
+        _fail(str(error))
+    except _UsageError as error:
+        _fail(f"{cast(Any, error).format_message()} See nnqm --help.")
+    except typer.Abort:
+        print("nnqm: interrupted", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(message: str) -> NoReturn:
+    print("nnqm: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(2)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"nnqm {_core.build_info()['version']}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _nnqm(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Euclidean-time quantum mechanics as neural networks: a theory in, its physics out, with error bars."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command(no_args_is_help=False)
+def run(
+    theory: Annotated[
+        str,
+        typer.Argument(
+            help="A TOML file (docs/theory-file.md) or a built-in theory: oscillator, deep-tanh, three-inputs.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="NetCDF file of the results. [default: THEORY.nc]", show_default=False),
+    ] = None,
+    paths: Annotated[int | None, typer.Option(help="Independent paths. [default: 200000]", show_default=False)] = None,
+    times: Annotated[int | None, typer.Option(help="Points of a path. [default: 256]", show_default=False)] = None,
+    dt: Annotated[
+        float | None,
+        typer.Option(help="Time step. [default: 0.2 / largest omega of the theory]", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed; equal seeds give equal results. [default: 1]", show_default=False)
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="Threads, 0 for all; they do not change the results. [default: 0]", show_default=False),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Of the paths, float32 or float64; sums are float64. [default: float32]", show_default=False),
+    ] = None,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Figure file, .png, .pdf or .svg. [default: THEORY.png]", show_default=False),
+    ] = None,
+    no_figure: Annotated[bool, typer.Option("--no-figure", help="Draw nothing.")] = False,
+) -> None:
+    """Sample a theory and print its physics.
+
+    Options win over the [run] table of the file. The results go to THEORY.nc and a figure to THEORY.png in the
+    current folder, where THEORY is the name of the theory. Ctrl-C ends the run within a second and keeps what was done.
+    """
+    with _input():
+        file = load_theory_file(theory)
+        settings = dict(file.run)
+        # Two tiles make two blocks, below which there are no errors.
+        fewest = 2 * _core.tile_paths
+        settings["n_paths"] = integer("--paths", settings["n_paths"] if paths is None else paths, fewest)
+        settings["n_times"] = integer("--times", settings["n_times"] if times is None else times, 2, 2**33)
+        settings["dt"] = positive("--dt", settings["dt"] if dt is None else dt)
+        settings["rng"] = integer("--seed", settings["rng"] if seed is None else seed, 0, 2**128)
+        settings["n_threads"] = integer("--threads", settings["n_threads"] if threads is None else threads, 0, 4096)
+        settings["precision"] = choice(
+            "--precision", settings["precision"] if precision is None else precision, ("float32", "float64")
+        )
+        data = check_writable(f"{file.name}.nc" if output is None else output)
+    drawing = _figure_target(figure, no_figure, default=Path(f"{file.name}.png"))
+    _distinct(data, drawing, "--figure")
+    _distinct(data, Path(theory), "THEORY")
+    # Loaded now, so that a stop is not held up by it.
+    import h5netcdf  # noqa: F401
+    import xarray  # noqa: F401
+
+    try:
+        with _input(), _progress(file.name) as progress:
+            result = simulate(file.theory, **settings, progress=progress)
+    except Interrupted as stop:
+        _finish_interrupted(stop, data, settings["n_paths"])
+    with _input():
+        save(result, data)
+    report = analyse(result)
+    _print_report(report)
+    _note(f"wrote {data}")
+    _draw(result, report, drawing)
+
+
+@app.command("analyse")
+def analyse_paths(
+    paths: Annotated[
+        Path,
+        typer.Argument(
+            help="Paths as .npy, .npz or NetCDF, axes (path, time, channel), (path, time) or (time,); "
+            "or results that nnqm wrote.",
+            show_default=False,
+        ),
+    ],
+    dt: Annotated[float | None, typer.Option(help="Time step of the paths.", show_default=False)] = None,
+    array: Annotated[
+        str | None, typer.Option(help="Name of the array, where the file has several.", show_default=False)
+    ] = None,
+    names: Annotated[str | None, typer.Option(help="Names of the channels, such as x,p.", show_default=False)] = None,
+    hbar: Annotated[float | None, typer.Option(help="[default: 1]", show_default=False)] = None,
+    mass: Annotated[float | None, typer.Option(help="[default: 1]", show_default=False)] = None,
+    blocks: Annotated[
+        int | None,
+        typer.Option(help="Independent blocks for the errors. [default: at most 128]", show_default=False),
+    ] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads, 0 for all. [default: 0]", show_default=False)] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="NetCDF file of the results.", show_default=False)
+    ] = None,
+    figure: Annotated[Path | None, typer.Option(help="Figure file, .png, .pdf or .svg.", show_default=False)] = None,
+) -> None:
+    """Print the physics of paths from any simulation, or of results that nnqm wrote.
+
+    Many paths are taken as they are; a few long ones are cut along time into independent pieces.
+    """
+    given = {
+        "--dt": dt, "--array": array, "--names": names, "--hbar": hbar,
+        "--mass": mass, "--blocks": blocks, "--threads": threads,
+    }  # fmt: skip
+    with _input():
+        data = None if output is None else check_writable(output)
+    drawing = _figure_target(figure, figure is None, default=Path())
+    _distinct(data, paths, "PATHS")
+    _distinct(drawing, paths, "PATHS")
+    _distinct(data, drawing, "--figure")
+    loaded = _read(paths, array)
+    values: np.ndarray[Any, Any] | None = None
+    if isinstance(loaded, Correlators):
+        for option, value in given.items():
+            if value is not None:
+                raise _BadInput(f"{option} is for paths, but {paths} holds results, which know it; leave it out")
+        result = loaded
+    else:
+        values = loaded
+        if dt is None:
+            raise _BadInput(f"--dt is missing: give the time step of the paths in {paths}, such as --dt 0.1")
+        labels = None if names is None else [name.strip() for name in names.split(",")]
+        with _input():
+            result = accumulate(
+                values,
+                positive("--dt", dt),
+                names=labels,
+                hbar=positive("--hbar", 1.0 if hbar is None else hbar),
+                mass=positive("--mass", 1.0 if mass is None else mass),
+                n_blocks=None if blocks is None else integer("--blocks", blocks, 2),
+                n_threads=integer("--threads", 0 if threads is None else threads, 0, 4096),
+            )
+    if data is not None:
+        with _input():
+            save(result, data)
+    report = analyse(result, paths=values)
+    _print_report(report)
+    if data is not None:
+        _note(f"wrote {data}")
+    _draw(result, report, drawing)
+
+
+@app.command()
+def info() -> None:
+    """Print what this installation can do: version, compiler, instruction set, threads."""
+    build = _core.build_info()
+    lines = {
+        "nnqm": build["version"],
+        "compiler": build["compiler"],
+        "instruction set": f"{build['level']} in use; available: {', '.join(build['levels'])}",
+        "threads": f"{build['max_threads']} by default; this machine has {os.cpu_count()} processors",
+        "OpenMP": "yes" if build["openmp"] else "no: one thread only",
+        "random numbers": f"Philox4x32-10, map version {_core.random_map_version}",
+        "figures": "yes" if _has_matplotlib() else "no: pip install 'nnqm[plot]' adds them",
+        "NumPy": np.__version__,
+        "Python": sys.version.split()[0],
+    }
+    for name, value in lines.items():
+        print(f"{name + ':':<17}{value}")
+
+
+def _has_matplotlib() -> bool:
+    try:
+        return find_spec("matplotlib") is not None
+    except ImportError:
+        return False
+
+
+def _figure_target(figure: Path | None, no_figure: bool, default: Path) -> Path | None:
+    """Where the figure goes, checked before any work; None for none."""
+    if figure is not None and no_figure:
+        raise _BadInput("--figure and --no-figure exclude each other; give one of them")
+    if no_figure:
+        return None
+    target = default if figure is None else figure
+    if _has_matplotlib():
+        from .plot import check_figure_file
+
+        with _input():
+            check_figure_file(target)
+    return target
+
+
+def _distinct(first: Path | None, second: Path | None, name: str) -> None:
+    if first is not None and second is not None and first.resolve() == second.resolve():
+        raise _BadInput(f"the output {first} is also {name}; give another file name")
+
+
+def _draw(result: Correlators, report: Report, target: Path | None) -> None:
+    if target is None:
+        return
+    if not _has_matplotlib():
+        _note("no figure: pip install 'nnqm[plot]' gets it")
+        return
+    from .plot import save_figure
+
+    save_figure(result, report, target)
+    _note(f"wrote {target}")
+
+
+def _finish_interrupted(stop: Interrupted, data: Path, wanted: int) -> NoReturn:
+    """Keep what a stopped run has, and say how much that is."""
+    partial = stop.partial
+    if partial is None:
+        _note("interrupted before any path was done; nothing is written")
+        raise typer.Exit(130)
+    with _input():
+        save(partial, data)
+    held = int(partial.block_paths.sum())
+    if np.count_nonzero(partial.block_paths) > 1:
+        _print_report(analyse(partial))
+    _note(
+        f"interrupted: {data} holds {held} of {wanted} paths; "
+        f"nnqm.extend(nnqm.load({str(data)!r}), {wanted}) completes it"
+    )
+    raise typer.Exit(130)
+
+
+def _note(message: str) -> None:
+    print(message, file=sys.stderr)
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+    """Show a bar on standard error if that is a terminal."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    # Drawn when the run tells of progress, not by a thread, so that Ctrl-C finds nothing half drawn.
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
+        task = bar.add_task(name, total=None, rate="")
+
+        def tell(done: int, wanted: int) -> None:
+            seconds = bar.tasks[0].elapsed or 0.0
+            rate = f"{done / seconds:,.0f} paths/s" if seconds > 0 else ""
+            bar.update(task, completed=done, total=wanted, rate=rate, refresh=True)
+
+        yield tell
+
+
+def _read(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
+    """Paths, or the results of a run, by what the file's name ends in."""
+    if not path.is_file():
+        raise _BadInput(f"file {path} does not exist; give paths as .npy, .npz or NetCDF")
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        if array is not None:
+            raise _BadInput(f"--array is for files with several arrays; {path} has one; leave it out")
+        return _read_npy(path)
+    if suffix == ".npz":
+        with _input():
+            stored: np.ndarray[Any, Any] = _only(read_npz(path, "PATHS"), array, path)
+            return stored
+    if suffix in (".nc", ".nc4", ".h5", ".cdf", ".netcdf"):
+        return _read_netcdf(path, array)
+    raise _BadInput(f"file {path} ends in {suffix or 'nothing'!r}; give paths as .npy, .npz or NetCDF (.nc)")
+
+
+def _read_npy(path: Path) -> np.ndarray[Any, Any]:
+    try:
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise _BadInput(f"file {path} cannot be read as .npy: {error}; write it with numpy.save") from error
+    if not isinstance(loaded, np.ndarray):
+        raise _BadInput(f"file {path} is an .npz archive; name it so")
+    return loaded
+
+
+def _only(arrays: dict[str, Any], array: str | None, path: Path) -> Any:
+    """Choose the named array, or the only one."""
+    if not arrays:
+        raise _BadInput(f"file {path} holds no arrays; write the paths with numpy.savez")
+    if array is not None:
+        return arrays[choice(f"--array of {path}:", array, arrays)]
+    if len(arrays) > 1:
+        raise _BadInput(f"file {path} holds {', '.join(arrays)}; choose one with --array NAME")
+    return next(iter(arrays.values()))
+
+
+def _read_netcdf(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
+    import xarray
+
+    try:
+        dataset = xarray.open_dataset(path, decode_times=False)
+    except (OSError, ValueError) as error:
+        raise _BadInput(f"file {path} cannot be read as NetCDF: {str(error).splitlines()[0]}") from error
+    with dataset:
+        if "nnqm" in dataset.attrs:
+            dataset.close()
+            with _input():
+                return load(path)
+        variables = {str(name): variable for name, variable in dataset.data_vars.items()}
+        with _input():
+            chosen = _only(variables, array, path)
+        return np.asarray(chosen.values)
+
+
+def _print_report(report: Report) -> None:
+    console = Console(highlight=False, markup=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for i, heading in enumerate(HEADINGS):
+        # Where the terminal is too narrow, a cell goes on in the next line: no digit is lost.
+        table.add_column(heading, justify="right" if i in (1, 2, 3) else "left", overflow="fold")
+    group = None
+    for row in report.rows:
+        if row.group != group:
+            if group is not None:
+                table.add_section()
+            table.add_row(Text(row.group, style="bold"))
+            group = row.group
+        cells = [Text(cell) for cell in row.cells]
+        cells[0] = Text("  ") + cells[0]
+        cells[3].stylize("bold red" if row.pull is not None and abs(row.pull) > _LARGE_PULL else "")
+        cells[4].stylize("green" if row.verdict.startswith(_GOOD) else "yellow")
+        table.add_row(*cells)
+    if not console.is_terminal:
+        # Files and pipes have no width: as wide as the longest line needs.
+        needed = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
+        console.width = max(needed, 80)
+    if report.title:
+        console.print(Text(report.title, style="bold"), soft_wrap=True)
+    console.print(table)
+    for note in report.notes:
+        console.print(Text(f"note: {note}"), soft_wrap=not console.is_terminal)

@@ -1,0 +1,203 @@
+"""The figure of a run: two-point function, levels, commutator, paths. Needs matplotlib, loaded when it is used."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ._checks import Floats
+from .correlators import Correlators, check_writable
+from .report import Report
+from .simulation import apply, sample_paths
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["figure", "save_figure"]
+
+_MEASURED = "#1f4e79"
+_EXACT = "#d1495b"
+_PATHS = ("#1f4e79", "#66a182", "#edae49")
+_MOST_POINTS = 400
+
+
+def figure(run: Correlators, report: Report) -> Figure:
+    """Draw the physics of a run in four panels.
+
+    The connected two-point function, the levels and the commutator with their errors (statistical and systematic
+    in quadrature) beside the exact values where these are known, and a few sample paths.
+
+    Parameters
+    ----------
+    run : Correlators
+    report : Report
+        ``analyse(run)``.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Free of pyplot's state; ``savefig`` writes it.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        Without matplotlib; ``pip install 'nnqm[plot]'`` gets it.
+    """
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(11, 7.5), layout="constrained")
+    grid = drawn.subplots(2, 2)
+    _two_point(grid[0, 0], run, report)
+    _levels(grid[0, 1], report)
+    _commutator(grid[1, 0], run, report)
+    _paths(grid[1, 1], run)
+    for axes in grid.flat:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.title.set_fontweight("bold")
+    if report.title:
+        drawn.suptitle(report.title, fontsize=9, color="0.35", wrap=True)
+    return drawn
+
+
+def save_figure(run: Correlators, report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write ``figure(run, report)``, replacing the file only once the new one is whole.
+
+    Parameters
+    ----------
+    run : Correlators
+    report : Report
+    path : path-like
+        What it ends in chooses the format: .png, .pdf, .svg.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If no file can be written there, or the format is unknown.
+    """
+    target = check_figure_file(path)
+    drawn = figure(run, report)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=target.suffix)
+    os.close(handle)
+    try:
+        drawn.savefig(name, dpi=150)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return target
+
+
+def check_figure_file(path: str | os.PathLike[str]) -> Path:
+    """Return the path if a figure can be written there; raises ValueError otherwise."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    target = Path(path)
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if target.suffix.lower().removeprefix(".") not in known:
+        raise ValueError(f"figure {target} must end in one of .{', .'.join(known)}; name it {target.stem}.png")
+    return check_writable(target)
+
+
+def _points(axes: Axes, x: Any, y: Any, error: Any) -> None:
+    axes.errorbar(x, y, yerr=error, fmt="o", ms=4, lw=1.2, capsize=2, color=_MEASURED, label="measured", zorder=3)
+
+
+def _exact_curve(axes: Axes, x: Any, y: Any) -> None:
+    axes.plot(x, y, color=_EXACT, lw=1.6, label="exact", zorder=2)
+
+
+def _nothing(axes: Axes, why: str) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="0.5")
+
+
+def _two_point(axes: Axes, run: Correlators, report: Report) -> None:
+    axes.set_title(f"Connected two-point function of {run.channels[0]}")
+    if "lags" not in run.sums or not run.lags:
+        _nothing(axes, "needs uniform times")
+        return
+    estimate = run.connected()
+    times = np.array(run.lags) * run.dt
+    value, error = estimate.value, estimate.total_error
+    # On the logarithmic scale only what stands out of the noise means something.
+    shown = value > error
+    exact = report.details.get("exact")
+    if shown.sum() >= 2:
+        times, value, error = times[shown], value[shown], error[shown]
+        axes.set_yscale("log")
+        axes.set_ylim(value.min() / 2, value.max() * 2)
+    _points(axes, times, value, error)
+    if exact is not None:
+        fine = np.linspace(0, times.max(), _MOST_POINTS)
+        _exact_curve(axes, fine, exact.connected(fine))
+    axes.set_xlabel(r"$\tau$")
+    axes.set_ylabel(r"$G_c(\tau)$")
+    axes.legend(frameon=False)
+
+
+def _levels(axes: Axes, report: Report) -> None:
+    rows = [row for row in report.rows if row.group == "levels"]
+    axes.set_title("Levels")
+    measured = [(i, row.estimate) for i, row in enumerate(rows) if row.estimate is not None]
+    if not measured:
+        _nothing(axes, "no level was measured")
+        return
+    for i, row in enumerate(rows):
+        if row.exact is not None:
+            axes.hlines(row.exact, i - 0.32, i + 0.32, color=_EXACT, lw=2.2, label="exact" if i == 0 else "_", zorder=2)
+    x = [i for i, _ in measured]
+    _points(axes, x, [float(e.value) for _, e in measured], [float(e.total_error) for _, e in measured])
+    axes.set_xticks(range(len(rows)), [row.quantity for row in rows], rotation=30 if len(rows) > 6 else 0)
+    axes.set_xlim(-0.6, len(rows) - 0.4)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(r"$E_n - E_0$")
+    axes.legend(frameon=False, loc="upper left")
+
+
+def _commutator(axes: Axes, run: Correlators, report: Report) -> None:
+    from .roughness import commutator_at_lags
+
+    axes.set_title(r"Commutator $[x, p]/i\hbar$ at finite lag")
+    if "increments" not in run.sums or not run.increment_lags:
+        _nothing(axes, "needs uniform times")
+        return
+    estimate = commutator_at_lags(run)
+    lags = np.array(run.increment_lags) * run.dt
+    _points(axes, lags, estimate.value, estimate.total_error)
+    exact = report.details.get("exact")
+    if exact is not None:
+        fine = np.linspace(0, lags.max(), _MOST_POINTS)[1:]
+        _exact_curve(axes, fine, run.mass * exact.quadratic_variation(fine) / (run.hbar * fine))
+    axes.set_xlim(0, 1.03 * lags.max())
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(r"$\tau$")
+    axes.set_ylabel(r"$m \langle [x(t+\tau) - x(t)]^2 \rangle / \hbar\tau$")
+    axes.legend(frameon=False)
+
+
+def _paths(axes: Axes, run: Correlators) -> None:
+    axes.set_title("Sample paths")
+    if run.theory is None or not run.keys:
+        _nothing(axes, "paths from elsewhere")
+        return
+    times: Floats = run.times[:_MOST_POINTS]
+    y = sample_paths(run.theory, len(_PATHS), times=times, key=run.keys[0], precision=run.precision, n_threads=1)
+    x = apply(run.theory.network, y, n_threads=1)
+    for path, colour in zip(x, _PATHS, strict=True):
+        axes.plot(times, path[:, 0], color=colour, lw=1.1)
+    axes.set_xlim(times[0], times[-1] if len(times) > 1 else None)
+    axes.set_xlabel(r"$t$")
+    axes.set_ylabel(r"$x(t)$")
