@@ -4,8 +4,8 @@ Every fit is a weighted minimax approximation P(x) or P(x)/Q(x), found by the Re
 rounded to float or double. The weight turns the error of the fitted factor into the relative error of the whole function,
 so the error printed with each array is what the approximation alone contributes before any rounding.
 
-Run `python3 cpp/tools/math_coefficients.py` (needs mpmath and numpy; half a minute) for all fits, or name some of them; the output is
-the C++ arrays that math.hpp contains, lowest power first.
+Run `python3 cpp/tools/math_coefficients.py` (needs mpmath and numpy; ten seconds) for all fits, or name some of them; the
+output is the C++ arrays that math.hpp contains, lowest power first.
 """
 
 import sys
@@ -69,31 +69,30 @@ def rounded(x, bits):
     return ldexp(floor(ldexp(mantissa, bits) + mpf(1) / 2), exponent - bits)
 
 
-def float_error(p, q, x, wanted, pairs, fused):
-    """Largest relative error of x P(x^2)/Q(x^2) in float arithmetic, as math.hpp evaluates it; infinite if it ends below 1."""
+def float_error(p, q, x, wanted, fused):
+    """Largest relative error of x P(x^2)/Q(x^2) in float, evaluated as math.hpp does; infinite if it ends below 1."""
     z = x * x
     step = (lambda a, b, c: (a.astype(float) * b + c).astype(np.float32)) if fused else (lambda a, b, c: a * b + c)
 
     def value(c):
         c = [np.full_like(z, v) for v in c]
-        if pairs:
-            c = [step(z, c[i + 1], c[i]) for i in range(0, len(c), 2)]
+        c = [step(z, c[i + 1], c[i]) if i + 1 < len(c) else c[i] for i in range(0, len(c), 2)]
         y = c[-1]
         for v in c[-2::-1]:
-            y = step(z * z if pairs else z, y, v)
+            y = step(z * z, y, v)
         return y
 
     y = x * value(p) / value(q)
     return np.max(np.abs(np.minimum(y, 1) / wanted - 1)) if y[-1] >= 1 else np.inf
 
 
-def best_scaled(p, q, high, f, pairs, tries=500):
+def best_scaled(p, q, high, f, tries=400):
     """P and Q times the common factor in 1..2 whose rounded coefficients give the smallest error, fused or not."""
-    x = np.linspace(0.001, float(high), 10001).astype(np.float32)
+    x = np.linspace(0.001, float(high), 100001).astype(np.float32)
     with workdps(20):
         wanted = np.array([float(v * f(v * v)) for v in map(mpf, x.tolist())])
     scaled = [[[np.float32(float(c) * (1 + i / tries)) for c in cs] for cs in (p, q)] for i in range(tries)]
-    worst = lambda pq: max(float_error(*pq, x, wanted, pairs, fused) for fused in (False, True))
+    worst = lambda pq: max(float_error(*pq, x, wanted, fused) for fused in (False, True))
     best = min(scaled, key=worst)
     return [[mpf(float(c)) for c in cs] for cs in best], worst(best)
 
@@ -204,7 +203,8 @@ def fits():
         "sin_quarter_f": ("float", "sin(pi y/2) = y P(y^2), |y| < 1/2", sin_quarter, inverse(sin_quarter), 0, quarter, 3, 0),
         "cos_quarter_f": ("float", "cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2", cos_quarter_rest, quarter_weight, 0, quarter,
                           2, 0),
-        "sin_quarter_d": ("double", "sin(pi y/2) = y P(y^2), |y| < 1/2", sin_quarter, inverse(sin_quarter), 0, quarter, 6, 0),
+        "sin_quarter_d": ("double", "sin(pi y/2) = y P(y^2), |y| < 1/2", sin_quarter, inverse(sin_quarter), 0, quarter,
+                          6, 0),
         "cos_quarter_d": ("double", "cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2", cos_quarter_rest, quarter_weight, 0, quarter,
                           6, 0),
         "tanh_f": ("float", "tanh x = x P(x^2)/Q(x^2), |x| < 9.02", tanh_f, inverse(tanh_f), 0, mpf("9.02") ** 2, 4, 4),
@@ -222,7 +222,7 @@ def main(names):
     if not names:
         parts = {
             "ln2_f (multiples below 2^9 exact)": split(log(2), (15, 24)), "ln2_d (below 2^12)": split(log(2), (41, 53)),
-            "half_pi (below 2^26)": split(pi / 2, (27, 27, 53)), "half_pi_f": split(pi / 2, (24, 24, 24)),
+            "half_pi (below 2^26)": split(pi / 2, (27, 27, 53)),
             "half_pi_float_in_double (below 2^26)": split(pi / 2, (27, 53)),
         }
         for name, values in parts.items():
@@ -233,7 +233,7 @@ def main(names):
         p, q, peak = remez(f, weight, low, high, degree_p, degree_q)
         note = ""
         if degree_q and kind == "float":
-            (p, q), total = best_scaled(p, q, sqrt(high), f, name == "erf_f")
+            (p, q), total = best_scaled(p, q, sqrt(high), f)
             note = f", {total:.1e} in float arithmetic"
         print(f"// {text}: error {nstr(peak, 2)}{note}")
         print(array(name if not degree_q else name + "_p", kind, p))
