@@ -34,6 +34,7 @@ __all__ = [
     "momentum_squared_at_lags",
     "quadratic_variation",
     "roughness",
+    "roughness_exponent",
     "uncertainty",
 ]
 
@@ -308,7 +309,7 @@ def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
     return Extrapolation(product.with_systematic(systematic), squared.n_lags, squared.verdict)
 
 
-def roughness(run: Correlators, channel: int | str = 0) -> Estimate:
+def roughness_exponent(run: Correlators, channel: int | str = 0) -> Estimate:
     r"""Roughness (Hurst) exponent at the smallest lag, :math:`H = \tfrac12 \log_2 V(2\,dt)/V(dt)`.
 
     1/2 for paths as rough as Brownian motion, which quantum mechanics needs, and 1 for differentiable ones,
@@ -331,6 +332,9 @@ def roughness(run: Correlators, channel: int | str = 0) -> Estimate:
     """
     _not_constant(run, channel)
     return _exponents(run, channel)[0]
+
+
+roughness = roughness_exponent
 
 
 def _increments(run: Correlators, channel: int | str, function: Callable[[Floats, Floats], Floats]) -> Estimate:
