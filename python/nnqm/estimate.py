@@ -207,7 +207,7 @@ def jackknife(
     sums : mapping of ndarray
         Arrays with a leading block axis, shape (n_blocks, ...).
     sizes : array_like
-        Numbers of independent units in each block, shape (n_blocks,).
+        Numbers of independent units in each block, shape (n_blocks,); blocks of none are left out.
 
     Returns
     -------
@@ -217,16 +217,19 @@ def jackknife(
     Raises
     ------
     ValueError
-        With fewer than two blocks.
+        With fewer than two blocks that hold anything.
     """
     counts = np.asarray(sizes, dtype=np.float64)
+    # Those that an interrupted run has not reached say nothing about the fluctuation between blocks.
+    held = counts > 0
+    counts = counts[held]
     if counts.size < 2:
         raise ValueError(f"errors need at least 2 blocks; got {counts.size}; use more paths or n_blocks=2")
     weights = counts.sum() / counts
     totals = {}
     for name, array in sums.items():
         total = array.sum(axis=0)
-        totals[name] = np.concatenate([total[None], total[None] - array]).astype(np.float64)
+        totals[name] = np.concatenate([total[None], total[None] - array[held]]).astype(np.float64)
     result = function(totals)
 
     def wrap(stacked: ArrayLike) -> Estimate:
