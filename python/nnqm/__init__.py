@@ -3,33 +3,71 @@
 from ._core import build_info
 from .correlators import Correlators, load, merge, save
 from .estimate import Estimate, jackknife
+from .exact import SpectralMeasure, kallen_lehmann
+from .levels import Level, Spectrum, effective_energy, gevp, spectrum
 from .networks import Network
 from .observables import Observables, default_observables
+from .reflection import PositivityResult, reflection_positivity
+from .report import Report, Row, analyse
+from .roughness import (
+    Extrapolation,
+    commutator,
+    commutator_at_lags,
+    commutator_spread,
+    momentum_squared,
+    momentum_squared_at_lags,
+    quadratic_variation,
+    roughness,
+    uncertainty,
+)
 from .simulation import Interrupted, accumulate, apply, extend, sample_paths, simulate
 from .sources import OrnsteinUhlenbeck
 from .theory import Theory, builtin_theory, harmonic_oscillator
+from .theory_file import load_theory
 
-__version__ = build_info()["version"]
+__version__: str = build_info()["version"]
 
 __all__ = [
     "Correlators",
     "Estimate",
+    "Extrapolation",
     "Interrupted",
+    "Level",
     "Network",
     "Observables",
     "OrnsteinUhlenbeck",
+    "PositivityResult",
+    "Report",
+    "Row",
+    "SpectralMeasure",
+    "Spectrum",
     "Theory",
     "accumulate",
+    "analyse",
     "apply",
     "build_info",
     "builtin_theory",
+    "commutator",
+    "commutator_at_lags",
+    "commutator_spread",
     "default_observables",
+    "effective_energy",
     "extend",
+    "gevp",
     "harmonic_oscillator",
     "jackknife",
+    "kallen_lehmann",
     "load",
+    "load_theory",
     "merge",
+    "momentum_squared",
+    "momentum_squared_at_lags",
+    "quadratic_variation",
+    "reflection_positivity",
+    "roughness",
     "sample_paths",
     "save",
     "simulate",
+    "spectrum",
+    "uncertainty",
 ]

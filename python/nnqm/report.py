@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from .correlators import Correlators
 from .estimate import Estimate
+from .exact import SpectralMeasure, kallen_lehmann, level_energies
+from .levels import Spectrum, spectrum
+from .reflection import PositivityResult, reflection_positivity
+from .roughness import (
+    Extrapolation,
+    commutator,
+    commutator_at_lags,
+    momentum_squared,
+    roughness,
+    uncertainty,
+)
 
 __all__ = ["Report", "Row", "analyse"]
 
@@ -99,13 +111,23 @@ class Report:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-def analyse(run: Correlators, *, paths: ArrayLike | None = None, n_levels: int = 5) -> Report:
+# A pull beyond this is called a deviation: about one in two thousand by chance.
+_DEVIATION = 3.5
+# Units of the positivity test: enough for its power, few enough to be drawn in a second.
+_POSITIVITY_PATHS = 20_000
+
+
+def analyse(
+    run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None = None, n_levels: int = 5
+) -> Report:
     """All the physics of a run in one table.
 
     Parameters
     ----------
     run : Correlators
         From ``simulate``, ``accumulate`` or ``load``.
+    channel : int or str
+        The channel whose physics is wanted; the first output by default.
     paths : array_like, optional
         The paths of a run made by ``accumulate``, shape (n_paths, n_times, channels), for the reflection-positivity
         test; a run of a theory draws its own, the first ones of its key.
@@ -115,5 +137,163 @@ def analyse(run: Correlators, *, paths: ArrayLike | None = None, n_levels: int =
     Returns
     -------
     Report
+        What the run has no sums for is left out. Errors are those of each estimator; see its documentation.
     """
-    return Report("", (), run.notes, {})
+    column = run.observables.index(channel)
+    name = run.channels[column]
+    exact = _exact(run, name)
+    rows: list[Row] = []
+    notes = list(run.notes)
+    details: dict[str, Any] = {}
+    if exact is not None:
+        details["exact"] = exact
+    if "moments" in run.sums:
+        rows += _shape_rows(run, name, exact)
+    if "lags" in run.sums:
+        rows += _two_point_rows(run, name, exact)
+    if "observable_lags" in run.sums and len(run.observable_lags) > 1:
+        found = spectrum(run, n_levels, channel=name)
+        details["spectrum"] = found
+        rows += _level_rows(run, found)
+        notes += _level_notes(run, found)
+    if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
+        rows += _commutator_rows(run, name, exact, details)
+    positivity = _positivity(run, name, paths)
+    if positivity is not None:
+        details["positivity"] = positivity
+        verdict = f"{positivity.verdict}, p = {positivity.p_value:.2g}"
+        rows.append(Row("<F(reflected) F>, worst F found", positivity.value, None, verdict, "positivity"))
+    return Report(_title(run, name), tuple(rows), tuple(notes), details)
+
+
+def _exact(run: Correlators, name: str) -> SpectralMeasure | None:
+    if run.theory is None:
+        return None
+    try:
+        return kallen_lehmann(run.theory, name)
+    except ValueError:  # no quadrature reaches the accuracy that "exact" promises
+        return None
+
+
+def _judged(quantity: str, estimate: Estimate, exact: float | None, group: str, plain: str = "") -> Row:
+    row = Row(quantity, estimate, exact, plain, group)
+    if row.pull is None:
+        return row
+    return replace(row, verdict=plain or ("ok" if abs(row.pull) < _DEVIATION else "deviates"))
+
+
+def _shape_rows(run: Correlators, name: str, exact: SpectralMeasure | None) -> list[Row]:
+    mean, moments, kurtosis = run.mean(name), run.moments(name), run.kurtosis(name)
+    rows = [_judged(f"<{name}>", mean, None if exact is None else exact.mean, "shape")]
+    rows.append(_judged(f"variance of {name}", moments[0], None if exact is None else float(exact.moments[0]), "shape"))
+    rows.append(_judged("excess kurtosis", kurtosis, None if exact is None else exact.kurtosis, "shape"))
+    return rows
+
+
+def _two_point_rows(run: Correlators, name: str, exact: SpectralMeasure | None) -> list[Row]:
+    connected = run.connected(name)
+    lags = np.asarray(run.lags)
+    shown = [int(np.argmin(np.abs(lags - k))) for k in (1, 5, 10) if k < run.n_times]
+    rows = []
+    for i in dict.fromkeys(i for i in shown if lags[i] > 0):
+        value = None if exact is None else float(exact.connected(lags[i] * run.dt))
+        rows.append(_judged(f"G_c({lags[i] * run.dt:.4g})", connected[i], value, "two-point"))
+    if exact is None:
+        return rows
+    # The joint test sees correlations between lags; n_blocks/10 of them at most.
+    chosen = np.unique(np.linspace(0, len(lags) - 1, min(12, run.block_paths.size // 10, len(lags))).astype(int))
+    if chosen.size:
+        p_value = connected[chosen].consistency(exact.connected(lags[chosen] * run.dt))
+        verdict = f"{'ok' if p_value > 1e-3 else 'deviates'}, p = {p_value:.2g}"
+        rows.append(Row(f"G_c jointly at {chosen.size} lags", None, None, verdict, "two-point"))
+    return rows
+
+
+def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
+    energies: list[float | None] = [None] * len(found.levels)
+    multiplicities: tuple[int, ...] = (1,) * len(found.levels)
+    if run.theory is not None:
+        values, multiplicities = level_energies(run.theory, len(found.levels))
+        energies = [float(e) for e in values]
+    rows = []
+    for n, level in enumerate(found.levels):
+        times = f" (x{multiplicities[n]})" if multiplicities[n] > 1 else ""
+        if not level.resolved:
+            reason = level.verdict if level.verdict != "above unresolved" else "unresolved"
+            rows.append(Row(f"gap {n + 1}{times}", None, energies[n], f"not resolved: {reason}", "levels"))
+            break
+        members = f"resolved, {level.multiplicity} seen" if level.multiplicity > 1 or times else "resolved"
+        assert level.gap is not None
+        rows.append(Row(f"gap {n + 1}{times}", level.gap, energies[n], members, "levels"))
+    return rows
+
+
+def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
+    theory = run.theory
+    if theory is None or theory.network is not None or theory.n_inputs != 1:
+        return []
+    if not np.isclose(theory.sigma[0] ** 2, theory.hbar / theory.mass, rtol=1e-12):
+        return []
+    ground = theory.hbar * theory.omega[0] / 2
+    listed = ", ".join(str(e) for e in found.absolute_energies(ground)[1:])
+    return [f"this is the harmonic oscillator: with its E_0 = {ground:g}, E_1, E_2, ... = {listed}"]
+
+
+def _commutator_rows(
+    run: Correlators, name: str, exact: SpectralMeasure | None, details: dict[str, Any]
+) -> list[Row]:
+    dt, rows = run.dt, []
+    at_lags = commutator_at_lags(run, name)
+    finite = None
+    exponent = None
+    if exact is not None:
+        v1, v2 = exact.quadratic_variation([dt, 2 * dt])
+        finite = run.mass * float(v1) / (run.hbar * dt)
+        exponent = float(np.log2(v2 / v1) / 2)
+    first = run.increment_lags.index(1)
+    rows.append(_judged(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite, "commutator"))
+    found: Spectrum | None = details.get("spectrum")
+    spread = None if exact is None else float(np.sqrt(exact.moments[0] * exact.momentum_squared))
+    square = None if exact is None else exact.momentum_squared
+    bracket = None if exact is None else exact.commutator
+    rows.append(_limit_row("[x,p]/(i hbar), dt -> 0", commutator(run, name), bracket))
+    if found is not None:
+        rows.append(_judged("[x,p]/(i hbar), from levels", found.commutator, bracket, "commutator"))
+    rows.append(_limit_row("<p^2>, dt -> 0", momentum_squared(run, name), square))
+    if found is not None:
+        rows.append(_judged("<p^2>, from levels", found.momentum_squared, square, "commutator"))
+    rows.append(_limit_row("dx dp, dt -> 0", uncertainty(run, name), spread))
+    rows.append(_judged("roughness exponent H", roughness(run, name), exponent, "commutator"))
+    return rows
+
+
+def _limit_row(quantity: str, limit: Extrapolation, exact: float | None) -> Row:
+    if limit.estimate is None:
+        return Row(quantity, None, exact, limit.verdict, "commutator")
+    row = _judged(quantity, limit.estimate, exact, "commutator")
+    return replace(row, verdict=", ".join(dict.fromkeys(v for v in (row.verdict, limit.verdict) if v)))
+
+
+def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> PositivityResult | None:
+    if not run.uniform or run.n_times < 4:
+        return None
+    if run.theory is None or not run.keys:
+        if paths is None:
+            return None
+        return reflection_positivity(paths, dt=run.dt, channel=run.observables.columns[run.channels.index(name)])
+    if name not in run.theory.outputs:
+        return None
+    return reflection_positivity(
+        run.theory, run.n_times, run.dt, channel=name, n_paths=_POSITIVITY_PATHS, key=run.keys[0]
+    )
+
+
+def _title(run: Correlators, name: str) -> str:
+    if run.theory is None:
+        what = f"{name} of given paths"
+    else:
+        network = "no network" if run.theory.network is None else repr(run.theory.network)
+        what = f"{name} of {run.theory.n_inputs} OU input{'s' * (run.theory.n_inputs > 1)}, {network}"
+    held = int(run.block_paths.sum())
+    seed = f", key {', '.join(map(str, run.keys))}" if run.keys else ""
+    return f"{what}: {held:,} paths x {run.n_times} times, dt = {run.dt:.4g}, {run.precision}, {len(run.block_paths)} blocks{seed}"

@@ -1,0 +1,62 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+tile_paths: int
+random_map_version: int
+
+_Layer = tuple[ArrayLike, ArrayLike, str]
+
+def activations() -> list[str]: ...
+def build_info() -> dict[str, Any]: ...
+
+class Theory:
+    def __init__(self, sources: Sequence[tuple[ArrayLike, ArrayLike]], layers: Sequence[_Layer]) -> None: ...
+
+class Measure:
+    def __init__(
+        self,
+        *,
+        channels: Sequence[int],
+        shift: ArrayLike,
+        scale: ArrayLike,
+        orders: Sequence[int],
+        neurons: Sequence[_Layer],
+        lags: Sequence[int],
+        observable_lags: Sequence[int],
+        increment_lags: Sequence[int],
+        moments: bool,
+        two_time: int,
+    ) -> None: ...
+    def shapes(self, n_times: int) -> list[tuple[str, list[int]]]: ...
+
+def advance(
+    *,
+    theory: Theory,
+    measure: Measure,
+    key: int,
+    times: ArrayLike,
+    n_paths: int,
+    n_blocks: int,
+    precision: str,
+    n_threads: int,
+    blocks: tuple[int, int],
+    rounds: tuple[int, int],
+    first_block: int,
+    sums: dict[str, NDArray[Any]],
+) -> int: ...
+def sample(
+    *, theory: Theory, key: int, times: ArrayLike, paths: tuple[int, int], precision: str, n_threads: int
+) -> NDArray[np.floating[Any]]: ...
+def apply(*, layers: Sequence[_Layer], inputs: NDArray[Any], n_threads: int) -> NDArray[np.floating[Any]]: ...
+def accumulate(
+    *,
+    channels: NDArray[Any],
+    measure: Measure,
+    offsets: Sequence[int],
+    first_path: int,
+    n_threads: int,
+    sums: dict[str, NDArray[Any]],
+) -> int: ...
