@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, cast
@@ -223,7 +224,7 @@ def analyse_paths(
         for option, value in given.items():
             if value is not None:
                 raise _BadInput(f"{option} is for paths, but {paths} holds results, which know it; leave it out")
-        result = loaded
+        result = _filled(loaded)
     else:
         values = loaded
         if dt is None:
@@ -316,13 +317,19 @@ def _finish_interrupted(stop: Interrupted, data: Path, wanted: int) -> NoReturn:
     with _input():
         save(partial, data)
     held = int(partial.block_paths.sum())
-    if np.count_nonzero(partial.block_paths) > 1:
-        _print_report(analyse(partial))
     _note(
         f"interrupted: {data} holds {held} of {wanted} paths; "
         f"nnqm.extend(nnqm.load({str(data)!r}), {wanted}) completes it"
     )
+    if np.count_nonzero(partial.block_paths) > 1:
+        _print_report(analyse(_filled(partial)))
     raise typer.Exit(130)
+
+
+def _filled(run: Correlators) -> Correlators:
+    """Leave out the blocks that a stopped run never reached."""
+    filled = run.block_paths > 0
+    return run if filled.all() else replace(run, sums={name: array[filled] for name, array in run.sums.items()})
 
 
 def _note(message: str) -> None:
@@ -366,8 +373,7 @@ def _read(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
         return _read_npy(path)
     if suffix == ".npz":
         with _input():
-            stored: np.ndarray[Any, Any] = _only(read_npz(path, "PATHS"), array, path)
-            return stored
+            return read_npz(path, "PATHS", lambda held: [_only(held, array, path)]).popitem()[1]
     if suffix in (".nc", ".nc4", ".h5", ".cdf", ".netcdf"):
         return _read_netcdf(path, array)
     raise _BadInput(f"file {path} ends in {suffix or 'nothing'!r}; give paths as .npy, .npz or NetCDF (.nc)")
@@ -383,15 +389,15 @@ def _read_npy(path: Path) -> np.ndarray[Any, Any]:
     return loaded
 
 
-def _only(arrays: dict[str, Any], array: str | None, path: Path) -> Any:
-    """Choose the named array, or the only one."""
-    if not arrays:
-        raise _BadInput(f"file {path} holds no arrays; write the paths with numpy.savez")
+def _only(held: list[str], array: str | None, path: Path) -> str:
+    """The array asked for, or the only one."""
+    if not held:
+        raise ValueError(f"file {path} holds no arrays; write the paths with numpy.savez or xarray")
     if array is not None:
-        return arrays[choice(f"--array of {path}:", array, arrays)]
-    if len(arrays) > 1:
-        raise _BadInput(f"file {path} holds {', '.join(arrays)}; choose one with --array NAME")
-    return next(iter(arrays.values()))
+        return choice(f"--array of {path}:", array, held)
+    if len(held) > 1:
+        raise ValueError(f"file {path} holds {', '.join(held)}; choose one with --array NAME")
+    return held[0]
 
 
 def _read_netcdf(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
@@ -406,18 +412,18 @@ def _read_netcdf(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correl
             dataset.close()
             with _input():
                 return load(path)
-        variables = {str(name): variable for name, variable in dataset.data_vars.items()}
         with _input():
-            chosen = _only(variables, array, path)
-        return np.asarray(chosen.values)
+            name = _only([str(name) for name in dataset.data_vars], array, path)
+        return np.asarray(dataset[name].values)
 
 
 def _print_report(report: Report) -> None:
     console = Console(highlight=False, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, heading in enumerate(HEADINGS):
-        # Where the terminal is too narrow, a cell goes on in the next line: no digit is lost.
-        table.add_column(heading, justify="right" if i in (1, 2, 3) else "left", overflow="fold")
+        # Words may go on in the next line where the terminal is narrow; numbers stay whole.
+        number = i in (1, 2, 3)
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
     group = None
     for row in report.rows:
         if row.group != group:
@@ -430,12 +436,13 @@ def _print_report(report: Report) -> None:
         cells[3].stylize("bold red" if row.pull is not None and abs(row.pull) > _LARGE_PULL else "")
         cells[4].stylize("green" if row.verdict.startswith(_GOOD) else "yellow")
         table.add_row(*cells)
-    if not console.is_terminal:
-        # Files and pipes have no width: as wide as the longest line needs.
-        needed = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
-        console.width = max(needed, 80)
-    if report.title:
-        console.print(Text(report.title, style="bold"), soft_wrap=True)
-    console.print(table)
-    for note in report.notes:
-        console.print(Text(f"note: {note}"), soft_wrap=not console.is_terminal)
+    needed = Measurement.get(console, console.options.update(max_width=100_000), table)
+    # A file or pipe has no width: as wide as the longest line.
+    console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
+    with console.capture() as capture:
+        if report.title:
+            console.print(Text(report.title, style="bold"), soft_wrap=True)
+        console.print(table)
+        for note in report.notes:
+            console.print(Text(f"note: {note}"), soft_wrap=not console.is_terminal)
+    print("\n".join(line.rstrip() for line in capture.get().splitlines()))

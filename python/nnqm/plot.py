@@ -132,11 +132,12 @@ def _two_point(axes: Axes, run: Correlators, report: Report) -> None:
     estimate = run.connected()
     times = np.array(run.lags) * run.dt
     value, error = estimate.value, estimate.total_error
-    # On the logarithmic scale only what stands out of the noise means something.
-    shown = value > error
+    # On the logarithmic scale only what stands out of the noise means something: up to the first point that does not.
+    lost = np.flatnonzero(~(value > 2 * error))
+    n = int(lost[0]) if lost.size else len(value)
     exact = report.details.get("exact")
-    if shown.sum() >= 2:
-        times, value, error = times[shown], value[shown], error[shown]
+    if n >= 2:
+        times, value, error = times[:n], value[:n], error[:n]
         axes.set_yscale("log")
         axes.set_ylim(value.min() / 2, value.max() * 2)
     _points(axes, times, value, error)
@@ -179,7 +180,7 @@ def _commutator(axes: Axes, run: Correlators, report: Report) -> None:
     _points(axes, lags, estimate.value, estimate.total_error)
     exact = report.details.get("exact")
     if exact is not None:
-        fine = np.linspace(0, lags.max(), _MOST_POINTS)[1:]
+        fine = np.geomspace(1e-3, 1, _MOST_POINTS) * lags.max()
         _exact_curve(axes, fine, run.mass * exact.quadratic_variation(fine) / (run.hbar * fine))
     axes.set_xlim(0, 1.03 * lags.max())
     axes.set_ylim(bottom=0)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import dis
 import itertools
+import math
 import os
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,9 +198,12 @@ def _number(key: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{key} must be a number; got {_brief(value)}; write it without quotes")
     try:
-        return float(value)
+        number = float(value)
     except OverflowError:
         raise ValueError(f"{key} must be a double-precision number; got {_brief(value)}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{key} must be finite; got {number}")
+    return number
 
 
 def _numbers(key: str, value: Any) -> Floats:
@@ -350,8 +354,13 @@ def _stored(name: Any, folder: Path) -> tuple[list[Floats], list[Floats] | None]
     return weights, biases or None
 
 
-def read_npz(path: Path, key: str) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    """All arrays of an npz file, never unpickling; errors name the key that named the file."""
+def read_npz(
+    path: Path, key: str, choose: Callable[[list[str]], list[str]] = list
+) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
+    """Arrays of an npz file, those that ``choose`` picks from their names, without unpickling.
+
+    Errors name the key that named the file.
+    """
     import zipfile
 
     remedy = "write it with numpy.savez, plain numbers only"
@@ -360,7 +369,12 @@ def read_npz(path: Path, key: str) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
         if not isinstance(loaded, np.lib.npyio.NpzFile):
             raise ValueError(f"{key} must be an .npz file; {path} holds one array; {remedy}")
         with loaded:
-            return {name: loaded[name] for name in loaded.files}
+            arrays = {name: loaded[name] for name in choose(loaded.files)}
+        for name, array in arrays.items():
+            # NumPy hands out what is not an array as bytes.
+            if not isinstance(array, np.ndarray):
+                raise ValueError(f"{key}: {name!r} in {path} is not an array; {remedy}")
+        return arrays
     except FileNotFoundError:
         raise ValueError(f"{key}: file {path} does not exist; paths are relative to the TOML file") from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
