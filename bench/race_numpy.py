@@ -1,6 +1,6 @@
 """``simulate`` against the best plain NumPy version of the same job, interleaved, two threads each.
 
-The job: from a seed to the connected two-point function of a 1-16-1 tanh network at 13 lags, with errors from 128
+The job: from a seed to the connected two-point function of a 1-16-1 tanh network at 12 lags, with errors from 128
 blocks, 102400 paths x 256 times, float32. The NumPy version loops over time, keeps chunks in cache, uses in-place
 operations and BLAS, an SFC64 generator per thread, and two Python threads with one BLAS thread each; its best chunk size is
 searched first. Both answers are checked against the exact function. Only the ratio means anything.
@@ -22,7 +22,7 @@ import numpy as np
 import nnqm
 
 BLOCKS, DT = 128, 0.2
-LAGS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 45, 60)
+LAGS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 45)
 
 
 def numpy_block(network: nnqm.Network, seed: int, n_paths: int, n_times: int, chunk: int) -> np.ndarray:
@@ -80,7 +80,7 @@ def nnqm_job(theory: nnqm.Theory, seed: int, n_paths: int, n_times: int, threads
 
 
 def check(name: str, estimate: nnqm.Estimate, exact: np.ndarray) -> None:
-    p_value = estimate[:: max(1, len(LAGS) // 10)].consistency(exact[:: max(1, len(LAGS) // 10)])
+    p_value = estimate.consistency(exact)
     if p_value < 1e-6:
         sys.exit(f"{name} is wrong: p = {p_value:.1e}")
 

@@ -67,8 +67,11 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
 // R outputs of a layer on V vectors of lanes, in registers.
 template <class T, int R, int V>
 inline void layer_block(const T* weights, const T* biases, int inputs, const T* in, T* out) {
+    // Unrolled on request: an array that is indexed in a loop would be kept in memory.
     Vector<T> sum[R][V];
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
         for (int v = 0; v < V; ++v) sum[r][v] = vector_set(biases[r]);
     for (int i = 0; i < inputs; ++i) {
         Vector<T> x[V];
@@ -78,7 +81,9 @@ inline void layer_block(const T* weights, const T* biases, int inputs, const T* 
             for (int v = 0; v < V; ++v) sum[r][v] = vector_fma<T>(w, x[v], sum[r][v]);
         }
     }
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
         for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<T>*>(out + r * lanes + v * width<T>) = sum[r][v];
 }
 

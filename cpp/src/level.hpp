@@ -70,9 +70,7 @@ inline Vector<T> vector_load(const T* p) noexcept {
 
 template <class T>
 inline Vector<T> vector_set(T x) noexcept {
-    Vector<T> r;
-    for (int k = 0; k < static_cast<int>(vector_bytes / sizeof(T)); ++k) r[k] = x;
-    return r;
+    return x - Vector<T>{};  // the compiler broadcasts x and drops the zero; filling element by element it does not see through
 }
 
 }  // namespace NNQM_LEVEL_NAMESPACE
