@@ -130,7 +130,7 @@ BAD = {
     "weights not nested": (NETWORK + "weights = [1.0]\n", r"network.weights\[0\] must be an array of rows"),
     "ragged": (NETWORK + "weights = [[[1.0], [1.0, 2.0]]]\n", r"network.weights\[0\].*row 1 has 2 entries"),
     "do not chain": (NETWORK + "weights = [[[1.0], [2.0]], [[1.0]]]\n", r"weights\[1\] takes 1 inputs"),
-    "weight not finite": (NETWORK + "weights = [[[inf]]]\n", r"network.weights\[0\]\[0\] must be finite"),
+    "weight not finite": (NETWORK + "weights = [[[inf]]]\n", r"network.weights\[0\]\[0\]\[0\] must be finite"),
     "inputs": (NETWORK + "weights = [[[1.0, 2.0]]]\n", "network takes 2 inputs, but the sources give 1"),
     "biases": (NETWORK + "weights = [[[1.0]]]\nbiases = [[1.0, 2.0]]\n", r"biases\[0\] must have shape \(1,\)"),
     "activation": (NETWORK + 'weights = [[[1.0]]]\nactivation = "tahn"\n', "did you mean 'tanh'"),

@@ -107,6 +107,7 @@ def run(
     theory: Annotated[
         str,
         typer.Argument(
+            metavar="THEORY",
             help="A TOML file (docs/theory-file.md) or a built-in theory: oscillator, deep-tanh, three-inputs.",
             show_default=False,
         ),
@@ -182,6 +183,7 @@ def analyse_paths(
     paths: Annotated[
         Path,
         typer.Argument(
+            metavar="PATHS",
             help="Paths as .npy, .npz or NetCDF, axes (path, time, channel), (path, time) or (time,); "
             "or results that nnqm wrote.",
             show_default=False,
@@ -421,9 +423,11 @@ def _print_report(report: Report) -> None:
     console = Console(highlight=False, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, heading in enumerate(HEADINGS):
-        # Words may go on in the next line where the terminal is narrow; numbers stay whole.
+        # Where the terminal is narrow, text goes on in the next line word by word; numbers stay whole.
         number = i in (1, 2, 3)
-        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
+        longest = max((len(word) for row in report.rows for word in f"{row.cells[i]} {row.group}".split()), default=0)
+        width = None if number else longest + 2
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number, min_width=width)
     group = None
     for row in report.rows:
         if row.group != group:

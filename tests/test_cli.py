@@ -1,0 +1,446 @@
+"""The command line: what it prints and writes, what it says of bad input, and how it stops."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray
+
+import nnqm
+from nnqm import cli
+from nnqm.estimate import Estimate
+from nnqm.report import HEADINGS, Report, Row, analyse
+
+SMALL = ("--paths", "8192", "--times", "16")
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("COLUMNS", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def command(capsys):
+    def run(*arguments):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main([str(a) for a in arguments])
+        out, err = capsys.readouterr()
+        return stop.value.code, out, err
+
+    return run
+
+
+def wobbly(value):
+    """An estimate whose error is about a tenth."""
+    return Estimate(value, value + 0.01 * np.array([1, -1, 2, -2, 1, -1]), np.full(6, 6.0))
+
+
+REPORT = Report(
+    "a theory [with brackets]",
+    (
+        Row("gap 1", wobbly(1.0), 1.02, "resolved", "levels"),
+        Row("gap 2, which has a rather long name", None, 2.0, "not resolved (noise)", "levels"),
+        Row("commutator", wobbly(123.456789), 123.0, "far away", "commutator"),
+    ),
+    ("the first note [1]", "the second"),
+    {},
+)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """The report is not what is tested."""
+    monkeypatch.setattr(cli, "analyse", lambda run, paths=None: REPORT)
+
+
+def test_run_prints_the_report_and_writes_data_and_figure(command, tmp_path):
+    code, out, _ = command("run", "oscillator", *SMALL)
+    assert code == 0
+    run = nnqm.simulate(nnqm.builtin_theory("oscillator"), 8192, 16, 0.2, rng=1)
+    assert nnqm.load("oscillator.nc") == run
+    report = analyse(run)
+    assert len(report.rows) > 5
+    for row in report.rows:
+        assert any(all(cell in line for cell in row.cells) for line in out.splitlines()), row
+    assert Path("oscillator.png").read_bytes().startswith(b"\x89PNG")
+    assert sorted(os.listdir(tmp_path)) == ["oscillator.nc", "oscillator.png"]
+
+
+def test_options_win_over_the_file_and_the_file_over_defaults(command, quick):
+    Path("mine.toml").write_text(
+        '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 2.0\n[run]\npaths = 500\ntimes = 9\nseed = 4\n'
+    )
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(2.0))
+    assert command("run", "mine.toml", "--no-figure")[0] == 0
+    assert nnqm.load("mine.nc") == nnqm.simulate(theory, 500, 9, 0.1, rng=4)
+    options = ("--paths", 300, "--times", 5, "--dt", 0.3, "--seed", 8, "--threads", 1, "--precision", "float64")
+    assert command("run", "mine.toml", "--no-figure", *options)[0] == 0
+    assert nnqm.load("mine.nc") == nnqm.simulate(theory, 300, 5, 0.3, rng=8, precision="float64")
+    assert command("run", "mine.toml", "-o", "other.nc", "--figure", "other.svg")[0] == 0
+    assert nnqm.load("other.nc") == nnqm.simulate(theory, 500, 9, 0.1, rng=4)
+    assert "<svg" in Path("other.svg").read_text()
+
+
+def test_table_is_whole_when_it_is_not_on_a_terminal(command, quick):
+    _, out, err = command("run", "oscillator", *SMALL, "--no-figure")
+    assert "\x1b" not in out + err
+    assert "a theory [with brackets]" in out
+    lines = out.splitlines()
+    for row in REPORT.rows:
+        assert any(all(cell in line for cell in row.cells) for line in lines)
+    assert all(heading in next(line for line in lines if "quantity" in line) for heading in HEADINGS)
+    groups = [line.strip() for line in lines if line.strip() in ("levels", "commutator")]
+    assert groups[:2] == ["levels", "commutator"]
+    assert "note: the first note [1]" in lines
+    assert err == "wrote oscillator.nc\n"
+
+
+def test_numbers_stay_whole_on_a_narrow_terminal(command, quick, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "30")
+    _, out, _ = command("run", "oscillator", *SMALL, "--no-figure")
+    assert "\x1b" in out
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    for row in REPORT.rows:
+        for cell in row.cells[1:4]:
+            assert cell in plain
+        for word in row.quantity.split():
+            assert word in plain
+
+
+def test_without_matplotlib_one_line_says_how_to_get_the_figure(command, quick, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    code, out, err = command("run", "oscillator", *SMALL)
+    assert code == 0
+    assert "gap 1" in out
+    assert [line for line in err.splitlines() if "pip install 'nnqm[plot]'" in line]
+    assert not Path("oscillator.png").exists()
+    assert Path("oscillator.nc").exists()
+
+
+BAD_RUNS = {
+    "theory": (("oscilator",), "did you mean 'oscillator'"),
+    "paths": (("oscillator", "--paths", "100"), "--paths must be at least 128; got 100"),
+    "paths a word": (("oscillator", "--paths", "many"), "'--paths'"),
+    "times": (("oscillator", "--times", "1"), "--times must be at least 2"),
+    "dt": (("oscillator", "--dt", "-0.1"), "--dt must be positive; got --dt=-0.1"),
+    "dt nan": (("oscillator", "--dt", "nan"), "must be finite"),
+    "seed": (("oscillator", "--seed", "-1"), "--seed must be at least 0"),
+    "threads": (("oscillator", "--threads", "-1"), "--threads must be at least 0"),
+    "precision": (("oscillator", "--precision", "float23"), "did you mean 'float32'"),
+    "output folder": (("oscillator", "-o", "no/where.nc"), "folder no does not exist"),
+    "output is a folder": (("oscillator", "-o", "."), "is a folder"),
+    "figure folder": (("oscillator", "--figure", "no/where.png"), "folder no does not exist"),
+    "figure format": (("oscillator", "--figure", "figure.doc"), "must end in one of"),
+    "figure twice": (("oscillator", "--figure", "a.png", "--no-figure"), "exclude each other"),
+    "figure is the output": (("oscillator", "-o", "a.png", "--figure", "./a.png"), "is also --figure"),
+    "option": (("oscillator", "--path", "3"), "No such option"),
+    "no theory": ((), "Missing argument 'THEORY'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_RUNS, ids=str)
+def test_bad_input_is_one_line_and_exit_code_2_before_the_run(case, command, monkeypatch, tmp_path):
+    arguments, expected = BAD_RUNS[case]
+    if case != "dt nan":
+        monkeypatch.setattr(cli, "simulate", lambda *_, **__: pytest.fail("the run was begun"))
+    code, out, err = command("run", *arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("nnqm: ")
+    assert err.count("\n") == 1
+    assert expected in err
+    assert os.listdir(tmp_path) == []
+
+
+def test_an_unknown_key_is_one_line_and_exit_code_2(command):
+    Path("wrong.toml").write_text('[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\nsigm = 2.0\n')
+    code, out, err = command("run", "wrong.toml")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "wrong.toml: key source[0].sigm is unknown" in err
+    assert "did you mean 'sigma'" in err
+
+
+def test_the_theory_file_is_not_overwritten(command):
+    text = '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\n'
+    Path("mine.toml").write_text(text)
+    code, _, err = command("run", "mine.toml", "-o", "mine.toml", "--no-figure")
+    assert (code, err.count("\n")) == (2, 1)
+    assert Path("mine.toml").read_text() == text
+
+
+def test_an_overflowing_network_is_one_line(command):
+    Path("big.toml").write_text(
+        '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\n[network]\nweights = [[[1e38]], [[1e3]]]\n'
+        'activation = "identity"\n'
+    )
+    code, _, err = command("run", "big.toml", *SMALL)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "overflows" in err
+
+
+@pytest.mark.parametrize("where", ["simulate", "core", "analyse", "figure"])
+def test_an_internal_error_is_not_taken_for_bad_input(where, command, monkeypatch, capsys):
+    def broken(*_, **__):
+        raise ValueError("operands do not fit")
+
+    target = {
+        "simulate": (cli, "simulate"),
+        "core": (nnqm.simulation._core, "advance"),
+        "analyse": (cli, "analyse"),
+        "figure": (nnqm.plot, "save_figure"),
+    }[where]
+    if where == "figure":
+        monkeypatch.setattr(cli, "analyse", lambda run, paths=None: REPORT)
+    monkeypatch.setattr(*target, broken)
+    with pytest.raises(ValueError, match="operands do not fit"):
+        cli.main(["run", "oscillator", *SMALL])
+
+
+def test_an_internal_error_shows_its_traceback():
+    script = (
+        "import nnqm.cli as cli\n"
+        "def broken(*_, **__):\n    raise TypeError('a fault of nnqm')\n"
+        "cli.analyse = broken\ncli.main(['run', 'oscillator', '--paths', '256', '--times', '4', '--no-figure'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert "TypeError: a fault of nnqm" in done.stderr
+
+
+def test_ctrl_c_keeps_what_was_done():
+    # Whoever runs the tests may have told children to ignore the signal.
+    script = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import sys, nnqm.cli as cli\n"
+        "kept = cli.simulate\n"
+        "def simulate(*arguments, progress, **others):\n"
+        "    def tell(done, wanted): print(done, flush=True)\n"
+        "    return kept(*arguments, progress=tell, **others)\n"
+        "cli.simulate = simulate\n"
+        "cli.main(['run', 'oscillator', '--paths', '100000000000', '--times', '32', '--no-figure'])\n"
+    )
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        told = [int(process.stdout.readline()) for _ in range(4)]
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        message = process.stderr.readline()
+        took = time.monotonic() - begun
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    # A slice of the run takes 0.2 s, and writing little; the margin is for a busy machine.
+    assert took < 3
+    held = int(re.search(r"interrupted: oscillator.nc holds (\d+) of 100000000000 paths", message)[1])
+    partial = nnqm.load("oscillator.nc")
+    assert partial.block_paths.sum() == held >= told[-1]
+    assert "gap 1" in out
+
+
+@pytest.mark.parametrize("n_filled", [0, 1, 100])
+def test_a_run_stopped_early_reports_on_the_blocks_it_reached(n_filled, command, monkeypatch):
+    run = nnqm.simulate(nnqm.builtin_theory("oscillator"), 8192, 16, 0.2, rng=1)
+    sums = {name: array.copy() for name, array in run.sums.items()}
+    for name, array in sums.items():
+        array[n_filled:] = -1 if name == "first_bad" else 0
+    partial = replace(run, sums=sums) if n_filled else None
+    seen = []
+
+    def stopped(*_, **__):
+        raise nnqm.Interrupted(partial)
+
+    def spy(run, paths=None):
+        seen.append(run.block_paths)
+        return REPORT
+
+    monkeypatch.setattr(cli, "simulate", stopped)
+    monkeypatch.setattr(cli, "analyse", spy)
+    code, out, err = command("run", "oscillator", *SMALL)
+    assert code == 130
+    if n_filled == 0:
+        assert "nothing is written" in err
+        assert not Path("oscillator.nc").exists()
+        return
+    assert f"holds {64 * n_filled} of 8192 paths" in err
+    assert nnqm.load("oscillator.nc") == partial
+    assert [s.tolist() for s in seen] == ([] if n_filled == 1 else [[64] * n_filled])
+    assert ("gap 1" in out) == (n_filled > 1)
+
+
+def simulated_elsewhere(n_paths=256, n_times=32):
+    theory = nnqm.builtin_theory("oscillator")
+    return nnqm.sample_paths(theory, n_paths, n_times, 0.2, rng=3, precision="float64")
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """What the analysis was given."""
+    calls = []
+
+    def spy(run, paths=None):
+        calls.append((run, paths))
+        return REPORT
+
+    monkeypatch.setattr(cli, "analyse", spy)
+    return calls
+
+
+def write_npy(paths):
+    np.save("paths.npy", paths)
+    return ("paths.npy",)
+
+
+def write_npz(paths):
+    np.savez("paths.npz", paths)
+    return ("paths.npz",)
+
+
+def write_npz_of_several(paths):
+    np.savez("paths.npz", q=paths, time=np.arange(3))
+    return ("paths.npz", "--array", "q")
+
+
+def write_netcdf(paths):
+    xarray.Dataset({"q": (("path", "time", "channel"), paths)}).to_netcdf("paths.nc", engine="h5netcdf")
+    return ("paths.nc",)
+
+
+def write_netcdf_of_several(paths):
+    data = xarray.Dataset({"q": (("path", "time", "channel"), paths), "p": ("time", paths[0, :, 0])})
+    data.to_netcdf("paths.nc", engine="h5netcdf")
+    return ("paths.nc", "--array", "q")
+
+
+@pytest.mark.parametrize("write", [write_npy, write_npz, write_npz_of_several, write_netcdf, write_netcdf_of_several])
+def test_paths_of_any_format_give_the_sums_of_accumulate(write, command, seen):
+    paths = simulated_elsewhere()
+    arguments = write(paths)
+    options = ("--dt", 0.2, "--names", "q", "--hbar", 2, "--mass", 3, "--blocks", 16, "-o", "out.nc")
+    code, out, err = command("analyse", *arguments, *options)
+    assert (code, err) == (0, "wrote out.nc\n")
+    assert "gap 1" in out
+    expected = nnqm.accumulate(paths, 0.2, names=["q"], hbar=2, mass=3, n_blocks=16)
+    assert seen[0][0] == expected == nnqm.load("out.nc")
+    assert np.array_equal(seen[0][1], paths)
+
+
+def test_npy_is_mapped_not_read(command, seen):
+    write_npy(simulated_elsewhere())
+    assert command("analyse", "paths.npy", "--dt", 0.2)[0] == 0
+    assert isinstance(seen[0][1], np.memmap)
+
+
+def test_analysis_of_paths_is_that_of_the_package(command):
+    paths = simulated_elsewhere(8192, 16)
+    code, out, _ = command("analyse", *write_npy(paths), "--dt", 0.2, "--figure", "paths.pdf")
+    assert code == 0
+    for row in analyse(nnqm.accumulate(paths, 0.2), paths=paths):
+        assert any(all(cell in line for cell in row.cells) for line in out.splitlines()), row
+    assert Path("paths.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_saved_results_are_analysed_as_they_are(command, seen):
+    run = nnqm.simulate(nnqm.builtin_theory("deep-tanh"), 256, 8, 0.1, rng=1)
+    nnqm.save(run, "saved.nc")
+    assert command("analyse", "saved.nc")[0] == 0
+    assert seen == [(run, None)]
+    code, _, err = command("analyse", "saved.nc", "--dt", 0.1)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--dt is for paths" in err
+
+
+def with_nan(paths):
+    paths[7, 3, 0] = np.nan
+    return write_npy(paths)
+
+
+def pickled(paths):
+    np.save("paths.npy", np.array([{}], dtype=object), allow_pickle=True)
+    return ("paths.npy",)
+
+
+def text(paths):
+    Path("paths.nc").write_text("not NetCDF")
+    return ("paths.nc",)
+
+
+BAD_PATHS = {
+    "missing file": (lambda p: ("no.npy",), (), "file no.npy does not exist"),
+    "ending": (lambda p: Path("a.txt").write_text("1") and ("a.txt",), (), "give paths as .npy, .npz or NetCDF"),
+    "nan": (with_nan, (), "path 7 at time step 3"),
+    "pickle": (pickled, (), "cannot be read as .npy"),
+    "not NetCDF": (text, (), "cannot be read as NetCDF"),
+    "array needed": (lambda p: write_npz_of_several(p)[:1], (), "choose one with --array"),
+    "array unknown": (write_netcdf, ("--array", "qq"), "'qq' is unknown; choose from q; did you mean 'q'?"),
+    "array of npy": (write_npy, ("--array", "q"), "leave it out"),
+    "shape": (lambda p: write_npy(p[None]), (), "paths must have shape"),
+    "complex": (lambda p: write_npy(1j * p), (), "paths must be real numbers"),
+    "names": (write_npy, ("--names", "x,p"), "names must be 1 different strings"),
+    "mass": (write_npy, ("--mass", "0"), "--mass must be positive"),
+    "blocks": (write_npy, ("--blocks", "1"), "--blocks must be at least 2"),
+    "output": (write_npy, ("-o", "no/where.nc"), "folder no does not exist"),
+    "own input": (write_netcdf, ("-o", "paths.nc"), "is also PATHS"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PATHS, ids=str)
+def test_bad_paths_are_one_line_and_exit_code_2(case, command, seen):
+    write, options, expected = BAD_PATHS[case]
+    code, out, err = command("analyse", *write(simulated_elsewhere()), "--dt", 0.2, *options)
+    assert (code, out, err.count("\n"), seen) == (2, "", 1, [])
+    assert expected in err
+
+
+def test_paths_need_a_time_step(command):
+    code, _, err = command("analyse", *write_npy(simulated_elsewhere()))
+    assert (code, err.count("\n")) == (2, 1)
+    assert "--dt is missing" in err
+
+
+def test_info_and_version(command):
+    code, out, _ = command("info")
+    build = nnqm.build_info()
+    assert code == 0
+    for expected in (build["version"], build["compiler"], build["level"], "OpenMP", "threads", "map version"):
+        assert expected in out
+    assert command("--version") == (0, f"nnqm {nnqm.__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("run", "--help"), ("analyse", "-h"), ("info", "--help")])
+def test_help(arguments, command):
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "")
+    assert "Usage: nnqm" in out
+
+
+def test_an_unknown_command_is_one_line(command):
+    code, _, err = command("rum")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "rum" in err
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys\nfrom nnqm.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(sorted({'matplotlib', 'xarray', 'scipy', 'h5netcdf', 'pandas'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_installed_command_is_this_one():
+    from importlib.metadata import entry_points
+
+    (entry,) = entry_points(group="console_scripts", name="nnqm")
+    assert entry.load() is cli.main
