@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from .roughness import (
     roughness,
     uncertainty,
 )
+from .simulation import simulate
 
 __all__ = ["Report", "Row", "analyse"]
 
@@ -115,6 +116,9 @@ class Report:
 _DEVIATION = 3.5
 # Units of the positivity test: enough for its power, few enough to be drawn in a second.
 _POSITIVITY_PATHS = 20_000
+# Runs at smaller dt for limits that do not converge at that of the run: factors, paths and times.
+_FINER, _FINE_PATHS, _FINE_TIMES = (4, 16), 200_000, 256
+_NOT_CONVERGED = "not converged"
 
 
 def analyse(
@@ -253,25 +257,62 @@ def _commutator_rows(
     first = run.increment_lags.index(1)
     rows.append(_judged(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite, "commutator"))
     found: Spectrum | None = details.get("spectrum")
+    limits = _Limits(run, name)
     spread = None if exact is None else float(np.sqrt(exact.moments[0] * exact.momentum_squared))
     square = None if exact is None else exact.momentum_squared
     bracket = None if exact is None else exact.commutator
-    rows.append(_limit_row("[x,p]/(i hbar), dt -> 0", commutator(run, name), bracket))
+    rows.append(limits.row("[x,p]/(i hbar), dt -> 0", commutator, bracket))
     if found is not None:
         rows.append(_judged("[x,p]/(i hbar), from levels", found.commutator, bracket, "commutator"))
-    rows.append(_limit_row("<p^2>, dt -> 0", momentum_squared(run, name), square))
+    rows.append(limits.row("<p^2>, dt -> 0", momentum_squared, square))
     if found is not None:
         rows.append(_judged("<p^2>, from levels", found.momentum_squared, square, "commutator"))
-    rows.append(_limit_row("dx dp, dt -> 0", uncertainty(run, name), spread))
+    rows.append(limits.row("dx dp, dt -> 0", uncertainty, spread))
     rows.append(_judged("roughness exponent H", roughness(run, name), exponent, "commutator"))
     return rows
 
 
-def _limit_row(quantity: str, limit: Extrapolation, exact: float | None) -> Row:
-    if limit.estimate is None:
-        return Row(quantity, None, exact, limit.verdict, "commutator")
-    row = _judged(quantity, limit.estimate, exact, "commutator")
-    return replace(row, verdict=", ".join(dict.fromkeys(v for v in (row.verdict, limit.verdict) if v)))
+class _Limits:
+    """Limits dt -> 0, from the run where they converge and from short finer runs of its theory where they do not."""
+
+    def __init__(self, run: Correlators, name: str) -> None:
+        self._run, self._name = run, name
+        self._finer: dict[int, Correlators] = {}
+
+    def row(
+        self, quantity: str, estimator: Callable[[Correlators, str], Extrapolation], exact: float | None
+    ) -> Row:
+        found, used = estimator(self._run, self._name), self._run
+        for factor in _FINER:
+            if found.verdict != _NOT_CONVERGED or self._run.theory is None or not self._run.keys:
+                break
+            used = self._fine(factor)
+            found = estimator(used, self._name)
+        if found.verdict == _NOT_CONVERGED:
+            return Row(quantity, None, exact, "not resolved: still moves with dt, use a smaller one", "commutator")
+        if found.estimate is None:
+            return Row(quantity, None, exact, found.verdict, "commutator")
+        row = _judged(quantity, found.estimate, exact, "commutator")
+        where = f"from dt = {used.dt:.3g}" if used is not self._run else ""
+        return replace(row, verdict=", ".join(dict.fromkeys(v for v in (row.verdict, found.verdict, where) if v)))
+
+    def _fine(self, factor: int) -> Correlators:
+        if factor not in self._finer:
+            run = self._run
+            assert run.theory is not None
+            self._finer[factor] = simulate(
+                run.theory,
+                int(min(run.block_paths.sum(), _FINE_PATHS)),
+                _FINE_TIMES,
+                run.dt / factor,
+                rng=np.random.SeedSequence([run.keys[0], factor]),
+                precision=run.precision,
+                observables=run.observables,
+                lags=(),
+                observable_lags=(),
+                increment_lags=range(1, 13),
+            )
+        return self._finer[factor]
 
 
 def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> PositivityResult | None:
