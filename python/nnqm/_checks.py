@@ -22,7 +22,7 @@ def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
     if ndim is not None and array.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} axes; got {array.ndim} (shape {array.shape})")
     bad = np.argwhere(~np.isfinite(array))
-    if bad.size:
+    if len(bad):
         where = "" if array.ndim == 0 else f"[{', '.join(map(str, bad[0]))}]"
         raise ValueError(f"{name} must be finite; {name}{where}={array[tuple(bad[0])]}")
     return array

@@ -481,7 +481,7 @@ def apply(network: Network | None, paths: ArrayLike, *, n_threads: int = 0) -> N
     out = np.asarray(_core.apply(layers=network._layers(), inputs=native, n_threads=integer("n_threads", n_threads, 0, 4096)))
     if not np.isfinite(out).all():
         path, step = np.argwhere(~np.isfinite(out))[0][:2]
-        _check_user_values(native, int(path), "paths")
+        _check_user_values(native[path], int(path), "paths")
         raise ValueError(
             f"the network overflows: its output on path {path} at time step {step} is not finite in {out.dtype}; "
             "use float64 paths or smaller weights"
@@ -500,12 +500,14 @@ def _float_type(dtype: np.dtype[Any]) -> type:
     return np.float32 if dtype == np.float32 else np.float64
 
 
-def _check_user_values(array: NDArray[Any], path: int, name: str) -> None:
-    bad = np.argwhere(~np.isfinite(array[path]))
+def _check_user_values(values: NDArray[Any], path: int, name: str, first_step: int = 0) -> None:
+    """Raise if one of the values (time, channel) of a path is not finite."""
+    bad = np.argwhere(~np.isfinite(values))
     if bad.size:
         step, channel = bad[0]
         raise ValueError(
-            f"{name} must be finite; path {path} at time step {step}, channel {channel} is {array[path, step, channel]}"
+            f"{name} must be finite; path {path} at time step {first_step + step}, channel {channel} is "
+            f"{values[step, channel]}; remove it"
         )
 
 
@@ -648,13 +650,13 @@ def _user_observables(array: NDArray[Any], names: Sequence[str] | None, theory: 
     if len(labels) != n_channels or len(set(labels)) != n_channels:
         raise ValueError(f"names must be {n_channels} different strings, one per channel; got {labels}")
     # A strided subset is enough for a standardisation, and does not copy what may be larger than memory.
-    stride = max(1, array.shape[0] * array.shape[1] // 4_000_000)
+    stride = max(1, array.size >> 20)
     sample = array[:: min(stride, array.shape[0]), :: max(1, stride // array.shape[0])].astype(np.float64)
     with np.errstate(invalid="ignore", over="ignore"):
         mean, std = sample.mean(axis=(0, 1)), sample.std(axis=(0, 1))
     if not (np.isfinite(mean).all() and np.isfinite(std).all()):
         for path in range(array.shape[0]):
-            _check_user_values(array, path, "paths")
+            _check_user_values(array[path], path, "paths")
     std[std <= 1e-12 * np.abs(mean)] = 1.0
     std[std == 0] = 1.0
     return default_observables((mean, std, labels))
@@ -669,8 +671,8 @@ def autocorrelation_time(series: Floats) -> float:
     n = len(x)
     if n < 2 or not np.any(x):
         return 0.5
-    spectrum = np.fft.rfft(x, 2 * n)
-    correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:n]
+    padded = 1 << (2 * n - 1).bit_length()
+    correlation = np.fft.irfft(np.abs(np.fft.rfft(x, padded)) ** 2)[:n]
     tau = 0.5 + np.cumsum(correlation[1:] / correlation[0])
     window = np.flatnonzero(np.arange(1, n) >= 5 * tau)
     return float(max(0.5, tau[window[0]] if window.size else tau.max()))
@@ -699,7 +701,7 @@ def _cut(
     if by_path:
         blocks = min(asked, n_paths)
         if n_paths >= 64 and not chunked:
-            tau = max(autocorrelation_time(s) for s in _path_series(array))
+            tau = max(map(autocorrelation_time, _path_series(array)), default=0.5)
             blocks, notes = _safe_blocks(blocks, n_paths, tau, n_blocks is None, "paths")
         if n_times <= _LONG:
             offsets = [n_paths * b // blocks for b in range(blocks + 1)]
@@ -707,7 +709,7 @@ def _cut(
         tau = 0.0
     else:
         tau = max(_trajectory_tau(array, path) for path in range(n_paths))
-        per_path, notes = _safe_blocks(max(1, asked // n_paths), n_times, tau, n_blocks is None, "time steps")
+        per_path, notes = _safe_blocks(max(1, asked // n_paths), n_times, tau, n_blocks is None, "time steps", n_paths)
         blocks = per_path * n_paths
     # Pieces much longer than the largest lag lose little at the cuts, and short ones fill the lanes of a tile.
     largest = max((max(v, default=0) for v in (tuple(q) for q in lag_lists if q is not None)), default=0)
@@ -718,7 +720,8 @@ def _cut(
         raise ValueError(f"lags must be below the block length of {steps} steps; got lag {largest}; use longer paths")
     used = per_path * pieces * steps
     left = f"; the last {n_times - used} steps are not used" if used < n_times else ""
-    notes.append(f"each path was cut along time into {per_path} x {pieces} pieces of {steps} steps{left}")
+    if per_path * pieces > 1:
+        notes.append(f"each path was cut along time into {per_path} x {pieces} pieces of {steps} steps{left}")
 
     def parts() -> Iterator[_Part]:
         for path in range(n_paths):
@@ -731,35 +734,60 @@ def _cut(
 
 def _trajectory_tau(array: NDArray[Any], path: int) -> float:
     """Longest autocorrelation time of the channels of one long path and of their squares, in steps."""
-    series = array[path, :2_000_000].astype(np.float64)
-    _check_user_values(series[None], 0, "paths")
-    return max(autocorrelation_time(v) for v in (*series.T, *((series - series.mean(axis=0)) ** 2).T))
+    _, n_times, n_channels = array.shape
+    # Averages over a few steps leave tau what it is, as long as it is longer than they are, and are small.
+    width = max(1, n_times >> 18)
+    n_bins = n_times // width
+    first, second = np.empty((n_bins, n_channels)), np.empty((n_bins, n_channels))
+    origin = array[path, 0].astype(np.float64)
+    at_once = max(1, (1 << 20) // (width * n_channels))
+    for begin in range(0, n_bins, at_once):
+        end = min(n_bins, begin + at_once)
+        values = array[path, begin * width : end * width].astype(np.float64)
+        _check_user_values(values, path, "paths", begin * width)
+        distance = (values - origin).reshape(end - begin, width, n_channels)
+        first[begin:end] = distance.mean(axis=1)
+        second[begin:end] = (distance**2).mean(axis=1)
+    mean = first.mean(axis=0)
+    second += mean * (mean - 2 * first)
+    return width * max(autocorrelation_time(v) for v in (*first.T, *second.T))
 
 
 def _path_series(array: NDArray[Any]) -> list[Floats]:
-    step = max(1, array.shape[1] // 16)
-    thinned = array[:, ::step].astype(np.float64)
+    """Averages over time of each channel and of its square, path after path, of the first quarter million paths."""
+    n_paths, n_times, n_channels = array.shape
+    n = min(n_paths, 1 << 18)
+    step = max(1, n_times // 16)
+    first, second = np.empty((n, n_channels)), np.empty((n, n_channels))
+    at_once = max(1, (1 << 20) // (16 * n_channels))
     with np.errstate(invalid="ignore", over="ignore"):
-        return [s for m in (thinned.mean(axis=1), (thinned**2).mean(axis=1)) for s in m.T if np.isfinite(s).all()]
+        for begin in range(0, n, at_once):
+            values = array[begin : min(n, begin + at_once), ::step].astype(np.float64)
+            first[begin : begin + at_once] = values.mean(axis=1)
+            second[begin : begin + at_once] = (values**2).mean(axis=1)
+    return [s for s in (*first.T, *second.T) if np.isfinite(s).all()]
 
 
-def _safe_blocks(blocks: int, length: int, tau: float, automatic: bool, unit: str) -> tuple[int, list[str]]:
-    """Fewer blocks if they would be shorter than twenty autocorrelation times."""
-    if tau <= 1.0 or length / blocks >= _INDEPENDENT * tau:
+def _safe_blocks(
+    blocks: int, length: int, tau: float, automatic: bool, unit: str, chains: int = 1
+) -> tuple[int, list[str]]:
+    """Fewer blocks of a chain if they would be shorter than twenty autocorrelation times; a whole chain of several is one."""
+    if tau <= 1.0 or length / blocks >= _INDEPENDENT * tau or (chains > 1 and blocks == 1):
         return blocks, []
-    fewer = int(length / (_INDEPENDENT * tau))
+    fewer = max(int(length / (_INDEPENDENT * tau)), 1 if chains > 1 else 0)
     told = f"the autocorrelation time is {tau:.3g} {unit}"
     if not automatic:
+        remedy = f"use n_blocks={fewer * chains} or fewer" if fewer * chains > 1 else "give more or longer paths"
         raise ValueError(
             f"n_blocks gives blocks of {length // blocks} {unit}, but {told}, and a block must be {_INDEPENDENT:g} times "
-            f"as long; use n_blocks={max(fewer, 1)} or fewer"
+            f"as long; {remedy}"
         )
-    if fewer < 8:
+    if fewer * chains < 8:
         raise ValueError(
-            f"{told}: {length} {unit} hold {fewer} independent blocks, and errors need at least 8; "
+            f"{told}: the paths hold {fewer * chains} independent blocks, and errors need at least 8; "
             "give more or longer paths, or choose n_blocks yourself"
         )
-    return fewer, [f"{told}: {fewer} blocks instead of {blocks}"]
+    return fewer, [f"{told}: {fewer * chains} blocks instead of {blocks * chains}"]
 
 
 def _accumulate_part(
@@ -770,8 +798,8 @@ def _accumulate_part(
     pieces, offsets = part.pieces, part.offsets
     n_blocks = len(offsets) - 1
     direct = pieces.dtype == wanted and pieces.dtype.isnative
-    # What has another type is converted at most 32 MB at a time, in multiples of a tile.
-    at_once = max(_TILE, (1 << 25) // (pieces[0].size * wanted.itemsize) // _TILE * _TILE)
+    # What has another type is converted at most 16 MB at a time, in multiples of a tile.
+    at_once = max(_TILE, (1 << 24) // (pieces[0].size * wanted.itemsize) // _TILE * _TILE)
     begin = 0
     while begin < n_blocks:
         end = n_blocks
@@ -793,6 +821,7 @@ def _accumulate_part(
                 n_threads=n_threads,
                 sums={name: array[where] for name, array in sums.items()},
             )
+            del chunk  # before the next one is made
         begin = end
     mine = sums["first_bad"][part.first_block : part.first_block + n_blocks]
     for piece in sorted(mine[mine >= 0])[:1]:
