@@ -6,18 +6,18 @@ them,
 
 .. math:: q(0) \approx \sum_{k=1}^K w_k\, q(k\,dt), \qquad w_k = (-1)^{k+1} \binom{K}{k} ,
 
-K being the number of lags for which statistical error and last change (from K-1 to K), in quadrature, are
-smallest. The last change bounds what is left of the dt dependence where the sequence converges, and is the
-systematic error. Raising K until the change is small against the statistical error is no alternative: the
-noise of the change is itself 0.4 of that error, so that noise would go on raising K long after the bias is
-gone.
+K being the number of lags for which statistical and systematic error, in quadrature, are smallest. The
+systematic error is what is left of the dt dependence: the last change r_K = |q_K - q_(K-1)|, or the sum of
+those to come if they go on falling as K^-p, K r_K/(p - 1) with p from the last two, where that is more (networks
+with sharp features converge so slowly). Raising K until the change is small against the statistical error is no
+alternative: the noise of the change is itself 0.4 of that error, so that noise would go on raising K long after
+the bias is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -42,6 +42,15 @@ __all__ = [
 _MOST_LAGS = 12
 # Roughness exponent between those of a Brownian (1/2) and of a differentiable (1) path.
 _SMOOTH = 0.75
+# Exponent at the smallest lag below which paths forget their past within a step: nothing extrapolates from
+# there; and the one above which a term in the root of dt can be told from a coarse grid.
+_COARSE = 0.2
+_FINE = 0.4
+# So many times the last change is the most that is told about what is left of a slowly converging sequence.
+_SLOWEST = 20.0
+# Relative systematic error up to which a limit is called converged though its statistical error is far
+# smaller.
+_ACCURATE = 0.02
 # A term in sqrt(dt), or a difference from the canonical value, must be this many errors to be called one.
 _SIGNIFICANT = 5.0
 
@@ -53,7 +62,7 @@ class Extrapolation:
     Attributes
     ----------
     estimate : Estimate or None
-        Statistical error by jackknife, and the last change of the extrapolation in ``systematic``. None where
+        Statistical error by jackknife; what is left of the dt dependence in ``systematic``. None where
         the limit does not exist or cannot be told from noise, as the verdict says.
     n_lags : int
         Lags K that the value was extrapolated from; 0 without a value.
@@ -150,7 +159,8 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
         - "operator (kinked)": the same, approached as the root of dt;
         - "none (smooth)": paths are differentiable (roughness exponent 1), the commutator vanishes;
         - "none (constant)": the channel does not move;
-        - "not converged": what is left of the dt dependence exceeds two statistical errors; use a smaller dt.
+        - "not converged": what is left of the dt dependence exceeds two statistical errors and 2%, or a step is
+          so long that there is no value at all; use a smaller dt.
 
     Raises
     ------
@@ -160,6 +170,8 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
     kind = _kind(run, channel)
     if kind == "constant":
         return Extrapolation(_first(commutator_at_lags(run, channel)), 1, "none (constant)")
+    if kind == "coarse":
+        return Extrapolation(None, 0, "not converged")
     estimate, n_lags, converged = _limit(run, commutator_at_lags(run, channel), 1, kind)
     if kind == "smooth":
         return Extrapolation(estimate, n_lags, "none (smooth)")
@@ -254,7 +266,8 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
         - "diverges (kinked)": without a value, since <p^2> grows as the inverse root of dt;
         - "negative (smooth)": p = i m dx/dt of differentiable paths, whose squares are negative;
         - "none (constant)";
-        - "not converged": what is left of the dt dependence exceeds two statistical errors; use a smaller dt.
+        - "not converged": what is left of the dt dependence exceeds two statistical errors and 2%, or a step is
+          so long that there is no value at all; use a smaller dt.
 
     Raises
     ------
@@ -267,6 +280,8 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
         return Extrapolation(_first(at_lags), 1, "none (constant)")
     if kind == "kinked":
         return Extrapolation(None, 0, "diverges (kinked)")
+    if kind == "coarse":
+        return Extrapolation(None, 0, "not converged")
     estimate, n_lags, converged = _limit(run, at_lags, 2, kind)
     if kind == "smooth":
         return Extrapolation(estimate, n_lags, "negative (smooth)")
@@ -403,7 +418,7 @@ def _exponents(run: Correlators, channel: int | str) -> Estimate:
 
 
 def _kind(run: Correlators, channel: int | str) -> str:
-    """Kind of paths: "constant", "smooth", "kinked" or "rough"."""
+    """Kind of paths: "constant", "smooth", "coarse" (of steps too long to tell), "kinked" or "rough"."""
     _leading(run, 1)
     if _is_constant(run, channel):
         return "constant"
@@ -412,10 +427,15 @@ def _kind(run: Correlators, channel: int | str) -> str:
     exponents = _exponents(run, channel).value
     if (exponents[0] if len(exponents) == 1 else 2 * exponents[0] - exponents[1]) > _SMOOTH:
         return "smooth"
+    if float(exponents[0]) < _COARSE:
+        return "coarse"
     theory, name = run.theory, run.channels[run.observables.index(channel)]
     if theory is not None and theory.network is not None and name in theory.outputs:
         return "kinked" if "relu" in theory.network.activations else "rough"
     if theory is not None:
+        return "rough"
+    if float(exponents[0]) < _FINE or abs(float(_spread(run, channel)[0].pull(1.0))) < _SIGNIFICANT:
+        # A Gaussian process has no kinks.
         return "rough"
     return "kinked" if _has_root_term(run, channel) else "rough"
 
@@ -424,16 +444,17 @@ def _has_root_term(run: Correlators, channel: int | str) -> bool:
     """Whether C(l) has a significant term in the root of l beside its powers."""
     lags = _leading(run, 1)
     at_lags = commutator_at_lags(run, channel)
-    _, n_lags, _ = _limit(run, at_lags, 1, "rough")
-    used = n_lags + 2
-    if used > len(lags):
-        return False
-    # One power more than the extrapolation took, so that what is left of the powers cannot pass for a root.
-    k = np.arange(1.0, used + 1)
-    functions = np.stack([k**0.5, *(k**j for j in range(used - 1))])
-    weights = np.linalg.solve(functions, np.eye(used)[0])
-    root = _weighted(at_lags, weights)
-    return bool(abs(float(root.value)) > _SIGNIFICANT * float(root.error))
+    roots = []
+    for used in range(3, len(lags) + 1):
+        k = np.arange(1.0, used + 1)
+        functions = np.stack([k**0.5, *(k**j for j in range(used - 1))])
+        roots.append(_weighted(at_lags, np.linalg.solve(functions, np.eye(used)[0])))
+    # What one or two powers more take away was not a root but a coarse grid.
+    for root, *better in zip(roots, roots[1:], roots[2:], strict=False):
+        changes = [float(root.value - b.value) for b in better]
+        if abs(float(root.value)) > _SIGNIFICANT * np.linalg.norm([float(root.error), *changes]):
+            return True
+    return False
 
 
 def _weights(n_lags: int, power: float) -> Floats:
@@ -451,13 +472,24 @@ def _weighted(at_lags: Estimate, weights: Floats) -> Estimate:
 def _limit(run: Correlators, at_lags: Estimate, multiple: int, kind: str) -> tuple[Estimate, int, bool]:
     """Limit of a quantity at the leading lags, the lags used, and whether the sequence converged."""
     most = len(_leading(run, multiple))
-    power = 0.5 if kind == "kinked" else 1.0
-    estimates = [_weighted(at_lags, _weights(k, power)) for k in range(1, most + 1)]
+    variable = 0.5 if kind == "kinked" else 1.0
+    estimates = [_weighted(at_lags, _weights(k, variable)) for k in range(1, most + 1)]
     if most == 1:
         # Nothing to extrapolate from: the size of the dependence on dt is unknown.
         return estimates[0], 1, False
-    changes = [abs(float(b.value) - float(a.value)) for a, b in pairwise(estimates)]
-    errors = [float(e.error) for e in estimates[1:]]
-    best = int(np.argmin(np.hypot(errors, changes)))
-    converged = changes[best] <= 2 * errors[best]
-    return estimates[best + 1].with_systematic(changes[best]), best + 2, converged
+    values = np.array([float(e.value) for e in estimates])
+    errors = np.array([float(e.error) for e in estimates])
+    changes = np.abs(np.diff(values))
+    # Changes that fall as K^-power leave K/(power - 1) times the last one to come, which slow convergence needs.
+    rest = changes.copy()
+    steps = np.arange(3, most + 1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        power = np.log(changes[:-1] / changes[1:]) / np.log(steps / (steps - 1))
+    rest[1:] *= np.clip(steps / np.maximum(np.nan_to_num(power) - 1, 1e-9), 1.0, _SLOWEST)
+    if kind == "kinked":
+        # Powers of the root alternate in sign, so that two steps may agree by accident.
+        rest[:-1] = np.maximum(rest[:-1], changes[1:])
+    best = 1 + int(np.argmin(np.hypot(errors[1:], rest)))
+    systematic = float(rest[best - 1])
+    converged = bool(systematic <= max(2 * errors[best], _ACCURATE * abs(values[best])))
+    return estimates[best].with_systematic(systematic), best + 1, converged
