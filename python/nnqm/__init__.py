@@ -23,7 +23,7 @@ from .roughness import (
 from .simulation import Interrupted, accumulate, apply, extend, sample_paths, simulate
 from .sources import OrnsteinUhlenbeck
 from .theory import Theory, builtin_theory, harmonic_oscillator
-from .theory_file import load_theory
+from .theory_file import TheoryFile, load_theory, load_theory_file
 
 __version__: str = build_info()["version"]
 
@@ -42,6 +42,7 @@ __all__ = [
     "SpectralMeasure",
     "Spectrum",
     "Theory",
+    "TheoryFile",
     "accumulate",
     "analyse",
     "apply",
@@ -59,6 +60,7 @@ __all__ = [
     "kallen_lehmann",
     "load",
     "load_theory",
+    "load_theory_file",
     "merge",
     "momentum_squared",
     "momentum_squared_at_lags",

@@ -226,9 +226,7 @@ def _derivatives(theory: Theory, output: int, width: float, nodes: int, step: fl
     return _mean(density, gradient), _mean(density, generator**2)
 
 
-def _coefficients(
-    theory: Theory, output: int, width: float, nodes: int, order: int
-) -> tuple[Floats, float, Floats]:
+def _coefficients(theory: Theory, output: int, width: float, nodes: int, order: int) -> tuple[Floats, float, Floats]:
     """c_alpha with every alpha_i <= order (that of the mean set to zero), the mean and central moments 2, 3, 4."""
     assert theory.network is not None
     grid, z, density = _grid(theory, width, nodes)

@@ -18,12 +18,15 @@ Indices = NDArray[np.int64]
 
 # Eigendirections of C(0) below this fraction of the largest are rounding, by the precision of the observables.
 _FLOOR = {"float32": 1e-6, "float64": 1e-9}
-# An observable whose variance is a smaller part of its mean square (a saturated neuron) drowns in the rounding of the mean.
-_SATURATED = {"float32": 1e-3, "float64": 1e-9}
+# An observable whose variance is a smaller part of its mean square is a saturated neuron: it moves in rare events
+# only, whose statistics no error bar covers, and drowns in the rounding of its mean.
+_SATURATED = 1e-3
 # At t0 > 0 a direction of C(t0) must stand this many errors above zero.
 _SIGNIFICANT = 5.0
 # A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
 _LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
+# What decays by a smaller part than this along a whole path cannot be told from what does not decay.
+_PLATEAU = 0.01
 # A level still moves with the basis when leaving out half of the neurons shifts it by this many errors.
 _BASIS_ERRORS = 3.0
 
@@ -98,9 +101,7 @@ class Spectrum:
             Without ``ground_energy``: no path contains it.
         """
         if ground_energy is None:
-            raise ValueError(
-                "ground_energy is needed: paths determine gaps only; take it from the Hamiltonian"
-            )
+            raise ValueError("ground_energy is needed: paths determine gaps only; take it from the Hamiltonian")
         return tuple(e.map(lambda v: v + ground_energy) for e in self.energies)
 
 
@@ -135,7 +136,7 @@ def _matrices(run: Correlators) -> tuple[Floats, Floats, Floats, Indices]:
     stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
     total = run.sums["observable_lags"][:, 0].sum(axis=0)
     mean_square = np.diag(total[1])[1:] / (2 * total[0, 0, 0])
-    usable = np.flatnonzero(np.diag(same.value[0]) > _SATURATED[run.precision] * mean_square)
+    usable = np.flatnonzero(np.diag(same.value[0]) > _SATURATED * mean_square)
     return stack[0], stack[1], same.weights, usable
 
 
@@ -201,9 +202,7 @@ def _noise(gap: Estimate | None) -> bool:
     return gap is None or not float(gap.error) <= _RELATIVE_ERROR * abs(float(gap.value))
 
 
-def gevp(
-    run: Correlators, t0: int = 0, *, channel: int | str = 0
-) -> tuple[list[Estimate | None], list[Estimate]]:
+def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list[Estimate | None], list[Estimate]]:
     r"""Gaps and spectral weights from the generalised eigenvalue problem at one t0, without any verdict.
 
     .. math:: C(t_0 + \tau) v_n = \lambda_n C(t_0) v_n, \qquad E_n - E_0 = -\hbar \ln(\lambda_n)/\tau
@@ -233,9 +232,7 @@ def gevp(
     """
     lags = run.observable_lags
     if t0 != 0 and t0 not in lags[:-1]:
-        raise ValueError(
-            f"t0 must be 0 or one of {list(lags[:-1])}; got {t0}; simulate with more observable_lags"
-        )
+        raise ValueError(f"t0 must be 0 or one of {list(lags[:-1])}; got {t0}; simulate with more observable_lags")
     same, moved, sizes, keep = _matrices(run)
     column = run.observables.index(channel)
     position = -1 if t0 == 0 else lags.index(t0)
@@ -309,11 +306,12 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     reduced = solve(position, smaller) if neurons else None
     reduced_gaps = _gaps(reduced, run) if reduced is not None else gaps
 
-    verdicts = []
+    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
+    verdicts: list[str] = []
     for n, gap in enumerate(gaps):
-        if verdicts and verdicts[-1] != "resolved":
+        if verdicts and verdicts[-1] not in ("resolved", "plateau"):
             verdicts.append("above unresolved")
-        elif gap is not None and float(gap.value) < 3 * float(gap.error):
+        elif gap is not None and float(gap.value) < max(3 * float(gap.error), slowest):
             verdicts.append("plateau")
         elif _noise(gap):
             verdicts.append("noise")

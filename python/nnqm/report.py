@@ -112,6 +112,10 @@ class Report:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+# Variance over mean square below which a channel does not move, to the rounding of float32.
+_CONSTANT = 1e-13
+# Systematic error, as a part of the value, above which a sum over levels says nothing.
+_LARGE = 0.2
 # A pull beyond this is called a deviation: about one in two thousand by chance.
 _DEVIATION = 3.5
 # Units of the positivity test: enough for its power, few enough to be drawn in a second.
@@ -121,9 +125,7 @@ _FINER, _FINE_PATHS, _FINE_TIMES = (4, 16), 200_000, 256
 _NOT_CONVERGED = "not converged"
 
 
-def analyse(
-    run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None = None, n_levels: int = 5
-) -> Report:
+def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None = None, n_levels: int = 5) -> Report:
     """All the physics of a run in one table.
 
     Parameters
@@ -153,6 +155,8 @@ def analyse(
         details["exact"] = exact
     if "moments" in run.sums:
         rows += _shape_rows(run, name, exact)
+        if float(run.moments(name).value[0]) <= _CONSTANT * float(run.mean(name).value) ** 2:
+            return Report(_title(run, name), tuple(rows[:2]), (*notes, f"{name} is constant: nothing moves"), details)
     if "lags" in run.sums:
         rows += _two_point_rows(run, name, exact)
     if "observable_lags" in run.sums and len(run.observable_lags) > 1:
@@ -162,7 +166,11 @@ def analyse(
         notes += _level_notes(run, found)
     if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
         rows += _commutator_rows(run, name, exact, details)
-    positivity = _positivity(run, name, paths)
+    try:
+        positivity = _positivity(run, name, paths)
+    except ValueError as error:  # too few independent units: the other rows stand
+        rows.append(Row("reflection positivity", None, None, f"not tested: {error}", "positivity"))
+        positivity = None
     if positivity is not None:
         details["positivity"] = positivity
         verdict = f"{positivity.verdict}, p = {positivity.p_value:.2g}"
@@ -219,8 +227,12 @@ def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
     if run.theory is not None:
         values, multiplicities = level_energies(run.theory, len(found.levels))
         energies = [float(e) for e in values]
-    rows = []
-    for n, level in enumerate(found.levels):
+    rows: list[Row] = []
+    plateaus = sum(level.verdict == "plateau" for level in found.levels)
+    if plateaus:
+        weight = found.levels[0].weight
+        rows.append(Row("non-decaying part", weight, None, "plateau: superselection or a mean", "levels"))
+    for n, level in enumerate(found.levels[plateaus:]):
         times = f" (x{multiplicities[n]})" if multiplicities[n] > 1 else ""
         if not level.resolved:
             reason = level.verdict if level.verdict != "above unresolved" else "unresolved"
@@ -243,9 +255,7 @@ def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     return [f"this is the harmonic oscillator: with its E_0 = {ground:g}, E_1, E_2, ... = {listed}"]
 
 
-def _commutator_rows(
-    run: Correlators, name: str, exact: SpectralMeasure | None, details: dict[str, Any]
-) -> list[Row]:
+def _commutator_rows(run: Correlators, name: str, exact: SpectralMeasure | None, details: dict[str, Any]) -> list[Row]:
     dt, rows = run.dt, []
     at_lags = commutator_at_lags(run, name)
     finite = None
@@ -263,13 +273,20 @@ def _commutator_rows(
     bracket = None if exact is None else exact.commutator
     rows.append(limits.row("[x,p]/(i hbar), dt -> 0", commutator, bracket))
     if found is not None:
-        rows.append(_judged("[x,p]/(i hbar), from levels", found.commutator, bracket, "commutator"))
+        rows.append(_sum_row("[x,p]/(i hbar), from levels", found.commutator, bracket))
     rows.append(limits.row("<p^2>, dt -> 0", momentum_squared, square))
     if found is not None:
-        rows.append(_judged("<p^2>, from levels", found.momentum_squared, square, "commutator"))
+        rows.append(_sum_row("<p^2>, from levels", found.momentum_squared, square))
     rows.append(limits.row("dx dp, dt -> 0", uncertainty, spread))
     rows.append(_judged("roughness exponent H", roughness(run, name), exponent, "commutator"))
     return rows
+
+
+def _sum_row(quantity: str, estimate: Estimate, exact: float | None) -> Row:
+    share = float(estimate.systematic) / max(abs(float(estimate.value)), 1e-300)
+    if share > _LARGE:
+        return Row(quantity, None, exact, f"not resolved: {min(share, 1):.0%} lie in unresolved levels", "commutator")
+    return _judged(quantity, estimate, exact, "commutator")
 
 
 class _Limits:
@@ -279,9 +296,7 @@ class _Limits:
         self._run, self._name = run, name
         self._finer: dict[int, Correlators] = {}
 
-    def row(
-        self, quantity: str, estimator: Callable[[Correlators, str], Extrapolation], exact: float | None
-    ) -> Row:
+    def row(self, quantity: str, estimator: Callable[[Correlators, str], Extrapolation], exact: float | None) -> Row:
         found, used = estimator(self._run, self._name), self._run
         for factor in _FINER:
             if found.verdict != _NOT_CONVERGED or self._run.theory is None or not self._run.keys:
