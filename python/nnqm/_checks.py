@@ -16,7 +16,10 @@ Floats = NDArray[np.float64]
 def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
     """A float64 copy of ``value``, finite, with ``ndim`` axes."""
     try:
-        array = np.array(value, dtype=np.float64)
+        given = np.asarray(value)
+        if given.dtype.kind not in "fiubO":
+            raise TypeError(f"got dtype {given.dtype}")
+        array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be real numbers; {error}") from None
     if ndim is not None and array.ndim != ndim:
@@ -72,6 +75,8 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
 
 def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int) -> tuple[int, ...]:
     """Sorted, distinct lags in steps, below ``n_times``."""
+    if not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a sequence of integers; got {value!r}")
     lags = tuple(integer(f"{name}[{i}]", v, minimum) for i, v in enumerate(value))
     for lag in lags:
         if lag >= n_times:

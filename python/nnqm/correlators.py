@@ -307,7 +307,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
         first,
         sums=sums,
         keys=tuple(k for ks in keys for k in ks),
-        n_paths=sum(p.n_paths for p in parts),
+        n_paths=sum(int(p.block_paths.sum()) if p.keys else p.n_paths for p in parts),
         n_blocks=len(sums["paths"]),
         first_block=0,
         notes=tuple(dict.fromkeys(n for p in parts for n in p.notes)),

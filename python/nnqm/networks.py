@@ -98,7 +98,8 @@ class Network:
         object.__setattr__(self, "weights", tuple(matrices))
         object.__setattr__(self, "biases", tuple(vectors))
         object.__setattr__(self, "activations", tuple(names))
-        contents = tuple(a.tobytes() for a in matrices + vectors) + tuple(names) + self.widths
+        # Adding zero turns -0.0 into 0.0, which it equals.
+        contents = tuple((a + 0.0).tobytes() for a in matrices + vectors) + tuple(names) + self.widths
         object.__setattr__(self, "_hash", hash(contents))
 
     @classmethod

@@ -109,11 +109,12 @@ def _plan_sums(
     two_time: bool | int | str,
 ) -> dict[str, Any]:
     n = len(times)
+    given = [v if v is None or not isinstance(v, Iterable) else tuple(v) for v in (lags, observable_lags, increment_lags)]
     if not is_uniform(times):
-        asked = lags or observable_lags or increment_lags
-        if asked and n > 1:
+        given = [() if v is None else v for v in given]
+        if n > 1 and any(v != () for v in given):
             raise ValueError("lag averages need uniform times; leave the lags out and use two_time, or give n_times and dt")
-        lags, observable_lags, increment_lags = (), (), ()
+    lags, observable_lags, increment_lags = given
     if two_time is False:
         column = None
     else:
@@ -155,6 +156,17 @@ def _empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     sums["paths"] = np.zeros(n_blocks, dtype=np.int64)
     sums["first_bad"] = np.full(n_blocks, -1, dtype=np.int64)
     return sums
+
+
+def _check_scale(run: Correlators) -> None:
+    """Raise if the standardised channels cannot be had in the precision of the run."""
+    o = run.observables
+    for name, shift, scale in zip(o.channels, o.shift, o.scale, strict=True):
+        if run.precision == "float32" and not (1e-37 < scale < 1e37 and abs(shift) < 1e37):
+            raise ValueError(
+                f"channel {name} has mean {shift:g} and standard deviation {scale:g}, which float32 cannot hold; "
+                "use float64 or other units"
+            )
 
 
 def _version() -> dict[str, str]:
@@ -240,6 +252,8 @@ def simulate(
     integer("n_threads", n_threads, 0, 4096)
     total = _blocks(n_blocks, -(-paths // _TILE), f"tiles of {_TILE} paths")
     held = range(total) if blocks is None else blocks
+    if not isinstance(held, range):
+        raise TypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
     if held.step != 1 or not 0 <= held.start < held.stop <= total:
         raise ValueError(f"blocks must be a range within 0..{total}; got {held}")
     chosen = default_observables(theory) if observables is None else observables
@@ -262,9 +276,12 @@ def simulate(
         **_plan_sums(chosen, grid, lags, observable_lags, increment_lags, two_time),
         **_version(),
     )
+    _check_scale(run)
     run = replace(run, sums=_empty_sums(run, len(held)))
     if until is None:
         return _advance(run, paths, n_threads, progress)
+    if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
+        raise TypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
     function, wanted = until[0], positive("until[1]", until[1])
     target = min(paths, total * _TILE * 2)
     while True:
@@ -392,9 +409,10 @@ def _paths_wanted(run: Correlators, index: NDArray[np.int64]) -> NDArray[np.int6
 def _check_finite(run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
     bad = sums["first_bad"][sums["first_bad"] >= 0]
     if bad.size:
+        what, smaller = ("the process", "sigma") if run.theory is None or run.theory.network is None else ("the network", "weights")
         raise ValueError(
-            f"the network overflows: path {bad.min()} has a value that is not finite in {run.precision}; "
-            "use precision='float64' or smaller weights"
+            f"{what} overflows: path {bad.min()} has a value that is not finite in {run.precision}; "
+            f"use precision='float64' or smaller {smaller}"
         )
 
 
@@ -565,6 +583,10 @@ def accumulate(
     """
     if theory is not None:
         hbar, mass = theory.hbar, theory.mass
+    # Looked at once for each chunk.
+    lags, observable_lags, increment_lags = (
+        tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)
+    )
     positive("dt", dt)
     positive("hbar", hbar)
     positive("mass", mass)
@@ -602,6 +624,7 @@ def accumulate(
                 **_plan_sums(chosen, grid, lags, observable_lags, increment_lags, two_time),
                 **_version(),
             )
+            _check_scale(run)
         elif steps != run.n_times:
             raise ValueError(f"chunks must be cut alike; got pieces of {steps} steps after {run.n_times}; choose n_blocks")
         if array.shape[2] <= max(run.observables.columns):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +61,7 @@ class Theory:
         hbar: float = 1.0,
         mass: float = 1.0,
     ) -> None:
-        listed = (sources,) if isinstance(sources, OrnsteinUhlenbeck) else tuple(sources)
+        listed = tuple(sources) if isinstance(sources, Iterable) else (sources,)
         if not listed:
             raise ValueError("sources must have at least one entry; got none")
         for i, source in enumerate(listed):
