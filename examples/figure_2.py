@@ -45,6 +45,7 @@ for seed, sigma in enumerate([0.5, 1.0, 1.5, 2.0]):
         label=rf"$\sigma = {sigma}$",
     )
 axes.set(xlabel="$t$", ylabel=r"$\langle(\Delta x)^2\rangle/\Delta t$", title=r"Commutator (lines: $\sigma^2$)")
-axes.legend()
+axes.set_ylim(0, 4.8)
+axes.legend(ncols=4, loc="upper center")
 figure.savefig("figure_2.png", dpi=150)
 print("wrote figure_2.png")

@@ -5,10 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import stats
 
 import nnqm
 from harness import THRESHOLD, assert_consistent, assert_rate_at_most
-from nnqm.reflection import reflection_positivity
+from nnqm.reflection import _directions, reflection_positivity
 
 DT = 0.2
 
@@ -74,6 +75,28 @@ def test_violations_are_found(name):
         assert result.p_value < THRESHOLD
         assert result.value.value < -0.1
         assert result.minimum_eigenvalue < 0
+
+
+@pytest.mark.parametrize("length", [0.5, 1.0, 2.0])
+def test_the_value_is_scaled_to_the_second_moment_of_the_witness(length):
+    def kernel(t):
+        return np.exp(-((t / length) ** 2) / 2)
+
+    result = reflection_positivity(gaussian(np.random.default_rng(1), kernel), dt=DT)
+    c, t = result.witness.coefficients, result.witness.times
+    exact = c @ kernel(np.add.outer(t, t)) @ c / (c @ kernel(np.subtract.outer(t, t)) @ c)
+    # The second moment was taken on the other half of the data.
+    assert float(result.value.value) == pytest.approx(exact, rel=0.12)
+    assert -1.2 < float(result.value.value) < -0.8
+
+
+def test_directions_have_unit_second_moment_in_spite_of_the_ridge():
+    t = np.arange(6) * 0.1
+    second, matrix = np.exp(-(np.subtract.outer(t, t) ** 2) / 2), np.exp(-(np.add.outer(t, t) ** 2) / 2)
+    directions, lowest = _directions(matrix, second)
+    np.testing.assert_allclose(np.einsum("vi,ij,vj->v", directions, second, directions), 1.0, rtol=1e-8)
+    values = np.einsum("vi,ij,vj->v", directions, matrix, directions)
+    assert values.min() <= lowest < 0
 
 
 def test_alternating_paths_are_positive_about_points_but_not_between_them():
@@ -166,7 +189,9 @@ def test_the_witness_is_printed():
 def test_the_error_of_the_value_is_that_of_the_test():
     result = reflection_positivity(autoregressive(np.random.default_rng(4), -0.5), dt=DT)
     assert result.value.n_blocks == 1000
-    assert float(result.value.value / result.value.error) < -30
+    statistic = float(result.value.value / result.value.error)
+    assert statistic < -30
+    assert np.log(result.p_value) == pytest.approx(stats.t.logcdf(statistic, 999), rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +220,8 @@ def test_bad_values_and_correlated_paths_are_named():
     x[7, 3] = np.nan
     with pytest.raises(ValueError, match="path 7 at time step 3, channel 0 is nan"):
         reflection_positivity(x)
+    with pytest.raises(TypeError, match="channel of given paths must be its position; got 'x'"):
+        reflection_positivity(x, channel="x")
     chain = np.repeat(autoregressive(np.random.default_rng(4), 0.5), 10, axis=0)
     with pytest.raises(ValueError, match="successive paths must be independent"):
         reflection_positivity(chain)

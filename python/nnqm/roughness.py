@@ -7,17 +7,18 @@ them,
 .. math:: q(0) \approx \sum_{k=1}^K w_k\, q(k\,dt), \qquad w_k = (-1)^{k+1} \binom{K}{k} ,
 
 K being the number of lags for which statistical and systematic error, in quadrature, are smallest. The
-systematic error is what is left of the dt dependence: the last change r_K = |q_K - q_(K-1)|, or the sum of
-those to come if they go on falling as K^-p, K r_K/(p - 1) with p from the last two, where that is more (networks
-with sharp features converge so slowly). Raising K until the change is small against the statistical error is no
-alternative: the noise of the change is itself 0.4 of that error, so that noise would go on raising K long after
-the bias is gone.
+systematic error is what is left of the dt dependence. Changes r_K = |q_K - q_(K-1)| that fall as K^-p leave
+K r_K/(p - 1) to come; as p falls slowly with K where a network has sharp features, twice that is taken, with r_K
+not below its error (an accidentally small change says nothing) and p from the last two significant ones.
+Raising K until the change is small against the statistical error is no alternative: the noise of the change is
+itself 0.4 of that error, so that noise would go on raising K long after the bias is gone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -46,10 +47,12 @@ _SMOOTH = 0.75
 # there; and the one above which a term in the root of dt can be told from a coarse grid.
 _COARSE = 0.2
 _FINE = 0.4
-# So many times the last change is the most that is told about what is left of a slowly converging sequence.
-_SLOWEST = 20.0
-# Relative systematic error up to which a limit is called converged though its statistical error is far
-# smaller.
+# Changes must be so many of their errors to tell how fast they fall, and the power assumed where they do not.
+_TELLING, _USUAL_POWER = 2.0, 3.0
+# A slower fall than this power is taken for this one: the sequence does not converge in the lags there are.
+_SLOWEST_POWER = 1.25
+# Systematic error, in statistical ones or relative to the value, up to which a limit is called converged.
+_BALANCED = 5.0
 _ACCURATE = 0.02
 # A term in sqrt(dt), or a difference from the canonical value, must be this many errors to be called one.
 _SIGNIFICANT = 5.0
@@ -159,7 +162,7 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
         - "operator (kinked)": the same, approached as the root of dt;
         - "none (smooth)": paths are differentiable (roughness exponent 1), the commutator vanishes;
         - "none (constant)": the channel does not move;
-        - "not converged": what is left of the dt dependence exceeds two statistical errors and 2%, or a step is
+        - "not converged": what is left of the dt dependence exceeds five statistical errors and 2%, or a step is
           so long that there is no value at all; use a smaller dt.
 
     Raises
@@ -266,7 +269,7 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
         - "diverges (kinked)": without a value, since <p^2> grows as the inverse root of dt;
         - "negative (smooth)": p = i m dx/dt of differentiable paths, whose squares are negative;
         - "none (constant)";
-        - "not converged": what is left of the dt dependence exceeds two statistical errors and 2%, or a step is
+        - "not converged": what is left of the dt dependence exceeds five statistical errors and 2%, or a step is
           so long that there is no value at all; use a smaller dt.
 
     Raises
@@ -479,17 +482,22 @@ def _limit(run: Correlators, at_lags: Estimate, multiple: int, kind: str) -> tup
         return estimates[0], 1, False
     values = np.array([float(e.value) for e in estimates])
     errors = np.array([float(e.error) for e in estimates])
-    changes = np.abs(np.diff(values))
-    # Changes that fall as K^-power leave K/(power - 1) times the last one to come, which slow convergence needs.
-    rest = changes.copy()
-    steps = np.arange(3, most + 1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        power = np.log(changes[:-1] / changes[1:]) / np.log(steps / (steps - 1))
-    rest[1:] *= np.clip(steps / np.maximum(np.nan_to_num(power) - 1, 1e-9), 1.0, _SLOWEST)
+    steps = [b.map(lambda new, old: new - old, a) for a, b in pairwise(estimates)]
+    changes = np.array([abs(float(s.value)) for s in steps])
+    noise = np.array([float(s.error) for s in steps])
+    rest = np.empty(most - 1)
+    power = _USUAL_POWER
+    telling = True
+    for i in range(most - 1):
+        telling = telling and bool(changes[i] > _TELLING * noise[i])
+        if telling and i > 0:
+            power = np.log(changes[i - 1] / changes[i]) / np.log((i + 2) / (i + 1))
+        left = 2 * (i + 2) / (max(power, _SLOWEST_POWER) - 1)
+        rest[i] = max(changes[i], noise[i]) * max(1.0, left)
     if kind == "kinked":
         # Powers of the root alternate in sign, so that two steps may agree by accident.
         rest[:-1] = np.maximum(rest[:-1], changes[1:])
     best = 1 + int(np.argmin(np.hypot(errors[1:], rest)))
     systematic = float(rest[best - 1])
-    converged = bool(systematic <= max(2 * errors[best], _ACCURATE * abs(values[best])))
+    converged = bool(systematic <= max(_BALANCED * errors[best], _ACCURATE * abs(values[best])))
     return estimates[best].with_systematic(systematic), best + 1, converged
