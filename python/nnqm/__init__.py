@@ -17,7 +17,7 @@ from .roughness import (
     momentum_squared,
     momentum_squared_at_lags,
     quadratic_variation,
-    roughness,
+    roughness_exponent,
     uncertainty,
 )
 from .simulation import Interrupted, accumulate, apply, extend, sample_paths, simulate
@@ -66,7 +66,7 @@ __all__ = [
     "momentum_squared_at_lags",
     "quadratic_variation",
     "reflection_positivity",
-    "roughness",
+    "roughness_exponent",
     "sample_paths",
     "save",
     "simulate",

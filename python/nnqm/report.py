@@ -19,7 +19,7 @@ from .roughness import (
     commutator,
     commutator_at_lags,
     momentum_squared,
-    roughness,
+    roughness_exponent,
     uncertainty,
 )
 from .simulation import simulate
@@ -278,7 +278,7 @@ def _commutator_rows(run: Correlators, name: str, exact: SpectralMeasure | None,
     if found is not None:
         rows.append(_sum_row("<p^2>, from levels", found.momentum_squared, square))
     rows.append(limits.row("dx dp, dt -> 0", uncertainty, spread))
-    rows.append(_judged("roughness exponent H", roughness(run, name), exponent, "commutator"))
+    rows.append(_judged("roughness exponent H", roughness_exponent(run, name), exponent, "commutator"))
     return rows
 
 

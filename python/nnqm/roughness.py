@@ -183,7 +183,8 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
     if kind == "kinked":
         return Extrapolation(estimate, n_lags, "operator (kinked)")
     spread, _, _ = _limit(run, _spread(run, channel), 1, kind)
-    if abs(float(spread.pull(1.0))) > _SIGNIFICANT:
+    excess = abs(float(spread.value) - 1)
+    if excess > max(_SIGNIFICANT * float(spread.error), float(spread.systematic)):
         return Extrapolation(estimate, n_lags, "operator")
     canonical = abs(float(estimate.pull(1.0))) <= _SIGNIFICANT
     return Extrapolation(estimate, n_lags, "canonical" if canonical else "c-number")
@@ -318,7 +319,7 @@ def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
     p2 = squared.estimate
     if p2 is None or squared.verdict == "negative (smooth)":
         return Extrapolation(None, 0, squared.verdict)
-    if squared.verdict != "none (constant)" and not float(p2.value) > 3 * float(p2.total_error):
+    if squared.verdict != "none (constant)" and not float(p2.value) > 3 * float(p2.error):
         return Extrapolation(None, 0, "not resolved (noise)")
     product = run.moments(channel)[0].map(lambda v, p: np.sqrt(v * p), p2)
     systematic = 0.0
