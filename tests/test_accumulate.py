@@ -10,9 +10,9 @@ import pytest
 from scipy.signal import lfilter
 
 import nnqm
+from harness import assert_consistent
 from nnqm.simulation import autocorrelation_time
 
-P_MINIMUM = 1e-4
 SUMS = {"lags": (0, 1, 3), "observable_lags": (1,), "increment_lags": (1, 2), "two_time": True}
 
 
@@ -122,7 +122,7 @@ def test_paths_of_a_theory_have_its_channels_and_constants():
     run = nnqm.accumulate(y, 0.1, theory=theory, **SUMS)
     assert (run.theory, run.hbar, run.mass, run.keys) == (theory, 2.0, 3.0, ())
     exact = 0.0625 * np.exp(-2 * 0.1 * np.array(run.lags))
-    assert run.two_point().consistency(exact) > P_MINIMUM
+    assert_consistent(run.two_point(), exact)
 
 
 # ---- correlated paths and long trajectories
@@ -138,7 +138,7 @@ def test_the_autocorrelation_time_of_a_gaussian_chain():
 def test_many_independent_paths_keep_128_blocks():
     run = nnqm.accumulate(ou(5000, 16, 0.9, 4), 0.1, lags=(0, 1, 5), observable_lags=())
     assert (run.n_blocks, run.notes) == (128, ())
-    assert run.two_point().consistency(0.9 ** np.array(run.lags)) > P_MINIMUM
+    assert_consistent(run.two_point(), 0.9 ** np.array(run.lags))
 
 
 def test_a_markov_chain_of_paths_gets_fewer_blocks_and_says_so():
@@ -149,7 +149,7 @@ def test_a_markov_chain_of_paths_gets_fewer_blocks_and_says_so():
     tau = 0.5 + 0.98 / 0.02
     assert 8 <= run.n_blocks <= 8000 / (20 * tau) * 2
     assert any("autocorrelation time" in note and "paths" in note for note in run.notes)
-    assert abs(run.mean().pull(0.0)) < 5
+    assert_consistent(run.mean(), 0.0)
     with pytest.raises(ValueError, match=r"n_blocks.*autocorrelation time.*use n_blocks=\d+ or fewer"):
         nnqm.accumulate(x, 0.1, n_blocks=64)
     with pytest.raises(ValueError, match=r"autocorrelation time.*more or longer paths"):
@@ -169,9 +169,9 @@ def test_long_trajectories_are_cut_along_time(n_paths, dtype):
     # The pieces cover each trajectory but for a remainder.
     used = run.block_paths.sum() * run.n_times
     assert 0.98 * x.size < used <= x.size
-    assert abs(run.mean().pull(0.3)) < 4
-    assert run.connected().consistency(rho ** np.array(run.lags)) > P_MINIMUM
-    assert run.moments()[:2].consistency([1.0, 0.0]) > P_MINIMUM
+    assert_consistent(run.mean(), 0.3)
+    assert_consistent(run.connected(), rho ** np.array(run.lags))
+    assert_consistent(run.moments()[:2], [1.0, 0.0])
     error = float(run.mean().error)
     assert error == pytest.approx(np.sqrt(2 * (0.5 + rho / (1 - rho)) / x.size), rel=0.3)
 
@@ -200,7 +200,7 @@ def test_a_slow_trajectory_gets_fewer_blocks_and_says_so():
     assert 8 <= run.n_blocks <= 100_000 / (20 * tau) * 1.4
     assert "autocorrelation time" in run.notes[0]
     assert "time steps" in run.notes[0]
-    assert abs(run.mean().pull(0.0)) < 5
+    assert_consistent(run.mean(), 0.0)
     with pytest.raises(ValueError, match=r"n_blocks.*autocorrelation time.*use n_blocks=\d+ or fewer"):
         nnqm.accumulate(x, 1.0, n_blocks=100)
     with pytest.raises(ValueError, match=r"autocorrelation time.*more or longer paths"):
@@ -222,7 +222,7 @@ def test_independent_trajectories_are_blocks_however_short():
         run = nnqm.accumulate(ou(10, n_times, 0.99, 13), 1.0, lags=(0, 1), observable_lags=())
         assert n_blocks[0] <= run.n_blocks <= n_blocks[1]
         assert run.n_blocks % 10 == 0
-        assert abs(run.mean().pull(0.0)) < 6
+        assert_consistent(run.mean(), 0.0)
 
 
 def test_long_paths_of_many_are_cut_too():

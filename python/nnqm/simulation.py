@@ -162,7 +162,7 @@ def _check_scale(run: Correlators) -> None:
     """Raise if the standardised channels cannot be had in the precision of the run."""
     o = run.observables
     for name, shift, scale in zip(o.channels, o.shift, o.scale, strict=True):
-        if run.precision == "float32" and not (1e-37 < scale < 1e37 and abs(shift) < 1e37):
+        if run.precision == "float32" and not (1e-38 < scale < 1e38 and abs(shift) < 1e38):
             raise ValueError(
                 f"channel {name} has mean {shift:g} and standard deviation {scale:g}, which float32 cannot hold; "
                 "use float64 or other units"
