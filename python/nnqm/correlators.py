@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -316,6 +315,8 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
     """The path, if a file can be written there; raises ValueError before any work is done otherwise."""
+    import tempfile
+
     target = Path(path)
     folder = target.parent
     if target.is_dir():
@@ -351,6 +352,8 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     ValueError
         If no file can be written there.
     """
+    import tempfile
+
     import xarray
 
     target = check_writable(path)

@@ -40,7 +40,7 @@ class Estimate:
     >>> sums = {"x": np.array([1.0, 2.0, 3.0, 4.0])}
     >>> mean = jackknife(lambda s: s["x"] / 4, sums, [1, 1, 1, 1])
     >>> print(jackknife(lambda s: s["x"] / s["n"], sums | {"n": np.ones(4)}, [1, 1, 1, 1]))
-    2.50(65)
+    2.5(6)
     """
 
     __slots__ = ("replicas", "systematic", "value", "weights")
@@ -50,9 +50,7 @@ class Estimate:
     weights: Floats
     systematic: Floats
 
-    def __init__(
-        self, value: ArrayLike, replicas: ArrayLike, weights: ArrayLike, systematic: ArrayLike = 0.0
-    ) -> None:
+    def __init__(self, value: ArrayLike, replicas: ArrayLike, weights: ArrayLike, systematic: ArrayLike = 0.0) -> None:
         self.value = np.asarray(value, dtype=np.float64)
         self.replicas = np.asarray(replicas, dtype=np.float64)
         self.weights = np.asarray(weights, dtype=np.float64)

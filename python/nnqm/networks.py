@@ -57,8 +57,8 @@ class Network:
     >>> net = Network([[[1.0], [2.0]], [[0.5, -0.5]]], activation="tanh")
     >>> net.widths
     (1, 2, 1)
-    >>> net([[0.5]]).round(6)
-    array([[-0.149739]])
+    >>> net([[0.5]]).round(4)
+    array([[-0.1497]])
     """
 
     __slots__ = ("_hash", "activations", "biases", "weights")

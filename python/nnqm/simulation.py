@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,7 +28,8 @@ _INDEPENDENT = 20.0
 # Longer paths of a user are cut along time, so that a tile of them stays small.
 _LONG = 16384
 
-Rng = int | np.random.SeedSequence | np.random.Generator | None
+# A string, because numpy.random takes a while to load.
+Rng: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
 Progress = Callable[[int, int], None]
 
 

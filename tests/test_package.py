@@ -1,0 +1,291 @@
+"""The package as a whole: what it imports, in which order, in which processes and threads, and its examples."""
+
+import ast
+import doctest
+import importlib
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+import threading
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import nnqm
+
+SOURCE = Path(nnqm.__file__).parent
+HEAVY = ("scipy", "xarray", "h5netcdf", "h5py", "pandas", "typer", "rich", "click", "matplotlib")
+MODULES = sorted(m.name for m in pkgutil.iter_modules(nnqm.__path__) if m.name != "_core")
+
+
+def python(code, *, timeout=60, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def answer(code, **options):
+    done = python(code, **options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_the_version_is_that_of_the_project_file():
+    project = Path(__file__).parent.parent / "pyproject.toml"
+    assert tomllib.loads(project.read_text())["project"]["version"] == nnqm.__version__
+    assert (SOURCE / "py.typed").exists()
+
+
+def test_public_names_exist_and_have_docstrings():
+    assert sorted(nnqm.__all__) == list(nnqm.__all__)
+    for name in nnqm.__all__:
+        assert getattr(nnqm, name).__doc__, name
+
+
+# ---- imports
+
+
+def test_the_import_loads_numpy_and_nothing_else():
+    code = f"import nnqm, sys; print([m for m in {HEAVY!r} if m in sys.modules], 'numpy' in sys.modules)"
+    assert answer(code) == "[] True"
+
+
+def test_the_import_is_quick():
+    # Time of the processor, and the least of several, because the machine may do other things.
+    code = "import time; t = time.process_time(); import nnqm; print(time.process_time() - t)"
+    answer(code)
+    assert min(float(answer(code)) for _ in range(7)) < 0.2
+
+
+BLOCKED = """
+import importlib.abc, sys
+
+class Forbid(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        top = name.partition(".")[0]
+        if top not in sys.stdlib_module_names and top not in ("numpy", "nnqm"):
+            raise ImportError(f"{name} is forbidden")
+        return None
+
+# After the hooks of an editable installation, which are no dependency.
+import nnqm
+sys.meta_path.insert(0, Forbid())
+try:
+    import scipy
+except ImportError:
+    pass
+else:
+    raise AssertionError("nothing is forbidden")
+import numpy as np
+
+theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0]), nnqm.Network.random((2, 4, 1), rng=1))
+run = nnqm.simulate(theory, 4000, 16, 0.2, rng=1, two_time=True)
+run = nnqm.extend(run, 5000)
+y = nnqm.sample_paths(theory, 200, 16, 0.2, rng=1)
+x = nnqm.apply(theory.network, y)
+own = nnqm.accumulate(np.concatenate([y, x], axis=2), 0.2, theory=theory)
+long = nnqm.accumulate(nnqm.sample_paths(nnqm.harmonic_oscillator(), 1, 30000, 0.2, rng=1)[0, :, 0], 0.2)
+for r in (run, own, long, nnqm.merge([run, nnqm.simulate(theory, 500, 16, 0.2, rng=2, two_time=True)])):
+    print(r.mean(), r.moments(), r.kurtosis(), r.two_point(), r.connected(), r.two_point().covariance)
+print(run.two_time_function()[0, 1])
+for name in ("spectrum", "commutator", "momentum_squared", "uncertainty", "roughness", "effective_energy"):
+    if callable(getattr(nnqm, name, None)):
+        getattr(nnqm, name)(run)
+print("done", [m for m in ("scipy", "xarray") if m in sys.modules])
+"""
+
+
+def test_the_physics_works_with_numpy_alone():
+    assert answer(BLOCKED).endswith("done []")
+
+
+# Each imports from lines above its own only.
+ORDER = [
+    ["_checks", "_core"],
+    ["sources", "networks", "estimate"],
+    ["theory"],
+    ["observables", "theory_file"],
+    ["correlators"],
+    ["simulation"],
+    ["levels", "roughness", "reflection", "exact", "hamiltonian", "kkl"],
+    ["report"],
+    ["plot"],
+    ["cli"],
+]
+RANK = {module: i for i, row in enumerate(ORDER) for module in row}
+
+
+def imported(module):
+    tree = ast.parse((SOURCE / f"{module}.py").read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            yield from [node.module] if node.module else [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nnqm"):
+            yield node.module.removeprefix("nnqm").lstrip(".") or "__init__"
+        elif isinstance(node, ast.Import):
+            yield from (a.name.removeprefix("nnqm.") for a in node.names if a.name.startswith("nnqm"))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_one_way(module):
+    assert module in RANK, f"say where {module} stands in the order of the modules"
+    for other in imported(module):
+        # A module may take the version and the core's facts from the core, never from the package.
+        assert other in RANK, f"{module} imports {other}"
+        assert RANK[other] < RANK[module], f"{module} imports {other}"
+
+
+def test_nothing_imports_the_command_line_or_the_figures():
+    for module in [*MODULES, "__init__"]:
+        if module != "cli":
+            assert not {"cli", "plot"} & set(imported(module)), module
+
+
+def test_the_order_is_looked_at():
+    # Negative control: simulation does import correlators, and inside functions imports are seen too.
+    assert "correlators" in set(imported("simulation"))
+    assert "simulation" not in set(imported("correlators"))
+
+
+@pytest.mark.parametrize("module", ["__init__", *MODULES])
+def test_the_examples_in_docstrings_are_right(module):
+    name = "nnqm" if module == "__init__" else f"nnqm.{module}"
+    loaded = importlib.import_module(name)
+    result = doctest.testmod(loaded, extraglobs={"nnqm": nnqm, "np": np})
+    assert result.failed == 0
+
+
+def test_there_are_examples():
+    finder = doctest.DocTestFinder()
+    examples = sum(len(t.examples) for m in MODULES for t in finder.find(importlib.import_module(f"nnqm.{m}")))
+    assert examples >= 5
+
+
+# ---- processes, threads, instruction sets
+
+
+FORK = """
+import os, sys, warnings
+import numpy as np
+import nnqm
+warnings.simplefilter("ignore")
+theory = nnqm.builtin_theory("deep-tanh")
+def run():
+    return nnqm.simulate(theory, 3000, 8, 0.1, rng=1, n_threads=4)
+whole = run()
+child = os.fork()
+if child == 0:
+    try:
+        same = run() == whole
+    except BaseException:
+        same = False
+    os._exit(0 if same else 1)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert run() == whole
+print("same bits")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_a_forked_child_runs_with_the_same_bits():
+    # A hanging child would run into the timeout.
+    assert answer(FORK, timeout=30) == "same bits"
+
+
+def test_python_threads_run_side_by_side():
+    theory = nnqm.builtin_theory("three-inputs")
+    expected = nnqm.simulate(theory, 20_000, 32, 0.1, rng=1, n_threads=1)
+    together = threading.Barrier(3)
+    results = [None] * 3
+
+    def work(i):
+        together.wait()
+        results[i] = nnqm.simulate(theory, 20_000, 32, 0.1, rng=1, n_threads=1 if i else 2)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert all(result == expected for result in results)
+
+
+LEVEL = """
+import sys
+import numpy as np
+import nnqm
+theory = nnqm.builtin_theory("three-inputs")
+for precision in ("float32", "float64"):
+    y = nnqm.sample_paths(theory, 500, 20, 0.1, rng=1, precision=precision)
+    x = nnqm.apply(theory.network, y)
+    sys.stdout.buffer.write(np.concatenate([y, x], axis=2).astype(np.float64).tobytes())
+run = nnqm.simulate(theory, 5000, 20, 0.1, rng=1, precision="float64")
+assert run.level == nnqm.build_info()["level"]
+sys.stdout.buffer.write(run.two_point().value.tobytes())
+print(nnqm.build_info()["level"], file=sys.stderr)
+"""
+
+
+def at_level(level):
+    done = subprocess.run(
+        [sys.executable, "-c", LEVEL],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "NNQM_LEVEL": level},
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stderr.decode().strip() == level
+    numbers = np.frombuffer(done.stdout)
+    return numbers[:40_000], numbers[40_000:80_000], numbers[80_000:]
+
+
+def test_instruction_sets_agree_to_a_few_units_in_the_last_place():
+    levels = nnqm.build_info()["levels"]
+    single, double, two_point = at_level(levels[-1])
+    assert np.unique(double).size > 30_000
+    for level in levels[:-1]:
+        other = at_level(level)
+        np.testing.assert_allclose(other[0], single, rtol=0, atol=16 * np.finfo(np.float32).eps)
+        np.testing.assert_allclose(other[1], double, rtol=0, atol=32 * np.finfo(np.float64).eps)
+        np.testing.assert_allclose(other[2], two_point, rtol=1e-12)
+
+
+def test_an_unknown_instruction_set_is_refused():
+    done = python("import nnqm", NNQM_LEVEL="v9")
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert re.search(r"ValueError: NNQM_LEVEL=v9 is not among the levels of this processor: \w+", last)
+
+
+def test_an_explicit_number_of_threads_wins_over_the_environment():
+    code = (
+        "import nnqm\n"
+        "from nnqm import _core\n"
+        "worked = []\n"
+        "theory = nnqm.harmonic_oscillator()\n"
+        "measure = _core.Measure(channels=[0], shift=[0.0], scale=[1.0], orders=[1], neurons=[], lags=[],\n"
+        "    observable_lags=[], increment_lags=[], moments=True, two_time=-1)\n"
+        "import numpy as np\n"
+        "for n in (0, 3):\n"
+        "    sums = {'moments': np.zeros((8, 1, 4)), 'paths': np.zeros(8, np.int64), 'first_bad': np.full(8, -1)}\n"
+        "    worked.append(_core.advance(theory=theory._compiled(), measure=measure, key=1, times=np.arange(4.0),\n"
+        "        n_paths=512, n_blocks=8, precision='float32', n_threads=n, blocks=(0, 8), rounds=(0, 1),\n"
+        "        first_block=0, sums=sums))\n"
+        "    assert sums['paths'].sum() == 512\n"
+        "print(*worked, nnqm.build_info()['max_threads'])\n"
+    )
+    if nnqm.build_info()["openmp"]:
+        assert answer(code, OMP_NUM_THREADS="1") == "1 3 1"
+        assert answer(code, OMP_NUM_THREADS="2") == "2 3 2"
+    else:
+        assert answer(code) == "1 1 1"
