@@ -34,7 +34,6 @@ __all__ = [
     "momentum_squared",
     "momentum_squared_at_lags",
     "quadratic_variation",
-    "roughness",
     "roughness_exponent",
     "uncertainty",
 ]
@@ -351,9 +350,6 @@ def roughness_exponent(run: Correlators, channel: int | str = 0) -> Estimate:
     """
     _not_constant(run, channel)
     return _exponents(run, channel)[0]
-
-
-roughness = roughness_exponent
 
 
 def _increments(run: Correlators, channel: int | str, function: Callable[[Floats, Floats], Floats]) -> Estimate:
