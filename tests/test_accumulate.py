@@ -281,13 +281,13 @@ print(status("VmHWM") - before - (paths.nbytes / 2**20 if kind == "mapped" else 
     ("kind", "dtype", "shape"),
     [
         ("C", "float64", "8000x3000"),
-        ("C", "float32", "5000000x8"),
-        ("C", "int16", "6000000x8"),
+        ("C", "float32", "3000000x8"),
+        ("C", "int16", "4000000x8"),
         ("F", "float64", "20000x1000"),
         ("strided", "float32", "20000x1000"),
         ("mapped", "float64", "20000x1000"),
         ("C", "int16", "40000000"),
-        ("C", "float64", "20000000"),
+        ("C", "float64", "15000000"),
         ("C", "float16", "100x200000"),
     ],
 )

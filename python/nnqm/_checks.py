@@ -81,8 +81,7 @@ def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int) -> tup
     for lag in lags:
         if lag >= n_times:
             raise ValueError(
-                f"{name} must be below n_times; got lag {lag} with n_times={n_times}; "
-                "use smaller lags or longer paths"
+                f"{name} must be below n_times; got lag {lag} with n_times={n_times}; use smaller lags or longer paths"
             )
     if len(set(lags)) != len(lags):
         raise ValueError(f"{name} must be distinct; got {list(lags)}")

@@ -270,8 +270,10 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     if not parts:
         raise ValueError("runs must have at least one entry; got none")
     first = parts[0]
-    same = ("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision")
-    same = (*same, "hbar", "mass", "random_map_version")
+    same = [
+        *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
+        *("hbar", "mass", "random_map_version"),
+    ]
     for i, part in enumerate(parts[1:], start=1):
         differs = [n for n in same if getattr(part, n) != getattr(first, n)]
         if not np.array_equal(part.times, first.times):

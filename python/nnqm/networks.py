@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,7 @@ class Network:
     weights: tuple[Floats, ...]
     biases: tuple[Floats, ...]
     activations: tuple[str, ...]
+    _hash: int
 
     def __init__(
         self,
@@ -137,7 +139,7 @@ class Network:
             raise ValueError(f"bias_std must not be negative; got {bias_std}")
         generator = np.random.default_rng(rng)
         weights, biases = [], []
-        for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True):
+        for inputs, outputs in pairwise(sizes):
             weights.append(generator.normal(size=(outputs, inputs)) * (weight_std / np.sqrt(inputs)))
             biases.append(generator.normal(size=outputs) * bias_std)
         return cls(weights, biases, activation)
@@ -194,7 +196,7 @@ class Network:
         )
 
     def __hash__(self) -> int:
-        return int(self._hash)
+        return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Network, (self.weights, self.biases, self.activations))

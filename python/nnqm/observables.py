@@ -4,8 +4,8 @@ At one time the observable vector of a path is
 
 .. math:: (1, z_1 \ldots z_n, h_2(z_1) \ldots, \mathrm{tanh}(W z + b)), \qquad z_i = (x_i - \mu_i)/s_i,
 
-with :math:`h_k = He_k/\sqrt{k!}`. Shift, scale and neurons depend on the theory only, never on the seed of a run, so that
-runs can be merged.
+with :math:`h_k = He_k/\sqrt{k!}`. Shift, scale and neurons depend on the theory only, never on the seed of a run, so
+that runs can be merged.
 """
 
 from __future__ import annotations

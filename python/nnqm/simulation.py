@@ -97,7 +97,9 @@ def _blocks(n_blocks: int | None, n_units: int, what: str) -> int:
         return min(DEFAULT_BLOCKS, n_units)
     blocks = integer("n_blocks", n_blocks, 1)
     if blocks > n_units:
-        raise ValueError(f"n_blocks={blocks} needs at least as many {what}; got {n_units}; use fewer blocks or more paths")
+        raise ValueError(
+            f"n_blocks={blocks} needs at least as many {what}; got {n_units}; use fewer blocks or more paths"
+        )
     return blocks
 
 
@@ -110,16 +112,15 @@ def _plan_sums(
     two_time: bool | int | str,
 ) -> dict[str, Any]:
     n = len(times)
-    given = [v if v is None or not isinstance(v, Iterable) else tuple(v) for v in (lags, observable_lags, increment_lags)]
+    given = [tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)]
     if not is_uniform(times):
         given = [() if v is None else v for v in given]
         if n > 1 and any(v != () for v in given):
-            raise ValueError("lag averages need uniform times; leave the lags out and use two_time, or give n_times and dt")
+            raise ValueError(
+                "lag averages need uniform times; leave the lags out and use two_time, or give n_times and dt"
+            )
     lags, observable_lags, increment_lags = given
-    if two_time is False:
-        column = None
-    else:
-        column = observables.index(0 if two_time is True else two_time)
+    column = None if two_time is False else observables.index(0 if two_time is True else two_time)
     return {
         "lags": lag_list("lags", default_lags(n) if lags is None else lags, 0, n),
         "observable_lags": lag_list(
@@ -170,7 +171,7 @@ def _check_scale(run: Correlators) -> None:
             )
 
 
-def _version() -> dict[str, str]:
+def _version() -> dict[str, Any]:
     info = _core.build_info()
     return {"version": info["version"], "level": info["level"]}
 
@@ -410,7 +411,8 @@ def _paths_wanted(run: Correlators, index: NDArray[np.int64]) -> NDArray[np.int6
 def _check_finite(run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
     bad = sums["first_bad"][sums["first_bad"] >= 0]
     if bad.size:
-        what, smaller = ("the process", "sigma") if run.theory is None or run.theory.network is None else ("the network", "weights")
+        linear = run.theory is None or run.theory.network is None
+        what, smaller = ("the process", "sigma") if linear else ("the network", "weights")
         raise ValueError(
             f"{what} overflows: path {bad.min()} has a value that is not finite in {run.precision}; "
             f"use precision='float64' or smaller {smaller}"
@@ -496,8 +498,9 @@ def apply(network: Network | None, paths: ArrayLike, *, n_threads: int = 0) -> N
         return array
     if array.shape[2] != network.n_inputs:
         raise ValueError(f"paths have {array.shape[2]} channels, but the network takes {network.n_inputs} inputs")
-    native = array.astype(_float_type(array.dtype), copy=False)
-    out = np.asarray(_core.apply(layers=network._layers(), inputs=native, n_threads=integer("n_threads", n_threads, 0, 4096)))
+    native: NDArray[Any] = array.astype(_float_type(array.dtype), copy=False)
+    integer("n_threads", n_threads, 0, 4096)
+    out = np.asarray(_core.apply(layers=network._layers(), inputs=native, n_threads=n_threads))
     if not np.isfinite(out).all():
         path, step = np.argwhere(~np.isfinite(out))[0][:2]
         _check_user_values(native[path], int(path), "paths")
@@ -592,16 +595,14 @@ def accumulate(
     positive("hbar", hbar)
     positive("mass", mass)
     integer("n_threads", n_threads, 0, 4096)
-    if isinstance(paths, Iterable) and not isinstance(paths, (np.ndarray, list, tuple)) and not hasattr(paths, "__array__"):
-        chunks: Iterator[ArrayLike] = iter(paths)
-        chunked = True
-    else:
-        chunks = iter([paths])  # type: ignore[list-item]
-        chunked = False
+    whole = isinstance(paths, (np.ndarray, list, tuple)) or hasattr(paths, "__array__")
+    chunked = isinstance(paths, Iterable) and not whole
+    given: Any = paths
+    chunks: Iterator[Any] = iter(given if chunked else [given])
     run: Correlators | None = None
     collected: list[dict[str, NDArray[Any]]] = []
     notes: list[str] = []
-    n_paths = 0
+    n_paths = n_steps = 0
     for chunk in chunks:
         array = _three_axes(_real_array(chunk))
         if run is not None and array.shape[1] != n_steps:
@@ -609,7 +610,7 @@ def accumulate(
         n_steps = array.shape[1]
         steps, n, parts, chunk_notes = _cut(array, n_blocks, chunked, lags, observable_lags, increment_lags)
         if run is None:
-            grid = np.arange(steps) * float(dt)
+            grid = np.arange(steps, dtype=np.float64) * float(dt)
             chosen = _user_observables(array, names, theory) if observables is None else observables
             run = Correlators(
                 theory=theory,
@@ -627,7 +628,9 @@ def accumulate(
             )
             _check_scale(run)
         elif steps != run.n_times:
-            raise ValueError(f"chunks must be cut alike; got pieces of {steps} steps after {run.n_times}; choose n_blocks")
+            raise ValueError(
+                f"chunks must be cut alike; got pieces of {steps} steps after {run.n_times}; choose n_blocks"
+            )
         if array.shape[2] <= max(run.observables.columns):
             raise ValueError(
                 f"paths have {array.shape[2]} channels, but the observables need {max(run.observables.columns) + 1}"
@@ -643,9 +646,7 @@ def accumulate(
     joined = {name: np.concatenate([s[name] for s in collected]) for name in collected[0]}
     if len(joined["paths"]) < 2:
         raise ValueError("errors need at least 2 blocks; got 1; give more paths, or longer ones")
-    return replace(
-        run, sums=joined, n_paths=n_paths, n_blocks=len(joined["paths"]), notes=tuple(dict.fromkeys(notes))
-    )
+    return replace(run, sums=joined, n_paths=n_paths, n_blocks=len(joined["paths"]), notes=tuple(dict.fromkeys(notes)))
 
 
 def _three_axes(array: NDArray[Any]) -> NDArray[Any]:
@@ -670,7 +671,8 @@ def _user_observables(array: NDArray[Any], names: Sequence[str] | None, theory: 
                 f"({', '.join(theory.channels)})"
             )
         return default_observables(theory)
-    labels = tuple(names) if names is not None else (("x",) if n_channels == 1 else tuple(f"x{i + 1}" for i in range(n_channels)))
+    numbered = tuple(f"x{i + 1}" for i in range(n_channels)) if n_channels > 1 else ("x",)
+    labels = numbered if names is None else tuple(names)
     if len(labels) != n_channels or len(set(labels)) != n_channels:
         raise ValueError(f"names must be {n_channels} different strings, one per channel; got {labels}")
     # A strided subset is enough for a standardisation, and does not copy what may be larger than memory.
@@ -774,7 +776,7 @@ def _trajectory_tau(array: NDArray[Any], path: int) -> float:
         second[begin:end] = (distance**2).mean(axis=1)
     mean = first.mean(axis=0)
     second += mean * (mean - 2 * first)
-    return width * max(autocorrelation_time(v) for v in (*first.T, *second.T))
+    return float(width * max(autocorrelation_time(v) for v in (*first.T, *second.T)))
 
 
 def _path_series(array: NDArray[Any]) -> list[Floats]:
@@ -795,7 +797,7 @@ def _path_series(array: NDArray[Any]) -> list[Floats]:
 def _safe_blocks(
     blocks: int, length: int, tau: float, automatic: bool, unit: str, chains: int = 1
 ) -> tuple[int, list[str]]:
-    """Fewer blocks of a chain if they would be shorter than twenty autocorrelation times; a whole chain of several is one."""
+    """Fewer blocks of a chain if they are shorter than 20 autocorrelation times; a whole chain of several is one."""
     if tau <= 1.0 or length / blocks >= _INDEPENDENT * tau or (chains > 1 and blocks == 1):
         return blocks, []
     fewer = max(int(length / (_INDEPENDENT * tau)), 1 if chains > 1 else 0)
@@ -803,8 +805,8 @@ def _safe_blocks(
     if not automatic:
         remedy = f"use n_blocks={fewer * chains} or fewer" if fewer * chains > 1 else "give more or longer paths"
         raise ValueError(
-            f"n_blocks gives blocks of {length // blocks} {unit}, but {told}, and a block must be {_INDEPENDENT:g} times "
-            f"as long; {remedy}"
+            f"n_blocks gives blocks of {length // blocks} {unit}, but {told}, and a block must be "
+            f"{_INDEPENDENT:g} times as long; {remedy}"
         )
     if fewer * chains < 8:
         raise ValueError(

@@ -67,7 +67,7 @@ class OrnsteinUhlenbeck:
     @property
     def variance(self) -> Floats:
         """Stationary variances sigma^2/(2 omega), shape (D,)."""
-        return np.asarray(self.sigma) ** 2 / (2 * np.asarray(self.omega))
+        return np.asarray(np.asarray(self.sigma) ** 2 / (2 * np.asarray(self.omega)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands."""
