@@ -25,6 +25,9 @@ _SATURATED = 1e-3
 _SIGNIFICANT = 5.0
 # A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
 _LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
+# t0 is raised when a level then moves down by so many errors of the difference. Two, with five levels looked at, would
+# raise it by chance in one run of ten, and always where the noise points downwards.
+_DROP_ERRORS = 3.0
 # What decays by a smaller part than this along a whole path cannot be told from what does not decay.
 _PLATEAU = 0.01
 # A level still moves with the basis when leaving out half of the neurons shifts it by this many errors.
@@ -122,7 +125,7 @@ class _Solution:
 
 
 def _matrices(run: Correlators) -> tuple[Floats, Floats, Floats, Indices]:
-    """Connected C(0) and C(tau) of every lag on its own windows, (R, n_lags, F-1, F-1), block weights, usable observables."""
+    """Connected C(0) and C(tau) of every lag on its own windows, (R, n_lags, F-1, F-1), weights, usable observables."""
     run.need("observable_lags", "simulate with observable_lags=(1, 2, 3)")
 
     def connected(s: dict[str, Floats]) -> tuple[Floats, Floats]:
@@ -248,10 +251,10 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     r"""Levels above the ground state, each with a verdict; noise is not reported as a level.
 
     The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as a level resolved at both
-    moves down by more than two jackknife errors of the difference and by more than half its own error. A level is
+    moves down by more than three jackknife errors of the difference and by more than half its own error. A level is
     *resolved* if its eigenvalue stands 5 errors above zero, its relative error is below 10%, leaving out half of the
-    neurons moves it by less than 3 errors, and all levels below it are resolved. Errors are statistical; with a constant among
-    the observables levels are upper bounds of gaps, and the truncation of the basis is what the verdict
+    neurons moves it by less than 3 errors, and all levels below it are resolved. Errors are statistical; with a constant
+    among the observables levels are upper bounds of gaps, and the truncation of the basis is what the verdict
     "basis-limited" is about.
 
     Parameters
@@ -334,7 +337,7 @@ def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
     if now is None or later is None or _noise(now) or _noise(later):
         return False
     drop = now.map(lambda a, b: a - b, later)
-    return float(drop.value) > 2 * float(drop.error) and float(drop.value) > 0.5 * float(now.error)
+    return float(drop.value) > _DROP_ERRORS * float(drop.error) and float(drop.value) > 0.5 * float(now.error)
 
 
 def _differs(gap: Estimate | None, reduced: Estimate | None) -> bool:
