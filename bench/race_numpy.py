@@ -2,8 +2,8 @@
 
 The job: from a seed to the connected two-point function of a 1-16-1 tanh network at 12 lags, with errors from 128
 blocks, 102400 paths x 256 times, float32. The NumPy version loops over time, keeps chunks in cache, uses in-place
-operations and BLAS, an SFC64 generator per thread, and two Python threads with one BLAS thread each; its best chunk size is
-searched first. Both answers are checked against the exact function. Only the ratio means anything.
+operations and BLAS, an SFC64 generator per block, and two Python threads with one BLAS thread each; its best chunk
+size is searched first. Both answers are checked against the exact function. Only the ratio means anything.
 """
 
 from __future__ import annotations
@@ -114,8 +114,8 @@ def main() -> int:
         check("numpy", estimate, exact)
     a, b = statistics.median(ours), statistics.median(theirs)
     print(
-        f"1-16-1 tanh, {n_paths} x {n_times}, float32, {arguments.threads} threads, level {nnqm.build_info()['level']}, "
-        f"median of {repeat}, chunks of {chunk} paths for numpy {np.__version__}"
+        f"1-16-1 tanh, {n_paths} x {n_times}, float32, {arguments.threads} threads, "
+        f"level {nnqm.build_info()['level']}, median of {repeat}, chunks of {chunk} paths for numpy {np.__version__}"
     )
     print(f"nnqm {a:.3f} s, numpy {b:.3f} s: ratio {b / a:.1f}")
     return 0

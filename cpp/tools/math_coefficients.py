@@ -11,8 +11,30 @@ output is the C++ arrays that math.hpp contains, lowest power first.
 import sys
 
 import numpy as np
-from mpmath import cos, erf, erfc, exp, expm1, floor, frexp, ldexp, linspace, log, log1p, lu_solve, matrix, mp, mpf, nstr, pi
-from mpmath import polyval, sin, sqrt, tanh, workdps
+from mpmath import (
+    cos,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    floor,
+    frexp,
+    ldexp,
+    linspace,
+    log,
+    log1p,
+    lu_solve,
+    matrix,
+    mp,
+    mpf,
+    nstr,
+    pi,
+    polyval,
+    sin,
+    sqrt,
+    tanh,
+    workdps,
+)
 
 mp.dps = 50
 GRID = 60  # samples between two neighbouring Chebyshev points, among which an extremum is looked for
@@ -37,9 +59,11 @@ def remez(f, weight, low, high, degree_p, degree_q=0, rounds=12):
                 rows.append([x**j for j in range(degree_p + 1)] + [-y * x**j for j in range(1, degree_q + 1)] + [sign])
                 right.append(target)
             solution = list(lu_solve(matrix(rows), matrix(right)))
-            p, q = solution[: degree_p + 1], [mpf(1)] + solution[degree_p + 1 : -1]
+            p, q = solution[: degree_p + 1], [mpf(1), *solution[degree_p + 1 : -1]]
             level = level + solution[-1] if degree_q else solution[-1]
-        error = [w * (polyval(p[::-1], x) / polyval(q[::-1], x) - y) for x, y, w in zip(grid, values, weights)]
+        error = [
+            w * (polyval(p[::-1], x) / polyval(q[::-1], x) - y) for x, y, w in zip(grid, values, weights, strict=False)
+        ]
         peak = max(abs(e) for e in error)
         if peak < abs(level) * (1 + mpf(10) ** -3):
             break
@@ -110,7 +134,7 @@ def array(name, kind, values):
             lines.append(line)
             line = "   "
         line += f" {item},"
-    body = "\n".join(lines + [line])
+    body = "\n".join([*lines, line])
     return f"constexpr {kind} {name}[] = {{\n{body.rstrip(',')}}};"
 
 
@@ -120,7 +144,6 @@ def split(x, bits):
     for b in bits:
         parts.append(rounded(x - sum(parts), b))
     return parts
-
 
 
 def exp_rest(r):
@@ -192,36 +215,102 @@ def fits():
     return {
         "exp_f": ("float", "e^r = 1 + r + r^2 P(r), |r| < ln(2)/2", exp_rest, exp_weight, -ln2_half, ln2_half, 4, 0),
         "exp_d": ("double", "e^r = 1 + r + r^2 P(r), |r| < ln(2)/2", exp_rest, exp_weight, -ln2_half, ln2_half, 9, 0),
-        "log_f": ("float", "ln(1+f) = f - f^2/2 + f^3 P(f), 1+f in sqrt(1/2)..sqrt(2)", log_rest, log_weight,
-                  1 / root - mpf("1.0001"), root - mpf("0.9999"), 7, 0),
-        "log_d": ("double", "ln(1+f) = 2s + s^3 P(s^2), s = f/(2+f), 1+f in sqrt(1/2)..sqrt(2)", atanh_rest, atanh_weight,
-                  0, s_high**2, 6, 0),
+        "log_f": (
+            "float",
+            "ln(1+f) = f - f^2/2 + f^3 P(f), 1+f in sqrt(1/2)..sqrt(2)",
+            log_rest,
+            log_weight,
+            1 / root - mpf("1.0001"),
+            root - mpf("0.9999"),
+            7,
+            0,
+        ),
+        "log_d": (
+            "double",
+            "ln(1+f) = 2s + s^3 P(s^2), s = f/(2+f), 1+f in sqrt(1/2)..sqrt(2)",
+            atanh_rest,
+            atanh_weight,
+            0,
+            s_high**2,
+            6,
+            0,
+        ),
         "sin_f": ("float", "sin r = r + r^3 P(r^2), |r| < pi/4", sin_rest, sin_weight, 0, eighth, 2, 0),
         "cos_f": ("float", "cos r = 1 - r^2/2 + r^4 P(r^2), |r| < pi/4", cos_rest, cos_weight, 0, eighth, 2, 0),
         "sin_d": ("double", "sin r = r + r^3 P(r^2), |r| < pi/4", sin_rest, sin_weight, 0, eighth, 5, 0),
         "cos_d": ("double", "cos r = 1 - r^2/2 + r^4 P(r^2), |r| < pi/4", cos_rest, cos_weight, 0, eighth, 5, 0),
-        "sin_quarter_f": ("float", "sin(pi y/2) = y P(y^2), |y| < 1/2", sin_quarter, inverse(sin_quarter), 0, quarter, 3, 0),
-        "cos_quarter_f": ("float", "cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2", cos_quarter_rest, quarter_weight, 0, quarter,
-                          2, 0),
-        "sin_quarter_d": ("double", "sin(pi y/2) = y P(y^2), |y| < 1/2", sin_quarter, inverse(sin_quarter), 0, quarter,
-                          6, 0),
-        "cos_quarter_d": ("double", "cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2", cos_quarter_rest, quarter_weight, 0, quarter,
-                          6, 0),
+        "sin_quarter_f": (
+            "float",
+            "sin(pi y/2) = y P(y^2), |y| < 1/2",
+            sin_quarter,
+            inverse(sin_quarter),
+            0,
+            quarter,
+            3,
+            0,
+        ),
+        "cos_quarter_f": (
+            "float",
+            "cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2",
+            cos_quarter_rest,
+            quarter_weight,
+            0,
+            quarter,
+            2,
+            0,
+        ),
+        "sin_quarter_d": (
+            "double",
+            "sin(pi y/2) = y P(y^2), |y| < 1/2",
+            sin_quarter,
+            inverse(sin_quarter),
+            0,
+            quarter,
+            6,
+            0,
+        ),
+        "cos_quarter_d": (
+            "double",
+            "cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2",
+            cos_quarter_rest,
+            quarter_weight,
+            0,
+            quarter,
+            6,
+            0,
+        ),
         "tanh_f": ("float", "tanh x = x P(x^2)/Q(x^2), |x| < 9.02", tanh_f, inverse(tanh_f), 0, mpf("9.02") ** 2, 4, 4),
         "erf_f": ("float", "erf x = x P(x^2)/Q(x^2), |x| < 3.95", erf_z, inverse(erf_z), 0, mpf("3.95") ** 2, 5, 5),
         "erf_d": ("double", "erf x = x P(x^2), |x| < 1", erf_z, inverse(erf_z), 0, mpf("1.0001"), 11, 0),
         "erfc_d": ("double", "erfc u = e^(-u^2) P(u)/Q(u), u in 1..6", error_tail, tail_weight, mpf("0.999"), 6, 5, 5),
-        "tail_f": ("float", "Phi(-a) = e^(-a^2/2) P(t)/(a+2), t = (a-2)/(a+2), a in 0..14.5", tail_f, inverse(tail_f),
-                   -1, mpf("12.5") / mpf("16.5"), 10, 0),
-        "tail_d": ("double", "Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39", tail_d, inverse(tail_d),
-                   -1, mpf(35) / 43, 21, 0),
+        "tail_f": (
+            "float",
+            "Phi(-a) = e^(-a^2/2) P(t)/(a+2), t = (a-2)/(a+2), a in 0..14.5",
+            tail_f,
+            inverse(tail_f),
+            -1,
+            mpf("12.5") / mpf("16.5"),
+            10,
+            0,
+        ),
+        "tail_d": (
+            "double",
+            "Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39",
+            tail_d,
+            inverse(tail_d),
+            -1,
+            mpf(35) / 43,
+            21,
+            0,
+        ),
     }
 
 
 def main(names):
     if not names:
         parts = {
-            "ln2_f (multiples below 2^9 exact)": split(log(2), (15, 24)), "ln2_d (below 2^12)": split(log(2), (41, 53)),
+            "ln2_f (multiples below 2^9 exact)": split(log(2), (15, 24)),
+            "ln2_d (below 2^12)": split(log(2), (41, 53)),
             "half_pi (below 2^26)": split(pi / 2, (27, 27, 53)),
             "half_pi_float_in_double (below 2^26)": split(pi / 2, (27, 53)),
         }

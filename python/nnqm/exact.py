@@ -171,7 +171,8 @@ def kallen_lehmann(theory: Theory, channel: str | None = None) -> SpectralMeasur
     )
     if error > _TOLERANCE or beyond > _TAIL * scale:
         raise ValueError(
-            f"the quadrature reaches a relative error of {max(error, beyond / scale):.1e} only, for {theory.network!r}; "
+            f"the quadrature reaches a relative error of {max(error, beyond / scale):.1e} only, "
+            f"for {theory.network!r}; "
             "kinked and saturated networks need more than it offers: sample the theory instead"
         )
     ascending = np.argsort(energies, kind="stable")

@@ -251,11 +251,11 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     r"""Levels above the ground state, each with a verdict; noise is not reported as a level.
 
     The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as a level resolved at both
-    moves down by more than three jackknife errors of the difference and by more than half its own error. A level is
+    moves down by more than three jackknife errors of the difference and by more than half its own error. One is
     *resolved* if its eigenvalue stands 5 errors above zero, its relative error is below 10%, leaving out half of the
-    neurons moves it by less than 3 errors, and all levels below it are resolved. Errors are statistical; with a constant
-    among the observables levels are upper bounds of gaps, and the truncation of the basis is what the verdict
-    "basis-limited" is about.
+    neurons moves it by less than 3 errors, and all levels below it are resolved. Errors are statistical; with a
+    constant among the observables levels are upper bounds of gaps, and the truncation of the basis is what the
+    verdict "basis-limited" is about.
 
     Parameters
     ----------

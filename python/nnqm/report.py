@@ -352,4 +352,5 @@ def _title(run: Correlators, name: str) -> str:
         what = f"{name} of {run.theory.n_inputs} OU input{'s' * (run.theory.n_inputs > 1)}, {network}"
     held = int(run.block_paths.sum())
     seed = f", key {', '.join(map(str, run.keys))}" if run.keys else ""
-    return f"{what}: {held:,} paths x {run.n_times} times, dt = {run.dt:.4g}, {run.precision}, {len(run.block_paths)} blocks{seed}"
+    grid = f"{held:,} paths x {run.n_times} times, dt = {run.dt:.4g}"
+    return f"{what}: {grid}, {run.precision}, {len(run.block_paths)} blocks{seed}"
