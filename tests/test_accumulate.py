@@ -335,6 +335,18 @@ def test_a_value_that_is_not_finite_in_a_trajectory(n_paths, n_times, where):
         nnqm.accumulate(x, 0.1)
 
 
+@pytest.mark.parametrize("n_blocks", [2, 128])
+def test_what_is_converted_piece_by_piece_is_none_the_worse(n_blocks):
+    # Larger than what is converted at once, and so is each of two blocks.
+    single = np.random.default_rng(16).normal(size=(50_000, 100)).astype(np.float16)
+    options = {"n_blocks": n_blocks, "lags": (0, 1), "observable_lags": (), "increment_lags": ()}
+    run = nnqm.accumulate(single.astype(np.float64), 0.1, **options)
+    assert nnqm.accumulate(single, 0.1, **options) == run
+    single[44_444, 7] = np.nan
+    with pytest.raises(ValueError, match="path 44444 at time step 7, channel 0 is nan"):
+        nnqm.accumulate(single, 0.1, observables=run.observables, **options)
+
+
 def test_the_first_of_several_bad_values_is_named(paths):
     spoilt = paths.copy()
     spoilt[250, 3, 0] = spoilt[40, 7, 1] = spoilt[40, 9, 0] = np.nan
