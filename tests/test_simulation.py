@@ -315,6 +315,14 @@ def test_progress_ends_at_the_number_of_paths(monkeypatch):
     assert len(calls) > 1
 
 
+@pytest.mark.parametrize(("widths", "tiles"), [((1, 8, 1), 16), ((1, 200, 200, 1), 1)])
+def test_the_first_slice_is_short_before_the_speed_is_known(widths, tiles):
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random(widths, rng=1))
+    with pytest.raises(nnqm.Interrupted) as stopped:
+        nnqm.simulate(theory, 64 * 100, 512, 0.1, rng=1, progress=Stop(1))
+    assert stopped.value.partial.block_paths.sum() == 64 * tiles
+
+
 def test_a_run_of_one_block_and_one_of_few_paths():
     theory = nnqm.harmonic_oscillator()
     run = nnqm.simulate(theory, 100, 4, 0.1, rng=1)

@@ -350,6 +350,16 @@ def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tupl
         yield slice(begin, end), int(tile), limit
 
 
+def _first_tiles(run: Correlators) -> int:
+    """Tiles of the first slice, before the speed is known: sixteen, or fewer of a costly theory."""
+    assert run.theory is not None
+    weights = 0 if run.theory.network is None else sum(w.size for w in run.theory.network.weights)
+    products = 2 * len(run.observable_lags) * run.observables.size**2
+    pairs = 0 if run.two_time is None else run.n_times
+    multiplications = _TILE * run.n_times * (50 + weights + products + pairs)
+    return max(1, min(16, int(2e9 / multiplications)))
+
+
 def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | None) -> Correlators:
     """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
     assert run.theory is not None
@@ -370,7 +380,7 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
             blocks = where.stop - where.start
             rounds, part = last - tile, blocks
             # Tiles for one slice of time: whole rounds while they are short, some blocks of one round otherwise.
-            affordable = max(1, int(per_second * _SLICE)) if per_second else min(blocks, 16)
+            affordable = max(1, int(per_second * _SLICE)) if per_second else min(blocks, _first_tiles(run))
             rounds = max(1, min(rounds, affordable // blocks))
             if rounds == 1:
                 part = max(1, min(blocks, affordable))
