@@ -180,7 +180,7 @@ def test_the_theory_file_is_not_overwritten(command):
 
 def test_an_overflowing_network_is_one_line(command):
     Path("big.toml").write_text(
-        '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\n[network]\nweights = [[[1e38]], [[1e3]]]\n'
+        '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\n[network]\nweights = [[[1e39]], [[1e-39]]]\n'
         'activation = "identity"\n'
     )
     code, _, err = command("run", "big.toml", *SMALL)

@@ -137,12 +137,12 @@ constexpr double sin_quarter_d[] = {
 constexpr double cos_quarter_d[] = {
     -1.2337005501361697, 0.25366950790104681, -0.020863480763312486, 0.00091926027419000846, -2.5202036781462350e-5,
     4.7106094537641204e-7, -6.3211755538204616e-9};
-// tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8, 2.7e-07 in float arithmetic
+// tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8, 2.7e-07 in float arithmetic where it was sampled
 constexpr float tanh_f_p[] = {
     1.37500000F, 0.183971122F, 0.00480429782F, 2.83022964e-5F, 1.83137434e-8F};
 constexpr float tanh_f_q[] = {
     1.37500000F, 0.642304182F, 0.0355727263F, 0.000451425352F, 1.06727839e-6F};
-// erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8, 2.8e-07 in float arithmetic
+// erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8, 2.8e-07 in float arithmetic where it was sampled
 constexpr float erf_f_p[] = {
     1.30891979F, 0.222198531F, 0.0613355525F, 0.00441747811F, 0.000330238574F, 2.35005928e-6F};
 constexpr float erf_f_q[] = {

@@ -323,7 +323,7 @@ def main(names):
         note = ""
         if degree_q and kind == "float":
             (p, q), total = best_scaled(p, q, sqrt(high), f)
-            note = f", {total:.1e} in float arithmetic"
+            note = f", {total:.1e} in float arithmetic where it was sampled"
         print(f"// {text}: error {nstr(peak, 2)}{note}")
         print(array(name if not degree_q else name + "_p", kind, p))
         if degree_q:

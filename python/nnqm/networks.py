@@ -88,6 +88,8 @@ class Network:
         for i, (w, b) in enumerate(zip(matrices, vectors, strict=True)):
             _layer_shape(i, w, b, inputs)
             inputs = w.shape[0]
+        if not isinstance(activation, (str, list, tuple)):
+            raise TypeError(f"activation must be a name or a list of names, one per layer; got {activation!r}")
         if isinstance(activation, str):
             names = [activation] * (len(matrices) - 1) + ["identity"]
             choice("activation", activation, _ACTIVATIONS)
