@@ -7,7 +7,7 @@ from .exact import SpectralMeasure, kallen_lehmann
 from .levels import Level, Spectrum, effective_energy, gevp, spectrum
 from .networks import Network
 from .observables import Observables, default_observables
-from .reflection import PositivityResult, reflection_positivity
+from .reflection import PositivityResult, Witness, reflection_positivity
 from .report import Report, Row, analyse
 from .roughness import (
     Extrapolation,
@@ -20,8 +20,9 @@ from .roughness import (
     roughness_exponent,
     uncertainty,
 )
-from .simulation import Interrupted, accumulate, apply, extend, sample_paths, simulate
+from .simulation import Interrupted, extend, simulate
 from .sources import OrnsteinUhlenbeck
+from .stages import accumulate, apply, sample_paths
 from .theory import Theory, builtin_theory, harmonic_oscillator
 from .theory_file import TheoryFile, load_theory, load_theory_file
 
@@ -43,6 +44,7 @@ __all__ = [
     "Spectrum",
     "Theory",
     "TheoryFile",
+    "Witness",
     "accumulate",
     "analyse",
     "apply",

@@ -24,7 +24,8 @@ from . import _core
 from ._checks import choice, integer, positive
 from .correlators import Correlators, check_writable, load, save
 from .report import HEADINGS, Report, analyse
-from .simulation import Interrupted, accumulate, simulate
+from .simulation import Interrupted, simulate
+from .stages import accumulate
 from .theory_file import load_theory_file, raised_by_nnqm, read_npz
 
 __all__ = ["app", "main"]

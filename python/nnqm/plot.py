@@ -12,7 +12,7 @@ import numpy as np
 from ._checks import Floats
 from .correlators import Correlators, check_writable
 from .report import Report
-from .simulation import apply, sample_paths
+from .stages import apply, sample_paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -20,15 +20,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, choice, integer, positive
 from .estimate import Estimate
-from .simulation import (
-    _INDEPENDENT,
-    Rng,
-    _key,
-    _real_array,
-    _three_axes,
+from .planning import Rng, random_key
+from .stages import (
+    INDEPENDENT,
     apply,
     autocorrelation_time,
+    real_array,
     sample_paths,
+    three_axes,
 )
 from .theory import Theory
 
@@ -192,7 +191,7 @@ def reflection_positivity(
     if isinstance(source, Theory):
         if key is not None and rng is not None:
             raise ValueError("give either rng or key, not both")
-        chosen_key = _key(rng) if key is None else key
+        chosen_key = random_key(rng) if key is None else key
         paths = _theory_paths(source, wanted, n_times, dt, channel, chosen_key, precision, n_threads)
     else:
         if n_times is not None:
@@ -286,7 +285,7 @@ def _theory_paths(
 
 
 def _user_paths(source: ArrayLike, n_paths: int, channel: int | str, stationary: bool) -> _Paths:
-    array = _three_axes(_real_array(source))
+    array = three_axes(real_array(source))
     if isinstance(channel, str):
         raise TypeError(f"channel of given paths must be its position; got {channel!r}")
     column = integer("channel", channel, 0, array.shape[2] - 1)
@@ -294,14 +293,14 @@ def _user_paths(source: ArrayLike, n_paths: int, channel: int | str, stationary:
     per_path = 1
     if given < _FEWEST and stationary:
         tau = max(_longest_tau(_finite(array, path, slice(_TAU_STEPS), column)) for path in range(given))
-        shortest = max(int(np.ceil(_INDEPENDENT * tau)), 2)
+        shortest = max(int(np.ceil(INDEPENDENT * tau)), 2)
         # As few pieces as the test can do with: what a pair of times needs is lost at each cut.
         per_path = max(1, min(length // shortest, -(-5 * _FEWEST // given)))
         if given * per_path < _FEWEST:
             raise ValueError(
                 f"reflection positivity needs at least {_FEWEST} independent units; got {given} paths of "
                 f"{length} steps with an autocorrelation time of {tau:.3g} steps, which make "
-                f"{given * per_path} pieces of {_INDEPENDENT:g} such times; give longer paths or more of them"
+                f"{given * per_path} pieces of {INDEPENDENT:g} such times; give longer paths or more of them"
             )
     steps = length // per_path
     n_units = given * per_path if per_path > 1 else min(given, n_paths)
@@ -438,5 +437,5 @@ def _check_independent(samples: Floats) -> None:
     if tau > 1:
         raise ValueError(
             f"successive paths must be independent; their autocorrelation time is {tau:.3g} paths; "
-            f"give every {int(np.ceil(_INDEPENDENT * tau))}th path"
+            f"give every {int(np.ceil(INDEPENDENT * tau))}th path"
         )
