@@ -97,9 +97,8 @@ long = nnqm.accumulate(nnqm.sample_paths(nnqm.harmonic_oscillator(), 1, 30000, 0
 for r in (run, own, long, nnqm.merge([run, nnqm.simulate(theory, 500, 16, 0.2, rng=2, two_time=True)])):
     print(r.mean(), r.moments(), r.kurtosis(), r.two_point(), r.connected(), r.two_point().covariance)
 print(run.two_time_function()[0, 1])
-for name in ("spectrum", "commutator", "momentum_squared", "uncertainty", "roughness", "effective_energy"):
-    if callable(getattr(nnqm, name, None)):
-        getattr(nnqm, name)(run)
+for name in ("spectrum", "commutator", "momentum_squared", "uncertainty", "roughness_exponent", "effective_energy"):
+    getattr(nnqm, name)(run)
 print("done", [m for m in ("scipy", "xarray") if m in sys.modules])
 """
 
