@@ -112,11 +112,12 @@ ORDER = [
     ["_checks", "_core"],
     ["sources", "networks", "estimate"],
     ["theory"],
-    ["observables", "theory_file"],
+    ["observables", "theory_file", "quadrature"],
     ["correlators"],
     ["planning"],
     ["simulation", "stages"],
-    ["levels", "roughness", "reflection", "exact", "hamiltonian", "kkl"],
+    ["exact"],
+    ["levels", "roughness", "reflection", "hamiltonian", "kkl"],
     ["report"],
     ["plot"],
     ["cli"],
@@ -273,12 +274,13 @@ def test_an_explicit_number_of_threads_wins_over_the_environment():
         "from nnqm import _core\n"
         "worked = []\n"
         "theory = nnqm.harmonic_oscillator()\n"
-        "measure = _core.Measure(channels=[0], shift=[0.0], scale=[1.0], orders=[1], neurons=[], lags=[],\n"
+        "measure = _core.Measure(channels=[0], shift=[0.0], scale=[1.0], orders=[1], neurons=[], centres=[], lags=[],\n"
         "    observable_lags=[], increment_lags=[], moments=True, two_time=-1)\n"
         "import numpy as np\n"
         "for n in (0, 3):\n"
         "    sums = {'moments': np.zeros((8, 1, 4)), 'paths': np.zeros(8, np.int64), 'first_bad': np.full(8, -1)}\n"
-        "    worked.append(_core.advance(theory=theory._compiled(), measure=measure, key=1, times=np.arange(4.0),\n"
+        "    times = np.arange(4.0)\n"
+        "    worked.append(_core.advance(theory=theory._compiled(times), measure=measure, key=1, times=times,\n"
         "        n_paths=512, n_blocks=8, precision='float32', n_threads=n, blocks=(0, 8), rounds=(0, 1),\n"
         "        first_block=0, sums=sums))\n"
         "    assert sums['paths'].sum() == 512\n"

@@ -16,6 +16,7 @@ namespace py = pybind11;
 namespace {
 
 using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
+using Words = py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast>;
 using Shape = std::vector<std::int64_t>;
 
 std::vector<double> to_vector(const Doubles& array) { return {array.data(), array.data() + array.size()}; }
@@ -150,18 +151,32 @@ PYBIND11_MODULE(_core, m) {
     });
 
     py::class_<nnqm::Theory>(m, "Theory")
-        .def(py::init([](const std::vector<std::pair<Doubles, Doubles>>& sources, const std::vector<PyLayer>& layers) {
-                 nnqm::Theory theory;
-                 for (const auto& [omega, sigma] : sources)
-                     theory.sources.push_back(nnqm::OrnsteinUhlenbeck{to_vector(omega), to_vector(sigma)});
-                 theory.network = to_network(layers);
-                 return theory;
+        .def(py::init([](const std::vector<nnqm::Source>& sources, const std::vector<PyLayer>& layers) {
+                 return nnqm::Theory{sources, to_network(layers)};
              }),
              py::arg("sources"), py::arg("layers"));
 
+    py::class_<nnqm::OrnsteinUhlenbeck>(m, "OrnsteinUhlenbeck")
+        .def(py::init([](const Doubles& omega, const Doubles& sigma) {
+                 return nnqm::OrnsteinUhlenbeck{to_vector(omega), to_vector(sigma)};
+             }),
+             py::arg("omega"), py::arg("sigma"));
+
+    py::class_<nnqm::Chain>(m, "Chain")
+        .def(py::init([](double dt, const Doubles& values, const Words& start_threshold, const Words& start_alias,
+                         const Words& threshold, const Words& alias) {
+                 if (values.ndim() != 2) throw std::invalid_argument("values must have shape (grids, states)");
+                 const auto grids = static_cast<int>(values.shape(0)), states = static_cast<int>(values.shape(1));
+                 const auto words = [](const Words& w) { return std::vector<std::uint32_t>(w.data(), w.data() + w.size()); };
+                 return nnqm::Chain{dt, states, grids, to_vector(values), words(start_threshold), words(start_alias),
+                                    words(threshold), words(alias)};
+             }),
+             py::kw_only(), py::arg("dt"), py::arg("values"), py::arg("start_threshold"), py::arg("start_alias"),
+             py::arg("threshold"), py::arg("alias"));
+
     py::class_<nnqm::Measure>(m, "Measure")
         .def(py::init([](std::vector<int> channels, const Doubles& shift, const Doubles& scale, std::vector<int> orders,
-                         const std::vector<PyLayer>& neurons, Shape lags, Shape observable_lags, Shape increment_lags,
+                         const std::vector<PyLayer>& neurons, const Doubles& centres, Shape lags, Shape observable_lags, Shape increment_lags,
                          bool moments, int two_time) {
                  nnqm::Measure measure;
                  measure.channels = std::move(channels);
@@ -169,6 +184,7 @@ PYBIND11_MODULE(_core, m) {
                  measure.scale = to_vector(scale);
                  measure.orders = std::move(orders);
                  if (!neurons.empty()) measure.neurons = to_network(neurons).layers.front();
+                 measure.centres = to_vector(centres);
                  measure.lags = std::move(lags);
                  measure.observable_lags = std::move(observable_lags);
                  measure.increment_lags = std::move(increment_lags);
@@ -177,7 +193,7 @@ PYBIND11_MODULE(_core, m) {
                  return measure;
              }),
              py::kw_only(), py::arg("channels"), py::arg("shift"), py::arg("scale"), py::arg("orders"), py::arg("neurons"),
-             py::arg("lags"), py::arg("observable_lags"), py::arg("increment_lags"), py::arg("moments"), py::arg("two_time"))
+             py::arg("centres"), py::arg("lags"), py::arg("observable_lags"), py::arg("increment_lags"), py::arg("moments"), py::arg("two_time"))
         .def("shapes", &shapes, py::arg("n_times"), "Names and shapes of the sums, without the leading block axis.");
 
     m.def(

@@ -16,6 +16,11 @@ template <class T>
 inline constexpr int width = static_cast<int>(vector_bytes / sizeof(T));  // elements of a vector
 template <class T>
 inline constexpr int row_vectors = lanes / width<T>;
+// Terms that a running sum takes before it is put away. Rounding is random where values are; where they are discrete it has a
+// direction, and grows with the number of terms.
+inline constexpr int run_length = 64;
+template <class T>
+inline constexpr int stretch = row_vectors<T> < run_length ? run_length / row_vectors<T> : 1;
 
 template <class T>
 void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
@@ -59,6 +64,46 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
                     state[l] = fma(a, state[l], b * normals[s][l]);
                     row[l] = state[l];
                 }
+            }
+        }
+    }
+}
+
+template <class T>
+void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
+                  int channels, T* tile) {
+    const auto k0 = static_cast<std::uint32_t>(key);
+    const auto k1 = static_cast<std::uint32_t>(key >> 32);
+    const auto path_low = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path));
+    const auto path_high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path) >> 32);
+    const auto purpose = (std::uint32_t{1} << 16) + static_cast<std::uint32_t>(plan.channel);
+    const auto states = static_cast<std::uint64_t>(plan.states);
+    const auto square = static_cast<std::int64_t>(plan.states) * plan.states;
+    T* out = tile + plan.channel * lanes;
+    std::uint32_t state[lanes] = {};
+    std::int64_t grid[lanes];
+    for (int l = 0; l < lanes; ++l) grid[l] = (first_path + l) % plan.grids;
+    for (std::int64_t group = 0; 2 * group < n_times; ++group) {
+        alignas(64) std::uint32_t words[4][lanes];
+        const auto step = static_cast<std::uint32_t>(group);
+        for (int l = 0; l < lanes; ++l) {
+            std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high, c2 = step, c3 = purpose;
+            philox4x32(c0, c1, c2, c3, k0, k1);
+            words[0][l] = c0;
+            words[1][l] = c1;
+            words[2][l] = c2;
+            words[3][l] = c3;
+        }
+        for (int s = 0; s < 2 && 2 * group + s < n_times; ++s) {
+            const std::int64_t t = 2 * group + s;
+            T* row = out + t * channels * lanes;
+            for (int l = 0; l < lanes; ++l) {
+                const std::int64_t first = t == 0 ? grid[l] * plan.states : grid[l] * square + state[l] * plan.states;
+                const std::uint32_t* threshold = (t == 0 ? plan.start_threshold : plan.threshold) + first;
+                const std::uint32_t* alias = (t == 0 ? plan.start_alias : plan.alias) + first;
+                const auto column = static_cast<std::uint32_t>((words[2 * s][l] * states) >> 32);
+                state[l] = words[2 * s + 1][l] < threshold[column] ? column : alias[column];
+                row[l] = plan.values[grid[l] * plan.states + state[l]];
             }
         }
     }
@@ -165,23 +210,31 @@ double vector_sum(Vector<T> x) {
 template <class T, int RA, int RB>
 void product_block(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int j, int size,
                    double* out) {
-    Vector<T> sum[RA][RB];
+    Vector<T> total[RA][RB];
     for (int p = 0; p < RA; ++p)
-        for (int q = 0; q < RB; ++q) sum[p][q] = vector_set(T(0));
-    for (std::int64_t r = 0; r < rows; ++r) {
-        for (int v = 0; v < lanes; v += width<T>) {
-            Vector<T> x[RA], y[RB];
-            for (int p = 0; p < RA; ++p) x[p] = vector_load(a + r * stride + (i + p) * lanes + v);
-            for (int q = 0; q < RB; ++q) y[q] = vector_load(b + r * stride + (j + q) * lanes + v);
-            for (int p = 0; p < RA; ++p)
-                for (int q = 0; q < RB; ++q) sum[p][q] = vector_fma<T>(x[p], y[q], sum[p][q]);
+        for (int q = 0; q < RB; ++q) total[p][q] = vector_set(T(0));
+    for (std::int64_t from = 0; from < rows; from += stretch<T>) {
+        const std::int64_t to = from + stretch<T> < rows ? from + stretch<T> : rows;
+        Vector<T> sum[RA][RB];
+        for (int p = 0; p < RA; ++p)
+            for (int q = 0; q < RB; ++q) sum[p][q] = vector_set(T(0));
+        for (std::int64_t r = from; r < to; ++r) {
+            for (int v = 0; v < lanes; v += width<T>) {
+                Vector<T> x[RA], y[RB];
+                for (int p = 0; p < RA; ++p) x[p] = vector_load(a + r * stride + (i + p) * lanes + v);
+                for (int q = 0; q < RB; ++q) y[q] = vector_load(b + r * stride + (j + q) * lanes + v);
+                for (int p = 0; p < RA; ++p)
+                    for (int q = 0; q < RB; ++q) sum[p][q] = vector_fma<T>(x[p], y[q], sum[p][q]);
+            }
         }
+        for (int p = 0; p < RA; ++p)
+            for (int q = 0; q < RB; ++q) total[p][q] += sum[p][q];
     }
     for (int p = 0; p < RA; ++p) {
         for (int q = 0; q < RB; ++q) {
             const int row = i + p, column = j + q;
             if (symmetric && row > column) continue;
-            const double s = vector_sum<T>(sum[p][q]);
+            const double s = vector_sum<T>(total[p][q]);
             out[row * size + column] += s;
             if (symmetric && row != column) out[column * size + row] += s;
         }
@@ -287,6 +340,8 @@ void fill_observables(const detail::MeasurePlan<T>& plan, const T* linear, int n
     }
     if (plan.neurons.outputs > 0) {
         layer(plan.neurons, linear + lanes, next);
+        for (int k = 0; k < plan.neurons.outputs; ++k)
+            for (int l = 0; l < lanes; ++l) next[k * lanes + l] -= plan.centres[k];
         if (n_valid < lanes) clear_padding(plan.neurons.outputs, n_valid, next);
     }
 }
@@ -312,18 +367,21 @@ void add_observable_lags(const detail::MeasurePlan<T>& plan, std::int64_t n_time
 template <class T>
 void add_moments(int n_channels, std::int64_t n_times, const T* linear, double* sums) {
     for (int c = 0; c < n_channels; ++c) {
-        alignas(64) T power[4][lanes] = {};
-        for (std::int64_t t = 0; t < n_times; ++t) {
-            const T* z = linear + (t * (1 + n_channels) + 1 + c) * lanes;
-            for (int l = 0; l < lanes; ++l) {
-                const T square = z[l] * z[l];
-                power[0][l] += z[l];
-                power[1][l] += square;
-                power[2][l] = fma(square, z[l], power[2][l]);
-                power[3][l] = fma(square, square, power[3][l]);
+        for (std::int64_t from = 0; from < n_times; from += run_length) {
+            const std::int64_t to = from + run_length < n_times ? from + run_length : n_times;
+            alignas(64) T power[4][lanes] = {};
+            for (std::int64_t t = from; t < to; ++t) {
+                const T* z = linear + (t * (1 + n_channels) + 1 + c) * lanes;
+                for (int l = 0; l < lanes; ++l) {
+                    const T square = z[l] * z[l];
+                    power[0][l] += z[l];
+                    power[1][l] += square;
+                    power[2][l] = fma(square, z[l], power[2][l]);
+                    power[3][l] = fma(square, square, power[3][l]);
+                }
             }
+            for (int k = 0; k < 4; ++k) sums[4 * c + k] += lane_sum(power[k]);
         }
-        for (int k = 0; k < 4; ++k) sums[4 * c + k] += lane_sum(power[k]);
     }
 }
 
@@ -333,19 +391,22 @@ void add_increments(const detail::MeasurePlan<T>& plan, std::int64_t n_times, co
     for (int c = 0; c < plan.n_channels; ++c) {
         for (int k = 0; k < plan.n_increment_lags; ++k) {
             const std::int64_t lag = plan.increment_lags[k];
-            alignas(64) T second[lanes] = {}, fourth[lanes] = {};
-            for (std::int64_t t = lag; t < n_times; ++t) {
-                const T* z = linear + t * stride + (1 + c) * lanes;
-                const T* before = z - lag * stride;
-                for (int l = 0; l < lanes; ++l) {
-                    const T step = z[l] - before[l], square = step * step;
-                    second[l] += square;
-                    fourth[l] = fma(square, square, fourth[l]);
-                }
-            }
             double* out = sums + 2 * (c * plan.n_increment_lags + k);
-            out[0] += lane_sum(second);
-            out[1] += lane_sum(fourth);
+            for (std::int64_t from = lag; from < n_times; from += run_length) {
+                const std::int64_t to = from + run_length < n_times ? from + run_length : n_times;
+                alignas(64) T second[lanes] = {}, fourth[lanes] = {};
+                for (std::int64_t t = from; t < to; ++t) {
+                    const T* z = linear + t * stride + (1 + c) * lanes;
+                    const T* before = z - lag * stride;
+                    for (int l = 0; l < lanes; ++l) {
+                        const T step = z[l] - before[l], square = step * step;
+                        second[l] += square;
+                        fourth[l] = fma(square, square, fourth[l]);
+                    }
+                }
+                out[0] += lane_sum(second);
+                out[1] += lane_sum(fourth);
+            }
         }
     }
 }
@@ -386,8 +447,8 @@ int accumulate(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int cha
 extern const detail::Level table;
 const detail::Level table = {
     NNQM_STRING(NNQM_LEVEL),
-    {sample_ou<float>, forward<float>, accumulate<float>},
-    {sample_ou<double>, forward<double>, accumulate<double>},
+    {sample_ou<float>, sample_chain<float>, forward<float>, accumulate<float>},
+    {sample_ou<double>, sample_chain<double>, forward<double>, accumulate<double>},
 };
 
 }  // namespace NNQM_LEVEL_NAMESPACE

@@ -19,6 +19,13 @@ struct OuPlan {
 };
 
 template <class T>
+struct ChainPlan {
+    int channel, states, grids;
+    const T* values;
+    const std::uint32_t *start_threshold, *start_alias, *threshold, *alias;
+};
+
+template <class T>
 struct LayerPlan {
     int inputs, outputs, activation;
     const T* weights;
@@ -49,6 +56,7 @@ struct MeasurePlan {
     const T* inverse_scale;
     const int* orders;
     LayerPlan<T> neurons;
+    const T* centres;
     LagPlan linear_lags, observable_lags;
     int n_increment_lags;
     const std::int64_t* increment_lags;
@@ -73,7 +81,10 @@ struct BlockSums {
 template <class T>
 struct Kernels {
     // One source; the tile has `channels` channels.
-    void (*sample)(const OuPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels, T* tile);
+    void (*sample_ou)(const OuPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+                      T* tile);
+    void (*sample_chain)(const ChainPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+                         T* tile);
     // Reads the channels 0 .. inputs - 1 and writes the following ones.
     void (*forward)(const NetworkPlan<T>&, std::int64_t n_times, int channels, const Scratch<T>&, T* tile);
     // Adds the first n_valid lanes; returns the first of them that has a value that is not finite, or -1.

@@ -86,16 +86,41 @@ void check_network(const Network& network) {
     }
 }
 
+void check_source(const OrnsteinUhlenbeck& ou) {
+    if (ou.omega.empty() || ou.omega.size() != ou.sigma.size()) refuse("omega and sigma must have the same length, at least 1");
+    for (std::size_t i = 0; i < ou.omega.size(); ++i)
+        if (!(ou.omega[i] > 0 && std::isfinite(ou.omega[i]) && ou.sigma[i] > 0 && std::isfinite(ou.sigma[i])))
+            refuse("omega and sigma must be finite and positive");
+}
+
+void check_source(const Chain& chain) {
+    if (chain.states < 1 || chain.states > 65536 || chain.grids < 1) refuse("a chain needs 1 to 65536 states and a grid");
+    const std::int64_t rows = product({chain.grids, chain.states}, "chain"), square = product({rows, chain.states}, "chain");
+    const auto has = [](const auto& v, std::int64_t n) { return static_cast<std::int64_t>(v.size()) == n; };
+    if (!has(chain.values, rows) || !has(chain.start_threshold, rows) || !has(chain.start_alias, rows) ||
+        !has(chain.threshold, square) || !has(chain.alias, square))
+        refuse("the tables of a chain must have shapes (grids, states) and (grids, states, states)");
+    if (!(chain.dt > 0 && std::isfinite(chain.dt))) refuse("dt of a chain must be finite and positive");
+    for (const double value : chain.values)
+        if (!std::isfinite(value)) refuse("values of a chain must be finite");
+    const auto outside = [&chain](std::uint32_t state) { return state >= static_cast<std::uint32_t>(chain.states); };
+    if (std::any_of(chain.alias.begin(), chain.alias.end(), outside) ||
+        std::any_of(chain.start_alias.begin(), chain.start_alias.end(), outside))
+        refuse("aliases of a chain must be states");
+}
+
+void check_steps(const Theory& theory, const std::vector<double>& times) {
+    for (const Source& source : theory.sources) {
+        const Chain* chain = std::get_if<Chain>(&source);
+        for (std::size_t t = 1; chain && t < times.size(); ++t)
+            if (std::abs(times[t] - times[t - 1] - chain->dt) > 1e-9 * chain->dt + 1e-15 * std::abs(times[t]))
+                refuse("times must have the step of the chain, " + std::to_string(chain->dt));
+    }
+}
+
 void check_theory(const Theory& theory) {
     if (theory.sources.empty()) refuse("a theory needs at least one source");
-    for (const Source& source : theory.sources) {
-        const auto& ou = std::get<OrnsteinUhlenbeck>(source);
-        if (ou.omega.empty() || ou.omega.size() != ou.sigma.size())
-            refuse("omega and sigma must have the same length, at least 1");
-        for (std::size_t i = 0; i < ou.omega.size(); ++i)
-            if (!(ou.omega[i] > 0 && std::isfinite(ou.omega[i]) && ou.sigma[i] > 0 && std::isfinite(ou.sigma[i])))
-                refuse("omega and sigma must be finite and positive");
-    }
+    for (const Source& source : theory.sources) std::visit([](const auto& s) { check_source(s); }, source);
     check_network(theory.network);
     if (!theory.network.layers.empty() && theory.network.layers.front().inputs != theory.inputs())
         refuse("the network takes " + std::to_string(theory.network.layers.front().inputs) + " inputs, but the sources give " +
@@ -134,6 +159,8 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
         check_layer(measure.neurons, "neurons");
         activation_index(measure.neurons.activation);
         if (measure.neurons.inputs != static_cast<int>(n)) refuse("neurons must take as many inputs as there are channels");
+        if (measure.centres.size() != static_cast<std::size_t>(measure.neurons.outputs))
+            refuse("centres must have one entry per neuron");
     }
     check_lags(measure.lags, 0, n_times, "lags");
     check_lags(measure.observable_lags, 0, n_times, "observable_lags");
@@ -155,7 +182,8 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
 template <class T>
 struct TheoryPlan {
     std::vector<std::vector<T>> storage;
-    std::vector<detail::OuPlan<T>> sources;
+    std::vector<detail::OuPlan<T>> processes;
+    std::vector<detail::ChainPlan<T>> chains;
     std::vector<detail::LayerPlan<T>> layers;
     detail::NetworkPlan<T> network{};
     int inputs = 0, channels = 0;
@@ -185,6 +213,13 @@ TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times
     const std::size_t n_times = times.size();
     int first = 0;
     for (const Source& source : theory.sources) {
+        if (const Chain* chain = std::get_if<Chain>(&source)) {
+            plan.storage.push_back(cast<T>(chain->values));
+            plan.chains.push_back({first, chain->states, chain->grids, plan.storage.back().data(), chain->start_threshold.data(),
+                                   chain->start_alias.data(), chain->threshold.data(), chain->alias.data()});
+            ++first;
+            continue;
+        }
         const auto& ou = std::get<OrnsteinUhlenbeck>(source);
         const std::size_t n = ou.omega.size();
         std::vector<T> decay(n * n_times), noise(n * n_times);
@@ -206,7 +241,7 @@ TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times
         plan.storage.push_back(std::move(decay));
         const T* decay_data = plan.storage.back().data();
         plan.storage.push_back(std::move(noise));
-        plan.sources.push_back({first, static_cast<int>(n), decay_data, plan.storage.back().data()});
+        plan.processes.push_back({first, static_cast<int>(n), decay_data, plan.storage.back().data()});
         first += static_cast<int>(n);
     }
     plan.add_network(theory.network);
@@ -235,7 +270,7 @@ detail::LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, std::
 template <class T>
 struct FullMeasurePlan {
     detail::MeasurePlan<T> plan{};
-    std::vector<T> shift, inverse_scale, weights, biases;
+    std::vector<T> shift, inverse_scale, weights, biases, centres;
     LagStorage linear, observables;
 
     FullMeasurePlan(const Measure& measure, std::int64_t n_times) {
@@ -249,6 +284,8 @@ struct FullMeasurePlan {
         if (measure.neurons.outputs > 0) {
             weights = cast<T>(measure.neurons.weights);
             biases = cast<T>(measure.neurons.biases);
+            centres = cast<T>(measure.centres);
+            plan.centres = centres.data();
             plan.neurons = {measure.neurons.inputs, measure.neurons.outputs, activation_index(measure.neurons.activation),
                             weights.data(), biases.data()};
         }
@@ -312,7 +349,10 @@ template <class T>
 void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
                const Workspace<T>& work, bool network) {
     const auto& kernels = detail::level().kernels<T>();
-    for (const auto& source : plan.sources) kernels.sample(source, key, first_path, n_times, plan.channels, work.tile.data());
+    for (const auto& process : plan.processes)
+        kernels.sample_ou(process, key, first_path, n_times, plan.channels, work.tile.data());
+    for (const auto& chain : plan.chains)
+        kernels.sample_chain(chain, key, first_path, n_times, plan.channels, work.tile.data());
     if (network && plan.network.n_layers > 0)
         kernels.forward(plan.network, n_times, plan.channels, work.scratch(), work.tile.data());
 }
@@ -447,7 +487,10 @@ void check_sums_range(const Sums& sums, Range blocks) {
 
 int Theory::inputs() const {
     std::size_t n = 0;
-    for (const Source& source : sources) n += std::get<OrnsteinUhlenbeck>(source).omega.size();
+    for (const Source& source : sources) {
+        const auto* ou = std::get_if<OrnsteinUhlenbeck>(&source);
+        n += ou ? ou->omega.size() : 1;
+    }
     return static_cast<int>(n);
 }
 
@@ -495,6 +538,7 @@ Sums SumsBuffer::view() {
 int advance(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums) {
     check_theory(theory);
     check_run(run);
+    check_steps(theory, run.times);
     check_measure(measure, theory.channels(), static_cast<std::int64_t>(run.times.size()), sums);
     check_sums_range(sums, blocks);
     if (blocks.end > run.n_blocks || rounds.begin < 0 || rounds.begin > rounds.end) refuse("blocks or rounds out of range");
@@ -505,6 +549,7 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
 int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& inputs) {
     check_theory(theory);
     check_times(run.times);
+    check_steps(theory, run.times);
     if (paths.begin < 0 || paths.end <= paths.begin) refuse("paths must be a range that is not empty");
     if (inputs.shape[0] != paths.end - paths.begin || inputs.shape[1] != static_cast<std::int64_t>(run.times.size()) ||
         inputs.shape[2] != theory.inputs() || inputs.precision != run.precision || !inputs.data)

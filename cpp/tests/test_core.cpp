@@ -99,6 +99,7 @@ nnqm::Measure full_measure(std::int64_t n_times) {
     measure.scale = {0.7, 0.9, 2.4};
     measure.orders = {5, 1, 3};
     measure.neurons = random_layer(3, 6, "tanh", 1.5, words);
+    measure.centres = {0.3, -0.2, 0.9, 0.0, -0.7, 0.1};
     measure.lags = {0, 1, 4, n_times / 2, n_times - 1};
     measure.observable_lags = {0, 2, 3, n_times - 2};
     measure.increment_lags = {1, 3, n_times - 1};
@@ -223,7 +224,7 @@ Doubles observables(const nnqm::Measure& m, const Doubles& z) {
     }
     if (m.neurons.outputs > 0) {
         const Doubles neurons = run_layer(m.neurons, z);
-        f.insert(f.end(), neurons.begin(), neurons.end());
+        for (std::size_t k = 0; k < neurons.size(); ++k) f.push_back(neurons[k] - m.centres[k]);
     }
     return f;
 }
@@ -361,6 +362,7 @@ void sums_equal_plain_loops() {
     wide.scale = {0.8};
     wide.orders = {6};
     wide.neurons = random_layer(1, 130, "tanh", 2.0, words);
+    wide.centres.assign(130, 0.25);
     wide.observable_lags = {1, 15, 16, 17, 33, 38};
     compare_advance<T>("chunks of 16 times", one_input(), wide, make_run(70, 1, 39, precision_of<T>));
     wide.observable_lags = {0, 3};
@@ -435,6 +437,78 @@ void paths_follow_the_random_number_map() {
         CHECK(worst <= (sizeof(T) == 4 ? 5e-6 : 1e-13), "%s: paths from %lld are off by %g", name_of<T>,
               static_cast<long long>(first), worst);
     }
+}
+
+// Three states on two grids, with tables written by hand, after a process that takes channel 0.
+nnqm::Theory chain_theory() {
+    nnqm::Theory theory = one_input();
+    nnqm::Chain chain;
+    chain.dt = 0.1;
+    chain.states = 3;
+    chain.grids = 2;
+    chain.values = {-1.0, 0.25, 2.0, -1.5, 0.0, 1.5};
+    chain.start_threshold = {0x80000000U, 0xffffffffU, 0x40000000U, 0xffffffffU, 0x11111111U, 0x77777777U};
+    chain.start_alias = {1, 1, 0, 0, 2, 0};
+    Words words{23};
+    for (int i = 0; i < 18; ++i) {
+        chain.threshold.push_back(static_cast<std::uint32_t>(words.uniform(0, 4294967295.0)));
+        chain.alias.push_back(static_cast<std::uint32_t>(words.uniform(0, 3)));
+    }
+    theory.sources.push_back(chain);
+    return theory;
+}
+
+template <class T>
+void chains_follow_their_tables() {
+    const nnqm::Theory theory = chain_theory();
+    const auto& chain = std::get<nnqm::Chain>(theory.sources[1]);
+    const std::int64_t first = (std::int64_t{1} << 32) - 29, n = 75, n_times = 11;
+    const nnqm::Run run = make_run(1, 1, n_times, precision_of<T>);
+    const std::vector<T> y = sampled<T>(theory, run, {first, first + n});
+    std::int64_t wrong = 0;
+    std::vector<int> visits(3);
+    for (std::int64_t p = 0; p < n; ++p) {
+        const std::int64_t grid = (first + p) % 2;
+        std::uint32_t state = 0;
+        for (std::int64_t t = 0; t < n_times; ++t) {
+            std::uint32_t c[4] = {static_cast<std::uint32_t>(first + p), static_cast<std::uint32_t>((first + p) >> 32),
+                                  static_cast<std::uint32_t>(t / 2), 65536 + 1};
+            philox(c, run.key);
+            const std::uint64_t column = (std::uint64_t{c[t % 2 * 2]} * 3) >> 32;
+            const std::size_t at = static_cast<std::size_t>(grid * (t == 0 ? 3 : 9) + (t == 0 ? 0 : 3 * state)) + column;
+            const auto& threshold = t == 0 ? chain.start_threshold : chain.threshold;
+            const auto& alias = t == 0 ? chain.start_alias : chain.alias;
+            state = c[t % 2 * 2 + 1] < threshold[at] ? static_cast<std::uint32_t>(column) : alias[at];
+            ++visits[state];
+            wrong += y[size((p * n_times + t) * 2 + 1)] != static_cast<T>(chain.values[size(grid * 3) + state]);
+        }
+    }
+    CHECK(wrong == 0, "%s: %lld values of the chain are wrong", name_of<T>, static_cast<long long>(wrong));
+    CHECK(*std::min_element(visits.begin(), visits.end()) > 0, "%s: a state is never visited", name_of<T>);
+}
+
+void broken_chains_are_refused() {
+    const auto refuse = [](const char* what, const std::function<void(nnqm::Chain&, nnqm::Run&)>& spoil) {
+        nnqm::Theory theory = chain_theory();
+        nnqm::Run run = make_run(64, 1, 4, Precision::float64);
+        spoil(std::get<nnqm::Chain>(theory.sources[1]), run);
+        bool refused = false;
+        try {
+            sampled<double>(theory, run, {0, 1});
+        } catch (const std::invalid_argument&) {
+            refused = true;
+        }
+        CHECK(refused, "chain: %s was accepted", what);
+    };
+    refuse("another time step", [](nnqm::Chain& c, nnqm::Run&) { c.dt = 0.2; });
+    refuse("uneven times", [](nnqm::Chain&, nnqm::Run& r) { r.times[3] = 0.4; });
+    refuse("no time step", [](nnqm::Chain& c, nnqm::Run&) { c.dt = 0; });
+    refuse("an alias that is no state", [](nnqm::Chain& c, nnqm::Run&) { c.alias[4] = 3; });
+    refuse("a start that is no state", [](nnqm::Chain& c, nnqm::Run&) { c.start_alias[4] = 3; });
+    refuse("too few thresholds", [](nnqm::Chain& c, nnqm::Run&) { c.threshold.pop_back(); });
+    refuse("too many values", [](nnqm::Chain& c, nnqm::Run&) { c.values.push_back(1); });
+    refuse("no grid", [](nnqm::Chain& c, nnqm::Run&) { c.grids = 0; });
+    refuse("a value that is not finite", [](nnqm::Chain& c, nnqm::Run&) { c.values[2] = std::nan(""); });
 }
 
 template <class T>
@@ -701,6 +775,7 @@ void refusals() {
     refuse("shift", [&](Arguments& a, nnqm::Sums&) { a.measure.shift[0] = nan; });
     refuse("order 0", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 0; });
     refuse("order 65", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 65; });
+    refuse("centres of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.centres.pop_back(); });
     refuse("inputs of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.neurons.inputs = 2; a.measure.neurons.weights.resize(12); });
     refuse("lag beyond the path", [](Arguments& a, nnqm::Sums&) { a.measure.lags.back() = 6; });
     refuse("negative lag", [](Arguments& a, nnqm::Sums&) { a.measure.lags.front() = -1; });
@@ -748,6 +823,7 @@ void refusals() {
 template <class T>
 void both_precisions() {
     paths_follow_the_random_number_map<T>();
+    chains_follow_their_tables<T>();
     paths_do_not_depend_on_range_or_threads<T>();
     networks_equal_plain_loops<T>();
     sums_equal_plain_loops<T>();
@@ -772,6 +848,7 @@ int main() {
     both_precisions<double>();
     overflow_is_reported();
     refusals();
+    broken_chains_are_refused();
     std::printf("%d failures\n", failures);
     return failures == 0 ? 0 : 1;
 }

@@ -21,7 +21,7 @@ from .roughness import (
     uncertainty,
 )
 from .simulation import Interrupted, extend, simulate
-from .sources import OrnsteinUhlenbeck
+from .sources import MarkovChain, OrnsteinUhlenbeck
 from .stages import accumulate, apply, sample_paths
 from .theory import Theory, builtin_theory, harmonic_oscillator
 from .theory_file import TheoryFile, load_theory, load_theory_file
@@ -34,6 +34,7 @@ __all__ = [
     "Extrapolation",
     "Interrupted",
     "Level",
+    "MarkovChain",
     "Network",
     "Observables",
     "OrnsteinUhlenbeck",

@@ -12,8 +12,23 @@ _Layer = tuple[ArrayLike, ArrayLike, str]
 def activations() -> list[str]: ...
 def build_info() -> dict[str, Any]: ...
 
+class OrnsteinUhlenbeck:
+    def __init__(self, omega: ArrayLike, sigma: ArrayLike) -> None: ...
+
+class Chain:
+    def __init__(
+        self,
+        *,
+        dt: float,
+        values: ArrayLike,
+        start_threshold: ArrayLike,
+        start_alias: ArrayLike,
+        threshold: ArrayLike,
+        alias: ArrayLike,
+    ) -> None: ...
+
 class Theory:
-    def __init__(self, sources: Sequence[tuple[ArrayLike, ArrayLike]], layers: Sequence[_Layer]) -> None: ...
+    def __init__(self, sources: Sequence[OrnsteinUhlenbeck | Chain], layers: Sequence[_Layer]) -> None: ...
 
 class Measure:
     def __init__(
@@ -24,6 +39,7 @@ class Measure:
         scale: ArrayLike,
         orders: Sequence[int],
         neurons: Sequence[_Layer],
+        centres: ArrayLike,
         lags: Sequence[int],
         observable_lags: Sequence[int],
         increment_lags: Sequence[int],

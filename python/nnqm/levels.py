@@ -19,7 +19,7 @@ Indices = NDArray[np.int64]
 # Eigendirections of C(0) below this fraction of the largest are rounding, by the precision of the observables.
 _FLOOR = {"float32": 1e-6, "float64": 1e-9}
 # An observable whose variance is a smaller part of its mean square is a saturated neuron: it moves in rare events
-# only, whose statistics no error bar covers, and drowns in the rounding of its mean.
+# only, whose statistics no error bar covers.
 _SATURATED = 1e-3
 # At t0 > 0 a direction of C(t0) must stand this many errors above zero.
 _SIGNIFICANT = 5.0
@@ -138,8 +138,11 @@ def _matrices(run: Correlators) -> tuple[Floats, Floats, Floats, Indices]:
     same, moved = run.estimate(connected, "observable_lags")
     stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
     total = run.sums["observable_lags"][:, 0].sum(axis=0)
-    mean_square = np.diag(total[1])[1:] / (2 * total[0, 0, 0])
-    usable = np.flatnonzero(np.diag(same.value[0]) > _SATURATED * mean_square)
+    level = total[1, 0, 1:] / (2 * total[0, 0, 0])
+    neurons = len(run.observables.centres)
+    level[len(level) - neurons :] += run.observables.centres
+    variance = np.diag(same.value[0])
+    usable = np.flatnonzero(variance > _SATURATED * (variance + level**2))
     return stack[0], stack[1], same.weights, usable
 
 

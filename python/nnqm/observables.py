@@ -2,10 +2,10 @@ r"""The observables whose correlators are summed.
 
 At one time the observable vector of a path is
 
-.. math:: (1, z_1 \ldots z_n, h_2(z_1) \ldots, \mathrm{tanh}(W z + b)), \qquad z_i = (x_i - \mu_i)/s_i,
+.. math:: (1, z_1 \ldots z_n, h_2(z_1) \ldots, \mathrm{tanh}(W z + b) - c), \qquad z_i = (x_i - \mu_i)/s_i,
 
-with :math:`h_k = He_k/\sqrt{k!}`. Shift, scale and neurons depend on the theory only, never on the seed of a run, so
-that runs can be merged.
+with :math:`h_k = He_k/\sqrt{k!}` and c near the means of the neurons. All of it depends on the theory only,
+never on the seed of a run, so that runs can be merged.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ class Observables:
         Highest normalised Hermite polynomial of each channel, at least 1.
     weights, biases : ndarray
         Neurons on the standardised channels, shapes (m, n) and (m,); m may be 0.
+    centres : ndarray
+        Constants taken off the neurons, near their means, shape (m,).
     activation : str
         Of the neurons.
     """
@@ -57,6 +59,7 @@ class Observables:
     orders: tuple[int, ...]
     weights: Floats
     biases: Floats
+    centres: Floats
     activation: str = "tanh"
 
     @property
@@ -88,6 +91,7 @@ class Observables:
             "orders": list(self.orders),
             "weights": self.weights.tolist(),
             "biases": self.biases.tolist(),
+            "centres": self.centres.tolist(),
             "activation": self.activation,
         }
 
@@ -103,6 +107,7 @@ class Observables:
             tuple(data["orders"]),
             np.asarray(data["weights"], dtype=np.float64).reshape(-1, n),
             np.asarray(data["biases"], dtype=np.float64),
+            np.asarray(data["centres"], dtype=np.float64),
             data["activation"],
         )
 
@@ -165,6 +170,8 @@ def default_observables(
     weights = np.zeros((neurons, len(channels)))
     draws = 2 * _normals(_NEURON_KEY, neurons, len(seen) + 1)
     weights[:, visible] = draws[:, 1:] / np.sqrt(len(seen))
+    # The means over standard normals are near enough to those over the standardised channels.
+    arguments = _normals(_PILOT_KEY, _PILOT_PATHS, len(seen)) @ weights[:, visible].T + draws[:, 0]
     return Observables(
         channels,
         columns,
@@ -173,6 +180,7 @@ def default_observables(
         tuple(order if v else 1 for v in visible),
         _rounded(weights),
         _rounded(draws[:, 0]),
+        _rounded(np.tanh(arguments).mean(axis=0)),
     )
 
 
@@ -192,14 +200,14 @@ def _stationary(theory: Theory, key: int, n: int) -> Floats:
     if n == 0:
         return np.empty((0, theory.n_inputs))
     y = _core.sample(
-        theory=theory._compiled(), key=key, times=np.zeros(1), paths=(0, n), precision="float64", n_threads=1
+        theory=theory._compiled(np.zeros(1)), key=key, times=np.zeros(1), paths=(0, n), precision="float64", n_threads=1
     )
     return np.asarray(y[:, 0])
 
 
 def _standardisation(theory: Theory) -> tuple[Floats, Floats]:
-    variance = np.concatenate([s.variance for s in theory.sources])
-    mean, std = np.zeros(variance.size), np.sqrt(variance)
+    mean = np.concatenate([s.mean for s in theory.sources])
+    std = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
     if theory.network is None:
         return mean, std
     x = theory.network(_stationary(theory, _PILOT_KEY, _PILOT_PATHS))

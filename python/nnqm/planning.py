@@ -121,6 +121,7 @@ def measure_of(run: Correlators) -> _core.Measure:
         scale=o.scale,
         orders=list(o.orders),
         neurons=[(o.weights, o.biases, o.activation)] if len(o.biases) else [],
+        centres=o.centres,
         lags=list(run.lags),
         observable_lags=list(run.observable_lags),
         increment_lags=list(run.increment_lags),

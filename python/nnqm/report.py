@@ -23,6 +23,7 @@ from .roughness import (
     uncertainty,
 )
 from .simulation import simulate
+from .sources import OrnsteinUhlenbeck
 
 __all__ = ["Report", "Row", "analyse"]
 
@@ -112,6 +113,8 @@ class Report:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+# How the title calls sources.
+_KINDS = {"OrnsteinUhlenbeck": "OU", "MarkovChain": "Markov-chain"}
 # Variance over mean square below which a channel does not move, to the rounding of float32.
 _CONSTANT = 1e-13
 # Systematic error, as a part of the value, above which a sum over levels says nothing.
@@ -224,7 +227,7 @@ def _two_point_rows(run: Correlators, name: str, exact: SpectralMeasure | None) 
 def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
     energies: list[float | None] = [None] * len(found.levels)
     multiplicities: tuple[int, ...] = (1,) * len(found.levels)
-    if run.theory is not None:
+    if run.theory is not None and all(isinstance(s, OrnsteinUhlenbeck) for s in run.theory.sources):
         values, multiplicities = level_energies(run.theory, len(found.levels))
         energies = [float(e) for e in values]
     rows: list[Row] = []
@@ -247,6 +250,8 @@ def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
 def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     theory = run.theory
     if theory is None or theory.network is not None or theory.n_inputs != 1:
+        return []
+    if not isinstance(theory.sources[0], OrnsteinUhlenbeck):
         return []
     if not np.isclose(theory.sigma[0] ** 2, theory.hbar / theory.mass, rtol=1e-12):
         return []
@@ -349,7 +354,9 @@ def _title(run: Correlators, name: str) -> str:
         what = f"{name} of given paths"
     else:
         network = "no network" if run.theory.network is None else repr(run.theory.network)
-        what = f"{name} of {run.theory.n_inputs} OU input{'s' * (run.theory.n_inputs > 1)}, {network}"
+        kinds = [type(s).__name__ for s in run.theory.sources for _ in range(s.n_inputs)]
+        inputs = ", ".join(f"{kinds.count(k)} {_KINDS[k]}" for k in dict.fromkeys(kinds))
+        what = f"{name} of {inputs} input{'s' * (len(kinds) > 1)}, {network}"
     held = int(run.block_paths.sum())
     seed = f", key {', '.join(map(str, run.keys))}" if run.keys else ""
     grid = f"{held:,} paths x {run.n_times} times, dt = {run.dt:.4g}"

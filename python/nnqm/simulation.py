@@ -235,7 +235,7 @@ def _first_tiles(run: Correlators) -> int:
 def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | None) -> Correlators:
     """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
     assert run.theory is not None
-    theory, measure = run.theory._compiled(), measure_of(run)
+    theory, measure = run.theory._compiled(run.times), measure_of(run)
     sums = {name: array.copy() for name, array in run.sums.items()}
     index = run.first_block + np.arange(len(sums["paths"]))
     n_tiles = -(-run.n_paths // TILE)

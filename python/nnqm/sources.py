@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from ._checks import Floats, positives
+from . import _core
+from ._checks import Floats, floats, positive, positives
 
-__all__ = ["OrnsteinUhlenbeck"]
+__all__ = ["MarkovChain", "OrnsteinUhlenbeck"]
 
 
 @dataclass(frozen=True, init=False)
@@ -65,6 +66,11 @@ class OrnsteinUhlenbeck:
         return len(self.omega)
 
     @property
+    def mean(self) -> Floats:
+        """Stationary means, zero, shape (D,)."""
+        return np.zeros(self.n_inputs)
+
+    @property
     def variance(self) -> Floats:
         """Stationary variances sigma^2/(2 omega), shape (D,)."""
         return np.asarray(np.asarray(self.sigma) ** 2 / (2 * np.asarray(self.omega)))
@@ -72,3 +78,174 @@ class OrnsteinUhlenbeck:
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands."""
         return {"kind": "ornstein-uhlenbeck", "omega": list(self.omega), "sigma": list(self.sigma)}
+
+    def _compiled(self, dt: float | None) -> _core.OrnsteinUhlenbeck:
+        return _core.OrnsteinUhlenbeck(np.asarray(self.omega), np.asarray(self.sigma))
+
+
+class MarkovChain:
+    r"""A stationary, reversible Markov chain on finitely many values, one network input.
+
+    Reversible and Markov implies reflection positive: the chain is a quantum mechanics in discrete time, with
+    gaps :math:`-\hbar \ln(\lambda_n)/dt` from the eigenvalues of its transition matrix.
+
+    Parameters
+    ----------
+    values : array_like
+        Value of each state, shape (S,); or (G, S) for G grids of the same process, path i using grid i mod G.
+    transitions : array_like
+        Probabilities P[i, j] of a step from i to j, shape (S, S) or (G, S, S); rows sum to 1.
+    dt : float
+        Time of one step; runs must have this dt.
+    law : array_like, optional
+        Stationary probabilities, shape (S,) or (G, S); from the transitions by default.
+
+    Raises
+    ------
+    ValueError
+        If rows do not sum to 1 to 1e-9, or the chain is not reversible with its law (law_i P_ij = law_j P_ji).
+
+    Examples
+    --------
+    >>> flip = MarkovChain([-1.0, 1.0], [[0.9, 0.1], [0.1, 0.9]], dt=1.0)
+    >>> flip.variance
+    array([1.])
+    """
+
+    __slots__ = ("_aliases", "dt", "law", "transitions", "values")
+
+    values: Floats
+    transitions: Floats
+    law: Floats
+    dt: float
+    _aliases: list[NDArray[np.uint32]] | None
+
+    def __init__(self, values: ArrayLike, transitions: ArrayLike, dt: float, *, law: ArrayLike | None = None) -> None:
+        v, p = floats("values", values), floats("transitions", transitions)
+        v, p = (v[None] if v.ndim == 1 else v), (p[None] if p.ndim == 2 else p)
+        if v.ndim != 2 or v.size == 0 or p.shape != (*v.shape, v.shape[1]):
+            raise ValueError(
+                f"transitions must have shape (S, S), or (G, S, S), for values of shape (S,) or (G, S); got "
+                f"{p.shape} for {v.shape}"
+            )
+        if v.shape[1] > 65536:
+            raise ValueError(f"values must have at most 65536 states; got {v.shape[1]}")
+        if p.min() < 0 or np.abs(p.sum(axis=2) - 1).max() > 1e-9:
+            raise ValueError(
+                f"transitions must be probabilities with rows that sum to 1 to 1e-9; the smallest entry is "
+                f"{p.min():g} and the worst sum {p.sum(axis=2).ravel()[np.abs(p.sum(axis=2) - 1).argmax()]:.12g}; "
+                "divide each row by its sum"
+            )
+        q = _stationary_law(p) if law is None else floats("law", law).reshape(-1, v.shape[1])
+        if q.shape != v.shape or q.min() < 0 or np.abs(q.sum(axis=1) - 1).max() > 1e-9:
+            raise ValueError(f"law must be probabilities of shape {v.shape} that sum to 1; got shape {q.shape}")
+        flow = q[:, :, None] * p
+        lack = np.abs(flow - flow.transpose(0, 2, 1)).max()
+        if lack > 1e-9:
+            raise ValueError(
+                f"the chain must be reversible, law_i P_ij = law_j P_ji; they differ by {lack:.2g}; "
+                "an irreversible chain is no quantum mechanics"
+            )
+        for array in (v, p, q):
+            array.flags.writeable = False
+        object.__setattr__(self, "values", v)
+        object.__setattr__(self, "transitions", p)
+        object.__setattr__(self, "law", q)
+        object.__setattr__(self, "dt", positive("dt", dt))
+        object.__setattr__(self, "_aliases", None)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels, one."""
+        return 1
+
+    @property
+    def mean(self) -> Floats:
+        """Stationary mean, over all grids, shape (1,)."""
+        return np.array([np.mean(np.sum(self.law * self.values, axis=1))])
+
+    @property
+    def variance(self) -> Floats:
+        """Stationary variance, over all grids, shape (1,)."""
+        return np.array([np.mean(np.sum(self.law * self.values**2, axis=1))]) - self.mean**2
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands."""
+        return {
+            "kind": "markov-chain",
+            "values": self.values.tolist(),
+            "transitions": self.transitions.tolist(),
+            "law": self.law.tolist(),
+            "dt": self.dt,
+        }
+
+    def _compiled(self, dt: float | None) -> _core.Chain:
+        if dt is not None and abs(dt - self.dt) > 1e-9 * self.dt:
+            raise ValueError(f"dt must be that of the chain, {self.dt:g}; got {dt:g}")
+        tables = self._aliases
+        if tables is None:
+            rows = [_alias_table(row) for row in self.transitions.reshape(-1, self.values.shape[1])]
+            starts = [_alias_table(row) for row in self.law]
+            tables = [np.stack([r[k] for r in group]) for group in (starts, rows) for k in (0, 1)]
+            object.__setattr__(self, "_aliases", tables)
+        start_threshold, start_alias, threshold, alias = tables
+        return _core.Chain(
+            dt=self.dt,
+            values=self.values,
+            start_threshold=start_threshold,
+            start_alias=start_alias,
+            threshold=threshold,
+            alias=alias,
+        )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"MarkovChain is immutable; make a new one instead of setting {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, MarkovChain):
+            return NotImplemented
+        mine, theirs = ((c.values, c.transitions, c.law) for c in (self, other))
+        return self.dt == other.dt and all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+    def __hash__(self) -> int:
+        return hash((self.dt, self.values.shape, float(self.transitions.ravel()[0])))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_chain, (self.values, self.transitions, self.dt, self.law))
+
+    def __repr__(self) -> str:
+        grids, states = self.values.shape
+        return f"MarkovChain({states} states{f' on {grids} grids' if grids > 1 else ''}, dt={self.dt:g})"
+
+
+def _chain(values: Floats, transitions: Floats, dt: float, law: Floats) -> MarkovChain:
+    return MarkovChain(values, transitions, dt, law=law)
+
+
+def _stationary_law(transitions: Floats) -> Floats:
+    states = transitions.shape[1]
+    laws = []
+    for p in transitions:
+        # pi (P - 1) = 0 with the sum of pi as one more equation
+        system = np.vstack([(p - np.eye(states)).T, np.ones(states)])
+        solution = np.linalg.lstsq(system, np.append(np.zeros(states), 1.0), rcond=None)[0]
+        laws.append(np.clip(solution, 0, None) / np.clip(solution, 0, None).sum())
+    return np.array(laws)
+
+
+def _alias_table(probabilities: Floats) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Thresholds and aliases of Walker's method (Vose, IEEE Trans. Softw. Eng. 17, 972 (1991)), in units of 2^-32."""
+    n = len(probabilities)
+    share = probabilities * (n / probabilities.sum())
+    alias = np.arange(n, dtype=np.uint32)
+    small = [i for i in range(n) if share[i] < 1]
+    large = [i for i in range(n) if share[i] >= 1]
+    while small and large:
+        low, high = small.pop(), large[-1]
+        alias[low] = high
+        share[high] -= 1 - share[low]
+        if share[high] < 1:
+            small.append(large.pop())
+    # What rounding left over is whole; its alias is itself, so that the largest threshold is as good as 2^32.
+    share[small + large] = 1
+    return np.minimum(np.round(np.clip(share, 0, 1) * 2.0**32), 2.0**32 - 1).astype(np.uint32), alias

@@ -76,7 +76,7 @@ def sample_paths(
         raise ValueError("give either rng or key, not both")
     return np.asarray(
         _core.sample(
-            theory=theory._compiled(),
+            theory=theory._compiled(grid),
             key=random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1),
             times=grid,
             paths=(chosen.start, chosen.stop),

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from . import _core
-from ._checks import choice, floats, positive
+from ._checks import Floats, choice, floats, positive
 from .networks import Network
-from .sources import OrnsteinUhlenbeck
+from .sources import MarkovChain, OrnsteinUhlenbeck
 
 __all__ = ["Theory", "builtin_theory", "harmonic_oscillator"]
 
-Source = OrnsteinUhlenbeck
+Source = OrnsteinUhlenbeck | MarkovChain
 
 
 @dataclass(frozen=True, init=False)
@@ -65,7 +65,7 @@ class Theory:
         if not listed:
             raise ValueError("sources must have at least one entry; got none")
         for i, source in enumerate(listed):
-            if not isinstance(source, OrnsteinUhlenbeck):
+            if not isinstance(source, Source):
                 raise TypeError(f"sources[{i}] must be a source such as OrnsteinUhlenbeck; got {source!r}")
         if network is not None:
             if not isinstance(network, Network):
@@ -103,13 +103,19 @@ class Theory:
 
     @property
     def omega(self) -> tuple[float, ...]:
-        """Rates of the inputs, shape (D,)."""
-        return tuple(w for s in self.sources for w in s.omega)
+        """Rates of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
+        return tuple(w for s in self._processes("omega") for w in s.omega)
 
     @property
     def sigma(self) -> tuple[float, ...]:
-        """Noise strengths of the inputs, shape (D,)."""
-        return tuple(w for s in self.sources for w in s.sigma)
+        """Noise strengths of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
+        return tuple(w for s in self._processes("sigma") for w in s.sigma)
+
+    def _processes(self, name: str) -> list[OrnsteinUhlenbeck]:
+        processes = [s for s in self.sources if isinstance(s, OrnsteinUhlenbeck)]
+        if len(processes) < len(self.sources):
+            raise ValueError(f"{name} exists for Ornstein-Uhlenbeck sources only; got {self.sources}")
+        return processes
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands."""
@@ -125,16 +131,20 @@ class Theory:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Theory:
         """The theory that ``to_dict`` described."""
-        sources = []
+        sources: list[Source] = []
         for entry in data["source"]:
-            choice("source kind", entry["kind"], ["ornstein-uhlenbeck"])
-            sources.append(OrnsteinUhlenbeck(entry["omega"], entry["sigma"]))
+            kind = choice("source kind", entry["kind"], ["ornstein-uhlenbeck", "markov-chain"])
+            if kind == "markov-chain":
+                sources.append(MarkovChain(entry["values"], entry["transitions"], entry["dt"], law=entry["law"]))
+            else:
+                sources.append(OrnsteinUhlenbeck(entry["omega"], entry["sigma"]))
         network = Network(**data["network"]) if "network" in data else None
         return cls(sources, network, hbar=data["hbar"], mass=data["mass"])
 
-    def _compiled(self) -> _core.Theory:
+    def _compiled(self, times: Floats) -> _core.Theory:
+        dt = float(times[1] - times[0]) if len(times) > 1 else None
         return _core.Theory(
-            sources=[(np.asarray(s.omega), np.asarray(s.sigma)) for s in self.sources],
+            sources=[s._compiled(dt) for s in self.sources],
             layers=[] if self.network is None else self.network._layers(),
         )
 

@@ -8,8 +8,10 @@
 //
 // Random numbers are a pure function of (key; path, step, purpose), Philox4x32-10 with
 //     counter = (path mod 2^32, path / 2^32, step / 4, purpose),  key = (key mod 2^32, key / 2^32),
-// purpose = 65536 * kind + channel, kind 0 for the noise of a source. The four words give, in order, the normals of the steps
-// 4g .. 4g+3 by two Box-Muller pairs; step 0 is the stationary start. This map has a version, and results record it.
+// purpose = 65536 * kind + channel. Kind 0 is the noise of a process: the four words give, in order, the normals of the steps
+// 4g .. 4g+3 by two Box-Muller pairs; step 0 is the stationary start. Kind 1 is a Markov chain, with step / 2 in place of
+// step / 4: two words a step, the first for the column of the alias table and the second for the choice in it. This map has a
+// version, and results record it.
 //
 // A path's bits depend on the key, its index, the theory, the times, the precision and the instruction-set level; never on the
 // number of paths, of threads or of blocks.
@@ -32,7 +34,22 @@ struct OrnsteinUhlenbeck {
     std::vector<double> sigma;  // (D), > 0
 };
 
-using Source = std::variant<OrnsteinUhlenbeck>;
+// Any Markov chain on S states, one channel: value[s] of the state s, started from its law. Draws compare integers only, so that
+// states are the same in every precision and at every level. A chain that stands for a process on a line may be given on several
+// shifted grids, between which observables with kinks are averaged; path i uses grid i mod grids.
+//
+// Tables are Walker's: a word u picks the column c = floor(u S / 2^32), and a second word v the target c if v < threshold[c]
+// and alias[c] otherwise.
+struct Chain {
+    double dt = 0;                             // time of one step; the run's times must have this step
+    int states = 0;                            // S
+    int grids = 1;                             // G
+    std::vector<double> values;                // (G, S)
+    std::vector<std::uint32_t> start_threshold, start_alias;  // (G, S)
+    std::vector<std::uint32_t> threshold, alias;              // (G, S, S), a row per present state
+};
+
+using Source = std::variant<OrnsteinUhlenbeck, Chain>;
 
 struct Layer {
     int inputs = 0;
@@ -65,14 +82,16 @@ struct Run {
 };
 
 // What is summed. The observable vector of a path at one time is
-//     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b)),   z_i = (channel_i - shift_i) / scale_i,
-// with h_n = He_n / sqrt(n!), so that powers are had without loss of digits.
+//     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b) - c),   z_i = (channel_i - shift_i) / scale_i,
+// with h_n = He_n / sqrt(n!), so that powers are had without loss of digits; c is to be near the mean of each neuron, because
+// the variance of one that is nearly constant would drown in the rounding of its mean square.
 struct Measure {
     std::vector<int> channels;  // (n)
     std::vector<double> shift;  // (n)
     std::vector<double> scale;  // (n), > 0
     std::vector<int> orders;    // (n), >= 1
     Layer neurons;              // on z; no outputs: no neurons
+    std::vector<double> centres;  // c, (neurons)
     std::vector<std::int64_t> lags;             // lag sums of the leading (1, z_1 .. z_n), strictly increasing
     std::vector<std::int64_t> observable_lags;  // lag sums of the whole vector, strictly increasing
     std::vector<std::int64_t> increment_lags;   // strictly increasing, >= 1
