@@ -4,6 +4,8 @@ from ._core import build_info
 from .correlators import Correlators, load, merge, save
 from .estimate import Estimate, jackknife
 from .exact import SpectralMeasure, kallen_lehmann
+from .ground_state import GroundStateProcess
+from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .levels import Level, Spectrum, effective_energy, gevp, spectrum
 from .networks import Network
 from .observables import Observables, default_observables
@@ -32,6 +34,9 @@ __all__ = [
     "Correlators",
     "Estimate",
     "Extrapolation",
+    "GroundStateChain",
+    "GroundStateProcess",
+    "Hamiltonian",
     "Interrupted",
     "Level",
     "MarkovChain",
@@ -43,6 +48,7 @@ __all__ = [
     "Row",
     "SpectralMeasure",
     "Spectrum",
+    "State",
     "Theory",
     "TheoryFile",
     "Witness",

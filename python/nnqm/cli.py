@@ -121,7 +121,7 @@ def run(
     times: Annotated[int | None, typer.Option(help="Points of a path. [default: 256]", show_default=False)] = None,
     dt: Annotated[
         float | None,
-        typer.Option(help="Time step. [default: 0.2 / largest omega of the theory]", show_default=False),
+        typer.Option(help="Time step. [default: 0.2 / largest omega, 0.4 hbar / second gap]", show_default=False),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed; equal seeds give equal results. [default: 1]", show_default=False)

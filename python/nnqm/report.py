@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from .correlators import Correlators
 from .estimate import Estimate
 from .exact import SpectralMeasure, kallen_lehmann, level_energies
+from .ground_state import GroundStateProcess
 from .levels import Spectrum, spectrum
 from .reflection import PositivityResult, reflection_positivity
 from .roughness import (
@@ -24,6 +26,7 @@ from .roughness import (
 )
 from .simulation import simulate
 from .sources import OrnsteinUhlenbeck
+from .theory import Theory
 
 __all__ = ["Report", "Row", "analyse"]
 
@@ -114,7 +117,7 @@ class Report:
 
 
 # How the title calls sources.
-_KINDS = {"OrnsteinUhlenbeck": "OU", "MarkovChain": "Markov-chain"}
+_KINDS = {"OrnsteinUhlenbeck": "OU", "MarkovChain": "Markov-chain", "GroundStateProcess": "ground-state"}
 # Variance over mean square below which a channel does not move, to the rounding of float32.
 _CONSTANT = 1e-13
 # Systematic error, as a part of the value, above which a sum over levels says nothing.
@@ -185,9 +188,33 @@ def _exact(run: Correlators, name: str) -> SpectralMeasure | None:
     if run.theory is None:
         return None
     try:
-        return kallen_lehmann(run.theory, name)
+        return _measure(run.theory, name)
     except ValueError:  # no quadrature reaches the accuracy that "exact" promises
         return None
+
+
+def _measure(theory: Theory, name: str) -> SpectralMeasure:
+    process = theory.sources[0]
+    if len(theory.sources) > 1 or not isinstance(process, GroundStateProcess):
+        return kallen_lehmann(theory, name)
+    column = theory.channels.index(name)
+    if theory.network is None or column == 0:
+        return process.hamiltonian.spectral_measure()
+    network = theory.network
+    return process.hamiltonian.spectral_measure(lambda x: network(x[:, None])[:, column - 1])
+
+
+def _known_gaps(theory: Theory | None, n: int) -> tuple[list[float | None], tuple[int, ...]]:
+    """Exact gaps and multiplicities of the lowest n levels, None where they are not known."""
+    if theory is not None:
+        if all(isinstance(s, OrnsteinUhlenbeck) for s in theory.sources):
+            values, multiplicities = level_energies(theory, n)
+            return [float(e) for e in values], multiplicities
+        process = theory.sources[0]
+        if len(theory.sources) == 1 and isinstance(process, GroundStateProcess):
+            with suppress(ValueError):  # fewer bound levels than asked for
+                return [float(e) for e in process.hamiltonian.gaps(n)], (1,) * n
+    return [None] * n, (1,) * n
 
 
 def _judged(quantity: str, estimate: Estimate, exact: float | None, group: str, plain: str = "") -> Row:
@@ -225,11 +252,7 @@ def _two_point_rows(run: Correlators, name: str, exact: SpectralMeasure | None) 
 
 
 def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
-    energies: list[float | None] = [None] * len(found.levels)
-    multiplicities: tuple[int, ...] = (1,) * len(found.levels)
-    if run.theory is not None and all(isinstance(s, OrnsteinUhlenbeck) for s in run.theory.sources):
-        values, multiplicities = level_energies(run.theory, len(found.levels))
-        energies = [float(e) for e in values]
+    energies, multiplicities = _known_gaps(run.theory, len(found.levels))
     rows: list[Row] = []
     plateaus = sum(level.verdict == "plateau" for level in found.levels)
     if plateaus:
@@ -251,13 +274,17 @@ def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     theory = run.theory
     if theory is None or theory.network is not None or theory.n_inputs != 1:
         return []
-    if not isinstance(theory.sources[0], OrnsteinUhlenbeck):
+    process = theory.sources[0]
+    if isinstance(process, GroundStateProcess):
+        ground, of_what = float(process.hamiltonian.energies(1)[0]), "with the E_0 of the Hamiltonian"
+    elif isinstance(process, OrnsteinUhlenbeck) and np.isclose(
+        process.sigma[0] ** 2, theory.hbar / theory.mass, rtol=1e-12
+    ):
+        ground, of_what = theory.hbar * process.omega[0] / 2, "this is the harmonic oscillator: with its E_0"
+    else:
         return []
-    if not np.isclose(theory.sigma[0] ** 2, theory.hbar / theory.mass, rtol=1e-12):
-        return []
-    ground = theory.hbar * theory.omega[0] / 2
     listed = ", ".join(str(e) for e in found.absolute_energies(ground)[1:])
-    return [f"this is the harmonic oscillator: with its E_0 = {ground:g}, E_1, E_2, ... = {listed}"]
+    return [f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]
 
 
 def _commutator_rows(run: Correlators, name: str, exact: SpectralMeasure | None, details: dict[str, Any]) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +12,50 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._checks import Floats, floats, positive, positives
 
-__all__ = ["MarkovChain", "OrnsteinUhlenbeck"]
+__all__ = ["MarkovChain", "OrnsteinUhlenbeck", "Source"]
+
+
+class Source(ABC):
+    """A stationary seed process that fills one or more inputs of a network."""
+
+    __slots__ = ()
+
+    @property
+    @abstractmethod
+    def n_inputs(self) -> int:
+        """Number of input channels."""
+
+    @property
+    @abstractmethod
+    def mean(self) -> Floats:
+        """Stationary means, shape (n_inputs,)."""
+
+    @property
+    @abstractmethod
+    def variance(self) -> Floats:
+        """Stationary variances, shape (n_inputs,)."""
+
+    @property
+    @abstractmethod
+    def natural_step(self) -> float:
+        """A time step that resolves several levels."""
+
+    @property
+    def constants(self) -> tuple[float, float] | None:
+        """Hbar and mass, if the process was made with definite ones."""
+        return None
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``Theory.from_dict`` understands."""
+
+    @abstractmethod
+    def _compiled(self, dt: float | None) -> _core.OrnsteinUhlenbeck | _core.Chain:
+        """The core's description, for steps of dt; None: for a single time."""
 
 
 @dataclass(frozen=True, init=False)
-class OrnsteinUhlenbeck:
+class OrnsteinUhlenbeck(Source):
     r"""Independent stationary Ornstein-Uhlenbeck processes, one per network input.
 
     .. math:: dy_i = -\omega_i y_i\,dt + \sigma_i\,dW_i, \qquad
@@ -75,6 +115,11 @@ class OrnsteinUhlenbeck:
         """Stationary variances sigma^2/(2 omega), shape (D,)."""
         return np.asarray(np.asarray(self.sigma) ** 2 / (2 * np.asarray(self.omega)))
 
+    @property
+    def natural_step(self) -> float:
+        """0.2 over the largest rate."""
+        return 0.2 / max(self.omega)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands."""
         return {"kind": "ornstein-uhlenbeck", "omega": list(self.omega), "sigma": list(self.sigma)}
@@ -83,7 +128,7 @@ class OrnsteinUhlenbeck:
         return _core.OrnsteinUhlenbeck(np.asarray(self.omega), np.asarray(self.sigma))
 
 
-class MarkovChain:
+class MarkovChain(Source):
     r"""A stationary, reversible Markov chain on finitely many values, one network input.
 
     Reversible and Markov implies reflection positive: the chain is a quantum mechanics in discrete time, with
@@ -168,6 +213,11 @@ class MarkovChain:
     def variance(self) -> Floats:
         """Stationary variance, over all grids, shape (1,)."""
         return np.array([np.mean(np.sum(self.law * self.values**2, axis=1))]) - self.mean**2
+
+    @property
+    def natural_step(self) -> float:
+        """The step of the chain."""
+        return self.dt
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands."""

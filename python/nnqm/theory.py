@@ -11,11 +11,9 @@ import numpy as np
 from . import _core
 from ._checks import Floats, choice, floats, positive
 from .networks import Network
-from .sources import MarkovChain, OrnsteinUhlenbeck
+from .sources import MarkovChain, OrnsteinUhlenbeck, Source
 
 __all__ = ["Theory", "builtin_theory", "harmonic_oscillator"]
-
-Source = OrnsteinUhlenbeck | MarkovChain
 
 
 @dataclass(frozen=True, init=False)
@@ -28,10 +26,12 @@ class Theory:
         Seed processes; their channels are the inputs of the network, in order.
     network : Network, optional
         Without one x = y.
-    hbar : float, default 1
-        Correlators decay as :math:`\exp(-(E_n - E_0) t / \hbar)`.
-    mass : float, default 1
-        The factor in :math:`p = i m\,dx/dt`; it does not change the paths.
+    hbar : float, optional
+        1, or that of a Hamiltonian among the sources, by default. Correlators decay as
+        :math:`\exp(-(E_n - E_0) t / \hbar)`.
+    mass : float, optional
+        1, or that of a Hamiltonian among the sources, by default. The factor in :math:`p = i m\,dx/dt`; it does not
+        change the paths.
 
     Raises
     ------
@@ -58,8 +58,8 @@ class Theory:
         sources: Source | Sequence[Source],
         network: Network | None = None,
         *,
-        hbar: float = 1.0,
-        mass: float = 1.0,
+        hbar: float | None = None,
+        mass: float | None = None,
     ) -> None:
         listed = tuple(sources) if isinstance(sources, Iterable) else (sources,)
         if not listed:
@@ -78,8 +78,17 @@ class Theory:
                 )
         object.__setattr__(self, "sources", listed)
         object.__setattr__(self, "network", network)
-        object.__setattr__(self, "hbar", positive("hbar", hbar))
-        object.__setattr__(self, "mass", positive("mass", mass))
+        known = [s.constants for s in listed if s.constants is not None]
+        for i, (name, given) in enumerate((("hbar", hbar), ("mass", mass))):
+            of_sources = sorted({constants[i] for constants in known})
+            if len(of_sources) > 1 or (of_sources and given is not None and given != of_sources[0]):
+                raise ValueError(
+                    f"{name} must be that of the Hamiltonians of the sources; got "
+                    f"{', '.join(f'{v:g}' for v in of_sources)} there and {name}={given}; "
+                    "leave it out or make them equal"
+                )
+            value = of_sources[0] if of_sources else 1.0 if given is None else given
+            object.__setattr__(self, name, positive(name, value))
 
     @property
     def n_inputs(self) -> int:
@@ -133,7 +142,12 @@ class Theory:
         """The theory that ``to_dict`` described."""
         sources: list[Source] = []
         for entry in data["source"]:
-            kind = choice("source kind", entry["kind"], ["ornstein-uhlenbeck", "markov-chain"])
+            kind = choice("source kind", entry["kind"], ["ornstein-uhlenbeck", "markov-chain", "ground-state"])
+            if kind == "ground-state":
+                from .ground_state import GroundStateProcess
+
+                sources.append(GroundStateProcess.from_dict(entry))
+                continue
             if kind == "markov-chain":
                 sources.append(MarkovChain(entry["values"], entry["transitions"], entry["dt"], law=entry["law"]))
             else:
@@ -191,7 +205,25 @@ def _three_inputs() -> Theory:
     return Theory(OrnsteinUhlenbeck([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]), network)
 
 
+def _from_potential(coefficients: list[float]) -> Theory:
+    from .ground_state import GroundStateProcess
+    from .hamiltonian import Hamiltonian
+
+    return Theory(GroundStateProcess(Hamiltonian(coefficients)))
+
+
+def _anharmonic() -> Theory:
+    return _from_potential([0.0, 0.0, 0.5, 0.0, 1.0])
+
+
+def _double_well() -> Theory:
+    # (x^2 - a^2)^2, a = 1.5
+    return _from_potential([1.5**4, 0.0, -2 * 1.5**2, 0.0, 1.0])
+
+
 _BUILTIN: dict[str, Callable[[], Theory]] = {
+    "anharmonic": _anharmonic,
+    "double-well": _double_well,
     "oscillator": harmonic_oscillator,
     "deep-tanh": _deep_tanh,
     "three-inputs": _three_inputs,
@@ -203,9 +235,10 @@ def builtin_theory(name: str) -> Theory:
 
     Parameters
     ----------
-    name : {"oscillator", "deep-tanh", "three-inputs"}
+    name : {"oscillator", "deep-tanh", "three-inputs", "anharmonic", "double-well"}
         The harmonic oscillator (identity network, omega = mass = hbar = 1); a fixed 1-4-3-1 tanh network on
-        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal ones.
+        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal ones; the ground-state processes
+        of V = x^2/2 + x^4 and of V = (x^2 - 1.5^2)^2, mass = hbar = 1.
 
     Returns
     -------

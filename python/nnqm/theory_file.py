@@ -19,18 +19,17 @@ import numpy as np
 from . import _core
 from ._checks import Floats, choice, floats, integer, positive, positives
 from .networks import Network
-from .sources import OrnsteinUhlenbeck
+from .sources import OrnsteinUhlenbeck, Source
 from .theory import _BUILTIN, Theory, builtin_theory
 
 __all__ = ["TheoryFile", "load_theory", "load_theory_file"]
 
-# Steps per fastest relaxation time of a file that names no dt.
-_DT = 0.2
 # Above this a density is a mistake in the widths rather than a network.
 _MOST_WEIGHTS = 10**8
 
 _TOP = ("hbar", "mass", "source", "network", "run")
-_SOURCE = ("kind", "omega", "sigma")
+_SOURCES = {"ornstein-uhlenbeck": ("omega", "sigma"), "ground-state": ("potential",)}
+_SOURCE = ("kind", *(key for keys in _SOURCES.values() for key in keys))
 _INLINE = ("weights", "biases")
 _STORED = ("weights_file",)
 _DENSITY = ("widths", "density", "seed", "weight_std", "bias_std")
@@ -50,7 +49,8 @@ class TheoryFile:
     theory : Theory
     run : dict
         Arguments of ``simulate``: n_paths, n_times, dt, rng, n_threads, precision; those of
-        ``[run]`` in the file over the defaults 200000, 256, 0.2 / max(omega), 1, 0, "float32".
+        ``[run]`` in the file over the defaults 200000, 256, ``natural_step`` of the sources (0.2/omega), 1, 0,
+        "float32".
 
     Examples
     --------
@@ -238,17 +238,30 @@ def _theory(data: Mapping[str, Any], folder: Path) -> Theory:
     entries = _require(data, "source", "", 'begin one with [[source]], kind = "ornstein-uhlenbeck" and omega = 1.0')
     if isinstance(entries, dict):
         raise TypeError("source must be an array of tables; got one table; write [[source]], not [source]")
-    sources = [_source(entry, f"source[{i}]") for i, entry in enumerate(_list("source", entries, "tables"))]
+    tables = enumerate(_list("source", entries, "tables"))
+    sources = [_source(entry, f"source[{i}]", constants) for i, entry in tables]
     network = _network(_table(data, "network", _NETWORK), folder) if "network" in data else None
     return Theory(sources, network, **constants)
 
 
-def _source(entry: Any, place: str) -> OrnsteinUhlenbeck:
+def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
     if not isinstance(entry, dict):
         raise TypeError(f"{place} must be a table; got {_brief(entry)}; begin it with [[source]]")
     _known_keys(entry, _SOURCE, f"{place}.")
     kind = _require(entry, "kind", f"{place}.", 'write kind = "ornstein-uhlenbeck"')
-    _choice(f"{place}.kind", kind, ["ornstein-uhlenbeck"])
+    _choice(f"{place}.kind", kind, _SOURCES)
+    for key in entry:
+        if key != "kind" and key not in _SOURCES[kind]:
+            raise ValueError(f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {_SOURCES[kind]}")
+    if kind == "ground-state":
+        from .ground_state import GroundStateProcess
+        from .hamiltonian import Hamiltonian
+
+        remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
+        coefficients = _numbers(f"{place}.potential", _require(entry, "potential", f"{place}.", remedy))
+        with located(place):
+            hbar, mass = (constants.get(key, 1.0) for key in ("hbar", "mass"))
+            return GroundStateProcess(Hamiltonian(coefficients, mass, hbar))
     rates = _rates(f"{place}.omega", _require(entry, "omega", f"{place}.", "write omega = 1.0"))
     strengths = _rates(f"{place}.sigma", entry.get("sigma", 1.0))
     with located(place):
@@ -393,7 +406,7 @@ def _run_settings(table: Mapping[str, Any], theory: Theory) -> dict[str, Any]:
     return {
         "n_paths": _whole("run.paths", table.get("paths", 200_000), 1),
         "n_times": _whole("run.times", table.get("times", 256), 1),
-        "dt": _DT / max(theory.omega) if dt is None else positive("run.dt", _number("run.dt", dt)),
+        "dt": min(s.natural_step for s in theory.sources) if dt is None else positive("run.dt", _number("run.dt", dt)),
         "rng": _whole("run.seed", table.get("seed", 1), 0, 2**128),
         "n_threads": _whole("run.threads", table.get("threads", 0), 0, 4096),
         "precision": _choice("run.precision", table.get("precision", "float32"), ("float32", "float64")),

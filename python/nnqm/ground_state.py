@@ -1,0 +1,126 @@
+"""Any one-dimensional Hamiltonian as a seed process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import _core
+from ._checks import Floats, integer
+from .hamiltonian import Hamiltonian
+from .sources import MarkovChain, Source
+
+__all__ = ["GroundStateProcess"]
+
+
+class GroundStateProcess(Source):
+    r"""The ground-state process of a Hamiltonian, one network input.
+
+    Stationary, reversible and Markov, with density :math:`|\psi_0|^2` at one time and exactly the Euclidean
+    correlators :math:`\langle 0| f\, e^{-(H - E_0) t/\hbar} f |0\rangle` at multiples of the run's dt (Doob's transform
+    of the kernel on a grid; see ``Hamiltonian.transition_matrix``).
+
+    Parameters
+    ----------
+    hamiltonian : Hamiltonian
+    n_grids : int, default 4
+        Shifted grids between which paths are divided: smooth observables do not see the grid, and what kinked ones
+        (relu) see of it averages out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no Hamiltonian; by ``simulate`` if dt is too coarse or too fine for a grid, or wells are disconnected.
+
+    Examples
+    --------
+    >>> quartic = GroundStateProcess(Hamiltonian([0, 0, 0.5, 0, 1]))
+    >>> quartic.variance.round(6)
+    array([0.25715])
+    """
+
+    __slots__ = ("_chains", "hamiltonian", "n_grids")
+
+    hamiltonian: Hamiltonian
+    n_grids: int
+    _chains: dict[float, MarkovChain]
+
+    def __init__(self, hamiltonian: Hamiltonian, n_grids: int = 4) -> None:
+        if not isinstance(hamiltonian, Hamiltonian):
+            raise TypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
+        object.__setattr__(self, "hamiltonian", hamiltonian)
+        object.__setattr__(self, "n_grids", integer("n_grids", n_grids, 1, 64))
+        object.__setattr__(self, "_chains", {})
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels, one."""
+        return 1
+
+    @property
+    def mean(self) -> Floats:
+        """Ground-state expectation of x, shape (1,)."""
+        return np.array([np.real(self.hamiltonian.eigenstate(0).expectation("x"))])
+
+    @property
+    def variance(self) -> Floats:
+        """Ground-state variance of x, shape (1,)."""
+        mean = self.mean[0]
+        return np.array([np.real(self.hamiltonian.eigenstate(0).expectation(lambda x: (x - mean) ** 2))])
+
+    @property
+    def natural_step(self) -> float:
+        """Time of 0.4 over the second gap, 0.2/omega for the oscillator: what resolves several levels."""
+        return float(0.4 * self.hamiltonian.hbar / self.hamiltonian.gaps(2)[-1])
+
+    @property
+    def constants(self) -> tuple[float, float]:
+        """The Hamiltonian's hbar and mass."""
+        return self.hamiltonian.hbar, self.hamiltonian.mass
+
+    def chain(self, dt: float) -> MarkovChain:
+        """The Markov chain that stands for the process in steps of dt."""
+        if dt not in self._chains:
+            offsets = (np.arange(self.n_grids) + 0.5) / self.n_grids - 0.5
+            parts = [self.hamiltonian.transition_matrix(dt, offset=float(o)) for o in offsets]
+            states = max(len(p.values) for p in parts)
+            values, law = np.zeros((2, self.n_grids, states))
+            transitions = np.zeros((self.n_grids, states, states))
+            for g, part in enumerate(parts):
+                n = len(part.values)
+                values[g, :n], law[g, :n], transitions[g, :n, :n] = part.values, part.law, part.transitions
+                # Grids differ by a state at most; what is missing is never visited.
+                transitions[g, range(n, states), range(n, states)] = 1
+            self._chains[dt] = MarkovChain(values, transitions, dt, law=law)
+        return self._chains[dt]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands."""
+        return {"kind": "ground-state", "hamiltonian": self.hamiltonian.to_dict(), "n_grids": self.n_grids}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> GroundStateProcess:
+        """The process that ``to_dict`` described."""
+        return cls(Hamiltonian.from_dict(data["hamiltonian"]), data["n_grids"])
+
+    def _compiled(self, dt: float | None) -> _core.Chain:
+        step = self.natural_step if dt is None else dt
+        return self.chain(step)._compiled(step)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"GroundStateProcess is immutable; make a new one instead of setting {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, GroundStateProcess):
+            return NotImplemented
+        return self.hamiltonian == other.hamiltonian and self.n_grids == other.n_grids
+
+    def __hash__(self) -> int:
+        return hash((self.hamiltonian, self.n_grids))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (GroundStateProcess, (self.hamiltonian, self.n_grids))
+
+    def __repr__(self) -> str:
+        return f"GroundStateProcess({self.hamiltonian!r})"
