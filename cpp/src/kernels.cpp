@@ -22,14 +22,27 @@ inline constexpr int run_length = 64;
 template <class T>
 inline constexpr int stretch = row_vectors<T> < run_length ? run_length / row_vectors<T> : 1;
 
+// One Philox block for each path of a tile, whose first path is a multiple of its size: adding a lane never carries into the
+// high word.
+void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, std::uint32_t purpose,
+                std::uint32_t (*words)[lanes]) {
+    const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+    const auto path = static_cast<std::uint64_t>(first_path);
+    const auto path_low = static_cast<std::uint32_t>(path), path_high = static_cast<std::uint32_t>(path >> 32);
+    for (int l = 0; l < lanes; ++l) {
+        std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high, c2 = static_cast<std::uint32_t>(step),
+                      c3 = purpose;
+        philox4x32(c0, c1, c2, c3, k0, k1);
+        words[0][l] = c0;
+        words[1][l] = c1;
+        words[2][l] = c2;
+        words[3][l] = c3;
+    }
+}
+
 template <class T>
 void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
                T* tile) {
-    const auto k0 = static_cast<std::uint32_t>(key);
-    const auto k1 = static_cast<std::uint32_t>(key >> 32);
-    // A tile starts at a multiple of its size, so that adding a lane never carries into the high word.
-    const auto path_low = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path));
-    const auto path_high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path) >> 32);
     for (int d = 0; d < plan.n; ++d) {
         const auto purpose = static_cast<std::uint32_t>(plan.first_channel + d);
         const T* decay = plan.decay + d * n_times;
@@ -39,15 +52,7 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
         for (std::int64_t group = 0; 4 * group < n_times; ++group) {
             alignas(64) std::uint32_t words[4][lanes];
             alignas(64) T normals[4][lanes];
-            const auto step = static_cast<std::uint32_t>(group);
-            for (int l = 0; l < lanes; ++l) {
-                std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high, c2 = step, c3 = purpose;
-                philox4x32(c0, c1, c2, c3, k0, k1);
-                words[0][l] = c0;
-                words[1][l] = c1;
-                words[2][l] = c2;
-                words[3][l] = c3;
-            }
+            draw_words(key, first_path, group, purpose, words);
             for (int pair = 0; pair < 4; pair += 2) {
                 for (int l = 0; l < lanes; ++l) {
                     T z0, z1;
@@ -72,10 +77,6 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
 template <class T>
 void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
                   int channels, T* tile) {
-    const auto k0 = static_cast<std::uint32_t>(key);
-    const auto k1 = static_cast<std::uint32_t>(key >> 32);
-    const auto path_low = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path));
-    const auto path_high = static_cast<std::uint32_t>(static_cast<std::uint64_t>(first_path) >> 32);
     const auto purpose = (std::uint32_t{1} << 16) + static_cast<std::uint32_t>(plan.channel);
     const auto states = static_cast<std::uint64_t>(plan.states);
     const auto square = static_cast<std::int64_t>(plan.states) * plan.states;
@@ -85,15 +86,7 @@ void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int6
     for (int l = 0; l < lanes; ++l) grid[l] = (first_path + l) % plan.grids;
     for (std::int64_t group = 0; 2 * group < n_times; ++group) {
         alignas(64) std::uint32_t words[4][lanes];
-        const auto step = static_cast<std::uint32_t>(group);
-        for (int l = 0; l < lanes; ++l) {
-            std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high, c2 = step, c3 = purpose;
-            philox4x32(c0, c1, c2, c3, k0, k1);
-            words[0][l] = c0;
-            words[1][l] = c1;
-            words[2][l] = c2;
-            words[3][l] = c3;
-        }
+        draw_words(key, first_path, group, purpose, words);
         for (int s = 0; s < 2 && 2 * group + s < n_times; ++s) {
             const std::int64_t t = 2 * group + s;
             T* row = out + t * channels * lanes;

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -334,6 +335,24 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     return target
 
 
+@contextmanager
+def replacing(target: Path) -> Iterator[str]:
+    """Name of a new file that takes the place of ``target`` once it is written, and is removed if writing fails."""
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=target.suffix)
+    os.close(handle)
+    try:
+        yield name
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
 def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     """Write a run as NetCDF, replacing the file only once the new one is whole.
 
@@ -354,8 +373,6 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     ValueError
         If no file can be written there.
     """
-    import tempfile
-
     import xarray
 
     target = check_writable(path)
@@ -387,17 +404,8 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
         coords={k: (k, v) for k, v in coords.items() if k in used},
         attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
     )
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=".nc")
-    os.close(handle)
-    try:
+    with replacing(target) as name:
         dataset.to_netcdf(name, engine="h5netcdf")
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
     return target
 
 

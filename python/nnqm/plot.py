@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ._checks import Floats
-from .correlators import Correlators, check_writable
+from .correlators import Correlators, check_writable, replacing
 from .report import Report
 from .stages import apply, sample_paths
 
@@ -85,17 +84,8 @@ def save_figure(run: Correlators, report: Report, path: str | os.PathLike[str]) 
     """
     target = check_figure_file(path)
     drawn = figure(run, report)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=target.suffix)
-    os.close(handle)
-    try:
+    with replacing(target) as name:
         drawn.savefig(name, dpi=150)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
     return target
 
 
