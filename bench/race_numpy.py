@@ -9,15 +9,13 @@ size is searched first. Both answers are checked against the exact function. Onl
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import nnqm
 
@@ -61,7 +59,7 @@ def numpy_block(network: nnqm.Network, seed: int, n_paths: int, n_times: int, ch
 
 def numpy_job(network: nnqm.Network, seed: int, n_paths: int, n_times: int, threads: int, chunk: int):
     sizes = [n_paths * (b + 1) // BLOCKS - n_paths * b // BLOCKS for b in range(BLOCKS)]
-    with ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
         work = pool.map(lambda b: numpy_block(network, seed + b, sizes[b], n_times, chunk), range(BLOCKS))
         sums = np.stack(list(work))
 

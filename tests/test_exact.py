@@ -1,5 +1,6 @@
-"""The exact spectral measure against closed forms, high-precision quadrature and sum rules."""
+"""The exact side against closed forms, high-precision quadrature, sum rules, brute force and sampling."""
 
+import itertools
 import math
 
 import mpmath
@@ -7,34 +8,48 @@ import numpy as np
 import pytest
 
 import nnqm
-from nnqm.exact import level_energies
+from harness import assert_consistent, assert_inconsistent
+from nnqm.exact import kallen_lehmann, level_energies, n_point, quasi_monte_carlo, thermal_two_point
+from nnqm.quadrature import zeros_of_layers
+
+
+def on_ou(network, omega=1.0, sigma=1.0, **constants):
+    return nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma), network, **constants)
+
+
+def one_neuron(activation, weights, bias, value, omega, sigma):
+    return on_ou(nnqm.Network([[weights], [[value]]], [[bias], [0.0]], activation), omega, sigma)
 
 
 def sine_theory(weights, bias, value, omega, sigma):
-    network = nnqm.Network([[weights], [[value]]], [[bias], [0.0]], "sin")
-    return nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma), network)
+    return one_neuron("sin", weights, bias, value, omega, sigma)
+
+
+# ---- closed forms
 
 
 def test_one_sine_neuron_has_the_closed_form_coefficients():
     w, b, v, omega, sigma = 1.3, 0.4, 2.0, 0.7, 1.1
     a = w * sigma / math.sqrt(2 * omega)
-    measure = nnqm.kallen_lehmann(sine_theory([w], b, v, omega, sigma))
+    measure = kallen_lehmann(sine_theory([w], b, v, omega, sigma))
     n = np.arange(1, 15)
     factorial = np.array([math.factorial(k) for k in n], dtype=float)
     c = v * math.exp(-(a**2) / 2) * a**n / np.sqrt(factorial) * np.sin(b + n * math.pi / 2)
     np.testing.assert_allclose(measure.energies[:14], n * omega, rtol=1e-14)
     np.testing.assert_allclose(measure.weights[:14], c**2, atol=1e-14)
     assert measure.mean == pytest.approx(v * math.exp(-(a**2) / 2) * math.sin(b), rel=1e-13)
-    # E (f')^2 of a sine: (1 + e^{-2 a^2} cos 2b) / 2
-    slope = v**2 * w**2 * (1 + math.exp(-2 * a**2) * math.cos(2 * b)) / 2
-    assert measure.commutator == pytest.approx(sigma**2 * slope, rel=1e-10)
+    # E (f')^2 of a sine: (1 + e^{-2 a^2} cos 2b) / 2, and E (f')^4 likewise
+    second = (1 + math.exp(-2 * a**2) * math.cos(2 * b)) / 2
+    fourth = (3 + 4 * math.exp(-2 * a**2) * math.cos(2 * b) + math.exp(-8 * a**2) * math.cos(4 * b)) / 8
+    assert measure.commutator == pytest.approx(sigma**2 * v**2 * w**2 * second, rel=1e-12)
+    assert measure.commutator_spread == pytest.approx(fourth / second**2, rel=1e-11)
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_sine_of_several_inputs_has_the_closed_form_two_point_function(dimension):
     omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
     w, b, v = np.array([0.9, -0.7, 0.5])[:dimension], 0.3, 1.5
-    measure = nnqm.kallen_lehmann(sine_theory(list(w), b, v, omega, sigma))
+    measure = kallen_lehmann(sine_theory(list(w), b, v, omega, sigma))
     square = w**2 * sigma**2 / (2 * omega)
     t = np.array([0.0, 0.3, 1.0, 4.0])
     # <sin(u + b) sin(u' + b)> of jointly Gaussian u, u'
@@ -46,38 +61,191 @@ def test_a_sine_of_several_inputs_has_the_closed_form_two_point_function(dimensi
     )
 
 
-def test_deep_tanh_agrees_with_high_precision_quadrature():
-    theory = nnqm.builtin_theory("deep-tanh")
-    network = theory.network
-    assert network is not None
+def relu_coefficients(a, b, v, order):
+    """c_n of v relu(a z + b)."""
+    u, z = b / abs(a), -b / a
+    phi, cumulative = math.exp(-(u**2) / 2) / math.sqrt(2 * math.pi), math.erfc(-u / math.sqrt(2)) / 2
+    h = np.zeros(order)
+    h[0], h[1] = 1, z
+    for n in range(1, order - 1):
+        h[n + 1] = (z * h[n] - math.sqrt(n) * h[n - 1]) / math.sqrt(n + 1)
+    n = np.arange(2, order + 1)
+    return v * np.array(
+        [abs(a) * (u * cumulative + phi), a * cumulative, *(abs(a) * phi * h[n - 2] / np.sqrt(n * (n - 1)))]
+    )
+
+
+@pytest.mark.parametrize(("w", "b"), [(1.3, 0.4), (-0.8, -1.1), (1.0, 0.0)])
+def test_one_relu_neuron_has_the_closed_form_coefficients(w, b):
+    v, omega, sigma = 2.0, 0.7, 1.1
+    a = w * sigma / math.sqrt(2 * omega)
+    measure = kallen_lehmann(one_neuron("relu", [w], b, v, omega, sigma))
+    order = measure.energies.size - 1
+    c = relu_coefficients(a, b, v, order)
+    np.testing.assert_allclose(measure.weights[:-1], c[1:] ** 2, atol=1e-13)
+    assert measure.mean == pytest.approx(c[0], rel=1e-13)
+    # E f'^2 = Phi(u) times the squared slope
+    share = math.erfc(-b / abs(a) / math.sqrt(2)) / 2
+    assert measure.commutator == pytest.approx((sigma * v * w) ** 2 * share, rel=1e-12)
+    assert measure.commutator_spread == pytest.approx(1 / share, rel=1e-12)
+    assert measure.momentum_squared == math.inf
+    assert measure.uncertainty == math.inf
+    # What lies beyond is told: weights fall as n^(-5/2), so that the rest is c^2 n/1.5 with c^2 averaged over n.
+    mean_weight = (c[-2000:] ** 2 * np.arange(order - 1999, order + 1) ** 2.5).mean()
+    assert measure.tail == pytest.approx(mean_weight / 1.5 / order**1.5, rel=0.05)
+    assert measure.weights[-1] == measure.tail <= measure.error * measure.moments[0] * (1 + 1e-12)
+
+
+def test_the_tail_of_a_kinked_network_bounds_the_error_at_every_time():
+    w, b = 1.0, 0.2
+    measure = kallen_lehmann(one_neuron("relu", [w], b, 1.0, 1.0, 1.0))
+    c = relu_coefficients(w / math.sqrt(2), b, 1.0, 400_000)
+    for t in (1e-4, 1e-3, 1e-2, 0.1, 1.0):
+        true = (c[1:] ** 2) @ np.exp(-t * np.arange(1, c.size))
+        excess = float(measure.connected(t)) - true
+        # The truth lacks 1e-9 itself.
+        assert -1e-9 < excess < measure.tail * math.exp(-measure.energies[-1] * t) + 1e-13
+        assert abs(excess) < measure.error * measure.moments[0]
+
+
+# ---- high precision
+
+HIGH_PRECISION = {
+    "identity": lambda x: x,
+    "tanh": mpmath.tanh,
+    "sin": mpmath.sin,
+    "relu": lambda x: x if x > 0 else mpmath.mpf(0),
+    "gelu": lambda x: x * mpmath.ncdf(x),
+}
+NETWORKS = {
+    "tanh": ((1, 3, 1), "tanh", 1.5),
+    "deep tanh": ((1, 3, 2, 1), "tanh", 1.5),
+    "deep gelu": ((1, 3, 2, 1), "gelu", 1.2),
+    "deep sin": ((1, 3, 2, 1), "sin", 1.3),
+    "deep relu": ((1, 4, 3, 1), "relu", 1.2),
+    "tanh then relu": ((1, 3, 2, 1), ["tanh", "relu", "identity"], 1.3),
+    "saturated": ((1, 2, 1), "tanh", 20.0),
+}
+
+
+def named_network(name):
+    widths, activation, size = NETWORKS[name]
+    drawn = nnqm.Network.random(widths, rng=len(name), weight_std=size, bias_std=0.5)
+    return nnqm.Network(drawn.weights, drawn.biases, activation)
+
+
+def precise(network, spread, orders):
+    """Mean, central moments, squared coefficients, E f'^2, E f'^4 and E (f'' - z f')^2 with 30 digits."""
     layers = [
-        (mpmath.matrix(w.tolist()), mpmath.matrix(b.tolist()))
-        for w, b in zip(network.weights, network.biases, strict=True)
+        ([[mpmath.mpf(x) for x in row] for row in w.tolist()], [mpmath.mpf(x) for x in b.tolist()], HIGH_PRECISION[a])
+        for w, b, a in zip(network.weights, network.biases, network.activations, strict=True)
     ]
 
     def f(z):
-        h = mpmath.matrix([z * mpmath.sqrt(0.5)])
-        for i, (w, b) in enumerate(layers):
-            h = w * h + b
-            if i + 1 < len(layers):
-                h = h.apply(mpmath.tanh)
+        h = [z * spread]
+        for w, b, function in layers:
+            h = [function(mpmath.fdot(row, h) + c) for row, c in zip(w, b, strict=True)]
         return h[0]
 
-    with mpmath.workdps(20):
+    with mpmath.workdps(40):
+        kinks, centres = zeros_of_layers(network, spread)
+        edges = np.unique(np.concatenate([np.linspace(-9.5, 9.5, 13), kinks, centres, centres - 0.2, centres + 0.2]))
+        edges = edges[np.abs(edges) <= 9.5]
+        rule = mpmath.calculus.quadrature.GaussLegendre(mpmath.mp)
+        nodes = [x for a, b in itertools.pairwise(edges.tolist()) for x in rule.get_nodes(a, b, 5, 130)]
+        weight = [w * mpmath.npdf(z) for z, w in nodes]
+        h = mpmath.mpf(10) ** -12
+        values = [(f(z - h), f(z), f(z + h)) for z, _ in nodes]
+        first = [(c - a) / (2 * h) for a, _, c in values]
+        second = [(c - 2 * b + a) / h**2 for a, b, c in values]
 
-        def mean(g):
-            return mpmath.quad(lambda z: g(z) * mpmath.npdf(z), [-9, -3, 0, 3, 9], maxdegree=7)
+        def average(numbers):
+            return mpmath.fdot(weight, numbers)
 
-        first = mean(f)
-        second = mean(lambda z: (f(z) - first) ** 2)
-        fourth = mean(lambda z: (f(z) - first) ** 4)
-        c = [mean(lambda z, n=n: f(z) * mpmath.hermite(n, z / mpmath.sqrt(2)) / mpmath.sqrt(2) ** n) for n in (1, 2, 5)]
-    measure = nnqm.kallen_lehmann(theory)
-    assert measure.mean == pytest.approx(float(first), rel=1e-12)
-    assert measure.moments[0] == pytest.approx(float(second), rel=1e-12)
-    assert measure.moments[2] == pytest.approx(float(fourth), rel=1e-12)
-    weights = [float(x) ** 2 / math.factorial(n) for x, n in zip(c, (1, 2, 5), strict=True)]
-    np.testing.assert_allclose(measure.weights[[0, 1, 4]], weights, rtol=1e-10)
+        mean = average([b for _, b, _ in values])
+        return {
+            "mean": mean,
+            "moments": [average([(b - mean) ** k for _, b, _ in values]) for k in (2, 3, 4)],
+            "weights": [
+                average([v[1] * mpmath.hermite(n, z / mpmath.sqrt(2)) for v, (z, _) in zip(values, nodes, strict=True)])
+                ** 2
+                / (mpmath.mpf(2) ** n * mpmath.factorial(n))
+                for n in orders
+            ],
+            "slope": average([x**2 for x in first]),
+            "spread": average([x**4 for x in first]),
+            "generator": average([(b - z * a) ** 2 for a, b, (z, _) in zip(first, second, nodes, strict=True)]),
+        }
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_agree_with_high_precision_quadrature_within_the_error_reported(name):
+    network, omega, sigma, hbar, mass = named_network(name), 0.8, 1.3, 0.7, 1.9
+    measure = kallen_lehmann(on_ou(network, omega, sigma, hbar=hbar, mass=mass))
+    orders = [1, 2, 5, 40]
+    exact = precise(network, sigma / math.sqrt(2 * omega), orders)
+    variance = float(exact["moments"][0])
+    # The error includes what lies beyond the highest polynomial, which these numbers do not see.
+    error = measure.error if measure.tail < 1e-12 * variance else 1e-9
+    assert error <= 1e-8
+    assert abs(measure.mean - exact["mean"]) < error * math.sqrt(variance)
+    for k, moment in enumerate(exact["moments"]):
+        assert abs(measure.moments[k] - moment) < error * variance ** (k / 2 + 1)
+    for n, weight in zip(orders, exact["weights"], strict=True):
+        assert abs(measure.weights[n - 1] - weight) < error * variance
+        assert measure.energies[n - 1] == pytest.approx(hbar * omega * n)
+    slope = 2 * omega * exact["slope"]
+    assert abs(measure.commutator / (mass / hbar) - slope) < error * slope
+    assert measure.commutator_spread == pytest.approx(float(exact["spread"] / exact["slope"] ** 2), rel=1e-9)
+    if "relu" in name:
+        assert measure.momentum_squared == math.inf
+    else:
+        squared = (mass * omega) ** 2 * exact["generator"]
+        assert abs(measure.momentum_squared - squared) < max(error, 1e-12) * squared
+
+
+def test_the_kinks_of_a_deep_relu_network_are_all_found():
+    network = nnqm.Network.random((1, 12, 12, 12, 1), "relu", rng=3, weight_std=1.5, bias_std=0.7)
+    kinks, _ = zeros_of_layers(network, 0.7)
+    edges = np.concatenate([[-14], kinks, [14]])
+    inner = edges[:-1, None] + np.diff(edges)[:, None] * np.linspace(0.01, 0.99, 5)
+    f = network(0.7 * inner[..., None])[..., 0]
+    # Linear between them ...
+    assert np.abs(np.diff(f, 2, axis=1)).max() < 1e-12
+    # ... and without one of those that matter not.
+    slopes = (f[:, -1] - f[:, 0]) / (0.98 * np.diff(edges))
+    assert kinks.size > 12
+    assert np.count_nonzero(np.abs(np.diff(slopes)) > 1e-8) > 12
+
+
+def test_relu_networks_that_are_straight_have_finite_momentum():
+    # relu(u) - relu(-u) = u
+    network = nnqm.Network([[[1.0], [-1.0]], [[2.0, -2.0]]], [[0.3, -0.3], [1.0]], "relu")
+    measure = kallen_lehmann(on_ou(network))
+    assert measure.momentum_squared == pytest.approx(4 * 0.5, rel=1e-9)
+    assert measure.mean == pytest.approx(1.6)
+    assert measure.weights[0] == pytest.approx(2)
+
+
+def test_narrow_features_of_saturated_neurons_are_seen():
+    # A bump of width 1e-4 between two steps, of which no panel's nodes need know.
+    scale, left, right = 1e6, 0.3217, 0.3218
+    network = nnqm.Network([[[scale], [scale]], [[0.5, -0.5]]], [[-scale * left, -scale * right], [0.0]])
+    measure = kallen_lehmann(on_ou(network, 0.5), tolerance=1.0)  # s = 1
+    probability = (math.erf(right / math.sqrt(2)) - math.erf(left / math.sqrt(2))) / 2
+    assert measure.mean == pytest.approx(probability, rel=1e-9)
+    with pytest.raises(ValueError, match=r"relative error of .* only .*tolerance=1e-05.*larger tolerance"):
+        kallen_lehmann(on_ou(network, 0.5))
+
+
+def test_a_constant_network_has_no_motion():
+    network = nnqm.Network([[[1.0]], [[0.0]]], [[0.0], [3.0]], "relu")
+    measure = kallen_lehmann(on_ou(network))
+    assert (measure.mean, measure.commutator, measure.momentum_squared, measure.kurtosis) == (3.0, 0.0, 0.0, 0.0)
+    assert not measure.weights.any()
+
+
+# ---- sum rules
 
 
 @pytest.mark.parametrize(
@@ -88,7 +256,7 @@ def test_sum_rules(widths, tolerance):
     omega, sigma = rng.uniform(0.5, 2, widths[0]), rng.uniform(0.5, 1.5, widths[0])
     network = nnqm.Network.random(widths, "gelu", rng=rng, weight_std=0.8, bias_std=0.3)
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma), network, hbar=0.7, mass=1.9)
-    measure = nnqm.kallen_lehmann(theory, theory.outputs[-1])
+    measure = kallen_lehmann(theory, theory.outputs[-1])
     assert measure.weights.min() >= 0
     assert measure.weights.sum() == pytest.approx(measure.moments[0], rel=1e-12)
     summed = 2 * 1.9 / 0.7**2 * measure.energies @ measure.weights
@@ -96,15 +264,17 @@ def test_sum_rules(widths, tolerance):
     squared = (1.9 / 0.7) ** 2 * measure.energies**2 @ measure.weights
     assert squared == pytest.approx(measure.momentum_squared, rel=30 * tolerance)
     # Robertson's inequality
-    assert math.sqrt(measure.moments[0] * measure.momentum_squared) >= 0.35 * measure.commutator
+    assert measure.uncertainty >= 0.35 * measure.commutator
 
 
 def test_the_oscillator_saturates_the_uncertainty_relation():
-    measure = nnqm.kallen_lehmann(nnqm.harmonic_oscillator(2.0, mass=3.0, hbar=0.5))
+    measure = kallen_lehmann(nnqm.harmonic_oscillator(2.0, mass=3.0, hbar=0.5))
     assert measure.energies == pytest.approx([1.0])
     assert measure.commutator == pytest.approx(1)
-    assert math.sqrt(measure.moments[0] * measure.momentum_squared) == pytest.approx(0.25)
+    assert measure.uncertainty == pytest.approx(0.25)
     assert measure.quadratic_variation(1e-9) == pytest.approx(0.5 / 3 * 1e-9, rel=1e-8)
+    np.testing.assert_allclose(measure.commutator_spread_at([1e-3, 0.1, 1.0, 10.0]), 1, rtol=1e-9)
+    np.testing.assert_allclose(measure.effective_energy([0.0, 0.5, 2.0, 700.0]), 1.0, rtol=1e-12)
 
 
 def test_energies_are_the_sums_of_frequencies():
@@ -115,12 +285,274 @@ def test_energies_are_the_sums_of_frequencies():
     assert counts == tuple(sums.count(v) for v in np.unique(sums)[:7])
 
 
-def test_what_the_quadrature_cannot_do_is_refused():
-    kinked = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[1.0]], [[1.0]]], activation="relu"))
-    with pytest.raises(ValueError, match=r"relative error of .* only"):
-        nnqm.kallen_lehmann(kinked)
-    wide = nnqm.Network.random((4, 2, 1), rng=1)
-    with pytest.raises(ValueError, match="at most 3 inputs; got 4"):
-        nnqm.kallen_lehmann(nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0] * 4), wide))
+# ---- estimators at finite lag
+
+DT, LAGS = 0.15, (1, 2, 3, 4, 5, 6, 7, 8)
+
+
+@pytest.fixture(scope="module", params=["deep tanh", "deep relu"])
+def sampled(request):
+    theory = on_ou(named_network(request.param), 0.8, 1.3, hbar=0.7, mass=1.9)
+    run = nnqm.simulate(theory, 100_000, 32, DT, rng=5, observables=None, increment_lags=LAGS, precision="float64")
+    return run, kallen_lehmann(theory)
+
+
+def test_estimators_measure_their_exact_values(sampled):
+    run, measure = sampled
+    lags = DT * np.array(LAGS)
+    pairs = [
+        (nnqm.quadratic_variation(run), measure.quadratic_variation(lags)),
+        (nnqm.commutator_at_lags(run), measure.commutator_at(lags)),
+        (nnqm.momentum_squared_at_lags(run), measure.momentum_squared_at(lags[:4])),
+        (nnqm.commutator_spread(run), measure.commutator_spread_at(DT)),
+        (nnqm.roughness_exponent(run), measure.roughness_exponent(DT)),
+        (run.kurtosis(), measure.kurtosis),
+    ]
+    for estimate, exact in pairs:
+        assert_consistent(estimate, exact)
+        assert_inconsistent(estimate, 1.3 * np.asarray(exact))
+    times, energy = nnqm.effective_energy(run)
+    edges = DT * np.array(run.lags[: times.size + 1])
+    assert_consistent(energy[:6], measure.effective_energy(edges)[:6])
+
+
+def test_extrapolations_have_their_exact_values(sampled):
+    run, measure = sampled
+    for found, exact in (
+        (nnqm.commutator(run), measure.commutator_extrapolated),
+        (nnqm.momentum_squared(run), measure.momentum_squared_extrapolated),
+        (nnqm.uncertainty(run), measure.uncertainty_extrapolated),
+    ):
+        if found.estimate is not None:
+            # Without the systematic error: at these lags the value is known, not only its limit.
+            assert_consistent(found.estimate.with_systematic(0.0), exact(DT, found.n_lags))
+
+
+def test_extrapolation_weights_are_signed_binomials():
+    measure = kallen_lehmann(nnqm.builtin_theory("deep-tanh"))
+    k = np.arange(1, 6)
+    weights = np.array([(-1) ** (j + 1) * math.comb(5, j) for j in k])
+    assert measure.commutator_extrapolated(0.1, 5) == pytest.approx(weights @ measure.commutator_at(0.1 * k), rel=1e-12)
+    assert measure.commutator_extrapolated(0.01, 5) == pytest.approx(measure.commutator, rel=1e-5)
+    assert measure.momentum_squared_extrapolated(0.002, 5) == pytest.approx(measure.momentum_squared, rel=1e-5)
+
+
+def test_limits_at_small_lags_are_those_of_the_derivatives():
+    measure = kallen_lehmann(nnqm.builtin_theory("deep-tanh"))
+    assert measure.commutator_at(1e-6) == pytest.approx(measure.commutator, rel=1e-5)
+    assert measure.momentum_squared_at(1e-6) == pytest.approx(measure.momentum_squared, rel=1e-4)
+    assert measure.commutator_spread_at(1e-4) == pytest.approx(measure.commutator_spread, rel=1e-3)
+    assert measure.roughness_exponent(1e-6) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_without_quartic_coefficients_there_is_no_spread():
+    measure = nnqm.SpectralMeasure(np.ones(1), np.ones(1), 0.0, np.array([1.0, 0, 3]), 2.0, 1.0, 1.0, 1.0, 0.0)
+    with pytest.raises(ValueError, match="quartic is None"):
+        measure.commutator_spread_at(0.1)
+
+
+# ---- n-point functions
+
+
+def wick(covariance):
+    """Gaussian n-point function: the sum over pairings."""
+    n = len(covariance)
+    if n == 0:
+        return 1.0
+    if n % 2:
+        return 0.0
+    total = 0.0
+    for j in range(1, n):
+        rest = [i for i in range(1, n) if i != j]
+        total += covariance[0, j] * wick(covariance[np.ix_(rest, rest)])
+    return total
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 6])
+def test_n_point_functions_of_the_seed_obey_wick(n):
+    omega, sigma = 0.8, 1.2
+    t = np.random.default_rng(n).uniform(0, 3, (3, n))
+    found = n_point(on_ou(None, omega, sigma), t)
+    for row, value in zip(t, found, strict=True):
+        covariance = sigma**2 / (2 * omega) * np.exp(-omega * np.abs(row[:, None] - row))
+        assert value == pytest.approx(wick(covariance), rel=1e-12, abs=1e-12)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_n_point_functions_of_sines_have_closed_forms(dimension):
+    omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
+    w, b, v = np.array([0.9, -0.7, 0.5])[:dimension], 0.3, 1.5
+    theory = sine_theory(list(w), b, v, omega, sigma)
+    t = np.array([0.5, 0.0, 1.1, 0.7])
+    decay = np.exp(-omega * np.abs(t[:, None] - t)[..., None])
+    covariance = decay @ (w**2 * sigma**2 / (2 * omega))
+    total = 0.0
+    for signs in itertools.product([1, -1], repeat=4):
+        e = np.array(signs)
+        total += np.prod(e) * math.exp(-e @ covariance @ e / 2) * math.cos(b * e.sum())
+    assert n_point(theory, t) == pytest.approx(v**4 * total / 16, rel=1e-12)
+
+
+def test_two_point_functions_and_mixed_channels():
+    theory = on_ou(named_network("deep relu"), 0.8, 1.3)
+    measure = kallen_lehmann(theory)
+    t = np.array([[0.0, 0.0], [0.0, 0.1], [1.0, 0.4], [0.0, 3.0]])
+    np.testing.assert_allclose(n_point(theory, t), measure.two_point(t[:, 1] - t[:, 0]), rtol=1e-11)
+    assert n_point(theory, [2.0]) == pytest.approx(measure.mean, rel=1e-12)
+    # <y(0) x(t)> = s c_1 e^(-omega t), and c_1 = s E f'.
+    mixed = n_point(theory, [0.0, 0.7], ["y", "x"])
+    assert abs(mixed) == pytest.approx(math.sqrt(1.3**2 / 1.6 * measure.weights[0]) * math.exp(-0.56), rel=1e-11)
+    # Functions see all channels, the inputs first.
+    by_function = n_point(theory, [0.0, 0.7], functions=[lambda c: c[..., 0], lambda c: c[..., 1]])
+    assert by_function == mixed
+    # A positive part has a kink that nobody announces; <max(y, 0)^2> is half the variance.
+    assert n_point(theory, [0.0], functions=[lambda c: np.maximum(c[..., 0], 0) ** 2]) == pytest.approx(
+        1.3**2 / 3.2, rel=1e-12
+    )
+
+
+def test_a_four_point_function_is_what_paths_have():
+    theory = on_ou(named_network("deep tanh"), 0.8, 1.3)
+    x = nnqm.sample_paths(theory, 64 * 4000, 7, 0.25, rng=2, precision="float64")
+    x = nnqm.apply(theory.network, x)[:, :, 0]
+    product = (x[:, 0] * x[:, 1] * x[:, 3] * x[:, 6]).reshape(64, -1).sum(axis=1)
+    estimate = nnqm.jackknife(lambda s: s["p"] / s["n"], {"p": product, "n": np.full(64, 4000.0)}, np.full(64, 4000))
+    exact = float(n_point(theory, [0.0, 0.25, 0.75, 1.5]))
+    assert_consistent(estimate, exact)
+    # Negative control: the product of two-point functions is something else.
+    two = kallen_lehmann(theory).two_point
+    assert_inconsistent(estimate, float(two(0.25) * two(0.75)))
+
+
+def test_bad_times_are_refused():
+    theory = nnqm.builtin_theory("deep-tanh")
+    with pytest.raises(ValueError, match="at least one entry"):
+        n_point(theory, [])
+    with pytest.raises(ValueError, match="channels must have one entry per time, 2; got 1"):
+        n_point(theory, [0.0, 1.0], ["x"])
+    with pytest.raises(ValueError, match="exclude each other"):
+        n_point(theory, [0.0], ["x"], functions=[lambda c: c[..., 0]])
     with pytest.raises(ValueError, match="channel 'z' is unknown"):
-        nnqm.kallen_lehmann(kinked, "z")
+        n_point(theory, [0.0], ["z"])
+    relu = on_ou(named_network("deep relu"))
+    with pytest.raises(ValueError, match=r"reaches an error of .* only, not tolerance=1e-12"):
+        n_point(relu, [0.0, 1e-4, 2e-4, 3e-4], tolerance=1e-12)
+
+
+# ---- temperature
+
+
+@pytest.mark.parametrize("name", ["deep tanh", "deep relu"])
+def test_thermal_functions_agree_with_direct_integration(name):
+    network, omega, sigma, beta = named_network(name), 0.8, 1.3, 2.5
+    spread = math.sqrt(sigma**2 / (2 * omega) / math.tanh(omega * beta / 2))
+    z, step = np.linspace(-8, 8, 2001, retstep=True)
+    density = step * np.exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+    f = network(spread * z[:, None])[:, 0]
+    for t in (0.3, 1.25, 2.2):
+        ratio = math.cosh(omega * (beta / 2 - t)) / math.cosh(omega * beta / 2)
+        later = spread * (ratio * z[:, None] + math.sqrt(1 - ratio**2) * z)
+        brute = (density * f) @ (network(later[..., None])[..., 0] @ density)
+        tolerance = 1e-11 if "tanh" in name else 1e-4
+        assert thermal_two_point(on_ou(network, omega, sigma), beta, t) == pytest.approx(brute, rel=tolerance)
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_thermal_sines_have_the_closed_form(dimension):
+    omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
+    w, b, v, beta = np.array([0.9, -0.7, 0.5])[:dimension], 0.3, 1.5, 1.5
+    theory = sine_theory(list(w), b, v, omega, sigma)
+    t = np.array([[0.0, 0.1], [0.75, 1.4]])
+    square = w**2 * sigma**2 / (2 * omega) / np.tanh(omega * beta / 2)
+    ratio = np.cosh(np.multiply.outer(beta / 2 - t, omega)) / np.cosh(omega * beta / 2)
+    total, overlap = square.sum(), ratio @ square
+    g = v**2 / 2 * (np.exp(overlap - total) - np.exp(-overlap - total) * math.cos(2 * b))
+    np.testing.assert_allclose(thermal_two_point(theory, beta, t), g, rtol=1e-12)
+    mean = v * math.exp(-total / 2) * math.sin(b)
+    np.testing.assert_allclose(thermal_two_point(theory, beta, t, connected=True), g - mean**2, rtol=1e-11)
+    np.testing.assert_allclose(thermal_two_point(theory, beta, t + beta), g, rtol=1e-12)
+
+
+def test_thermal_functions_are_what_periodic_paths_have():
+    network, omega, sigma, beta, n = named_network("deep tanh"), 0.8, 1.3, 2.0, 8
+    lags = beta / n * np.arange(n)
+    covariance = sigma**2 * np.cosh(omega * (beta / 2 - lags)) / (2 * omega * math.sinh(omega * beta / 2))
+    circulant = covariance[np.abs(np.arange(n)[:, None] - np.arange(n))]
+    rng = np.random.default_rng(8)
+    paths = rng.normal(size=(256_000, n)) @ np.linalg.cholesky(circulant).T
+    x = network(paths[..., None])[..., 0]
+    sums = {"p": (x[:, 0, None] * x).reshape(128, -1, n).sum(axis=1), "n": np.full(128, 2000.0)}
+    estimate = nnqm.jackknife(lambda s: s["p"] / s["n"][:, None], sums, np.full(128, 2000))
+    theory = on_ou(network, omega, sigma)
+    # sigma^2/(2 omega) coth is the convention of the seed: G(0) = s^2 coth(omega beta/2).
+    assert covariance[0] == pytest.approx(sigma**2 / (2 * omega) / math.tanh(omega * beta / 2))
+    assert_consistent(estimate, thermal_two_point(theory, beta, lags))
+    # A cosh in place of each exponential of the ground state is wrong.
+    measure = kallen_lehmann(theory)
+    e, c = measure.energies[:100], measure.weights[:100]
+    wrong = measure.mean**2 + (np.cosh(np.multiply.outer(beta / 2 - lags, e)) / np.sinh(e * beta / 2)) @ c
+    assert_inconsistent(estimate, wrong)
+
+
+def test_low_temperature_is_the_ground_state():
+    theory = nnqm.builtin_theory("deep-tanh")
+    t = np.array([0.0, 0.4, 3.0])
+    np.testing.assert_allclose(thermal_two_point(theory, 60.0, t), kallen_lehmann(theory).two_point(t), rtol=1e-12)
+    with pytest.raises(ValueError, match="beta must be positive"):
+        thermal_two_point(theory, -1.0, t)
+
+
+# ---- many inputs
+
+
+def test_quasi_monte_carlo_agrees_with_the_exact_measure():
+    omega, sigma = [1.0, 1.7, 0.6], [0.8, 1.2, 0.7]
+    theory = sine_theory([0.9, -0.7, 0.5], 0.3, 1.5, omega, sigma)
+    measure = kallen_lehmann(theory)
+    found = quasi_monte_carlo(theory, [0.0, 0.3, 1.0, 4.0], n_points=2**12)
+    assert_consistent(found.mean, measure.mean)
+    assert_consistent(found.commutator, measure.commutator)
+    for i in range(3):
+        assert_consistent(found.moments[i], measure.moments[i])
+    for i, t in enumerate(found.times):
+        assert_consistent(found.two_point[i], measure.two_point(t))
+        assert_consistent(found.connected[i], measure.connected(t))
+    assert_inconsistent(found.commutator, 1.01 * measure.commutator)
+    assert_inconsistent(found.connected[1], 1.01 * float(measure.connected(0.3)))
+    # Plain Monte Carlo would be at about 1/sqrt(points).
+    assert found.n_points == 2**16
+    assert found.error < 0.2 / math.sqrt(found.n_points)
+
+
+def test_six_inputs_have_the_closed_form_within_the_error():
+    omega, sigma = np.linspace(0.6, 1.6, 6), np.linspace(1.2, 0.8, 6)
+    w = np.array([0.5, -0.3, 0.4, 0.2, -0.6, 0.1])
+    theory = sine_theory(list(w), 0.3, 1.5, omega, sigma)
+    square = w**2 * sigma**2 / (2 * omega)
+    found = quasi_monte_carlo(theory, [0.5], n_points=2**11)
+    overlap, total = np.exp(-0.5 * omega) @ square, square.sum()
+    g = 1.5**2 / 2 * (math.exp(overlap - total) - math.exp(-overlap - total) * math.cos(0.6))
+    assert_consistent(found.two_point[0], g)
+    slope = 1.5**2 / 2 * (w**2 @ sigma**2) * (1 + math.exp(-2 * total) * math.cos(0.6))
+    assert_consistent(found.commutator, slope)
+    assert found == found  # results of equal calls
+    assert quasi_monte_carlo(theory, n_points=2**8).mean.value == quasi_monte_carlo(theory, n_points=2**8).mean.value
+    with pytest.raises(ValueError, match="power of two; got 1000; use 1024"):
+        quasi_monte_carlo(theory, n_points=1000)
+
+
+# ---- what is refused
+
+
+def test_what_the_quadrature_cannot_do_is_refused():
+    kinked = on_ou(nnqm.Network([[[1.0, 0.5]], [[1.0]]], activation="relu"), [1.0, 1.0])
+    with pytest.raises(ValueError, match=r"relative error of .* only"):
+        kallen_lehmann(kinked)
+    wide = on_ou(nnqm.Network.random((4, 2, 1), rng=1), [1.0] * 4)
+    for call in (kallen_lehmann, lambda t: thermal_two_point(t, 1.0, 0.5), lambda t: n_point(t, [0.0])):
+        with pytest.raises(ValueError, match=r"at most 3 inputs; got 4; use quasi_monte_carlo"):
+            call(wide)
+    with pytest.raises(ValueError, match="channel 'z' is unknown"):
+        kallen_lehmann(kinked, "z")
+    with pytest.raises(ValueError, match="tolerance must be positive"):
+        kallen_lehmann(kinked, tolerance=0.0)

@@ -1,24 +1,29 @@
-"""What is known without sampling: the Kallen-Lehmann measure of a network on Ornstein-Uhlenbeck processes."""
+"""What is known without sampling: networks with fixed weights on Ornstein-Uhlenbeck processes."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import Floats, choice, integer
+from . import quadrature
+from ._checks import Floats, choice, floats, integer, positive
+from .estimate import Estimate, jackknife
+from .sources import OrnsteinUhlenbeck
 from .theory import Theory
 
-__all__ = ["SpectralMeasure", "kallen_lehmann"]
+__all__ = ["QuasiMonteCarlo", "SpectralMeasure", "kallen_lehmann", "n_point", "quasi_monte_carlo", "thermal_two_point"]
 
-# Half-width of the quadrature in standard deviations, nodes per input and highest polynomial per input, by number of
-# inputs. The trapezoid rule converges geometrically for activations that are analytic around the real line.
-_RULES = {1: (12.0, 320, 200), 2: (10.0, 160, 80), 3: (9.0, 80, 48)}
-# Beyond this relative error nothing is called exact.
-_TOLERANCE = 1e-7
-# What states beyond the highest polynomial may weigh: their energies are known from below only.
-_TAIL = 1e-5
+_MOST_INPUTS = 3
+# exp(-37) is below the rounding of a sum: no polynomial beyond this over omega dt matters; and the most taken.
+_FORGOTTEN, _MOST_ORDERS = 37.0, {1: 1000, 2: 160, 3: 72}
+# Distance of the differences from which quasi-Monte Carlo takes derivatives, in standard deviations.
+_STEP = 1e-6
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,8 @@ class SpectralMeasure:
 
     .. math:: G(t) = \mu^2 + \sum_\alpha c_\alpha^2 e^{-\epsilon_\alpha |t|}
 
-    (Mehler's formula.) Energies and weights are exact up to ``error``.
+    (Mehler's formula.) Energies and weights are exact up to ``error``. The methods give the exact values of the
+    package's estimators at finite lag: what they measure apart from noise.
 
     Attributes
     ----------
@@ -43,10 +49,18 @@ class SpectralMeasure:
     commutator : float
         [x, p]/(i hbar) averaged over the ground state, (2 m/hbar^2) sum eps c^2 = (m/hbar) sum_i sigma_i^2 E(d_i f)^2.
     momentum_squared : float
-        <p^2> = (m/hbar)^2 sum eps^2 c^2 = m^2 E(L f)^2 with the generator L of the seed processes.
+        <p^2> = (m/hbar)^2 sum eps^2 c^2 = m^2 E(L f)^2 with the generator L of the seed processes; infinite for
+        networks with kinks.
     hbar, mass : float
     error : float
         Relative error reached: the change when the quadrature is coarsened, and what the last weight can do to G.
+    tail : float
+        The last weight if it stands for all states beyond the highest polynomial: G(t) is too large by ``tail``
+        times exp(-energies[-1] t/hbar) at most, and exact at t = 0.
+    commutator_spread : float or None
+        <(Delta x)^4>/(3 <(Delta x)^2>^2) for dt -> 0: the mean square of the commutator over its squared mean.
+    quartic : ndarray or None
+        Energies and coefficients q, shape (2, k'), of <(x(t) - x(0))^4> = sum q (1 - exp(-eps t/hbar)).
     """
 
     energies: Floats
@@ -58,11 +72,13 @@ class SpectralMeasure:
     hbar: float
     mass: float
     error: float
+    tail: float = 0.0
+    commutator_spread: float | None = None
+    quartic: Floats | None = None
 
     def connected(self, times: ArrayLike) -> Floats:
         """Connected two-point function at times of any shape."""
-        t = np.abs(np.asarray(times, dtype=np.float64))
-        return np.asarray(np.exp(-np.multiply.outer(t, self.energies / self.hbar)) @ self.weights)
+        return self._sum(times, lambda decay: np.exp(decay))
 
     def two_point(self, times: ArrayLike) -> Floats:
         """Two-point function <x(0) x(t)> at times of any shape."""
@@ -70,13 +86,86 @@ class SpectralMeasure:
 
     def quadratic_variation(self, times: ArrayLike) -> Floats:
         """<(x(t) - x(0))^2>, without the cancellation of 2 G(0) - 2 G(t)."""
-        t = np.abs(np.asarray(times, dtype=np.float64))
-        return np.asarray(-2 * np.expm1(-np.multiply.outer(t, self.energies / self.hbar)) @ self.weights)
+        return self._sum(times, lambda decay: -2 * np.expm1(decay))
+
+    def commutator_at(self, lags: ArrayLike) -> Floats:
+        r"""Commutator at finite lag, :math:`m V(l)/(\hbar l)`, for lags l > 0 of any shape, unit time."""
+        lags = np.asarray(lags, dtype=np.float64)
+        return np.asarray(self.mass / self.hbar * self.quadratic_variation(lags) / lags)
+
+    def momentum_squared_at(self, lags: ArrayLike) -> Floats:
+        r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2 = (m/l)^2 \sum c^2 (1 - e^{-\epsilon l/\hbar})^2`."""
+        lags = np.asarray(lags, dtype=np.float64)
+        return np.asarray((self.mass / lags) ** 2 * self._sum(lags, lambda decay: np.expm1(decay) ** 2))
+
+    def commutator_spread_at(self, lags: ArrayLike) -> Floats:
+        r"""<(Delta x)^4>/(3 <(Delta x)^2>^2) at lags > 0 of any shape, unit time.
+
+        .. math:: \langle \Delta x^4\rangle = 2\langle x^4\rangle - 8\langle x^3(0) x(t)\rangle
+                  + 6\langle x^2(0) x^2(t)\rangle
+
+        Raises
+        ------
+        ValueError
+            If the measure holds no quartic coefficients.
+        """
+        if self.quartic is None:
+            raise ValueError("quartic is None: this measure knows two-point functions only; use kallen_lehmann")
+        lags = np.asarray(lags, dtype=np.float64)
+        fourth = -np.expm1(-np.multiply.outer(lags, self.quartic[0] / self.hbar)) @ self.quartic[1]
+        return np.asarray(fourth / (3 * self.quadratic_variation(lags) ** 2))
+
+    def roughness_exponent(self, dt: float) -> float:
+        """Roughness exponent log2(V(2 dt)/V(dt))/2 at a time step."""
+        first, second = self.quadratic_variation([dt, 2 * dt])
+        return float(np.log2(second / first) / 2)
+
+    def effective_energy(self, times: ArrayLike) -> Floats:
+        """Effective energies -hbar d ln G_c/dt between successive times (k,), shape (k - 1,), energy units."""
+        t = np.asarray(times, dtype=np.float64)
+        # Relative to the lowest state, so that logarithms of small numbers do not lose it.
+        lowest = self.energies.min()
+        decay = np.exp(-np.multiply.outer(np.abs(t), (self.energies - lowest) / self.hbar)) @ self.weights
+        return np.asarray(lowest * np.diff(np.abs(t)) / np.diff(t) - self.hbar * np.diff(np.log(decay)) / np.diff(t))
+
+    def commutator_extrapolated(self, dt: float, n_lags: int) -> float:
+        r"""Commutator extrapolated from the lags dt, 2 dt, ..., n_lags dt.
+
+        .. math:: \sum_{k=1}^K (-1)^{k+1} \binom{K}{k}\, C(k\,dt)
+
+        for networks without kinks; with them the polynomial through the values is one in the root of dt.
+        """
+        return self._extrapolated(self.commutator_at, dt, n_lags)
+
+    def momentum_squared_extrapolated(self, dt: float, n_lags: int) -> float:
+        """<p^2> extrapolated like the commutator, from the lags dt, ..., n_lags dt (and their doubles)."""
+        return self._extrapolated(self.momentum_squared_at, dt, n_lags)
+
+    def uncertainty_extrapolated(self, dt: float, n_lags: int) -> float:
+        """Uncertainty product from the extrapolated <p^2>, unit hbar."""
+        return float(np.sqrt(self.moments[0] * self.momentum_squared_extrapolated(dt, n_lags)))
+
+    @property
+    def uncertainty(self) -> float:
+        """Dx dp, at least (hbar/2) times the commutator (Robertson); infinite for networks with kinks."""
+        return float(np.sqrt(self.moments[0] * self.momentum_squared))
 
     @property
     def kurtosis(self) -> float:
-        """Excess kurtosis of x."""
-        return float(self.moments[2] / self.moments[0] ** 2 - 3)
+        """Excess kurtosis of x; 0 if x is constant."""
+        return float(self.moments[2] / self.moments[0] ** 2 - 3) if self.moments[0] > 0 else 0.0
+
+    def _sum(self, times: ArrayLike, function: Callable[[Floats], Floats]) -> Floats:
+        """Sum over states of weight times a function of -eps t/hbar."""
+        t = np.abs(np.asarray(times, dtype=np.float64))
+        return np.asarray(function(-np.multiply.outer(t, self.energies / self.hbar)) @ self.weights)
+
+    def _extrapolated(self, function: Callable[[ArrayLike], Floats], dt: float, n_lags: int) -> float:
+        step, most = positive("dt", dt), integer("n_lags", n_lags, 1, 30)
+        nodes = np.arange(1.0, most + 1) ** (1.0 if np.isfinite(self.momentum_squared) else 0.5)
+        ratio = nodes[None, :] / (nodes[None, :] - nodes[:, None] + np.eye(most))
+        np.fill_diagonal(ratio, 1.0)
+        return float(np.dot(ratio.prod(axis=1), function(step * np.arange(1, most + 1))))
 
 
 def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ...]]:
@@ -103,12 +192,13 @@ def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ..
     return theory.hbar * sums[first][:n_levels], tuple(int(c) for c in counts[:n_levels])
 
 
-def kallen_lehmann(theory: Theory, channel: str | None = None) -> SpectralMeasure:
+def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: float = 1e-5) -> SpectralMeasure:
     r"""Exact spectral measure of a channel of a theory with fixed weights.
 
     With :math:`h_n = He_n/\sqrt{n!}` and standard normal z, the coefficients are
-    :math:`c_\alpha = E_z[f(s z)\, h_\alpha(z)]` at energies :math:`\hbar\,\alpha\cdot\omega` (Mehler's formula), by the
-    trapezoid rule in z.
+    :math:`c_\alpha = E_z[f(s z)\, h_\alpha(z)]` at energies :math:`\hbar\,\alpha\cdot\omega` (Mehler's formula).
+    One input is integrated on panels that are split at kinks and refined around saturated neurons, with up to 16,000
+    states; two and three inputs by the trapezoid rule, which kinks defeat.
 
     Parameters
     ----------
@@ -116,6 +206,9 @@ def kallen_lehmann(theory: Theory, channel: str | None = None) -> SpectralMeasur
         With at most three inputs.
     channel : str, optional
         Name of a channel; the first output by default.
+    tolerance : float, default 1e-5
+        Largest acceptable part of the variance in states beyond the highest polynomial; the quadrature must be
+        better by a factor of 100.
 
     Returns
     -------
@@ -124,126 +217,462 @@ def kallen_lehmann(theory: Theory, channel: str | None = None) -> SpectralMeasur
     Raises
     ------
     ValueError
-        With more than three inputs, or if the quadrature does not reach a relative error of 1e-7 (a kinked or
-        saturated network); the message says what was reached.
+        With more than three inputs, or if the tolerance is not reached (kinks in several inputs, neurons so saturated
+        that the network is nearly discontinuous); the message says what was reached.
+
+    Examples
+    --------
+    >>> relu = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[1.0]], [[1.0]]], activation="relu"))
+    >>> measure = kallen_lehmann(relu)
+    >>> measure.weights[:4].round(10)  # of |<0|x|n>|^2; n = 3 is empty
+    array([0.125     , 0.03978874, 0.        , 0.00331573])
+    >>> measure.momentum_squared
+    inf
     """
-    name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
-    n_inputs = theory.n_inputs
-    column = theory.channels.index(name)
-    if theory.network is None or column < n_inputs:
-        rate, sigma = theory.omega[column], theory.sigma[column]
-        variance = sigma**2 / (2 * rate)
-        return SpectralMeasure(
-            theory.hbar * np.array([rate]),
-            np.array([variance]),
-            0.0,
-            np.array([variance, 0.0, 3 * variance**2]),
-            theory.mass / theory.hbar * sigma**2,
-            theory.mass**2 * rate**2 * variance,
-            theory.hbar,
-            theory.mass,
-            0.0,
-        )
-    if n_inputs not in _RULES:
-        raise ValueError(
-            f"exact measures are for at most {max(_RULES)} inputs; got {n_inputs}; sample the theory instead"
-        )
-    width, nodes, order = _RULES[n_inputs]
-    output = column - n_inputs
-    coefficients, mean, moments = _coefficients(theory, output, width, nodes, order)
-    coarse, _, coarse_moments = _coefficients(theory, output, width * 0.85, int(nodes * 0.7), order)
-    weights, variance = coefficients**2, moments[0]
-    gradient, generator = _derivatives(theory, output, width * 0.85, int(nodes * 0.7), 0.01)
-    check = _derivatives(theory, output, width * 0.85, int(nodes * 0.7), 0.02)
-    energies = np.zeros(weights.shape)
+    output, direct = _output(theory, channel)
+    positive("tolerance", tolerance)
+    if direct is not None:
+        return _oscillator(theory, direct)
+    found = quadrature.expand(theory, output, _spreads(theory), tolerance, derivatives=True)
+    energies = np.zeros(found.coefficients.shape[:-1])
     for axis, rate in enumerate(theory.omega):
-        shape = [1] * n_inputs
-        shape[axis] = -1
-        energies = energies + theory.hbar * rate * np.arange(weights.shape[axis]).reshape(shape)
-    energies, weights = energies.ravel()[1:], weights.ravel()[1:]
-    beyond, cutoff = max(variance - weights.sum(), 0.0), theory.hbar * min(theory.omega) * (order + 1)
-    scale = max(variance, 1e-300)
-    error = max(
-        np.abs(weights - coarse.ravel()[1:] ** 2).max() / scale,
-        abs(variance - coarse_moments[0]) / scale,
-        abs(gradient - check[0]) / max(gradient, 1e-300),
-        abs(generator - check[1]) / max(generator, 1e-300),
-    )
-    if error > _TOLERANCE or beyond > _TAIL * scale:
-        raise ValueError(
-            f"the quadrature reaches a relative error of {max(error, beyond / scale):.1e} only, "
-            f"for {theory.network!r}; "
-            "kinked and saturated networks need more than it offers: sample the theory instead"
-        )
+        steps = np.arange(energies.shape[axis]).reshape([-1 if i == axis else 1 for i in range(energies.ndim)])
+        energies = energies + theory.hbar * rate * steps
+    cutoff = theory.hbar * min(theory.omega) * (found.order + 1)
+    energies, c = energies.ravel()[1:], found.coefficients.reshape(-1, 3)[1:]
     ascending = np.argsort(energies, kind="stable")
+    energies, c = energies[ascending], c[ascending]
+    fourth = 8 * c[:, 0] * c[:, 2] - 6 * c[:, 1] ** 2
+    energies = np.append(energies, max(cutoff, energies.max()))
+    variance = found.moments[0]
+    # All of <(x(t) - x(0))^4> at infinite t: the states beyond have what the others leave.
+    limit = 2 * found.moments[2] + 6 * variance**2
     return SpectralMeasure(
-        np.append(energies[ascending], max(cutoff, energies.max())),
-        np.append(weights[ascending], beyond),
-        mean,
-        moments,
-        theory.mass / theory.hbar * gradient,
-        theory.mass**2 * generator,
+        energies,
+        np.append(c[:, 0] ** 2, found.beyond),
+        found.mean,
+        found.moments,
+        theory.mass / theory.hbar * found.gradient,
+        theory.mass**2 * found.generator,
         theory.hbar,
         theory.mass,
-        float(max(error, beyond / scale)),
+        max(found.error, found.beyond / variance) if variance > 0 else 0.0,
+        found.beyond,
+        found.gradient_squared / found.gradient**2 if found.gradient > 0 else None,
+        np.stack([energies, np.append(fourth, limit - fourth.sum())]),
     )
 
 
-def _grid(theory: Theory, width: float, nodes: int) -> tuple[Floats, Floats, Floats]:
-    """Points y of the tensor grid (nodes, ..., D), and z and weights of one axis."""
-    z, step = np.linspace(-width, width, nodes, retstep=True)
-    density = step * np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
-    spread = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
-    return np.stack(np.meshgrid(*(s * z for s in spread), indexing="ij"), axis=-1), z, density
+def n_point(
+    theory: Theory,
+    times: ArrayLike,
+    channels: Sequence[str] | None = None,
+    *,
+    functions: Sequence[Callable[[Floats], ArrayLike]] | None = None,
+    tolerance: float = 1e-8,
+) -> Floats:
+    r"""Exact Euclidean n-point functions at any times.
 
+    .. math:: \langle f_1(t_1) \cdots f_n(t_n)\rangle
+              = E\, f_1 P_{t_2 - t_1} f_2 \cdots P_{t_n - t_{n-1}} f_n, \qquad
+              P_t = H^T e^{-n \omega t} H W
 
-def _mean(density: Floats, values: Floats) -> float:
-    for _ in range(values.ndim):
-        values = density @ values
-    return float(values)
+    for ordered times: multiply by f at the nodes of the quadrature, propagate in Hermite functions, and so on.
 
+    Parameters
+    ----------
+    theory : Theory
+        With at most three inputs.
+    times : array_like
+        Shape (..., n), unit time, in any order.
+    channels : sequence of str, optional
+        One channel per time; the first output everywhere by default.
+    functions : sequence of callable, optional
+        One per time, instead of channels: each takes all channels of the theory, shape (..., channels), and returns
+        shape (...).
+    tolerance : float, default 1e-8
+        Largest acceptable error, relative to the product of the root mean squares of the functions.
 
-def _derivatives(theory: Theory, output: int, width: float, nodes: int, step: float) -> tuple[float, float]:
-    r"""sum_i sigma_i^2 E(d_i f)^2 and E(L f)^2, L = sum_i (sigma_i^2/2) d_i^2 - omega_i y_i d_i.
+    Returns
+    -------
+    ndarray
+        Shape (...).
 
-    Derivatives are central differences of sixth order with a step in standard deviations of the inputs.
+    Raises
+    ------
+    ValueError
+        With more than three inputs, or if the tolerance is not reached (times closer than 0.04/omega with kinks, kinks
+        in several inputs); the message says what was reached.
+
+    Examples
+    --------
+    >>> float(n_point(nnqm.harmonic_oscillator(), [0.0, 0.0, 0.0, 0.0]).round(12))  # 3 (1/2)^2
+    0.75
     """
-    assert theory.network is not None
-    grid, _, density = _grid(theory, width, nodes)
-    centre = theory.network(grid)[..., output]
-    gradient, generator = np.zeros(centre.shape), np.zeros(centre.shape)
-    for axis, (rate, sigma) in enumerate(zip(theory.omega, theory.sigma, strict=True)):
-        h = step * sigma / np.sqrt(2 * rate)
-        first, second = np.zeros(centre.shape), -49 / 18 * centre
-        for k, (odd, even) in enumerate(((3 / 4, 3 / 2), (-3 / 20, -3 / 20), (1 / 60, 1 / 90)), start=1):
-            move = np.zeros(theory.n_inputs)
-            move[axis] = k * h
-            up, down = theory.network(grid + move)[..., output], theory.network(grid - move)[..., output]
-            first += odd * (up - down)
-            second += even * (up + down)
-        first, second = first / h, second / h**2
-        gradient += sigma**2 * first**2
-        generator += sigma**2 / 2 * second - rate * grid[..., axis] * first
-    return _mean(density, gradient), _mean(density, generator**2)
+    _need_known(theory)
+    _need_few_inputs(theory)
+    t = floats("times", times)
+    if t.ndim == 0 or t.shape[-1] == 0:
+        raise ValueError(f"times must have at least one entry along their last axis; got shape {t.shape}")
+    n = t.shape[-1]
+    for name, given in (("channels", channels), ("functions", functions)):
+        if given is not None and len(given) != n:
+            raise ValueError(f"{name} must have one entry per time, {n}; got {len(given)}")
+    if channels is not None and functions is not None:
+        raise ValueError("channels and functions exclude each other; give one of them")
+    wanted: list[Any] = [theory.outputs[0]] * n if channels is None else list(channels)
+    if functions is not None:
+        wanted = list(functions)
+    else:
+        for name in wanted:
+            choice("channel", name, theory.channels)
+    distinct = list(dict.fromkeys(wanted))
+    which = [distinct.index(w) for w in wanted]
+    spread = _spreads(theory)
+
+    def evaluate(z: Floats) -> Floats:
+        y = z * spread
+        values = y if theory.network is None else np.concatenate([y, theory.network(y)], axis=-1)
+        columns = [values[..., theory.channels.index(w)] if isinstance(w, str) else w(values) for w in distinct]
+        return np.stack([np.broadcast_to(np.asarray(c, dtype=np.float64), z.shape[:-1]) for c in columns], axis=-1)
+
+    steps = np.diff(np.sort(t, axis=-1), axis=-1)
+    slowest = steps[steps > 0].min(initial=np.inf) * min(theory.omega)
+    order = int(np.clip(np.ceil(_FORGOTTEN / slowest), 40, _MOST_ORDERS[theory.n_inputs]))
+    results, scale = [], 1.0
+    axes = _axes(theory, evaluate, order)
+    for degree, rules in zip((order, int(0.7 * order)), axes, strict=True):
+        grid = np.stack(np.meshgrid(*(z for z, _ in rules), indexing="ij"), axis=-1)
+        values = np.moveaxis(evaluate(grid), -1, 0)
+        basis = [quadrature.hermite_functions(z, w, degree) for z, w in rules]
+        vacuum = np.ones(())
+        for rows in basis:
+            vacuum = np.multiply.outer(vacuum, rows[0])
+        results.append(_propagated(theory, t.reshape(-1, n), which, values, basis, vacuum))
+        scale = float(np.prod([np.sqrt(((values[i] * vacuum) ** 2).sum()) for i in which]))
+    error = float(np.abs(results[0] - results[1]).max(initial=0)) + quadrature.ROUNDING * scale
+    if error > tolerance * scale:
+        raise ValueError(
+            f"the {n}-point function reaches an error of {error / scale:.1e} (relative to the root mean squares) only, "
+            f"not tolerance={tolerance:g}; use times further apart, a larger tolerance, or sample the theory"
+        )
+    return np.asarray(results[0].reshape(t.shape[:-1]))
 
 
-def _coefficients(theory: Theory, output: int, width: float, nodes: int, order: int) -> tuple[Floats, float, Floats]:
-    """c_alpha with every alpha_i <= order (that of the mean set to zero), the mean and central moments 2, 3, 4."""
-    assert theory.network is not None
-    grid, z, density = _grid(theory, width, nodes)
-    f = theory.network(grid)[..., output]
-    # The projection carries half the density in the polynomials, so that neither over- nor underflows.
-    hermite = np.empty((order + 1, nodes))
-    hermite[0] = density
-    hermite[1] = z * density
-    for n in range(1, order):
-        hermite[n + 1] = (z * hermite[n] - np.sqrt(n) * hermite[n - 1]) / np.sqrt(n + 1)
-    mean = _mean(density, f)
-    centred = f - mean
-    moments = np.array([_mean(density, centred**power) for power in (2, 3, 4)])
-    coefficients = centred
-    for _ in range(theory.n_inputs):
-        # Each pass projects the first axis and puts the result last, so that the order of the inputs is kept.
-        coefficients = np.tensordot(coefficients, hermite, axes=(0, 1))
-    coefficients[(0,) * theory.n_inputs] = 0
-    return coefficients, mean, moments
+def _axes(theory: Theory, evaluate: quadrature.Function, order: int) -> list[list[tuple[Floats, Floats]]]:
+    """Fine and coarse rules (z, weights) of each input."""
+    if theory.n_inputs == 1:
+        kinks = probes = np.zeros(0)
+        if theory.network is not None:
+            kinks, probes = quadrature.zeros_of_layers(theory.network, float(_spreads(theory)[0]))
+        panels = quadrature.adapt(evaluate, kinks, probes)
+        return [[panels.nodes(n, quadrature.widest_panel(order))] for n in quadrature.RULES]
+    width, nodes = {2: (11.0, 320), 3: (9.5, 112)}[theory.n_inputs]
+    rules = [quadrature.trapezoid(width, nodes), quadrature.trapezoid(0.85 * width, int(0.7 * nodes))]
+    return [[rule] * theory.n_inputs for rule in rules]
+
+
+def _propagated(
+    theory: Theory, times: Floats, which: list[int], values: Floats, basis: list[Floats], vacuum: Floats
+) -> Floats:
+    """n-point functions at each row of times from values (M, nodes...) and Hermite functions of each input."""
+    out = np.empty(len(times))
+    for b, row in enumerate(times):
+        order = np.argsort(row, kind="stable")
+        state = vacuum * values[which[order[0]]]
+        for earlier, later in pairwise(order):
+            dt = row[later] - row[earlier]
+            if dt > 0:
+                for rows, rate in zip(basis, theory.omega, strict=True):
+                    # The first axis goes last each time, so that their order is restored in the end.
+                    decay = np.exp(-rate * dt * np.arange(len(rows)))
+                    state = np.tensordot(np.tensordot(state, rows, axes=(0, 1)) * decay, rows, axes=(-1, 0))
+            state = state * values[which[later]]
+        out[b] = (state * vacuum).sum()
+    return out
+
+
+def thermal_two_point(
+    theory: Theory,
+    beta: float,
+    times: ArrayLike,
+    channel: str | None = None,
+    *,
+    connected: bool = False,
+    tolerance: float = 1e-7,
+) -> Floats:
+    r"""Exact two-point function at finite temperature, periodic in Euclidean time.
+
+    .. math:: G(t) = \sum_\alpha c_\alpha(s_\beta)^2 \prod_i
+              \left[\frac{\cosh \omega_i(\beta/2 - t)}{\cosh(\omega_i\beta/2)}\right]^{\alpha_i}, \qquad
+              s_{\beta,i}^2 = \frac{\sigma_i^2}{2\omega_i} \coth\frac{\omega_i\beta}{2}
+
+    Thermal inputs are Gaussian, so that Mehler's formula holds at every pair of times, with coefficients at the
+    thermal width. (A cosh in place of each exponential of the ground-state sum would be wrong.)
+
+    Parameters
+    ----------
+    theory : Theory
+        With at most three inputs.
+    beta : float
+        Period, the Euclidean time hbar/kT, unit time.
+    times : array_like
+        Of any shape, unit time; taken modulo beta.
+    channel : str, optional
+        Name of a channel; the first output by default.
+    connected : bool, default False
+        Whether the squared thermal mean is subtracted.
+    tolerance : float, default 1e-7
+        Largest acceptable error, relative to the thermal variance.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``times``.
+
+    Raises
+    ------
+    ValueError
+        As for ``kallen_lehmann``.
+
+    Examples
+    --------
+    >>> thermal_two_point(nnqm.harmonic_oscillator(), 2.0, [0.0, 1.0]).round(6)  # coth(1)/2, 1/(2 sinh 1)
+    array([0.656518, 0.425459])
+    """
+    output, direct = _output(theory, channel)
+    period = positive("beta", beta)
+    positive("tolerance", tolerance)
+    t = np.mod(floats("times", times), period)
+    omega = np.array(theory.omega)
+    spread = _spreads(theory) / np.sqrt(np.tanh(omega * period / 2))
+    ratio = (np.exp(-np.multiply.outer(omega, t)) + np.exp(-np.multiply.outer(omega, period - t))) / (
+        1 + np.exp(-omega * period)
+    ).reshape(-1, *([1] * t.ndim))
+    if direct is not None:
+        return np.asarray(spread[direct] ** 2 * ratio[direct])
+    # Any tail will do here: what it does at the times asked for is judged below.
+    found = quadrature.expand(theory, output, spread, 1.0, derivatives=False)
+    sums = np.empty(t.size)
+    flat = ratio.reshape(len(omega), -1)
+    for i in range(t.size):
+        total = found.coefficients[..., 0] ** 2
+        for r in flat[:, i]:
+            total = np.tensordot(r ** np.arange(total.shape[0]), total, axes=(0, 0))
+        sums[i] = total
+    rest = found.beyond * flat.max(axis=0, initial=0) ** (found.order + 1)
+    # All of it at t = 0, where it is no error.
+    moving = flat.min(axis=0, initial=1) < 1
+    error = max(found.error * found.moments[0], float(rest[moving].max(initial=0)))
+    if error > tolerance * found.moments[0]:
+        raise ValueError(
+            f"the thermal two-point function reaches a relative error of {error / found.moments[0]:.1e} only, "
+            f"not tolerance={tolerance:g}, for {theory.network!r}; use later times or a larger tolerance"
+        )
+    return np.asarray((sums + rest).reshape(t.shape) + (0.0 if connected else found.mean**2))
+
+
+@dataclass(frozen=True)
+class QuasiMonteCarlo:
+    """Averages over the ground state by quasi-Monte Carlo: approximate, each with its error.
+
+    Attributes
+    ----------
+    times : ndarray
+        Shape (k,), unit time.
+    mean : Estimate
+        Expectation value of x.
+    moments : Estimate
+        Central moments 2, 3, 4 of x, shape (3,).
+    two_point, connected : Estimate
+        <x(0) x(t)> with and without the squared mean, shape (k,).
+    commutator : Estimate
+        (m/hbar) sum_i sigma_i^2 E(d_i f)^2.
+    n_points : int
+        Points of all replicates together.
+
+    Errors are those of independently scrambled replicates and cover the integration, there being nothing else.
+    """
+
+    times: Floats
+    mean: Estimate
+    moments: Estimate
+    two_point: Estimate
+    connected: Estimate
+    commutator: Estimate
+    n_points: int
+
+    @property
+    def error(self) -> float:
+        """Largest error of mean, variance and two-point function, relative to the spread of x; of the commutator."""
+        variance = float(self.moments.value[0])
+        parts = [
+            float(self.mean.error) / variance**0.5,
+            float(self.moments.error[0]) / variance,
+            float(self.connected.error.max(initial=0)) / variance,
+            float(self.commutator.error) / max(float(self.commutator.value), 1e-300),
+        ]
+        return float(max(parts))
+
+
+def quasi_monte_carlo(
+    theory: Theory,
+    times: ArrayLike = (),
+    channel: str | None = None,
+    *,
+    n_points: int = 2**14,
+    n_replicates: int = 16,
+    rng: int | np.random.SeedSequence | np.random.Generator | None = 1,
+) -> QuasiMonteCarlo:
+    r"""Averages of a theory with any number of inputs, by scrambled Sobol points.
+
+    Two-point functions take Gaussian pairs :math:`(y_0, \rho y_0 + s\sqrt{1 - \rho^2}\,\xi)`, so that the points fill
+    2D dimensions. The error falls nearly as 1/n_points for smooth networks of few inputs, and never slower than that
+    of Monte Carlo.
+
+    Parameters
+    ----------
+    theory : Theory
+    times : array_like
+        Lags of the two-point function, shape (k,), unit time.
+    channel : str, optional
+        Name of a channel; the first output by default.
+    n_points : int, default 16384
+        Points per replicate, a power of two.
+    n_replicates : int, default 16
+        Independent scramblings (Owen, J. Complexity 14, 466 (1998)), from which errors come; at least 2.
+    rng : int, SeedSequence, Generator or None, default 1
+        Of the scramblings; fixed by default, so that calls repeat.
+
+    Returns
+    -------
+    QuasiMonteCarlo
+
+    Raises
+    ------
+    ValueError
+        If ``n_points`` is not a power of two.
+    """
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    _need_known(theory)
+    name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
+    column = theory.channels.index(name)
+    size, replicates = integer("n_points", n_points, 2, 2**24), integer("n_replicates", n_replicates, 2, 4096)
+    if size & (size - 1):
+        raise ValueError(f"n_points must be a power of two; got {size}; use {2 ** (size.bit_length())}")
+    t = np.abs(np.atleast_1d(floats("times", times)))
+    if t.ndim != 1:
+        raise ValueError(f"times must be one-dimensional; got shape {t.shape}")
+    spread, omega, sigma = _spreads(theory), np.array(theory.omega), np.array(theory.sigma)
+    n_inputs = theory.n_inputs
+
+    def evaluate(y: Floats) -> Floats:
+        if theory.network is None or column < n_inputs:
+            return np.asarray(y[..., column])
+        return np.asarray(theory.network(y)[..., column - n_inputs], dtype=np.float64)
+
+    generator = np.random.default_rng(rng)
+    # The keyword has another name in older versions of SciPy.
+    keyword = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"
+    powers = np.empty((replicates, 4))
+    products, gradients = np.empty((replicates, t.size)), np.empty(replicates)
+    centre = float(evaluate(np.zeros((1, n_inputs)))[0])
+    for r in range(replicates):
+        points = qmc.Sobol(2 * n_inputs if t.size else n_inputs, **{keyword: generator}).random_base2(
+            size.bit_length() - 1
+        )
+        # Points lie on the lower corners of cells of a fine grid, where 0 is one.
+        normal = ndtri(points + 2.0**-32)
+        y = normal[:, :n_inputs] * spread
+        x = evaluate(y) - centre
+        powers[r] = [(x**k).sum() for k in (1, 2, 3, 4)]
+        for i, lag in enumerate(t):
+            decay = np.exp(-omega * lag)
+            noise = spread * np.sqrt(-np.expm1(-2 * omega * lag)) * normal[:, n_inputs:]
+            products[r, i] = x @ (evaluate(decay * y + noise) - centre)
+        gradients[r] = 0
+        for axis in range(n_inputs):
+            move = np.zeros(n_inputs)
+            move[axis] = _STEP * spread[axis]
+            slope = (evaluate(y + move) - evaluate(y - move)) / (2 * move[axis])
+            gradients[r] += sigma[axis] ** 2 * (slope @ slope)
+
+    def averages(s: Any) -> dict[str, Floats]:
+        n = s["size"][:, None]
+        first, second, third, fourth = (s["powers"] / n).T
+        pairs = s["products"] / n
+        mean = first + centre
+        return {
+            "mean": mean,
+            "moments": np.stack(
+                [
+                    second - first**2,
+                    third - 3 * first * second + 2 * first**3,
+                    fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
+                ],
+                axis=1,
+            ),
+            "connected": pairs - first[:, None] ** 2,
+            "two_point": pairs + (2 * centre * first + centre**2)[:, None],
+            "commutator": theory.mass / theory.hbar * s["gradients"] / s["size"],
+        }
+
+    sizes = np.full(replicates, float(size))
+    sums = {"size": sizes, "powers": powers, "products": products, "gradients": gradients}
+    found = jackknife(averages, sums, sizes)
+    return QuasiMonteCarlo(times=t, n_points=size * replicates, **found)
+
+
+def _need_known(theory: Theory) -> None:
+    for i, source in enumerate(theory.sources):
+        if not isinstance(source, OrnsteinUhlenbeck):
+            raise ValueError(
+                f"sources[{i}] must be an OrnsteinUhlenbeck process for Mehler's formula; got {source!r}; "
+                "use its Hamiltonian, or sample the theory"
+            )
+
+
+def _need_few_inputs(theory: Theory) -> None:
+    if theory.n_inputs > _MOST_INPUTS:
+        raise ValueError(
+            f"exact measures are for at most {_MOST_INPUTS} inputs; got {theory.n_inputs}; "
+            "use quasi_monte_carlo, or sample the theory"
+        )
+
+
+def _output(theory: Theory, channel: str | None) -> tuple[int, int | None]:
+    """Position of an output of the network, and that of the input if the channel is one."""
+    _need_known(theory)
+    name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
+    column = theory.channels.index(name)
+    if theory.network is None or column < theory.n_inputs:
+        return 0, column
+    _need_few_inputs(theory)
+    return column - theory.n_inputs, None
+
+
+def _spreads(theory: Theory) -> Floats:
+    """Standard deviations of the inputs, shape (D,)."""
+    return np.asarray(np.array(theory.sigma) / np.sqrt(2 * np.array(theory.omega)))
+
+
+def _oscillator(theory: Theory, column: int) -> SpectralMeasure:
+    rate, sigma = theory.omega[column], theory.sigma[column]
+    variance = sigma**2 / (2 * rate)
+    energy = theory.hbar * rate
+    return SpectralMeasure(
+        np.array([energy]),
+        np.array([variance]),
+        0.0,
+        np.array([variance, 0.0, 3 * variance**2]),
+        theory.mass / theory.hbar * sigma**2,
+        theory.mass**2 * rate**2 * variance,
+        theory.hbar,
+        theory.mass,
+        0.0,
+        0.0,
+        1.0,
+        np.array([[energy, 2 * energy], [24 * variance**2, -12 * variance**2]]),
+    )

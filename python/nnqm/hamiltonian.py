@@ -23,7 +23,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _MAX_POINTS = 2500
 _MAX_STATES = 4000
 # Where psi_0^2 has fallen so low a chain ends, and a barrier cuts double precision in two.
-_TAIL, _BARRIER = 1e-20, 1e-14
+_TAIL, _BARRIER = 1e-22, 1e-14
 # A basis carries so many levels, or twice, four times, ... as many.
 _LEVELS = 16
 # Points per octave, and octaves of |x - bottom| looked at: from 2^-30 to 2^40 of the user's unit.
@@ -54,8 +54,9 @@ class GroundStateChain:
     spacing : float
         Distance of the positions.
     gap_error : float
-        Largest difference between -hbar ln(eigenvalue of P)/dt and E_n - E_0, for the bound n <= 5 that a step
-        leaves visible (eigenvalue above 1e-4), energy units.
+        Largest difference between -hbar ln(eigenvalue of P)/dt and E_n - E_0, energy units, for the bound n <= 5
+        that a step leaves visible (eigenvalue above 1e-4) and that lie within the positions to 1e-9: hardly bound
+        states reach far beyond where ground-state paths ever come.
     threshold : float
         Energy above E_0 where the continuum begins, of which a finite grid shows discrete levels; inf without one.
     """
@@ -631,7 +632,7 @@ class Hamiltonian:
             where = "the lower end of the table or domain" if self._survey.limited else "the continuum threshold"
             if bound == 0:
                 raise ValueError(
-                    f"potential has no bound state: none is found below {where}, {self.threshold:g}; it must be deeper or wider"
+                    f"potential has no bound state: none is found below {where}, {self.threshold:g}; make it deeper"
                 )
             raise ValueError(
                 f"level n={count - 1} lies at or above {where}, {self.threshold:g}; {bound} levels are bound, "
@@ -1040,7 +1041,7 @@ class Hamiltonian:
         Returns
         -------
         GroundStateChain
-            Every state between the first and the last with psi_0^2 above 1e-20 of its maximum: no path comes further,
+            Every state between the first and the last with psi_0^2 above 1e-22 of its maximum: no path comes further,
             but the gaps of excited levels, which reach further out, need the states.
 
         Raises
@@ -1079,7 +1080,7 @@ class Hamiltonian:
             )
         spacing = min(reference.spacing, 0.3 * np.sqrt(self.hbar * dt / self.mass))
         law = reference.vectors[:, 0] ** 2
-        visible = np.flatnonzero(law > 1e-24 * law.max())
+        visible = np.flatnonzero(law > 1e-26 * law.max())
         # A wider interval than is kept, because psi_0 is forced to zero at its ends.
         extra = 2 * reference.spacing
         interval = (
@@ -1109,7 +1110,9 @@ class Hamiltonian:
         stationary = psi * image / (psi @ image)
         root = np.sqrt(psi / image)
         eigenvalues = np.linalg.eigvalsh(root[:, None] * kernel * root)[::-1][1:count]
+        beyond = (reference.points < basis.points[inside][0]) | (reference.points > basis.points[inside][-1])
         seen = np.exp(-gaps * (dt / self.hbar)) > 1e-4
+        seen &= np.sum(reference.vectors[beyond, 1:count] ** 2, axis=0) < 1e-9
         deviation = np.abs(-self.hbar * np.log(np.maximum(eigenvalues, 1e-300)) / dt - gaps)[seen]
         return GroundStateChain(
             basis.points[inside].copy(),

@@ -68,7 +68,8 @@ class Row:
         return (
             self.quantity,
             "" if self.estimate is None else str(self.estimate),
-            "" if self.exact is None else f"{self.exact:.6g}",
+            # Zero comes out of a quadrature as some 1e-17.
+            "" if self.exact is None else f"{self.exact if abs(self.exact) > 1e-14 else 0:.6g}",
             "" if self.pull is None else f"{self.pull:+.1f}",
             self.verdict,
         )
