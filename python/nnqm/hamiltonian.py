@@ -23,7 +23,7 @@ _EPS = float(np.finfo(np.float64).eps)
 _MAX_POINTS = 2500
 _MAX_STATES = 4000
 # Where psi_0^2 has fallen so low a chain ends, and a barrier cuts double precision in two.
-_TAIL, _BARRIER = 1e-22, 1e-14
+_TAIL, _BARRIER = 1e-20, 1e-14
 # A basis carries so many levels, or twice, four times, ... as many.
 _LEVELS = 16
 # Points per octave, and octaves of |x - bottom| looked at: from 2^-30 to 2^40 of the user's unit.
@@ -1041,7 +1041,7 @@ class Hamiltonian:
         Returns
         -------
         GroundStateChain
-            Every state between the first and the last with psi_0^2 above 1e-22 of its maximum: no path comes further,
+            Every state between the first and the last with psi_0^2 above 1e-20 of its maximum: no path comes further,
             but the gaps of excited levels, which reach further out, need the states.
 
         Raises
@@ -1080,7 +1080,7 @@ class Hamiltonian:
             )
         spacing = min(reference.spacing, 0.3 * np.sqrt(self.hbar * dt / self.mass))
         law = reference.vectors[:, 0] ** 2
-        visible = np.flatnonzero(law > 1e-26 * law.max())
+        visible = np.flatnonzero(law > 1e-24 * law.max())
         # A wider interval than is kept, because psi_0 is forced to zero at its ends.
         extra = 2 * reference.spacing
         interval = (
