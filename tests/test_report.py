@@ -76,3 +76,62 @@ def test_pulls_over_seeds_are_of_unit_size():
         assert THRESHOLD < stats.chi2.sf(statistic, 60) < 1 - THRESHOLD
     # Errors too small by a factor of two would be seen.
     assert stats.chi2.sf(4 * np.sum(np.square(pulls)[:, 0]), 60) < THRESHOLD
+
+
+def test_what_does_not_converge_has_no_value():
+    # A step of the seed process is many times the width of the neuron: no polynomial in dt sees it.
+    steep = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[50.0]], [[1.0]]]))
+    report = nnqm.analyse(nnqm.simulate(steep, 8192, 64, 0.2, rng=1))
+    for quantity in ("[x,p]/(i hbar), dt -> 0", "<p^2>, dt -> 0"):
+        assert report[quantity].estimate is None
+        assert report[quantity].verdict.startswith("not resolved: still moves with dt")
+    assert "lie in unresolved levels" in report["[x,p]/(i hbar), from levels"].verdict
+
+
+def test_levels_of_smooth_paths_are_not_reported():
+    phase = np.random.default_rng(2).uniform(0, 2 * np.pi, (2000, 1))
+    run = nnqm.accumulate(np.sin(0.3 * np.arange(64) + phase), 0.2)
+    assert nnqm.spectrum(run).gaps  # the eigenvalue problem alone does not know
+    levels = [row for row in nnqm.analyse(run) if row.group == "levels"]
+    assert levels
+    assert all(row.estimate is None and "need reflection positivity" in row.verdict for row in levels)
+
+
+def test_levels_are_numbered_by_the_exact_ones():
+    # Paths much shorter than the first relaxation time: the first level looks like a plateau, and is not skipped.
+    report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 5000, 64, 1e-4, rng=1))
+    assert report["gap 1"].verdict == "not resolved: no decay within the paths, longer ones are needed"
+    assert not any(row.quantity == "gap 2" for row in report)
+    # Of paths of unknown origin it may be a superselection sector.
+    y = nnqm.sample_paths(nnqm.harmonic_oscillator(), 4000, 64, 0.2, rng=6, precision="float64")
+    sectors = y + np.random.default_rng(5).choice([-3.0, 3.0], size=(4000, 1, 1))
+    report = nnqm.analyse(nnqm.accumulate(sectors, 0.2))
+    assert report["non-decaying part"].verdict.startswith("plateau")
+    assert_consistent(report["gap 1"].estimate, 1.0)
+
+
+@pytest.mark.parametrize("n_times", [1, 2, 3])
+def test_short_paths_have_short_tables(n_times):
+    report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 4000, n_times, 0.2, rng=1))
+    assert_consistent(report["variance of x"].estimate, 0.5)
+    assert any("uniform grid" in note for note in report.notes) == (n_times == 1)
+
+
+def test_constant_and_tiny_channels_print_well():
+    def table(weight, bias):
+        network = nnqm.Network([[[1.0]], [[weight]]], [[0.0], [bias]])
+        return nnqm.analyse(nnqm.simulate(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network), 4000, 32, 0.2, rng=1))
+
+    constant = table(0.0, 2.0)
+    assert [row.quantity for row in constant] == ["<x>", "variance of x"]
+    assert constant.notes[-1] == "x is constant: nothing moves"
+    tiny = table(1e-8, 0.0)["variance of x"]
+    assert tiny.cells[1].endswith("e-17")
+    assert tiny.cells[2] == f"{tiny.exact:.6g}" != "0"
+
+
+def test_too_few_paths_for_the_positivity_test_do_not_stop_the_report():
+    paths = nnqm.sample_paths(nnqm.harmonic_oscillator(), 40, 32, 0.2, rng=1)
+    report = nnqm.analyse(nnqm.accumulate(paths, 0.2), paths=paths)
+    assert report["reflection positivity"].verdict.startswith("not tested: ")
+    assert report["variance of x"].estimate is not None

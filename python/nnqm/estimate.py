@@ -177,6 +177,10 @@ def format_value(value: float, error: float, systematic: float = 0.0) -> str:
     largest = max((e for e in errors if np.isfinite(e)), default=0.0)
     if largest <= 0:
         return f"{value:.6g}" + ("" if np.isfinite(error) else "(?)")
+    size = int(np.floor(np.log10(max(abs(value), largest))))
+    if not -5 <= size <= 7:
+        unit = 10.0**size
+        return f"{format_value(value / unit, error / unit, systematic / unit)}e{size:+03d}"
     exponent = int(np.floor(np.log10(largest)))
     # Two digits of an error that begins with 1, 2 or 3, one otherwise, as the field prints them; both at least one.
     digits = -exponent + (1 if largest / 10.0**exponent < 3.95 else 0)

@@ -317,7 +317,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     for n, gap in enumerate(gaps):
         if verdicts and verdicts[-1] not in ("resolved", "plateau"):
             verdicts.append("above unresolved")
-        elif gap is not None and float(gap.value) < max(3 * float(gap.error), slowest):
+        elif gap is not None and float(gap.value) + 2 * float(gap.error) < slowest and "resolved" not in verdicts:
             verdicts.append("plateau")
         elif _noise(gap):
             verdicts.append("noise")

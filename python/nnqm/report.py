@@ -68,11 +68,14 @@ class Row:
         return (
             self.quantity,
             "" if self.estimate is None else str(self.estimate),
-            # Zero comes out of a quadrature as some 1e-17.
-            "" if self.exact is None else f"{self.exact if abs(self.exact) > 1e-14 else 0:.6g}",
+            "" if self.exact is None else f"{0 if self._is_zero(self.exact) else self.exact:.6g}",
             "" if self.pull is None else f"{self.pull:+.1f}",
             self.verdict,
         )
+
+    def _is_zero(self, exact: float) -> bool:
+        # A zero comes out of a quadrature as some 1e-17.
+        return self.estimate is not None and abs(exact) < 1e-9 * float(self.estimate.total_error)
 
 
 HEADINGS = ("quantity", "measured(error)", "exact", "pull", "verdict")
@@ -117,6 +120,8 @@ class Report:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
+# What the table says of verdicts on levels that do not speak for themselves.
+_REASONS = {"above unresolved": "unresolved", "plateau": "no decay within the paths, longer ones are needed"}
 # How the title calls sources.
 _KINDS = {"OrnsteinUhlenbeck": "OU", "MarkovChain": "Markov-chain", "GroundStateProcess": "ground-state"}
 # Variance over mean square below which a channel does not move, to the rounding of float32.
@@ -162,8 +167,11 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
         details["exact"] = exact
     if "moments" in run.sums:
         rows += _shape_rows(run, name, exact)
-        if float(run.moments(name).value[0]) <= _CONSTANT * float(run.mean(name).value) ** 2:
-            return Report(_title(run, name), tuple(rows[:2]), (*notes, f"{name} is constant: nothing moves"), details)
+        if len(rows) == 2:
+            return Report(_title(run, name), tuple(rows), (*notes, f"{name} is constant: nothing moves"), details)
+    if not run.uniform:
+        notes.append("lags, levels and limits need a uniform grid of at least two times")
+        return Report(_title(run, name), tuple(rows), tuple(notes), details)
     if "lags" in run.sums:
         rows += _two_point_rows(run, name, exact)
     if "observable_lags" in run.sums and len(run.observable_lags) > 1:
@@ -172,7 +180,11 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
         rows += _level_rows(run, found)
         notes += _level_notes(run, found)
     if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
-        rows += _commutator_rows(run, name, exact, details)
+        of_increments = _commutator_rows(run, name, exact, details)
+        # Stationary and differentiable paths that are reflection positive do not move at all.
+        if any(row.verdict.startswith("none (smooth)") for row in of_increments):
+            rows = [_meaningless(row) if row.group == "levels" else row for row in rows]
+        rows += of_increments
     try:
         positivity = _positivity(run, name, paths)
     except ValueError as error:  # too few independent units: the other rows stand
@@ -180,6 +192,8 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
         positivity = None
     if positivity is not None:
         details["positivity"] = positivity
+        if positivity.verdict == "violated":
+            rows = [_meaningless(row) if row.group == "levels" else row for row in rows]
         verdict = f"{positivity.verdict}, p = {positivity.p_value:.2g}"
         rows.append(Row("<F(reflected) F>, worst F found", positivity.value, None, verdict, "positivity"))
     return Report(_title(run, name), tuple(rows), tuple(notes), details)
@@ -226,10 +240,12 @@ def _judged(quantity: str, estimate: Estimate, exact: float | None, group: str, 
 
 
 def _shape_rows(run: Correlators, name: str, exact: SpectralMeasure | None) -> list[Row]:
-    mean, moments, kurtosis = run.mean(name), run.moments(name), run.kurtosis(name)
+    mean, moments = run.mean(name), run.moments(name)
     rows = [_judged(f"<{name}>", mean, None if exact is None else exact.mean, "shape")]
     rows.append(_judged(f"variance of {name}", moments[0], None if exact is None else float(exact.moments[0]), "shape"))
-    rows.append(_judged("excess kurtosis", kurtosis, None if exact is None else exact.kurtosis, "shape"))
+    if float(moments.value[0]) > _CONSTANT * float(mean.value) ** 2:
+        kurtosis = None if exact is None else exact.kurtosis
+        rows.append(_judged("excess kurtosis", run.kurtosis(name), kurtosis, "shape"))
     return rows
 
 
@@ -255,25 +271,29 @@ def _two_point_rows(run: Correlators, name: str, exact: SpectralMeasure | None) 
 def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
     energies, multiplicities = _known_gaps(run.theory, len(found.levels))
     rows: list[Row] = []
-    plateaus = sum(level.verdict == "plateau" for level in found.levels)
+    # Without exact levels to count by, what does not decay is no level but a sector or a mean.
+    plateaus = 0 if energies[0] is not None else sum(level.verdict == "plateau" for level in found.levels)
     if plateaus:
         weight = found.levels[0].weight
         rows.append(Row("non-decaying part", weight, None, "plateau: superselection or a mean", "levels"))
     for n, level in enumerate(found.levels[plateaus:]):
         times = f" (x{multiplicities[n]})" if multiplicities[n] > 1 else ""
-        if not level.resolved:
-            reason = level.verdict if level.verdict != "above unresolved" else "unresolved"
+        if not level.resolved or level.gap is None:
+            reason = _REASONS.get(level.verdict, level.verdict)
             rows.append(Row(f"gap {n + 1}{times}", None, energies[n], f"not resolved: {reason}", "levels"))
             break
         members = f"resolved, {level.multiplicity} seen" if level.multiplicity > 1 or times else "resolved"
-        assert level.gap is not None
         rows.append(Row(f"gap {n + 1}{times}", level.gap, energies[n], members, "levels"))
     return rows
 
 
+def _meaningless(row: Row) -> Row:
+    return replace(row, estimate=None, verdict="not resolved: levels need reflection positivity")
+
+
 def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     theory = run.theory
-    if theory is None or theory.network is not None or theory.n_inputs != 1:
+    if theory is None or theory.network is not None or theory.n_inputs != 1 or not found.gaps:
         return []
     process = theory.sources[0]
     if isinstance(process, GroundStateProcess):
@@ -387,5 +407,5 @@ def _title(run: Correlators, name: str) -> str:
         what = f"{name} of {inputs} input{'s' * (len(kinds) > 1)}, {network}"
     held = int(run.block_paths.sum())
     seed = f", key {', '.join(map(str, run.keys))}" if run.keys else ""
-    grid = f"{held:,} paths x {run.n_times} times, dt = {run.dt:.4g}"
+    grid = f"{held:,} paths x {run.n_times} times" + (f", dt = {run.dt:.4g}" if run.uniform else "")
     return f"{what}: {grid}, {run.precision}, {len(run.block_paths)} blocks{seed}"

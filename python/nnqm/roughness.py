@@ -44,7 +44,7 @@ _MOST_LAGS = 12
 _SMOOTH = 0.75
 # Exponent at the smallest lag below which paths forget their past within a step: nothing extrapolates from
 # there; and the one above which a term in the root of dt can be told from a coarse grid.
-_COARSE = 0.2
+_COARSE, _RESOLVING = 0.2, 0.35
 _FINE = 0.4
 # Changes must be so many of their errors to tell how fast they fall, and the power assumed where they do not.
 _TELLING, _USUAL_POWER = 2.0, 3.0
@@ -174,14 +174,14 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
         return Extrapolation(_first(commutator_at_lags(run, channel)), 1, "none (constant)")
     if kind == "coarse":
         return Extrapolation(None, 0, "not converged")
-    estimate, n_lags, converged = _limit(run, commutator_at_lags(run, channel), 1, kind)
+    estimate, n_lags, converged = _limit(run, channel, commutator_at_lags(run, channel), 1, kind)
     if kind == "smooth":
         return Extrapolation(estimate, n_lags, "none (smooth)")
     if not converged:
         return Extrapolation(estimate, n_lags, "not converged")
     if kind == "kinked":
         return Extrapolation(estimate, n_lags, "operator (kinked)")
-    spread, _, _ = _limit(run, _spread(run, channel), 1, kind)
+    spread, _, _ = _limit(run, channel, _spread(run, channel), 1, kind)
     excess = abs(float(spread.value) - 1)
     if excess > max(_SIGNIFICANT * float(spread.error), float(spread.systematic)):
         return Extrapolation(estimate, n_lags, "operator")
@@ -285,7 +285,7 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
         return Extrapolation(None, 0, "diverges (kinked)")
     if kind == "coarse":
         return Extrapolation(None, 0, "not converged")
-    estimate, n_lags, converged = _limit(run, at_lags, 2, kind)
+    estimate, n_lags, converged = _limit(run, channel, at_lags, 2, kind)
     if kind == "smooth":
         return Extrapolation(estimate, n_lags, "negative (smooth)")
     return Extrapolation(estimate, n_lags, "converged" if converged else "not converged")
@@ -469,7 +469,9 @@ def _weighted(at_lags: Estimate, weights: Floats) -> Estimate:
     return at_lags.map(lambda q: q[..., : len(weights)] @ weights)
 
 
-def _limit(run: Correlators, at_lags: Estimate, multiple: int, kind: str) -> tuple[Estimate, int, bool]:
+def _limit(
+    run: Correlators, channel: int | str, at_lags: Estimate, multiple: int, kind: str
+) -> tuple[Estimate, int, bool]:
     """Limit of a quantity at the leading lags, the lags used, and whether the sequence converged."""
     most = len(_leading(run, multiple))
     variable = 0.5 if kind == "kinked" else 1.0
@@ -488,7 +490,9 @@ def _limit(run: Correlators, at_lags: Estimate, multiple: int, kind: str) -> tup
     for i in range(most - 1):
         telling = telling and bool(changes[i] > _TELLING * noise[i])
         if telling and i > 0:
-            power = np.log(changes[i - 1] / changes[i]) / np.log((i + 2) / (i + 1))
+            # The smallest so far: the power falls with K, and noise must not make it look large.
+            measured = np.log(changes[i - 1] / changes[i]) / np.log((i + 2) / (i + 1))
+            power = measured if i == 1 else min(power, measured)
         left = 2 * (i + 2) / (max(power, _SLOWEST_POWER) - 1)
         rest[i] = max(changes[i], noise[i]) * max(1.0, left)
     if kind == "kinked":
@@ -497,4 +501,6 @@ def _limit(run: Correlators, at_lags: Estimate, multiple: int, kind: str) -> tup
     best = 1 + int(np.argmin(np.hypot(errors[1:], rest)))
     systematic = float(rest[best - 1])
     converged = bool(systematic <= max(_BALANCED * errors[best], _ACCURATE * abs(values[best])))
+    # Far from Brownian at the smallest lag, a feature is narrower than a step, and no extrapolation sees it.
+    converged = converged and (kind in ("smooth", "kinked") or float(_exponents(run, channel).value[0]) > _RESOLVING)
     return estimates[best].with_systematic(systematic), best + 1, converged
