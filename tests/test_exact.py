@@ -10,7 +10,7 @@ import pytest
 import nnqm
 from harness import assert_consistent, assert_inconsistent
 from nnqm.exact import kallen_lehmann, level_energies, n_point, quasi_monte_carlo, thermal_two_point
-from nnqm.quadrature import zeros_of_layers
+from nnqm.quadrature import Moments, adapt, zeros_of_layers
 
 
 def on_ou(network, omega=1.0, sigma=1.0, **constants):
@@ -45,12 +45,23 @@ def test_one_sine_neuron_has_the_closed_form_coefficients():
     assert measure.commutator_spread == pytest.approx(fourth / second**2, rel=1e-11)
 
 
+def sum_of_squares(measure):
+    return measure.energies**2 @ measure.weights
+
+
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_sine_of_several_inputs_has_the_closed_form_two_point_function(dimension):
     omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
     w, b, v = np.array([0.9, -0.7, 0.5])[:dimension], 0.3, 1.5
     measure = kallen_lehmann(sine_theory(list(w), b, v, omega, sigma))
     square = w**2 * sigma**2 / (2 * omega)
+    # sum_i sigma_i^2 (d_i f)^2 = r cos(u)^2 with u of variance q
+    r, q = v**2 * (w**2 * sigma**2).sum(), square.sum()
+    second = (1 + math.exp(-2 * q) * math.cos(2 * b)) / 2
+    fourth = (3 + 4 * math.exp(-2 * q) * math.cos(2 * b) + math.exp(-8 * q) * math.cos(4 * b)) / 8
+    assert measure.commutator == pytest.approx(r * second, rel=1e-10)
+    assert measure.commutator_spread == pytest.approx(fourth / second**2, rel=1e-8)
+    assert measure.momentum_squared == pytest.approx(sum_of_squares(measure), rel=1e-9)
     t = np.array([0.0, 0.3, 1.0, 4.0])
     # <sin(u + b) sin(u' + b)> of jointly Gaussian u, u'
     total, overlap = square.sum(), np.exp(-np.outer(t, omega)) @ square
@@ -216,6 +227,16 @@ def test_the_kinks_of_a_deep_relu_network_are_all_found():
     slopes = (f[:, -1] - f[:, 0]) / (0.98 * np.diff(edges))
     assert kinks.size > 12
     assert np.count_nonzero(np.abs(np.diff(slopes)) > 1e-8) > 12
+
+
+def test_a_kink_that_nobody_announces_is_closed_in_on():
+    def function(z):
+        return np.abs(z - 0.3)
+
+    moments = Moments.of(function, adapt(function, np.empty(0), np.empty(0)), 24)
+    assert moments.generator == math.inf
+    assert moments.central[0] + moments.mean**2 == pytest.approx(1.09, rel=1e-12)
+    assert moments.slope == pytest.approx(1, rel=1e-9)
 
 
 def test_relu_networks_that_are_straight_have_finite_momentum():
@@ -500,6 +521,17 @@ def test_low_temperature_is_the_ground_state():
     np.testing.assert_allclose(thermal_two_point(theory, 60.0, t), kallen_lehmann(theory).two_point(t), rtol=1e-12)
     with pytest.raises(ValueError, match="beta must be positive"):
         thermal_two_point(theory, -1.0, t)
+
+
+def test_thermal_functions_lack_nothing_at_equal_times():
+    network, beta = named_network("deep relu"), 2.5
+    theory = on_ou(network, 0.8, 1.3)
+    # A seed of larger noise has the thermal width in its ground state.
+    wide = on_ou(network, 0.8, 1.3 / math.sqrt(math.tanh(0.4 * beta)))
+    variance = thermal_two_point(theory, beta, 0.0, connected=True)
+    assert variance == pytest.approx(kallen_lehmann(wide).moments[0], rel=1e-12)
+    with pytest.raises(ValueError, match=r"reaches a relative error of .* only, not tolerance=1e-09"):
+        thermal_two_point(theory, beta, 1e-5, tolerance=1e-9)
 
 
 # ---- many inputs

@@ -20,6 +20,8 @@ from .theory import Theory
 __all__ = ["QuasiMonteCarlo", "SpectralMeasure", "kallen_lehmann", "n_point", "quasi_monte_carlo", "thermal_two_point"]
 
 _MOST_INPUTS = 3
+# Error of the quadrature that is allowed, as a part of what states beyond the highest polynomial may weigh.
+_SAFETY = 1e-2
 # exp(-37) is below the rounding of a sum: no polynomial beyond this over omega dt matters; and the most taken.
 _FORGOTTEN, _MOST_ORDERS = 37.0, {1: 1000, 2: 160, 3: 72}
 # Distance of the differences from which quasi-Monte Carlo takes derivatives, in standard deviations.
@@ -207,8 +209,8 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     channel : str, optional
         Name of a channel; the first output by default.
     tolerance : float, default 1e-5
-        Largest acceptable part of the variance in states beyond the highest polynomial; the quadrature must be
-        better by a factor of 100.
+        Largest acceptable part of the variance in states beyond the highest polynomial, and error of <p^2>; weights,
+        moments and commutator must be better by a factor of 100.
 
     Returns
     -------
@@ -233,7 +235,16 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     positive("tolerance", tolerance)
     if direct is not None:
         return _oscillator(theory, direct)
-    found = quadrature.expand(theory, output, _spreads(theory), tolerance, derivatives=True)
+    accuracy = _SAFETY * tolerance
+    found = quadrature.expand(theory, output, _spreads(theory), accuracy=accuracy, share=tolerance)
+    reached = max(found.error, found.generator_error, found.share)
+    if found.error > accuracy or reached > tolerance:
+        raise ValueError(
+            f"the quadrature reaches a relative error of {reached:.1e} only "
+            f"({found.share:.1e} of the variance lies beyond the highest polynomial, {found.order}), "
+            f"not tolerance={tolerance:g}, for {theory.network!r}; saturated networks and kinks in several inputs need "
+            "more than it offers: use a larger tolerance, or sample the theory instead"
+        )
     energies = np.zeros(found.coefficients.shape[:-1])
     for axis, rate in enumerate(theory.omega):
         steps = np.arange(energies.shape[axis]).reshape([-1 if i == axis else 1 for i in range(energies.ndim)])
@@ -256,7 +267,7 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
         theory.mass**2 * found.generator,
         theory.hbar,
         theory.mass,
-        max(found.error, found.beyond / variance) if variance > 0 else 0.0,
+        reached,
         found.beyond,
         found.gradient_squared / found.gradient**2 if found.gradient > 0 else None,
         np.stack([energies, np.append(fourth, limit - fourth.sum())]),
@@ -451,8 +462,8 @@ def thermal_two_point(
     ).reshape(-1, *([1] * t.ndim))
     if direct is not None:
         return np.asarray(spread[direct] ** 2 * ratio[direct])
-    # Any tail will do here: what it does at the times asked for is judged below.
-    found = quadrature.expand(theory, output, spread, 1.0, derivatives=False)
+    # The tail matters at early times only, and is judged below.
+    found = quadrature.expand(theory, output, spread, accuracy=tolerance, share=1e-5)
     sums = np.empty(t.size)
     flat = ratio.reshape(len(omega), -1)
     for i in range(t.size):
