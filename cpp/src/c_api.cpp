@@ -1,0 +1,442 @@
+// The plain-C interface: a handle is a C++ description, and a call is a check of what only a C caller can get wrong (null pointers,
+// sizes beyond the types of the C++ interface), one C++ call, and exceptions turned into codes.
+#include "nnqm/nnqm.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels.hpp"
+#include "nnqm/nnqm.hpp"
+
+struct nnqm_theory {
+    nnqm::Theory value;
+};
+
+struct nnqm_measure {
+    nnqm::Measure value;
+};
+
+struct nnqm_run {
+    nnqm::Run value;
+};
+
+// Sums know their measure and number of times: arrays of one shape are never filled by a call that means another.
+struct nnqm_sums {
+    nnqm_sums(const nnqm::Measure& m, std::int64_t times, std::int64_t first_block, std::int64_t n_blocks)
+        : measure(m), n_times(times), buffer(m, times, first_block, n_blocks), view(buffer.view()) {}
+    nnqm::Measure measure;
+    std::int64_t n_times;
+    nnqm::SumsBuffer buffer;
+    nnqm::Sums view;
+};
+
+namespace {
+
+// Bounds of single sizes, far above any use, under which no sum or product of a few of them leaves its type.
+constexpr std::int64_t largest_width = std::int64_t{1} << 24;
+constexpr std::int64_t largest_times = std::numeric_limits<std::int32_t>::max();
+constexpr std::int64_t largest_index = std::int64_t{1} << 54;
+// A runtime that cannot start a thread ends the process, so absurd numbers must not reach it.
+constexpr std::int64_t most_threads = 4096;
+
+// Of fixed size, so that running out of memory can be reported too.
+thread_local char last_error[1024] = "";
+
+std::int32_t fail(std::int32_t status, const char* message) noexcept {
+    std::snprintf(last_error, sizeof last_error, "%s", message);
+    return status;
+}
+
+template <class Call>
+std::int32_t guarded(const Call& call) noexcept {
+    try {
+        call();
+        return NNQM_OK;
+    } catch (const std::invalid_argument& error) {
+        return fail(NNQM_INVALID_ARGUMENT, error.what());
+    } catch (const std::bad_alloc&) {
+        return fail(NNQM_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::length_error&) {
+        return fail(NNQM_OUT_OF_MEMORY, "out of memory: an array would be longer than any memory");
+    } catch (const std::exception& error) {
+        return fail(NNQM_UNEXPECTED, error.what());
+    } catch (...) {
+        return fail(NNQM_UNEXPECTED, "unknown exception");
+    }
+}
+
+[[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
+
+template <class T>
+T& given(T* pointer, const char* name) {
+    if (!pointer) refuse(std::string(name) + " is null");
+    return *pointer;
+}
+
+std::int64_t between(std::int64_t smallest, std::int64_t value, std::int64_t largest, const char* name) {
+    if (value < smallest || value > largest)
+        refuse(std::string(name) + " must lie between " + std::to_string(smallest) + " and " + std::to_string(largest) + ", got " +
+               std::to_string(value));
+    return value;
+}
+
+int width(std::int64_t value, const char* name) { return static_cast<int>(between(1, value, largest_width, name)); }
+
+int threads(std::int32_t n) { return static_cast<int>(between(0, n, most_threads, "n_threads")); }
+
+template <class T>
+std::vector<T> copy(const T* values, std::int64_t n, const char* name) {
+    if (n > 0) given(values, name);
+    if (static_cast<std::uint64_t>(n) > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
+    return n > 0 ? std::vector<T>(values, values + n) : std::vector<T>();
+}
+
+nnqm::Layer layer(std::int64_t inputs, std::int64_t outputs, const double* weights, const double* biases, const char* activation) {
+    nnqm::Layer result;
+    result.inputs = width(inputs, "inputs");
+    result.outputs = width(outputs, "outputs");
+    result.weights = copy(weights, inputs * outputs, "weights");
+    result.biases = copy(biases, outputs, "biases");
+    result.activation = &given(activation, "activation");
+    return result;
+}
+
+nnqm::Precision precision_of(std::int32_t precision) {
+    if (precision != NNQM_FLOAT32 && precision != NNQM_FLOAT64)
+        refuse("precision must be NNQM_FLOAT32 or NNQM_FLOAT64, got " + std::to_string(precision));
+    return precision == NNQM_FLOAT32 ? nnqm::Precision::float32 : nnqm::Precision::float64;
+}
+
+std::int64_t item_size(nnqm::Precision precision) { return precision == nnqm::Precision::float32 ? 4 : 8; }
+
+// The bytes that a contiguous array of this shape takes: each size is checked to be positive, and the product to fit.
+std::int64_t extent(const std::int64_t* shape, nnqm::Precision precision, const std::string& name) {
+    given(shape, (name + " shape").c_str());
+    std::int64_t bytes = item_size(precision);
+    for (int axis = 0; axis < 3; ++axis) {
+        if (shape[axis] < 1)
+            refuse(name + " shape must be positive; shape[" + std::to_string(axis) + "] is " + std::to_string(shape[axis]));
+        if (bytes > std::numeric_limits<std::int64_t>::max() / shape[axis]) refuse(name + " shape: the size overflows 64 bits");
+        bytes *= shape[axis];
+    }
+    between(1, shape[1], largest_times, "the number of times");
+    between(1, shape[2], largest_width, "the number of channels");
+    return bytes;
+}
+
+nnqm::ArrayView view(std::int32_t precision, const std::int64_t* shape, const std::int64_t* strides, const void* data,
+                     const std::string& name) {
+    nnqm::ArrayView result;
+    result.precision = precision_of(precision);
+    extent(shape, result.precision, name);
+    if (!data) refuse(name + " is null");
+    result.data = data;
+    std::int64_t contiguous = item_size(result.precision), reach = contiguous;
+    for (int axis = 2; axis >= 0; --axis) {
+        const std::int64_t steps = shape[axis] - 1, stride = strides ? strides[axis] : contiguous;
+        const std::int64_t room = (std::numeric_limits<std::int64_t>::max() - reach) / std::max<std::int64_t>(steps, 1);
+        if (stride > room || stride < -room) refuse(name + " strides: the size overflows 64 bits");
+        reach += steps * (stride < 0 ? -stride : stride);
+        result.shape[axis] = shape[axis];
+        result.strides[axis] = stride;
+        contiguous *= shape[axis];
+    }
+    return result;
+}
+
+nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* data, const std::string& name) {
+    extent(shape, precision, name);
+    if (!data) refuse(name + " is null");
+    if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(item_size(precision)) != 0)
+        refuse(name + " is not aligned to its numbers");
+    return {data, precision, {shape[0], shape[1], shape[2]}};
+}
+
+// A creation that fails leaves the caller with null.
+template <class Handle>
+std::int32_t create(Handle** handle, const char* name) noexcept {
+    return guarded([&] {
+        given(handle, name) = nullptr;
+        *handle = new Handle{};
+    });
+}
+
+std::int32_t set_lags(nnqm_measure* measure, std::vector<std::int64_t> nnqm::Measure::*member, std::int64_t n,
+                      const std::int64_t* lags) noexcept {
+    return guarded([&] {
+        nnqm::Measure& m = given(measure, "measure").value;
+        m.*member = copy(lags, between(0, n, largest_times, "the number of lags"), "lags");
+    });
+}
+
+void check_inputs(const nnqm::Theory& theory, std::int64_t more) {
+    if (theory.inputs() + more > largest_width) refuse("a theory has at most " + std::to_string(largest_width) + " inputs");
+}
+
+std::string joined(const std::vector<std::string>& names) {
+    std::string result;
+    for (const std::string& name : names) result += (result.empty() ? "" : " ") + name;
+    return result;
+}
+
+}  // namespace
+
+extern "C" {
+
+std::int32_t nnqm_abi_version() { return NNQM_ABI_VERSION; }
+
+const char* nnqm_last_error() { return last_error; }
+
+std::int32_t nnqm_build_info(const char** version, const char** compiler, const char** level, const char** levels,
+                             const char** activations, std::int32_t* openmp, std::int32_t* max_threads) {
+    return guarded([&] {
+        static const nnqm::BuildInfo info = nnqm::build_info();
+        static const std::string all_levels = joined(info.levels), all_activations = joined(nnqm::activations());
+        if (version) *version = info.version.c_str();
+        if (compiler) *compiler = info.compiler.c_str();
+        if (level) *level = info.level.c_str();
+        if (levels) *levels = all_levels.c_str();
+        if (activations) *activations = all_activations.c_str();
+        if (openmp) *openmp = info.openmp;
+        if (max_threads) *max_threads = nnqm::build_info().max_threads;
+    });
+}
+
+std::int32_t nnqm_theory_create(nnqm_theory** theory) { return create(theory, "theory"); }
+
+void nnqm_theory_destroy(nnqm_theory* theory) { delete theory; }
+
+std::int32_t nnqm_theory_add_ou(nnqm_theory* theory, std::int64_t n, const double* omega, const double* sigma) {
+    return guarded([&] {
+        nnqm::Theory& t = given(theory, "theory").value;
+        check_inputs(t, width(n, "n"));
+        t.sources.push_back(nnqm::OrnsteinUhlenbeck{copy(omega, n, "omega"), copy(sigma, n, "sigma")});
+    });
+}
+
+std::int32_t nnqm_theory_add_chain(nnqm_theory* theory, double dt, std::int64_t states, std::int64_t grids, const double* values,
+                                   const std::uint32_t* start_threshold, const std::uint32_t* start_alias,
+                                   const std::uint32_t* threshold, const std::uint32_t* alias) {
+    return guarded([&] {
+        nnqm::Theory& t = given(theory, "theory").value;
+        check_inputs(t, 1);
+        nnqm::Chain chain;
+        chain.dt = dt;
+        chain.states = static_cast<int>(between(1, states, 65536, "states"));
+        chain.grids = width(grids, "grids");
+        const std::int64_t rows = grids * states;
+        chain.values = copy(values, rows, "values");
+        chain.start_threshold = copy(start_threshold, rows, "start_threshold");
+        chain.start_alias = copy(start_alias, rows, "start_alias");
+        chain.threshold = copy(threshold, rows * states, "threshold");
+        chain.alias = copy(alias, rows * states, "alias");
+        t.sources.push_back(std::move(chain));
+    });
+}
+
+std::int32_t nnqm_theory_add_layer(nnqm_theory* theory, std::int64_t inputs, std::int64_t outputs, const double* weights,
+                                   const double* biases, const char* activation) {
+    return guarded([&] {
+        given(theory, "theory").value.network.layers.push_back(layer(inputs, outputs, weights, biases, activation));
+    });
+}
+
+std::int32_t nnqm_theory_size(const nnqm_theory* theory, std::int64_t* inputs, std::int64_t* channels) {
+    return guarded([&] {
+        const nnqm::Theory& t = given(theory, "theory").value;
+        if (inputs) *inputs = t.inputs();
+        if (channels) *channels = t.channels();
+    });
+}
+
+std::int32_t nnqm_measure_create(nnqm_measure** measure) { return create(measure, "measure"); }
+
+void nnqm_measure_destroy(nnqm_measure* measure) { delete measure; }
+
+std::int32_t nnqm_measure_add_channel(nnqm_measure* measure, std::int64_t channel, double shift, double scale, std::int64_t order) {
+    return guarded([&] {
+        nnqm::Measure& m = given(measure, "measure").value;
+        const auto index = static_cast<int>(between(0, channel, largest_width, "channel"));
+        const auto highest = static_cast<int>(between(1, order, 64, "order"));
+        width(static_cast<std::int64_t>(m.channels.size()) + 1, "the number of channels");
+        // All four or none, whatever memory there is.
+        const std::size_t n = m.channels.size() + 1;
+        m.channels.reserve(n);
+        m.shift.reserve(n);
+        m.scale.reserve(n);
+        m.orders.reserve(n);
+        m.channels.push_back(index);
+        m.shift.push_back(shift);
+        m.scale.push_back(scale);
+        m.orders.push_back(highest);
+    });
+}
+
+std::int32_t nnqm_measure_set_neurons(nnqm_measure* measure, std::int64_t channels, std::int64_t neurons, const double* weights,
+                                      const double* biases, const double* centres, const char* activation) {
+    return guarded([&] {
+        nnqm::Measure& m = given(measure, "measure").value;
+        nnqm::Layer all = layer(channels, neurons, weights, biases, activation);
+        m.centres = copy(centres, neurons, "centres");
+        m.neurons = std::move(all);
+    });
+}
+
+std::int32_t nnqm_measure_set_lags(nnqm_measure* measure, std::int64_t n, const std::int64_t* lags) {
+    return set_lags(measure, &nnqm::Measure::lags, n, lags);
+}
+
+std::int32_t nnqm_measure_set_observable_lags(nnqm_measure* measure, std::int64_t n, const std::int64_t* lags) {
+    return set_lags(measure, &nnqm::Measure::observable_lags, n, lags);
+}
+
+std::int32_t nnqm_measure_set_increment_lags(nnqm_measure* measure, std::int64_t n, const std::int64_t* lags) {
+    return set_lags(measure, &nnqm::Measure::increment_lags, n, lags);
+}
+
+std::int32_t nnqm_measure_set_moments(nnqm_measure* measure, std::int32_t asked) {
+    return guarded([&] { given(measure, "measure").value.moments = between(0, asked, 1, "asked") == 1; });
+}
+
+std::int32_t nnqm_measure_set_two_time(nnqm_measure* measure, std::int64_t index) {
+    return guarded([&] {
+        given(measure, "measure").value.two_time = static_cast<int>(between(-1, index, largest_width, "index"));
+    });
+}
+
+std::int32_t nnqm_sums_create(nnqm_sums** sums, const nnqm_measure* measure, std::int64_t n_times, std::int64_t first_block,
+                              std::int64_t n_blocks) {
+    return guarded([&] {
+        given(sums, "sums") = nullptr;
+        const nnqm::Measure& m = given(measure, "measure").value;
+        if (m.channels.empty()) refuse("the measure has no channels");
+        between(1, n_times, largest_times, "n_times");
+        between(0, first_block, largest_index, "first_block");
+        between(1, n_blocks, largest_index, "n_blocks");
+        if (m.two_time >= static_cast<int>(m.channels.size())) refuse("two_time must be an index into the channels of the measure");
+        *sums = new nnqm_sums(m, n_times, first_block, n_blocks);
+    });
+}
+
+void nnqm_sums_destroy(nnqm_sums* sums) { delete sums; }
+
+std::int32_t nnqm_sums_array(nnqm_sums* sums, std::int32_t which, double** data, std::int32_t* rank, std::int64_t* shape) {
+    return guarded([&] {
+        const nnqm_sums& s = given(sums, "sums");
+        const auto length = [](const auto& v) { return static_cast<std::int64_t>(v.size()); };
+        const std::int64_t b = s.view.n_blocks, n = length(s.measure.channels), g = s.measure.linear_size(), f = s.measure.size();
+        const std::pair<double*, std::vector<std::int64_t>> arrays[] = {
+            {s.view.lags, {b, length(s.measure.lags), 2, g, g}},
+            {s.view.observable_lags, {b, length(s.measure.observable_lags), 2, f, f}},
+            {s.view.increments, {b, n, length(s.measure.increment_lags), 2}},
+            {s.view.moments, {b, n, 4}},
+            {s.view.time_sums, {b, s.n_times}},
+            {s.view.two_time, {b, s.n_times * (s.n_times + 1) / 2}},
+        };
+        const auto& [array, sizes] = arrays[between(NNQM_LAGS, which, NNQM_TWO_TIME, "which")];
+        if (!array) refuse("the measure does not ask for array " + std::to_string(which));
+        if (data) *data = array;
+        if (rank) *rank = static_cast<std::int32_t>(sizes.size());
+        if (shape) std::fill(std::copy(sizes.begin(), sizes.end(), shape), shape + 5, 1);
+    });
+}
+
+std::int32_t nnqm_sums_counts(nnqm_sums* sums, std::int64_t** paths, std::int64_t** first_bad, std::int64_t* n_blocks) {
+    return guarded([&] {
+        const nnqm::Sums& s = given(sums, "sums").view;
+        if (paths) *paths = s.paths;
+        if (first_bad) *first_bad = s.first_bad;
+        if (n_blocks) *n_blocks = s.n_blocks;
+    });
+}
+
+std::int32_t nnqm_run_create(nnqm_run** run, std::uint64_t key, std::int64_t n_paths, std::int64_t n_blocks, std::int64_t n_times,
+                             const double* times) {
+    return guarded([&] {
+        given(run, "run") = nullptr;
+        auto made = std::make_unique<nnqm_run>();
+        made->value.key = key;
+        made->value.n_paths = between(1, n_paths, largest_index, "n_paths");
+        made->value.n_blocks = between(1, n_blocks, largest_index, "n_blocks");
+        made->value.times = copy(times, between(1, n_times, largest_times, "n_times"), "times");
+        *run = made.release();
+    });
+}
+
+void nnqm_run_destroy(nnqm_run* run) { delete run; }
+
+std::int32_t nnqm_run_set_precision(nnqm_run* run, std::int32_t precision) {
+    return guarded([&] { given(run, "run").value.precision = precision_of(precision); });
+}
+
+std::int32_t nnqm_run_set_threads(nnqm_run* run, std::int32_t n_threads) {
+    return guarded([&] { given(run, "run").value.n_threads = threads(n_threads); });
+}
+
+std::int32_t nnqm_advance(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_block, std::int64_t end_block,
+                          std::int64_t first_round, std::int64_t end_round, nnqm_sums* sums) {
+    return guarded([&] {
+        const nnqm::Theory& t = given(theory, "theory").value;
+        const nnqm::Run& r = given(run, "run").value;
+        nnqm_sums& s = given(sums, "sums");
+        if (static_cast<std::int64_t>(r.times.size()) != s.n_times)
+            refuse("the run has " + std::to_string(r.times.size()) + " times, but the sums are for " + std::to_string(s.n_times));
+        if (first_round < 0 || end_round < first_round) refuse("rounds must be a range from 0 upwards");
+        const std::int64_t round_paths = r.n_blocks * nnqm::tile_paths, n_rounds = (r.n_paths - 1) / round_paths + 1;
+        nnqm::detail::level();  // throws here where the level is impossible, and not among the threads
+        nnqm::advance(t, s.measure, r, {first_block, end_block}, {std::min(first_round, n_rounds), std::min(end_round, n_rounds)},
+                      s.view);
+    });
+}
+
+std::int32_t nnqm_sample(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path, std::int64_t end_path,
+                         const std::int64_t* shape, void* inputs) {
+    return guarded([&] {
+        const nnqm::Theory& t = given(theory, "theory").value;
+        const nnqm::Run& r = given(run, "run").value;
+        between(0, first_path, largest_index, "first_path");
+        between(first_path, end_path, largest_index, "end_path");
+        const nnqm::ArrayOut array = out(r.precision, shape, inputs, "inputs");
+        nnqm::detail::level();
+        nnqm::sample(t, r, {first_path, end_path}, array);
+    });
+}
+
+std::int32_t nnqm_apply(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
+                        const std::int64_t* input_strides, const void* inputs, const std::int64_t* output_shape, void* outputs,
+                        std::int32_t n_threads) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
+        nnqm::detail::level();
+        nnqm::apply(network, from, to, threads(n_threads));
+    });
+}
+
+std::int32_t nnqm_accumulate(nnqm_sums* sums, std::int32_t precision, const std::int64_t* shape, const std::int64_t* strides,
+                             const void* channels, std::int64_t n_offsets, const std::int64_t* offsets, std::int64_t first_path,
+                             std::int32_t n_threads) {
+    return guarded([&] {
+        nnqm_sums& s = given(sums, "sums");
+        const nnqm::ArrayView from = view(precision, shape, strides, channels, "channels");
+        if (shape[1] != s.n_times)
+            refuse("the paths have " + std::to_string(shape[1]) + " times, but the sums are for " + std::to_string(s.n_times));
+        if (n_offsets != s.view.n_blocks + 1)
+            refuse("offsets must have n_blocks + 1 = " + std::to_string(s.view.n_blocks + 1) + " entries, got " +
+                   std::to_string(n_offsets));
+        between(0, first_path, largest_index, "first_path");
+        nnqm::detail::level();
+        nnqm::accumulate(from, s.measure, copy(offsets, n_offsets, "offsets"), first_path, threads(n_threads), s.view);
+    });
+}
+
+}  // extern "C"
