@@ -166,3 +166,14 @@ def test_a_run_s_error_is_the_spread_of_runs():
         values.append(estimate.value)
         errors.append(estimate.error)
     np.testing.assert_allclose(np.std(values, axis=0, ddof=1), np.mean(errors, axis=0), rtol=0.4)
+
+
+def test_a_covariance_that_cannot_be_inverted_is_said():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(40, 1))
+    dependent = jackknife(lambda s: s["x"], {"x": np.concatenate([x, 2 * x], axis=1)}, np.ones(40))
+    with pytest.raises(ValueError, match="covariance is singular"):
+        dependent.consistency([0.0, 0.0])
+    constant = jackknife(lambda s: s["x"] / s["n"], {"x": np.ones((40, 1)), "n": np.ones((40, 1))}, np.ones(40))
+    with pytest.raises(ValueError, match=r"points \[0\] do not fluctuate"):
+        constant.consistency([1.0])

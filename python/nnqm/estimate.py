@@ -118,12 +118,26 @@ class Estimate:
         Returns
         -------
         float
+
+        Raises
+        ------
+        ValueError
+            If the covariance cannot be had or inverted: too many points, or dependent or constant ones.
         """
         from scipy.special import fdtrc
 
         difference = self.value - np.asarray(expected, dtype=np.float64)
         k, n = self.value.size, self.n_blocks
-        statistic = float(difference @ np.linalg.solve(self.covariance(), difference))
+        covariance = self.covariance()
+        constant = np.flatnonzero(np.diag(covariance) <= 0)
+        if constant.size:
+            raise ValueError(f"points {constant.tolist()} do not fluctuate and cannot be tested; leave them out")
+        # In units of the errors, so that points of very different size are solved for as well as equal ones.
+        scale = 1 / np.sqrt(np.diag(covariance))
+        correlation = covariance * scale[:, None] * scale
+        if np.linalg.eigvalsh(correlation)[0] < 1e-13:
+            raise ValueError("the covariance is singular: some points are functions of others; use fewer points")
+        statistic = float((difference * scale) @ np.linalg.solve(correlation, difference * scale))
         return float(fdtrc(k, n - k, statistic * (n - k) / (k * (n - 1))))
 
     def pull(self, expected: ArrayLike) -> Floats:
