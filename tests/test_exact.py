@@ -104,6 +104,7 @@ def test_one_relu_neuron_has_the_closed_form_coefficients(w, b):
     # What lies beyond is told: weights fall as n^(-5/2), so that the rest is c^2 n/1.5 with c^2 averaged over n.
     mean_weight = (c[-2000:] ** 2 * np.arange(order - 1999, order + 1) ** 2.5).mean()
     assert measure.tail == pytest.approx(mean_weight / 1.5 / order**1.5, rel=0.05)
+    assert measure.energies[-1] == pytest.approx(omega * (order + 1))
     assert measure.weights[-1] == measure.tail <= measure.error * measure.moments[0] * (1 + 1e-12)
 
 
@@ -255,6 +256,10 @@ def test_narrow_features_of_saturated_neurons_are_seen():
     measure = kallen_lehmann(on_ou(network, 0.5), tolerance=1.0)  # s = 1
     probability = (math.erf(right / math.sqrt(2)) - math.erf(left / math.sqrt(2))) / 2
     assert measure.mean == pytest.approx(probability, rel=1e-9)
+    # The integral of (sech^2/2)^2 is 1/3 at each edge, and that of its derivative's square 4/15.
+    edge = 2 * scale * math.exp(-((left + right) ** 2) / 8) / math.sqrt(2 * math.pi)
+    assert measure.commutator == pytest.approx(edge / 3, rel=1e-6)
+    assert measure.momentum_squared == pytest.approx(edge * scale**2 / 4 * 4 / 15, rel=1e-6)
     with pytest.raises(ValueError, match=r"relative error of .* only .*tolerance=1e-05.*larger tolerance"):
         kallen_lehmann(on_ou(network, 0.5))
 
@@ -279,6 +284,9 @@ def test_sum_rules(widths, tolerance):
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma), network, hbar=0.7, mass=1.9)
     measure = kallen_lehmann(theory, theory.outputs[-1])
     assert measure.weights.min() >= 0
+    # The first state that is not listed: the next polynomial of the slowest input.
+    listed = round(measure.energies.size ** (1 / widths[0]))
+    assert measure.energies[-1] == pytest.approx(0.7 * omega.min() * listed)
     assert measure.weights.sum() == pytest.approx(measure.moments[0], rel=1e-12)
     summed = 2 * 1.9 / 0.7**2 * measure.energies @ measure.weights
     assert summed == pytest.approx(measure.commutator, rel=tolerance)

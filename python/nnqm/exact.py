@@ -41,7 +41,8 @@ class SpectralMeasure:
     ----------
     energies : ndarray
         E - E_0 > 0 in energy units, ascending, shape (k,); equal ones are listed separately. The weight of all
-        states beyond the highest polynomial stands at the end, at the lowest energy that it can have.
+        states beyond the highest polynomial stands at the end, at the lowest energy that it can have (for several
+        inputs below that of other states).
     weights : ndarray
         |<0|x|n>|^2, shape (k,).
     mean : float
@@ -254,7 +255,7 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     ascending = np.argsort(energies, kind="stable")
     energies, c = energies[ascending], c[ascending]
     fourth = 8 * c[:, 0] * c[:, 2] - 6 * c[:, 1] ** 2
-    energies = np.append(energies, max(cutoff, energies.max()))
+    energies = np.append(energies, cutoff)
     variance = found.moments[0]
     # All of <(x(t) - x(0))^4> at infinite t: the states beyond have what the others leave.
     limit = 2 * found.moments[2] + 6 * variance**2
@@ -516,7 +517,7 @@ class QuasiMonteCarlo:
     @property
     def error(self) -> float:
         """Largest error of mean, variance and two-point function, relative to the spread of x; of the commutator."""
-        variance = float(self.moments.value[0])
+        variance = max(float(self.moments.value[0]), 1e-300)
         parts = [
             float(self.mean.error) / variance**0.5,
             float(self.moments.error[0]) / variance,

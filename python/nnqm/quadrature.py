@@ -392,6 +392,7 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
         abs(fine.slope - coarse.slope) / fine.slope,
     )
     rate, s = theory.omega[0], theory.sigma[0] / spread[0]
+    kinked = np.inf in (fine.generator, coarse.generator)
     return Expansion(
         c,
         order,
@@ -401,9 +402,9 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
         float(error),
         s**2 * fine.slope,
         s**4 * fine.slope_fourth,
-        rate**2 * fine.generator,
+        np.inf if kinked else rate**2 * fine.generator,
         # The finer rule is not the better one where rounding decides.
-        4 * abs(fine.generator / coarse.generator - 1) if np.isfinite(fine.generator) else 0.0,
+        0.0 if kinked else 4 * abs(fine.generator / coarse.generator - 1),
     )
 
 
