@@ -260,7 +260,14 @@ static void refusals(void) {
     REFUSED("n_blocks", nnqm_sums_create(&none, m, n_times, 0, 0));
     REFUSED("n_blocks", nnqm_sums_create(&none, m, n_times, 0, huge));
     OK(nnqm_measure_set_moments(m, 1));
+#ifndef __SANITIZE_ADDRESS__ /* it ends the program where memory does */
     CHECK(nnqm_sums_create(&none, m, n_times, 0, huge >> 9) == NNQM_OUT_OF_MEMORY && none == NULL && *nnqm_last_error());
+#endif
+    int64_t many[16];
+    for (int i = 0; i < 16; ++i) many[i] = i;
+    OK(nnqm_measure_set_lags(m, 16, many));
+    CHECK(nnqm_sums_create(&none, m, n_times, 0, huge >> 9) == NNQM_OUT_OF_MEMORY && none == NULL && *nnqm_last_error());
+    OK(nnqm_measure_set_lags(m, 0, NULL));
     OK(nnqm_sums_create(&none, m, n_times, 0, 1));
     REFUSED("does not ask", nnqm_sums_array(none, NNQM_LAGS, NULL, NULL, NULL));
     REFUSED("which", nnqm_sums_array(none, 6, NULL, NULL, NULL));
