@@ -138,7 +138,7 @@ NAN_TIMES = [0.0, math.nan, 1.0]
         (ValueError, "omega must be finite", lambda: nnqm.harmonic_oscillator(math.inf)),
         (
             ValueError,
-            r"theory 'osillator' is unknown; choose from anharmonic, deep-tanh, double-well, oscillator, three-inputs; .* mean 'oscillator'\?",
+            r"theory 'osillator' is unknown; choose from anharmonic, deep-tanh, .* did you mean 'oscillator'\?",
             lambda: nnqm.builtin_theory("osillator"),
         ),
         (

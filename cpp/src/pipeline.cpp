@@ -417,6 +417,7 @@ int sample_as(const Theory& theory, const Run& run, Range paths, const ArrayOut&
     const auto n_times = static_cast<std::int64_t>(run.times.size());
     TheoryPlan<T> plan = plan_theory<T>(theory, run.times);
     const std::int64_t first_tile = paths.begin / lanes, n_tiles = (paths.end + lanes - 1) / lanes - first_tile;
+    detail::level();  // throws here, not among the threads, if the environment names one that this processor lacks
     const int n_threads = detail::thread_count(run.n_threads, n_tiles);
     const auto works = workspaces<T>(n_threads, n_times, plan.channels, plan.network.widest, nullptr, nullptr);
     return detail::for_each(n_tiles, n_threads, [&](std::int64_t item, int thread) noexcept {
@@ -507,6 +508,9 @@ SumsBuffer::SumsBuffer(const Measure& m, std::int64_t n_times, std::int64_t firs
     const auto size = [n_blocks](std::initializer_list<std::int64_t> shape) {
         return static_cast<std::size_t>(product({n_blocks, product(shape, "sums")}, "sums"));
     };
+    if (n_times < 1 || n_times > (std::int64_t{1} << 31) || n_blocks < 1) refuse("n_times and n_blocks must be positive sizes");
+    for (const int order : m.orders)
+        if (order < 1 || order > 64) refuse("orders must lie between 1 and 64");
     const auto n = static_cast<std::int64_t>(m.channels.size());
     const std::int64_t g = m.linear_size(), f = m.size();
     lags_.resize(size({static_cast<std::int64_t>(m.lags.size()), 2, g, g}));

@@ -3,7 +3,7 @@
 from ._core import build_info
 from .correlators import Correlators, load, merge, save
 from .estimate import Estimate, jackknife
-from .exact import SpectralMeasure, kallen_lehmann
+from .exact import kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .levels import Level, Spectrum, effective_energy, gevp, spectrum
@@ -24,6 +24,7 @@ from .roughness import (
 )
 from .simulation import Interrupted, extend, simulate
 from .sources import MarkovChain, OrnsteinUhlenbeck
+from .spectral import SpectralMeasure
 from .stages import accumulate, apply, sample_paths
 from .theory import Theory, builtin_theory, harmonic_oscillator
 from .theory_file import TheoryFile, load_theory, load_theory_file
@@ -73,12 +74,15 @@ __all__ = [
     "merge",
     "momentum_squared",
     "momentum_squared_at_lags",
+    "n_point",
     "quadratic_variation",
+    "quasi_monte_carlo",
     "reflection_positivity",
     "roughness_exponent",
     "sample_paths",
     "save",
     "simulate",
     "spectrum",
+    "thermal_two_point",
     "uncertainty",
 ]

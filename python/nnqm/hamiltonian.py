@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, choice, floats, integer, positive
-from .exact import SpectralMeasure
+from .spectral import SpectralMeasure
 
 __all__ = ["GroundStateChain", "Hamiltonian", "State"]
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from .correlators import Correlators
 from .estimate import Estimate
-from .exact import SpectralMeasure, kallen_lehmann, level_energies
+from .exact import kallen_lehmann, level_energies
 from .ground_state import GroundStateProcess
 from .levels import Spectrum, spectrum
 from .reflection import PositivityResult, reflection_positivity
@@ -26,6 +26,7 @@ from .roughness import (
 )
 from .simulation import simulate
 from .sources import OrnsteinUhlenbeck
+from .spectral import SpectralMeasure
 from .theory import Theory
 
 __all__ = ["Report", "Row", "analyse"]
@@ -336,6 +337,7 @@ def _commutator_rows(run: Correlators, name: str, exact: SpectralMeasure | None,
 
 
 def _sum_row(quantity: str, estimate: Estimate, exact: float | None) -> Row:
+    exact = None if exact is None or not np.isfinite(exact) else exact
     share = float(estimate.systematic) / max(abs(float(estimate.value)), 1e-300)
     if share > _LARGE:
         return Row(quantity, None, exact, f"not resolved: {min(share, 1):.0%} lie in unresolved levels", "commutator")

@@ -10,6 +10,8 @@ import numpy as np
 
 from . import _core
 from ._checks import Floats, choice, floats, positive
+from .ground_state import GroundStateProcess
+from .hamiltonian import Hamiltonian
 from .networks import Network
 from .sources import MarkovChain, OrnsteinUhlenbeck, Source
 
@@ -144,8 +146,6 @@ class Theory:
         for entry in data["source"]:
             kind = choice("source kind", entry["kind"], ["ornstein-uhlenbeck", "markov-chain", "ground-state"])
             if kind == "ground-state":
-                from .ground_state import GroundStateProcess
-
                 sources.append(GroundStateProcess.from_dict(entry))
                 continue
             if kind == "markov-chain":
@@ -206,9 +206,6 @@ def _three_inputs() -> Theory:
 
 
 def _from_potential(coefficients: list[float]) -> Theory:
-    from .ground_state import GroundStateProcess
-    from .hamiltonian import Hamiltonian
-
     return Theory(GroundStateProcess(Hamiltonian(coefficients)))
 
 

@@ -18,6 +18,8 @@ import numpy as np
 
 from . import _core
 from ._checks import Floats, choice, floats, integer, positive, positives
+from .ground_state import GroundStateProcess
+from .hamiltonian import Hamiltonian
 from .networks import Network
 from .sources import OrnsteinUhlenbeck, Source
 from .theory import _BUILTIN, Theory, builtin_theory
@@ -254,9 +256,6 @@ def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
         if key != "kind" and key not in _SOURCES[kind]:
             raise ValueError(f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {_SOURCES[kind]}")
     if kind == "ground-state":
-        from .ground_state import GroundStateProcess
-        from .hamiltonian import Hamiltonian
-
         remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
         coefficients = _numbers(f"{place}.potential", _require(entry, "potential", f"{place}.", remedy))
         with located(place):
