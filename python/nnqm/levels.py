@@ -16,9 +16,8 @@ __all__ = ["Level", "Spectrum", "effective_energy", "gevp", "spectrum"]
 
 Indices = NDArray[np.int64]
 
-# Eigendirections of C(0) below this fraction of the largest are rounding, by the precision of the observables. In float32
-# that begins near 1e-8, because observables are centred and running sums short; the double well needs what lies above.
-_FLOOR = {"float32": 5e-8, "float64": 1e-9}
+# Eigendirections of C(0) below this fraction of the largest are rounding, by the precision of the observables.
+_FLOOR = {"float32": 1e-6, "float64": 1e-9}
 # An observable whose variance is a smaller part of its mean square is a saturated neuron: it moves in rare events
 # only, whose statistics no error bar covers.
 _SATURATED = 1e-3
