@@ -9,6 +9,7 @@ import pytest
 import xarray
 
 import nnqm
+from harness import assert_consistent, assert_inconsistent
 from nnqm.correlators import check_writable, is_uniform
 
 THEORY = nnqm.Theory(
@@ -271,3 +272,14 @@ def test_uniform_grids_are_recognised():
     assert is_uniform(1e6 + np.arange(100) * 1e-3)
     assert not is_uniform(np.array([0.0, 1.0, 2.0, 3.0 + 1e-6]))
     assert not is_uniform(np.array([0.0]))
+
+
+def test_the_two_time_function_of_a_channel_with_a_mean():
+    theory = nnqm.builtin_theory("deep-tanh")
+    times = np.array([0.0, 0.1, 0.4, 1.0])
+    run = nnqm.simulate(theory, 40_000, times=times, rng=12, two_time=True)
+    rows, columns = np.array([0, 1, 3, 3, 2]), np.array([0, 0, 1, 2, 2])
+    measured = run.two_time_function()[rows, columns]
+    exact = nnqm.kallen_lehmann(theory).two_point(times[rows] - times[columns])
+    assert_consistent(measured, exact)
+    assert_inconsistent(measured, exact - 2 * nnqm.kallen_lehmann(theory).mean ** 2)
