@@ -14,36 +14,14 @@
 
 #include "nnqm/nnqm.hpp"
 
+#include "check.hpp"
+
 namespace {
 
 using nnqm::Precision;
 using nnqm::tile_paths;
 using Integers = std::vector<std::int64_t>;
 using Doubles = std::vector<double>;
-
-int failures = 0;
-
-#define CHECK(condition, ...)                                           \
-    do {                                                                \
-        if (!(condition)) {                                             \
-            ++failures;                                                 \
-            std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            std::printf(__VA_ARGS__);                                   \
-            std::printf("\n");                                          \
-        }                                                               \
-    } while (false)
-
-// Steele, Lea and Flood's splitmix64, for weights.
-struct Words {
-    std::uint64_t state;
-    std::uint64_t next() {
-        std::uint64_t z = (state += 0x9e3779b97f4a7c15U);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-        return z ^ (z >> 31);
-    }
-    double uniform(double low, double high) { return low + (high - low) * static_cast<double>(next() >> 11) * 0x1p-53; }
-};
 
 template <class T>
 constexpr Precision precision_of = sizeof(T) == 4 ? Precision::float32 : Precision::float64;

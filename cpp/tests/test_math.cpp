@@ -6,36 +6,13 @@
 #include <limits>
 #include <vector>
 
+#include "check.hpp"
 #include "math.hpp"
 #include "philox.hpp"
 
 namespace level = nnqm::NNQM_LEVEL_NAMESPACE;
 
 namespace {
-
-int failures = 0;
-
-#define CHECK(condition, ...)                                        \
-    do {                                                             \
-        if (!(condition)) {                                          \
-            ++failures;                                              \
-            std::printf("%s:%d: %s: ", __FILE__, __LINE__, #condition); \
-            std::printf(__VA_ARGS__);                                \
-            std::printf("\n");                                       \
-        }                                                            \
-    } while (false)
-
-// Steele, Lea and Flood's splitmix64: any decent generator independent of the one under test.
-struct random_words {
-    std::uint64_t state;
-    std::uint64_t next() {
-        std::uint64_t z = (state += 0x9e3779b97f4a7c15U);
-        z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-        z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-        return z ^ (z >> 31);
-    }
-    double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }
-};
 
 template <typename T>
 constexpr const char* name_of = sizeof(T) == 4 ? "float" : "double";
@@ -48,7 +25,7 @@ template <typename T>
 constexpr long double target = sizeof(T) == 4 ? float_target : 1e-15L;
 
 template <typename T>
-T any_value(random_words& words) {
+T any_value(Words& words) {
     T x;
     if constexpr (sizeof(T) == 4)
         x = level::from_bits(static_cast<std::uint32_t>(words.next()));
@@ -62,7 +39,7 @@ template <typename T>
 std::vector<T> arguments(double low, double high, double least, double most) {
     constexpr int count = 200000;
     std::vector<T> x;
-    random_words words{12345};
+    Words words{12345};
     for (int i = 0; i <= count; ++i) x.push_back(static_cast<T>(low + (high - low) * i / count));
     for (int i = 0; i < count; ++i) x.push_back(static_cast<T>(low + (high - low) * words.uniform()));
     for (int i = 0; i < count; ++i) {
@@ -294,7 +271,7 @@ void exact_pair(std::uint32_t a, std::uint32_t b, long double& z0, long double& 
 
 void normal_accuracy() {
     std::vector<std::uint32_t> a, b;
-    random_words words{99};
+    Words words{99};
     const std::uint32_t edges[] = {0, 1, 255, 256, 0x7fffffffU, 0x80000000U, 0x80000001U, 0xb504f333U, 0xffffff00U,
                                    0xfffffffeU, 0xffffffffU};
     for (const std::uint32_t x : edges)

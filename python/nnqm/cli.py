@@ -109,7 +109,8 @@ def run(
         str,
         typer.Argument(
             metavar="THEORY",
-            help="A TOML file (docs/theory-file.md) or a built-in theory: oscillator, deep-tanh, three-inputs.",
+            help="A TOML file (docs/theory-file.md) or a built-in theory: oscillator, deep-tanh, three-inputs, "
+            "anharmonic, double-well.",
             show_default=False,
         ),
     ],
