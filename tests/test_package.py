@@ -110,7 +110,7 @@ def test_the_physics_works_with_numpy_alone():
 # Each imports from lines above its own only.
 ORDER = [
     ["_checks", "_core"],
-    ["sources", "networks", "estimate", "spectral"],
+    ["sources", "networks", "estimate", "spectral", "densities"],
     ["hamiltonian"],
     ["ground_state"],
     ["theory"],

@@ -2,6 +2,7 @@
 
 from ._core import build_info
 from .correlators import Correlators, load, merge, save
+from .densities import Density
 from .estimate import Estimate, jackknife
 from .exact import kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
 from .ground_state import GroundStateProcess
@@ -33,6 +34,7 @@ __version__: str = build_info()["version"]
 
 __all__ = [
     "Correlators",
+    "Density",
     "Estimate",
     "Extrapolation",
     "GroundStateChain",
