@@ -126,7 +126,11 @@ NAN_TIMES = [0.0, math.nan, 1.0]
         (ValueError, "sources must have at least one entry", lambda: nnqm.Theory([])),
         (TypeError, r"sources\[0\] must be a source such as OrnsteinUhlenbeck; got 1.0", lambda: nnqm.Theory(1.0)),
         (TypeError, r"sources\[1\] must be a source", lambda: nnqm.Theory([OU(1.0), SMALL])),
-        (TypeError, "network must be a Network or None; got 'tanh'", lambda: nnqm.Theory(OU(1.0), "tanh")),
+        (
+            TypeError,
+            "network must be a Network, a RandomNetwork or None; got 'tanh'",
+            lambda: nnqm.Theory(OU(1.0), "tanh"),
+        ),
         (
             ValueError,
             "network takes 1 inputs, but the sources give 2; make the first width",

@@ -28,11 +28,25 @@ nnqm::Layer to_layer(const Doubles& weights, const Doubles& biases, std::string 
 }
 
 using PyLayer = std::tuple<Doubles, Doubles, std::string>;
+// Density and nu of the weights, their scales, the same of the biases, and whether both sides of t = 0 share them.
+using PyDrawn = std::tuple<std::string, double, Doubles, std::string, double, Doubles, bool>;
 
 nnqm::Network to_network(const std::vector<PyLayer>& layers) {
     nnqm::Network network;
     for (const auto& [weights, biases, activation] : layers) network.layers.push_back(to_layer(weights, biases, activation));
     return network;
+}
+
+nnqm::Density to_density(const std::string& name, double nu) {
+    using nnqm::DensityKind;
+    const std::pair<const char*, DensityKind> kinds[] = {{"gaussian", DensityKind::gaussian},
+                                                         {"uniform", DensityKind::uniform},
+                                                         {"laplace", DensityKind::laplace},
+                                                         {"rademacher", DensityKind::rademacher},
+                                                         {"student-t", DensityKind::student_t}};
+    for (const auto& [known, kind] : kinds)
+        if (name == known) return {kind, nu};
+    throw std::invalid_argument("density \"" + name + "\" is unknown");
 }
 
 nnqm::Precision to_precision(const std::string& name) {
@@ -76,10 +90,11 @@ nnqm::ArrayOut to_out(py::array& array) {
 std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& m, std::int64_t n_times) {
     const auto n = static_cast<std::int64_t>(m.channels.size());
     const std::int64_t g = m.linear_size(), f = m.size();
+    const std::int64_t parts = m.parts();
     const auto length = [](const std::vector<std::int64_t>& v) { return static_cast<std::int64_t>(v.size()); };
     std::vector<std::pair<std::string, Shape>> result;
-    if (!m.lags.empty()) result.push_back({"lags", {length(m.lags), 2, g, g}});
-    if (!m.observable_lags.empty()) result.push_back({"observable_lags", {length(m.observable_lags), 2, f, f}});
+    if (!m.lags.empty()) result.push_back({"lags", {length(m.lags), parts, g, g}});
+    if (!m.observable_lags.empty()) result.push_back({"observable_lags", {length(m.observable_lags), parts, f, f}});
     if (!m.increment_lags.empty()) result.push_back({"increments", {n, length(m.increment_lags), 2}});
     if (m.moments) result.push_back({"moments", {n, 4}});
     if (m.two_time >= 0) {
@@ -151,10 +166,26 @@ PYBIND11_MODULE(_core, m) {
     });
 
     py::class_<nnqm::Theory>(m, "Theory")
-        .def(py::init([](const std::vector<nnqm::Source>& sources, const std::vector<PyLayer>& layers) {
-                 return nnqm::Theory{sources, to_network(layers)};
+        .def(py::init([](const std::vector<nnqm::Source>& sources, const nnqm::Network& network) {
+                 return nnqm::Theory{sources, network};
              }),
-             py::arg("sources"), py::arg("layers"));
+             py::arg("sources"), py::arg("network"));
+
+    py::class_<nnqm::Network>(m, "Network")
+        .def(py::init(&to_network), py::arg("layers"))
+        .def(
+            "drawn",
+            [](const nnqm::Network& fixed, const std::vector<PyDrawn>& layers, std::int64_t group, bool split) {
+                nnqm::Network network = fixed;
+                for (const auto& [weights, weight_nu, weight_scales, biases, bias_nu, bias_scales, shared] : layers)
+                    network.drawn.push_back({to_density(weights, weight_nu), to_density(biases, bias_nu), to_vector(weight_scales),
+                                             to_vector(bias_scales), shared});
+                network.group = group;
+                network.split = split;
+                return network;
+            },
+            py::arg("layers"), py::arg("group"), py::arg("split"), "The same with random parameters.")
+        .def_property_readonly("parameters", &nnqm::Network::parameters);
 
     py::class_<nnqm::OrnsteinUhlenbeck>(m, "OrnsteinUhlenbeck")
         .def(py::init([](const Doubles& omega, const Doubles& sigma) {
@@ -174,10 +205,36 @@ PYBIND11_MODULE(_core, m) {
              py::kw_only(), py::arg("dt"), py::arg("values"), py::arg("start_threshold"), py::arg("start_alias"),
              py::arg("threshold"), py::arg("alias"));
 
+    py::class_<nnqm::PeriodicChain>(m, "PeriodicChain")
+        .def(py::init([](double dt, const Doubles& values, const Words& start_threshold, const Words& start_alias,
+                         const Words& step_weights, const Words& remaining) {
+                 if (values.ndim() != 2) throw std::invalid_argument("values must have shape (grids, states)");
+                 if (remaining.ndim() != 4) throw std::invalid_argument("remaining must have shape (grids, steps - 1, states, states)");
+                 const auto grids = static_cast<int>(values.shape(0)), states = static_cast<int>(values.shape(1));
+                 const auto words = [](const Words& w) { return std::vector<std::uint32_t>(w.data(), w.data() + w.size()); };
+                 return nnqm::PeriodicChain{dt, states, grids, static_cast<int>(remaining.shape(1)) + 1, to_vector(values),
+                                            words(start_threshold), words(start_alias), words(step_weights), words(remaining)};
+             }),
+             py::kw_only(), py::arg("dt"), py::arg("values"), py::arg("start_threshold"), py::arg("start_alias"),
+             py::arg("step_weights"), py::arg("remaining"));
+
+    py::class_<nnqm::Linear>(m, "Linear")
+        .def(py::init([](const Doubles& mean, const Doubles& basis, const std::string& density, double nu, const Doubles& rows,
+                         bool independent) {
+                 if (basis.ndim() != 2) throw std::invalid_argument("basis must have shape (modes, times)");
+                 return nnqm::Linear{static_cast<int>(basis.shape(0)), to_vector(mean), to_vector(basis), to_density(density, nu),
+                                     to_vector(rows), independent};
+             }),
+             py::kw_only(), py::arg("mean"), py::arg("basis"), py::arg("density"), py::arg("nu"), py::arg("rows"),
+             py::arg("independent"));
+
+    py::class_<nnqm::Times>(m, "Times")
+        .def(py::init([](bool reflected) { return nnqm::Times{reflected}; }), py::arg("reflected"));
+
     py::class_<nnqm::Measure>(m, "Measure")
         .def(py::init([](std::vector<int> channels, const Doubles& shift, const Doubles& scale, std::vector<int> orders,
                          const std::vector<PyLayer>& neurons, const Doubles& centres, Shape lags, Shape observable_lags, Shape increment_lags,
-                         bool moments, int two_time) {
+                         std::int64_t group, bool moments, int two_time) {
                  nnqm::Measure measure;
                  measure.channels = std::move(channels);
                  measure.shift = to_vector(shift);
@@ -188,12 +245,13 @@ PYBIND11_MODULE(_core, m) {
                  measure.lags = std::move(lags);
                  measure.observable_lags = std::move(observable_lags);
                  measure.increment_lags = std::move(increment_lags);
+                 measure.group = group;
                  measure.moments = moments;
                  measure.two_time = two_time;
                  return measure;
              }),
              py::kw_only(), py::arg("channels"), py::arg("shift"), py::arg("scale"), py::arg("orders"), py::arg("neurons"),
-             py::arg("centres"), py::arg("lags"), py::arg("observable_lags"), py::arg("increment_lags"), py::arg("moments"), py::arg("two_time"))
+             py::arg("centres"), py::arg("lags"), py::arg("observable_lags"), py::arg("increment_lags"), py::arg("group"), py::arg("moments"), py::arg("two_time"))
         .def("shapes", &shapes, py::arg("n_times"), "Names and shapes of the sums, without the leading block axis.");
 
     m.def(
@@ -229,19 +287,34 @@ PYBIND11_MODULE(_core, m) {
 
     m.def(
         "apply",
-        [](const std::vector<PyLayer>& layers, const py::array& inputs, int n_threads) {
-            const nnqm::Network network = to_network(layers);
+        [](const nnqm::Network& network, std::uint64_t key, const Doubles& times, std::int64_t first_path, const py::array& inputs,
+           int n_threads) {
+            const nnqm::Run run = to_run(key, times, 0, 1, "float64", n_threads);
             const nnqm::ArrayView view = to_view(inputs, "inputs");
             const std::int64_t n_outputs = network.layers.empty() ? 0 : network.layers.back().outputs;
             py::array array = new_array(view.precision, {view.shape[0], view.shape[1], n_outputs});
             const nnqm::ArrayOut out = to_out(array);
             {
                 const py::gil_scoped_release release;
-                nnqm::apply(network, view, out, n_threads);
+                nnqm::apply(network, run, first_path, view, out);
             }
             return array;
         },
-        py::kw_only(), py::arg("layers"), py::arg("inputs"), py::arg("n_threads"));
+        py::kw_only(), py::arg("network"), py::arg("key"), py::arg("times"), py::arg("first_path"), py::arg("inputs"),
+        py::arg("n_threads"));
+
+    m.def(
+        "draw",
+        [](const nnqm::Network& network, std::uint64_t key, bool negative, std::pair<std::int64_t, std::int64_t> groups) {
+            py::array array = new_array(nnqm::Precision::float64, {groups.second - groups.first, 1, network.parameters()});
+            const nnqm::ArrayOut out = to_out(array);
+            {
+                const py::gil_scoped_release release;
+                nnqm::draw(network, key, negative, {groups.first, groups.second}, out);
+            }
+            return array;
+        },
+        py::kw_only(), py::arg("network"), py::arg("key"), py::arg("negative"), py::arg("groups"));
 
     m.def(
         "accumulate",

@@ -40,6 +40,34 @@ void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, s
     }
 }
 
+// The same for any index (path or group) and step per lane.
+void draw_words_at(std::uint64_t key, const std::int64_t* index, const std::int64_t* step, std::uint32_t purpose,
+                   std::uint32_t (*words)[lanes]) {
+    const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+    for (int l = 0; l < lanes; ++l) {
+        const auto wide = static_cast<std::uint64_t>(index[l]);
+        std::uint32_t c0 = static_cast<std::uint32_t>(wide), c1 = static_cast<std::uint32_t>(wide >> 32),
+                      c2 = static_cast<std::uint32_t>(step[l]), c3 = purpose;
+        philox4x32(c0, c1, c2, c3, k0, k1);
+        words[0][l] = c0;
+        words[1][l] = c1;
+        words[2][l] = c2;
+        words[3][l] = c3;
+    }
+}
+
+template <class T>
+void fill_normals(const std::uint32_t (*words)[lanes], T (*normals)[lanes]) {
+    for (int pair = 0; pair < 4; pair += 2) {
+        for (int l = 0; l < lanes; ++l) {
+            T z0, z1;
+            normal_pair(words[pair][l], words[pair + 1][l], z0, z1);
+            normals[pair][l] = z0;
+            normals[pair + 1][l] = z1;
+        }
+    }
+}
+
 template <class T>
 void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
                T* tile) {
@@ -53,14 +81,7 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
             alignas(64) std::uint32_t words[4][lanes];
             alignas(64) T normals[4][lanes];
             draw_words(key, first_path, group, purpose, words);
-            for (int pair = 0; pair < 4; pair += 2) {
-                for (int l = 0; l < lanes; ++l) {
-                    T z0, z1;
-                    normal_pair(words[pair][l], words[pair + 1][l], z0, z1);
-                    normals[pair][l] = z0;
-                    normals[pair + 1][l] = z1;
-                }
-            }
+            fill_normals(words, normals);
             for (int s = 0; s < 4 && 4 * group + s < n_times; ++s) {
                 const std::int64_t t = 4 * group + s;
                 const T a = decay[t], b = noise[t];
@@ -102,9 +123,147 @@ void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int6
     }
 }
 
-// R outputs of a layer on V vectors of lanes, in registers.
+template <class T>
+void sample_periodic_chain(const detail::PeriodicChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path,
+                           std::int64_t n_times, int channels, T* tile) {
+    const auto purpose = (std::uint32_t{1} << 16) + static_cast<std::uint32_t>(plan.channel);
+    const std::int64_t states = plan.states, square = states * states;
+    T* out = tile + plan.channel * lanes;
+    std::int64_t start[lanes], state[lanes];
+    for (std::int64_t group = 0; 2 * group < n_times; ++group) {
+        alignas(64) std::uint32_t words[4][lanes];
+        draw_words(key, first_path, group, purpose, words);
+        for (int s = 0; s < 2 && 2 * group + s < n_times; ++s) {
+            const std::int64_t t = 2 * group + s;
+            T* row = out + t * channels * lanes;
+            for (int l = 0; l < lanes; ++l) {
+                const std::int64_t grid = (first_path + l) % plan.grids;
+                const std::uint64_t word = words[2 * s][l];
+                if (t == 0) {
+                    const auto column = static_cast<std::int64_t>((word * static_cast<std::uint64_t>(states)) >> 32);
+                    const std::int64_t at = grid * states + column;
+                    start[l] = words[2 * s + 1][l] < plan.start_threshold[at] ? column
+                                                                              : static_cast<std::int64_t>(plan.start_alias[at]);
+                    state[l] = start[l];
+                } else {
+                    const std::uint32_t* forth = plan.step_weights + grid * square + state[l] * states;
+                    const std::uint32_t* back = plan.remaining + ((grid * (plan.steps - 1) + t - 1) * states + start[l]) * states;
+                    // Products of 62 bits, cut to 46 so that a sum of 65536 of them fits.
+                    std::uint64_t total = 0;
+                    for (std::int64_t j = 0; j < states; ++j) total += (std::uint64_t{forth[j]} * back[j]) >> 16;
+                    // word / 2^32 of the total, from its two halves
+                    const std::uint64_t target = word * (total >> 32) + ((word * (total & 0xffffffffU)) >> 32);
+                    std::uint64_t sum = 0;
+                    std::int64_t j = 0;
+                    for (; j + 1 < states; ++j) {
+                        sum += (std::uint64_t{forth[j]} * back[j]) >> 16;
+                        if (sum > target) break;
+                    }
+                    state[l] = total > 0 ? j : state[l];
+                }
+                row[l] = plan.values[grid * states + state[l]];
+            }
+        }
+    }
+}
+
+template <class F>
+inline void for_pairs(const std::uint32_t (*words)[lanes], const F& value) {
+    for (int pair = 0; pair < 2; ++pair)
+        for (int l = 0; l < lanes; ++l) value(pair, l, words[2 * pair][l], words[2 * pair + 1][l]);
+}
+
+// Draws from four words in each lane; returns how many, 4 or 2. All but Gaussians are computed in double.
+template <class T>
+int fill_draws(detail::Draw kind, double nu, const std::uint32_t (*words)[lanes], T (*values)[lanes]) {
+    constexpr double root_half = 0.70710678118654752, root_12 = 3.4641016151377546, unit = 1.0 / 4294967296.0;
+    switch (kind) {
+    case detail::Draw::gaussian: fill_normals(words, values); return 4;
+    case detail::Draw::uniform:
+        for_pairs(words, [&](int p, int l, std::uint32_t a, std::uint32_t) {
+            values[p][l] = static_cast<T>(root_12 * unit * (static_cast<double>(static_cast<std::int32_t>(a)) + 0.5));
+        });
+        return 2;
+    case detail::Draw::laplace:
+        for_pairs(words, [&](int p, int l, std::uint32_t a, std::uint32_t b) {
+            const double size = -root_half * log_uniform<double>(a, b);
+            values[p][l] = static_cast<T>((b >> 31) != 0 ? -size : size);
+        });
+        return 2;
+    case detail::Draw::rademacher:
+        for_pairs(words, [&](int p, int l, std::uint32_t a, std::uint32_t) { values[p][l] = (a >> 31) != 0 ? T(-1) : T(1); });
+        return 2;
+    case detail::Draw::student_t: break;
+    }
+    // Bailey's polar method (Math. Comp. 62, 779 (1994)): one cosine, because the sine is not independent of it.
+    const double size = nu > 2 ? square_root(nu - 2) : square_root(nu);
+    for_pairs(words, [&](int p, int l, std::uint32_t a, std::uint32_t b) {
+        const double angle = 6.2831853071795865 / 16777216.0 * (static_cast<double>(static_cast<std::int32_t>(b >> 8)) + 0.5);
+        values[p][l] = static_cast<T>(size * square_root(expm1(-2.0 / nu * log_uniform<double>(a, b))) * cos(angle));
+    });
+    return 2;
+}
+
+// plan.count draws, (count, lanes), of the indices (paths or groups) of the lanes.
+template <class T>
+void draw_lanes(const detail::DrawPlan<T>& plan, std::uint64_t key, const std::int64_t* index, std::uint32_t purpose, T* out) {
+    for (std::int64_t i = 0, step = 0; i < plan.count; ++step) {
+        alignas(64) std::uint32_t words[4][lanes];
+        alignas(64) T values[4][lanes];
+        alignas(64) std::int64_t steps[lanes];
+        for (int l = 0; l < lanes; ++l) steps[l] = step;
+        draw_words_at(key, index, steps, purpose, words);
+        const int n = fill_draws(plan.kind, plan.nu, words, values);
+        for (int k = 0; k < n && i < plan.count; ++k, ++i)
+            for (int l = 0; l < lanes; ++l) out[i * lanes + l] = fma(plan.scale[i], values[k][l], plan.location[i]);
+    }
+}
+
+// plan.count draws of one index: the lanes take successive steps.
+template <class T>
+void draw_one(const detail::DrawPlan<T>& plan, std::uint64_t key, std::int64_t index, std::uint32_t purpose, T* out) {
+    alignas(64) std::int64_t indices[lanes], steps[lanes];
+    for (int l = 0; l < lanes; ++l) indices[l] = index;
+    for (std::int64_t first = 0, n = 1; first * n < plan.count; first += lanes) {
+        alignas(64) std::uint32_t words[4][lanes];
+        alignas(64) T values[4][lanes];
+        for (int l = 0; l < lanes; ++l) steps[l] = first + l;
+        draw_words_at(key, indices, steps, purpose, words);
+        n = fill_draws(plan.kind, plan.nu, words, values);
+        for (int l = 0; l < lanes; ++l)
+            for (int k = 0; k < n; ++k) {
+                const std::int64_t i = n * (first + l) + k;
+                if (i < plan.count) out[i] = fma(plan.scale[i], values[k][l], plan.location[i]);
+            }
+    }
+}
+
+std::uint32_t parameter_purpose(bool negative, int layer, bool biases) {
+    return (negative ? std::uint32_t{3} : std::uint32_t{2}) * 65536U + 2U * static_cast<std::uint32_t>(layer) + (biases ? 1U : 0U);
+}
+
+template <class T>
+void draw_groups(const detail::NetworkPlan<T>& plan, std::uint64_t key, const std::int64_t* groups, bool negative, T* out) {
+    for (int i = 0; i < plan.n_layers; ++i) {
+        const detail::DrawnPlan<T>& drawn = plan.drawn[i];
+        const bool other = negative && plan.split && !drawn.shared;
+        draw_lanes(drawn.weights, key, groups, parameter_purpose(other, i, false), out);
+        out += drawn.weights.count * lanes;
+        draw_lanes(drawn.biases, key, groups, parameter_purpose(other && i + 1 < plan.n_layers, i, true), out);
+        out += drawn.biases.count * lanes;
+    }
+}
+
+template <class T>
+void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, bool negative, T* parameters) {
+    alignas(64) std::int64_t groups[lanes];
+    for (int l = 0; l < lanes; ++l) groups[l] = first_group + l;
+    draw_groups(plan, key, groups, negative, parameters);
+}
+
+// R outputs of a layer on V vectors of lanes, in registers; output rows lie `stride` apart.
 template <class T, int R, int V>
-inline void layer_block(const T* weights, const T* biases, int inputs, const T* in, T* out) {
+inline void layer_block(const T* weights, const T* biases, int inputs, const T* in, T* out, std::int64_t stride) {
     // Unrolled on request: an array that is indexed in a loop would be kept in memory.
     Vector<T> sum[R][V];
 #pragma GCC unroll 4
@@ -122,14 +281,53 @@ inline void layer_block(const T* weights, const T* biases, int inputs, const T* 
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<T>*>(out + r * lanes + v * width<T>) = sum[r][v];
+        for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<T>*>(out + r * stride + v * width<T>) = sum[r][v];
 }
 
 template <class T, int R>
-inline void layer_rows(const T* weights, const T* biases, int inputs, const T* in, T* out) {
+inline void layer_rows(const T* weights, const T* biases, int inputs, const T* in, T* out, std::int64_t stride) {
     constexpr int v = vector_registers == 32 ? 4 : 2;
     for (int first = 0; first < row_vectors<T>; first += v)
-        layer_block<T, R, v>(weights, biases, inputs, in + first * width<T>, out + first * width<T>);
+        layer_block<T, R, v>(weights, biases, inputs, in + first * width<T>, out + first * width<T>, stride);
+}
+
+// out (outputs, lanes), rows `stride` apart, = biases + weights (outputs, inputs) in (inputs, lanes). Each lane's operations and
+// their order are the same in every position of the tile.
+template <class T>
+void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs, const T* in, T* out, std::int64_t stride) {
+    std::int64_t o = 0;
+    for (; o + 4 <= outputs; o += 4) layer_rows<T, 4>(weights + o * inputs, biases + o, inputs, in, out + o * stride, stride);
+    const T *w = weights + o * inputs, *b = biases + o;
+    switch (outputs - o) {
+    case 1: layer_rows<T, 1>(w, b, inputs, in, out + o * stride, stride); break;
+    case 2: layer_rows<T, 2>(w, b, inputs, in, out + o * stride, stride); break;
+    case 3: layer_rows<T, 3>(w, b, inputs, in, out + o * stride, stride); break;
+    default: break;
+    }
+}
+
+template <class T>
+void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
+                   int channels, const detail::Scratch<T>& scratch, T* tile) {
+    const std::uint32_t purpose = 4U * 65536U + static_cast<std::uint32_t>(plan.channel);
+    alignas(64) std::int64_t paths[lanes];
+    for (int l = 0; l < lanes; ++l) paths[l] = first_path + l;
+    if (plan.rows == 0) {
+        draw_lanes(plan.coefficients, key, paths, purpose, scratch.coefficients);
+    } else {
+        const auto rows = static_cast<std::uint64_t>(plan.rows);
+        alignas(64) std::uint32_t words[4][lanes];
+        for (int k = 0; k < plan.modes; ++k) {
+            if (k == 0 || (plan.independent && k % 4 == 0)) draw_words(key, first_path, k / 4, purpose, words);
+            const std::uint32_t* word = words[plan.independent ? k % 4 : 0];
+            for (int l = 0; l < lanes; ++l) {
+                const auto row = static_cast<std::int64_t>((word[l] * rows) >> 32);
+                scratch.coefficients[k * lanes + l] = plan.coefficient_rows[row * plan.modes + k];
+            }
+        }
+    }
+    affine(plan.basis, plan.mean, n_times, plan.modes, scratch.coefficients, tile + plan.channel * lanes,
+           static_cast<std::int64_t>(channels) * lanes);
 }
 
 enum Activation {
@@ -151,32 +349,152 @@ void activate(int activation, std::int64_t n, T* x) {
     }
 }
 
-// (inputs, lanes) -> (outputs, lanes). Each lane's operations and their order are the same in every position of the tile.
+// (inputs, lanes) -> (outputs, lanes)
 template <class T>
 void layer(const detail::LayerPlan<T>& plan, const T* in, T* out) {
-    const int k = plan.inputs;
-    int o = 0;
-    for (; o + 4 <= plan.outputs; o += 4) layer_rows<T, 4>(plan.weights + o * k, plan.biases + o, k, in, out + o * lanes);
-    const T *w = plan.weights + o * k, *b = plan.biases + o;
-    switch (plan.outputs - o) {
-    case 1: layer_rows<T, 1>(w, b, k, in, out + o * lanes); break;
-    case 2: layer_rows<T, 2>(w, b, k, in, out + o * lanes); break;
-    case 3: layer_rows<T, 3>(w, b, k, in, out + o * lanes); break;
-    default: break;
-    }
+    affine(plan.weights, plan.biases, plan.outputs, plan.inputs, in, out, lanes);
     activate(plan.activation, static_cast<std::int64_t>(plan.outputs) * lanes, out);
 }
 
+// O outputs at one vector of lanes and R times, each lane with weights of its own.
+template <class T, int O, int R>
+inline void own_block(const T* weights, const T* biases, int inputs, const T* const* in, T* const* out) {
+    Vector<T> sum[O][R];
+#pragma GCC unroll 8
+    for (int o = 0; o < O; ++o)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) sum[o][r] = vector_load(biases + o * lanes);
+    for (int i = 0; i < inputs; ++i) {
+        Vector<T> x[R];
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) x[r] = vector_load(in[r] + i * lanes);
+#pragma GCC unroll 8
+        for (int o = 0; o < O; ++o) {
+            const Vector<T> w = vector_load(weights + (o * inputs + i) * lanes);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) sum[o][r] = vector_fma<T>(w, x[r], sum[o][r]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int o = 0; o < O; ++o)
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) *reinterpret_cast<Vector<T>*>(out[r] + o * lanes) = sum[o][r];
+}
+
+// One layer at times_at_once times, with weights (outputs, inputs, lanes) and biases (outputs, lanes).
 template <class T>
-void forward(const detail::NetworkPlan<T>& plan, std::int64_t n_times, int channels, const detail::Scratch<T>& scratch,
-             T* tile) {
+void own_layer(const T* weights, const T* biases, int outputs, int inputs, const T* const* in, T* const* out) {
+    constexpr int r = vector_registers == 32 ? 8 : 4;
+    for (int first = 0; first < detail::times_at_once; first += r) {
+        for (int v = 0; v < lanes; v += width<T>) {
+            const T* from[r];
+            T* to[r];
+            for (int k = 0; k < r; ++k) from[k] = in[first + k] + v;
+            int o = 0;
+            for (; o + 2 <= outputs; o += 2) {
+                for (int k = 0; k < r; ++k) to[k] = out[first + k] + o * lanes + v;
+                own_block<T, 2, r>(weights + o * inputs * lanes + v, biases + o * lanes + v, inputs, from, to);
+            }
+            if (o < outputs) {
+                for (int k = 0; k < r; ++k) to[k] = out[first + k] + o * lanes + v;
+                own_block<T, 1, r>(weights + o * inputs * lanes + v, biases + o * lanes + v, inputs, from, to);
+            }
+        }
+    }
+}
+
+// The network at n <= times_at_once inputs, each lane with parameters of its own. What lies beyond the n-th repeats it.
+template <class T>
+void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n, const detail::Scratch<T>& scratch,
+                 const T* const* inputs, T* const* outputs) {
+    constexpr int many = detail::times_at_once;
+    const T* in[many];
+    T* out[many];
+    const int last = n > 1 ? n - 1 : 0;
+    for (int r = 0; r < many; ++r) in[r] = inputs[r < last ? r : last];
+    for (int i = 0; i < plan.n_layers; ++i) {
+        const detail::LayerPlan<T>& now = plan.layers[i];
+        for (int r = 0; r < many; ++r) {
+            const int at = r < last ? r : last;
+            out[r] = i + 1 == plan.n_layers
+                         ? outputs[at]
+                         : scratch.hidden + (static_cast<std::int64_t>(i % 2) * many + at) * plan.widest * lanes;
+        }
+        const T* biases = parameters + static_cast<std::int64_t>(now.outputs) * now.inputs * lanes;
+        own_layer(parameters, biases, now.outputs, now.inputs, in, out);
+        for (int r = 0; r < n; ++r) activate(now.activation, static_cast<std::int64_t>(now.outputs) * lanes, out[r]);
+        for (int r = 0; r < many; ++r) in[r] = out[r];
+        parameters = biases + now.outputs * lanes;
+    }
+}
+
+template <class T>
+void own_times(const detail::NetworkPlan<T>& plan, std::int64_t begin, std::int64_t end, int channels,
+               const detail::Scratch<T>& scratch, T* tile) {
+    const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
+    for (std::int64_t t = begin; t < end; t += detail::times_at_once) {
+        const int n = end - t < detail::times_at_once ? static_cast<int>(end - t) : detail::times_at_once;
+        const T* in[detail::times_at_once];
+        T* out[detail::times_at_once];
+        for (int r = 0; r < n; ++r) {
+            in[r] = tile + (t + r) * stride;
+            out[r] = tile + (t + r) * stride + plan.inputs * lanes;
+        }
+        own_network(plan, scratch.parameters, n, scratch, in, out);
+    }
+}
+
+// Takes W h(0) from the biases of the last layer, so that the output at 0 is these biases.
+template <class T>
+void anchor(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scratch, T* at_zero) {
+    alignas(64) const T zero[lanes] = {};
+    const T* in[1] = {zero};
+    T* out[1] = {at_zero};
+    own_network(plan, scratch.parameters, 1, scratch, in, out);
+    T* biases = scratch.parameters + (plan.parameters - plan.outputs) * lanes;
+    for (int i = 0; i < plan.outputs * lanes; ++i) biases[i] += biases[i] - at_zero[i];
+}
+
+template <class T>
+void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+             const detail::Scratch<T>& scratch, T* tile) {
+    if (plan.drawn && plan.group < lanes) {
+        alignas(64) std::int64_t groups[lanes];
+        for (int l = 0; l < lanes; ++l) groups[l] = (first_path + l) / plan.group;
+        const std::int64_t n_negative = plan.split ? plan.n_negative : 0;
+        for (int side = n_negative > 0 ? 1 : 0; side >= 0; --side) {
+            const std::int64_t begin = side ? 0 : n_negative, end = side ? n_negative : n_times;
+            if (begin == end) continue;
+            draw_groups(plan, key, groups, side == 1, scratch.parameters);
+            // The outputs of the first time are written after this, so that their place serves.
+            if (plan.split) anchor(plan, scratch, tile + (begin * channels + plan.inputs) * lanes);
+            own_times(plan, begin, end, channels, scratch, tile);
+        }
+        return;
+    }
+    T* parameters = scratch.parameters;
+    if (plan.drawn) {
+        for (int i = 0; i < plan.n_layers; ++i) {
+            draw_one(plan.drawn[i].weights, key, first_path / plan.group, parameter_purpose(false, i, false), parameters);
+            parameters += plan.drawn[i].weights.count;
+            draw_one(plan.drawn[i].biases, key, first_path / plan.group, parameter_purpose(false, i, true), parameters);
+            parameters += plan.drawn[i].biases.count;
+        }
+    }
     for (std::int64_t t = 0; t < n_times; ++t) {
         T* row = tile + t * channels * lanes;
         const T* in = row;
+        parameters = scratch.parameters;
         for (int i = 0; i < plan.n_layers; ++i) {
             T* out = i + 1 == plan.n_layers ? row + plan.inputs * lanes
                                             : scratch.hidden + static_cast<std::int64_t>(i % 2) * plan.widest * lanes;
-            layer(plan.layers[i], in, out);
+            detail::LayerPlan<T> now = plan.layers[i];
+            if (plan.drawn) {
+                now.weights = parameters;
+                now.biases = parameters + plan.drawn[i].weights.count;
+                parameters += plan.drawn[i].weights.count + plan.drawn[i].biases.count;
+            }
+            layer(now, in, out);
             in = out;
         }
     }
@@ -273,7 +591,7 @@ void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t 
     for (int k = 0; k < plan.n_lags; ++k) {
         const std::int64_t first = begin > plan.lags[k] ? begin : plan.lags[k];
         const T* later = rows + (first - begin) * stride;
-        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size, sums + 2 * k * square);
+        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size, sums + plan.parts * k * square);
     }
     for (int s = 0; s < plan.n_stretches; ++s) {
         const std::int64_t from = begin > plan.bounds[s] ? begin : plan.bounds[s];
@@ -284,8 +602,64 @@ void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t 
         add_products(first, first, to - from, stride, true, size, products);
         for (int k = 0; k < plan.n_lags; ++k) {
             const double weight = plan.weights[s * plan.n_lags + k];
-            double* out = sums + (2 * k + 1) * square;
+            double* out = sums + (plan.parts * k + 1) * square;
             for (int i = 0; i < square; ++i) out[i] += weight * products[i];
+        }
+    }
+}
+
+// Adds the observables of the times begin .. end - 1 to the running sums of each lane, and marks where the windows of the lags
+// begin and end.
+template <class T>
+void cumulate(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, std::int64_t n_times, const T* rows,
+              const detail::GroupScratch& scratch) {
+    const int n = plan.size * lanes;
+    if (begin == 0)
+        for (int i = 0; i < n; ++i) scratch.cumulative[i] = 0;
+    for (std::int64_t t = begin; t <= end; ++t) {
+        if (t == end && t < n_times) break;  // the next stretch begins there
+        for (int k = 0; k < plan.n_lags; ++k) {
+            const std::size_t bytes = sizeof(double) * static_cast<std::size_t>(n);
+            if (t == plan.lags[k]) std::memcpy(scratch.marks + 2 * k * n, scratch.cumulative, bytes);
+            if (t == n_times - plan.lags[k]) std::memcpy(scratch.marks + (2 * k + 1) * n, scratch.cumulative, bytes);
+        }
+        if (t == end) break;
+        const T* row = rows + (t - begin) * n;
+        for (int i = 0; i < n; ++i) scratch.cumulative[i] += static_cast<double>(row[i]);
+    }
+}
+
+// out (size, size) += sign * sum of a b^T over n columns `step` apart.
+void add_outer(const double* a, const double* b, int size, std::int64_t step, int n, double sign, double* out) {
+    for (int i = 0; i < size; ++i)
+        for (int j = 0; j < size; ++j) {
+            double sum = 0;
+            for (int l = 0; l < n; ++l) sum += a[i * step + l] * b[j * step + l];
+            out[i * size + j] += sign * sum;
+        }
+}
+
+// The third matrix of each lag: products of the sums over distinct paths of a group, over the windows of the lag.
+void add_group_products(const detail::LagPlan& plan, std::int64_t group, bool begins, bool ends,
+                        const detail::GroupScratch& scratch, double* sums) {
+    const int size = plan.size, n = size * lanes, square = size * size;
+    const int members = group < lanes ? static_cast<int>(group) : lanes;
+    for (int k = 0; k < plan.n_lags; ++k) {
+        double* later = scratch.marks + 2 * k * n;  // sums over the windows' later times
+        const double* earlier = scratch.marks + (2 * k + 1) * n;
+        for (int i = 0; i < n; ++i) later[i] = scratch.cumulative[i] - later[i];
+        double* out = sums + (plan.parts * k + 2) * square;
+        add_outer(earlier, later, size, lanes, lanes, -1, out);
+        double* totals = scratch.totals + 2 * k * size;
+        for (int first = 0; first < lanes; first += members) {
+            if (begins)
+                for (int i = 0; i < 2 * size; ++i) totals[i] = 0;
+            for (int i = 0; i < size; ++i)
+                for (int l = first; l < first + members; ++l) {
+                    totals[i] += earlier[i * lanes + l];
+                    totals[size + i] += later[i * lanes + l];
+                }
+            if (ends) add_outer(totals, totals + size, size, 1, 1, 1, out);
         }
     }
 }
@@ -340,8 +714,8 @@ void fill_observables(const detail::MeasurePlan<T>& plan, const T* linear, int n
 }
 
 template <class T>
-void add_observable_lags(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int n_valid,
-                         const detail::Scratch<T>& scratch, double* sums) {
+void add_observable_lags(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int n_valid, bool begins_group,
+                         bool ends_group, const detail::Scratch<T>& scratch, double* sums) {
     const std::int64_t stride = static_cast<std::int64_t>(plan.observable_lags.size) * lanes;
     const std::int64_t history = plan.observable_lags.largest;
     const std::int64_t linear_stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
@@ -354,7 +728,10 @@ void add_observable_lags(const detail::MeasurePlan<T>& plan, std::int64_t n_time
         for (std::int64_t t = begin; t < end; ++t)
             fill_observables(plan, scratch.linear + t * linear_stride, n_valid, rows + (t - begin) * stride);
         add_lag_sums(plan.observable_lags, begin, end, rows, scratch.products, sums);
+        if (plan.group > 1) cumulate(plan.observable_lags, begin, end, n_times, rows, scratch.observable_groups);
     }
+    if (plan.group > 1)
+        add_group_products(plan.observable_lags, plan.group, begins_group, ends_group, scratch.observable_groups, sums);
 }
 
 template <class T>
@@ -416,11 +793,18 @@ int first_not_finite(std::int64_t n_rows, const T* tile, int n_valid) {
 
 template <class T>
 int accumulate(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int channels, const T* tile, int n_valid,
-               const detail::Scratch<T>& scratch, const detail::BlockSums& sums) {
+               bool begins_group, bool ends_group, const detail::Scratch<T>& scratch, const detail::BlockSums& sums) {
     const int bad = first_not_finite(n_times * channels, tile, n_valid);
     fill_linear(plan, n_times, channels, tile, n_valid, scratch.linear);
-    if (sums.lags) add_lag_sums(plan.linear_lags, 0, n_times, scratch.linear, scratch.products, sums.lags);
-    if (sums.observable_lags) add_observable_lags(plan, n_times, n_valid, scratch, sums.observable_lags);
+    if (sums.lags) {
+        add_lag_sums(plan.linear_lags, 0, n_times, scratch.linear, scratch.products, sums.lags);
+        if (plan.group > 1) {
+            cumulate(plan.linear_lags, 0, n_times, n_times, scratch.linear, scratch.linear_groups);
+            add_group_products(plan.linear_lags, plan.group, begins_group, ends_group, scratch.linear_groups, sums.lags);
+        }
+    }
+    if (sums.observable_lags)
+        add_observable_lags(plan, n_times, n_valid, begins_group, ends_group, scratch, sums.observable_lags);
     if (sums.moments) add_moments(plan.n_channels, n_times, scratch.linear, sums.moments);
     if (sums.increments) add_increments(plan, n_times, scratch.linear, sums.increments);
     if (sums.two_time) {
@@ -440,8 +824,10 @@ int accumulate(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int cha
 extern const detail::Level table;
 const detail::Level table = {
     NNQM_STRING(NNQM_LEVEL),
-    {sample_ou<float>, sample_chain<float>, forward<float>, accumulate<float>},
-    {sample_ou<double>, sample_chain<double>, forward<double>, accumulate<double>},
+    {sample_ou<float>, sample_chain<float>, sample_periodic_chain<float>, sample_linear<float>, forward<float>, draw<float>,
+     accumulate<float>},
+    {sample_ou<double>, sample_chain<double>, sample_periodic_chain<double>, sample_linear<double>, forward<double>, draw<double>,
+     accumulate<double>},
 };
 
 }  // namespace NNQM_LEVEL_NAMESPACE

@@ -26,6 +26,36 @@ struct ChainPlan {
 };
 
 template <class T>
+struct PeriodicChainPlan {
+    int channel, states, grids, steps;
+    const T* values;
+    const std::uint32_t *start_threshold, *start_alias, *step_weights, *remaining;
+};
+
+enum class Draw { gaussian, uniform, laplace, rademacher, student_t };
+
+// location + scale * draw, `count` of them.
+template <class T>
+struct DrawPlan {
+    Draw kind;
+    double nu;
+    std::int64_t count;
+    const T* location;
+    const T* scale;
+};
+
+template <class T>
+struct LinearPlan {
+    int channel, modes;
+    std::int64_t rows;  // 0: coefficients are drawn
+    bool independent;
+    DrawPlan<T> coefficients;
+    const T* mean;         // (T)
+    const T* basis;        // (T, modes)
+    const T* coefficient_rows;  // (rows, modes)
+};
+
+template <class T>
 struct LayerPlan {
     int inputs, outputs, activation;
     const T* weights;
@@ -33,14 +63,28 @@ struct LayerPlan {
 };
 
 template <class T>
+struct DrawnPlan {
+    DrawPlan<T> weights, biases;
+    bool shared;
+};
+
+template <class T>
 struct NetworkPlan {
     int n_layers, inputs, outputs, widest;
     const LayerPlan<T>* layers;
+    const DrawnPlan<T>* drawn;  // null: parameters are fixed
+    std::int64_t parameters;    // how many there are
+    std::int64_t group;
+    bool split;
+    std::int64_t n_negative;  // in a split network: how many of the times are negative
 };
+
+// Times that a network with drawn parameters is evaluated at together, so that each parameter is loaded once for all of them.
+inline constexpr int times_at_once = 8;
 
 // Lags, and the stretches of time over which all of them give sum A A^T + B B^T the same weight (0, 1 or 2 per time).
 struct LagPlan {
-    int n_lags, size;
+    int n_lags, size, parts;
     std::int64_t largest;
     const std::int64_t* lags;      // (n_lags)
     int n_stretches;
@@ -61,16 +105,27 @@ struct MeasurePlan {
     int n_increment_lags;
     const std::int64_t* increment_lags;
     int two_time;
+    std::int64_t group;
     std::int64_t chunk;  // times of the whole observable vector that are held at once
+};
+
+// Sums over the windows of each lag, of one tile and, for groups of several tiles, of the group so far.
+struct GroupScratch {
+    double* cumulative;  // (size, lanes)
+    double* marks;       // (2 n_lags, size, lanes)
+    double* totals;      // (n_lags, 2, size)
 };
 
 template <class T>
 struct Scratch {
-    T* hidden;       // (2, widest layer, lanes)
+    T* hidden;       // (2, widest layer, lanes); with drawn parameters (2, times_at_once, widest layer, lanes)
+    T* parameters;   // (parameters, lanes)
+    T* coefficients; // (modes, lanes)
     T* linear;       // (T, 1 + n_channels, lanes)
     T* observables;  // (chunk + largest observable lag, size, lanes)
     T* gram;         // (T, T)
     double* products;  // (size, size)
+    GroupScratch linear_groups, observable_groups;
 };
 
 // Pointers to the sums of one block; null: not asked for.
@@ -85,11 +140,19 @@ struct Kernels {
                       T* tile);
     void (*sample_chain)(const ChainPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
                          T* tile);
+    void (*sample_periodic_chain)(const PeriodicChainPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
+                                  int channels, T* tile);
+    void (*sample_linear)(const LinearPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+                          const Scratch<T>&, T* tile);
     // Reads the channels 0 .. inputs - 1 and writes the following ones.
-    void (*forward)(const NetworkPlan<T>&, std::int64_t n_times, int channels, const Scratch<T>&, T* tile);
-    // Adds the first n_valid lanes; returns the first of them that has a value that is not finite, or -1.
-    int (*accumulate)(const MeasurePlan<T>&, std::int64_t n_times, int channels, const T* tile, int n_valid,
-                      const Scratch<T>&, const BlockSums&);
+    void (*forward)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+                    const Scratch<T>&, T* tile);
+    // Parameters (parameters, lanes) of the groups first_group .. first_group + lanes - 1, for t < 0 if negative.
+    void (*draw)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_group, bool negative, T* parameters);
+    // Adds the first n_valid lanes; returns the first of them that has a value that is not finite, or -1. A tile may begin and
+    // end a group of several tiles.
+    int (*accumulate)(const MeasurePlan<T>&, std::int64_t n_times, int channels, const T* tile, int n_valid, bool begins_group,
+                      bool ends_group, const Scratch<T>&, const BlockSums&);
 };
 
 struct Level {

@@ -411,12 +411,10 @@ inline T softplus(T x) noexcept {
     return relu(x) + log1p_unit(z);
 }
 
-// Two independent standard normal numbers of two random words (Box and Muller): the radius comes from the uniform u =
-// (a + (low 8 bits of b + 1/2)/256) / 2^32, the angle is (high 24 bits of b + 1/2) of 2^24 parts of the circle. No
-// integer wider than 32 bits is converted, and 1 - u, not u, is what the upper half is computed from, so the float
-// version has the digits of the double one: they differ by rounding only.
+// ln u of the uniform u = (a + (low 8 bits of b + 1/2)/256) / 2^32. No integer wider than 32 bits is converted, and 1 - u, not u,
+// is what the upper half is computed from, so the float version has the digits of the double one: they differ by rounding only.
 template <typename T>
-inline void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept {
+inline T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
     using word = word_of<T>;
     constexpr T unit = T(1) / T(4294967296.0);
     // As a signed number, a gives u below 1/2 and u - 1 above.
@@ -426,7 +424,15 @@ inline void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept
     const word biased = biased_exponent(base + v);
     const T power = from_bits((2 * layout<T>::bias - biased) << layout<T>::fraction_bits);
     const T f = fma(v, power, fma(base, power, T(-1)));
-    const T radius = square_root(T(-2) * log_core(f, exponent_value(biased)));
+    return log_core(f, exponent_value(biased));
+}
+
+// Two independent standard normal numbers of two random words (Box and Muller): the radius comes from log_uniform, the angle is
+// (high 24 bits of b + 1/2) of 2^24 parts of the circle.
+template <typename T>
+inline void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept {
+    using word = word_of<T>;
+    const T radius = square_root(T(-2) * log_uniform<T>(a, b));
     // The nearest quarter turn goes to `quadrant`; what remains is an odd multiple of 2^-23 quarter turns, exact in float.
     const std::int32_t remainder = static_cast<std::int32_t>(b << 2) >> 10;
     const T y = fma(static_cast<T>(remainder), T(1) / T(4194304), T(1) / T(8388608));

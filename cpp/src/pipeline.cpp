@@ -75,6 +75,38 @@ int activation_index(const std::string& name) {
     return static_cast<int>(found - all.begin());
 }
 
+void check_density(const Density& density, const std::string& name) {
+    if (density.kind == DensityKind::student_t && !(density.nu > 0 && std::isfinite(density.nu)))
+        refuse(name + ": nu must be finite and positive");
+}
+
+void check_group(std::int64_t group) {
+    if (group < 1 || (lanes % group != 0 && group % lanes != 0))
+        refuse("group must divide " + std::to_string(lanes) + " or be a multiple of it, got " + std::to_string(group));
+}
+
+void check_drawn(const Network& network) {
+    if (network.drawn.size() != network.layers.size()) refuse("drawn must have one entry per layer, or none");
+    check_group(network.group);
+    if (network.parameters() > std::int64_t{1} << 32 || network.layers.size() > 32768) refuse("a network with drawn parameters has at most 2^32");
+    for (std::size_t i = 0; i < network.drawn.size(); ++i) {
+        const Drawn& drawn = network.drawn[i];
+        const std::string name = "layer " + std::to_string(i);
+        check_density(drawn.weight_density, name);
+        check_density(drawn.bias_density, name);
+        if (drawn.weight_scales.size() != network.layers[i].weights.size() || drawn.bias_scales.size() != network.layers[i].biases.size())
+            refuse(name + ": scales must have one entry per weight and per bias");
+        for (const auto& scales : {drawn.weight_scales, drawn.bias_scales})
+            for (const double scale : scales)
+                if (!(scale >= 0 && std::isfinite(scale))) refuse(name + ": scales must be finite and not negative");
+    }
+    if (network.split) {
+        if (network.layers.front().inputs != 1 || network.group != 1) refuse("a split network has one input and group 1");
+        if (network.layers.back().activation != "identity" || network.layers.size() < 2)
+            refuse("a split network has hidden layers and a last layer that is linear");
+    }
+}
+
 void check_network(const Network& network) {
     for (std::size_t i = 0; i < network.layers.size(); ++i) {
         const std::string name = "layer " + std::to_string(i);
@@ -84,6 +116,8 @@ void check_network(const Network& network) {
             refuse(name + ": takes " + std::to_string(network.layers[i].inputs) + " inputs, but the layer before has " +
                    std::to_string(network.layers[i - 1].outputs) + " outputs");
     }
+    if (network.random()) check_drawn(network);
+    if (network.split && !network.random()) refuse("a split network needs drawn parameters");
 }
 
 void check_source(const OrnsteinUhlenbeck& ou) {
@@ -93,28 +127,78 @@ void check_source(const OrnsteinUhlenbeck& ou) {
             refuse("omega and sigma must be finite and positive");
 }
 
-void check_source(const Chain& chain) {
+template <class V>
+void check_table(const V& table, std::int64_t size) {
+    if (static_cast<std::int64_t>(table.size()) != size) refuse("a table of a chain has " + std::to_string(table.size()) + " entries, but must have " + std::to_string(size));
+}
+
+void check_aliases(const std::vector<std::uint32_t>& aliases, int states) {
+    for (const std::uint32_t state : aliases)
+        if (state >= static_cast<std::uint32_t>(states)) refuse("aliases of a chain must be states");
+}
+
+template <class C>
+std::int64_t check_chain(const C& chain) {
     if (chain.states < 1 || chain.states > 65536 || chain.grids < 1) refuse("a chain needs 1 to 65536 states and a grid");
     const std::int64_t rows = product({chain.grids, chain.states}, "chain"), square = product({rows, chain.states}, "chain");
-    const auto has = [](const auto& v, std::int64_t n) { return static_cast<std::int64_t>(v.size()) == n; };
-    if (!has(chain.values, rows) || !has(chain.start_threshold, rows) || !has(chain.start_alias, rows) ||
-        !has(chain.threshold, square) || !has(chain.alias, square))
-        refuse("the tables of a chain must have shapes (grids, states) and (grids, states, states)");
+    check_table(chain.values, rows);
+    check_table(chain.start_threshold, rows);
+    check_table(chain.start_alias, rows);
+    check_aliases(chain.start_alias, chain.states);
     if (!(chain.dt > 0 && std::isfinite(chain.dt))) refuse("dt of a chain must be finite and positive");
     for (const double value : chain.values)
         if (!std::isfinite(value)) refuse("values of a chain must be finite");
-    const auto outside = [&chain](std::uint32_t state) { return state >= static_cast<std::uint32_t>(chain.states); };
-    if (std::any_of(chain.alias.begin(), chain.alias.end(), outside) ||
-        std::any_of(chain.start_alias.begin(), chain.start_alias.end(), outside))
-        refuse("aliases of a chain must be states");
+    return square;
 }
 
+void check_source(const Chain& chain) {
+    const std::int64_t square = check_chain(chain);
+    check_table(chain.threshold, square);
+    check_table(chain.alias, square);
+    check_aliases(chain.alias, chain.states);
+}
+
+void check_source(const PeriodicChain& chain) {
+    const std::int64_t square = check_chain(chain);
+    if (chain.steps < 1) refuse("a periodic chain needs at least one step");
+    check_table(chain.step_weights, square);
+    check_table(chain.remaining, product({chain.steps - 1, square}, "chain"));
+    for (const auto* weights : {&chain.step_weights, &chain.remaining})
+        for (const std::uint32_t weight : *weights)
+            if (weight >> 31) refuse("weights of a periodic chain must be below 2^31");
+}
+
+void check_source(const Linear& linear) {
+    if (linear.modes < 1 || linear.mean.empty()) refuse("a linear source needs at least one mode and one time");
+    const auto n_times = static_cast<std::int64_t>(linear.mean.size());
+    if (static_cast<std::int64_t>(linear.basis.size()) != product({linear.modes, n_times}, "basis"))
+        refuse("basis must have modes * times = " + std::to_string(linear.modes) + " * " + std::to_string(n_times) + " entries");
+    if (linear.rows.size() % static_cast<std::size_t>(linear.modes) != 0 || linear.rows.size() / static_cast<std::size_t>(linear.modes) > 0xffffffffU)
+        refuse("rows must have shape (R, modes), R < 2^32");
+    check_density(linear.density, "density");
+    for (const auto* values : {&linear.mean, &linear.basis, &linear.rows})
+        for (const double value : *values)
+            if (!std::isfinite(value)) refuse("mean, basis and rows of a linear source must be finite");
+}
+
+void check_source(const Times&) {}
+
 void check_steps(const Theory& theory, const std::vector<double>& times) {
+    const auto chain_step = [&times](double dt) {
+        for (std::size_t t = 1; t < times.size(); ++t)
+            if (std::abs(times[t] - times[t - 1] - dt) > 1e-9 * dt + 1e-15 * std::abs(times[t]))
+                refuse("times must have the step of the chain, " + std::to_string(dt));
+    };
+    const auto n_times = [&times](std::size_t n, const char* what) {
+        if (times.size() != n) refuse(std::string(what) + " is made for " + std::to_string(n) + " times, got " + std::to_string(times.size()));
+    };
     for (const Source& source : theory.sources) {
-        const Chain* chain = std::get_if<Chain>(&source);
-        for (std::size_t t = 1; chain && t < times.size(); ++t)
-            if (std::abs(times[t] - times[t - 1] - chain->dt) > 1e-9 * chain->dt + 1e-15 * std::abs(times[t]))
-                refuse("times must have the step of the chain, " + std::to_string(chain->dt));
+        if (const auto* chain = std::get_if<Chain>(&source)) chain_step(chain->dt);
+        if (const auto* periodic = std::get_if<PeriodicChain>(&source)) {
+            chain_step(periodic->dt);
+            n_times(static_cast<std::size_t>(periodic->steps), "the periodic chain");
+        }
+        if (const auto* linear = std::get_if<Linear>(&source)) n_times(linear->mean.size(), "the linear source");
     }
 }
 
@@ -125,6 +209,10 @@ void check_theory(const Theory& theory) {
     if (!theory.network.layers.empty() && theory.network.layers.front().inputs != theory.inputs())
         refuse("the network takes " + std::to_string(theory.network.layers.front().inputs) + " inputs, but the sources give " +
                std::to_string(theory.inputs()));
+    if (theory.network.split) {
+        const auto* times = std::get_if<Times>(&theory.sources.front());
+        if (!times || !times->reflected) refuse("the source of a split network is |t|");
+    }
 }
 
 void check_times(const std::vector<double>& times) {
@@ -162,6 +250,7 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
         if (measure.centres.size() != static_cast<std::size_t>(measure.neurons.outputs))
             refuse("centres must have one entry per neuron");
     }
+    check_group(measure.group);
     check_lags(measure.lags, 0, n_times, "lags");
     check_lags(measure.observable_lags, 0, n_times, "observable_lags");
     check_lags(measure.increment_lags, 1, n_times, "increment_lags");
@@ -179,72 +268,145 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
     if (!sums.paths || !sums.first_bad) refuse("sums.paths and sums.first_bad are null");
 }
 
+// A channel that is a function of time alone.
+template <class T>
+struct TimesPlan {
+    int channel;
+    const T* values;
+};
+
 template <class T>
 struct TheoryPlan {
     std::vector<std::vector<T>> storage;
     std::vector<detail::OuPlan<T>> processes;
     std::vector<detail::ChainPlan<T>> chains;
+    std::vector<detail::PeriodicChainPlan<T>> periodic_chains;
+    std::vector<detail::LinearPlan<T>> linears;
+    std::vector<TimesPlan<T>> times;
     std::vector<detail::LayerPlan<T>> layers;
+    std::vector<detail::DrawnPlan<T>> drawn;
     detail::NetworkPlan<T> network{};
-    int inputs = 0, channels = 0;
+    int inputs = 0, channels = 0, modes = 0;
 
-    void add_network(const Network& net) {
+    const T* keep(std::vector<T> values) {
+        storage.push_back(std::move(values));
+        return storage.back().data();
+    }
+
+    void add_network(const Network& net, const std::vector<double>& grid) {
         int widest = 1;
         for (const Layer& layer : net.layers) {
             layers.push_back(plan_layer(layer));
             widest = std::max(widest, layer.outputs);
         }
-        network = {static_cast<int>(layers.size()), inputs, channels - inputs, widest, layers.data()};
+        for (std::size_t i = 0; i < net.drawn.size(); ++i)
+            drawn.push_back({plan_draws(net.drawn[i].weight_density, layers[i].weights, net.drawn[i].weight_scales),
+                             plan_draws(net.drawn[i].bias_density, layers[i].biases, net.drawn[i].bias_scales), net.drawn[i].shared});
+        const auto n_negative = std::count_if(grid.begin(), grid.end(), [](double t) { return t < 0; });
+        network = {static_cast<int>(layers.size()), inputs,    channels - inputs, widest,
+                   layers.data(),                   net.random() ? drawn.data() : nullptr, net.parameters(), net.group, net.split, n_negative};
     }
 
     detail::LayerPlan<T> plan_layer(const Layer& layer) {
-        storage.push_back(cast<T>(layer.weights));
-        const T* weights = storage.back().data();
-        storage.push_back(cast<T>(layer.biases));
-        return {layer.inputs, layer.outputs, activation_index(layer.activation), weights, storage.back().data()};
+        const T* weights = keep(cast<T>(layer.weights));
+        return {layer.inputs, layer.outputs, activation_index(layer.activation), weights, keep(cast<T>(layer.biases))};
+    }
+
+    detail::DrawPlan<T> plan_draws(const Density& density, const T* location, const std::vector<double>& scales) {
+        const detail::Draw kind = density.kind == DensityKind::gaussian     ? detail::Draw::gaussian
+                                  : density.kind == DensityKind::uniform    ? detail::Draw::uniform
+                                  : density.kind == DensityKind::laplace    ? detail::Draw::laplace
+                                  : density.kind == DensityKind::rademacher ? detail::Draw::rademacher
+                                                                            : detail::Draw::student_t;
+        return {kind, density.nu, static_cast<std::int64_t>(scales.size()), location, keep(cast<T>(scales))};
+    }
+
+    void add(int, const Chain& chain, const std::vector<double>&);
+    void add(int, const PeriodicChain& chain, const std::vector<double>&);
+    void add(int, const Linear& linear, const std::vector<double>&);
+    void add(int, const Times& source, const std::vector<double>&);
+    void add(int, const OrnsteinUhlenbeck& ou, const std::vector<double>&);
+
+    std::int64_t parameter_scratch() const {
+        return network.drawn ? product({network.parameters, network.group < lanes ? lanes : 1}, "network") : 0;
+    }
+    std::int64_t hidden_scratch() const {
+        return product({2, network.drawn && network.group < lanes ? detail::times_at_once : 1, network.widest, lanes}, "network");
     }
 };
+
+template <class T>
+void TheoryPlan<T>::add(int first, const Chain& chain, const std::vector<double>&) {
+    chains.push_back({first, chain.states, chain.grids, keep(cast<T>(chain.values)), chain.start_threshold.data(),
+                      chain.start_alias.data(), chain.threshold.data(), chain.alias.data()});
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const PeriodicChain& chain, const std::vector<double>&) {
+    periodic_chains.push_back({first, chain.states, chain.grids, chain.steps, keep(cast<T>(chain.values)), chain.start_threshold.data(),
+                               chain.start_alias.data(), chain.step_weights.data(), chain.remaining.data()});
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const Linear& linear, const std::vector<double>&) {
+    const std::size_t n_times = linear.mean.size(), n_modes = static_cast<std::size_t>(linear.modes);
+    std::vector<T> basis(n_times * n_modes);
+    for (std::size_t k = 0; k < n_modes; ++k)
+        for (std::size_t t = 0; t < n_times; ++t) basis[t * n_modes + k] = static_cast<T>(linear.basis[k * n_times + t]);
+    const T* zeros = keep(std::vector<T>(n_modes, T(0)));
+    linears.push_back({first, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes), linear.independent,
+                       plan_draws(linear.density, zeros, std::vector<double>(n_modes, 1.0)), keep(cast<T>(linear.mean)),
+                       keep(std::move(basis)), keep(cast<T>(linear.rows))});
+    modes = std::max(modes, linear.modes);
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const Times& source, const std::vector<double>& grid) {
+    std::vector<T> values = cast<T>(grid);
+    for (T& value : values)
+        if (source.reflected) value = std::abs(value);
+    times.push_back({first, keep(std::move(values))});
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const OrnsteinUhlenbeck& ou, const std::vector<double>& grid) {
+    const std::size_t n = ou.omega.size(), n_times = grid.size();
+    std::vector<T> decay(n * n_times), noise(n * n_times);
+    for (std::size_t d = 0; d < n; ++d) {
+        const double stationary = ou.sigma[d] / std::sqrt(2 * ou.omega[d]);
+        decay[d * n_times] = 0;
+        noise[d * n_times] = static_cast<T>(stationary);
+        // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is used.
+        const double span = grid.back() - grid.front();
+        const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
+        for (std::size_t t = 1; t < n_times; ++t) {
+            double step = grid[t] - grid[t - 1];
+            if (std::abs(step - nominal) <= 1e-9 * nominal) step = nominal;
+            const double a = ou.omega[d] * step;
+            decay[d * n_times + t] = static_cast<T>(std::exp(-a));
+            noise[d * n_times + t] = static_cast<T>(stationary * std::sqrt(-std::expm1(-2 * a)));
+        }
+    }
+    const T* decay_data = keep(std::move(decay));
+    processes.push_back({first, static_cast<int>(n), decay_data, keep(std::move(noise))});
+}
+
+int inputs_of(const Source& source) {
+    const auto* ou = std::get_if<OrnsteinUhlenbeck>(&source);
+    return ou ? static_cast<int>(ou->omega.size()) : 1;
+}
 
 template <class T>
 TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times) {
     TheoryPlan<T> plan;
     plan.inputs = theory.inputs();
     plan.channels = theory.channels();
-    const std::size_t n_times = times.size();
     int first = 0;
     for (const Source& source : theory.sources) {
-        if (const Chain* chain = std::get_if<Chain>(&source)) {
-            plan.storage.push_back(cast<T>(chain->values));
-            plan.chains.push_back({first, chain->states, chain->grids, plan.storage.back().data(), chain->start_threshold.data(),
-                                   chain->start_alias.data(), chain->threshold.data(), chain->alias.data()});
-            ++first;
-            continue;
-        }
-        const auto& ou = std::get<OrnsteinUhlenbeck>(source);
-        const std::size_t n = ou.omega.size();
-        std::vector<T> decay(n * n_times), noise(n * n_times);
-        for (std::size_t d = 0; d < n; ++d) {
-            const double stationary = ou.sigma[d] / std::sqrt(2 * ou.omega[d]);
-            decay[d * n_times] = 0;
-            noise[d * n_times] = static_cast<T>(stationary);
-            // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is used.
-            const double span = times.back() - times.front();
-            const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
-            for (std::size_t t = 1; t < n_times; ++t) {
-                double step = times[t] - times[t - 1];
-                if (std::abs(step - nominal) <= 1e-9 * nominal) step = nominal;
-                const double a = ou.omega[d] * step;
-                decay[d * n_times + t] = static_cast<T>(std::exp(-a));
-                noise[d * n_times + t] = static_cast<T>(stationary * std::sqrt(-std::expm1(-2 * a)));
-            }
-        }
-        plan.storage.push_back(std::move(decay));
-        const T* decay_data = plan.storage.back().data();
-        plan.storage.push_back(std::move(noise));
-        plan.processes.push_back({first, static_cast<int>(n), decay_data, plan.storage.back().data()});
-        first += static_cast<int>(n);
+        std::visit([&](const auto& one) { plan.add(first, one, times); }, source);
+        first += inputs_of(source);
     }
-    plan.add_network(theory.network);
+    plan.add_network(theory.network, times);
     return plan;
 }
 
@@ -253,7 +415,8 @@ struct LagStorage {
     std::vector<unsigned char> weights;
 };
 
-detail::LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, std::int64_t n_times, LagStorage& storage) {
+detail::LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, int parts, std::int64_t n_times,
+                          LagStorage& storage) {
     std::set<std::int64_t> bounds = {0, n_times};
     for (const std::int64_t lag : lags) {
         bounds.insert(lag);
@@ -263,7 +426,7 @@ detail::LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, std::
     for (std::size_t s = 0; s + 1 < storage.bounds.size(); ++s)
         for (const std::int64_t lag : lags)
             storage.weights.push_back(static_cast<unsigned char>((storage.bounds[s] < n_times - lag) + (storage.bounds[s] >= lag)));
-    return {static_cast<int>(lags.size()), size, lags.empty() ? 0 : lags.back(), lags.data(),
+    return {static_cast<int>(lags.size()), size, parts, lags.empty() ? 0 : lags.back(), lags.data(),
             static_cast<int>(storage.bounds.size()) - 1, storage.bounds.data(), storage.weights.data()};
 }
 
@@ -289,48 +452,68 @@ struct FullMeasurePlan {
             plan.neurons = {measure.neurons.inputs, measure.neurons.outputs, activation_index(measure.neurons.activation),
                             weights.data(), biases.data()};
         }
-        plan.linear_lags = plan_lags(measure.lags, measure.linear_size(), n_times, linear);
-        plan.observable_lags = plan_lags(measure.observable_lags, measure.size(), n_times, observables);
+        plan.linear_lags = plan_lags(measure.lags, measure.linear_size(), measure.parts(), n_times, linear);
+        plan.observable_lags = plan_lags(measure.observable_lags, measure.size(), measure.parts(), n_times, observables);
         plan.n_increment_lags = static_cast<int>(measure.increment_lags.size());
         plan.increment_lags = measure.increment_lags.data();
         plan.two_time = measure.two_time;
+        plan.group = measure.group;
         // The rows held at once stay in half of a small second-level cache.
         const std::int64_t row_bytes = static_cast<std::int64_t>(measure.size()) * lanes * static_cast<std::int64_t>(sizeof(T));
         plan.chunk = std::min(n_times, std::max<std::int64_t>(16, (std::int64_t{1} << 19) / row_bytes));
     }
 };
 
-// What one thread works in.
+struct GroupBuffers {
+    Buffer<double> cumulative, marks, totals;
+    GroupBuffers(bool wanted, int size, std::size_t n_lags)
+        : cumulative(wanted ? product({size, lanes}, "observables") : 0),
+          marks(wanted ? product({2, static_cast<std::int64_t>(n_lags), size, lanes}, "observables") : 0),
+          totals(wanted ? product({2, static_cast<std::int64_t>(n_lags), size}, "observables") : 0) {}
+    detail::GroupScratch scratch() const { return {cumulative.data(), marks.data(), totals.data()}; }
+};
+
+// What one thread works in. Without a theory it holds channels that are given; without a measure it adds up nothing.
 template <class T>
 struct Workspace {
-    Buffer<T> tile, hidden, linear, observables, gram;
+    Buffer<T> tile, hidden, parameters, coefficients, linear, observables, gram;
     Buffer<double> products;
-    Workspace(std::int64_t n_times, int channels, int widest, const Measure* measure, const detail::MeasurePlan<T>* plan)
+    GroupBuffers linear_groups, observable_groups;
+    Workspace(std::int64_t n_times, int channels, const TheoryPlan<T>* theory, const Measure* measure,
+              const detail::MeasurePlan<T>* plan)
         : tile(product({n_times, channels, lanes}, "tile")),
-          hidden(product({2, widest, lanes}, "network")),
+          hidden(theory ? theory->hidden_scratch() : 0),
+          parameters(theory ? theory->parameter_scratch() : 0),
+          coefficients(theory ? product({theory->modes, lanes}, "modes") : 0),
           linear(measure ? product({n_times, measure->linear_size(), lanes}, "channels") : 0),
           observables(measure && !measure->observable_lags.empty()
                           ? product({plan->chunk + plan->observable_lags.largest, measure->size(), lanes}, "observables")
                           : 0),
           gram(measure && measure->two_time >= 0 ? product({n_times, n_times}, "two_time") : 0),
-          products(measure ? product({measure->size(), measure->size()}, "observables") : 0) {}
+          products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
+          linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0, measure ? measure->lags.size() : 0),
+          observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
+                            measure ? measure->observable_lags.size() : 0) {}
     detail::Scratch<T> scratch() const {
-        return {hidden.data(), linear.data(), observables.data(), gram.data(), products.data()};
+        return {hidden.data(), parameters.data(), coefficients.data(), linear.data(), observables.data(),
+                gram.data(),   products.data(),   linear_groups.scratch(), observable_groups.scratch()};
     }
 };
 
 template <class T>
-std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, int channels, int widest, const Measure* measure,
-                                     const detail::MeasurePlan<T>* plan) {
+std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, int channels, const TheoryPlan<T>* theory,
+                                     const Measure* measure = nullptr, const detail::MeasurePlan<T>* plan = nullptr) {
     std::vector<Workspace<T>> result;
     result.reserve(static_cast<std::size_t>(n));
-    for (int i = 0; i < n; ++i) result.emplace_back(n_times, channels, widest, measure, plan);
+    for (int i = 0; i < n; ++i) result.emplace_back(n_times, channels, theory, measure, plan);
     return result;
 }
 
 detail::BlockSums block_sums(const Measure& m, std::int64_t n_times, const Sums& sums, std::int64_t i) {
     const auto at = [i](double* array, std::size_t size) { return array ? array + i * static_cast<std::int64_t>(size) : nullptr; };
-    const auto square = [](int size) { return 2 * static_cast<std::size_t>(size) * static_cast<std::size_t>(size); };
+    const auto square = [&m](int size) {
+        return static_cast<std::size_t>(m.parts()) * static_cast<std::size_t>(size) * static_cast<std::size_t>(size);
+    };
     const std::size_t n = m.channels.size(), t = static_cast<std::size_t>(n_times);
     return {at(sums.lags, m.lags.size() * square(m.linear_size())),
             at(sums.observable_lags, m.observable_lags.size() * square(m.size())),
@@ -353,8 +536,15 @@ void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_
         kernels.sample_ou(process, key, first_path, n_times, plan.channels, work.tile.data());
     for (const auto& chain : plan.chains)
         kernels.sample_chain(chain, key, first_path, n_times, plan.channels, work.tile.data());
+    for (const auto& chain : plan.periodic_chains)
+        kernels.sample_periodic_chain(chain, key, first_path, n_times, plan.channels, work.tile.data());
+    for (const auto& linear : plan.linears)
+        kernels.sample_linear(linear, key, first_path, n_times, plan.channels, work.scratch(), work.tile.data());
+    for (const auto& source : plan.times)
+        for (std::int64_t t = 0; t < n_times; ++t)
+            std::fill_n(work.tile.data() + (t * plan.channels + source.channel) * lanes, lanes, source.values[t]);
     if (network && plan.network.n_layers > 0)
-        kernels.forward(plan.network, n_times, plan.channels, work.scratch(), work.tile.data());
+        kernels.forward(plan.network, key, first_path, n_times, plan.channels, work.scratch(), work.tile.data());
 }
 
 template <class T>
@@ -364,36 +554,39 @@ int advance_as(const Theory& theory, const Measure& measure, const Run& run, Ran
     const FullMeasurePlan<T> full(measure, n_times);
     const auto& kernels = detail::level().kernels<T>();
     const int n_threads = detail::thread_count(run.n_threads, blocks.end - blocks.begin);
-    const auto works = workspaces<T>(n_threads, n_times, plan.channels, plan.network.widest, &measure, &full.plan);
+    const auto works = workspaces<T>(n_threads, n_times, plan.channels, &plan, &measure, &full.plan);
+    const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(blocks.end - blocks.begin, n_threads, [&](std::int64_t item, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
         const std::int64_t block = blocks.begin + item, i = block - sums.first_block;
         const detail::BlockSums out = block_sums(measure, n_times, sums, i);
-        for (std::int64_t r = rounds.begin; r < rounds.end; ++r) {
-            const std::int64_t first_path = (r * run.n_blocks + block) * lanes;
+        for (std::int64_t n = rounds.begin * tiles; n < rounds.end * tiles; ++n) {
+            const std::int64_t unit = n / tiles * run.n_blocks + block, tile = n % tiles;
+            const std::int64_t first_path = (unit * tiles + tile) * lanes;
             if (first_path >= run.n_paths) break;
             const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, run.n_paths - first_path));
             fill_tile(plan, run.key, first_path, n_times, work, true);
-            const int bad = kernels.accumulate(full.plan, n_times, plan.channels, work.tile.data(), n_valid, work.scratch(), out);
+            const int bad = kernels.accumulate(full.plan, n_times, plan.channels, work.tile.data(), n_valid, tile == 0,
+                                               tile + 1 == tiles, work.scratch(), out);
             record(sums, i, first_path, n_valid, bad);
         }
     });
 }
 
-// Strided user array -> tile channels 0 .. C - 1; padding lanes are zero.
+// Paths row .. row + n - 1 of a strided user array -> lanes skip .. of the tile channels 0 .. C - 1; other lanes are zero.
 template <class T>
-void load_tile(const ArrayView& view, std::int64_t first_path, int n_valid, int channels, T* tile) {
-    const std::int64_t n_times = view.shape[1], n = view.shape[2];
+void load_tile(const ArrayView& view, std::int64_t row, int n, int skip, int channels, T* tile) {
+    const std::int64_t n_times = view.shape[1], n_channels = view.shape[2];
     const char* base = static_cast<const char*>(view.data);
     constexpr std::int64_t step = 16;  // times per visit of a path: few enough that the written rows stay in cache
     for (std::int64_t t0 = 0; t0 < n_times; t0 += step) {
         const std::int64_t t1 = std::min(n_times, t0 + step);
         for (int l = 0; l < lanes; ++l) {
-            const char* path = base + (first_path + l) * view.strides[0];
+            const char* path = base + (row + l - skip) * view.strides[0];
             for (std::int64_t t = t0; t < t1; ++t) {
-                for (std::int64_t c = 0; c < n; ++c) {
+                for (std::int64_t c = 0; c < n_channels; ++c) {
                     T value = 0;
-                    if (l < n_valid) std::memcpy(&value, path + t * view.strides[1] + c * view.strides[2], sizeof(T));
+                    if (l >= skip && l < skip + n) std::memcpy(&value, path + t * view.strides[1] + c * view.strides[2], sizeof(T));
                     tile[(t * channels + c) * lanes + l] = value;
                 }
             }
@@ -419,7 +612,7 @@ int sample_as(const Theory& theory, const Run& run, Range paths, const ArrayOut&
     const std::int64_t first_tile = paths.begin / lanes, n_tiles = (paths.end + lanes - 1) / lanes - first_tile;
     detail::level();  // throws here, not among the threads, if the environment names one that this processor lacks
     const int n_threads = detail::thread_count(run.n_threads, n_tiles);
-    const auto works = workspaces<T>(n_threads, n_times, plan.channels, plan.network.widest, nullptr, nullptr);
+    const auto works = workspaces<T>(n_threads, n_times, plan.channels, &plan);
     return detail::for_each(n_tiles, n_threads, [&](std::int64_t item, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
         const std::int64_t first_path = (first_tile + item) * lanes;
@@ -431,23 +624,40 @@ int sample_as(const Theory& theory, const Run& run, Range paths, const ArrayOut&
 }
 
 template <class T>
-int apply_as(const Network& network, const ArrayView& in, const ArrayOut& out, int threads) {
+int apply_as(const Network& network, const Run& run, std::int64_t begin, const ArrayView& in, const ArrayOut& out) {
     const auto& kernels = detail::level().kernels<T>();
     TheoryPlan<T> plan;
     plan.inputs = static_cast<int>(in.shape[2]);
     plan.channels = plan.inputs + static_cast<int>(out.shape[2]);
-    plan.add_network(network);
-    const std::int64_t n_paths = in.shape[0], n_times = in.shape[1], n_tiles = (n_paths + lanes - 1) / lanes;
-    const int n_threads = detail::thread_count(threads, n_tiles);
-    const auto works = workspaces<T>(n_threads, n_times, plan.channels, plan.network.widest, nullptr, nullptr);
+    plan.add_network(network, run.times);
+    const std::int64_t n_times = in.shape[1], end = begin + in.shape[0];
+    const std::int64_t first_tile = begin / lanes, n_tiles = (end + lanes - 1) / lanes - first_tile;
+    const int n_threads = detail::thread_count(run.n_threads, n_tiles);
+    const auto works = workspaces<T>(n_threads, n_times, plan.channels, &plan);
     return detail::for_each(n_tiles, n_threads, [&](std::int64_t item, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
-        const std::int64_t first_path = item * lanes;
-        const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, n_paths - first_path));
-        load_tile(in, first_path, n_valid, plan.channels, work.tile.data());
-        kernels.forward(plan.network, n_times, plan.channels, work.scratch(), work.tile.data());
-        store_tile(work.tile.data(), first_path, n_valid, 0, plan.channels, plan.inputs, out);
+        const std::int64_t first_path = (first_tile + item) * lanes;
+        const std::int64_t from = std::max(first_path, begin), to = std::min(first_path + lanes, end);
+        const int n = static_cast<int>(to - from), skip = static_cast<int>(from - first_path);
+        load_tile(in, from - begin, n, skip, plan.channels, work.tile.data());
+        kernels.forward(plan.network, run.key, first_path, n_times, plan.channels, work.scratch(), work.tile.data());
+        store_tile(work.tile.data(), from - begin, n, skip, plan.channels, plan.inputs, out);
     });
+}
+
+template <class T>
+void draw_as(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& out) {
+    const auto& kernels = detail::level().kernels<T>();
+    TheoryPlan<T> plan;
+    plan.add_network(network, {});
+    const std::int64_t n = plan.network.parameters;
+    const Buffer<T> parameters(product({n, lanes}, "network"));
+    T* base = static_cast<T*>(out.data);
+    for (std::int64_t first = groups.begin; first < groups.end; first += lanes) {
+        kernels.draw(plan.network, key, first, negative, parameters.data());
+        for (std::int64_t g = first; g < std::min(first + lanes, groups.end); ++g)
+            for (std::int64_t i = 0; i < n; ++i) base[(g - groups.begin) * n + i] = parameters.data()[i * lanes + g - first];
+    }
 }
 
 template <class T>
@@ -458,15 +668,18 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
     const int channels = static_cast<int>(view.shape[2]);
     const FullMeasurePlan<T> full(measure, n_times);
     const int n_threads = detail::thread_count(threads, sums.n_blocks);
-    const auto works = workspaces<T>(n_threads, n_times, channels, 1, &measure, &full.plan);
+    const auto works = workspaces<T>(n_threads, n_times, channels, static_cast<const TheoryPlan<T>*>(nullptr), &measure, &full.plan);
+    const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(sums.n_blocks, n_threads, [&](std::int64_t b, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
         const detail::BlockSums out = block_sums(measure, n_times, sums, b);
         const std::int64_t end = offsets[static_cast<std::size_t>(b) + 1];
-        for (std::int64_t first = offsets[static_cast<std::size_t>(b)]; first < end; first += lanes) {
+        std::int64_t tile = 0;
+        for (std::int64_t first = offsets[static_cast<std::size_t>(b)]; first < end; first += lanes, ++tile) {
             const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, end - first));
-            load_tile(view, first, n_valid, channels, work.tile.data());
-            const int bad = kernels.accumulate(full.plan, n_times, channels, work.tile.data(), n_valid, work.scratch(), out);
+            load_tile(view, first, n_valid, 0, channels, work.tile.data());
+            const int bad = kernels.accumulate(full.plan, n_times, channels, work.tile.data(), n_valid, tile % tiles == 0,
+                                               tile % tiles + 1 == tiles, work.scratch(), out);
             record(sums, b, path_index + first, n_valid, bad);
         }
     });
@@ -486,13 +699,16 @@ void check_sums_range(const Sums& sums, Range blocks) {
 
 }  // namespace
 
+std::int64_t Network::parameters() const {
+    std::int64_t n = 0;
+    for (const Layer& layer : layers) n += (static_cast<std::int64_t>(layer.inputs) + 1) * layer.outputs;
+    return n;
+}
+
 int Theory::inputs() const {
-    std::size_t n = 0;
-    for (const Source& source : sources) {
-        const auto* ou = std::get_if<OrnsteinUhlenbeck>(&source);
-        n += ou ? ou->omega.size() : 1;
-    }
-    return static_cast<int>(n);
+    int n = 0;
+    for (const Source& source : sources) n += inputs_of(source);
+    return n;
 }
 
 int Theory::channels() const { return inputs() + (network.layers.empty() ? 0 : network.layers.back().outputs); }
@@ -513,8 +729,8 @@ SumsBuffer::SumsBuffer(const Measure& m, std::int64_t n_times, std::int64_t firs
         if (order < 1 || order > 64) refuse("orders must lie between 1 and 64");
     const auto n = static_cast<std::int64_t>(m.channels.size());
     const std::int64_t g = m.linear_size(), f = m.size();
-    lags_.resize(size({static_cast<std::int64_t>(m.lags.size()), 2, g, g}));
-    observable_lags_.resize(size({static_cast<std::int64_t>(m.observable_lags.size()), 2, f, f}));
+    lags_.resize(size({static_cast<std::int64_t>(m.lags.size()), m.parts(), g, g}));
+    observable_lags_.resize(size({static_cast<std::int64_t>(m.observable_lags.size()), m.parts(), f, f}));
     increments_.resize(size({n, static_cast<std::int64_t>(m.increment_lags.size()), 2}));
     moments_.resize(m.moments ? size({n, 4}) : 0);
     time_sums_.resize(m.two_time >= 0 ? size({n_times}) : 0);
@@ -546,6 +762,9 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
     check_measure(measure, theory.channels(), static_cast<std::int64_t>(run.times.size()), sums);
     check_sums_range(sums, blocks);
     if (blocks.end > run.n_blocks || rounds.begin < 0 || rounds.begin > rounds.end) refuse("blocks or rounds out of range");
+    if (measure.group != theory.group()) refuse("the measure must have the group of the theory, " + std::to_string(theory.group()));
+    if (run.n_paths % measure.group != 0)
+        refuse("n_paths must be a multiple of the group of " + std::to_string(measure.group) + ", got " + std::to_string(run.n_paths));
     return run.precision == Precision::float32 ? advance_as<float>(theory, measure, run, blocks, rounds, sums)
                                                : advance_as<double>(theory, measure, run, blocks, rounds, sums);
 }
@@ -562,15 +781,38 @@ int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& in
                                                : sample_as<double>(theory, run, paths, inputs);
 }
 
-int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads) {
+int apply(const Network& network, const Run& run, std::int64_t first_path, const ArrayView& inputs, const ArrayOut& outputs) {
     check_network(network);
     if (network.layers.empty()) refuse("the network has no layers");
     if (inputs.shape[2] != network.layers.front().inputs || outputs.shape[2] != network.layers.back().outputs ||
         inputs.shape[0] != outputs.shape[0] || inputs.shape[1] != outputs.shape[1] || inputs.precision != outputs.precision)
         refuse("inputs and outputs must have shapes (paths, times, inputs), (paths, times, outputs) and one precision");
     if (inputs.shape[0] < 1 || inputs.shape[1] < 1 || !inputs.data || !outputs.data) refuse("the arrays are empty");
-    return inputs.precision == Precision::float32 ? apply_as<float>(network, inputs, outputs, n_threads)
-                                                  : apply_as<double>(network, inputs, outputs, n_threads);
+    if (first_path < 0) refuse("first_path must not be negative");
+    if (network.split) {
+        check_times(run.times);
+        if (static_cast<std::int64_t>(run.times.size()) != inputs.shape[1]) refuse("a split network needs the times of the arrays");
+    }
+    return inputs.precision == Precision::float32 ? apply_as<float>(network, run, first_path, inputs, outputs)
+                                                  : apply_as<double>(network, run, first_path, inputs, outputs);
+}
+
+int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads) {
+    if (network.random()) refuse("drawn parameters need a run and the first path");
+    Run run;
+    run.n_threads = n_threads;
+    return apply(network, run, 0, inputs, outputs);
+}
+
+void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters) {
+    check_network(network);
+    if (!network.random()) refuse("the parameters of the network are fixed");
+    if (groups.begin < 0 || groups.end <= groups.begin) refuse("groups must be a range that is not empty");
+    if (parameters.shape[0] != groups.end - groups.begin || parameters.shape[1] != 1 || parameters.shape[2] != network.parameters() ||
+        !parameters.data)
+        refuse("the array must have shape (groups, 1, parameters)");
+    parameters.precision == Precision::float32 ? draw_as<float>(network, key, negative, groups, parameters)
+                                               : draw_as<double>(network, key, negative, groups, parameters);
 }
 
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
@@ -581,6 +823,9 @@ int accumulate(const ArrayView& channels, const Measure& measure, const std::vec
     for (std::size_t b = 0; b + 1 < offsets.size(); ++b)
         if (offsets[b] < 0 || offsets[b + 1] < offsets[b] || offsets[b + 1] > channels.shape[0])
             refuse("offsets must increase from 0 to at most the number of paths");
+    for (const std::int64_t offset : offsets)
+        if ((offset - offsets.front()) % measure.group != 0)
+            refuse("blocks must hold whole groups of " + std::to_string(measure.group) + " paths");
     return channels.precision == Precision::float32
                ? accumulate_as<float>(channels, measure, offsets, first_path, n_threads, sums)
                : accumulate_as<double>(channels, measure, offsets, first_path, n_threads, sums);

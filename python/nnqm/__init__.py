@@ -8,7 +8,7 @@ from .exact import kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .levels import Level, Spectrum, effective_energy, gevp, spectrum
-from .networks import Network
+from .networks import Network, RandomNetwork
 from .observables import Observables, default_observables
 from .reflection import PositivityResult, Witness, reflection_positivity
 from .report import Report, Row, analyse
@@ -24,11 +24,12 @@ from .roughness import (
     uncertainty,
 )
 from .simulation import Interrupted, extend, simulate
-from .sources import MarkovChain, OrnsteinUhlenbeck
+from .sources import MarkovChain, OrnsteinUhlenbeck, Times
 from .spectral import SpectralMeasure
-from .stages import accumulate, apply, sample_paths
+from .stages import accumulate, apply, draw_weights, sample_paths
 from .theory import Theory, builtin_theory, harmonic_oscillator
 from .theory_file import TheoryFile, load_theory, load_theory_file
+from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 
 __version__: str = build_info()["version"]
 
@@ -47,6 +48,7 @@ __all__ = [
     "Observables",
     "OrnsteinUhlenbeck",
     "PositivityResult",
+    "RandomNetwork",
     "Report",
     "Row",
     "SpectralMeasure",
@@ -54,6 +56,9 @@ __all__ = [
     "State",
     "Theory",
     "TheoryFile",
+    "ThermalOrnsteinUhlenbeck",
+    "ThermalProcess",
+    "Times",
     "Witness",
     "accumulate",
     "analyse",
@@ -64,6 +69,7 @@ __all__ = [
     "commutator_at_lags",
     "commutator_spread",
     "default_observables",
+    "draw_weights",
     "effective_energy",
     "extend",
     "gevp",

@@ -8,6 +8,7 @@ tile_paths: int
 random_map_version: int
 
 _Layer = tuple[ArrayLike, ArrayLike, str]
+_Drawn = tuple[str, float, ArrayLike, str, float, ArrayLike, bool]
 
 def activations() -> list[str]: ...
 def build_info() -> dict[str, Any]: ...
@@ -27,8 +28,36 @@ class Chain:
         alias: ArrayLike,
     ) -> None: ...
 
+class PeriodicChain:
+    def __init__(
+        self,
+        *,
+        dt: float,
+        values: ArrayLike,
+        start_threshold: ArrayLike,
+        start_alias: ArrayLike,
+        step_weights: ArrayLike,
+        remaining: ArrayLike,
+    ) -> None: ...
+
+class Linear:
+    def __init__(
+        self, *, mean: ArrayLike, basis: ArrayLike, density: str, nu: float, rows: ArrayLike, independent: bool
+    ) -> None: ...
+
+class Times:
+    def __init__(self, reflected: bool) -> None: ...
+
+class Network:
+    def __init__(self, layers: Sequence[_Layer]) -> None: ...
+    def drawn(self, layers: Sequence[_Drawn], group: int, split: bool) -> Network: ...
+    @property
+    def parameters(self) -> int: ...
+
 class Theory:
-    def __init__(self, sources: Sequence[OrnsteinUhlenbeck | Chain], layers: Sequence[_Layer]) -> None: ...
+    def __init__(
+        self, sources: Sequence[OrnsteinUhlenbeck | Chain | PeriodicChain | Linear | Times], network: Network
+    ) -> None: ...
 
 class Measure:
     def __init__(
@@ -43,6 +72,7 @@ class Measure:
         lags: Sequence[int],
         observable_lags: Sequence[int],
         increment_lags: Sequence[int],
+        group: int,
         moments: bool,
         two_time: int,
     ) -> None: ...
@@ -66,7 +96,10 @@ def advance(
 def sample(
     *, theory: Theory, key: int, times: ArrayLike, paths: tuple[int, int], precision: str, n_threads: int
 ) -> NDArray[np.floating[Any]]: ...
-def apply(*, layers: Sequence[_Layer], inputs: NDArray[Any], n_threads: int) -> NDArray[np.floating[Any]]: ...
+def apply(
+    *, network: Network, key: int, times: ArrayLike, first_path: int, inputs: NDArray[Any], n_threads: int
+) -> NDArray[np.floating[Any]]: ...
+def draw(*, network: Network, key: int, negative: bool, groups: tuple[int, int]) -> NDArray[np.float64]: ...
 def accumulate(
     *,
     channels: NDArray[Any],

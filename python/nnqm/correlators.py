@@ -58,6 +58,8 @@ class Correlators:
         Of the theory, or as given for paths from elsewhere.
     notes : tuple of str
         What a reader must know of how paths from elsewhere were cut and checked.
+    group : int
+        Successive paths that share random weights: units of the blocks, within which connected functions subtract.
     sums : dict of ndarray
         Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad".
     """
@@ -79,6 +81,7 @@ class Correlators:
     hbar: float
     mass: float
     notes: tuple[str, ...] = ()
+    group: int = 1
     random_map_version: int = _core.random_map_version
     sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
 
@@ -103,6 +106,11 @@ class Correlators:
         if not self.uniform:
             raise ValueError("times are not uniform, so that there is no dt; give n_times and dt, or use two_time")
         return float((self.times[-1] - self.times[0]) / (self.n_times - 1))
+
+    @property
+    def period(self) -> float | None:
+        """The period of closed (thermal) paths, None for open ones."""
+        return None if self.theory is None else self.theory.period
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -152,7 +160,8 @@ class Correlators:
     def two_point(self, channel: int | str = 0, other: int | str | None = None) -> Estimate:
         r"""Two-point function :math:`\langle x(t)\, x'(t+\tau)\rangle` at the lags of the run.
 
-        Averaged over all windows of the paths and symmetrised in time. The error is statistical.
+        Averaged over all windows of the paths (of closed paths also those across the end) and symmetrised in time.
+        The error is statistical; with random weights its unit is a draw of them.
 
         Parameters
         ----------
@@ -167,7 +176,16 @@ class Correlators:
         return self._lagged(channel, other, connected=False)
 
     def connected(self, channel: int | str = 0, other: int | str | None = None) -> Estimate:
-        """Two-point function less the product of the means over the same windows; see ``two_point``."""
+        """Two-point function less the product of the means over the same windows; see ``two_point``.
+
+        With random weights the product is that of distinct paths with the same weights, which is unbiased for each draw
+        of them; this needs groups of two or more paths (``RandomNetwork(..., group=8)``) and is a ValueError otherwise.
+        """
+        if self.group == 1 and self.theory is not None and self.theory.sectors:
+            raise ValueError(
+                "connected functions need two or more paths for each draw of the weights, and this theory has group=1: "
+                "one path's own average is biased; use group=8, or average_over_weights, which needs no paths"
+            )
         return self._lagged(channel, other, connected=True)
 
     def _lagged(self, channel: int | str, other: int | str | None, *, connected: bool) -> Estimate:
@@ -176,14 +194,26 @@ class Correlators:
         b = a if other is None else self.observables.index(other)
         shift, scale = self.observables.shift, self.observables.scale
 
+        # Windows of a closed path that cross its end are those of the lag that complements it to a whole turn.
+        turns, rest = np.arange(len(self.lags)), np.zeros(len(self.lags))
+        if self.period is not None:
+            where = {lag: i for i, lag in enumerate(self.lags)}
+            turns = np.array([where.get((self.n_times - lag) % self.n_times, i) for lag, i in where.items()])
+            rest = np.where(turns == np.arange(len(turns)), 0.0, np.asarray(self.lags) / self.n_times)
+
         def evaluate(s: Mapping[str, Floats]) -> Floats:
+            own = values(s)
+            return np.asarray(own + rest * (own[..., turns] - own))
+
+        def values(s: Mapping[str, Floats]) -> Floats:
             product, _ = normalised_lags(s["lags"])
             ma, mb = product[..., 0, 1 + a], product[..., 0, 1 + b]
             za, zb = product[..., 1 + a, 0], product[..., 1 + b, 0]
             # Means over both windows, so that the estimator is the same under time reversal.
             ma, mb = (ma + za) / 2, (mb + zb) / 2
             zz = (product[..., 1 + a, 1 + b] + product[..., 1 + b, 1 + a]) / 2
-            fluctuation = scale[a] * scale[b] * (zz - ma * mb)
+            apart = vacuum(s["lags"])[..., 1 + a, 1 + b] if self.group > 1 else ma * mb
+            fluctuation = scale[a] * scale[b] * (zz - (apart if connected else ma * mb))
             if connected:
                 return np.asarray(fluctuation)
             return np.asarray(fluctuation + (shift[a] + scale[a] * ma) * (shift[b] + scale[b] * mb))
@@ -242,9 +272,18 @@ def is_uniform(times: Floats) -> bool:
 
 
 def normalised_lags(sums: Floats) -> tuple[Floats, Floats]:
-    """Averages <A B^T> and (<A A^T> + <B B^T>)/2 from lag sums (..., 2, F, F); the count is the constant's entry."""
+    """Averages <A B^T> and (<A A^T> + <B B^T>)/2 from lag sums (..., parts, F, F); the count is the constant's entry."""
     count = sums[..., 0, :1, :1]
     return sums[..., 0, :, :] / count, sums[..., 1, :, :] / (2 * count)
+
+
+def vacuum(sums: Floats) -> Floats:
+    """Products of the means over both windows from lag sums (..., parts, F, F): at fixed weights, where groups share them."""
+    if sums.shape[-3] == 3:
+        distinct = sums[..., 2, :, :]
+        return np.asarray((distinct + np.swapaxes(distinct, -1, -2)) / (2 * distinct[..., :1, :1]))
+    mean = normalised_lags(sums)[1][..., 0, :]
+    return np.asarray(mean[..., :, None] * mean[..., None, :])
 
 
 def merge(runs: Iterable[Correlators]) -> Correlators:
@@ -273,7 +312,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     first = parts[0]
     same = [
         *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
-        *("hbar", "mass", "random_map_version"),
+        *("group", "hbar", "mass", "random_map_version"),
     ]
     for i, part in enumerate(parts[1:], start=1):
         differs = [n for n in same if getattr(part, n) != getattr(first, n)]

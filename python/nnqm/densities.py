@@ -121,6 +121,11 @@ class Density:
             return generator.standard_cauchy(shape)
         return np.asarray(self.scale * generator.standard_t(self.nu, shape))
 
+    @property
+    def core_name(self) -> tuple[str, float]:
+        """The core's name and nu for it: Cauchy's density is Student's t with nu = 1."""
+        return ("student-t", 1.0) if self.name == "cauchy" else (self.name, self.nu or 0.0)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands."""
         return {"name": self.name} | ({} if self.nu is None else {"nu": self.nu})

@@ -104,9 +104,9 @@ class GroundStateProcess(Source):
         """The process that ``to_dict`` described."""
         return cls(Hamiltonian.from_dict(data["hamiltonian"]), data["n_grids"])
 
-    def _compiled(self, dt: float | None) -> _core.Chain:
-        step = self.natural_step if dt is None else dt
-        return self.chain(step)._compiled(step)
+    def _compiled(self, times: Floats) -> list[_core.Chain]:
+        step = float(times[1] - times[0]) if len(times) > 1 else self.natural_step
+        return self.chain(step)._compiled(times)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"GroundStateProcess is immutable; make a new one instead of setting {name}")

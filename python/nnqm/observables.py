@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from ._checks import Floats, choice, floats, integer
+from .networks import RandomNetwork
 from .sources import OrnsteinUhlenbeck
 from .theory import Theory
 
@@ -149,6 +150,8 @@ def default_observables(
     """
     integer("order", order, 1, 64)
     integer("neurons", neurons, 0, 4096)
+    if isinstance(source, Theory) and not source.stationary:
+        return _of_outputs(source, observe)
     if isinstance(source, Theory):
         names: tuple[str, ...] = source.channels
         mean, std = _standardisation(source)
@@ -184,6 +187,22 @@ def default_observables(
     )
 
 
+def _of_outputs(theory: Theory, observe: Sequence[str] | None) -> Observables:
+    """The outputs as they are: what changes with time has no mean and no scale, and no correlator matrix."""
+    channels = theory.outputs if observe is None else tuple(choice("observe", n, theory.outputs) for n in observe)
+    n = len(channels)
+    return Observables(
+        channels,
+        tuple(theory.channels.index(name) for name in channels),
+        np.zeros(n),
+        np.ones(n),
+        (1,) * n,
+        np.empty((0, n)),
+        np.empty(0),
+        np.empty(0),
+    )
+
+
 def _rounded(values: Floats) -> Floats:
     # To five digits, which all instruction sets agree on, so that runs from different machines can be merged.
     return np.array([float(f"{v:.5g}") for v in values.ravel()]).reshape(values.shape)
@@ -199,9 +218,8 @@ def _stationary(theory: Theory, key: int, n: int) -> Floats:
     """Inputs of n paths at one time, shape (n, D)."""
     if n == 0:
         return np.empty((0, theory.n_inputs))
-    y = _core.sample(
-        theory=theory._compiled(np.zeros(1)), key=key, times=np.zeros(1), paths=(0, n), precision="float64", n_threads=1
-    )
+    grid = np.zeros(1)
+    y = _core.sample(theory=theory._compiled(grid), key=key, times=grid, paths=(0, n), precision="float64", n_threads=1)
     return np.asarray(y[:, 0])
 
 
@@ -210,7 +228,14 @@ def _standardisation(theory: Theory) -> tuple[Floats, Floats]:
     std = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
     if theory.network is None:
         return mean, std
-    x = theory.network(_stationary(theory, _PILOT_KEY, _PILOT_PATHS))
+    y = _stationary(theory, _PILOT_KEY, _PILOT_PATHS)
+    if isinstance(theory.network, RandomNetwork):
+        theory.network.need_moment(2, "the standardisation of the outputs")
+        x = _core.apply(
+            network=theory.network._compiled(), key=_PILOT_KEY, times=(), first_path=0, inputs=y[:, None], n_threads=1
+        )[:, 0]
+    else:
+        x = theory.network(y)
     if not np.isfinite(x).all():
         raise ValueError(
             "the network overflows on typical inputs: its outputs are not finite; make the weights smaller"

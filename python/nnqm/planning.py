@@ -12,6 +12,7 @@ from . import _core
 from ._checks import Floats, floats, integer, lag_list, positive
 from .correlators import Correlators, is_uniform
 from .observables import Observables
+from .theory import Theory
 
 __all__: list[str] = []
 
@@ -35,7 +36,23 @@ def random_key(rng: Rng) -> int:
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
-def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None) -> Floats:
+def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, theory: Theory | None = None) -> Floats:
+    """The grid of times, checked; on one turn of a theory whose paths close."""
+    period = None if theory is None else theory.period
+    if period is not None and n_times is not None and dt is None and times is None:
+        dt = period / integer("n_times", n_times, 1, 2**33)
+    grid = _time_grid(n_times, dt, times)
+    if period is not None:
+        steps = np.diff(grid, append=grid[0] + period)
+        if np.abs(steps - period / len(grid)).max() > 1e-9 * period:
+            raise ValueError(
+                f"times must divide the period {period:g} of the theory equally; got {len(grid)} times and dt = "
+                f"{steps[0]:g}; use dt = {period / len(grid):.6g}, or leave dt out"
+            )
+    return grid
+
+
+def _time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None) -> Floats:
     if times is None:
         if n_times is None or dt is None:
             raise ValueError("the time grid is missing: give n_times and dt, or times")
@@ -81,6 +98,7 @@ def choose_blocks(n_blocks: int | None, n_units: int, what: str) -> int:
 
 
 def plan_sums(
+    theory: Theory | None,
     observables: Observables,
     times: Floats,
     lags: Iterable[int] | None,
@@ -90,6 +108,24 @@ def plan_sums(
 ) -> dict[str, Any]:
     n = len(times)
     given = [tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)]
+    if theory is not None and not theory.stationary:
+        for name, value in zip(("lags", "observable_lags", "increment_lags"), given, strict=True):
+            if value:
+                raise ValueError(
+                    f"{name} are averages over time, but the theory is not stationary; leave them out and use two_time"
+                )
+        given = [(), (), ()]
+        two_time = True if two_time is False else two_time
+    elif theory is not None and theory.period is not None and n > 1:
+        if given[1]:
+            raise ValueError(
+                "observable_lags serve levels, which need exponential decay, but the paths close after "
+                f"{theory.period:g}; leave them out, or take the levels from open paths"
+            )
+        given[1] = ()
+        of_turn = default_lags(n) if given[0] is None else given[0]
+        # With a lag goes the one that completes the turn.
+        given[0] = tuple(sorted({lag for k in of_turn for lag in (k, (n - k) % n)}))
     if not is_uniform(times):
         given = [() if v is None else v for v in given]
         if n > 1 and any(v != () for v in given):
@@ -125,7 +161,8 @@ def measure_of(run: Correlators) -> _core.Measure:
         lags=list(run.lags),
         observable_lags=list(run.observable_lags),
         increment_lags=list(run.increment_lags),
-        moments=True,
+        group=run.group,
+        moments=run.theory is None or run.theory.stationary,
         two_time=-1 if run.two_time is None else run.two_time,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._checks import choice, integer, positive
 from .correlators import Correlators
+from .networks import RandomNetwork
 from .observables import Observables, default_observables
 from .planning import (
     TILE,
@@ -78,7 +80,8 @@ def simulate(
     n_paths : int
         Independent paths, each started from the stationary density.
     n_times, dt : int, float
-        A uniform grid 0, dt, 2 dt, ...; dt in units of time.
+        A uniform grid 0, dt, 2 dt, ...; dt in units of time. Paths that close after a period take all of it, so that
+        dt may be left out.
     times : array_like, optional
         A strictly increasing grid instead, shape (n_times,); only two_time is defined on one that is not uniform.
     rng : int, SeedSequence, Generator or None
@@ -94,13 +97,15 @@ def simulate(
     observables : Observables, optional
         Default: ``default_observables(theory)``.
     lags : iterable of int, optional
-        Lags, in steps, of two-point functions; about 24 log-spaced ones by default.
+        Lags, in steps, of two-point functions; about 24 log-spaced ones by default. Like all that is averaged over
+        time, they need a stationary theory.
     observable_lags : iterable of int, optional
         Lags of the correlator matrix of all observables; 1, 2, 3 by default, () for none.
     increment_lags : iterable of int, optional
         Lags of the squared increments.
     two_time : bool, int or str
-        Also sum x(t) x(s) for all pairs of times, of the first output or the channel named.
+        Also sum x(t) x(s) for all pairs of times, of the first output or the channel named; always done for a theory
+        that is not stationary.
     until : (function, float), optional
         Stop once ``function(run).error`` (largest entry) is at most the number; looked at whenever the number of
         paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
@@ -120,11 +125,20 @@ def simulate(
     """
     if not isinstance(theory, Theory):
         raise TypeError(f"theory must be a Theory; got {theory!r}; load_theory and builtin_theory make one")
-    grid = time_grid(n_times, dt, times)
+    grid = time_grid(n_times, dt, times, theory)
     paths = integer("n_paths", n_paths, 1, 2**53 // len(grid))
+    if paths % theory.group:
+        raise ValueError(
+            f"n_paths must be a multiple of the {theory.group} paths that share their weights; got {paths}; "
+            f"use {-(-paths // theory.group) * theory.group}"
+        )
+    if isinstance(theory.network, RandomNetwork):
+        theory.network.need_moment(2, "the two-point function")
+        theory.network.need_moment(4, "the error of the two-point function")
+    unit = max(TILE, theory.group)
     choice("precision", precision, ("float32", "float64"))
     integer("n_threads", n_threads, 0, 4096)
-    total = choose_blocks(n_blocks, -(-paths // TILE), f"tiles of {TILE} paths")
+    total = choose_blocks(n_blocks, -(-paths // unit), f"tiles of {unit} paths")
     held = range(total) if blocks is None else blocks
     if not isinstance(held, range):
         raise TypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
@@ -147,7 +161,8 @@ def simulate(
         precision=precision,
         hbar=theory.hbar,
         mass=theory.mass,
-        **plan_sums(chosen, grid, lags, observable_lags, increment_lags, two_time),
+        group=theory.group,
+        **plan_sums(theory, chosen, grid, lags, observable_lags, increment_lags, two_time),
         **build_facts(),
     )
     check_scale(run)
@@ -157,7 +172,7 @@ def simulate(
     if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
         raise TypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
     function, wanted = until[0], positive("until[1]", until[1])
-    target = min(paths, total * TILE * 2)
+    target = min(paths, total * unit * 2)
     while True:
         run = _advance(replace(run, n_paths=target), paths, n_threads, progress)
         if target == paths or float(np.max(function(run).error)) <= wanted:
@@ -202,12 +217,14 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
             f"set NNQM_LEVEL={run.level} for the same bits"
         )
     paths = integer("n_paths", n_paths, max(1, run.n_paths), 2**53 // run.n_times)
+    if paths % run.group:
+        raise ValueError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
     integer("n_threads", n_threads, 0, 4096)
     return _advance(replace(run, n_paths=paths), paths, n_threads, progress)
 
 
 def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tuple[slice, int, int]]:
-    """Adjacent blocks that stand at the same tile, and the tiles they lack; fewest tiles first."""
+    """Adjacent blocks that stand at the same unit of tiles, and the units they lack; fewest first."""
     while True:
         open_blocks = np.flatnonzero(done < wanted)
         if open_blocks.size == 0:
@@ -225,7 +242,8 @@ def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tupl
 def _first_tiles(run: Correlators) -> int:
     """Tiles of the first slice, before the speed is known: sixteen, or fewer of a costly theory."""
     assert run.theory is not None
-    weights = 0 if run.theory.network is None else sum(w.size for w in run.theory.network.weights)
+    network = run.theory.network
+    weights = 0 if network is None else sum(a * b for a, b in pairwise(network.widths))
     products = 2 * len(run.observable_lags) * run.observables.size**2
     pairs = 0 if run.two_time is None else run.n_times
     multiplications = TILE * run.n_times * (50 + weights + products + pairs)
@@ -238,13 +256,14 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
     theory, measure = run.theory._compiled(run.times), measure_of(run)
     sums = {name: array.copy() for name, array in run.sums.items()}
     index = run.first_block + np.arange(len(sums["paths"]))
-    n_tiles = -(-run.n_paths // TILE)
-    wanted = np.maximum(0, -(-(n_tiles - index) // run.n_blocks))
+    # Paths that share weights stay in one block: what is dealt out is a tile, or as many as a group takes.
+    unit = max(TILE, run.group)
+    wanted = np.maximum(0, -(-(-(-run.n_paths // unit) - index) // run.n_blocks))
     # A block whose last tile was cut short is done again: its sums cannot be undone.
-    for b in np.flatnonzero((sums["paths"] % TILE != 0) & (sums["paths"] < _paths_wanted(run, index))):
+    for b in np.flatnonzero((sums["paths"] % unit != 0) & (sums["paths"] < _paths_wanted(run, index))):
         for name, array in sums.items():
             array[b] = -1 if name == "first_bad" else 0
-    done = -(-sums["paths"] // TILE)
+    done = -(-sums["paths"] // unit)
     per_second = 0.0
     before = int(sums["paths"].sum())
     try:
@@ -252,7 +271,8 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
             blocks = where.stop - where.start
             rounds, part = last - tile, blocks
             # Tiles for one slice of time: whole rounds while they are short, some blocks of one round otherwise.
-            affordable = max(1, int(per_second * _SLICE)) if per_second else min(blocks, _first_tiles(run))
+            tiles = max(1, _first_tiles(run) * TILE // unit)
+            affordable = max(1, int(per_second * _SLICE)) if per_second else min(blocks, tiles)
             rounds = max(1, min(rounds, affordable // blocks))
             if rounds == 1:
                 part = max(1, min(blocks, affordable))
@@ -285,8 +305,9 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
 
 def _paths_wanted(run: Correlators, index: NDArray[np.int64]) -> NDArray[np.int64]:
     """Paths of each block once the run is complete."""
-    full, rest = divmod(run.n_paths, TILE)
-    whole = np.maximum(0, -(-(full - index) // run.n_blocks)) * TILE
+    unit = max(TILE, run.group)
+    full, rest = divmod(run.n_paths, unit)
+    whole = np.maximum(0, -(-(full - index) // run.n_blocks)) * unit
     return whole + np.where(full % run.n_blocks == index, rest, 0)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,11 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._checks import Floats, floats, positive, positives
 
-__all__ = ["MarkovChain", "OrnsteinUhlenbeck", "Source"]
+__all__ = ["MarkovChain", "OrnsteinUhlenbeck", "Source", "Times", "alias_tables"]
+
+Compiled: TypeAlias = "_core.OrnsteinUhlenbeck | _core.Chain | _core.PeriodicChain | _core.Linear | _core.Times"
 
 
 class Source(ABC):
-    """A stationary seed process that fills one or more inputs of a network."""
+    """A seed process that fills one or more inputs of a network."""
 
     __slots__ = ()
 
@@ -41,6 +44,16 @@ class Source(ABC):
         """A time step that resolves several levels."""
 
     @property
+    def stationary(self) -> bool:
+        """Whether its law does not change with time; most processes' does not."""
+        return True
+
+    @property
+    def period(self) -> float | None:
+        """The period of Euclidean time after which paths close, None for open paths."""
+        return None
+
+    @property
     def constants(self) -> tuple[float, float] | None:
         """Hbar and mass, if the process was made with definite ones."""
         return None
@@ -50,8 +63,8 @@ class Source(ABC):
         """Plain data that ``Theory.from_dict`` understands."""
 
     @abstractmethod
-    def _compiled(self, dt: float | None) -> _core.OrnsteinUhlenbeck | _core.Chain:
-        """The core's description, for steps of dt; None: for a single time."""
+    def _compiled(self, times: Floats) -> Sequence[Compiled]:
+        """The core's description on a grid of times."""
 
 
 @dataclass(frozen=True, init=False)
@@ -124,8 +137,58 @@ class OrnsteinUhlenbeck(Source):
         """Plain data that ``from_dict`` understands."""
         return {"kind": "ornstein-uhlenbeck", "omega": list(self.omega), "sigma": list(self.sigma)}
 
-    def _compiled(self, dt: float | None) -> _core.OrnsteinUhlenbeck:
-        return _core.OrnsteinUhlenbeck(np.asarray(self.omega), np.asarray(self.sigma))
+    def _compiled(self, times: Floats) -> list[_core.OrnsteinUhlenbeck]:
+        return [_core.OrnsteinUhlenbeck(np.asarray(self.omega), np.asarray(self.sigma))]
+
+
+@dataclass(frozen=True)
+class Times(Source):
+    r"""The Euclidean time itself as the input: networks in time, whose weights are all that is random.
+
+    Parameters
+    ----------
+    reflected : bool, default False
+        Whether the input is :math:`|t|` instead of t, as parameter splitting needs.
+
+    Examples
+    --------
+    >>> Times().stationary
+    False
+    """
+
+    reflected: bool = False
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels, one."""
+        return 1
+
+    @property
+    def mean(self) -> Floats:
+        """Zero, shape (1,): the time has no distribution of its own."""
+        return np.zeros(1)
+
+    @property
+    def variance(self) -> Floats:
+        """One, shape (1,): the time has no distribution of its own."""
+        return np.ones(1)
+
+    @property
+    def natural_step(self) -> float:
+        """0.1 in units of time."""
+        return 0.1
+
+    @property
+    def stationary(self) -> bool:
+        """False: every time is another input."""
+        return False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``Theory.from_dict`` understands."""
+        return {"kind": "times", "reflected": self.reflected}
+
+    def _compiled(self, times: Floats) -> list[_core.Times]:
+        return [_core.Times(self.reflected)]
 
 
 class MarkovChain(Source):
@@ -229,17 +292,17 @@ class MarkovChain(Source):
             "dt": self.dt,
         }
 
-    def _compiled(self, dt: float | None) -> _core.Chain:
-        if dt is not None and abs(dt - self.dt) > 1e-9 * self.dt:
+    def _compiled(self, times: Floats) -> list[_core.Chain]:
+        dt = float(times[1] - times[0]) if len(times) > 1 else self.dt
+        if abs(dt - self.dt) > 1e-9 * self.dt:
             raise ValueError(f"dt must be that of the chain, {self.dt:g}; got {dt:g}")
         tables = self._aliases
         if tables is None:
-            rows = [_alias_table(row) for row in self.transitions.reshape(-1, self.values.shape[1])]
-            starts = [_alias_table(row) for row in self.law]
-            tables = [np.stack([r[k] for r in group]) for group in (starts, rows) for k in (0, 1)]
+            rows = alias_tables(self.transitions.reshape(-1, self.values.shape[1]))
+            tables = [*alias_tables(self.law), *rows]
             object.__setattr__(self, "_aliases", tables)
         start_threshold, start_alias, threshold, alias = tables
-        return _core.Chain(
+        chain = _core.Chain(
             dt=self.dt,
             values=self.values,
             start_threshold=start_threshold,
@@ -247,6 +310,7 @@ class MarkovChain(Source):
             threshold=threshold,
             alias=alias,
         )
+        return [chain]
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"MarkovChain is immutable; make a new one instead of setting {name}")
@@ -281,6 +345,12 @@ def _stationary_law(transitions: Floats) -> Floats:
         solution = np.linalg.lstsq(system, np.append(np.zeros(states), 1.0), rcond=None)[0]
         laws.append(np.clip(solution, 0, None) / np.clip(solution, 0, None).sum())
     return np.array(laws)
+
+
+def alias_tables(rows: Floats) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
+    """Thresholds and aliases, (n, S) each, of the rows of probabilities (n, S)."""
+    tables = [_alias_table(row) for row in rows]
+    return np.stack([t[0] for t in tables]), np.stack([t[1] for t in tables])
 
 
 def _alias_table(probabilities: Floats) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._checks import Floats, choice, integer, positive
+from ._checks import Floats, choice, floats, integer, positive
 from .correlators import Correlators
-from .networks import Network
+from .networks import Network, RandomNetwork
 from .observables import Observables, default_observables
 from .planning import (
     DEFAULT_BLOCKS,
@@ -28,7 +28,7 @@ from .planning import (
 )
 from .theory import Theory
 
-__all__ = ["accumulate", "apply", "sample_paths"]
+__all__ = ["accumulate", "apply", "draw_weights", "sample_paths"]
 
 # A block of a Markov chain or trajectory must be this many autocorrelation times long to count as independent.
 INDEPENDENT = 20.0
@@ -67,17 +67,13 @@ def sample_paths(
     """
     if not isinstance(theory, Theory):
         raise TypeError(f"theory must be a Theory; got {theory!r}")
-    grid = time_grid(n_times, dt, times)
-    chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
-    if chosen.step != 1 or chosen.start < 0 or len(chosen) == 0:
-        raise ValueError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
+    grid = time_grid(n_times, dt, times, theory)
+    chosen = _path_range(paths)
     choice("precision", precision, ("float32", "float64"))
-    if key is not None and rng is not None:
-        raise ValueError("give either rng or key, not both")
     return np.asarray(
         _core.sample(
             theory=theory._compiled(grid),
-            key=random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1),
+            key=_key_of(rng, key),
             times=grid,
             paths=(chosen.start, chosen.stop),
             precision=precision,
@@ -86,13 +82,74 @@ def sample_paths(
     )
 
 
-def apply(network: Network | None, paths: ArrayLike, *, n_threads: int = 0) -> NDArray[Any]:
+def _path_range(paths: int | range) -> range:
+    chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
+    if chosen.step != 1 or chosen.start < 0 or len(chosen) == 0:
+        raise ValueError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
+    return chosen
+
+
+def _key_of(rng: Rng, key: int | None) -> int:
+    if key is not None and rng is not None:
+        raise ValueError("give either rng or key, not both")
+    return random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1)
+
+
+def draw_weights(
+    theory: Theory, paths: int | range, *, rng: Rng = None, key: int | None = None, negative: bool = False
+) -> list[Network]:
+    """The weights that paths of a theory with random weights draw.
+
+    Parameters
+    ----------
+    theory : Theory
+        With a ``RandomNetwork``.
+    paths : int or range
+        The first so many paths, or a range of path indices with step 1.
+    rng, key
+        As for ``sample_paths``: those of the run.
+    negative : bool, default False
+        Those for t < 0, which differ in a network that is split at t = 0.
+
+    Returns
+    -------
+    list of Network
+        One for each group of paths that share their weights: path i has entry ``i // group - first // group``. In
+        float64; runs in float32 use the same numbers to rounding. A split network's output is W h(|t|) - W h(0) + b.
+
+    Raises
+    ------
+    ValueError
+        If the weights of the theory are fixed.
+    """
+    if not isinstance(theory, Theory) or not isinstance(theory.network, RandomNetwork):
+        raise ValueError(f"theory must have random weights; got {theory!r}; RandomNetwork makes them")
+    chosen = _path_range(paths)
+    group = theory.network.group
+    groups = range(chosen.start // group, (chosen.stop - 1) // group + 1)
+    return theory.network.draw(groups, _key_of(rng, key), negative=negative)
+
+
+def apply(
+    network: Network | RandomNetwork | None,
+    paths: ArrayLike,
+    *,
+    rng: Rng = None,
+    key: int | None = None,
+    first_path: int = 0,
+    times: ArrayLike | None = None,
+    n_threads: int = 0,
+) -> NDArray[Any]:
     """Outputs of a network along paths, with the bits of the fused route.
 
     Parameters
     ----------
-    network : Network or None
+    network : Network, RandomNetwork or None
         None is the identity.
+    rng, key, first_path
+        What random weights are drawn from: those of ``sample_paths`` and the index of the first path.
+    times : array_like, optional
+        Of the paths, shape (n_times,); for a network that is split at t = 0.
     paths : array_like
         Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout.
     n_threads : int
@@ -117,7 +174,21 @@ def apply(network: Network | None, paths: ArrayLike, *, n_threads: int = 0) -> N
         raise ValueError(f"paths have {array.shape[2]} channels, but the network takes {network.n_inputs} inputs")
     native: NDArray[Any] = array.astype(_float_type(array.dtype), copy=False)
     integer("n_threads", n_threads, 0, 4096)
-    out = np.asarray(_core.apply(layers=network._layers(), inputs=native, n_threads=n_threads))
+    random = isinstance(network, RandomNetwork)
+    if random and rng is None and key is None:
+        raise ValueError("random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]")
+    if isinstance(network, RandomNetwork) and network.shared is not None and times is None:
+        raise ValueError("a network that is split at t = 0 needs the times of the paths; give times")
+    out = np.asarray(
+        _core.apply(
+            network=network._compiled(),
+            key=_key_of(rng, key) if random else 0,
+            times=() if times is None else floats("times", times, 1),
+            first_path=integer("first_path", first_path, 0),
+            inputs=native,
+            n_threads=n_threads,
+        )
+    )
     if not np.isfinite(out).all():
         path, step = np.argwhere(~np.isfinite(out))[0][:2]
         _check_user_values(native[path], int(path), "paths")
@@ -165,6 +236,7 @@ def accumulate(
     observable_lags: Iterable[int] | None = None,
     increment_lags: Iterable[int] | None = None,
     two_time: bool | int | str = False,
+    group: int | None = None,
 ) -> Correlators:
     """Add up anybody's paths as ``simulate`` adds up its own.
 
@@ -191,6 +263,8 @@ def accumulate(
     observables : Observables, optional
         Default: ``default_observables`` standardised by the theory, or by the mean and standard deviation of the
         paths (of the first chunk). Pass those of another run to merge with it.
+    group : int, optional
+        Successive paths that share random parameters, a divisor of 64 or a multiple of it; that of the theory, or 1.
 
     Returns
     -------
@@ -204,6 +278,9 @@ def accumulate(
     """
     if theory is not None:
         hbar, mass = theory.hbar, theory.mass
+    members = (1 if theory is None else theory.group) if group is None else integer("group", group, 1)
+    if 64 % members and members % 64:
+        raise ValueError(f"group must be a divisor of 64 or a multiple of it; got {members}")
     # Looked at once for each chunk.
     lags, observable_lags, increment_lags = (
         tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)
@@ -225,7 +302,7 @@ def accumulate(
         if run is not None and array.shape[1] != n_steps:
             raise ValueError(f"chunks must have equal n_times; got {array.shape[1]} after {n_steps}")
         n_steps = array.shape[1]
-        steps, n, parts, chunk_notes = _cut(array, n_blocks, chunked, lags, observable_lags, increment_lags)
+        steps, n, parts, chunk_notes = _cut(array, members, n_blocks, chunked, lags, observable_lags, increment_lags)
         if run is None:
             grid = np.arange(steps, dtype=np.float64) * float(dt)
             chosen = _user_observables(array, names, theory) if observables is None else observables
@@ -240,7 +317,8 @@ def accumulate(
                 precision=np.dtype(_float_type(array.dtype)).name,
                 hbar=float(hbar),
                 mass=float(mass),
-                **plan_sums(chosen, grid, lags, observable_lags, increment_lags, two_time),
+                group=members,
+                **plan_sums(theory, chosen, grid, lags, observable_lags, increment_lags, two_time),
                 **build_facts(),
             )
             check_scale(run)
@@ -333,21 +411,26 @@ class _Part:
 
 
 def _cut(
-    array: NDArray[Any], n_blocks: int | None, chunked: bool, *lag_lists: Iterable[int] | None
+    array: NDArray[Any], group: int, n_blocks: int | None, chunked: bool, *lag_lists: Iterable[int] | None
 ) -> tuple[int, int, Iterator[_Part], list[str]]:
     """Steps per piece, number of blocks, the parts to be summed, and notes."""
     n_paths, n_times, _ = array.shape
     asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 1)
     notes: list[str] = []
     per_path = 1
-    by_path = chunked or n_paths >= (asked if n_blocks is not None else 16)
+    by_path = chunked or group > 1 or n_paths >= (asked if n_blocks is not None else 16)
+    if group > 1 and (n_paths % group or n_times > _LONG):
+        raise ValueError(
+            f"paths must be whole groups of {group} that share parameters, of at most {_LONG} times; got {n_paths} "
+            f"paths of {n_times} times; leave out the last {n_paths % group} paths, or cut them along time"
+        )
     if by_path:
-        blocks = min(asked, n_paths)
-        if n_paths >= 64 and not chunked:
+        blocks = min(asked, n_paths // group)
+        if n_paths >= 64 and group == 1 and not chunked:
             tau = max(map(autocorrelation_time, _path_series(array)), default=0.5)
             blocks, notes = _safe_blocks(blocks, n_paths, tau, n_blocks is None, "paths")
         if n_times <= _LONG:
-            offsets = [n_paths * b // blocks for b in range(blocks + 1)]
+            offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
             return n_times, blocks, iter([_Part(array, 0, offsets, 0, True)]), notes
         tau = 0.0
     else:
@@ -442,7 +525,8 @@ def _accumulate_part(
     n_blocks = len(offsets) - 1
     direct = pieces.dtype == wanted and pieces.dtype.isnative
     # What has another type is converted at most 16 MB at a time, in multiples of a tile.
-    at_once = max(TILE, (1 << 24) // (pieces[0].size * wanted.itemsize) // TILE * TILE)
+    unit = max(TILE, run.group)
+    at_once = max(unit, (1 << 24) // (pieces[0].size * wanted.itemsize) // unit * unit)
     begin = 0
     while begin < n_blocks:
         end = n_blocks

@@ -12,8 +12,9 @@ from . import _core
 from ._checks import Floats, choice, floats, positive
 from .ground_state import GroundStateProcess
 from .hamiltonian import Hamiltonian
-from .networks import Network
-from .sources import MarkovChain, OrnsteinUhlenbeck, Source
+from .networks import Network, RandomNetwork
+from .sources import MarkovChain, OrnsteinUhlenbeck, Source, Times
+from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 
 __all__ = ["Theory", "builtin_theory", "harmonic_oscillator"]
 
@@ -26,7 +27,7 @@ class Theory:
     ----------
     sources : source or sequence of sources
         Seed processes; their channels are the inputs of the network, in order.
-    network : Network, optional
+    network : Network or RandomNetwork, optional
         Without one x = y.
     hbar : float, optional
         1, or that of a Hamiltonian among the sources, by default. Correlators decay as
@@ -51,14 +52,14 @@ class Theory:
     """
 
     sources: tuple[Source, ...]
-    network: Network | None
+    network: Network | RandomNetwork | None
     hbar: float
     mass: float
 
     def __init__(
         self,
         sources: Source | Sequence[Source],
-        network: Network | None = None,
+        network: Network | RandomNetwork | None = None,
         *,
         hbar: float | None = None,
         mass: float | None = None,
@@ -70,14 +71,23 @@ class Theory:
             if not isinstance(source, Source):
                 raise TypeError(f"sources[{i}] must be a source such as OrnsteinUhlenbeck; got {source!r}")
         if network is not None:
-            if not isinstance(network, Network):
-                raise TypeError(f"network must be a Network or None; got {network!r}")
+            if not isinstance(network, (Network, RandomNetwork)):
+                raise TypeError(f"network must be a Network, a RandomNetwork or None; got {network!r}")
             n_inputs = sum(s.n_inputs for s in listed)
             if network.n_inputs != n_inputs:
                 raise ValueError(
                     f"network takes {network.n_inputs} inputs, but the sources give {n_inputs}; "
                     "make the first width equal to the number of inputs"
                 )
+            if isinstance(network, RandomNetwork) and network.shared is not None and listed != (Times(True),):
+                raise ValueError(
+                    f"a network with shared layers splits its parameters at t = 0 and takes Times(reflected=True); "
+                    f"got {listed[0]!r}"
+                )
+        if len({s.period for s in listed}) > 1:
+            raise ValueError(
+                f"sources must close after the same period, or all be open; got periods {[s.period for s in listed]}"
+            )
         object.__setattr__(self, "sources", listed)
         object.__setattr__(self, "network", network)
         known = [s.constants for s in listed if s.constants is not None]
@@ -113,6 +123,26 @@ class Theory:
         return self.outputs if self.network is None else _names("y", self.n_inputs) + self.outputs
 
     @property
+    def stationary(self) -> bool:
+        """Whether the law of a path does not change with time: only then do lag averages mean anything."""
+        return all(s.stationary for s in self.sources)
+
+    @property
+    def period(self) -> float | None:
+        """The period beta of closed (thermal) paths, None for open ones."""
+        return self.sources[0].period
+
+    @property
+    def group(self) -> int:
+        """Successive paths that share random weights; 1 where there are none."""
+        return self.network.group if isinstance(self.network, RandomNetwork) else 1
+
+    @property
+    def sectors(self) -> bool:
+        """Whether paths move in superselection sectors, labelled by random weights."""
+        return isinstance(self.network, RandomNetwork) and self.stationary
+
+    @property
     def omega(self) -> tuple[float, ...]:
         """Rates of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
         return tuple(w for s in self._processes("omega") for w in s.omega)
@@ -136,7 +166,8 @@ class Theory:
             "source": [s.to_dict() for s in self.sources],
         }
         if self.network is not None:
-            data["network"] = self.network.to_dict()
+            name = "network" if isinstance(self.network, Network) else "random_network"
+            data[name] = self.network.to_dict()
         return data
 
     @classmethod
@@ -144,23 +175,29 @@ class Theory:
         """The theory that ``to_dict`` described."""
         sources: list[Source] = []
         for entry in data["source"]:
-            kind = choice("source kind", entry["kind"], ["ornstein-uhlenbeck", "markov-chain", "ground-state"])
-            if kind == "ground-state":
-                sources.append(GroundStateProcess.from_dict(entry))
-                continue
-            if kind == "markov-chain":
-                sources.append(MarkovChain(entry["values"], entry["transitions"], entry["dt"], law=entry["law"]))
-            else:
-                sources.append(OrnsteinUhlenbeck(entry["omega"], entry["sigma"]))
-        network = Network(**data["network"]) if "network" in data else None
+            sources.append(_SOURCES[choice("source kind", entry["kind"], _SOURCES)](entry))
+        network: Network | RandomNetwork | None = None
+        if "random_network" in data:
+            network = RandomNetwork.from_dict(data["random_network"])
+        elif "network" in data:
+            network = Network(**data["network"])
         return cls(sources, network, hbar=data["hbar"], mass=data["mass"])
 
     def _compiled(self, times: Floats) -> _core.Theory:
-        dt = float(times[1] - times[0]) if len(times) > 1 else None
         return _core.Theory(
-            sources=[s._compiled(dt) for s in self.sources],
-            layers=[] if self.network is None else self.network._layers(),
+            sources=[compiled for s in self.sources for compiled in s._compiled(times)],
+            network=_core.Network([]) if self.network is None else self.network._compiled(),
         )
+
+
+_SOURCES: dict[str, Callable[[Any], Source]] = {
+    "ornstein-uhlenbeck": lambda d: OrnsteinUhlenbeck(d["omega"], d["sigma"]),
+    "thermal-ornstein-uhlenbeck": lambda d: ThermalOrnsteinUhlenbeck(d["omega"], d["sigma"], beta=d["beta"]),
+    "markov-chain": lambda d: MarkovChain(d["values"], d["transitions"], d["dt"], law=d["law"]),
+    "ground-state": GroundStateProcess.from_dict,
+    "thermal": ThermalProcess.from_dict,
+    "times": lambda d: Times(d["reflected"]),
+}
 
 
 def _names(letter: str, n: int) -> tuple[str, ...]:
@@ -205,6 +242,11 @@ def _three_inputs() -> Theory:
     return Theory(OrnsteinUhlenbeck([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]), network)
 
 
+def _random_tanh() -> Theory:
+    # Eight paths for each draw of the weights: enough for connected functions, and as many draws as possible.
+    return Theory(OrnsteinUhlenbeck(1.0), RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, bias_std=0.5, group=8))
+
+
 def _from_potential(coefficients: list[float]) -> Theory:
     return Theory(GroundStateProcess(Hamiltonian(coefficients)))
 
@@ -224,6 +266,7 @@ _BUILTIN: dict[str, Callable[[], Theory]] = {
     "oscillator": harmonic_oscillator,
     "deep-tanh": _deep_tanh,
     "three-inputs": _three_inputs,
+    "random-tanh": _random_tanh,
 }
 
 
@@ -232,9 +275,10 @@ def builtin_theory(name: str) -> Theory:
 
     Parameters
     ----------
-    name : {"oscillator", "deep-tanh", "three-inputs", "anharmonic", "double-well"}
+    name : {"oscillator", "deep-tanh", "three-inputs", "random-tanh", "anharmonic", "double-well"}
         The harmonic oscillator (identity network, omega = mass = hbar = 1); a fixed 1-4-3-1 tanh network on
-        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal ones; the ground-state processes
+        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal ones; 1-16-1 tanh networks with
+        Gaussian weights on one, eight paths for each draw of the weights; the ground-state processes
         of V = x^2/2 + x^4 and of V = (x^2 - 1.5^2)^2, mass = hbar = 1.
 
     Returns

@@ -10,8 +10,12 @@
 //     counter = (path mod 2^32, path / 2^32, step / 4, purpose),  key = (key mod 2^32, key / 2^32),
 // purpose = 65536 * kind + channel. Kind 0 is the noise of a process: the four words give, in order, the normals of the steps
 // 4g .. 4g+3 by two Box-Muller pairs; step 0 is the stationary start. Kind 1 is a Markov chain, with step / 2 in place of
-// step / 4: two words a step, the first for the column of the alias table and the second for the choice in it. This map has a
-// version, and results record it.
+// step / 4: two words a step, the first for the column of the alias table and the second for the choice in it (a periodic chain
+// uses the first only, after its start). Kinds 2 and 3 are the parameters of a network, for t >= 0 and for t < 0: path is then
+// the group, step the position of the parameter in its layer, and 2 * layer (weights) or 2 * layer + 1 (biases) takes the place
+// of the channel. Kind 4 are the coefficients of a linear source, step being the mode. Of kinds 2 to 4 a Gaussian takes words as
+// noise does; every other density takes two words a draw, step / 2 in place of step / 4. This map has a version, and results
+// record it.
 //
 // A path's bits depend on the key, its index, the theory, the times, the precision and the instruction-set level; never on the
 // number of paths, of threads or of blocks.
@@ -49,7 +53,46 @@ struct Chain {
     std::vector<std::uint32_t> threshold, alias;              // (G, S, S), a row per present state
 };
 
-using Source = std::variant<OrnsteinUhlenbeck, Chain>;
+// A reversible chain conditioned to return to its first state: paths of T times on a circle of T steps. The start is drawn from its
+// own law (the diagonal of the T-step kernel); the state j at the time t >= 1 that follows i is drawn with weight
+// step_weight[i, j] * remaining[t - 1, x_0, j], in integers, so that states are the same in every precision and at every level.
+struct PeriodicChain {
+    double dt = 0;   // time of one step
+    int states = 0;  // S
+    int grids = 1;   // G
+    int steps = 0;   // T, the number of times of a run
+    std::vector<double> values;                               // (G, S)
+    std::vector<std::uint32_t> start_threshold, start_alias;  // (G, S)
+    std::vector<std::uint32_t> step_weights;                  // (G, S, S), < 2^31
+    std::vector<std::uint32_t> remaining;                     // (G, T - 1, S, S), < 2^31, a row per first state
+};
+
+// Distributions of parameters and coefficients. All have mean zero and, but for student_t with nu <= 2, variance one; student_t
+// with nu <= 2 (nu = 1 is Cauchy's) is the standard one.
+enum class DensityKind { gaussian, uniform, laplace, rademacher, student_t };
+struct Density {
+    DensityKind kind = DensityKind::gaussian;
+    double nu = 0;  // of student_t
+};
+
+// x(t) = mean(t) + sum_k theta_k basis_k(t), one channel: a one-layer network in time with random output weights. The
+// coefficients theta are independent draws from a density or, where rows are given, one of these rows per path (with `independent`,
+// each mode's from a row of its own).
+struct Linear {
+    int modes = 0;
+    std::vector<double> mean;   // (T), at the times of the run
+    std::vector<double> basis;  // (modes, T)
+    Density density;
+    std::vector<double> rows;  // (R, modes) or empty
+    bool independent = false;
+};
+
+// The time t itself as an input or, reflected, |t|.
+struct Times {
+    bool reflected = false;
+};
+
+using Source = std::variant<OrnsteinUhlenbeck, Chain, PeriodicChain, Linear, Times>;
 
 struct Layer {
     int inputs = 0;
@@ -59,8 +102,25 @@ struct Layer {
     std::string activation;       // one of activations()
 };
 
+// Random parameters of a layer: weight + weight_scale * draw, and so for biases.
+struct Drawn {
+    Density weight_density, bias_density;
+    std::vector<double> weight_scales;  // (outputs, inputs), >= 0
+    std::vector<double> bias_scales;    // (outputs), >= 0
+    bool shared = true;                 // in a split network: the same on both sides of t = 0
+};
+
+// With drawn parameters, paths i with the same i / group share them; group divides tile_paths or is a multiple of it. A split
+// network is one of the single input |t| whose layers that are not shared are drawn separately for t < 0 and t > 0; its output is
+//     W h(|t|) - W h(0) + b,   with W, b the last layer, which is linear and whose biases are shared, and h the layers before,
+// so that x(0) depends on shared parameters only.
 struct Network {
     std::vector<Layer> layers;  // none: the outputs are the inputs
+    std::vector<Drawn> drawn;   // none, or one for each layer
+    std::int64_t group = 1;
+    bool split = false;
+    std::int64_t parameters() const;
+    bool random() const { return !drawn.empty(); }
 };
 
 struct Theory {
@@ -68,6 +128,7 @@ struct Theory {
     Network network;
     int inputs() const;
     int channels() const;  // inputs, then the network's outputs if there is a network
+    std::int64_t group() const { return network.random() ? network.group : 1; }
 };
 
 enum class Precision { float32, float64 };
@@ -95,19 +156,24 @@ struct Measure {
     std::vector<std::int64_t> lags;             // lag sums of the leading (1, z_1 .. z_n), strictly increasing
     std::vector<std::int64_t> observable_lags;  // lag sums of the whole vector, strictly increasing
     std::vector<std::int64_t> increment_lags;   // strictly increasing, >= 1
+    std::int64_t group = 1;  // successive paths that share parameters; divides tile_paths or is a multiple of it
     bool moments = false;
     int two_time = -1;  // index into channels of the one whose (T, T) sums are wanted; -1: none
+    int parts() const { return group > 1 ? 3 : 2; }  // matrices of a lag sum
     int linear_size() const { return 1 + static_cast<int>(channels.size()); }
     int size() const;
 };
 
 // Sums over the paths of a block, in double precision; every array has a leading block axis. A null pointer is a sum not asked
-// for. With A the observables at t and B those at t + lag, over the windows t = 0 .. T - lag - 1 and the paths of the block:
+// for. With A the observables at t and B those at t + lag, over the windows t = 0 .. T - lag - 1 and the paths of the block, lag
+// sums are sum A B^T and sum A A^T + B B^T. If groups of paths share parameters there is a third, sum_{p != q} a_p b_q^T over the
+// distinct paths of each group, with a and b the sums of A and B over the windows of one path: its expectation is that of the
+// product of the means at fixed parameters.
 struct Sums {
     std::int64_t first_block = 0;
     std::int64_t n_blocks = 0;
-    double* lags = nullptr;             // (B, n_lags, 2, G, G): sum A B^T, sum A A^T + B B^T; G = linear_size()
-    double* observable_lags = nullptr;  // (B, n_observable_lags, 2, F, F); F = size()
+    double* lags = nullptr;             // (B, n_lags, parts(), G, G); G = linear_size()
+    double* observable_lags = nullptr;  // (B, n_observable_lags, parts(), F, F); F = size()
     double* increments = nullptr;       // (B, n, n_increment_lags, 2): sum (z_{t+l} - z_t)^2 and ^4
     double* moments = nullptr;          // (B, n, 4): sum of z, z^2, z^3, z^4 over paths and times
     double* time_sums = nullptr;        // (B, T): sum of z_t of the two-time channel
@@ -149,18 +215,27 @@ struct ArrayOut {  // contiguous
 // All calls throw std::invalid_argument before any work starts, and return how many threads did work. Values that are not
 // finite do not stop a call: they are recorded in Sums::first_bad, or returned in the arrays.
 
-// Adds the tiles of the given blocks and rounds (round r holds tiles r n_blocks .. (r + 1) n_blocks - 1) to the sums. Each
-// block sums its tiles in order: calls for successive rounds give the bits of one call.
+// Adds the tiles of the given blocks and rounds to the sums. Tiles come in units of max(1, group / tile_paths), so that paths which
+// share parameters stay together: unit u belongs to block u mod n_blocks, and round r holds the units r n_blocks ..
+// (r + 1) n_blocks - 1. Each block sums its tiles in order: calls for successive rounds give the bits of one call.
 int advance(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums);
 
 // Writes the inputs y of the paths begin .. end - 1.
 int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& inputs);
 
-// x = network(y), path by path; in the precision of the arrays, which must agree.
+// x = network(y), path by path; in the precision of the arrays, which must agree. The paths of the arrays are first_path and
+// those that follow; run.key, first_path and, for a split network, run.times matter to drawn parameters only.
+int apply(const Network& network, const Run& run, std::int64_t first_path, const ArrayView& inputs, const ArrayOut& outputs);
+
+// The same for a network whose parameters are fixed.
 int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads);
 
+// Writes the parameters of the groups begin .. end - 1, shape (groups, 1, network.parameters()): layer after layer, weights
+// (outputs, inputs) and then biases; for t < 0 if `negative`, which differs in a split network only.
+void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters);
+
 // Adds user-supplied paths: paths offsets[b] .. offsets[b + 1] - 1 of the view go to block b of the sums, whose first_block is
-// not used; first_path is the index of the view's first path in first_bad. In the precision of the view.
+// not used; first_path is the index of the view's first path in first_bad. Blocks hold whole groups. In the precision of the view.
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
                std::int64_t first_path, int n_threads, Sums& sums);
 
