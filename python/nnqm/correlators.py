@@ -272,13 +272,13 @@ def is_uniform(times: Floats) -> bool:
 
 
 def normalised_lags(sums: Floats) -> tuple[Floats, Floats]:
-    """Averages <A B^T> and (<A A^T> + <B B^T>)/2 from lag sums (..., parts, F, F); the count is the constant's entry."""
+    """Averages <A B^T>, (<A A^T> + <B B^T>)/2 from lag sums (..., parts, F, F); the count is the constant's entry."""
     count = sums[..., 0, :1, :1]
     return sums[..., 0, :, :] / count, sums[..., 1, :, :] / (2 * count)
 
 
 def vacuum(sums: Floats) -> Floats:
-    """Products of the means over both windows from lag sums (..., parts, F, F): at fixed weights, where groups share them."""
+    """Products of the means over both windows from lag sums (..., parts, F, F): at fixed weights, if they are shared."""
     if sums.shape[-3] == 3:
         distinct = sums[..., 2, :, :]
         return np.asarray((distinct + np.swapaxes(distinct, -1, -2)) / (2 * distinct[..., :1, :1]))

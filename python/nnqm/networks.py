@@ -297,8 +297,9 @@ class RandomNetwork:
             split = tuple(bool(s) for s in shared)
             if len(split) != n or sizes[0] != 1 or n < 2 or members != 1 or names[-1] != "identity":
                 raise ValueError(
-                    f"shared needs one entry per layer, {n}, one input, a hidden layer, a linear last layer and group=1; "
-                    f"got {len(split)} entries, {sizes[0]} inputs, {n - 1} hidden layers, last {names[-1]}, group={members}"
+                    f"shared needs one entry per layer, {n}, one input, a hidden layer, a linear last layer and "
+                    f"group=1; got {len(split)} entries, {sizes[0]} inputs, {n - 1} hidden layers, last layer "
+                    f"{names[-1]}, group={members}"
                 )
         object.__setattr__(self, "widths", sizes)
         object.__setattr__(self, "activations", names)
@@ -329,7 +330,8 @@ class RandomNetwork:
                 if spreads[i] > 0 and not densities[i].moment_exists(order):
                     raise ValueError(
                         f"{what} needs moments of order {order} of the outputs, but {kind}[{i}] ({densities[i]}) have "
-                        f"none and no bounded activation follows; use another density there, or tanh, sin or erf after it"
+                        "none and no bounded activation follows; use another density there, or tanh, sin or erf "
+                        "after it"
                     )
             # What a bounded activation gives has all moments, whatever goes in.
             if i > 0 and _bounded(self.activations[i - 1]):
