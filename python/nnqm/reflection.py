@@ -52,8 +52,9 @@ _HELD = 1 << 25
 _TAU_STEPS = 1_000_000
 # Lowest eigenvectors of each family that are looked at.
 _CANDIDATES = 4
-# Lengths of shorter functionals that are looked at as well, and the part of the statistic that they may give up.
-_SHORT, _SHORTER = (1, 2, 3, 5, 8), 0.9
+# Lengths of shorter functionals that are looked at as well, and the part of the worst statistic that they must keep;
+# less where what is left is beyond doubt.
+_SHORT, _SHORTER, _SHORTER_YET, _OBVIOUS = (1, 2, 3, 5, 8), 0.9, 0.4, 12.0
 # Units in which F and its reflection must both be large.
 _BOTH_LARGE = 5
 # Units that the standardisation of the functionals is taken from, and reflection points used of a path at most.
@@ -250,8 +251,10 @@ def reflection_positivity(
             if norm > 0:
                 found.append((view, row, float(norm), _statistic(sample), _heavy_tails(float(kurtosis), half // 2)))
     usable = [f for f in found if not f[4]] or found
-    limit = min(f[3] for f in usable)
-    limit *= _SHORTER if limit < 0 else 1 / _SHORTER
+    worst = min(f[3] for f in usable)
+    limit = worst * (_SHORTER if worst < 0 else 1 / _SHORTER)
+    if _SHORTER_YET * worst < -_OBVIOUS:
+        limit = _SHORTER_YET * worst
     # Of those nearly as negative as the worst, the one with the fewest terms.
     view, row, norm, *_ = min((f for f in usable if f[3] <= limit), key=lambda f: (np.count_nonzero(f[1]), f[3]))
 
