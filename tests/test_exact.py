@@ -544,6 +544,250 @@ def test_thermal_functions_lack_nothing_at_equal_times():
         thermal_two_point(theory, beta, 1e-5, tolerance=1e-9)
 
 
+# ---- Markov chains, Hamiltonians, and inputs of different kinds
+
+
+def chain(n, dt=0.3, *, alternating=False, rng=1, grids=1):
+    """A random reversible chain; without its diagonal it has negative eigenvalues."""
+    generator = np.random.default_rng(rng)
+    flow = generator.random((grids, n, n))
+    flow += flow.transpose(0, 2, 1)
+    if alternating:
+        flow *= 1 - 0.95 * np.eye(n)
+    return nnqm.MarkovChain(generator.normal(size=(grids, n)), flow / flow.sum(2, keepdims=True), dt)
+
+
+def joint_density(sources, power):
+    """Values (S, D) and joint probabilities (S, S) of chains at two times, by brute force."""
+    values = np.stack([g.ravel() for g in np.meshgrid(*(s.values[0] for s in sources), indexing="ij")], axis=-1)
+    law, transitions = np.ones(1), np.ones((1, 1))
+    for s in sources:
+        law, transitions = np.kron(law, s.law[0]), np.kron(transitions, s.transitions[0])
+    return values, law[:, None] * np.linalg.matrix_power(transitions, power)
+
+
+def test_chains_with_negative_eigenvalues_agree_with_brute_force():
+    sources = [chain(4), chain(3, alternating=True, rng=2)]
+    network = nnqm.Network.random((2, 4, 1), "relu", rng=1, bias_std=1.0)
+    theory = nnqm.Theory(sources, network, hbar=0.7, mass=1.3)
+    measure = kallen_lehmann(theory)
+    assert measure.signs.min() == -1
+    for k in range(5):
+        values, joint = joint_density(sources, k)
+        f = network(values)[:, 0]
+        assert f @ joint @ f == pytest.approx(float(measure.two_point(0.3 * k)), rel=1e-12)
+        step = np.abs(f[:, None] - f)
+        assert (joint * step**2).sum() == pytest.approx(float(measure.quadratic_variation(0.3 * k)), abs=1e-14)
+        if k:
+            spread = (joint * step**4).sum() / 3 / (joint * step**2).sum() ** 2
+            assert spread == pytest.approx(float(measure.commutator_spread_at(0.3 * k)), rel=1e-11)
+    _, one = joint_density(sources, 1)
+    _, two = joint_density(sources, 2)
+    square = -(1.3**2) * np.einsum("ij,jk,ijk->", one, one / one.sum(1, keepdims=True), _increments(f)) / 0.09
+    assert square == pytest.approx(float(measure.momentum_squared_at(0.3)), rel=1e-11)
+    four = np.sum((f @ one) * f * f * (two / two.sum(1, keepdims=True) @ f))
+    assert n_point(theory, [0.0, 0.3, 0.9, 0.3]) == pytest.approx(four, rel=1e-11)
+    # There is no limit of small steps, and no value between them.
+    assert math.isnan(measure.commutator)
+    assert math.isnan(measure.momentum_squared)
+    for call in (lambda: measure.connected(0.1), lambda: n_point(theory, [0.0, 0.1])):
+        with pytest.raises(ValueError, match=r"multiples of the chain's dt=0.3; got 0.1"):
+            call()
+
+
+def _increments(f):
+    first = f[None, :, None] - f[:, None, None]
+    return first * (f[None, None, :] - f[None, :, None])
+
+
+def test_a_chain_without_negative_eigenvalues_has_limits():
+    # exp(-H dt) of a generator, so that its eigenvalues are positive.
+    generator = np.array([[-1.0, 1.0], [1.0, -1.0]])
+    steps = np.eye(2) + generator * (1 - math.exp(-2 * 0.1)) / 2
+    measure = kallen_lehmann(nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], steps, 0.1), hbar=0.5, mass=3.0))
+    np.testing.assert_allclose(measure.energies, [1.0])
+    np.testing.assert_allclose(measure.weights, [1.0])
+    assert measure.signs is None
+    assert float(measure.connected(0.05)) == pytest.approx(math.exp(-0.1))
+    assert measure.commutator == pytest.approx(2 * 3.0 / 0.25)
+    assert measure.kurtosis == pytest.approx(-2)
+
+
+def test_means_that_differ_between_grids_do_not_decay():
+    source = chain(3, grids=4)
+    measure = kallen_lehmann(nnqm.Theory(source))
+    means = (source.law * source.values).sum(1)
+    assert measure.mean == pytest.approx(means.mean())
+    assert float(measure.connected(300.0)) == pytest.approx(means.var(), rel=1e-9)
+    assert measure.moments[0] == pytest.approx(float(source.variance[0]))
+    # Two sources of one path are on grids of one number.
+    other = chain(2, grids=2, rng=5)
+    network = nnqm.Network([[[1.0, 1.0]]], activation=["identity"])
+    both = kallen_lehmann(nnqm.Theory([source, other], network))
+    pairs = means + np.tile((other.law * other.values).sum(1), 2)
+    assert float(both.connected(300.0)) == pytest.approx(pairs.var(), rel=1e-9)
+    with pytest.raises(ValueError, match="chains on one grid"):
+        level_energies(nnqm.Theory(source), 2)
+
+
+def test_a_chain_of_two_classes_has_a_plateau():
+    blocks = np.kron(np.eye(2), [[0.8, 0.2], [0.2, 0.8]])
+    measure = kallen_lehmann(nnqm.Theory(nnqm.MarkovChain([0, 1, 4, 5], blocks, 1.0, law=[0.3, 0.3, 0.2, 0.2])))
+    assert float(measure.connected(1000.0)) == pytest.approx(16 * 0.6 * 0.4)
+
+
+WELLS = nnqm.builtin_theory("double-well").sources[0]
+QUARTIC = nnqm.builtin_theory("anharmonic").sources[0]
+
+
+def test_inputs_of_three_kinds_have_the_two_point_function_of_their_product():
+    sources = [nnqm.OrnsteinUhlenbeck(0.8, 1.1), QUARTIC, chain(5, alternating=True)]
+    # cos(u + v + w) factorises into characteristic functions.
+    network = nnqm.Network([[[0.9, 0.7, -0.6]], [[1.5]]], [[0.3], [0.0]], "cos")
+    measure = kallen_lehmann(nnqm.Theory(sources, network))
+    assert measure.error < 1e-9
+    h = QUARTIC.hamiltonian
+    values, law = sources[2].values[0], sources[2].law[0]
+    for k in (0, 1, 4):
+        t = 0.3 * k
+        answer = 0.0
+        for sign in (1, -1):  # cos a cos b = (cos(a + b) + cos(a - b))/2
+            variance = 0.9**2 * 1.1**2 / 1.6 * (2 + 2 * sign * math.exp(-0.8 * t))
+            joint = law[:, None] * np.linalg.matrix_power(sources[2].transitions[0], k)
+            phases = np.exp(-0.6j * (values[:, None] + sign * values))
+            quartic = sum(
+                a * h.n_point([(0, f), (t, g)])
+                for a, f, g in (
+                    (1, lambda x: np.cos(0.7 * x), lambda x: np.cos(0.7 * x)),
+                    (-sign, lambda x: np.sin(0.7 * x), lambda x: np.sin(0.7 * x)),
+                )
+            )
+            constant = np.exp(1j * (0.3 + sign * 0.3))
+            answer += 1.5**2 / 2 * (constant * math.exp(-variance / 2) * (joint * phases).sum() * quartic).real
+        assert float(measure.two_point(t)) == pytest.approx(answer, rel=1e-9)
+
+
+def test_an_oscillator_as_hamiltonian_is_one_as_process():
+    network = nnqm.Network.random((2, 6, 1), rng=3, bias_std=0.5)
+    source = nnqm.OrnsteinUhlenbeck([1.0, 2.0])
+    spring = nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 2.0]))
+    pure = nnqm.Theory(source, network)
+    mixed = nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), spring], network)
+    a, b = kallen_lehmann(pure), kallen_lehmann(mixed)
+    t = np.array([0.0, 0.1, 1.0, 3.0])
+    np.testing.assert_allclose(a.two_point(t), b.two_point(t), rtol=1e-9)
+    np.testing.assert_allclose(a.moments, b.moments, rtol=1e-8)
+    np.testing.assert_allclose(a.commutator_spread_at(0.2), b.commutator_spread_at(0.2), rtol=1e-7)
+    assert a.commutator == pytest.approx(b.commutator, rel=1e-8)
+    assert a.momentum_squared == pytest.approx(b.momentum_squared, rel=1e-7)
+    times = [[0.0, 0.3, 0.5, 2.0]]
+    np.testing.assert_allclose(n_point(pure, times), n_point(mixed, times), rtol=1e-8)
+    np.testing.assert_allclose(thermal_two_point(pure, 1.5, t), thermal_two_point(mixed, 1.5, t), rtol=1e-7)
+    for channel in ("y1", "y2"):
+        np.testing.assert_allclose(
+            kallen_lehmann(pure, channel).connected(t), kallen_lehmann(mixed, channel).connected(t), rtol=1e-10
+        )
+    for theory in (pure, mixed):
+        energies, multiplicities = level_energies(theory, 4)
+        np.testing.assert_allclose(energies, [1, 2, 3, 4], rtol=1e-12)
+        assert multiplicities == (1, 2, 2, 3)
+
+
+@pytest.mark.parametrize(("activation", "slope"), [("relu", 1.0), ("tanh", 30.0), ("tanh", 1.0)])
+def test_networks_on_a_hamiltonian_agree_with_direct_integration(activation, slope):
+    from scipy import integrate
+
+    h = QUARTIC.hamiltonian
+    network = nnqm.Network([[[slope], [-0.5 * slope]], [[1.0, 0.4]]], [[-0.3 * slope, 0.2], [0.0]], activation)
+    measure = kallen_lehmann(nnqm.Theory(QUARTIC, network))
+
+    def average(function, state=0):
+        edges = [-5.0, 0.0, 0.28, 0.3, 0.32, 0.4 / slope, 0.5, 5.0]
+        parts = [
+            integrate.quad(
+                lambda y: function(y) * float(h.wave_function(0, y) * h.wave_function(state, y)),
+                a,
+                b,
+                epsabs=1e-12,
+                limit=200,
+            )[0]
+            for a, b in itertools.pairwise(sorted(edges))
+        ]
+        return sum(parts)
+
+    def f(y):
+        return float(network([[y]])[0, 0])
+
+    def slope_at(y):
+        return (f(y + 1e-6) - f(y - 1e-6)) / 2e-6
+
+    mean = average(f)
+    assert measure.mean == pytest.approx(mean, abs=1e-10)
+    for k in (2, 3, 4):
+        assert measure.moments[k - 2] == pytest.approx(average(lambda y, k=k: (f(y) - mean) ** k), rel=1e-8)
+    assert measure.commutator == pytest.approx(average(lambda y: slope_at(y) ** 2), rel=1e-6)
+    assert measure.commutator_spread * measure.commutator**2 == pytest.approx(
+        average(lambda y: slope_at(y) ** 4), rel=1e-6
+    )
+    assert measure.weights.sum() == pytest.approx(measure.moments[0], rel=1e-12)
+    assert measure.error < 1e-5
+    assert measure.momentum_squared == math.inf or activation == "tanh"
+    # Small lags, on the way to the limit.
+    assert float(measure.commutator_at(1e-5 / slope**2)) == pytest.approx(measure.commutator, rel=0.02)
+    # The first excited state, integrated over.
+    assert measure.weights[0] == pytest.approx(average(f, 1) ** 2, rel=1e-9)
+
+
+def test_thermal_networks_on_a_hamiltonian_are_traces():
+    network = nnqm.Network.random((1, 4, 1), rng=2, bias_std=0.5)
+    theory = nnqm.Theory(WELLS, network)
+    t = [0.0, 0.4, 1.1]
+    exact = WELLS.hamiltonian.two_point(t, lambda x: network(x[:, None])[:, 0], beta=1.3)
+    np.testing.assert_allclose(thermal_two_point(theory, 1.3, t), exact, rtol=1e-9)
+    sources = [chain(4), chain(3, alternating=True)]
+    pair = nnqm.Theory(sources, nnqm.Network.random((2, 4, 1), "relu", rng=1))
+    values, _ = joint_density(sources, 1)
+    f = np.diag(pair.network(values)[:, 0])
+    step = np.kron(sources[0].transitions[0], sources[1].transitions[0])
+    powers = [np.linalg.matrix_power(step, k) for k in range(6)]
+    brute = [np.trace(f @ powers[k] @ f @ powers[5 - k]) / np.trace(powers[5]) for k in (0, 1, 3)]
+    np.testing.assert_allclose(thermal_two_point(pair, 1.5, [0.0, 0.3, 0.9]), brute, rtol=1e-10)
+    mean = np.trace(f @ powers[5]) / np.trace(powers[5])
+    assert thermal_two_point(pair, 1.5, 0.3, connected=True) == pytest.approx(brute[1] - mean**2)
+    with pytest.raises(ValueError, match=r"multiples of the chain's dt=0.3; got 1"):
+        thermal_two_point(pair, 1.0, 0.3)
+
+
+def test_levels_of_different_inputs_add():
+    gaps = WELLS.hamiltonian.gaps(3)
+    energies, multiplicities = level_energies(nnqm.Theory([WELLS, nnqm.OrnsteinUhlenbeck(1.0), WELLS]), 5)
+    np.testing.assert_allclose(energies, [gaps[0], 2 * gaps[0], 1, 1 + gaps[0], 1 + 2 * gaps[0]], rtol=1e-9)
+    assert multiplicities == (2, 1, 1, 2, 1)
+    # Products of two alternating states do not alternate; alternating ones are no levels.
+    flip = nnqm.MarkovChain([-1.0, 1.0], [[0.1, 0.9], [0.9, 0.1]], dt=1.0)
+    energies, multiplicities = level_energies(nnqm.Theory([flip, flip]), 4)
+    np.testing.assert_allclose(energies, [-2 * math.log(0.8)])
+    assert multiplicities == (1,)
+    # Above the threshold of a Hamiltonian there are no levels; here two are bound, 1.5 apart, and it is 2 above E_0.
+    well = nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: -3 / np.cosh(x) ** 2))
+    assert well.hamiltonian.n_bound == 2
+    energies, _ = level_energies(nnqm.Theory(well), 4)
+    np.testing.assert_allclose(energies, [1.5], rtol=1e-9)
+    energies, multiplicities = level_energies(nnqm.Theory([well, nnqm.OrnsteinUhlenbeck(0.75)]), 9)
+    np.testing.assert_allclose(energies, [0.75, 1.5], rtol=1e-9)
+    assert multiplicities == (1, 2)
+
+
+def test_what_sums_over_states_cannot_do_is_refused():
+    kinked = nnqm.Network.random((2, 5, 1), "relu", rng=1, bias_std=0.5)
+    with pytest.raises(
+        ValueError, match=r"the sum over states reaches a relative error of .* only, not tolerance=1e-05"
+    ):
+        kallen_lehmann(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked))
+    with pytest.raises(ValueError, match="thermal two-point function reaches a relative error"):
+        thermal_two_point(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked), 1.0, 0.5)
+
+
 # ---- many inputs
 
 

@@ -112,15 +112,15 @@ ORDER = [
     ["_checks", "_core"],
     ["densities"],
     ["sources", "networks", "estimate", "spectral"],
-    ["hamiltonian"],
+    ["hamiltonian", "certificates"],
     ["ground_state", "thermal"],
     ["theory"],
     ["observables", "theory_file", "quadrature"],
-    ["correlators"],
+    ["correlators", "modes"],
     ["planning"],
     ["simulation", "stages"],
     ["exact"],
-    ["levels", "roughness", "reflection"],
+    ["levels", "roughness", "reflection", "shape"],
     ["report"],
     ["plot"],
     ["cli"],
@@ -278,7 +278,7 @@ def test_an_explicit_number_of_threads_wins_over_the_environment():
         "worked = []\n"
         "theory = nnqm.harmonic_oscillator()\n"
         "measure = _core.Measure(channels=[0], shift=[0.0], scale=[1.0], orders=[1], neurons=[], centres=[], lags=[],\n"
-        "    observable_lags=[], increment_lags=[], moments=True, two_time=-1)\n"
+        "    observable_lags=[], increment_lags=[], group=1, moments=True, two_time=-1)\n"
         "import numpy as np\n"
         "for n in (0, 3):\n"
         "    sums = {'moments': np.zeros((8, 1, 4)), 'paths': np.zeros(8, np.int64), 'first_bad': np.full(8, -1)}\n"

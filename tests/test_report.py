@@ -23,10 +23,61 @@ def test_every_row_of_the_built_in_theories_agrees_with_the_exact_value(name):
     assert report.details["positivity"].verdict == "consistent"
 
 
+def _mixed():
+    wells = nnqm.builtin_theory("double-well").sources[0]
+    network = nnqm.Network.random((2, 5, 1), rng=1, bias_std=0.5)
+    return nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), wells], network), 0.1
+
+
+def _kinked():
+    wells = nnqm.builtin_theory("double-well").sources[0]
+    return nnqm.Theory(wells, nnqm.Network.random((1, 5, 5, 1), "relu", rng=1, bias_std=0.5)), 0.1
+
+
+def _alternating():
+    steps = [[0.1, 0.8, 0.1], [0.8, 0.1, 0.1], [0.1, 0.1, 0.8]]
+    return nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0, 2.0], steps, 1.0)), 1.0
+
+
+@pytest.mark.parametrize("make", [_mixed, _kinked, _alternating])
+def test_the_exact_column_knows_other_inputs(make):
+    theory, dt = make()
+    report = nnqm.analyse(nnqm.simulate(theory, 12_000, 64, dt, rng=22))
+    # Levels seen through x alone are upper bounds, and say so.
+    compared = [row for row in report if row.pull is not None and row.group != "levels"]
+    assert {"shape", "two-point", "commutator"} <= {row.group for row in compared}
+    assert len(compared) >= 8
+    for row in compared:
+        assert_consistent(row.estimate, row.exact)
+    levels = [row for row in report if row.pull is not None and row.group == "levels"]
+    for row in levels:
+        assert abs(row.pull) < 3.5 or row.verdict.endswith("an upper bound only")
+    at_dt = report[f"[x,p]/(i hbar) at dt = {dt:g}"]
+    if make is _alternating:
+        # Without reflection positivity there are no levels, and without a process in between no limit.
+        assert not levels
+        assert at_dt.limit is None
+        assert report[f"<p^2> at dt = {dt:g}"].exact is not None
+    else:
+        assert levels
+        assert at_dt.limit == report["[x,p]/(i hbar), dt -> 0"].exact
+        assert report[f"spread of [x,p] at dt = {dt:g}"].limit > 1
+
+
+def test_where_nothing_exact_is_known_a_note_says_why():
+    network = nnqm.Network.random((4, 3, 1), rng=1)
+    run = nnqm.simulate(nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0] * 4), network), 4000, 16, 0.2, rng=1)
+    report = nnqm.analyse(run)
+    assert "no exact values: exact measures are for at most 3 inputs; got 4" in report.notes[0]
+    assert all(row.exact is None for row in report if row.group != "levels")
+
+
 def test_the_finite_dt_columns_are_exact_for_the_estimator_printed():
     report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 2000, 32, 0.2, rng=1))
     assert report["[x,p]/(i hbar) at dt = 0.2"].exact == pytest.approx(-np.expm1(-0.2) / 0.2)
+    assert report["[x,p]/(i hbar) at dt = 0.2"].limit == pytest.approx(1)
     assert report["roughness exponent H"].exact == pytest.approx(np.log2(1 + np.exp(-0.2)) / 2)
+    assert report["roughness exponent H"].limit == 0.5
     assert report["[x,p]/(i hbar), dt -> 0"].exact == pytest.approx(1)
 
 

@@ -128,7 +128,7 @@ NAN_TIMES = [0.0, math.nan, 1.0]
         (TypeError, r"sources\[1\] must be a source", lambda: nnqm.Theory([OU(1.0), SMALL])),
         (
             TypeError,
-            "network must be a Network, a RandomNetwork or None; got 'tanh'",
+            "network must be a Network, a Random.* or None; got 'tanh'",
             lambda: nnqm.Theory(OU(1.0), "tanh"),
         ),
         (

@@ -1,6 +1,7 @@
 """Euclidean-time quantum mechanics as neural networks: define a theory, get its physics with error bars."""
 
 from ._core import build_info
+from .certificates import PositivityCertificate, Witness, positivity_certificate
 from .correlators import Correlators, load, merge, save
 from .densities import Density
 from .estimate import Estimate, jackknife
@@ -10,7 +11,7 @@ from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .levels import Level, Spectrum, effective_energy, gevp, spectrum
 from .networks import Network, RandomNetwork
 from .observables import Observables, default_observables
-from .reflection import PositivityResult, Witness, reflection_positivity
+from .reflection import PositivityResult, reflection_positivity
 from .report import Report, Row, analyse
 from .roughness import (
     Extrapolation,
@@ -47,6 +48,7 @@ __all__ = [
     "Network",
     "Observables",
     "OrnsteinUhlenbeck",
+    "PositivityCertificate",
     "PositivityResult",
     "RandomNetwork",
     "Report",
@@ -83,6 +85,7 @@ __all__ = [
     "momentum_squared",
     "momentum_squared_at_lags",
     "n_point",
+    "positivity_certificate",
     "quadratic_variation",
     "quasi_monte_carlo",
     "reflection_positivity",

@@ -426,7 +426,7 @@ def _print_report(report: Report) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, heading in enumerate(HEADINGS):
         # Where the terminal is narrow, text goes on in the next line word by word; numbers stay whole.
-        number = i in (1, 2, 3)
+        number = i in (1, 2, 3, 4)
         longest = max((len(word) for row in report.rows for word in f"{row.cells[i]} {row.group}".split()), default=0)
         width = None if number else longest + 2
         table.add_column(heading, justify="right" if number else "left", no_wrap=number, min_width=width)
@@ -439,8 +439,8 @@ def _print_report(report: Report) -> None:
             group = row.group
         cells = [Text(cell) for cell in row.cells]
         cells[0] = Text("  ") + cells[0]
-        cells[3].stylize("bold red" if row.pull is not None and abs(row.pull) > _LARGE_PULL else "")
-        cells[4].stylize("green" if row.verdict.startswith(_GOOD) else "yellow")
+        cells[4].stylize("bold red" if row.pull is not None and abs(row.pull) > _LARGE_PULL else "")
+        cells[5].stylize("green" if row.verdict.startswith(_GOOD) else "yellow")
         table.add_row(*cells)
     needed = Measurement.get(console, console.options.update(max_width=100_000), table)
     # A file or pipe has no width: as wide as the longest line.

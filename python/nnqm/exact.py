@@ -1,20 +1,23 @@
-"""What is known without sampling: networks with fixed weights on Ornstein-Uhlenbeck processes."""
+"""What is known without sampling: networks with fixed weights on oscillators, Hamiltonians and Markov chains."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import quadrature
+from . import modes, quadrature
 from ._checks import Floats, choice, floats, integer, positive
 from .estimate import Estimate, jackknife
-from .sources import OrnsteinUhlenbeck
+from .ground_state import GroundStateProcess
+from .hamiltonian import Hamiltonian
+from .networks import Network
+from .sources import MarkovChain, OrnsteinUhlenbeck
 from .spectral import SpectralMeasure
 from .theory import Theory
 
@@ -25,41 +28,96 @@ _MOST_INPUTS = 3
 _SAFETY = 1e-2
 # exp(-37) is below the rounding of a sum: no polynomial beyond this over omega dt matters; and the most taken.
 _FORGOTTEN, _MOST_ORDERS = 37.0, {1: 1000, 2: 160, 3: 72}
+# Points of a product of grids, and combinations of levels, at most.
+_MOST_POINTS, _MOST_LEVELS = 3_000_000, 2_000_000
+# A Hamiltonian's grid is refined so much for kinked networks, to so many states at most, and this is half of it in
+# units of the panels.
+_FINER_STATES, _MOST_GRID_STATES, _HALF_WIDTH = (3.0, 4.0), 1500, 7.0
+# Where there are no oscillators.
+_NO_RULE = (1.0, 2, 0)
+# A relative spread of values below this is no motion.
+_CONSTANT = 1e-13
 # Distance of the differences from which quasi-Monte Carlo takes derivatives, in standard deviations.
 _STEP = 1e-6
 
 
 def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ...]]:
-    """Lowest gaps alpha.omega of a theory on Ornstein-Uhlenbeck processes, energy units, and their multiplicities.
+    """Lowest gaps of a theory, sums of those of its independent inputs, and their multiplicities.
 
     Parameters
     ----------
     theory : Theory
     n_levels : int
         Distinct ones wanted.
+
+    Returns
+    -------
+    energies : ndarray
+        Ascending, energy units, shape (k,), k <= n_levels: fewer where a chain has no more, and below the lowest
+        continuum threshold of a Hamiltonian only. States that alternate in sign (negative eigenvalues of a chain)
+        are no levels.
+    multiplicities : tuple of int
+
+    Raises
+    ------
+    ValueError
+        For chains on several grids, whose levels differ from grid to grid.
     """
     integer("n_levels", n_levels, 1, 10_000)
-    omega = np.array(theory.omega)
-    # Every level below n_levels * min(omega) and no higher one is needed: that many multiples of the lowest exist.
-    limit = n_levels * omega.min() * (1 + 1e-9)
-    sums = np.zeros(1)
-    for rate in omega:
-        steps = rate * np.arange(int(limit / rate) + 1)
-        sums = np.add.outer(sums, steps).ravel()
-        sums = sums[sums <= limit]
-    sums = np.sort(sums[sums > 0])
+    ladders, ceiling = [], np.inf
+    for source in theory.sources:
+        if isinstance(source, OrnsteinUhlenbeck):
+            ladders += [(theory.hbar * rate * np.arange(n_levels + 1), np.ones(n_levels + 1)) for rate in source.omega]
+        elif isinstance(source, GroundStateProcess):
+            gaps, top = _bound_gaps(source.hamiltonian, n_levels)
+            ladders.append((np.append(0.0, gaps), np.ones(len(gaps) + 1)))
+            ceiling = min(ceiling, top)
+        elif isinstance(source, MarkovChain) and len(source.values) == 1:
+            found = modes.chain_modes(source, 0, theory.hbar)
+            ladders.append((found.energies, np.ones(len(found.energies)) if found.signs is None else found.signs))
+        else:
+            raise ValueError(f"levels are known for oscillators, Hamiltonians and chains on one grid; got {source!r}")
+    # Levels above the n-th of one input are not among the lowest n.
+    positive_ones = [energies[(signs > 0) & (energies > 0)] for energies, signs in ladders]
+    limit = min((np.sort(e)[n_levels - 1] for e in positive_ones if len(e) >= n_levels), default=np.inf) * (1 + 1e-9)
+    sums, sign = np.zeros(1), np.ones(1)
+    for energies, signs in ladders:
+        sums, sign = np.add.outer(sums, energies).ravel(), np.multiply.outer(sign, signs).ravel()
+        kept = sums <= limit
+        sums, sign = sums[kept], sign[kept]
+        if sums.size > _MOST_LEVELS:
+            raise ValueError(f"more than {_MOST_LEVELS} combinations of levels; ask for fewer than {n_levels}")
+    sums = np.sort(sums[(sign > 0) & (sums > 0) & (sums < ceiling)])
+    if not sums.size:
+        return sums, ()
     first = np.concatenate([[True], np.diff(sums) > 1e-9 * sums[1:]])
     counts = np.diff([*np.flatnonzero(first), len(sums)])
-    return theory.hbar * sums[first][:n_levels], tuple(int(c) for c in counts[:n_levels])
+    return sums[first][:n_levels], tuple(int(c) for c in counts[:n_levels])
+
+
+def _bound_gaps(hamiltonian: Hamiltonian, n: int) -> tuple[Floats, float]:
+    """The lowest gaps, at most n, and the gap from which on there may be others."""
+    bound = hamiltonian.n_bound
+    found = n if bound is None else min(n, bound - 1)
+    ceiling = np.inf if bound is None or found == n else hamiltonian.threshold - hamiltonian.energies(1)[0]
+    while found:
+        try:
+            gaps = hamiltonian.gaps(found)
+        except ValueError:  # kinked or hardly bound: not to the tolerance
+            found -= 1
+            continue
+        return gaps, ceiling if found == n or np.isfinite(ceiling) else float(gaps[-1]) * (1 + 1e-9)
+    return np.zeros(0), min(ceiling, hamiltonian.threshold - hamiltonian.energies(1)[0])
 
 
 def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: float = 1e-5) -> SpectralMeasure:
     r"""Exact spectral measure of a channel of a theory with fixed weights.
 
-    With :math:`h_n = He_n/\sqrt{n!}` and standard normal z, the coefficients are
+    On Ornstein-Uhlenbeck inputs, with :math:`h_n = He_n/\sqrt{n!}` and standard normal z, the coefficients are
     :math:`c_\alpha = E_z[f(s z)\, h_\alpha(z)]` at energies :math:`\hbar\,\alpha\cdot\omega` (Mehler's formula).
     One input is integrated on panels that are split at kinks and refined around saturated neurons, with up to 16,000
-    states; two and three inputs by the trapezoid rule, which kinks defeat.
+    states; two and three inputs by the trapezoid rule, which kinks defeat. Hamiltonians and Markov chains among the
+    inputs bring their own states in place of h_n: products of states, at sums of gaps.
 
     Parameters
     ----------
@@ -81,6 +139,11 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
         With more than three inputs, or if the tolerance is not reached (kinks in several inputs, neurons so saturated
         that the network is nearly discontinuous); the message says what was reached.
 
+    Notes
+    -----
+    Markov chains are summed over their states, whatever the network. Their limits dt -> 0 are those of the process in
+    continuous time that has the same eigenvalues, which exists only if none of those seen is negative.
+
     Examples
     --------
     >>> relu = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[1.0]], [[1.0]]], activation="relu"))
@@ -92,6 +155,8 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     """
     output, direct = _output(theory, channel)
     positive("tolerance", tolerance)
+    if not _all_oscillators(theory):
+        return _measure_of_states(theory, output, direct, tolerance)
     if direct is not None:
         return _oscillator(theory, direct)
     accuracy = _SAFETY * tolerance
@@ -133,6 +198,216 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     )
 
 
+def _all_oscillators(theory: Theory) -> bool:
+    return all(isinstance(source, OrnsteinUhlenbeck) for source in theory.sources)
+
+
+def _measure_of_states(theory: Theory, output: int, direct: int | None, tolerance: float) -> SpectralMeasure:
+    """By states of every input on a product of grids."""
+    if direct is not None:
+        # A channel that is an input sees that input alone; the identity of one input stands for it.
+        first = np.cumsum([0, *(s.n_inputs for s in theory.sources)])
+        position = int(np.searchsorted(first, direct, side="right")) - 1
+        source, column = theory.sources[position], direct - int(first[position])
+        if isinstance(source, OrnsteinUhlenbeck):
+            alone = OrnsteinUhlenbeck(source.omega[column], source.sigma[column])
+            return _oscillator(Theory(alone, hbar=theory.hbar, mass=theory.mass), 0)
+        theory = Theory(source, hbar=theory.hbar, mass=theory.mass)
+    reached, measure = np.inf, None
+    only = theory.sources[0] if theory.n_inputs == 1 else None
+    if isinstance(only, GroundStateProcess) and theory.network is not None:
+        reached, measure = _one_hamiltonian(theory, only.hamiltonian, output, tolerance)
+    else:
+        for rule in quadrature.RULES_OF_INPUTS[theory.n_inputs]:
+            levels = list(modes.grids(theory, rule, quadrature.coarser(rule)))
+            if max(np.prod([m.points.size for m in inputs]) for pair in levels for inputs in pair) > _MOST_POINTS:
+                break
+            fine, coarse = (_product_measure(theory, output, [pair[k] for pair in levels]) for k in (0, 1))
+            reached, measure = _distance(fine, coarse), fine
+            if reached <= _SAFETY * tolerance:
+                break
+    if measure is None:
+        raise ValueError(
+            f"the product of the grids of {theory.n_inputs} inputs has more than {_MOST_POINTS} points; "
+            "sample the theory"
+        )
+    if reached > tolerance:
+        raise ValueError(
+            f"the sum over states reaches a relative error of {reached:.1e} only, not tolerance={tolerance:g}, for "
+            f"{theory.network!r} on {theory.sources}; kinks and saturated neurons need more than it offers: use a "
+            "larger tolerance, or sample the theory instead"
+        )
+    return replace(measure, error=max(reached, quadrature.ROUNDING))
+
+
+def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[modes.Modes]]) -> SpectralMeasure:
+    """The average over shifted grids of measures on products of modes."""
+    values = []
+    for inputs in inputs_of_grids:
+        grid = np.stack(np.meshgrid(*(m.points for m in inputs), indexing="ij"), axis=-1)
+        values.append(grid[..., output] if theory.network is None else theory.network(grid)[..., output])
+    laws = [[m.law for m in inputs] for inputs in inputs_of_grids]
+    share = 1 / len(values)
+    mean = share * sum(_average(f, law) for f, law in zip(values, laws, strict=True))
+    energies, coefficients, signs = [], [], []
+    moments = np.zeros(3)
+    for f, law, inputs in zip(values, laws, inputs_of_grids, strict=True):
+        centred = f - mean
+        moments += [share * _average(centred**k, law) for k in (2, 3, 4)]
+        found = []
+        for k in (1, 2, 3):
+            c = centred**k
+            for m in inputs:
+                c = np.tensordot(c, m.rows * m.rows[0], axes=(0, 1))
+            found.append(c.ravel())
+        e, s = np.zeros(()), np.ones(())
+        for m in inputs:
+            e = np.add.outer(e, m.energies)
+            s = np.multiply.outer(s, np.ones(m.energies.size) if m.signs is None else m.signs)
+        # Means that differ between grids are a part that does not decay; the average of all is none.
+        keep = 0 if len(values) > 1 else 1
+        energies.append(e.ravel()[keep:])
+        coefficients.append(np.sqrt(share) * np.stack(found, axis=1)[keep:])
+        signs.append(s.ravel()[keep:])
+    if not moments[0] > (_CONSTANT * mean) ** 2:
+        moments = np.zeros(3)
+    steps = [m.step for m in inputs_of_grids[0] if m.step is not None]
+    return SpectralMeasure.of_states(
+        np.concatenate(energies),
+        np.concatenate(coefficients),
+        float(mean),
+        moments,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        signs=np.concatenate(signs) if steps else None,
+        step=steps[0] if steps else None,
+    )
+
+
+def _average(values: Floats, laws: list[Floats]) -> float:
+    for law in laws:
+        values = np.tensordot(law, values, axes=(0, 0))
+    return float(values)
+
+
+def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
+    """Largest relative difference of mean, moments, limits and two-point function."""
+    scale = fine.moments[0]
+    if scale == 0 or coarse.moments[0] == 0:
+        return 0.0 if scale == coarse.moments[0] else np.inf
+    lowest = fine.energies[fine.energies > 0].min(initial=np.inf)
+    lags = fine.hbar / lowest * np.geomspace(0.01, 5, 12) if fine.step is None else fine.step * np.arange(1.0, 13)
+    parts = [
+        abs(fine.mean - coarse.mean) / np.sqrt(scale),
+        float((np.abs(fine.moments - coarse.moments) / scale ** (np.arange(2, 5) / 2)).max()),
+        float(np.abs(fine.connected(lags) - coarse.connected(lags)).max()) / scale,
+    ]
+    for a, b in ((fine.commutator, coarse.commutator), (fine.momentum_squared, coarse.momentum_squared)):
+        # What is infinite, or NaN for a chain with negative eigenvalues, is no matter of the grid.
+        if np.isfinite(a) and np.isfinite(b):
+            parts.append(abs(a / b - 1))
+    return float(max(parts))
+
+
+def _one_hamiltonian(
+    theory: Theory, hamiltonian: Hamiltonian, output: int, tolerance: float
+) -> tuple[float, SpectralMeasure]:
+    """A network on the ground-state process of one Hamiltonian, and the relative error reached."""
+    network = theory.network
+    assert network is not None
+    if not quadrature.KINKED & set(network.activations):
+        fine, coarse = (
+            _product_measure(theory, output, [inputs]) for inputs in next(modes.grids(theory, _NO_RULE, _NO_RULE))
+        )
+        reached = _distance(fine, coarse)
+        if reached <= _SAFETY * tolerance:
+            return reached, fine
+    # Narrower than the grid: panels split at the kinks, on which the states are known everywhere.
+    size = len(hamiltonian.grid)
+    rough, found = (
+        _on_panels(theory, hamiltonian, network, output, min(finer, _MOST_GRID_STATES / size))
+        for finer in _FINER_STATES
+    )
+    return max(found.error, _distance(found, rough)), found
+
+
+def _on_panels(
+    theory: Theory, hamiltonian: Hamiltonian, network: Network, output: int, finer: float
+) -> SpectralMeasure:
+    points, vectors, gaps = hamiltonian.eigenbasis(finer)
+    spacing = points[1] - points[0]
+    # The panels are those of a standard normal variable, 7 of whose standard deviations are half of the grid.
+    centre, unit = (points[0] + points[-1]) / 2, (points[-1] - points[0]) / 2 / _HALF_WIDTH
+    shifted = Network(
+        [unit * network.weights[0], *network.weights[1:]],
+        [network.biases[0] + centre * network.weights[0][:, 0], *network.biases[1:]],
+        network.activations,
+    )
+
+    def evaluate(z: Floats) -> Floats:
+        return np.asarray(shifted(z)[..., output : output + 1])
+
+    kinks, probes = quadrature.zeros_of_layers(shifted, 1.0)
+    panels = quadrature.adapt(evaluate, kinks, probes).split(spacing / unit)
+    slope = hamiltonian.eigenstate(0).apply("p")
+    highest = float(hamiltonian.density(0, points).max())
+
+    def ground(z: Floats) -> tuple[Floats, Floats]:
+        """Density of z, and the derivative of its logarithm where it is not zero to rounding."""
+        y = centre + unit * z
+        psi, derivative = hamiltonian.wave_function(0, y), -slope(y).imag / hamiltonian.hbar
+        psi[np.abs(z) > _HALF_WIDTH] = 0
+        seen = psi**2 > 1e-25 * highest
+        return unit * psi**2, np.divide(2 * unit * derivative, psi, out=np.zeros_like(psi), where=seen)
+
+    fine, coarse = (quadrature.Moments.of(evaluate, panels, n, ground) for n in quadrature.RULES)
+    variance = float(fine.central[0])
+    if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
+        nothing = np.zeros((0, 3))
+        return SpectralMeasure.of_states(
+            nothing[:, 0], nothing, fine.mean, np.zeros(3), hbar=theory.hbar, mass=theory.mass
+        )
+    z, weights = panels.nodes(quadrature.RULES[0])
+    inside = np.abs(z) <= _HALF_WIDTH
+    z, weights = z[inside], unit * weights[inside] / quadrature.density(z[inside])
+    amplitudes = np.sinc((centre + unit * z[:, None] - points) / spacing) @ vectors / np.sqrt(spacing)
+    centred = evaluate(z[:, None]) - fine.mean
+    powers = centred ** np.array([1, 2, 3]) * (weights * amplitudes[:, 0])[:, None]
+    measure = SpectralMeasure.of_states(
+        gaps[1:],
+        amplitudes[:, 1:].T @ powers,
+        fine.mean,
+        fine.central,
+        hbar=theory.hbar,
+        mass=theory.mass,
+    )
+    # States that the grid does not carry have at least its largest kinetic energy.
+    beyond = max(variance - float(measure.weights.sum()), 0.0)
+    cutoff = (np.pi * theory.hbar / spacing) ** 2 / (2 * theory.mass)
+    errors = [
+        abs(fine.mean - coarse.mean) / np.sqrt(variance),
+        float((np.abs(fine.central - coarse.central) / variance ** (np.arange(2, 5) / 2)).max()),
+        abs(fine.slope - coarse.slope) / fine.slope,
+        beyond / variance,
+    ]
+    assert measure.quartic is not None
+    # All of <(x(t) - x(0))^4> at infinite t: the states beyond have what the others leave.
+    limit = 2 * float(fine.central[2]) + 6 * variance**2
+    quartic = np.append(measure.quartic, [[cutoff], [limit - measure.quartic[1].sum()]], axis=1)
+    # L f = (hbar/2m) (f'' + 2 (ln psi_0)' f') and [x, p]/(i hbar) = f'^2, in units of x.
+    return replace(
+        measure,
+        energies=np.append(measure.energies, cutoff),
+        weights=np.append(measure.weights, beyond),
+        commutator=fine.slope / unit**2,
+        momentum_squared=theory.hbar**2 / 4 * fine.generator / unit**4,
+        commutator_spread=fine.slope_fourth / fine.slope**2,
+        error=max(errors),
+        tail=beyond,
+        quartic=quartic,
+    )
+
+
 def n_point(
     theory: Theory,
     times: ArrayLike,
@@ -147,7 +422,8 @@ def n_point(
               = E\, f_1 P_{t_2 - t_1} f_2 \cdots P_{t_n - t_{n-1}} f_n, \qquad
               P_t = H^T e^{-n \omega t} H W
 
-    for ordered times: multiply by f at the nodes of the quadrature, propagate in Hermite functions, and so on.
+    for ordered times: multiply by f at the nodes of the quadrature, propagate in Hermite functions (or in the states of
+    a Hamiltonian or chain), and so on.
 
     Parameters
     ----------
@@ -179,7 +455,6 @@ def n_point(
     >>> float(n_point(nnqm.harmonic_oscillator(), [0.0, 0.0, 0.0, 0.0]).round(12))  # 3 (1/2)^2
     0.75
     """
-    _need_known(theory)
     _need_few_inputs(theory)
     t = floats("times", times)
     if t.ndim == 0 or t.shape[-1] == 0:
@@ -198,28 +473,34 @@ def n_point(
             choice("channel", name, theory.channels)
     distinct = list(dict.fromkeys(wanted))
     which = [distinct.index(w) for w in wanted]
-    spread = _spreads(theory)
 
-    def evaluate(z: Floats) -> Floats:
-        y = z * spread
+    def evaluate(y: Floats) -> Floats:
         values = y if theory.network is None else np.concatenate([y, theory.network(y)], axis=-1)
         columns = [values[..., theory.channels.index(w)] if isinstance(w, str) else w(values) for w in distinct]
-        return np.stack([np.broadcast_to(np.asarray(c, dtype=np.float64), z.shape[:-1]) for c in columns], axis=-1)
+        return np.stack([np.broadcast_to(np.asarray(c, dtype=np.float64), y.shape[:-1]) for c in columns], axis=-1)
 
     steps = np.diff(np.sort(t, axis=-1), axis=-1)
-    slowest = steps[steps > 0].min(initial=np.inf) * min(theory.omega)
-    order = int(np.clip(np.ceil(_FORGOTTEN / slowest), 40, _MOST_ORDERS[theory.n_inputs]))
+    order = 40
+    if rates := [rate for s in theory.sources if isinstance(s, OrnsteinUhlenbeck) for rate in s.omega]:
+        slowest = steps[steps > 0].min(initial=np.inf) * min(rates)
+        order = int(np.clip(np.ceil(_FORGOTTEN / slowest), order, _MOST_ORDERS[theory.n_inputs]))
     results, scale = [], 1.0
-    axes = _axes(theory, evaluate, order)
-    for degree, rules in zip((order, int(0.7 * order)), axes, strict=True):
-        grid = np.stack(np.meshgrid(*(z for z, _ in rules), indexing="ij"), axis=-1)
-        values = np.moveaxis(evaluate(grid), -1, 0)
-        basis = [quadrature.hermite_functions(z, w, degree) for z, w in rules]
-        vacuum = np.ones(())
-        for rows in basis:
-            vacuum = np.multiply.outer(vacuum, rows[0])
-        results.append(_propagated(theory, t.reshape(-1, n), which, values, basis, vacuum))
-        scale = float(np.prod([np.sqrt(((values[i] * vacuum) ** 2).sum()) for i in which]))
+    for inputs_of_grids in _axes(theory, evaluate, order):
+        total, scale, share = np.zeros(t.size // n), 0.0, 1 / len(inputs_of_grids)
+        for inputs in inputs_of_grids:
+            if np.prod([m.points.size for m in inputs]) > _MOST_POINTS:
+                raise ValueError(
+                    f"the product of the grids of {theory.n_inputs} inputs has more than {_MOST_POINTS} points; sample "
+                    "the theory"
+                )
+            grid = np.stack(np.meshgrid(*(m.points for m in inputs), indexing="ij"), axis=-1)
+            values = np.moveaxis(evaluate(grid), -1, 0)
+            vacuum = np.ones(())
+            for m in inputs:
+                vacuum = np.multiply.outer(vacuum, m.rows[0])
+            total += share * _propagated(t.reshape(-1, n), which, values, inputs, vacuum)
+            scale += share * float(np.prod([np.sqrt(((values[i] * vacuum) ** 2).sum()) for i in which]))
+        results.append(total)
     error = float(np.abs(results[0] - results[1]).max(initial=0)) + quadrature.ROUNDING * scale
     if error > tolerance * scale:
         raise ValueError(
@@ -229,23 +510,31 @@ def n_point(
     return np.asarray(results[0].reshape(t.shape[:-1]))
 
 
-def _axes(theory: Theory, evaluate: quadrature.Function, order: int) -> list[list[tuple[Floats, Floats]]]:
-    """Fine and coarse rules (z, weights) of each input."""
-    if theory.n_inputs == 1:
+def _axes(theory: Theory, evaluate: quadrature.Function, order: int) -> list[list[list[modes.Modes]]]:
+    """Fine and coarse modes of each input, on each of the grids that paths are divided between."""
+    degrees = (order, int(0.7 * order))
+    if theory.n_inputs == 1 and _all_oscillators(theory):
         kinks = probes = np.zeros(0)
+        spread = float(_spreads(theory)[0])
         if theory.network is not None:
-            kinks, probes = quadrature.zeros_of_layers(theory.network, float(_spreads(theory)[0]))
-        panels = quadrature.adapt(evaluate, kinks, probes)
-        return [[panels.nodes(n, quadrature.widest_panel(order))] for n in quadrature.RULES]
-    width, nodes = {2: (11.0, 320), 3: (9.5, 112)}[theory.n_inputs]
-    rules = [quadrature.trapezoid(width, nodes), quadrature.trapezoid(0.85 * width, int(0.7 * nodes))]
-    return [[rule] * theory.n_inputs for rule in rules]
+            kinks, probes = quadrature.zeros_of_layers(theory.network, spread)
+
+        def scaled(z: Floats) -> Floats:
+            return evaluate(z * spread)
+
+        panels = quadrature.adapt(scaled, kinks, probes)
+        rules = [panels.nodes(n, quadrature.widest_panel(order)) for n in quadrature.RULES]
+        return [
+            [[modes.oscillator(theory.omega[0], spread, rule, degree, theory.hbar)]]
+            for rule, degree in zip(rules, degrees, strict=True)
+        ]
+    width, nodes = {1: (12.0, 600), 2: (11.0, 320), 3: (9.5, 112)}[theory.n_inputs]
+    levels = list(modes.grids(theory, (width, nodes, degrees[0]), (0.85 * width, int(0.7 * nodes), degrees[1])))
+    return [[pair[k] for pair in levels] for k in (0, 1)]
 
 
-def _propagated(
-    theory: Theory, times: Floats, which: list[int], values: Floats, basis: list[Floats], vacuum: Floats
-) -> Floats:
-    """n-point functions at each row of times from values (M, nodes...) and Hermite functions of each input."""
+def _propagated(times: Floats, which: list[int], values: Floats, inputs: list[modes.Modes], vacuum: Floats) -> Floats:
+    """n-point functions at each row of times from values (M, nodes...) on the grid of the inputs."""
     out = np.empty(len(times))
     for b, row in enumerate(times):
         order = np.argsort(row, kind="stable")
@@ -253,10 +542,9 @@ def _propagated(
         for earlier, later in pairwise(order):
             dt = row[later] - row[earlier]
             if dt > 0:
-                for rows, rate in zip(basis, theory.omega, strict=True):
+                for m in inputs:
                     # The first axis goes last each time, so that their order is restored in the end.
-                    decay = np.exp(-rate * dt * np.arange(len(rows)))
-                    state = np.tensordot(np.tensordot(state, rows, axes=(0, 1)) * decay, rows, axes=(-1, 0))
+                    state = np.tensordot(np.tensordot(state, m.rows, axes=(0, 1)) * m.decay(dt), m.rows, axes=(-1, 0))
             state = state * values[which[later]]
         out[b] = (state * vacuum).sum()
     return out
@@ -278,7 +566,8 @@ def thermal_two_point(
               s_{\beta,i}^2 = \frac{\sigma_i^2}{2\omega_i} \coth\frac{\omega_i\beta}{2}
 
     Thermal inputs are Gaussian, so that Mehler's formula holds at every pair of times, with coefficients at the
-    thermal width. (A cosh in place of each exponential of the ground-state sum would be wrong.)
+    thermal width. (A cosh in place of each exponential of the ground-state sum would be wrong.) Hamiltonians and chains
+    among the inputs have the joint density :math:`K_t(y, y') K_{\beta - t}(y', y)/Z` at two times.
 
     Parameters
     ----------
@@ -314,6 +603,8 @@ def thermal_two_point(
     period = positive("beta", beta)
     positive("tolerance", tolerance)
     t = np.mod(floats("times", times), period)
+    if not _all_oscillators(theory):
+        return _thermal_of_states(theory, output, direct, period, t, connected, tolerance)
     omega = np.array(theory.omega)
     spread = _spreads(theory) / np.sqrt(np.tanh(omega * period / 2))
     ratio = (np.exp(-np.multiply.outer(omega, t)) + np.exp(-np.multiply.outer(omega, period - t))) / (
@@ -340,6 +631,44 @@ def thermal_two_point(
             f"not tolerance={tolerance:g}, for {theory.network!r}; use later times or a larger tolerance"
         )
     return np.asarray((sums + rest).reshape(t.shape) + (0.0 if connected else found.mean**2))
+
+
+def _thermal_of_states(
+    theory: Theory, output: int, direct: int | None, beta: float, times: Floats, connected: bool, tolerance: float
+) -> Floats:
+    """Traces over states of every input on a product of grids."""
+    rule = quadrature.RULES_OF_INPUTS[theory.n_inputs][0]
+    totals = np.zeros((2, times.size))
+    means, variances = np.zeros(2), np.zeros(2)
+    flat = times.ravel()
+    levels = list(modes.thermal_grids(theory, beta, rule, quadrature.coarser(rule)))
+    share = 1 / len(levels)
+    for pair in levels:
+        for k, inputs in enumerate(pair):
+            grid = np.stack(np.meshgrid(*(m.modes.points for m in inputs), indexing="ij"), axis=-1)
+            if direct is not None:
+                f = grid[..., direct]
+            else:
+                assert theory.network is not None
+                f = np.asarray(theory.network(grid)[..., output], dtype=np.float64)
+            laws = [m.joint(0.0).sum(axis=1) for m in inputs]
+            means[k] += share * _average(f, laws)
+            variances[k] += share * _average(f**2, laws)
+            for i, t in enumerate(flat):
+                state = f
+                for m in inputs:
+                    state = np.tensordot(state, m.joint(float(t)), axes=(0, 0))
+                totals[k, i] += share * float((f * state).sum())
+    variance = float(variances[0] - means[0] ** 2)
+    error = max(
+        float(np.abs(totals[0] - totals[1]).max(initial=0)) / variance, abs(means[0] - means[1]) / np.sqrt(variance)
+    )
+    if error > tolerance:
+        raise ValueError(
+            f"the thermal two-point function reaches a relative error of {error:.1e} only, not "
+            f"tolerance={tolerance:g}, for {theory.network!r} on {theory.sources}; use smooth networks or a larger tolerance"
+        )
+    return np.asarray(totals[0].reshape(times.shape) - (means[0] ** 2 if connected else 0.0))
 
 
 @dataclass(frozen=True)
@@ -514,7 +843,6 @@ def _need_few_inputs(theory: Theory) -> None:
 
 def _output(theory: Theory, channel: str | None) -> tuple[int, int | None]:
     """Position of an output of the network, and that of the input if the channel is one."""
-    _need_known(theory)
     name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
     column = theory.channels.index(name)
     if theory.network is None or column < theory.n_inputs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -527,6 +527,11 @@ class Hamiltonian:
         """Energy at which the continuum begins; inf if V grows on both sides. For a table V at its lower end."""
         return self._survey.threshold
 
+    @property
+    def n_bound(self) -> int | None:
+        """Number of levels below ``threshold``; None if there are infinitely many."""
+        return self._bound()
+
     def _grid(self, interval: tuple[float, float], spacing: float, offset: float = 0.0) -> _Basis:
         a, b = interval
         size = 2 * max(int(np.ceil((b - a) / spacing / 2)), 4)
@@ -953,6 +958,37 @@ class Hamiltonian:
 
     # ---- for the exact column and the sampler
 
+    def eigenbasis(self, finer: float = 1.0, *, beta: float | None = None) -> tuple[Floats, Floats, Floats]:
+        """All states of a grid: what sums over states are made of.
+
+        Parameters
+        ----------
+        finer : float, default 1
+            By what the spacing of the basis that carries the lowest levels is divided; the change tells the error.
+        beta : float, optional
+            Euclidean period hbar/kT whose thermal traces the basis shall carry; the ground state's without it.
+
+        Returns
+        -------
+        points, vectors, gaps : ndarray
+            Positions x_i, shape (N,); sqrt(spacing) psi_n(x_i), shape (N, N), a column per state; E_n - E_0, energy
+            units, shape (N,).
+
+        Raises
+        ------
+        ValueError
+            If the ground state is not told apart from the next, or with beta and a continuum.
+        """
+        basis = self._basis(1) if beta is None else self._thermal_basis(beta)
+        self._distinct(basis, 0)
+        if positive("finer", finer) != 1:
+            key = ("finer", len(basis.points), float(finer))
+            if key not in self._bases:
+                a, b = basis.points[0] - basis.spacing / 2, basis.points[-1] + basis.spacing / 2
+                self._bases[key] = self._grid((float(a), float(b)), basis.spacing / finer)
+            basis = self._bases[key]
+        return basis.points.copy(), basis.vectors.copy(), np.maximum(basis.energies - basis.energies[0], 0.0)
+
     def spectral_measure(self, observable: Function | None = None, *, tolerance: float = 1e-6) -> SpectralMeasure:
         r"""The two-point function of f(x) in the ground state as a sum over states.
 
@@ -1000,42 +1036,21 @@ class Hamiltonian:
                 f"the measure of observable reaches a relative error of {error:.1e} only, tolerance={tolerance:g}; "
                 "kinks and steps do that: use a smooth observable or a larger tolerance"
             )
-        return SpectralMeasure(
-            fine.energies,
-            fine.weights,
-            fine.mean,
-            fine.moments,
-            fine.commutator,
-            fine.momentum_squared,
-            self.hbar,
-            self.mass,
-            float(error),
-        )
+        return replace(fine, error=float(error))
 
     def _measure(self, basis: _Basis, observable: Function | None) -> SpectralMeasure:
         law = basis.vectors[:, 0] ** 2
         f = _observable(observable, basis.points)
         mean = float(law @ f)
         f = f - mean
-        eps = basis.energies[1:] - basis.energies[0]
-        weights = (basis.vectors[:, 1:].T @ (f * basis.vectors[:, 0])) ** 2
-        moments = np.array([law @ f**power for power in (2, 3, 4)])
-        # The rest is rounding.
-        kept = (weights > 1e-28 * moments[0]) & (eps > 0)
-        eps, weights = eps[kept], weights[kept]
-        order = np.argsort(eps, kind="stable")
-        eps, weights = eps[order], weights[order]
-        scale = self.mass / self.hbar
-        return SpectralMeasure(
-            eps,
-            weights,
+        powers = f[:, None] ** np.array([1, 2, 3])
+        return SpectralMeasure.of_states(
+            np.maximum(basis.energies[1:] - basis.energies[0], 0.0),
+            basis.vectors[:, 1:].T @ (powers * basis.vectors[:, :1]),
             mean,
-            moments,
-            float(2 * scale / self.hbar * (eps @ weights)),
-            float(scale**2 * (eps**2 @ weights)),
-            self.hbar,
-            self.mass,
-            0.0,
+            np.array([law @ f**power for power in (2, 3, 4)]),
+            hbar=self.hbar,
+            mass=self.mass,
         )
 
     def transition_matrix(self, dt: float, *, offset: float = 0.0) -> GroundStateChain:

@@ -28,7 +28,8 @@ Function = Callable[[Floats], Floats]
 _ORDERS = (200, 1000, 4000, 16000)
 _LIGHT, _MANY, _LIGHT_ENOUGH = 1e-12, 4000, 1e-6
 # Half-width of the trapezoid rule, nodes per input and highest polynomial per input, tried in turn.
-_RULES = {
+RULES_OF_INPUTS = {
+    1: ((12.0, 320, 200),),
     2: ((11.0, 176, 80), (11.5, 320, 160), (11.5, 600, 240)),
     3: ((10.5, 100, 48), (11.0, 144, 72)),
 }
@@ -51,7 +52,7 @@ _MOST_PANELS = 40_000
 # Points of the line at which signs of pre-activations are compared, and the most zeros looked at per layer.
 _GRID, _MOST_ZEROS = 2049, 5000
 # Activations whose derivative jumps at zero.
-_KINKED = frozenset({"relu"})
+KINKED = frozenset({"relu"})
 
 
 @lru_cache
@@ -87,7 +88,7 @@ def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
         # A stretch of zeros is the business of the kinks at its ends, which earlier layers made.
         touch[1:-1] &= (value[:-2] != 0) | (value[2:] != 0)
         cell, neuron = np.nonzero(value[:-1] * value[1:] < 0)
-        if cell.size > _MOST_ZEROS and name not in _KINKED:
+        if cell.size > _MOST_ZEROS and name not in KINKED:
             continue
         low, high, sign = points[cell], points[cell + 1], np.sign(value[cell, neuron])
         for _ in range(60):
@@ -95,7 +96,7 @@ def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
             left = np.sign(before((middle * spread)[:, None])[np.arange(cell.size), neuron]) == sign
             low, high = np.where(left, middle, low), np.where(left, high, middle)
         found = np.concatenate([(low + high) / 2, points[touch.any(axis=1)]])
-        if name in _KINKED:
+        if name in KINKED:
             kinks = np.union1d(kinks, found)
         else:
             smooth = np.union1d(smooth, found)
@@ -120,9 +121,13 @@ class Panels:
     kinks: Floats
     resolved: bool
 
+    def split(self, widest: float) -> Panels:
+        """The same panels, cut into equal parts where they are wider than asked for."""
+        return replace(self, edges=_split(self.edges, widest))
+
     def nodes(self, n: int, widest: float = np.inf) -> tuple[Floats, Floats]:
         """Points z and weights (density included) of n Gauss-Legendre nodes on panels no wider than asked for."""
-        edges = _split(self.edges, widest)
+        edges = self.split(widest).edges
         x, w, *_ = _rule(n)
         half = np.diff(edges)[:, None] / 2
         z = edges[:-1, None] + half * (1 + x)
@@ -225,7 +230,7 @@ def _missed(function: Function, probes: Floats, left: Floats, right: Floats, coe
 
 @dataclass(frozen=True)
 class Moments:
-    """Averages of one function of one standard normal variable.
+    """Averages of one function of one variable, a standard normal one or any other with a smooth density.
 
     Attributes
     ----------
@@ -234,7 +239,7 @@ class Moments:
     slope, slope_fourth : float
         E f'^2 and E f'^4, derivatives with respect to z.
     generator : float
-        E (f'' - z f')^2, infinite if f has kinks.
+        E (f'' + b f')^2, b the derivative of the logarithm of the density (-z), infinite if f has kinks.
     """
 
     mean: float
@@ -244,10 +249,16 @@ class Moments:
     generator: float
 
     @classmethod
-    def of(cls, function: Function, panels: Panels, n: int) -> Moments:
-        """By n nodes per panel; only the first function counts."""
+    def of(
+        cls, function: Function, panels: Panels, n: int, law: Callable[[Floats], tuple[Floats, Floats]] | None = None
+    ) -> Moments:
+        """By n nodes per panel; only the first function counts. A law gives density and b at points (Q,)."""
         _, _, analysis, slopes, curvatures = _rule(n)
         z, weights = panels.nodes(n)
+        drift = -z
+        if law is not None:
+            other, drift = law(z)
+            weights = weights / density(z) * other
         f = function(z[:, None])[:, 0]
         width = np.diff(panels.edges)[:, None]
         mean = float(weights @ f)
@@ -264,7 +275,7 @@ class Moments:
             np.array([weights @ (f - mean) ** k for k in (2, 3, 4)]),
             float(weights @ first.ravel() ** 2),
             float(weights @ first.ravel() ** 4),
-            np.inf if kinked else float(weights @ (second.ravel() - z * first.ravel()) ** 2),
+            np.inf if kinked else float(weights @ (second.ravel() + drift * first.ravel()) ** 2),
         )
 
 
@@ -350,7 +361,7 @@ def expand(theory: Theory, output: int, spread: Floats, *, accuracy: float, shar
         return _on_line(theory, output, spread)
     assert theory.network is not None
     # Kinks are lines or planes here, and no number of nodes is enough.
-    rules = _RULES[theory.n_inputs][: 1 if _KINKED & set(theory.network.activations) else None]
+    rules = RULES_OF_INPUTS[theory.n_inputs][: 1 if KINKED & set(theory.network.activations) else None]
     for rule in rules:
         found = _on_grid(theory, output, spread, rule)
         if found.error <= accuracy and max(found.generator_error, found.share) <= share:
@@ -408,10 +419,14 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
     )
 
 
-def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]) -> Expansion:
+def coarser(rule: tuple[float, int, int]) -> tuple[float, int, int]:
+    """The rule that a trapezoid rule is compared with."""
     width, nodes, order = rule
-    fine = _grid_expansion(theory, output, spread, width, nodes, order)
-    coarse = _grid_expansion(theory, output, spread, 0.95 * width, int(0.8 * nodes), order)
+    return 0.95 * width, int(0.8 * nodes), order
+
+
+def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]) -> Expansion:
+    fine, coarse = (_grid_expansion(theory, output, spread, *r) for r in (rule, coarser(rule)))
     variance = float(fine.moments[0])
     if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
         return Expansion(np.zeros((2,) * theory.n_inputs + (3,)), 1, fine.mean, np.zeros(3), 0.0, 0.0)

@@ -1,26 +1,31 @@
-r"""Reflection positivity of the two-point function, decided by sample splitting.
+r"""Reflection positivity of paths, decided by sample splitting.
 
 For a functional F of the path at times t >= 0 and the reflection Theta about t = 0, a quantum theory has
 
 .. math:: \langle F(\Theta X)\, F(X) \rangle \ge 0
 
 (Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973)). The lowest eigenvalue of a noisy matrix of such
-averages is always negative, so that it decides nothing; a direction found on one half of the data and tested
-on the other does.
+averages is always negative, so that it decides nothing; a functional found on one half of the data and tested
+on the other does. Functionals must include nonlinear ones: sqrt(2) cos(k t + b) with k of Cauchy's law has the
+two-point function of an Ornstein-Uhlenbeck process, and is no quantum theory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import combinations_with_replacement
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, choice, integer, positive
+from .certificates import Witness, lowest_directions
 from .estimate import Estimate
 from .planning import Rng, random_key
+from .sources import OrnsteinUhlenbeck
+from .spectral import SpectralMeasure
 from .stages import (
     INDEPENDENT,
     apply,
@@ -31,43 +36,32 @@ from .stages import (
 )
 from .theory import Theory
 
-__all__ = ["PositivityResult", "Witness", "reflection_positivity"]
+__all__ = ["PositivityResult", "reflection_positivity"]
+
+Functional: TypeAlias = "str | Callable[[Floats], ArrayLike]"
 
 # Fewer independent units do not carry the t-test (half of them do the search).
 _FEWEST = 200
-# Bytes of paths (in float64) handled at once; about three arrays of this size live at a time.
+# Of correlated paths, fewer blocks in the half that decides.
+_FEWEST_BLOCKS = 30
+# Bytes of features handled at once; about three arrays of this size live at a time.
 _CHUNK = 16 << 20
-_RIDGE = 1e-3
+# Values of a theory's paths that are held, rather than drawn again for each of the five times they are looked at.
+_HELD = 1 << 25
 # A long trajectory's autocorrelation time is measured on so many of its first steps.
 _TAU_STEPS = 1_000_000
+# Lowest eigenvectors of each family that are looked at.
 _CANDIDATES = 4
-# Units whose matrices are held at once where only one functional of them is wanted.
-_BATCH = 8192
-
-
-@dataclass(frozen=True)
-class Witness:
-    """The linear functional F(X) = sum_i c_i (x(t_i) - mean) that came out most negative.
-
-    Attributes
-    ----------
-    coefficients : ndarray
-        c_i, shape (n,), of unit length, the largest positive.
-    times : ndarray
-        t_i after the reflection time, shape (n,), in the unit of dt.
-    reflection : str
-        What the reflection is about.
-    """
-
-    coefficients: Floats
-    times: Floats
-    reflection: str
-
-    def __str__(self) -> str:
-        least = 0.02 * np.abs(self.coefficients).max()
-        shown = [(c, t) for c, t in zip(self.coefficients, self.times, strict=True) if abs(c) >= least]
-        terms = [f"{'-' if c < 0 else '+'} {abs(c):.2f} x({t:.4g})" for c, t in shown]
-        return f"{' '.join(terms)}, reflected about {self.reflection}"
+# Lengths of shorter functionals that are looked at as well, and the part of the worst statistic that they must keep;
+# less where what is left is beyond doubt.
+_SHORT, _SHORTER, _SHORTER_YET, _OBVIOUS = (1, 2, 3, 5, 8), 0.9, 0.4, 12.0
+# Units in which F and its reflection must both be large.
+_BOTH_LARGE = 5
+# Units that the standardisation of the functionals is taken from, and reflection points used of a path at most.
+_STANDARD_UNITS, _POINTS = 2000, 32
+# The built-in families: highest degree of monomials, at how many times nonlinear functionals look, neurons, their key.
+_DEGREE, _TIMES, _NEURONS, _NEURON_KEY = 3, 3, 16, 1973
+_BUILT_IN = ("linear", "cubic", "neurons")
 
 
 @dataclass(frozen=True)
@@ -77,25 +71,30 @@ class PositivityResult:
     Attributes
     ----------
     verdict : str
-        "consistent" or "violated" (p_value below level).
+        "consistent", "violated" (p_value below level) or "undecided" (the same, but tails are heavy).
     p_value : float
         One-sided: how likely so negative a value is for a reflection-positive theory.
     level : float
         The p-value below which the verdict is "violated".
     value : Estimate
-        <F(Theta X) F(X)> of the witness F, scaled to <F(X)^2> = 1, from the half of the data that did not
-        choose F; the error is statistical, over independent units.
+        <F(Theta X) F(X)> of the witness F, scaled to <F(X)^2> = 1 on the half of the data that chose F, from the
+        other half; the error is statistical, over independent blocks of units.
     witness : Witness
-        The functional F.
+        The functional F, written out.
+    functionals : tuple of str
+        The families that F was looked for in.
     minimum_eigenvalue : float
-        Lowest eigenvalue of the whitened matrix on the half that chose F. Biased low: negative whatever the
-        theory.
+        Lowest eigenvalue of the whitened matrix of all functionals on the half that chose F. Biased low: negative
+        whatever the theory.
     shift : int
         0 for reflection about a point of the grid, 1 for reflection half-way between two.
     heavy_tails : bool
-        Whether a single unit makes up so much of the variance that the p-value is not to be relied on.
+        Whether F is large so rarely that the p-value is not to be relied on (n_units/2 below 5 times its squared
+        kurtosis); bounded functionals, "neurons", avoid it.
     n_units : int
-        Independent units used, both halves together.
+        Units (paths, or pieces of trajectories) used, both halves together.
+    block_length : int
+        Successive units put together into one sample of the test.
     """
 
     verdict: str
@@ -103,18 +102,24 @@ class PositivityResult:
     level: float
     value: Estimate
     witness: Witness
+    functionals: tuple[str, ...]
     minimum_eigenvalue: float
     shift: int
     heavy_tails: bool
     n_units: int
+    block_length: int
 
     def __str__(self) -> str:
+        seen = "two-point" if self.functionals == ("linear",) else ", ".join(self.functionals)
         text = {
-            "consistent": "consistent with two-point reflection positivity",
-            "violated": "two-point reflection positivity is violated",
+            "consistent": f"consistent with reflection positivity ({seen})",
+            "violated": f"reflection positivity is violated ({seen})",
+            "undecided": f"reflection positivity is undecided ({seen}; heavy tails: use bounded functionals)",
         }[self.verdict]
-        tails = "; heavy tails: p is not reliable" if self.heavy_tails else ""
-        return f"{text} (p = {self.p_value:.2g}, value {self.value}, F = {self.witness}{tails})"
+        tails = "; heavy tails: p is not reliable" if self.heavy_tails and self.verdict == "consistent" else ""
+        # Where nothing is violated, F is the noise of the half that chose it.
+        written = " for the worst F found" if self.verdict == "consistent" else f" for F = {self.witness}"
+        return f"{text}: p = {self.p_value:.2g}, <F(reflected) F> = {self.value}{written}{tails}"
 
 
 def reflection_positivity(
@@ -122,9 +127,11 @@ def reflection_positivity(
     n_times: int | None = None,
     dt: float | None = None,
     *,
+    functionals: Functional | Sequence[Functional] = _BUILT_IN,
     channel: int | str = 0,
     offsets: Sequence[int] | None = None,
     stationary: bool = True,
+    about: float | None = None,
     n_paths: int = 20_000,
     level: float = 1e-3,
     rng: Rng = None,
@@ -132,36 +139,44 @@ def reflection_positivity(
     precision: str = "float32",
     n_threads: int = 0,
 ) -> PositivityResult:
-    r"""Test whether the two-point function of paths is reflection positive.
+    r"""Test whether paths are reflection positive, and find the functional that says they are not.
 
-    For the functionals F_i = x(t_i) - mean the matrix M_ij = <F_i(Theta X) F_j(X)> must be positive. It is
-    G(t_i + t_j) for stationary paths and reflection about a time of the grid, G(t_i + t_j + dt) about one
-    half-way between; both are looked at, since either alone may be positive. On the first half of the units
-    features are scaled to unit second moment and whitened (ridge 1e-3); of the four lowest eigenvectors of M
-    and either reflection the one with the most negative t-statistic is kept. On the second half a one-sided
-    t-test over units decides on it alone. False alarms are therefore at most as frequent as the p-value says.
-    The mean (one number per time, from the first half, over all paths) only defines F: nothing is subtracted
-    path by path.
+    For functionals F_i of the path at times t >= 0 the matrix M_ij = <F_i(Theta X) F_j(X)> must be positive. On the
+    first half of the units the F_i are scaled to unit second moment and whitened (ridge 1e-3); of the four lowest
+    eigenvectors of M of each family and of all together, and of shorter combinations nearly as negative, the one with
+    the most negative statistic is kept, rounded as it is printed. On the second half a one-sided t-test decides on it
+    alone, with Hall's correction for the skewness of products (J. R. Stat. Soc. B 54, 221 (1992)). False alarms are
+    therefore at most as frequent as the p-value says. Functionals with heavy tails are kept only if there are no
+    others.
 
-    "consistent" is no proof: only two-point functions are seen (linear functionals), at these times, with
-    this noise.
+    "consistent" is no proof: only these functionals are seen, at these times, with this noise; and only the symmetric
+    part of M, which is all of it where paths are statistically the same backwards in time.
 
     Parameters
     ----------
     source : Theory or array_like
-        A theory, of which paths are drawn; or paths, shape (n_paths, n_times[, channels]), each of them an
-        independent unit. One long trajectory, (n_times,), or fewer than 200 are cut into pieces of at least
-        20 autocorrelation times.
+        A theory, of which paths are drawn; or paths, shape (n_paths, n_times[, channels]). One long trajectory,
+        (n_times,), or fewer than 200 are cut into pieces of at least 20 autocorrelation times. Successive paths
+        may be correlated, as configurations of a Markov chain are: they are put together in blocks of at least 20 of
+        their autocorrelation times, and in at most about 200 blocks in any case.
     n_times, dt : int, float
         Time grid for a theory; for paths dt only labels times (1 by default).
+    functionals : str, callable or sequence of them
+        "linear": x at each offset, which is all that the two-point function knows. "cubic": monomials of degree 2
+        and 3 at three of the offsets, and the linear ones. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
+        + d) of standardised paths z, with fixed random weights. A function of one's own takes x at all offsets,
+        float64 of shape (N, len(offsets)), and returns shape (N,). All three families by default.
     channel : int or str
         Which output of the theory, or which channel of the paths.
     offsets : sequence of int, optional
         Times t_i in steps, not negative. Default: 0 to 3 and four widening ones up to an eighth of the
         paths (at least 8).
     stationary : bool, default True
-        Average over all reflection times within a path. False reflects about the middle of the grid only:
-        about its central point if n_times is odd, half-way between the central two if it is even.
+        Average over reflection times within a path (at most 32), about points of the grid and half-way between them.
+        False reflects about one time only.
+    about : float, optional
+        That time if not stationary, as an index of the grid, whole or half; by default the middle, which is a point
+        of the grid if n_times is odd and half-way between two if it is even.
     n_paths : int, default 20000
         Paths drawn of a theory; of paths given, at most so many (the first ones) are used.
     level : float, default 0.001
@@ -176,7 +191,12 @@ def reflection_positivity(
     Raises
     ------
     TypeError, ValueError
-        If arguments do not fit, a value is not finite, or there are fewer than 200 independent units.
+        If arguments do not fit, a value is not finite, there are fewer than 200 units, or they are so correlated that
+        fewer than 30 blocks are left to decide.
+
+    See Also
+    --------
+    positivity_certificate : for two-point functions that are known exactly.
 
     Examples
     --------
@@ -185,8 +205,18 @@ def reflection_positivity(
     >>> result.verdict
     'consistent'
     """
+    if isinstance(source, SpectralMeasure) or callable(source):
+        raise TypeError(
+            f"source must be a theory or paths; got {source!r}; positivity_certificate is for exact two-point functions"
+        )
     if not 0 < float(level) < 1:
         raise ValueError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
+    chosen = (functionals,) if isinstance(functionals, str) or callable(functionals) else tuple(functionals)
+    if not chosen:
+        raise ValueError(f"functionals must name at least one family; got none; choose from {', '.join(_BUILT_IN)}")
+    for i, functional in enumerate(chosen):
+        if not callable(functional):
+            choice(f"functionals[{i}]", functional, _BUILT_IN)
     wanted = integer("n_paths", n_paths, 1)
     if isinstance(source, Theory):
         if key is not None and rng is not None:
@@ -203,58 +233,178 @@ def reflection_positivity(
             f"reflection positivity needs at least {_FEWEST} independent paths; got {paths.n_units}; "
             "give more of them, or one long trajectory to be cut"
         )
-    times = _offsets(offsets, paths.n_times, stationary)
+    middle = _middle(paths.n_times, stationary, about)
+    times = _offsets(offsets, paths.n_times, middle)
     half = paths.n_units // 2
-    centre = _centre(paths, half, stationary)
+    centre, scale = _standardisation(paths, half)
+    families = tuple(_family(f, i, len(times), centre, scale) for i, f in enumerate(chosen))
 
-    best: tuple[float, int, Floats, float] | None = None
-    for shift in _shifts(paths.n_times, stationary):
-        products, second = _products(paths, range(half), times, shift, stationary, centre)
-        directions, lowest = _directions(products.mean(axis=0), second)
-        for vector in directions:
-            statistic = _t_statistic(_values(products, vector))
-            if best is None or statistic < best[0]:
-                best = (statistic, shift, vector, lowest)
-        del products
-    assert best is not None
-    _, shift, vector, lowest = best
+    # Tails are judged with a margin here, so that the other half, where they decide, agrees.
+    views = [_View(paths, times, shift, middle, centre, scale, families) for shift in _shifts(middle)]
+    found: list[tuple[_View, Floats, float, float, bool]] = []
+    minimum = np.inf
+    for view in views:
+        rows, lowest = _candidates(*_matrices(view, range(half)), view)
+        minimum = min(minimum, lowest)
+        samples, norms, kurtoses = _samples(view, range(half), rows)
+        for row, sample, norm, kurtosis in zip(rows, samples, norms, kurtoses, strict=True):
+            if norm > 0:
+                found.append((view, row, float(norm), _statistic(sample), _heavy_tails(float(kurtosis), half // 2)))
+    usable = [f for f in found if not f[4]] or found
+    worst = min(f[3] for f in usable)
+    limit = worst * (_SHORTER if worst < 0 else 1 / _SHORTER)
+    if _SHORTER_YET * worst < -_OBVIOUS:
+        limit = _SHORTER_YET * worst
+    # Of those nearly as negative as the worst, the one with the fewest terms.
+    view, row, norm, *_ = min((f for f in usable if f[3] <= limit), key=lambda f: (np.count_nonzero(f[1]), f[3]))
 
-    rest = range(half, paths.n_units)
-    parts = [rest[i : i + _BATCH] for i in range(0, len(rest), _BATCH)]
-    samples = np.concatenate(
-        [_values(_products(paths, part, times, shift, stationary, centre)[0], vector) for part in parts]
-    )
-    if not isinstance(source, Theory):
-        _check_independent(samples)
+    (samples,), _, (kurtosis,) = _samples(view, range(half, paths.n_units), row[None])
+    heavy = _heavy_tails(float(kurtosis), len(samples))
+    samples = samples / norm
+    block = _block_length(samples)
+    blocks = _merged(samples, block)
     from scipy.special import stdtr
 
-    p_value = float(stdtr(len(samples) - 1, _t_statistic(samples)))
-    middle = "t=0" if stationary else f"t={(paths.n_times - 1) / 2 * step:.4g}"
+    p_value = float(stdtr(len(blocks) - 1, _statistic(blocks)))
     return PositivityResult(
-        verdict="violated" if p_value < level else "consistent",
+        verdict="consistent" if p_value >= level else "undecided" if heavy else "violated",
         p_value=p_value,
         level=float(level),
-        value=_mean(samples),
-        witness=Witness(_unit(vector), (np.asarray(times) + shift / 2) * step, middle),
-        minimum_eigenvalue=lowest,
-        shift=shift,
-        heavy_tails=_heavy_tails(samples),
+        value=Estimate(blocks.mean(), (blocks.sum() - blocks) / (len(blocks) - 1), np.full(len(blocks), len(blocks))),
+        witness=_witness(view, row, step),
+        functionals=tuple(f.name for f in families),
+        minimum_eigenvalue=minimum,
+        shift=view.shift,
+        heavy_tails=heavy,
         n_units=paths.n_units,
+        block_length=block,
     )
 
 
 @dataclass(frozen=True)
 class _Paths:
-    """Independent units of one channel; ``read(first, last)`` gives float64 of shape (last - first, n_times)."""
+    """Units of one channel; ``read(first, last)`` gives float64 of shape (last - first, n_times)."""
 
     n_units: int
     n_times: int
     read: Callable[[int, int], Floats]
 
-    def chunks(self, units: range) -> Iterator[Floats]:
-        size = max(1, _CHUNK // (8 * self.n_times))
-        for first in range(units.start, units.stop, size):
-            yield self.read(first, min(first + size, units.stop))
+
+@dataclass(frozen=True)
+class _Family:
+    """Functionals f_i of standardised paths z at the k offsets: (k, N) -> (size, N), and how they are written."""
+
+    name: str
+    evaluate: Callable[[Floats], Floats]
+    write: Callable[[list[str]], list[str]]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What F looks at: offsets from the reflection, in steps, and functionals of them."""
+
+    paths: _Paths
+    offsets: tuple[int, ...]
+    shift: int
+    middle: float | None
+    centre: float
+    scale: float
+    families: tuple[_Family, ...]
+
+    def points(self) -> range:
+        """Reflection points (of the nearest earlier time)."""
+        if self.middle is not None:
+            return range(int(self.middle), int(self.middle) + 1)
+        reach = max(self.offsets)
+        end = self.paths.n_times - reach - self.shift
+        return range(reach, end, max(1, -(-(end - reach) // _POINTS)))
+
+    def features(self, units: range) -> Iterator[tuple[list[Floats], list[Floats]]]:
+        """Functionals of reflected and of plain paths, one array (size, units, points) of each family, by chunks."""
+        points = np.array(self.points())
+        k, size = len(self.offsets), self.size
+        offsets = np.array(self.offsets)[:, None]
+        at_once = max(1, _CHUNK // (8 * max(self.paths.n_times, (k + size) * len(points))))
+        for first in range(units.start, units.stop, at_once):
+            x = self.paths.read(first, min(first + at_once, units.stop))
+            z = (x - self.centre) / self.scale
+            sides = []
+            for where in (points - offsets, points + self.shift + offsets):
+                # (k, units, points)
+                seen = np.ascontiguousarray(z[:, where].transpose(1, 0, 2))
+                shape = (-1, *seen.shape[1:])
+                sides.append([f.evaluate(seen.reshape(k, -1)).reshape(shape) for f in self.families])
+            yield sides[0], sides[1]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of functionals of each family."""
+        return tuple(len(f.write(["z"] * len(self.offsets))) for f in self.families)
+
+    @property
+    def size(self) -> int:
+        """Number of functionals."""
+        return sum(self.sizes)
+
+
+def _family(which: Functional, position: int, k: int, centre: float, scale: float) -> _Family:
+    # Nonlinear functionals look at a few times only: the first but one, the last and one between.
+    few = sorted({int(i) for i in np.linspace(min(1, k - 1), k - 1, _TIMES).round()})
+    if callable(which):
+        return _own_family(which, position, centre, scale)
+    if which == "linear":
+        return _Family(which, lambda z: z, lambda arguments: arguments)
+    if which == "cubic":
+        monomials = [c for d in range(2, _DEGREE + 1) for c in combinations_with_replacement(few, d)]
+
+        def powers(arguments: list[str], monomial: tuple[int, ...]) -> str:
+            times = dict.fromkeys(monomial)
+            return " ".join(arguments[i] + (f"^{monomial.count(i)}" if monomial.count(i) > 1 else "") for i in times)
+
+        return _Family(
+            which,
+            lambda z: np.stack([np.prod(z[list(c)], axis=0) for c in monomials]),
+            lambda arguments: [powers(arguments, c) for c in monomials],
+        )
+    normal = sample_paths(
+        Theory(OrnsteinUhlenbeck([0.5] * (_TIMES + 1))), _NEURONS, times=[0.0], key=_NEURON_KEY, precision="float64"
+    )[:, 0].astype(np.float64)
+    # To two digits, as they are printed.
+    weights, biases = np.round(1.5 * normal[:, : len(few)], 2), np.round(normal[:, -1:], 2)
+
+    def neuron(arguments: list[str], a: Floats, b: float) -> str:
+        terms = [f"{c:+.2f} {arguments[i]}" for c, i in zip(a, few, strict=True)]
+        return f"tanh({' '.join(terms)} {b:+.2f})"
+
+    return _Family(
+        which,
+        lambda z: np.tanh(weights @ z[few] + biases),
+        lambda arguments: [neuron(arguments, a, float(b[0])) for a, b in zip(weights, biases, strict=True)],
+    )
+
+
+def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: float, scale: float) -> _Family:
+    given = getattr(function, "__name__", "")
+    name = given if given.isidentifier() else f"f{position}"
+
+    def evaluate(z: Floats) -> Floats:
+        values = np.asarray(function(np.ascontiguousarray(centre + scale * z.T)), dtype=np.float64)
+        if values.shape != z.shape[1:]:
+            raise ValueError(
+                f"functionals[{position}] ({name}) must return shape {z.shape[1:]} for paths at the offsets, shape "
+                f"{z.T.shape}; got {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise ValueError(
+                f"functionals[{position}] ({name}) must be finite; it is {values[bad]} for x = "
+                f"{(centre + scale * z[:, bad]).tolist()}; bound it"
+            )
+        return values[None]
+
+    return _Family(
+        name, evaluate, lambda arguments: [f"{name}({', '.join(a.replace('z', 'x', 1) for a in arguments)})"]
+    )
 
 
 def _theory_paths(
@@ -276,12 +426,17 @@ def _theory_paths(
     if n_times is None or dt is None:
         raise ValueError("the time grid of the theory is missing: give n_times and dt")
 
-    def read(first: int, last: int) -> Floats:
+    def draw(first: int, last: int) -> NDArray[Any]:
         y = sample_paths(theory, range(first, last), n_times, dt, key=key, precision=precision, n_threads=n_threads)
         x = apply(theory.network, y, n_threads=n_threads) if is_output else y
-        return x[:, :, column].astype(np.float64)
+        return np.ascontiguousarray(x[:, :, column])
 
-    return _Paths(n_paths, integer("n_times", n_times, 1), read)
+    length = integer("n_times", n_times, 1)
+    if n_paths * length > _HELD:
+        return _Paths(n_paths, length, lambda first, last: draw(first, last).astype(np.float64))
+    at_once = max(1, (_CHUNK >> 3) // length)
+    held = np.concatenate([draw(i, min(i + at_once, n_paths)) for i in range(0, n_paths, at_once)])
+    return _Paths(n_paths, length, lambda first, last: held[first:last].astype(np.float64))
 
 
 def _user_paths(source: ArrayLike, n_paths: int, channel: int | str, stationary: bool) -> _Paths:
@@ -330,16 +485,28 @@ def _longest_tau(x: Floats) -> float:
     return float(max(autocorrelation_time(x), autocorrelation_time((x - x.mean()) ** 2)))
 
 
-def _shifts(n_times: int, stationary: bool) -> tuple[int, ...]:
+def _middle(n_times: int, stationary: bool, about: float | None) -> float | None:
+    """Index of the one reflection time, or None for all."""
     if stationary:
-        return (0, 1)
-    return (0,) if n_times % 2 else (1,)
+        if about is not None:
+            raise ValueError("about is the one reflection time of paths that are not stationary; give stationary=False")
+        return None
+    middle = (n_times - 1) / 2 if about is None else float(about)
+    if (2 * middle) % 1 or not 0 <= middle <= n_times - 1:
+        raise ValueError(
+            f"about must be a whole or half index of the time grid, from 0 to {n_times - 1}; got {about}; "
+            "it counts steps, not time"
+        )
+    return middle
 
 
-def _offsets(offsets: Sequence[int] | None, n_times: int, stationary: bool) -> tuple[int, ...]:
-    shift = _shifts(n_times, stationary)[-1]
-    largest = (n_times - 1 - shift) // 2
-    if largest < 0:
+def _shifts(middle: float | None) -> tuple[int, ...]:
+    return (0, 1) if middle is None else (int(2 * middle) % 2,)
+
+
+def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) -> tuple[int, ...]:
+    largest = (n_times - 2) // 2 if middle is None else int(min(middle, n_times - 1 - middle))
+    if largest < 0 or n_times < 2:
         raise ValueError(f"n_times must be at least 2 for reflections; got {n_times}; use longer paths")
     if offsets is None:
         wide = np.geomspace(4, max(8, n_times // 8), 4).round().astype(int)
@@ -349,93 +516,178 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, stationary: bool) -> t
     if not given or len(set(given)) != len(given):
         raise ValueError(f"offsets must be distinct, at least one; got {list(given)}")
     if max(given) > largest:
+        where = "" if middle is None else f" and reflection about index {middle:g}"
         raise ValueError(
-            f"offsets must be at most {largest} for n_times={n_times}; got {max(given)}; "
+            f"offsets must be at most {largest} for n_times={n_times}{where}; got {max(given)}; "
             "use smaller offsets or longer paths"
         )
     return tuple(sorted(given))
 
 
-def _centre(paths: _Paths, half: int, stationary: bool) -> Floats:
-    """What is subtracted at each time, shape (n_times,): even under the reflection, so that F stays one functional."""
-    mean = sum((x.sum(axis=0) for x in paths.chunks(range(half))), np.zeros(paths.n_times)) / half
-    return np.full(paths.n_times, mean.mean()) if stationary else (mean + mean[::-1]) / 2
-
-
-def _products(
-    paths: _Paths, units: range, offsets: tuple[int, ...], shift: int, stationary: bool, centre: Floats
-) -> tuple[Floats, Floats]:
-    """F_i(Theta X) F_j(X) averaged over the reflections of each unit, (units, n, n), and <F_i F_j>, (n, n)."""
-    n, n_times, reach = len(offsets), paths.n_times, max(offsets)
-    points = slice(reach, n_times - reach - shift)
-    if not stationary:
-        middle = (n_times - 1) // 2
-        points = slice(middle, middle + 1)
-    count = points.stop - points.start
-    products = np.empty((len(units), n, n))
-    second = np.zeros((n, n))
-    done = 0
-    for chunk in paths.chunks(units):
-        x = chunk - centre
-        past = [x[:, points.start - k : points.stop - k] for k in offsets]
-        future = [x[:, points.start + shift + k : points.stop + shift + k] for k in offsets]
-        for i in range(n):
-            for j in range(n):
-                products[done : done + len(x), i, j] = np.einsum("pr,pr->p", past[i], future[j]) / count
-                if j <= i:
-                    same = sum(float(np.einsum("pr,pr->", side[i], side[j])) for side in (past, future))
-                    second[i, j] += same / (2 * count * len(units))
-        done += len(x)
-    return products, second + np.tril(second, -1).T
-
-
-def _directions(matrix: Floats, second: Floats) -> tuple[Floats, float]:
-    """Lowest eigenvectors of the whitened matrix as functionals with <F^2> = 1, and the lowest eigenvalue."""
-    size = np.diag(second)
-    if not size.min() > 0:
+def _standardisation(paths: _Paths, half: int) -> tuple[float, float]:
+    """Median and half the width of the central 68% (which heavy tails do not move), rounded as they are printed."""
+    x = paths.read(0, min(half, _STANDARD_UNITS))
+    low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
+    width = (high - low) / 2
+    if not width > 1e-12 * max(abs(low), abs(high)):
+        median, width = x.mean(), x.std()
+    if not width > 1e-12 * abs(median):
         raise ValueError("the channel is constant, so that there is nothing to test; choose one that moves")
-    scale = 1 / np.sqrt(size)
-    spectrum, basis = np.linalg.eigh(scale[:, None] * second * scale)
-    white = scale[:, None] * basis / np.sqrt(np.maximum(spectrum, 0) + _RIDGE)
-    values, vectors = np.linalg.eigh(white.T @ (matrix + matrix.T) @ white / 2)
-    found = (white @ vectors[:, :_CANDIDATES]).T
-    norms = np.sqrt(np.einsum("vi,ij,vj->v", found, second, found))
-    return found / norms[:, None], float(values[0])
+    digits = 3 - int(np.floor(np.log10(width)))
+    return round(float(median), digits), round(float(width), digits)
 
 
-def _unit(vector: Floats) -> Floats:
-    return np.asarray(vector / (np.sign(vector[np.argmax(np.abs(vector))]) * np.linalg.norm(vector)))
+def _matrices(view: _View, units: range) -> tuple[Floats, Floats, Floats]:
+    """<F_i(Theta X) F_j(X)> and <F_i F_j> of centred functionals, (n, n), and what was subtracted, (n,)."""
+    n = view.size
+    matrix, second, means = np.zeros((n, n)), np.zeros((n, n)), np.zeros((2, n))
+    count = 0
+    for sides in view.features(units):
+        past, future = (np.concatenate([f.reshape(len(f), -1) for f in side]) for side in sides)
+        matrix += past @ future.T
+        second += (past @ past.T + future @ future.T) / 2
+        means += past.sum(axis=1), future.sum(axis=1)
+        count += past.shape[1]
+    past_mean, future_mean = means / count
+    # One number for both sides, so that F and its reflection stay one functional.
+    centre = (past_mean + future_mean) / 2
+    matrix = matrix / count - np.outer(centre, future_mean) - np.outer(past_mean, centre) + np.outer(centre, centre)
+    return (matrix + matrix.T) / 2, second / count - np.outer(centre, centre), centre
 
 
-def _values(products: Floats, vector: Floats) -> Floats:
-    return products.reshape(len(products), -1) @ np.outer(vector, vector).ravel()
+def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> tuple[Floats, float]:
+    """Coefficients and constants of functionals to look at, (m, n + 1), as they are printed, and the lowest eigenvalue.
+
+    They are the lowest eigenvectors within each family and of all, and those of subsets with few terms.
+    """
+    groups = np.split(np.arange(view.size), np.cumsum(view.sizes)[:-1])
+    if len(groups) > 1:
+        groups.append(np.arange(view.size))
+    # What does not fluctuate (the square of a spin) is no functional of its own.
+    moves = np.diag(second) > 1e-12 * (np.diag(second) + centre**2)
+    found: list[Floats] = []
+    lowest = np.inf
+    for group in groups:
+        used = group[moves[group]]
+        if not used.size:
+            continue
+        vectors, values = lowest_directions(matrix[np.ix_(used, used)], second[np.ix_(used, used)], _CANDIDATES)
+        lowest = min(lowest, float(values[0]))
+        wanted = [(used, v) for v in vectors]
+        v = vectors[0]
+        while len(used) > 1:
+            # The term that contributes least goes, and the rest is solved for again.
+            used = np.delete(used, np.argmin(np.abs(v) * np.sqrt(np.diag(second)[used])))
+            (v,), _ = lowest_directions(matrix[np.ix_(used, used)], second[np.ix_(used, used)], 1)
+            if len(used) in _SHORT:
+                wanted.append((used, v))
+        for where, vector in wanted:
+            row = np.zeros(view.size + 1)
+            row[where] = _printable(vector, np.sqrt(np.diag(second)[where]))
+            row[-1] = _significant(-float(row[:-1] @ centre), 4)
+            found.append(row)
+    if not found:
+        raise ValueError("no functional fluctuates, so that there is nothing to test; use others")
+    return np.array(found), lowest
 
 
-def _mean(samples: Floats) -> Estimate:
+def _printable(vector: Floats, sizes: Floats) -> Floats:
+    """The largest 1, three significant digits, and none of what is too small to matter."""
+    kept = np.where(np.abs(vector) * sizes > 2e-3 * np.max(np.abs(vector) * sizes), vector, 0.0)
+    kept = kept / kept[np.argmax(np.abs(kept))]
+    return np.array([_significant(float(c), 3) for c in kept])
+
+
+def _significant(value: float, digits: int) -> float:
+    return float(f"{value:.{digits - 1}e}")
+
+
+def _samples(view: _View, units: range, rows: Floats) -> tuple[Floats, Floats, Floats]:
+    """F(Theta X) F(X) averaged over the reflections of each unit, (m, units); <F^2> and the kurtosis of F, (m,)."""
+    samples = np.empty((len(rows), len(units)))
+    moments = np.zeros((2, len(rows)))
+    done = 0
+    for sides in view.features(units):
+        values = []
+        for side in sides:
+            total = rows[:, -1][:, None, None] + np.zeros((1, *side[0].shape[1:]))
+            begin = 0
+            for block in side:
+                end = begin + len(block)
+                total += np.tensordot(rows[:, begin:end], block, axes=1)
+                begin = end
+            values.append(total)
+        past, future = values
+        n = past.shape[1]
+        samples[:, done : done + n] = (past * future).mean(axis=2)
+        for value in values:
+            squares = value**2
+            moments += squares.sum(axis=(1, 2)), np.einsum("mup,mup->m", squares, squares)
+        done += n
+    second, fourth = moments / (2 * len(units) * len(view.points()))
+    return samples, second, fourth / np.maximum(second**2, np.finfo(float).tiny)
+
+
+def _statistic(samples: Floats) -> float:
+    r"""Student's t with Hall's correction for skewness.
+
+    .. math:: t + \frac{\gamma}{\sqrt n}\Big(\frac{t^2}{3} + \frac16\Big) + \frac{\gamma^2 t^3}{27 n}
+
+    Products of one functional and its reflection are skewed to the right, and so, without it, would t be to the left.
+    """
     n = len(samples)
-    return Estimate(samples.mean(), (samples.sum() - samples) / (n - 1), np.full(n, n))
+    deviations = samples - samples.mean()
+    spread = max(float(np.sqrt(np.mean(deviations**2))), float(np.finfo(float).tiny))
+    t = float(samples.mean()) / spread * np.sqrt(n - 1)
+    skewness = float(np.mean((deviations / spread) ** 3)) / np.sqrt(n)
+    return float(t + skewness * (t**2 / 3 + 1 / 6) + skewness**2 * t**3 / 27)
 
 
-def _t_statistic(samples: Floats) -> float:
-    error = float(samples.std(ddof=1)) / np.sqrt(len(samples))
-    return float(samples.mean()) / max(float(error), float(np.finfo(float).tiny))
+def _heavy_tails(kurtosis: float, n_units: int) -> bool:
+    """Whether F is large so rarely that F and its reflection are never large together in so many units.
+
+    If it is large with probability p, the kurtosis is 1/p, and n p^2 units have both large. Where there are none, what
+    makes the mean positive is missing, and the rest looks significantly negative.
+    """
+    return n_units < _BOTH_LARGE * kurtosis**2
 
 
-def _heavy_tails(samples: Floats) -> bool:
-    """Whether one unit makes up a tenth of the variance, or a third where units are few."""
-    squares = (samples - samples.mean()) ** 2
-    return bool(squares.max() > max(0.1, 1 / 3 - len(samples) / 3000) * squares.sum())
-
-
-def _check_independent(samples: Floats) -> None:
+def _block_length(samples: Floats) -> int:
+    """Units to a block, so that blocks are independent."""
+    n = len(samples)
+    length = max(1, n // _FEWEST)
     x = samples - samples.mean()
     neighbours = float(x[1:] @ x[:-1]) / max(float(x @ x), float(np.finfo(float).tiny))
     # The integrated time alone is too noisy with a hundred units: neighbours must be correlated beyond doubt as well.
-    if neighbours < 5 / np.sqrt(len(x)):
-        return
-    tau = autocorrelation_time(samples)
-    if tau > 1:
-        raise ValueError(
-            f"successive paths must be independent; their autocorrelation time is {tau:.3g} paths; "
-            f"give every {int(np.ceil(INDEPENDENT * tau))}th path"
-        )
+    if neighbours > 5 / np.sqrt(n):
+        tau = autocorrelation_time(samples)
+        length = max(length, int(np.ceil(INDEPENDENT * tau)))
+        if n // length < _FEWEST_BLOCKS:
+            raise ValueError(
+                f"successive paths are correlated over {tau:.3g} paths, so that {n} of them make {n // length} "
+                f"independent blocks, and the test needs {_FEWEST_BLOCKS}; give at least "
+                f"{2 * _FEWEST_BLOCKS * length} paths"
+            )
+    return length
+
+
+def _merged(samples: Floats, length: int) -> Floats:
+    """Averages over blocks of equal length; what is left over at the end is not used."""
+    n = len(samples) // length
+    return np.asarray(samples[: n * length].reshape(n, length).mean(axis=1))
+
+
+def _witness(view: _View, row: Floats, step: float) -> Witness:
+    times = [f"z({(k + view.shift / 2) * step:.4g})" for k in view.offsets]
+    terms = [term for family in view.families for term in family.write(times)]
+    used = np.flatnonzero(row[:-1])
+    about = 0.0 if view.middle is None else view.middle * step
+    centre, scale = view.centre, view.scale
+    shifted = f"(x {'-' if centre > 0 else '+'} {abs(centre):.12g})" if centre else "x"
+    return Witness(
+        row[used],
+        tuple(terms[i] for i in used),
+        float(row[-1]),
+        f"z = {shifted}/{scale:.12g}",
+        f"t = {about:.4g}",
+    )

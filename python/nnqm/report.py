@@ -20,7 +20,9 @@ from .roughness import (
     Extrapolation,
     commutator,
     commutator_at_lags,
+    commutator_spread,
     momentum_squared,
+    momentum_squared_at_lags,
     roughness_exponent,
     uncertainty,
 )
@@ -44,6 +46,8 @@ class Row:
         A scalar; None where nothing could be measured.
     exact : float or None
         Exact value of the estimator as it stands (its finite dt and lags), if known.
+    limit : float or None
+        Exact value for dt -> 0 of an estimator that depends on dt, if known; not what is measured here.
     verdict : str
         One or a few words: "ok", "resolved", "not resolved (noise)", "consistent", "violated", ...
     group : str
@@ -55,6 +59,7 @@ class Row:
     exact: float | None
     verdict: str
     group: str
+    limit: float | None = None
 
     @property
     def pull(self) -> float | None:
@@ -64,12 +69,13 @@ class Row:
         return float(self.estimate.pull(self.exact))
 
     @property
-    def cells(self) -> tuple[str, str, str, str, str]:
-        """Quantity, measured(error), exact, pull and verdict as text; empty where there is nothing to say."""
+    def cells(self) -> tuple[str, str, str, str, str, str]:
+        """One text for each of ``HEADINGS``; empty where there is nothing to say."""
         return (
             self.quantity,
             "" if self.estimate is None else str(self.estimate),
             "" if self.exact is None else f"{0 if self._is_zero(self.exact) else self.exact:.6g}",
+            "" if self.limit is None else f"{self.limit:.6g}",
             "" if self.pull is None else f"{self.pull:+.1f}",
             self.verdict,
         )
@@ -79,7 +85,7 @@ class Row:
         return self.estimate is not None and abs(exact) < 1e-9 * float(self.estimate.total_error)
 
 
-HEADINGS = ("quantity", "measured(error)", "exact", "pull", "verdict")
+HEADINGS = ("quantity", "measured(error)", "exact", "dt -> 0", "pull", "verdict")
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,7 @@ class Report:
         widths = [max(len(line[i]) for line in table) for i in range(len(HEADINGS))]
         lines = [self.title]
         for line in table:
-            text = [line[0].ljust(widths[0])] + [line[i].rjust(widths[i]) for i in (1, 2, 3)] + [line[4]]
+            text = [line[0].ljust(widths[0]), *(line[i].rjust(widths[i]) for i in (1, 2, 3, 4)), line[5]]
             lines.append("  ".join(text).rstrip())
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
@@ -160,9 +166,9 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     """
     column = run.observables.index(channel)
     name = run.channels[column]
-    exact = _exact(run, name)
     rows: list[Row] = []
     notes = list(run.notes)
+    exact = _exact(run, name, notes)
     details: dict[str, Any] = {}
     if exact is not None:
         details["exact"] = exact
@@ -200,37 +206,32 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     return Report(_title(run, name), tuple(rows), tuple(notes), details)
 
 
-def _exact(run: Correlators, name: str) -> SpectralMeasure | None:
+def _exact(run: Correlators, name: str, notes: list[str]) -> SpectralMeasure | None:
     if run.theory is None:
         return None
     try:
-        return _measure(run.theory, name)
-    except ValueError:  # no quadrature reaches the accuracy that "exact" promises
+        measure = kallen_lehmann(run.theory, name)
+    except ValueError as error:  # nothing reaches the accuracy that "exact" promises
+        notes.append(f"no exact values: {error}")
         return None
-
-
-def _measure(theory: Theory, name: str) -> SpectralMeasure:
-    process = theory.sources[0]
-    if len(theory.sources) > 1 or not isinstance(process, GroundStateProcess):
-        return kallen_lehmann(theory, name)
-    column = theory.channels.index(name)
-    if theory.network is None or column == 0:
-        return process.hamiltonian.spectral_measure()
-    network = theory.network
-    return process.hamiltonian.spectral_measure(lambda x: network(x[:, None])[:, column - 1])
+    return measure
 
 
 def _known_gaps(theory: Theory | None, n: int) -> tuple[list[float | None], tuple[int, ...]]:
     """Exact gaps and multiplicities of the lowest n levels, None where they are not known."""
-    if theory is not None:
-        if all(isinstance(s, OrnsteinUhlenbeck) for s in theory.sources):
-            values, multiplicities = level_energies(theory, n)
-            return [float(e) for e in values], multiplicities
-        process = theory.sources[0]
-        if len(theory.sources) == 1 and isinstance(process, GroundStateProcess):
-            with suppress(ValueError):  # fewer bound levels than asked for
-                return [float(e) for e in process.hamiltonian.gaps(n)], (1,) * n
-    return [None] * n, (1,) * n
+    values: list[float | None] = []
+    multiplicities: tuple[int, ...] = ()
+    if theory is not None and n:
+        with suppress(ValueError):
+            energies, multiplicities = level_energies(theory, n)
+            values = [float(e) for e in energies]
+    missing = n - len(values)
+    return values + [None] * missing, multiplicities + (1,) * missing
+
+
+def _finite(value: float | None) -> float | None:
+    """What is not defined, such as a limit of a chain that alternates, is not known."""
+    return None if value is None or np.isnan(value) else float(value)
 
 
 def _judged(quantity: str, estimate: Estimate, exact: float | None, group: str, plain: str = "") -> Row:
@@ -284,7 +285,11 @@ def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
             rows.append(Row(f"gap {n + 1}{times}", None, energies[n], f"not resolved: {reason}", "levels"))
             break
         members = f"resolved, {level.multiplicity} seen" if level.multiplicity > 1 or times else "resolved"
-        rows.append(Row(f"gap {n + 1}{times}", level.gap, energies[n], members, "levels"))
+        row = Row(f"gap {n + 1}{times}", level.gap, energies[n], members, "levels")
+        if row.pull is not None and abs(row.pull) > _DEVIATION:
+            # Functions of x give upper bounds of gaps, which are not sharp where x shows too little of the inputs.
+            row = replace(row, verdict=f"{members}, {'an upper bound only' if row.pull > 0 else 'deviates'}")
+        rows.append(row)
     return rows
 
 
@@ -312,27 +317,41 @@ def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
 def _commutator_rows(run: Correlators, name: str, exact: SpectralMeasure | None, details: dict[str, Any]) -> list[Row]:
     dt, rows = run.dt, []
     at_lags = commutator_at_lags(run, name)
-    finite = None
-    exponent = None
-    if exact is not None:
-        v1, v2 = exact.quadratic_variation([dt, 2 * dt])
-        finite = run.mass * float(v1) / (run.hbar * dt)
-        exponent = float(np.log2(v2 / v1) / 2)
     first = run.increment_lags.index(1)
-    rows.append(_judged(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite, "commutator"))
+    bracket = square = spread = None
+    finite: dict[str, float | None] = dict.fromkeys(("commutator", "roughness", "square", "fourth", "fourth limit"))
+    if exact is not None:
+        bracket, square, spread = (_finite(v) for v in (exact.commutator, exact.momentum_squared, exact.uncertainty))
+        finite = {
+            "commutator": float(exact.commutator_at(dt)),
+            "roughness": exact.roughness_exponent(dt),
+            "square": float(exact.momentum_squared_at(dt)),
+            "fourth": None if exact.quartic is None else float(exact.commutator_spread_at(dt)),
+            "fourth limit": exact.commutator_spread,
+        }
+    rough = None if bracket is None else 0.5
+    row = _judged(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite["commutator"], "commutator")
+    rows.append(replace(row, limit=bracket))
     found: Spectrum | None = details.get("spectrum")
     limits = _Limits(run, name)
-    spread = None if exact is None else float(np.sqrt(exact.moments[0] * exact.momentum_squared))
-    square = None if exact is None else exact.momentum_squared
-    bracket = None if exact is None else exact.commutator
     rows.append(limits.row("[x,p]/(i hbar), dt -> 0", commutator, bracket))
     if found is not None:
         rows.append(_sum_row("[x,p]/(i hbar), from levels", found.commutator, bracket))
-    rows.append(limits.row("<p^2>, dt -> 0", momentum_squared, square))
+    if run.theory is None or run.theory.network is not None:
+        # Of x = f(y) the commutator is an operator; of a coordinate a number.
+        row = _judged(f"spread of [x,p] at dt = {dt:.4g}", commutator_spread(run, name), finite["fourth"], "commutator")
+        rows.append(replace(row, limit=finite["fourth limit"]))
+    row = limits.row("<p^2>, dt -> 0", momentum_squared, square)
+    rows.append(row)
+    if row.estimate is None:
+        # There is no limit, or it is not seen; what stands at this dt is known all the same.
+        at_dt = momentum_squared_at_lags(run, name)[0]
+        rows.append(_judged(f"<p^2> at dt = {dt:.4g}", at_dt, finite["square"], "commutator"))
     if found is not None:
         rows.append(_sum_row("<p^2>, from levels", found.momentum_squared, square))
     rows.append(limits.row("dx dp, dt -> 0", uncertainty, spread))
-    rows.append(_judged("roughness exponent H", roughness_exponent(run, name), exponent, "commutator"))
+    row = _judged("roughness exponent H", roughness_exponent(run, name), finite["roughness"], "commutator")
+    rows.append(replace(row, limit=rough))
     return rows
 
 
@@ -356,7 +375,10 @@ class _Limits:
         for factor in _FINER:
             if found.verdict != _NOT_CONVERGED or self._run.theory is None or not self._run.keys:
                 break
-            used = self._fine(factor)
+            try:
+                used = self._fine(factor)
+            except ValueError:  # a chain has its own step, and the grid of a Hamiltonian a finest
+                break
             found = estimator(used, self._name)
         if found.verdict == _NOT_CONVERGED:
             return Row(quantity, None, exact, "not resolved: still moves with dt, use a smaller one", "commutator")

@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, integer, positive
 
-__all__ = ["SpectralMeasure"]
+__all__ = ["SpectralMeasure", "whole_steps"]
+
+
+def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
+    """Numbers of steps of a chain in times of any shape.
+
+    Raises
+    ------
+    ValueError
+        If a time is no multiple of the step.
+    """
+    ratio = np.abs(np.asarray(times, dtype=np.float64)) / step
+    steps = np.round(ratio)
+    if np.any(np.abs(ratio - steps) > 1e-6 * np.maximum(ratio, 1)):
+        raise ValueError(
+            f"times must be multiples of the chain's dt={step:g}; got "
+            f"{(ratio * step).flat[int(np.argmax(np.abs(ratio - steps)))]:g}; between its steps a chain has no values"
+        )
+    return steps.astype(np.int64)
 
 
 @dataclass(frozen=True)
@@ -48,7 +67,13 @@ class SpectralMeasure:
     commutator_spread : float or None
         <(Delta x)^4>/(3 <(Delta x)^2>^2) for dt -> 0: the mean square of the commutator over its squared mean.
     quartic : ndarray or None
-        Energies and coefficients q, shape (2, k'), of <(x(t) - x(0))^4> = sum q (1 - exp(-eps t/hbar)).
+        Energies and coefficients q, shape (2, k'), of <(x(t) - x(0))^4> = sum q (1 - exp(-eps t/hbar)); with signs a
+        third row for theirs.
+    signs : ndarray or None
+        Where a Markov chain has negative eigenvalues -exp(-eps dt/hbar): -1 for those states, else +1, shape (k,).
+        Then times must be multiples of ``step``, and there is no limit dt -> 0 (commutator and <p^2> are NaN).
+    step : float or None
+        Time step of such a chain.
     """
 
     energies: Floats
@@ -63,10 +88,78 @@ class SpectralMeasure:
     tail: float = 0.0
     commutator_spread: float | None = None
     quartic: Floats | None = None
+    signs: Floats | None = None
+    step: float | None = None
+
+    @classmethod
+    def of_states(
+        cls,
+        energies: Floats,
+        coefficients: Floats,
+        mean: float,
+        moments: Floats,
+        *,
+        hbar: float,
+        mass: float,
+        signs: Floats | None = None,
+        step: float | None = None,
+    ) -> SpectralMeasure:
+        r"""The measure of a complete set of states; all limits from sums over them.
+
+        Parameters
+        ----------
+        energies : ndarray
+            E - E_0 >= 0, energy units, shape (k,), in any order, without the vacuum.
+        coefficients : ndarray
+            <n|x - mean|0>, <n|(x - mean)^2|0> and <n|(x - mean)^3|0>, shape (k, 3).
+        mean, moments
+            As the attributes.
+        hbar, mass : float
+        signs, step
+            As the attributes.
+
+        Notes
+        -----
+        With :math:`\langle \Delta x^4\rangle = \sum q_n (1 - e^{-\epsilon_n t/\hbar})`,
+        :math:`q_n = 8 c^{(1)}_n c^{(3)}_n - 6 (c^{(2)}_n)^2`, the spread of the commutator is
+        :math:`-\sum q \epsilon^2 / (24 (\sum c^2 \epsilon)^2)`.
+        """
+        order = np.argsort(energies, kind="stable")
+        energies, c = energies[order], coefficients[order]
+        sign = None if signs is None else signs[order]
+        weights, fourth = c[:, 0] ** 2, 8 * c[:, 0] * c[:, 2] - 6 * c[:, 1] ** 2
+        # The rest is rounding.
+        some, many = weights > 1e-28 * moments[0], np.abs(fourth) > 1e-20 * moments[0] ** 2
+        quartic = [energies[many], fourth[many]]
+        if sign is not None and (sign[some] > 0).all() and (sign[many] > 0).all():
+            sign = None
+        scale = mass / hbar
+        first, second = float(energies[some] @ weights[some]), float(energies[some] ** 2 @ weights[some])
+        spread = -float(quartic[0] ** 2 @ quartic[1]) / (24 * first**2) if first > 0 else None
+        if sign is not None:
+            # -1 to a fractional power is nothing.
+            first = second = float("nan")
+            spread = None
+        return cls(
+            energies[some],
+            weights[some],
+            mean,
+            moments,
+            2 * scale / hbar * first,
+            scale**2 * second,
+            hbar,
+            mass,
+            0.0,
+            0.0,
+            spread,
+            np.stack(quartic if sign is None else [*quartic, sign[many]]),
+            None if sign is None else sign[some],
+            None if sign is None else step,
+        )
 
     def connected(self, times: ArrayLike) -> Floats:
         """Connected two-point function at times of any shape."""
-        return self._sum(times, lambda decay: np.exp(decay))
+        return self._sum(times, lambda decay, sign: sign * np.exp(decay))
 
     def two_point(self, times: ArrayLike) -> Floats:
         """Two-point function <x(0) x(t)> at times of any shape."""
@@ -74,7 +167,7 @@ class SpectralMeasure:
 
     def quadratic_variation(self, times: ArrayLike) -> Floats:
         """<(x(t) - x(0))^2>, without the cancellation of 2 G(0) - 2 G(t)."""
-        return self._sum(times, lambda decay: -2 * np.expm1(decay))
+        return self._sum(times, lambda decay, sign: 1 - sign - sign * np.expm1(decay)) * 2
 
     def commutator_at(self, lags: ArrayLike) -> Floats:
         r"""Commutator at finite lag, :math:`m V(l)/(\hbar l)`, for lags l > 0 of any shape, unit time."""
@@ -84,7 +177,9 @@ class SpectralMeasure:
     def momentum_squared_at(self, lags: ArrayLike) -> Floats:
         r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2 = (m/l)^2 \sum c^2 (1 - e^{-\epsilon l/\hbar})^2`."""
         lags = np.asarray(lags, dtype=np.float64)
-        return np.asarray((self.mass / lags) ** 2 * self._sum(lags, lambda decay: np.expm1(decay) ** 2))
+        return np.asarray(
+            (self.mass / lags) ** 2 * self._sum(lags, lambda decay, sign: (1 - sign - sign * np.expm1(decay)) ** 2)
+        )
 
     def commutator_spread_at(self, lags: ArrayLike) -> Floats:
         r"""<(Delta x)^4>/(3 <(Delta x)^2>^2) at lags > 0 of any shape, unit time.
@@ -100,7 +195,9 @@ class SpectralMeasure:
         if self.quartic is None:
             raise ValueError("quartic is None: this measure knows two-point functions only; use kallen_lehmann")
         lags = np.asarray(lags, dtype=np.float64)
-        fourth = -np.expm1(-np.multiply.outer(lags, self.quartic[0] / self.hbar)) @ self.quartic[1]
+        sign = self._sign(lags, self.quartic[2] if len(self.quartic) > 2 else None)
+        decay = np.expm1(-np.multiply.outer(lags, self.quartic[0] / self.hbar))
+        fourth = (1 - sign - sign * decay) @ self.quartic[1]
         return np.asarray(fourth / (3 * self.quadratic_variation(lags) ** 2))
 
     def roughness_exponent(self, dt: float) -> float:
@@ -113,7 +210,8 @@ class SpectralMeasure:
         t = np.asarray(times, dtype=np.float64)
         # Relative to the lowest state, so that logarithms of small numbers do not lose it.
         lowest = self.energies.min()
-        decay = np.exp(-np.multiply.outer(np.abs(t), (self.energies - lowest) / self.hbar)) @ self.weights
+        relative = np.exp(-np.multiply.outer(np.abs(t), (self.energies - lowest) / self.hbar))
+        decay = (self._sign(t, self.signs) * relative) @ self.weights
         return np.asarray(lowest * np.diff(np.abs(t)) / np.diff(t) - self.hbar * np.diff(np.log(decay)) / np.diff(t))
 
     def commutator_extrapolated(self, dt: float, n_lags: int) -> float:
@@ -143,10 +241,17 @@ class SpectralMeasure:
         """Excess kurtosis of x; 0 if x is constant."""
         return float(self.moments[2] / self.moments[0] ** 2 - 3) if self.moments[0] > 0 else 0.0
 
-    def _sum(self, times: ArrayLike, function: Callable[[Floats], Floats]) -> Floats:
-        """Sum over states of weight times a function of -eps t/hbar."""
+    def _sum(self, times: ArrayLike, function: Callable[[Floats, Any], Floats]) -> Floats:
+        """Sum over states of weight times a function of -eps t/hbar and of the sign."""
         t = np.abs(np.asarray(times, dtype=np.float64))
-        return np.asarray(function(-np.multiply.outer(t, self.energies / self.hbar)) @ self.weights)
+        decay = -np.multiply.outer(t, self.energies / self.hbar)
+        return np.asarray(function(decay, self._sign(t, self.signs)) @ self.weights)
+
+    def _sign(self, times: Floats, signs: Floats | None) -> Any:
+        """Sign of each state's decay at each time; 1 where no state alternates."""
+        if signs is None or self.step is None:
+            return 1.0
+        return np.where(whole_steps(times, self.step)[..., None] % 2 == 1, signs, 1.0)
 
     def _extrapolated(self, function: Callable[[ArrayLike], Floats], dt: float, n_lags: int) -> float:
         step, most = positive("dt", dt), integer("n_lags", n_lags, 1, 30)

@@ -79,7 +79,7 @@ class ThermalOrnsteinUhlenbeck(Source):
     @property
     def natural_step(self) -> float:
         """The largest part of the period below 0.2 over the largest rate."""
-        return self.beta / np.ceil(max(4.0, self.beta * max(self.omega) / 0.2))
+        return self.beta / float(np.ceil(max(4.0, self.beta * max(self.omega) / 0.2)))
 
     @property
     def period(self) -> float:
@@ -153,9 +153,9 @@ def _thermal_process(omega: tuple[float, ...], sigma: tuple[float, ...], beta: f
 class ThermalProcess(Source):
     r"""Closed paths of a Hamiltonian at temperature hbar/(k beta), one network input.
 
-    Correlators are :math:`\mathrm{Tr}\,[e^{-(\beta - t)H/\hbar} f e^{-tH/\hbar} f]/\mathrm{Tr}\,e^{-\beta H/\hbar}`. The
-    first point is drawn from the diagonal of the kernel of a whole period and each further one from the kernel of a step
-    times that of what remains (Levy-Ciesielski bridge on a grid).
+    Correlators are :math:`\mathrm{Tr}\,[e^{-(\beta - t)H/\hbar} f e^{-tH/\hbar} f]/\mathrm{Tr}\,e^{-\beta H/\hbar}`.
+    The first point is drawn from the diagonal of the kernel of a whole period and each further one from the kernel of
+    a step times that of what remains: a bridge on a grid.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class ThermalProcess(Source):
     def natural_step(self) -> float:
         """The largest part of the period below the time of 0.4 over the second gap."""
         open_step = 0.4 * self.hamiltonian.hbar / float(self.hamiltonian.gaps(2)[-1])
-        return self.beta / np.ceil(max(4.0, self.beta / open_step))
+        return self.beta / float(np.ceil(max(4.0, self.beta / open_step)))
 
     @property
     def period(self) -> float:
@@ -265,9 +265,8 @@ class ThermalProcess(Source):
         parts = []
         for offset in (np.arange(self.n_grids) + 0.5) / self.n_grids - 0.5:
             basis = h._grid(interval, spacing, float(offset))
-            parts.append(
-                (basis.points, _powers(basis.vectors, (basis.energies - basis.energies[0]) / h.hbar, dt, steps))
-            )
+            rates = (basis.energies - basis.energies[0]) / h.hbar
+            parts.append((basis.points, _powers(basis.vectors, rates, dt, steps)))
         states = max(len(points) for points, _ in parts)
         values = np.zeros((self.n_grids, states))
         starts = np.zeros((self.n_grids, states))
