@@ -111,7 +111,7 @@ def test_the_physics_works_with_numpy_alone():
 ORDER = [
     ["_checks", "_core"],
     ["sources", "networks", "estimate", "spectral", "densities"],
-    ["hamiltonian", "certificates"],
+    ["hamiltonian", "certificates", "kernels"],
     ["ground_state"],
     ["theory"],
     ["observables", "theory_file", "quadrature"],
@@ -119,7 +119,7 @@ ORDER = [
     ["planning"],
     ["simulation", "stages"],
     ["exact"],
-    ["levels", "roughness", "reflection", "shape"],
+    ["levels", "roughness", "reflection", "shape", "kkl"],
     ["report"],
     ["plot"],
     ["cli"],

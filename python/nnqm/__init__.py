@@ -8,6 +8,8 @@ from .estimate import Estimate, jackknife
 from .exact import kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
+from .kernels import CosineNetwork, Kernel, TimeNetwork
+from .kkl import KarhunenLoeve, karhunen_loeve
 from .levels import Level, Spectrum, effective_energy, gevp, spectrum
 from .networks import Network
 from .observables import Observables, default_observables
@@ -35,6 +37,7 @@ __version__: str = build_info()["version"]
 
 __all__ = [
     "Correlators",
+    "CosineNetwork",
     "Density",
     "Estimate",
     "Extrapolation",
@@ -42,6 +45,8 @@ __all__ = [
     "GroundStateProcess",
     "Hamiltonian",
     "Interrupted",
+    "KarhunenLoeve",
+    "Kernel",
     "Level",
     "MarkovChain",
     "Network",
@@ -56,6 +61,7 @@ __all__ = [
     "State",
     "Theory",
     "TheoryFile",
+    "TimeNetwork",
     "Witness",
     "accumulate",
     "analyse",
@@ -72,6 +78,7 @@ __all__ = [
     "harmonic_oscillator",
     "jackknife",
     "kallen_lehmann",
+    "karhunen_loeve",
     "load",
     "load_theory",
     "load_theory_file",
