@@ -5,12 +5,12 @@ from .certificates import PositivityCertificate, Witness, positivity_certificate
 from .correlators import Correlators, load, merge, save
 from .densities import Density
 from .estimate import Estimate, jackknife
-from .exact import kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
+from .exact import WeightAverage, average_over_weights, kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .kernels import CosineNetwork, Kernel, TimeNetwork
 from .kkl import KarhunenLoeve, karhunen_loeve
-from .levels import Level, Spectrum, effective_energy, gevp, spectrum
+from .levels import Advice, Level, Spectrum, SpectrumError, effective_energy, gevp, spectrum
 from .networks import Network
 from .observables import Observables, default_observables
 from .reflection import PositivityResult, reflection_positivity
@@ -36,6 +36,7 @@ from .theory_file import TheoryFile, load_theory, load_theory_file
 __version__: str = build_info()["version"]
 
 __all__ = [
+    "Advice",
     "Correlators",
     "CosineNetwork",
     "Density",
@@ -58,14 +59,17 @@ __all__ = [
     "Row",
     "SpectralMeasure",
     "Spectrum",
+    "SpectrumError",
     "State",
     "Theory",
     "TheoryFile",
     "TimeNetwork",
+    "WeightAverage",
     "Witness",
     "accumulate",
     "analyse",
     "apply",
+    "average_over_weights",
     "build_info",
     "builtin_theory",
     "commutator",
