@@ -838,7 +838,7 @@ def test_averages_over_weights_are_those_of_the_closed_forms(dimension):
 
 def test_kinks_of_drawn_networks_are_in_the_systematic_error():
     rng = np.random.default_rng(4)
-    w, b = rng.normal(size=40), rng.normal(size=40)
+    w, b = rng.uniform(0.5, 1.5, 40) * rng.choice([-1, 1], 40), rng.normal(size=40)
     networks = [nnqm.Network([[[w[i]]], [[1.0]]], [[b[i]], [0.0]], "relu") for i in range(40)]
     found = average_over_weights(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0)), networks, [0.0, 0.5])
     c = np.array([relu_coefficients(a, shift, 1.0, 400) for a, shift in zip(w / math.sqrt(2), b, strict=True)])

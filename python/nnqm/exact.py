@@ -773,7 +773,7 @@ def average_over_weights(
     >>> draws = [nnqm.Network([[[1.0]], [[v]]], [[0.5], [0.0]], "sin") for v in (1.0, -1.0, 2.0, -2.0)]
     >>> found = average_over_weights(source, draws, [0.0, 1.0])
     >>> float(found.plateau.value.round(10))  # 5/2 exp(-1/2) sin(1/2)^2
-    0.3485289217
+    0.3485259321
     """
     _need_few_inputs(theory)
     draws = list(networks)
