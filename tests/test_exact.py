@@ -9,7 +9,14 @@ import pytest
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm.exact import kallen_lehmann, level_energies, n_point, quasi_monte_carlo, thermal_two_point
+from nnqm.exact import (
+    average_over_weights,
+    kallen_lehmann,
+    level_energies,
+    n_point,
+    quasi_monte_carlo,
+    thermal_two_point,
+)
 from nnqm.quadrature import Moments, adapt, zeros_of_layers
 
 
@@ -786,6 +793,87 @@ def test_what_sums_over_states_cannot_do_is_refused():
         kallen_lehmann(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked))
     with pytest.raises(ValueError, match="thermal two-point function reaches a relative error"):
         thermal_two_point(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked), 1.0, 0.5)
+
+
+# ---- random weights
+
+
+def sine_draws(dimension, n):
+    rng = np.random.default_rng(dimension)
+    w, v, b = rng.normal(size=(n, dimension)) * 0.8, rng.normal(size=n), rng.uniform(-3, 3, n)
+    networks = [nnqm.Network([[w[i]], [[v[i]]]], [[b[i]], [0.0]], "sin") for i in range(n)]
+    return w, v, b, networks
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 3])
+def test_averages_over_weights_are_those_of_the_closed_forms(dimension):
+    omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
+    w, v, b, networks = sine_draws(dimension, 200 if dimension == 1 else 24)
+    t = np.array([0.0, 0.3, 2.0])
+    found = average_over_weights(nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma), hbar=0.5), iter(networks), t)
+    square = w**2 * sigma**2 / (2 * omega)
+    total = square.sum(axis=1)
+    overlap = square @ np.exp(-np.outer(omega, t))
+    g = (
+        v[:, None] ** 2
+        / 2
+        * (np.exp(overlap - total[:, None]) - np.exp(-overlap - total[:, None]) * np.cos(2 * b)[:, None])
+    )
+    c0 = v * np.exp(-total / 2) * np.sin(b)
+    np.testing.assert_allclose(found.two_point.value, g.mean(0), rtol=1e-8)
+    np.testing.assert_allclose(found.connected.value, (g - c0[:, None] ** 2).mean(0), rtol=1e-7)
+    assert found.plateau.value == pytest.approx((c0**2).mean(), rel=1e-9)
+    assert found.mean.value == pytest.approx(c0.mean(), rel=1e-9)
+    assert found.moments.value[0] == pytest.approx(g[:, 0].mean() - c0.mean() ** 2, rel=1e-8)
+    # The lowest level: the slowest input, once.
+    slow = int(np.argmin(omega))
+    first = v * np.exp(-total / 2) * np.sqrt(square[:, slow]) * np.cos(b)
+    assert found.weights.value[0] == pytest.approx((first**2).mean(), rel=1e-8)
+    assert found.energies[0] == pytest.approx(0.5 * omega[slow])
+    # Errors are those of independent draws.
+    blocks = g[:, 1].reshape(found.mean.n_blocks, -1).mean(1) if len(v) % found.mean.n_blocks == 0 else g[:, 1]
+    assert found.two_point.error[1] == pytest.approx(blocks.std(ddof=1) / np.sqrt(len(blocks)), rel=0.15)
+    assert not found.connected.systematic.any()
+
+
+def test_kinks_of_drawn_networks_are_in_the_systematic_error():
+    rng = np.random.default_rng(4)
+    w, b = rng.uniform(0.5, 1.5, 40) * rng.choice([-1, 1], 40), rng.normal(size=40)
+    networks = [nnqm.Network([[[w[i]]], [[1.0]]], [[b[i]], [0.0]], "relu") for i in range(40)]
+    found = average_over_weights(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0)), networks, [0.0, 0.5])
+    c = np.array([relu_coefficients(a, shift, 1.0, 400) for a, shift in zip(w / math.sqrt(2), b, strict=True)])
+    exact = (c[:, 1:] ** 2 @ np.exp(-np.outer(np.arange(1, 401), [0.0, 0.5]))).mean(0)
+    assert np.all(
+        np.abs(found.connected.value - exact) < 5 * np.maximum(found.connected.systematic, 0.01 * found.connected.error)
+    )
+    assert found.plateau.value == pytest.approx((c[:, 0] ** 2).mean(), rel=1e-3)
+
+
+def test_weights_are_averaged_over_other_inputs_too():
+    networks = [nnqm.Network.random((2, 4, 1), rng=i, bias_std=0.5) for i in range(4)]
+    sources = [WELLS, chain(4, alternating=True)]
+    t = [0.0, 0.3, 1.2]
+    found = average_over_weights(nnqm.Theory(sources), networks, t, n_levels=2)
+    measures = [kallen_lehmann(nnqm.Theory(sources, network)) for network in networks]
+    np.testing.assert_allclose(found.connected.value, np.mean([m.connected(t) for m in measures], axis=0), rtol=1e-8)
+    assert found.plateau.value == pytest.approx(np.mean([m.mean**2 for m in measures]), rel=1e-8)
+    assert found.weights.value[0] == pytest.approx(np.mean([m.weights[0] for m in measures]), rel=1e-8)
+
+
+def test_bad_draws_are_refused():
+    theory, network = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0)), nnqm.Network([[[1.0]]])
+    wide = nnqm.Network([[[1.0, 1.0]]])
+    for networks, error, message in (
+        ([network], ValueError, "networks must be at least 2 draws; got 1"),
+        ([network, 3], TypeError, r"networks\[1\] must be a Network; got 3"),
+        ([network, wide], ValueError, r"networks\[1\] must take 1 inputs to 1 outputs"),
+    ):
+        with pytest.raises(error, match=message):
+            average_over_weights(theory, networks)
+    with pytest.raises(ValueError, match="output must be at most 0; got 1"):
+        average_over_weights(theory, [network] * 2, output=1)
+    with pytest.raises(ValueError, match="times must be one-dimensional"):
+        average_over_weights(theory, [network] * 2, [[1.0]])
 
 
 # ---- many inputs

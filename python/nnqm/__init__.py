@@ -5,10 +5,12 @@ from .certificates import PositivityCertificate, Witness, positivity_certificate
 from .correlators import Correlators, load, merge, save
 from .densities import Density
 from .estimate import Estimate, jackknife
-from .exact import kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
+from .exact import WeightAverage, average_over_weights, kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
-from .levels import Level, Spectrum, effective_energy, gevp, spectrum
+from .kernels import CosineNetwork, Kernel, TimeNetwork
+from .kkl import KarhunenLoeve, karhunen_loeve
+from .levels import Advice, Level, Spectrum, SpectrumError, effective_energy, gevp, spectrum
 from .networks import Network, RandomNetwork
 from .observables import Observables, default_observables
 from .reflection import PositivityResult, reflection_positivity
@@ -35,7 +37,9 @@ from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 __version__: str = build_info()["version"]
 
 __all__ = [
+    "Advice",
     "Correlators",
+    "CosineNetwork",
     "Density",
     "Estimate",
     "Extrapolation",
@@ -43,6 +47,8 @@ __all__ = [
     "GroundStateProcess",
     "Hamiltonian",
     "Interrupted",
+    "KarhunenLoeve",
+    "Kernel",
     "Level",
     "MarkovChain",
     "Network",
@@ -55,16 +61,20 @@ __all__ = [
     "Row",
     "SpectralMeasure",
     "Spectrum",
+    "SpectrumError",
     "State",
     "Theory",
     "TheoryFile",
     "ThermalOrnsteinUhlenbeck",
     "ThermalProcess",
+    "TimeNetwork",
     "Times",
+    "WeightAverage",
     "Witness",
     "accumulate",
     "analyse",
     "apply",
+    "average_over_weights",
     "build_info",
     "builtin_theory",
     "commutator",
@@ -78,6 +88,7 @@ __all__ = [
     "harmonic_oscillator",
     "jackknife",
     "kallen_lehmann",
+    "karhunen_loeve",
     "load",
     "load_theory",
     "load_theory_file",

@@ -1,0 +1,847 @@
+r"""Karhunen-Loeve decompositions of covariance kernels: every mean-square continuous process is a network in time.
+
+.. math:: x(t) = m(t) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(t), \qquad
+          \int_a^b K(s, t)\, e_k(t)\, dt = \lambda_k e_k(s)
+
+The neurons are the eigenfunctions e_k, the output weights uncorrelated numbers theta_k of variance 1, and the output
+bias is the mean (Ferko and Halverson, arXiv:2504.05462; Ghanem and Spanos, Stochastic Finite Elements (1991), ch. 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import ArrayLike
+
+from ._checks import Floats, floats, integer, positive
+from .correlators import Correlators
+from .densities import Density
+from .estimate import Estimate
+from .exact import kallen_lehmann
+from .kernels import PAIRINGS, Kernel, four_times
+from .spectral import SpectralMeasure
+from .theory import Theory
+
+__all__ = ["KarhunenLoeve", "karhunen_loeve"]
+
+Function = Callable[[Floats, Floats], ArrayLike]
+
+# Nodes of a panel; of the coarser rule against which eigenvalues are compared; and modes that one panel holds well.
+_FINE, _COARSE, _MODES_PER_PANEL = 32, 24, 6
+# Additional nodes of inner integrals, for the kernel beside the polynomials.
+_INNER = 16
+# Largest matrix.
+_MOST_NODES = 5000
+# Rounding of eigenvalues, relative to the largest, and of symmetry.
+_ROUNDING, _ASYMMETRY = 4e-15, 1e-10
+# Last Legendre coefficients of an eigenfunction below this part of its norm: the panel is fine enough.
+_RESOLVED = 1e-9
+# A negative eigenvalue is real if it exceeds its change between the two rules by this factor.
+_REAL = 5.0
+# A measured mode is resolved if its eigenvalue exceeds its error by this factor.
+_SIGNIFICANT = 5.0
+# Panels are not halved below this part of the interval.
+_NARROWEST = 1e-10
+# Points per eigenfunction on which signs are decided.
+_SIGN_GRID = 16
+
+
+@dataclass(frozen=True)
+class _Waves:
+    """Amplitude cos(frequency (t - start) - phase), one per mode."""
+
+    start: float
+    frequency: Floats
+    phase: Floats
+    amplitude: Floats
+
+    def __call__(self, t: Floats) -> Floats:
+        angle = np.multiply.outer(t - self.start, self.frequency) - self.phase
+        return np.asarray(self.amplitude * np.cos(angle))
+
+    def take(self, n: int) -> _Waves:
+        return _Waves(self.start, self.frequency[:n], self.phase[:n], self.amplitude[:n])
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """Polynomials on panels: Legendre coefficients (P, p, K) between edges (P + 1,)."""
+
+    edges: Floats
+    coefficients: Floats
+
+    def __call__(self, t: Floats) -> Floats:
+        flat = t.ravel()
+        panel = np.clip(np.searchsorted(self.edges, flat, side="right") - 1, 0, len(self.edges) - 2)
+        low, high = self.edges[panel], self.edges[panel + 1]
+        out = np.empty((flat.size, self.coefficients.shape[2]))
+        degree = self.coefficients.shape[1] - 1
+        for i in np.unique(panel):
+            here = panel == i
+            xi = (2 * flat[here] - low[here] - high[here]) / (high[here] - low[here])
+            out[here] = legendre.legvander(xi, degree) @ self.coefficients[i]
+        return out.reshape(*t.shape, out.shape[1])
+
+    def take(self, n: int) -> _Pieces:
+        return _Pieces(self.edges, self.coefficients[..., :n])
+
+
+@dataclass(frozen=True, eq=False)
+class KarhunenLoeve:
+    r"""Modes of a covariance kernel on an interval; a one-layer network in time with neurons e_k.
+
+    Eigenfunctions are orthonormal on the interval, and positive in their first lobe from the left. Among equal
+    eigenvalues the first is the one that does not vanish at the left end.
+
+    Attributes
+    ----------
+    interval : (float, float)
+    eigenvalues : ndarray
+        Descending, shape (K,), unit [x]^2 time. Only modes that are resolved: see ``n_noise``.
+    errors : ndarray
+        Of the eigenvalues, shape (K,): of the eigen-solve (rounding, resolution of panels or of the table's grid) and
+        of the kernel itself where it has an error. For measured kernels statistical errors are added in quadrature.
+    n_noise : int
+        Modes asked for that are not here, because their eigenvalues do not exceed five times their errors: nothing
+        distinguishes them from zero.
+    trace : float
+        Sum of all eigenvalues, the integral of K(t, t).
+    method : {"closed form", "panels", "table", "measured"}
+    estimates : Estimate or None
+        Measured eigenvalues, shape (K,): jackknife errors; the systematic part is the bias by which noise spreads
+        eigenvalues, and the error of the table's grid.
+    """
+
+    interval: tuple[float, float]
+    eigenvalues: Floats
+    errors: Floats
+    n_noise: int
+    trace: float
+    method: str
+    estimates: Estimate | None
+    _functions: _Waves | _Pieces = field(repr=False)
+    _mean: float | _Pieces | Callable[[Floats], ArrayLike] = field(repr=False, default=0.0)
+
+    def __len__(self) -> int:
+        return len(self.eigenvalues)
+
+    def __call__(self, times: ArrayLike) -> Floats:
+        """Eigenfunctions e_k(t) at times of any shape in the interval, shape (..., K), unit 1/sqrt(time)."""
+        t = floats("times", times)
+        (a, b), slack = self.interval, 1e-9 * (self.interval[1] - self.interval[0])
+        outside = t[(t < a - slack) | (t > b + slack)]
+        if outside.size:
+            raise ValueError(
+                f"times must lie in the interval [{a:g}, {b:g}]; got {outside[0]:g}; decompose a longer one"
+            )
+        return self._functions(t)
+
+    def mean(self, times: ArrayLike) -> Floats:
+        """Mean of x at times of any shape: the output bias of the network."""
+        t = floats("times", times)
+        if isinstance(self._mean, _Pieces):
+            return self._mean(t)[..., 0]
+        value = self._mean(t) if callable(self._mean) else self._mean
+        return np.array(np.broadcast_to(np.asarray(value, dtype=np.float64), t.shape))
+
+    def basis(self, times: ArrayLike) -> Floats:
+        """Rows sqrt(lambda_k) e_k(t) of a grid of times, shape (K, n_times): x = mean + theta @ basis."""
+        return np.ascontiguousarray((np.sqrt(self.eigenvalues) * self(np.atleast_1d(times))).T)
+
+    @property
+    def truncation_error(self) -> float:
+        """Part of the trace in modes that are not here: the relative, time-averaged error of the variance."""
+        return max(float(self.trace - self.eigenvalues.sum()), 0.0) / self.trace
+
+    def truncated(self, n_modes: int) -> KarhunenLoeve:
+        """The lowest ``n_modes`` of these modes."""
+        n = integer("n_modes", n_modes, 1, len(self))
+        estimates = None if self.estimates is None else self.estimates[:n]
+        parts = (self.eigenvalues[:n], self.errors[:n])
+        return replace(
+            self,
+            eigenvalues=parts[0],
+            errors=parts[1],
+            n_noise=0,
+            estimates=estimates,
+            _functions=self._functions.take(n),
+        )
+
+    def connected(self, s: ArrayLike, t: ArrayLike) -> Floats:
+        """Covariance of these modes, sum lambda_k e_k(s) e_k(t), for times that broadcast."""
+        return np.asarray(np.sum(self.eigenvalues * self(s) * self(t), axis=-1))
+
+    def two_point(self, s: ArrayLike, t: ArrayLike) -> Floats:
+        """Two-point function <x(s) x(t)> of these modes, the mean included, for times that broadcast."""
+        return self.connected(s, t) + self.mean(s) * self.mean(t)
+
+    def connected_four_point(self, times: ArrayLike, density: Density) -> Floats:
+        r"""Connected four-point function for independent theta_k.
+
+        .. math:: \kappa \sum_k \lambda_k^2\, e_k(t_1) e_k(t_2) e_k(t_3) e_k(t_4)
+
+        with the excess kurtosis kappa of the density: cumulants of independent variables add. It is exact for these
+        modes, and falls with their number: many independent weights make a Gaussian process.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (..., 4), unit time.
+        density : Density
+            Of each theta_k.
+
+        Returns
+        -------
+        ndarray
+            Shape (...), unit [x]^4.
+
+        Raises
+        ------
+        ValueError
+            If the density has no fourth moment.
+
+        Examples
+        --------
+        >>> kl = karhunen_loeve(Kernel.ornstein_uhlenbeck(1.0), (0.0, 2.0), 4)
+        >>> float(kl.connected_four_point([1.0, 1.0, 1.0, 1.0], Density("uniform")).round(4))
+        -0.1662
+        """
+        density.need_moment(4, "a four-point function of a network with random weights")
+        t = four_times(times)
+        return np.asarray(density.kurtosis * np.sum(self.eigenvalues**2 * self(t).prod(axis=-2), axis=-1))
+
+    def four_point(self, times: ArrayLike, density: Density) -> Floats:
+        """Four-point function <x(t1) x(t2) x(t3) x(t4)>, the mean included; see ``connected_four_point``."""
+        total = self.connected_four_point(times, density)
+        t = floats("times", times)
+        m, pair = self.mean(t), self.connected(t[..., :, None], t[..., None, :])
+        total = total + m.prod(axis=-1)
+        for i, j, k, n in PAIRINGS:
+            first, second = pair[..., i, j], pair[..., k, n]
+            total = total + first * second + first * m[..., k] * m[..., n] + second * m[..., i] * m[..., j]
+        return np.asarray(total)
+
+    def quadratic_variation(self, times: ArrayLike, lag: float) -> Floats:
+        """<(x(t + lag) - x(t))^2> of the fluctuations of these modes, at times t of any shape; unit [x]^2."""
+        t = floats("times", times)
+        return np.asarray(np.sum(self.eigenvalues * (self(t + lag) - self(t)) ** 2, axis=-1))
+
+    def commutator_at(self, lags: ArrayLike, *, hbar: float = 1.0, mass: float = 1.0) -> Floats:
+        r"""[x, p]/(i hbar) at finite lag, averaged over the interval: where the truncated network is quantum mechanics.
+
+        .. math:: C_K(\epsilon) = \frac{m}{\hbar\epsilon} \frac{1}{T - \epsilon}
+                  \int_a^{b - \epsilon} \sum_{k \le K} \lambda_k (e_k(t + \epsilon) - e_k(t))^2\, dt
+
+        A finite sum of smooth modes is smooth: below epsilon of about T/K the commutator vanishes linearly. Above, for
+        a kernel with a kink, it is too small by the part 2 T/(pi^2 K epsilon).
+
+        Parameters
+        ----------
+        lags : array_like
+            Positive, below the length T of the interval, any shape.
+        hbar, mass : float
+            As in ``Theory``.
+
+        Returns
+        -------
+        ndarray
+            Shape of the lags. Exact for these modes up to their error.
+        """
+        epsilon, (a, b) = floats("lags", lags), self.interval
+        if epsilon.size and (epsilon.min() <= 0 or epsilon.max() >= b - a):
+            bad = epsilon[(epsilon <= 0) | (epsilon >= b - a)][0]
+            raise ValueError(f"lags must lie between 0 and the length of the interval, {b - a:g}; got {bad:g}")
+        factor = positive("mass", mass) / positive("hbar", hbar)
+        x, w = _rule(8)
+        out = np.empty(epsilon.shape)
+        for index, lag in np.ndenumerate(epsilon):
+            # Squared modes oscillate at most K + 1 times; eight nodes to every half of that.
+            edges = np.linspace(a, b - lag, 2 * len(self) + 9)
+            half = np.diff(edges) / 2
+            t = edges[:-1, None] + half[:, None] * (1 + x)
+            out[index] = factor / (lag * (b - lag - a)) * np.sum(half[:, None] * w * self.quadratic_variation(t, lag))
+        return out
+
+    def __str__(self) -> str:
+        a, b = self.interval
+        line = (
+            f"{len(self)} modes on [{a:g}, {b:g}] ({self.method}): {1 - self.truncation_error:.4%} of the variance, "
+            f"errors up to {self.errors.max(initial=0.0):.1g}"
+        )
+        return line + (f"; {self.n_noise} more asked for are noise" if self.n_noise else "")
+
+
+def karhunen_loeve(
+    kernel: Kernel | SpectralMeasure | Theory | Correlators | tuple[ArrayLike, ArrayLike | Estimate] | Function,
+    interval: tuple[float, float] | None = None,
+    n_modes: int = 64,
+    *,
+    mean: float | Callable[[Floats], ArrayLike] | None = None,
+    breaks: Sequence[float] = (),
+    tolerance: float = 1e-10,
+) -> KarhunenLoeve:
+    r"""Decompose a covariance kernel into the neurons of a network in time.
+
+    Wiener process, Brownian bridge, Ornstein-Uhlenbeck process and its thermal form over one period have closed forms.
+    Other kernels are discretised by Legendre polynomials on panels, with inner integrals split where s = t and taken
+    in the root of \|s - t\|, so that kernels that are smooth, kinked, or functions of sqrt(\|s - t\|) at the diagonal
+    converge spectrally; panels are halved where eigenfunctions are not resolved. Tables are integrated by local cubics
+    on either side of the diagonal.
+
+    Parameters
+    ----------
+    kernel : Kernel, callable, (times, table), SpectralMeasure, Theory or Correlators
+        A callable takes arrays s, t that broadcast and returns K(s, t). A table has shape (n, n) on strictly increasing
+        times (n,); as an ``Estimate`` it is a measured one. A measure or a theory with an exact one stands for its
+        connected two-point function and its mean; a run, with ``two_time=True``, for its measured connected two-time
+        function and its measured mean.
+    interval : (float, float), optional
+        Needed for all but tables and runs, whose own range it must be.
+    n_modes : int, default 64
+        Modes wanted. Those not distinguished from zero are left out and counted in ``n_noise``.
+    mean : float or callable, optional
+        Mean of x, zero by default; not for theories and runs, which have their own.
+    breaks : sequence of float
+        Times within the interval where the kernel has kinks other than at s = t.
+    tolerance : float, default 1e-10
+        Largest acceptable error of an eigenvalue, of asymmetry, and of negative eigenvalues, relative to the largest.
+        The errors of tables are reported, not refused.
+
+    Returns
+    -------
+    KarhunenLoeve
+        The errors of eigenvalues are the changes from a coarser rule (panels of 24 instead of 32 nodes; every second
+        entry of a table), which exceed what is left; and rounding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the interval is empty, a table does not fit its times, or the kernel is not finite, symmetric and positive
+        semidefinite (the message has the worst value), or the tolerance is not reached.
+
+    Examples
+    --------
+    >>> kl = karhunen_loeve(Kernel.wiener(), (0.0, 1.0), 3)
+    >>> (1 / (np.pi**2 * kl.eigenvalues)).round(6)
+    array([0.25, 2.25, 6.25])
+    >>> matern = karhunen_loeve(Kernel.matern(1.5), (0.0, 2.0), 8)
+    >>> print(f"{matern.truncation_error:.4%}", bool(matern.errors.max() < 1e-13))
+    0.1500% True
+    """
+    n = integer("n_modes", n_modes, 1, _MOST_NODES // 3)
+    limit = positive("tolerance", tolerance)
+    if isinstance(kernel, Correlators | tuple):
+        return _of_table(kernel, interval, n, mean, limit)
+    if interval is None:
+        raise ValueError("interval must be given for a kernel that is not a table: interval=(0.0, 10.0)")
+    a, b = (float(v) for v in floats("interval", interval, 1)) if np.shape(interval) == (2,) else (np.nan, np.nan)
+    if not b > a:
+        raise ValueError(f"interval must be (a, b) with a < b; got {interval}")
+    if isinstance(kernel, Theory):
+        kernel = kallen_lehmann(kernel)
+    uncertainty = 0.0
+    if isinstance(kernel, SpectralMeasure):
+        if mean is not None:
+            raise ValueError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
+        uncertainty, mean = kernel.error * float(kernel.moments[0]) * (b - a), kernel.mean
+        kernel = _MeasuredSum.of(kernel, b - a)
+    bias = 0.0 if mean is None else mean if callable(mean) else float(floats("mean", mean, 0))
+    if isinstance(kernel, Kernel):
+        closed = _closed_form(kernel, a, b, n)
+        if closed is not None:
+            eigenvalues, waves, trace = closed
+            errors = _ROUNDING * eigenvalues
+            return KarhunenLoeve((a, b), eigenvalues, errors, 0, trace, "closed form", None, waves, bias)
+    if not callable(kernel):
+        raise TypeError(f"kernel must be a function K(s, t), a Kernel, a table, a theory or a run; got {kernel!r}")
+    inner = floats("breaks", list(breaks), 1)
+    if inner.size and not (inner.min() > a and inner.max() < b):
+        raise ValueError(f"breaks must lie inside the interval ({a:g}, {b:g}); got {inner.tolist()}")
+    solved = _solve(kernel, np.unique([a, *inner, b]), n, limit)
+    errors = solved.errors + uncertainty
+    keep = _count_resolved(solved.eigenvalues[:n], errors[:n])
+    functions = _oriented(solved.functions(), solved.eigenvalues, errors, (a, b)).take(keep)
+    return KarhunenLoeve(
+        (a, b), solved.eigenvalues[:keep], errors[:keep], n - keep, solved.trace, "panels", None, functions, bias
+    )
+
+
+def _count_resolved(eigenvalues: Floats, errors: Floats) -> int:
+    noise = np.flatnonzero(~(eigenvalues > _SIGNIFICANT * errors))
+    keep = int(noise[0]) if noise.size else len(eigenvalues)
+    if keep == 0:
+        raise ValueError(
+            f"kernel has no mode above its errors: the largest eigenvalue is {eigenvalues[0]:.3g}({errors[0]:.1g}); "
+            "it vanishes, or needs more paths or a finer table"
+        )
+    return keep
+
+
+def _closed_form(kernel: Kernel, a: float, b: float, n: int) -> tuple[Floats, _Waves, float] | None:
+    """Eigenvalues, eigenfunctions and trace where textbooks have them (Ghanem and Spanos, section 2.3)."""
+    p, T, k = dict(kernel.parameters), b - a, np.arange(1, n + 1)
+    if kernel.name == "wiener" and a == 0:
+        w = np.asarray((k - 0.5) * np.pi / T)
+        functions = _Waves(a, w, np.full(n, np.pi / 2), np.full(n, np.sqrt(2 / T)))
+        return (p["sigma"] / w) ** 2, functions, p["sigma"] ** 2 * T**2 / 2
+    if kernel.name == "brownian-bridge" and a == 0 and abs(b - p["duration"]) <= 1e-12 * b:
+        w = np.asarray(k * np.pi / T)
+        functions = _Waves(a, w, np.full(n, np.pi / 2), np.full(n, np.sqrt(2 / T)))
+        return (p["sigma"] / w) ** 2, functions, p["sigma"] ** 2 * T**2 / 6
+    if kernel.name == "ornstein-uhlenbeck":
+        omega, variance = p["omega"], p["sigma"] ** 2 / (2 * p["omega"])
+        w = _ornstein_uhlenbeck_roots(omega * T, n) / T
+        eigenvalues = p["sigma"] ** 2 / (omega**2 + w**2)
+        amplitude = np.sqrt(2 / (T + 2 * omega / (omega**2 + w**2)))
+        return eigenvalues, _Waves(a, w, np.arctan2(omega, w), amplitude), variance * T
+    if kernel.name == "thermal-ornstein-uhlenbeck" and abs(T - p["beta"]) <= 1e-12 * T:
+        w = np.asarray(2 * np.pi * (k // 2) / T)
+        amplitude = np.where(k == 1, 1.0, np.sqrt(2)) / np.sqrt(T)
+        # cos first, then sin
+        functions = _Waves(a, w, np.where((k > 1) & (k % 2 == 1), np.pi / 2, 0.0), amplitude)
+        return p["sigma"] ** 2 / (p["omega"] ** 2 + w**2), functions, float(kernel(0.0, 0.0)) * T
+    return None
+
+
+def _ornstein_uhlenbeck_roots(c: float, n: int) -> Floats:
+    """Roots x_k = w_k T of x - (k - 1) pi = 2 arctan(c/x), c = omega T: even and odd modes in one equation."""
+    offset: Floats = np.pi * np.arange(n, dtype=np.float64)
+    x = offset
+    # The left side less the right is concave and increasing, so that Newton's steps from the left never pass the root.
+    for _ in range(200):
+        step = (x - offset - 2 * np.arctan2(c, x)) / (1 + 2 * c / (x**2 + c**2))
+        x = x - step
+        if np.all(np.abs(step) <= 2e-16 * x):
+            break
+    return x
+
+
+@dataclass(frozen=True)
+class _MeasuredSum:
+    """A sum of decaying exponentials of |s - t|, interpolated: thousands of terms at the cost of one polynomial.
+
+    On [d, 2d] a sum of decaying exponentials is analytic as far as 0, so that 28 Chebyshev nodes reach rounding
+    whatever the rates.
+    """
+
+    smallest: float
+    at_zero: float
+    coefficients: Floats  # (octaves, nodes)
+
+    @classmethod
+    def of(cls, measure: SpectralMeasure, duration: float, octaves: int = 48, nodes: int = 28) -> _MeasuredSum:
+        angle = np.pi * (np.arange(nodes) + 0.5) / nodes
+        smallest = duration * 2.0**-octaves
+        low = smallest * 2.0 ** np.arange(octaves + 1)
+        values = measure.connected(low[:, None] * (1.5 + 0.5 * np.cos(angle)))
+        analysis = 2 / nodes * np.cos(np.outer(angle, np.arange(nodes)))
+        analysis[:, 0] /= 2
+        return cls(smallest, float(measure.connected(0.0)), values @ analysis)
+
+    def __call__(self, s: Floats, t: Floats) -> Floats:
+        d = np.abs(t - s)
+        safe = np.maximum(d, self.smallest)
+        octave = np.clip(np.floor(np.log2(safe / self.smallest)).astype(int), 0, len(self.coefficients) - 1)
+        xi = 2 * safe / (self.smallest * 2.0**octave) - 3
+        # Clenshaw's recurrence
+        c = self.coefficients[octave]
+        b1, b2 = np.zeros_like(xi), np.zeros_like(xi)
+        for k in range(c.shape[-1] - 1, 0, -1):
+            b1, b2 = c[..., k] + 2 * xi * b1 - b2, b1
+        return np.where(d >= self.smallest, c[..., 0] + xi * b1 - b2, self.at_zero)
+
+
+@lru_cache
+def _rule(n: int) -> tuple[Floats, Floats]:
+    x, w = legendre.leggauss(n)
+    return x, w
+
+
+@lru_cache
+def _analysis(p: int) -> Floats:
+    """Legendre coefficients (p, p) from values at Gauss nodes."""
+    x, w = _rule(p)
+    return np.asarray((legendre.legvander(x, p - 1) * w[:, None]).T * (np.arange(p) + 0.5)[:, None])
+
+
+@dataclass(frozen=True)
+class _Solution:
+    edges: Floats
+    eigenvalues: Floats
+    vectors: Floats  # (P p, K)
+    smallest: float
+    trace: float
+    errors: Floats
+
+    def functions(self) -> _Pieces:
+        panels = len(self.edges) - 1
+        p = len(self.vectors) // panels
+        weights = np.diff(self.edges)[:, None] / 2 * _rule(p)[1]
+        values = self.vectors.reshape(panels, p, -1) / np.sqrt(weights)[..., None]
+        return _Pieces(self.edges, np.einsum("kb,ibm->ikm", _analysis(p), values, optimize=True))
+
+
+def _solve(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solution:
+    """Panels halved until eigenvalues have converged and eigenfunctions are resolved."""
+    shares = np.diff(breaks) / (breaks[-1] - breaks[0])
+    counts = np.maximum(np.ceil(shares * n / _MODES_PER_PANEL), 1).astype(int)
+    edges = np.concatenate(
+        [
+            *(np.linspace(lo, hi, c + 1)[:-1] for lo, hi, c in zip(breaks[:-1], breaks[1:], counts, strict=True)),
+            breaks[-1:],
+        ]
+    )
+    while True:
+        fine, coarse = _discretised(kernel, edges, _FINE, tolerance), _discretised(kernel, edges, _COARSE, tolerance)
+        largest = fine.eigenvalues[0]
+        rounding = _ROUNDING * largest
+        # A larger one among its neighbours: two rules may agree in one eigenvalue by chance.
+        m = min(len(coarse.eigenvalues), len(fine.eigenvalues), n + 8)
+        change = np.abs(fine.eigenvalues[:m] - coarse.eigenvalues[:m])
+        padded = np.pad(change, 1)
+        errors = np.maximum(np.maximum(padded[:-2], padded[2:]), change) + rounding
+        lowest, shift = fine.smallest, abs(fine.smallest - coarse.smallest)
+        if -lowest > max(tolerance * largest, _REAL * shift):
+            raise ValueError(
+                f"kernel must be positive semidefinite; it has the eigenvalue {lowest:.6g}({shift:.1g}) on the "
+                f"interval [{breaks[0]:g}, {breaks[-1]:g}], the largest being {largest:.6g}; no process has it as its "
+                "covariance"
+            )
+        solution = replace(fine, eigenvalues=fine.eigenvalues[:m], vectors=fine.vectors[:, :m], errors=errors)
+        wanted = min(n, m)
+        coefficients = np.abs(solution.functions().coefficients[:, -2:, :wanted]).max(axis=1)
+        # Rounding disturbs an eigenvector by this much; below it no panel is to blame.
+        floor = np.maximum(_RESOLVED, 10 * rounding / np.maximum(np.abs(solution.eigenvalues[:wanted]), rounding))
+        tails = (coefficients * np.sqrt(edges[-1] - edges[0]) / floor).max(axis=1)
+        reached = errors[:wanted].max() / largest
+        rough = tails > (1 if reached <= tolerance else min(1, tails.max() / 2))
+        if not rough.any():
+            return solution
+        halves = (edges[:-1] + edges[1:])[rough] / 2
+        too_many = (len(edges) - 1 + len(halves)) * _FINE > _MOST_NODES
+        if too_many or np.diff(edges).min() < _NARROWEST * (edges[-1] - edges[0]):
+            if reached <= tolerance:
+                return solution
+            raise ValueError(
+                f"kernel converges slowly: with {len(edges) - 1} panels of {_FINE} polynomials the error of an "
+                f"eigenvalue is {reached:.1g} of the largest, not tolerance={tolerance:g}; give the times of its kinks "
+                "as breaks, fewer n_modes, or a larger tolerance"
+            )
+        edges = np.sort(np.concatenate([edges, halves]))
+
+
+def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _Solution:
+    """Eigenpairs of the kernel between piecewise polynomials of degree p - 1 (Galerkin's method).
+
+    The basis are the Lagrange polynomials of the Gauss nodes, divided by the roots of their weights. Distant panels
+    need K at pairs of nodes only; a panel and its neighbours need the double integral, the kernel not being smooth
+    there.
+    """
+    x, w = _rule(p)
+    half = np.diff(edges) / 2
+    nodes = edges[:-1, None] + half[:, None] * (1 + x)
+    root = np.sqrt(half[:, None] * w)
+    flat = nodes.ravel()
+    matrix = _evaluated(kernel, flat[:, None], flat[None, :])
+    _need_symmetric(matrix, flat, tolerance)
+    trace = float(np.sum(root.ravel() ** 2 * np.diag(matrix)))
+    matrix *= root.ravel()[:, None] * root.ravel()
+    for i in range(len(half)):
+        for j in range(i, min(i + 2, len(half))):
+            low, high = edges[j], edges[j + 1]
+            rule = _near_rule(p, j > i, round(float(half[j] / half[i]), 9))
+            s = edges[i] + half[i] * (1 + rule.outer)
+            t = np.clip(low + half[j] * (1 + rule.inner), low, high)
+            values = _evaluated(kernel, s[:, None], t) * rule.weights
+            inner = np.matmul(values[:, None, :], rule.inner_polynomials)[:, 0]
+            block = half[i] * half[j] / (root[i][:, None] * root[j]) * (rule.outer_polynomials.T @ inner)
+            matrix[i * p : (i + 1) * p, j * p : (j + 1) * p] = block
+            matrix[j * p : (j + 1) * p, i * p : (i + 1) * p] = block.T
+    eigenvalues, vectors = np.linalg.eigh(matrix)
+    return _Solution(edges, eigenvalues[::-1], vectors[:, ::-1], float(eigenvalues[0]), trace, np.zeros(0))
+
+
+@dataclass(frozen=True)
+class _NearRule:
+    outer: Floats  # (m,), positions of s on [-1, 1]
+    inner: Floats  # (m, q), of t
+    weights: Floats  # (m, q)
+    outer_polynomials: Floats  # (m, p)
+    inner_polynomials: Floats  # (m, q, p)
+
+
+@lru_cache(maxsize=32)
+def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
+    """Rule for double integrals over a panel squared, or over a panel and the next one, ratio times as long.
+
+    With d = |s - t| = u^2, smooth functions of d or sqrt(d) are smooth in u. What the inner integral leaves are powers
+    of the root of the distance from the ends of the panel, smooth in a variable of which that distance is a square.
+    """
+    # Polynomials of degree p - 1 in s, one explicit and one that the inner integral leaves, are cubic in the variable.
+    x, mu = _rule(3 * p + _INNER)
+    outer = x * (3 - x**2) / 2
+    xi, omega = _rule(p + _INNER)
+    if neighbours:
+        # Distances in half-lengths of the target panel.
+        near = (1 - outer) / ratio
+        pieces = [(1.0, -1 - near, near, near + 2)]
+    else:
+        pieces = [(side, outer, 0 * outer, 1 - side * outer) for side in (-1.0, 1.0)]
+    positions, weights = [], []
+    for side, start, near, far in pieces:
+        lowest, highest = np.sqrt(near)[:, None], np.sqrt(far)[:, None]
+        u = lowest + (highest - lowest) * (1 + xi) / 2
+        positions.append(start[:, None] + side * u**2)
+        weights.append((highest - lowest) * omega * u)
+    inner = np.clip(np.concatenate(positions, axis=1), -1, 1)
+    weight = np.concatenate(weights, axis=1) * (mu * 1.5 * (1 - x**2))[:, None]
+    lagrange = [legendre.legvander(z, p - 1) @ _analysis(p) for z in (outer, inner)]
+    return _NearRule(outer, inner, weight, lagrange[0], lagrange[1])
+
+
+def _evaluated(kernel: Function, s: Floats, t: Floats) -> Floats:
+    """K(s, t) as float64 of the shape that s and t broadcast to."""
+    shape = np.broadcast_shapes(s.shape, t.shape)
+    values = np.asarray(kernel(s, t))
+    if values.dtype.kind not in "fiu":
+        raise TypeError(f"kernel must return real numbers; got dtype {values.dtype}")
+    if values.shape != shape:
+        raise ValueError(
+            f"kernel must return an array of the shape that s and t broadcast to, {shape}; got {values.shape}; "
+            "use NumPy functions, or numpy.vectorize"
+        )
+    values = np.array(values, dtype=np.float64)
+    if not np.isfinite(values).all():
+        at = tuple(np.argwhere(~np.isfinite(values))[0])
+        where = tuple(float(np.broadcast_to(v, shape)[at]) for v in (s, t))
+        raise ValueError(f"kernel must be finite; K({where[0]:.6g}, {where[1]:.6g}) = {values[at]}")
+    return values
+
+
+def _need_symmetric(matrix: Floats, times: Floats, tolerance: float) -> None:
+    lack = np.abs(matrix - matrix.T)
+    i, j = np.unravel_index(int(lack.argmax()), lack.shape)
+    if lack[i, j] > max(tolerance, _ASYMMETRY) * np.abs(matrix).max():
+        raise ValueError(
+            f"kernel must be symmetric; K({times[i]:.6g}, {times[j]:.6g}) = {matrix[i, j]:.10g} but "
+            f"K({times[j]:.6g}, {times[i]:.6g}) = {matrix[j, i]:.10g}; use (K + K^T)/2 if that is meant"
+        )
+
+
+def _oriented(functions: _Pieces, eigenvalues: Floats, errors: Floats, interval: tuple[float, float]) -> _Pieces:
+    """Eigenfunctions made unique: equal eigenvalues by their values at the left end, signs by the first lobe."""
+    a, b = interval
+    coefficients = functions.coefficients.copy()
+    n = coefficients.shape[2]
+    same = np.abs(np.diff(eigenvalues[:n])) <= 2 * (errors[: n - 1] + errors[1:n])
+    start = 0
+    for stop in [*(np.flatnonzero(~same) + 1), n]:
+        size = stop - start
+        if size > 1:
+            # Irrational fractions: no symmetry of the interval makes a function vanish there.
+            points = a + (b - a) * ((np.sqrt(5) - 1) / 2 * np.arange(size) % 1)
+            rotation, _ = np.linalg.qr(functions(points)[:, start:stop].T)
+            coefficients[..., start:stop] = coefficients[..., start:stop] @ rotation
+        start = stop
+    rotated = _Pieces(functions.edges, coefficients)
+    values = rotated(np.linspace(a, b, _SIGN_GRID * (n + 1) + 1))
+    # Where it first exceeds half of its maximum it is in its first lobe, or in one like it.
+    first = np.argmax(np.abs(values) > np.abs(values).max(axis=0) / 2, axis=0)
+    signs = np.where(values[first, np.arange(n)] < 0, -1.0, 1.0)
+    return _Pieces(functions.edges, coefficients * signs)
+
+
+def _of_table(
+    kernel: Correlators | tuple[ArrayLike, ArrayLike | Estimate],
+    interval: tuple[float, float] | None,
+    n: int,
+    mean: float | Callable[[Floats], ArrayLike] | None,
+    tolerance: float,
+) -> KarhunenLoeve:
+    bias: float | _Pieces | Callable[[Floats], ArrayLike] = 0.0 if mean is None else mean
+    table: Floats | Estimate
+    if isinstance(kernel, Correlators):
+        if mean is not None:
+            raise ValueError("mean is measured by the run; leave it out")
+        times, table, means = _measured(kernel)
+        bias = _interpolated(times, means[:, None])
+    else:
+        if len(kernel) != 2:
+            raise TypeError(f"a table must be (times, values); got a tuple of {len(kernel)}")
+        times = floats("times", kernel[0], 1)
+        table = kernel[1] if isinstance(kernel[1], Estimate) else floats("table", kernel[1])
+    values = table.value if isinstance(table, Estimate) else table
+    size = len(times)
+    if values.shape != (size, size):
+        raise ValueError(f"table must have shape {(size, size)}, one row and column per time; got {values.shape}")
+    if size < 8:
+        raise ValueError(f"times must have at least 8 entries for a table; got {size}; use a finer grid")
+    if np.diff(times).min() <= 0:
+        i = int(np.argmax(np.diff(times) <= 0))
+        raise ValueError(
+            f"times must be strictly increasing; times[{i + 1}]={times[i + 1]:g} <= times[{i}]={times[i]:g}; "
+            "sort the table"
+        )
+    a, b = float(times[0]), float(times[-1])
+    if interval is not None:
+        given = floats("interval", interval, 1)
+        if given.shape != (2,) or np.abs(given - [a, b]).max() > 1e-9 * (b - a):
+            raise ValueError(f"interval must be that of the table, ({a:g}, {b:g}); got {interval}; leave it out")
+    _need_symmetric(values, times, tolerance)
+    values = (values + values.T) / 2
+    rule = _TableRule.of(times)
+    # What makes a table the covariance of a process is that it is positive as a matrix, whatever the quadrature.
+    root = np.diag(np.sqrt(rule.outer))
+    plain, directions = np.linalg.eigh(root @ values @ root)
+    allowed = tolerance * plain[-1]
+    if isinstance(table, Estimate):
+        direction = root @ directions[:, 0]
+        allowed += _REAL * float(table.map(lambda m: (m @ direction) @ direction).error)
+    if plain[0] < -allowed:
+        raise ValueError(
+            f"table must be positive semidefinite; it has the eigenvalue {plain[0]:.6g}, the largest being "
+            f"{plain[-1]:.6g}; a larger tolerance accepts a table that is rounded"
+        )
+    eigenvalues, vectors = np.linalg.eigh(rule.operator(values))
+    eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
+    keep = np.unique(np.append(np.arange(0, size, 2), size - 1))
+    coarse = np.linalg.eigvalsh(_TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
+    most = min(n, len(coarse))
+    change = np.abs(eigenvalues[:most] - coarse[:most])
+    padded = np.pad(change, 1)
+    numerical = (
+        np.maximum(np.maximum(padded[:-2], padded[2:]), change) + _ROUNDING * eigenvalues[0] + max(-plain[0], 0.0)
+    )
+    errors, estimates, method = numerical, None, "table"
+    if isinstance(table, Estimate):
+        estimates = _with_errors(table, rule, eigenvalues, vectors[:, :most], numerical)
+        errors, method = estimates.total_error, "measured"
+    kept = _count_resolved(eigenvalues[:most], errors)
+    functions = _interpolated(times, vectors[:, :kept] / np.sqrt(rule.outer)[:, None])
+    return KarhunenLoeve(
+        (a, b),
+        eigenvalues[:kept],
+        errors[:kept],
+        n - kept,
+        float(rule.outer @ np.diag(values)),
+        method,
+        None if estimates is None else estimates[:kept],
+        _oriented(functions, eigenvalues, numerical[:kept], (a, b)),
+        bias,
+    )
+
+
+def _measured(run: Correlators) -> tuple[Floats, Estimate, Floats]:
+    """Times, connected two-time function and mean of a run."""
+    run.need("two_time", "simulate with two_time=True")
+    c = 0 if run.two_time is None else run.two_time
+    shift, scale = run.observables.shift[c], run.observables.scale[c]
+    rows, columns = np.tril_indices(run.n_times)
+
+    def evaluate(s: dict[str, Floats]) -> Floats:
+        n = s["paths"][:, None]
+        mean = s["time_sums"] / n
+        full = np.empty((len(n), run.n_times, run.n_times))
+        packed = scale**2 * (s["two_time"] / n - mean[:, rows] * mean[:, columns])
+        full[:, rows, columns] = packed
+        full[:, columns, rows] = packed
+        return full
+
+    means = shift + scale * run.sums["time_sums"].sum(axis=0) / run.block_paths.sum()
+    return run.times, run.estimate(evaluate, "two_time", "time_sums"), means
+
+
+def _with_errors(
+    table: Estimate, rule: _TableRule, eigenvalues: Floats, vectors: Floats, numerical: Floats
+) -> Estimate:
+    """Eigenvalues with jackknife errors and, as systematic ones, bias of noise and error of the grid.
+
+    First order of perturbation theory: replicas are v^T A v. Second order: noise pushes an eigenvalue away from another
+    one by the squared matrix element between them over their distance, and never by more than the element itself.
+    """
+    elements = table.map(lambda m: np.matmul(vectors.T, rule.operator(m) @ vectors))
+    k = np.arange(vectors.shape[1])
+    gaps = eigenvalues[k, None] - eigenvalues[None, k] + np.eye(k.size)
+    spread = elements.error
+    push = np.minimum(spread**2 / np.maximum(np.abs(gaps), 1e-300), spread) * np.sign(gaps)
+    np.fill_diagonal(push, 0.0)
+    bias = np.abs(push.sum(axis=1))
+    diagonal = elements[k, k]
+    return Estimate(eigenvalues[k], diagonal.replicas, diagonal.weights, np.hypot(bias, numerical))
+
+
+@dataclass(frozen=True)
+class _TableRule:
+    """Quadrature of tables.
+
+    Weights of the grid times the kernel make its integral operator; the kink at s = t is an error of second order,
+    a multiple of the function at that point, so that it is corrected on the diagonal, exactly for constants.
+    """
+
+    outer: Floats  # (n,), weights of the grid
+    split: Floats  # (n, n), weights of integrals split at the point of each row, less those of the grid
+
+    @classmethod
+    def of(cls, times: Floats) -> _TableRule:
+        left = _weights_up_to(times)
+        outer = left[-1]
+        if outer.min() <= 0:
+            # Cubics on very uneven points; straight lines are always positive.
+            outer = np.convolve(np.diff(times), [0.5, 0.5])
+        return cls(outer, left + _weights_up_to(-times[::-1])[::-1, ::-1] - outer)
+
+    def operator(self, table: Floats) -> Floats:
+        """Symmetric matrices (..., n, n) of the integral operators of tables (..., n, n)."""
+        root = np.sqrt(self.outer)
+        out = table * (root[:, None] * root)
+        diagonal = np.arange(len(root))
+        out[..., diagonal, diagonal] += np.sum(self.split * table, axis=-1)
+        return np.asarray(out)
+
+
+def _weights_up_to(times: Floats) -> Floats:
+    """Weights (n, n): row i integrates from the first point to point i, using the points up to i only."""
+    n = len(times)
+    out = np.zeros((n, n))
+    total = np.zeros(n)
+    for i in range(1, n):
+        if i < 3:
+            out[i, : i + 1] = _cubic_weights(times[: i + 1], times[0], times[i])
+            continue
+        here = slice(i - 3, i + 1)
+        if i == 3:
+            total[here] += _cubic_weights(times[here], times[0], times[1])
+        total[here] += _cubic_weights(times[here], times[i - 2], times[i - 1])
+        out[i] = total
+        out[i, here] += _cubic_weights(times[here], times[i - 1], times[i])
+    return out
+
+
+def _cubic_weights(points: Floats, low: float, high: float) -> Floats:
+    """Weights of the integral from low to high of the polynomial through points."""
+    centre, scale = points.mean(), points[-1] - points[0]
+    z, powers = (points - centre) / scale, np.arange(len(points))
+    ends = (np.array([low, high]) - centre) / scale
+    moments = (ends[1] ** (powers + 1) - ends[0] ** (powers + 1)) / (powers + 1)
+    return np.asarray(scale * np.linalg.solve(z[None, :] ** powers[:, None], moments))
+
+
+def _interpolated(times: Floats, values: Floats) -> _Pieces:
+    """Local cubics through values (n, K) on a grid, as Legendre series on its intervals."""
+    n = len(times)
+    x, _ = _rule(4)
+    pieces = np.empty((n - 1, 4, values.shape[1]))
+    for i in range(n - 1):
+        first = min(max(i - 1, 0), n - 4)
+        points = times[first : first + 4]
+        t = times[i] + (times[i + 1] - times[i]) * (1 + x) / 2
+        others = [[k for k in range(4) if k != j] for j in range(4)]
+        lagrange = np.stack(
+            [np.prod((t[:, None] - points[o]) / (points[j] - points[o]), axis=1) for j, o in enumerate(others)]
+        )
+        pieces[i] = _analysis(4) @ (lagrange.T @ values[first : first + 4])
+    return _Pieces(times, pieces)
