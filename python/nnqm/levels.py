@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil, inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,26 +13,45 @@ from ._checks import Floats, integer
 from .correlators import Correlators, normalised_lags
 from .estimate import Estimate
 
-__all__ = ["Level", "Spectrum", "effective_energy", "gevp", "spectrum"]
+__all__ = ["Advice", "Level", "Spectrum", "SpectrumError", "effective_energy", "gevp", "spectrum"]
 
 Indices = NDArray[np.int64]
 
-# Eigendirections of C(0) below this fraction of the largest are rounding, by the precision of the observables.
-_FLOOR = {"float32": 1e-6, "float64": 1e-9}
+# Eigendirections of C(0) below this fraction of the largest, or below so many times the rounding that is seen in it,
+# are left out. Single precision reaches to what the double well needs: observables are centred, running sums short.
+_FLOOR, _ROUNDING = {"float32": 1e-8, "float64": 1e-9}, 4.0
+# Only what lies above this fraction can be a state: below, rounding can look like one.
+_SURE = {"float32": 1e-6, "float64": 1e-9}
 # An observable whose variance is a smaller part of its mean square is a saturated neuron: it moves in rare events
 # only, whose statistics no error bar covers.
 _SATURATED = 1e-3
 # At t0 > 0 a direction of C(t0) must stand this many errors above zero.
 _SIGNIFICANT = 5.0
-# A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
-_LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
+# A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second, or
+# a state found on one half of the blocks has a smaller part than the third of its lambda on the other half: the largest
+# eigenvalue of a matrix of noise is many errors above zero, but not on fresh data.
+_LAMBDA_ERRORS, _RELATIVE_ERROR, _SURVIVES = 5.0, 0.1, 0.5
 # t0 is raised when a level then moves down by so many errors of the difference. Two, with five levels looked at, would
 # raise it by chance in one run of ten, and always where the noise points downwards.
 _DROP_ERRORS = 3.0
 # What decays by a smaller part than this along a whole path cannot be told from what does not decay.
 _PLATEAU = 0.01
-# A level still moves with the basis when leaving out half of the neurons shifts it by this many errors.
-_BASIS_ERRORS = 3.0
+# A level still moves with the basis when more neurons are estimated to lower it by so many errors.
+_BASIS_ERRORS = 1.0
+# Errors of fewer blocks are too uncertain for a verdict.
+_MIN_BLOCKS = 8
+# Chance at which paths that are stationary and reversible are taken for others.
+_FALSE_ALARM = 1e-6
+# The error of an error, and levels that are a little higher than expected, are paid for by so many times more paths.
+_MARGIN = 1.5
+
+
+class SpectrumError(ValueError):
+    """Levels cannot be had; ``partial`` is the Spectrum that could be computed, none of it resolved, or None."""
+
+    def __init__(self, message: str, partial: Spectrum | None = None) -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 @dataclass(frozen=True)
@@ -47,7 +67,9 @@ class Level:
     multiplicity : int
         Members closer to each other than 3 errors of their difference; ``gap`` is their mean.
     verdict : str
-        "resolved", "noise", "basis-limited" (moves with the basis), "plateau" (no decay), or "above unresolved".
+        "resolved"; or "noise", "basis-limited" (still moves with the basis or with t0), "plateau" (no decay),
+        "above unresolved"; or, of all levels of paths that have none, "not stationary", "irreversible", "slower tail"
+        (the two-point function decays more slowly than the lowest level), "few blocks".
     """
 
     gap: Estimate | None
@@ -62,8 +84,37 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Advice:
+    """What would resolve the lowest level asked for that is not resolved; ``print`` shows it as a sentence.
+
+    Attributes
+    ----------
+    level : int
+        Its number, 1 for the first above the ground state; a multiplet counts once.
+    verdict : str
+        Why it is not resolved, as in ``Level``.
+    remedy : str
+        What to do, in words.
+    n_paths : int or None
+        Paths, in total, with which it is expected to be resolved; None where more paths are not what is missing. An
+        estimate from the errors of this run, right within a factor of two or so.
+    dt : float or None
+        A time step that suits the level better, where that of the run does not.
+    """
+
+    level: int
+    verdict: str
+    remedy: str
+    n_paths: int | None = None
+    dt: float | None = None
+
+    def __str__(self) -> str:
+        return f"level {self.level} is not resolved ({self.verdict}): {self.remedy}"
+
+
+@dataclass(frozen=True)
 class Spectrum:
-    """Levels of a run; see ``spectrum``.
+    """Levels of a run; see ``spectrum``. ``print`` shows them as a table, with the advice.
 
     Attributes
     ----------
@@ -76,6 +127,8 @@ class Spectrum:
     commutator, momentum_squared : Estimate
         The sums (2m/hbar^2) sum gap |Z|^2 and (m/hbar)^2 sum gap^2 |Z|^2 of the channel, free of dt. The
         systematic error is what states that are not resolved contribute.
+    advice : Advice or None
+        What would resolve the next level; None if all that were asked for are resolved.
     """
 
     levels: tuple[Level, ...]
@@ -83,11 +136,26 @@ class Spectrum:
     basis_size: int
     commutator: Estimate
     momentum_squared: Estimate
+    advice: Advice | None = None
 
     @property
     def gaps(self) -> tuple[Estimate, ...]:
         """Resolved gaps E_n - E_0, n = 1, 2, ...; a multiplet counts once."""
         return tuple(level.gap for level in self.levels if level.resolved and level.gap is not None)
+
+    @property
+    def joint(self) -> Estimate:
+        """Resolved gaps as one estimate, shape (k,), which knows their covariance: ``joint.covariance()``.
+
+        Raises
+        ------
+        SpectrumError
+            If no level is resolved.
+        """
+        gaps = self.gaps
+        if not gaps:
+            raise SpectrumError(f"no level is resolved, so that there is no covariance of levels; {self.advice}", self)
+        return gaps[0].map(lambda *values: np.stack(values, axis=-1), *gaps[1:])
 
     @property
     def energies(self) -> tuple[Estimate, ...]:
@@ -107,6 +175,63 @@ class Spectrum:
             raise ValueError("ground_energy is needed: paths determine gaps only; take it from the Hamiltonian")
         return tuple(e.map(lambda v: v + ground_energy) for e in self.energies)
 
+    def __str__(self) -> str:
+        lines = []
+        for n, level in enumerate(self.levels, start=1):
+            times = f" (x{level.multiplicity})" if level.multiplicity > 1 else ""
+            if level.resolved:
+                lines.append(f"gap {n}{times} = {level.gap}, weight {level.weight}")
+        return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
+
+
+@dataclass(frozen=True)
+class _Matrices:
+    """Connected C(0) and C(lag) of every lag on its own windows, (R, n_lags, F-1, F-1): whole run, then replicas."""
+
+    same: Floats
+    moved: Floats
+    halves: tuple[Floats, Floats]  # the same of the even and of the odd blocks, R = 2
+    sizes: Floats
+    usable: Indices
+    floor: float
+    sure: float
+
+    @classmethod
+    def of(cls, run: Correlators) -> _Matrices:
+        run.need("observable_lags", "simulate with observable_lags=(1, 2, 3)")
+        same, moved = run.estimate(lambda s: _connected(s["observable_lags"]), "observable_lags")
+        sums = run.sums["observable_lags"][run.block_paths > 0]
+        halves = _connected(np.stack([sums[::2].sum(axis=0), sums[1::2].sum(axis=0)]))
+        total = sums[:, 0].sum(axis=0)
+        level = total[1, 0, 1:] / (2 * total[0, 0, 0])
+        neurons = len(run.observables.centres)
+        level[len(level) - neurons :] += run.observables.centres
+        variance = np.diag(same.value[0])
+        usable = np.flatnonzero(variance > _SATURATED * (variance + level**2))
+        # Rounding is what makes eigenvalues of a matrix of squares negative.
+        floor = _FLOOR[run.precision]
+        if usable.size:
+            values = np.linalg.eigvalsh(_unit(same.value[0][np.ix_(usable, usable)]))
+            floor = max(floor, _ROUNDING * -values[0] / values[-1])
+        stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
+        return cls(stack[0], stack[1], halves, same.weights, usable, floor, max(floor, _SURE[run.precision]))
+
+    def without_replicas(self) -> _Matrices:
+        return replace(self, same=self.same[:1], moved=self.moved[:1])
+
+
+def _connected(sums: Floats) -> tuple[Floats, Floats]:
+    product, square = normalised_lags(sums)
+    mean = square[..., 0, :]
+    vacuum = mean[..., :, None] * mean[..., None, :]
+    moved = (product + np.swapaxes(product, -1, -2)) / 2 - vacuum
+    return (square - vacuum)[..., 1:, 1:], moved[..., 1:, 1:]
+
+
+def _unit(matrix: Floats) -> Floats:
+    scale = 1 / np.sqrt(np.diag(matrix))
+    return np.asarray(matrix * scale[:, None] * scale)
+
 
 @dataclass(frozen=True)
 class _Solution:
@@ -114,82 +239,71 @@ class _Solution:
 
     eigenvalues: Floats  # (R, k)
     weights: Floats  # (R, k)
+    crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
+    directions: int
     tau: int
     sizes: Floats
 
     def eigenvalue(self, n: int) -> Estimate:
-        return Estimate(self.eigenvalues[0, n], self.eigenvalues[1:, n], self.sizes)
+        return self.estimate(self.eigenvalues[:, n])
 
     def estimate(self, values: Floats) -> Estimate:
         return Estimate(values[0], values[1:], self.sizes)
 
 
-def _matrices(run: Correlators) -> tuple[Floats, Floats, Floats, Indices]:
-    """Connected C(0) and C(tau) of every lag on its own windows, (R, n_lags, F-1, F-1), weights, usable observables."""
-    run.need("observable_lags", "simulate with observable_lags=(1, 2, 3)")
-
-    def connected(s: dict[str, Floats]) -> tuple[Floats, Floats]:
-        product, square = normalised_lags(s["observable_lags"])
-        mean = square[..., 0, :]
-        vacuum = mean[..., :, None] * mean[..., None, :]
-        moved = (product + np.swapaxes(product, -1, -2)) / 2 - vacuum
-        return (square - vacuum)[..., 1:, 1:], moved[..., 1:, 1:]
-
-    same, moved = run.estimate(connected, "observable_lags")
-    stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
-    total = run.sums["observable_lags"][:, 0].sum(axis=0)
-    level = total[1, 0, 1:] / (2 * total[0, 0, 0])
-    neurons = len(run.observables.centres)
-    level[len(level) - neurons :] += run.observables.centres
-    variance = np.diag(same.value[0])
-    usable = np.flatnonzero(variance > _SATURATED * (variance + level**2))
-    return stack[0], stack[1], same.weights, usable
-
-
-def _solve(
-    same: Floats,
-    moved: Floats,
-    sizes: Floats,
-    lags: Sequence[int],
-    position: int,
-    floor: float,
-    keep: Indices,
-    channel: int,
-) -> _Solution | None:
+def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indices, channel: int) -> _Solution | None:
     """GEVP between t0 (position -1: zero; else lags[position]) and the lag after it, on the observables ``keep``."""
-    metric = (same[:, 0] if position < 0 else moved[:, position])[:, keep][:, :, keep]
-    later = moved[:, position + 1][:, keep][:, :, keep]
+    if keep.size == 0:
+        return None
+    scale = 1 / np.sqrt(np.diag(matrices.same[0, 0])[keep])
+
+    def pair(same: Floats, moved: Floats) -> tuple[Floats, Floats]:
+        chosen = (same[:, 0] if position < 0 else moved[:, position], moved[:, position + 1])
+        metric, later = (m[:, keep][:, :, keep] * scale[:, None] * scale for m in chosen)
+        return metric, later
+
+    metric, later = pair(matrices.same, matrices.moved)
     tau = lags[position + 1] - (0 if position < 0 else lags[position])
-    scale = 1 / np.sqrt(np.diag(same[0, 0])[keep])
-    metric = metric * scale[:, None] * scale
-    later = later * scale[:, None] * scale
     values, vectors = np.linalg.eigh(metric[0])
-    good = values > floor * values.max()
-    if position >= 0:
-        along = np.einsum("ik,rij,jk->rk", vectors, metric, vectors)
-        good &= values > _SIGNIFICANT * Estimate(along[0], along[1:], sizes).error
+    good = values > matrices.floor * values.max()
+    if position >= 0 and len(metric) > 1:
+        along = np.einsum("ik,rij,jk->rk", vectors, metric, vectors, optimize=True)
+        good &= values > _SIGNIFICANT * Estimate(along[0], along[1:], matrices.sizes).error
     if not good.any():
         return None
-    # Held fixed in the replicas: the jackknife sees the statistics of the levels, not of the choice of directions.
-    basis = vectors[:, good] / np.sqrt(values[good])
-    projected = basis.T @ metric @ basis
-    target = basis.T @ later @ basis
-    try:
-        root = np.linalg.inv(np.linalg.cholesky(projected))
-    except np.linalg.LinAlgError:
+    whitened = vectors[:, good] / np.sqrt(values[good])
+    states = np.linalg.eigh(whitened.T @ later[0] @ whitened)[1]
+    # A direction near the floor may correct a state, but not be one.
+    real = np.sum(states[(values > matrices.sure * values.max())[good]] ** 2, axis=0) > 0.5
+    if not real.any():
         return None
-    eigenvalues, states = np.linalg.eigh(root @ target @ np.swapaxes(root, -1, -2))
-    eigenvalues, states = eigenvalues[:, ::-1], states[:, :, ::-1]
-    # <0|O|n>^2 = (C(t0) v)^2 lambda^(-t0/tau) with v normalised in the metric.
+    # Held fixed in the replicas: the jackknife sees the statistics of the levels, not of the choice of directions.
+    basis = (whitened @ states[:, real])[:, ::-1]
+
+    def project(metric: Floats, later: Floats) -> tuple[Floats, Floats]:
+        """Eigenvalues (R, k), largest first, and states in the basis (R, k, k), normalised in the metric."""
+        root = np.linalg.inv(np.linalg.cholesky(basis.T @ metric @ basis))
+        found, states = np.linalg.eigh(root @ (basis.T @ later @ basis) @ np.swapaxes(root, -1, -2))
+        return found[:, ::-1], (np.swapaxes(root, -1, -2) @ states)[:, :, ::-1]
+
+    try:
+        eigenvalues, states = project(metric, later)
+        half_metric, half_later = pair(*matrices.halves)
+        _, half_states = project(half_metric, half_later)
+    except np.linalg.LinAlgError:  # too few paths for so many directions
+        return None
+    other = basis @ half_states[::-1]
+    crossed = np.einsum("rik,rij,rjk->rk", other, half_later, other, optimize=True)
+    crossed /= np.einsum("rik,rij,rjk->rk", other, half_metric, other, optimize=True)
+    weights = np.zeros_like(eigenvalues)  # as they are of a channel that is constant
     row = np.flatnonzero(keep == channel)
-    if row.size == 0:  # the channel is constant
-        return _Solution(eigenvalues, np.zeros_like(eigenvalues), tau, sizes)
-    overlap = metric[:, row] @ basis @ np.swapaxes(root, -1, -2) @ states
-    weights = (overlap[:, 0] / scale[row]) ** 2
-    if position >= 0:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            weights = np.where(eigenvalues > 0, weights * np.abs(eigenvalues) ** (-lags[position] / tau), 0)
-    return _Solution(eigenvalues, weights, tau, sizes)
+    if row.size:
+        # <0|O|n>^2 = (C(t0) v)^2 lambda^(-t0/tau) with v normalised in the metric.
+        weights = (metric[:, row] @ basis @ states)[:, 0] ** 2 / scale[row] ** 2
+        if position >= 0:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                weights = np.where(eigenvalues > 0, weights * np.abs(eigenvalues) ** (-lags[position] / tau), 0)
+    return _Solution(eigenvalues, weights, crossed.mean(axis=0), int(good.sum()), tau, matrices.sizes)
 
 
 def _gaps(solution: _Solution, run: Correlators) -> list[Estimate | None]:
@@ -197,15 +311,11 @@ def _gaps(solution: _Solution, run: Correlators) -> list[Estimate | None]:
     gaps: list[Estimate | None] = []
     for n in range(solution.eigenvalues.shape[1]):
         value = solution.eigenvalue(n)
-        if value.value <= 0 or value.replicas.min() <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
+        if value.value <= 0 or value.replicas.min(initial=1.0) <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
             gaps.append(None)
             continue
         gaps.append(value.map(lambda v: -run.hbar * np.log(v) / (solution.tau * run.dt)))
     return gaps
-
-
-def _noise(gap: Estimate | None) -> bool:
-    return gap is None or not float(gap.error) <= _RELATIVE_ERROR * abs(float(gap.value))
 
 
 def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list[Estimate | None], list[Estimate]]:
@@ -239,10 +349,9 @@ def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list
     lags = run.observable_lags
     if t0 != 0 and t0 not in lags[:-1]:
         raise ValueError(f"t0 must be 0 or one of {list(lags[:-1])}; got {t0}; simulate with more observable_lags")
-    same, moved, sizes, keep = _matrices(run)
+    matrices = _Matrices.of(run)
     column = run.observables.index(channel)
-    position = -1 if t0 == 0 else lags.index(t0)
-    solution = _solve(same, moved, sizes, lags, position, _FLOOR[run.precision], keep, column)
+    solution = _solve(matrices, lags, -1 if t0 == 0 else lags.index(t0), matrices.usable, column)
     if solution is None:
         raise ValueError(f"C(t0) at t0={t0} has no significant direction; use a smaller t0 or more paths")
     scale = run.observables.scale[column] ** 2
@@ -254,16 +363,26 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     r"""Levels above the ground state, each with a verdict; noise is not reported as a level.
 
     The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as a level resolved at both
-    moves down by more than three jackknife errors of the difference and by more than half its own error. One is
-    *resolved* if its eigenvalue stands 5 errors above zero, its relative error is below 10%, leaving out half of the
-    neurons moves it by less than 3 errors, and all levels below it are resolved. Errors are statistical; with a
-    constant among the observables levels are upper bounds of gaps, and the truncation of the basis is what the
-    verdict "basis-limited" is about.
+    moves down by more than three jackknife errors of the difference and by more than half its own error. A level is
+    *resolved* if
+
+    - its eigenvalue stands 5 errors above zero and its relative error is below 10%;
+    - the state found on one half of the blocks has at least half of its eigenvalue on the other: it is no noise;
+    - it has stopped moving with t0, and more neurons, by the trend from a quarter to a half to all of them, would
+      lower it by less than an error: it is not limited by the basis;
+    - all levels below it are resolved, or do not decay at all;
+    - the paths are stationary and look the same backwards in time, and nothing decays more slowly at long times.
+
+    Errors are statistical; with a constant among the observables levels are upper bounds of gaps, and what the
+    truncation of the basis adds is kept below the error by the verdict "basis-limited". Errors of different levels
+    are correlated: ``Spectrum.joint`` has their covariance.
 
     Parameters
     ----------
     run : Correlators
-        With sums of observable lags (the default of ``simulate``).
+        With sums of observable lags (the default of ``simulate`` and ``accumulate``). Which observables they are of is
+        chosen there: ``default_observables`` (Hermite polynomials, which span powers, and random neurons or those of a
+        network) or functions of one's own, ``simulate_functions``.
     n_levels : int, default 5
         Levels asked for; multiplets count once.
     channel : int or str
@@ -272,46 +391,116 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     Returns
     -------
     Spectrum
+        If fewer levels are resolved, its ``advice`` says what would resolve the next.
 
     Raises
     ------
+    SpectrumError
+        A ValueError: if all observables are constant, or there are too few blocks for a verdict; in the latter case
+        its ``partial`` is the spectrum with the verdict "few blocks".
     ValueError
-        If the run has no observable lags, or too few blocks for errors.
+        If the run has no observable lags.
 
     Examples
     --------
     >>> import nnqm
     >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 0.2, rng=1)
-    >>> len(spectrum(run, 2).gaps)
-    2
+    >>> found = spectrum(run, 2)
+    >>> len(found.gaps), found.joint.covariance().shape
+    (2, (2, 2))
     """
     integer("n_levels", n_levels, 1, 1000)
     lags = run.observable_lags
-    same, moved, sizes, everything = _matrices(run)
+    matrices = _Matrices.of(run)
     column = run.observables.index(channel)
-    floor = _FLOOR[run.precision]
-    neurons = len(run.observables.biases)
-    smaller = everything[everything < run.observables.size - 1 - (neurons + 1) // 2]
-
-    def solve(position: int, keep: Indices) -> _Solution | None:
-        return _solve(same, moved, sizes, lags, position, floor, keep, column)
-
     position = -1
-    best = solve(position, everything) if everything.size else None
+    best = _solve(matrices, lags, position, matrices.usable, column)
     if best is None:
-        raise ValueError("all observables are constant; there is no spectrum; check the paths")
+        raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
     gaps = _gaps(best, run)
+    moving: set[int] = set()
     while position + 2 < len(lags):
-        trial = solve(position + 1, everything)
+        trial = _solve(matrices, lags, position + 1, matrices.usable, column)
         if trial is None:
             break
-        trial_gaps = _gaps(trial, run)
-        if not any(_moves_down(a, b) for a, b in zip(gaps[:n_levels], trial_gaps, strict=False)):
+        later = _gaps(trial, run)
+        moving = {
+            n
+            for n, (a, b) in enumerate(zip(gaps[:n_levels], later, strict=False))
+            if not (_noise(best, n, a) or _noise(trial, n, b)) and _moves_down(a, b)
+        }
+        if not moving:
             break
-        position, best, gaps = position + 1, trial, trial_gaps
-    reduced = solve(position, smaller) if neurons else None
-    reduced_gaps = _gaps(reduced, run) if reduced is not None else gaps
+        position, best, gaps = position + 1, trial, later
+    # What moved in the last step that could be taken has not been seen to stand still.
+    limited = moving | _basis_limited(matrices, run, position, column, gaps)
+    verdicts = _verdicts(run, best, gaps, limited)
+    trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] == "resolved" else None, column)
+    if trouble is not None:
+        verdicts = [trouble if v == "resolved" else v for v in verdicts]
+    weights = run.observables.scale[column] ** 2 * best.weights
+    levels = _multiplets(best, gaps, weights, verdicts)
+    found = Spectrum(
+        levels[:n_levels],
+        0 if position < 0 else lags[position],
+        best.directions,
+        _spectral_sum(best, run, weights, verdicts, 1, 2 * run.mass / run.hbar**2),
+        _spectral_sum(best, run, weights, verdicts, 2, (run.mass / run.hbar) ** 2),
+        _advise(run, best, gaps, levels, n_levels),
+    )
+    if trouble == "few blocks":
+        raise SpectrumError(
+            f"verdicts on levels need the errors of at least {_MIN_BLOCKS} blocks; got {len(best.sizes)}; "
+            "use more or longer paths; what could be computed is the error's partial",
+            found,
+        )
+    return found
 
+
+def _noise(solution: _Solution, n: int, gap: Estimate | None) -> bool:
+    if gap is None or not float(gap.error) <= _RELATIVE_ERROR * abs(float(gap.value)):
+        return True
+    return not solution.crossed[n] > _SURVIVES * solution.eigenvalues[0, n]
+
+
+def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
+    if now is None or later is None:
+        return False
+    drop = now.map(lambda a, b: a - b, later)
+    return float(drop.value) > _DROP_ERRORS * float(drop.error) and float(drop.value) > 0.5 * float(now.error)
+
+
+def _basis_limited(
+    matrices: _Matrices, run: Correlators, position: int, column: int, gaps: list[Estimate | None]
+) -> set[int]:
+    """Levels that more neurons would lower by more than their error, by the trend from a quarter to all of them."""
+    neurons = len(run.observables.biases)
+    if neurons < 4:
+        return set()
+    first = run.observables.size - 1 - neurons
+    bare = matrices.without_replicas()
+    smaller = []
+    for part in (neurons // 4, neurons // 2):
+        keep = matrices.usable[matrices.usable < first + part]
+        solution = _solve(bare, run.observable_lags, position, keep, column)
+        eigenvalues = np.empty(0) if solution is None else solution.eigenvalues[0]
+        positive = eigenvalues[eigenvalues > 0]
+        energies = -run.hbar * np.log(positive) / ((1 if solution is None else solution.tau) * run.dt)
+        smaller.append([*energies, *[inf] * len(gaps)])
+    limited = set()
+    for n, gap in enumerate(gaps):
+        if gap is None:
+            continue
+        last = smaller[1][n] - float(gap.value)
+        before = smaller[0][n] - smaller[1][n]
+        ratio = min(last / before, 0.8) if 0 < last < before < inf else 0.8
+        # Drops that shrink by a ratio go on as a geometric series.
+        if last > float(gap.error) and last * ratio / (1 - ratio) > _BASIS_ERRORS * float(gap.error):
+            limited.add(n)
+    return limited
+
+
+def _verdicts(run: Correlators, solution: _Solution, gaps: list[Estimate | None], limited: set[int]) -> list[str]:
     slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
     verdicts: list[str] = []
     for n, gap in enumerate(gaps):
@@ -319,35 +508,120 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
             verdicts.append("above unresolved")
         elif gap is not None and float(gap.value) + 2 * float(gap.error) < slowest and "resolved" not in verdicts:
             verdicts.append("plateau")
-        elif _noise(gap):
+        elif _noise(solution, n, gap):
             verdicts.append("noise")
-        elif neurons and _differs(gap, reduced_gaps[n] if n < len(reduced_gaps) else None):
-            verdicts.append("basis-limited")
         else:
-            verdicts.append("resolved")
-    scale = run.observables.scale[column] ** 2
-    weights = scale * best.weights
-    return Spectrum(
-        _multiplets(best, gaps, weights, verdicts)[:n_levels],
-        0 if position < 0 else lags[position],
-        best.eigenvalues.shape[1],
-        _spectral_sum(best, run, weights, verdicts, 1, 2 * run.mass / run.hbar**2),
-        _spectral_sum(best, run, weights, verdicts, 2, (run.mass / run.hbar) ** 2),
+            verdicts.append("basis-limited" if n in limited else "resolved")
+    return verdicts
+
+
+def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column: int) -> str | None:
+    """Why the paths have no levels, whatever the eigenvalue problem says; None if nothing speaks against it."""
+    from scipy.special import stdtr
+
+    held = run.block_paths > 0
+    n_blocks = int(held.sum())
+    if n_blocks < _MIN_BLOCKS:
+        return "few blocks"
+    rows, columns = np.triu_indices(len(usable), 1)
+
+    def asymmetry(s: dict[str, Floats]) -> tuple[Floats, Floats]:
+        product, _ = normalised_lags(s["observable_lags"][:, -1])
+        inner = product[:, 1:, 1:][:, usable][:, :, usable]
+        turned = inner - np.swapaxes(inner, 1, 2)
+        return product[:, 0, 1 + usable] - product[:, 1 + usable, 0], turned[:, rows, columns]
+
+    def alarm(t: Floats, freedom: int) -> bool:
+        return bool(t.size and 2 * t.size * stdtr(freedom, -np.nanmax(np.abs(t), initial=0.0)) < _FALSE_ALARM)
+
+    drift, turning = run.estimate(asymmetry, "observable_lags")
+    # From block to block, where a chain that has not forgotten its start shows.
+    last = run.sums["observable_lags"][held, -1, 1, 0]
+    means = last[:, 1 + usable] / last[:, :1]
+    index = np.arange(n_blocks) - (n_blocks - 1) / 2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        r = index @ means / (np.linalg.norm(index) * np.linalg.norm(means - means.mean(axis=0), axis=0))
+        trend = r * np.sqrt((n_blocks - 2) / (1 - r**2))
+        if alarm(drift.value / drift.error, n_blocks - 1) or alarm(trend, n_blocks - 2):
+            return "not stationary"
+        if alarm(turning.value / turning.error, n_blocks - 1):
+            return "irreversible"
+    if lowest is not None and "lags" in run.sums and len(run.lags) > 1:
+        steps = np.diff(run.lags) * run.dt / run.hbar
+        # A sum of decaying exponentials falls at least as fast as the slowest of them.
+        excess = run.connected(column).map(lambda g, e: g[:, 1:] - g[:, :-1] * np.exp(-e[:, None] * steps), lowest)
+        if np.any(excess.value > 5 * excess.error):
+            return "slower tail"
+    return None
+
+
+_REMEDIES = {
+    "plateau": "what does not decay within the paths is a sector of its own or a mean; use longer paths (n_times)",
+    "not stationary": "the observables drift along the paths or from block to block; leave out the approach to "
+    "equilibrium",
+    "irreversible": "the paths differ from their time reversal, and levels need paths that do not",
+    "slower tail": "at long times the two-point function decays more slowly than the lowest level; periodic paths need "
+    "other methods, others need observables that see the slow level",
+    "few blocks": f"verdicts need the errors of at least {_MIN_BLOCKS} blocks; use more or longer paths",
+}
+
+
+def _advise(
+    run: Correlators, solution: _Solution, gaps: list[Estimate | None], levels: tuple[Level, ...], n_levels: int
+) -> Advice | None:
+    plateaus = sum(level.verdict == "plateau" for level in levels[:n_levels])
+    resolved = [level for level in levels[:n_levels] if level.resolved]
+    if len(resolved) + plateaus >= n_levels and resolved:
+        return None
+    level = len(resolved) + 1
+    n = plateaus + sum(entry.multiplicity for entry in resolved)  # its position among the states
+    verdict = "noise" if n >= len(gaps) else levels[len(resolved) + plateaus].verdict
+    if plateaus and not resolved:
+        return Advice(level, "plateau", _REMEDIES["plateau"])
+    if verdict in _REMEDIES:
+        return Advice(level, verdict, _REMEDIES[verdict])
+    wider = (
+        f"other observables, such as default_observables(..., order={max(run.observables.orders) + 2}, "
+        f"neurons={max(16, 2 * len(run.observables.biases))})"
     )
+    if n >= len(gaps):
+        return Advice(level, "basis-limited", f"the observables have {len(gaps)} states only; use {wider}")
+    if verdict == "basis-limited":
+        return Advice(level, verdict, f"use {wider}, or more observable_lags, so that t0 can be raised further")
+    unit = run.hbar / (solution.tau * run.dt)
+    expected, error = _expected_level(solution, gaps, n, resolved, unit)
+    decay = np.exp(-expected / unit)
+    # Both conditions on a resolved level, in terms of the error of lambda.
+    factor = (error / min(decay / _LAMBDA_ERRORS, _RELATIVE_ERROR * decay * expected / unit)) ** 2
+    held = int(run.block_paths.sum())
+    n_paths = ceil(held * max(2.0, _MARGIN * factor))
+    digits = 10 ** max(0, len(str(n_paths)) - 2)
+    n_paths = -(-n_paths // digits) * digits
+    dt = None
+    remedy = f"about {n_paths:,} paths would resolve it, now there are {held:,}"
+    if expected > 1.5 * unit:
+        dt = float(f"{run.hbar / (2 * expected * run.observable_lags[0]):.1g}")
+        remedy += f"; it decays to {decay:.1%} within one lag, dt = {dt:g} leaves more of it"
+    return Advice(level, verdict, f"{remedy}; or {wider}", n_paths, dt)
 
 
-def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
-    if now is None or later is None or _noise(now) or _noise(later):
-        return False
-    drop = now.map(lambda a, b: a - b, later)
-    return float(drop.value) > _DROP_ERRORS * float(drop.error) and float(drop.value) > 0.5 * float(now.error)
-
-
-def _differs(gap: Estimate | None, reduced: Estimate | None) -> bool:
-    if gap is None or reduced is None:
-        return True
-    shift = reduced.map(lambda a, b: a - b, gap)
-    return abs(float(shift.value)) > _BASIS_ERRORS * float(gap.error)
+def _expected_level(
+    solution: _Solution, gaps: list[Estimate | None], n: int, resolved: list[Level], unit: float
+) -> tuple[float, float]:
+    """Energy of state n and error of its eigenvalue: as they are, and as the levels below lead one to expect."""
+    value = solution.eigenvalue(n)
+    seen, error = float(value.value), float(value.error)
+    if len(resolved) == 0:
+        # The largest eigenvalue of noise is no measure of a level; what survives on other blocks is.
+        return float(-unit * np.log(np.clip(solution.crossed[n], 1e-3, 0.99))), error
+    known = [float(level.gap.value) for level in resolved if level.gap is not None]
+    errors = [float(solution.eigenvalue(m).error) for m in range(n)]
+    spacing = known[-1] - known[-2] if len(known) > 1 else known[-1]
+    growth = errors[-1] / errors[-2] if len(errors) > 1 else 3.0
+    expected = known[-1] + spacing
+    if 0 < _SURVIVES * seen < solution.crossed[n]:
+        expected = max(float(-unit * np.log(seen)), known[-1])
+    return expected, max(error, errors[-1] * min(max(growth, 1.0), 5.0))
 
 
 def _multiplets(
