@@ -118,7 +118,7 @@ ORDER = [
     ["correlators", "modes"],
     ["planning"],
     ["simulation", "stages"],
-    ["exact"],
+    ["exact", "units"],
     ["levels", "roughness", "reflection", "shape", "kkl"],
     ["report"],
     ["plot"],
