@@ -119,7 +119,7 @@ ORDER = [
     ["correlators", "modes"],
     ["planning"],
     ["simulation", "stages"],
-    ["exact"],
+    ["exact", "units"],
     ["levels", "roughness", "reflection", "shape", "kkl"],
     ["report"],
     ["plot"],

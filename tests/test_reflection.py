@@ -8,7 +8,8 @@ import pytest
 
 import nnqm
 from harness import THRESHOLD, assert_consistent, assert_rate_at_most
-from nnqm.reflection import _block_length, _matrices, _Paths, _statistic, _View, reflection_positivity
+from nnqm.reflection import _matrices, _View, reflection_positivity
+from nnqm.units import Units, block_length, corrected_t
 
 DT = 0.2
 
@@ -290,13 +291,13 @@ def test_correlated_paths_are_put_together_in_blocks():
 
 def test_independent_samples_make_many_blocks_and_correlated_ones_few():
     rng = np.random.default_rng(1)
-    assert _block_length(rng.normal(size=100)) == 1
-    assert _block_length(rng.normal(size=10_000)) == 50
+    assert block_length(rng.normal(size=100)) == 1
+    assert block_length(rng.normal(size=10_000)) == 50
     slow = autoregressive(rng, 0.9, 1, 20_000)[0]
     # tau = (1 + rho)/(1 - rho)/2 = 9.5
-    assert 20 * 7 < _block_length(slow) < 20 * 13
+    assert 20 * 7 < block_length(slow) < 20 * 13
     with pytest.raises(ValueError, match=r"successive paths are correlated over .* the test needs 30; give at least"):
-        _block_length(slow[:2000])
+        block_length(slow[:2000])
 
 
 def test_the_statistic_is_corrected_for_skewness():
@@ -304,11 +305,11 @@ def test_the_statistic_is_corrected_for_skewness():
     rng = np.random.default_rng(1)
     samples = rng.exponential(size=(4000, 40)) - 1
     t = samples.mean(axis=1) / samples.std(axis=1, ddof=1) * np.sqrt(40)
-    corrected = np.array([_statistic(s) for s in samples])
+    corrected = np.array([corrected_t(s) for s in samples])
     assert np.mean(t < -1.685) > 0.09
     assert 0.04 < np.mean(corrected < -1.685) < 0.065
     symmetric = np.array([-1.0, 0.0, 4.0, -4.0, 1.0, 0.0]) + 0.5
-    assert _statistic(symmetric) == pytest.approx(0.5 / symmetric.std(ddof=1) * np.sqrt(6), rel=1e-12)
+    assert corrected_t(symmetric) == pytest.approx(0.5 / symmetric.std(ddof=1) * np.sqrt(6), rel=1e-12)
 
 
 def test_heavy_tails_are_flagged_and_leave_the_verdict_open():
@@ -407,7 +408,7 @@ def test_bad_values_are_named():
 
 
 def test_a_view_looks_at_few_points_of_long_paths():
-    paths = _Paths(1, 1000, lambda first, last: np.zeros((1, 1000)))
+    paths = Units(1, 1000, lambda first, last: np.zeros((1, 1000)))
     points = _View(paths, (0, 5), 1, None, 0.0, 1.0, ()).points()
     assert 16 <= len(points) <= 32
     assert points[0] == 5

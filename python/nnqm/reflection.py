@@ -15,41 +15,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from ._checks import Floats, choice, integer, positive
 from .certificates import Witness, lowest_directions
 from .estimate import Estimate
-from .planning import Rng, random_key
+from .planning import Rng
 from .sources import OrnsteinUhlenbeck
 from .spectral import SpectralMeasure
-from .stages import (
-    INDEPENDENT,
-    apply,
-    autocorrelation_time,
-    real_array,
-    sample_paths,
-    three_axes,
-)
+from .stages import sample_paths
 from .theory import Theory
+from .units import FEWEST, Units, block_length, corrected_t, merged, path_units, theory_units
 
 __all__ = ["PositivityResult", "reflection_positivity"]
 
 Functional: TypeAlias = "str | Callable[[Floats], ArrayLike]"
 
-# Fewer independent units do not carry the t-test (half of them do the search).
-_FEWEST = 200
-# Of correlated paths, fewer blocks in the half that decides.
-_FEWEST_BLOCKS = 30
 # Bytes of features handled at once; about three arrays of this size live at a time.
 _CHUNK = 16 << 20
-# Values of a theory's paths that are held, rather than drawn again for each of the five times they are looked at.
-_HELD = 1 << 25
-# A long trajectory's autocorrelation time is measured on so many of its first steps.
-_TAU_STEPS = 1_000_000
 # Lowest eigenvectors of each family that are looked at.
 _CANDIDATES = 4
 # Lengths of shorter functionals that are looked at as well, and the part of the worst statistic that they must keep;
@@ -219,18 +205,15 @@ def reflection_positivity(
             choice(f"functionals[{i}]", functional, _BUILT_IN)
     wanted = integer("n_paths", n_paths, 1)
     if isinstance(source, Theory):
-        if key is not None and rng is not None:
-            raise ValueError("give either rng or key, not both")
-        chosen_key = random_key(rng) if key is None else key
-        paths = _theory_paths(source, wanted, n_times, dt, channel, chosen_key, precision, n_threads)
+        paths = theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
     else:
         if n_times is not None:
             raise ValueError("n_times is for a theory; given paths have their own; leave it out")
-        paths = _user_paths(source, wanted, channel, stationary)
+        paths = path_units(source, wanted, channel, stationary)
     step = 1.0 if dt is None else positive("dt", dt)
-    if paths.n_units < _FEWEST:
+    if paths.n_units < FEWEST:
         raise ValueError(
-            f"reflection positivity needs at least {_FEWEST} independent paths; got {paths.n_units}; "
+            f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}; "
             "give more of them, or one long trajectory to be cut"
         )
     middle = _middle(paths.n_times, stationary, about)
@@ -249,7 +232,7 @@ def reflection_positivity(
         samples, norms, kurtoses = _samples(view, range(half), rows)
         for row, sample, norm, kurtosis in zip(rows, samples, norms, kurtoses, strict=True):
             if norm > 0:
-                found.append((view, row, float(norm), _statistic(sample), _heavy_tails(float(kurtosis), half // 2)))
+                found.append((view, row, float(norm), corrected_t(sample), _heavy_tails(float(kurtosis), half // 2)))
     usable = [f for f in found if not f[4]] or found
     worst = min(f[3] for f in usable)
     limit = worst * (_SHORTER if worst < 0 else 1 / _SHORTER)
@@ -261,11 +244,11 @@ def reflection_positivity(
     (samples,), _, (kurtosis,) = _samples(view, range(half, paths.n_units), row[None])
     heavy = _heavy_tails(float(kurtosis), len(samples))
     samples = samples / norm
-    block = _block_length(samples)
-    blocks = _merged(samples, block)
+    block = block_length(samples)
+    blocks = merged(samples, block)
     from scipy.special import stdtr
 
-    p_value = float(stdtr(len(blocks) - 1, _statistic(blocks)))
+    p_value = float(stdtr(len(blocks) - 1, corrected_t(blocks)))
     return PositivityResult(
         verdict="consistent" if p_value >= level else "undecided" if heavy else "violated",
         p_value=p_value,
@@ -282,15 +265,6 @@ def reflection_positivity(
 
 
 @dataclass(frozen=True)
-class _Paths:
-    """Units of one channel; ``read(first, last)`` gives float64 of shape (last - first, n_times)."""
-
-    n_units: int
-    n_times: int
-    read: Callable[[int, int], Floats]
-
-
-@dataclass(frozen=True)
 class _Family:
     """Functionals f_i of standardised paths z at the k offsets: (k, N) -> (size, N), and how they are written."""
 
@@ -303,7 +277,7 @@ class _Family:
 class _View:
     """What F looks at: offsets from the reflection, in steps, and functionals of them."""
 
-    paths: _Paths
+    paths: Units
     offsets: tuple[int, ...]
     shift: int
     middle: float | None
@@ -407,84 +381,6 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
     )
 
 
-def _theory_paths(
-    theory: Theory,
-    n_paths: int,
-    n_times: int | None,
-    dt: float | None,
-    channel: int | str,
-    key: int,
-    precision: str,
-    n_threads: int,
-) -> _Paths:
-    if isinstance(channel, str):
-        name = choice("channel", channel, theory.channels)
-    else:
-        name = theory.outputs[integer("channel", channel, 0, theory.n_outputs - 1)]
-    is_output = name in theory.outputs
-    column = (theory.outputs if is_output else theory.channels).index(name)
-    if n_times is None or dt is None:
-        raise ValueError("the time grid of the theory is missing: give n_times and dt")
-
-    def draw(first: int, last: int) -> NDArray[Any]:
-        y = sample_paths(theory, range(first, last), n_times, dt, key=key, precision=precision, n_threads=n_threads)
-        x = apply(theory.network, y, n_threads=n_threads) if is_output else y
-        return np.ascontiguousarray(x[:, :, column])
-
-    length = integer("n_times", n_times, 1)
-    if n_paths * length > _HELD:
-        return _Paths(n_paths, length, lambda first, last: draw(first, last).astype(np.float64))
-    at_once = max(1, (_CHUNK >> 3) // length)
-    held = np.concatenate([draw(i, min(i + at_once, n_paths)) for i in range(0, n_paths, at_once)])
-    return _Paths(n_paths, length, lambda first, last: held[first:last].astype(np.float64))
-
-
-def _user_paths(source: ArrayLike, n_paths: int, channel: int | str, stationary: bool) -> _Paths:
-    array = three_axes(real_array(source))
-    if isinstance(channel, str):
-        raise TypeError(f"channel of given paths must be its position; got {channel!r}")
-    column = integer("channel", channel, 0, array.shape[2] - 1)
-    given, length = array.shape[:2]
-    per_path = 1
-    if given < _FEWEST and stationary:
-        tau = max(_longest_tau(_finite(array, path, slice(_TAU_STEPS), column)) for path in range(given))
-        shortest = max(int(np.ceil(INDEPENDENT * tau)), 2)
-        # As few pieces as the test can do with: what a pair of times needs is lost at each cut.
-        per_path = max(1, min(length // shortest, -(-5 * _FEWEST // given)))
-        if given * per_path < _FEWEST:
-            raise ValueError(
-                f"reflection positivity needs at least {_FEWEST} independent units; got {given} paths of "
-                f"{length} steps with an autocorrelation time of {tau:.3g} steps, which make "
-                f"{given * per_path} pieces of {INDEPENDENT:g} such times; give longer paths or more of them"
-            )
-    steps = length // per_path
-    n_units = given * per_path if per_path > 1 else min(given, n_paths)
-
-    def read(first: int, last: int) -> Floats:
-        pieces = np.empty((last - first, steps))
-        for row, unit in enumerate(range(first, last)):
-            path, piece = divmod(unit, per_path)
-            pieces[row] = _finite(array, path, slice(piece * steps, (piece + 1) * steps), column)
-        return pieces
-
-    return _Paths(n_units, steps, read)
-
-
-def _finite(array: NDArray[Any], path: int, where: slice, column: int) -> Floats:
-    x = array[path, where, column].astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(x))
-    if bad.size:
-        raise ValueError(
-            f"paths must be finite; path {path} at time step {(where.start or 0) + bad[0]}, channel {column} is "
-            f"{x[bad[0]]}; remove it"
-        )
-    return np.asarray(x)
-
-
-def _longest_tau(x: Floats) -> float:
-    return float(max(autocorrelation_time(x), autocorrelation_time((x - x.mean()) ** 2)))
-
-
 def _middle(n_times: int, stationary: bool, about: float | None) -> float | None:
     """Index of the one reflection time, or None for all."""
     if stationary:
@@ -524,7 +420,7 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) 
     return tuple(sorted(given))
 
 
-def _standardisation(paths: _Paths, half: int) -> tuple[float, float]:
+def _standardisation(paths: Units, half: int) -> tuple[float, float]:
     """Median and half the width of the central 68% (which heavy tails do not move), rounded as they are printed."""
     x = paths.read(0, min(half, _STANDARD_UNITS))
     low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
@@ -628,21 +524,6 @@ def _samples(view: _View, units: range, rows: Floats) -> tuple[Floats, Floats, F
     return samples, second, fourth / np.maximum(second**2, np.finfo(float).tiny)
 
 
-def _statistic(samples: Floats) -> float:
-    r"""Student's t with Hall's correction for skewness.
-
-    .. math:: t + \frac{\gamma}{\sqrt n}\Big(\frac{t^2}{3} + \frac16\Big) + \frac{\gamma^2 t^3}{27 n}
-
-    Products of one functional and its reflection are skewed to the right, and so, without it, would t be to the left.
-    """
-    n = len(samples)
-    deviations = samples - samples.mean()
-    spread = max(float(np.sqrt(np.mean(deviations**2))), float(np.finfo(float).tiny))
-    t = float(samples.mean()) / spread * np.sqrt(n - 1)
-    skewness = float(np.mean((deviations / spread) ** 3)) / np.sqrt(n)
-    return float(t + skewness * (t**2 / 3 + 1 / 6) + skewness**2 * t**3 / 27)
-
-
 def _heavy_tails(kurtosis: float, n_units: int) -> bool:
     """Whether F is large so rarely that F and its reflection are never large together in so many units.
 
@@ -650,31 +531,6 @@ def _heavy_tails(kurtosis: float, n_units: int) -> bool:
     makes the mean positive is missing, and the rest looks significantly negative.
     """
     return n_units < _BOTH_LARGE * kurtosis**2
-
-
-def _block_length(samples: Floats) -> int:
-    """Units to a block, so that blocks are independent."""
-    n = len(samples)
-    length = max(1, n // _FEWEST)
-    x = samples - samples.mean()
-    neighbours = float(x[1:] @ x[:-1]) / max(float(x @ x), float(np.finfo(float).tiny))
-    # The integrated time alone is too noisy with a hundred units: neighbours must be correlated beyond doubt as well.
-    if neighbours > 5 / np.sqrt(n):
-        tau = autocorrelation_time(samples)
-        length = max(length, int(np.ceil(INDEPENDENT * tau)))
-        if n // length < _FEWEST_BLOCKS:
-            raise ValueError(
-                f"successive paths are correlated over {tau:.3g} paths, so that {n} of them make {n // length} "
-                f"independent blocks, and the test needs {_FEWEST_BLOCKS}; give at least "
-                f"{2 * _FEWEST_BLOCKS * length} paths"
-            )
-    return length
-
-
-def _merged(samples: Floats, length: int) -> Floats:
-    """Averages over blocks of equal length; what is left over at the end is not used."""
-    n = len(samples) // length
-    return np.asarray(samples[: n * length].reshape(n, length).mean(axis=1))
 
 
 def _witness(view: _View, row: Floats, step: float) -> Witness:
