@@ -41,7 +41,7 @@ _FORGOTTEN, _MOST_ORDERS = 37.0, {1: 1000, 2: 160, 3: 72}
 _MOST_POINTS, _MOST_LEVELS = 3_000_000, 2_000_000
 # A Hamiltonian's grid is refined so much for kinked networks, to so many states at most, and this is half of it in
 # units of the panels.
-_FINER_STATES, _MOST_GRID_STATES, _HALF_WIDTH = (3.0, 4.0), 1500, 7.0
+_FINER_STATES, _MOST_GRID_STATES, _HALF_WIDTH = (3.0, 4.0, 8.0, 14.0), 1500, 7.0
 # Where there are no oscillators.
 _NO_RULE = (1.0, 2, 0)
 # Averages over weights: rules by number of inputs, values of networks held at a time, blocks of draws.
@@ -335,12 +335,14 @@ def _one_hamiltonian(
         if reached <= _SAFETY * tolerance:
             return reached, fine
     # Narrower than the grid: panels split at the kinks, on which the states are known everywhere.
-    size = len(hamiltonian.grid)
-    rough, found = (
-        _on_panels(theory, hamiltonian, network, output, min(finer, _MOST_GRID_STATES / size))
-        for finer in _FINER_STATES
-    )
-    return max(found.error, _distance(found, rough)), found
+    size, rough = len(hamiltonian.grid), None
+    for finer in _FINER_STATES:
+        found = _on_panels(theory, hamiltonian, network, output, min(finer, _MOST_GRID_STATES / size))
+        reached = np.inf if rough is None else max(found.error, _distance(found, rough))
+        if reached <= tolerance:
+            break
+        rough = found
+    return reached, found
 
 
 def _on_panels(
