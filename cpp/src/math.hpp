@@ -296,23 +296,35 @@ inline T log1p_unit(T x) noexcept {
 
 // x = k pi/2 + r with |r| <= pi/4; `quadrant` holds k in its low bits. A float is reduced in double: sixteen times the range
 // of a reduction in float, and the same values with and without fused operations.
-inline double reduce_half_pi(double x, std::uint64_t& quadrant) noexcept {
-    const double t = fma(x, 0.63661977236758134, layout<double>::magic);
+// x less a multiple of 2^26 pi/2, which leaves the quadrant alone, in two parts: x itself for |x| < 5e7; for larger ones the
+// products with the first two parts of 2^26 pi/2 are exact.
+inline double reduce_large(double x, double& low) noexcept {
+    const double n = fma(x, 9.486373847239931e-09, layout<double>::magic) - layout<double>::magic;
+    low = -n * 4.109232774600752e-09;
+    return fma(-n, 1.0665782690048218, fma(-n, 105414356.0, x));
+}
+
+inline double reduce_half_pi(double angle, std::uint64_t& quadrant) noexcept {
+    double low;
+    const double x = reduce_large(angle, low);
+    const double t = fma(x + low, 0.63661977236758134, layout<double>::magic);
     const double k = t - layout<double>::magic;
     quadrant = bits_of(t);
-    return fma(-k, 5.7211887261098318e-18, fma(-k, 9.9209357395935172e-10, fma(-k, 1.570796325802803, x)));
+    return fma(-k, 5.7211887261098318e-18, fma(-k, 9.9209357395935172e-10, fma(-k, 1.570796325802803, x)) + low);
 }
 
-inline float reduce_half_pi(float x, std::uint32_t& quadrant) noexcept {
-    const double wide = static_cast<double>(x);
-    const double t = fma(wide, 0.63661977236758134, layout<double>::magic);
+inline float reduce_half_pi(float angle, std::uint32_t& quadrant) noexcept {
+    double low;
+    const double high = reduce_large(static_cast<double>(angle), low);
+    const double x = high + low;
+    const double t = fma(x, 0.63661977236758134, layout<double>::magic);
     const double k = t - layout<double>::magic;
     quadrant = static_cast<std::uint32_t>(bits_of(t));
-    return static_cast<float>(fma(-k, 9.9209357968054043e-10, fma(-k, 1.570796325802803, wide)));
+    return static_cast<float>(fma(-k, 9.9209357968054043e-10, fma(-k, 1.570796325802803, x)));
 }
 
-// Up to here the multiples of pi/2 are exact in the reduction (2^26 of them); beyond it sin and cos return NaN.
-constexpr double largest_angle = 1e8;
+// Up to here the multiples of 2^26 pi/2 are exact in the reduction; beyond it sin and cos return NaN.
+constexpr double largest_angle = 4e15;
 
 template <typename T>
 inline T sin_of_quadrant(T r, word_of<T> quadrant) noexcept {
