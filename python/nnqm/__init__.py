@@ -3,11 +3,13 @@
 from ._core import build_info
 from .certificates import PositivityCertificate, Witness, positivity_certificate
 from .correlators import Correlators, load, merge, save
+from .decays import DecayError, DecayLevels, OneCorrelator
 from .densities import Density
 from .estimate import Estimate, jackknife
 from .exact import WeightAverage, average_over_weights, kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
+from .hidden import hidden_spectrum
 from .kernels import CosineNetwork, Kernel, TimeNetwork
 from .kkl import KarhunenLoeve, karhunen_loeve
 from .levels import Advice, Level, Spectrum, SpectrumError, effective_energy, gevp, spectrum
@@ -26,6 +28,7 @@ from .roughness import (
     roughness_exponent,
     uncertainty,
 )
+from .shape import Clustering, clustering, connected_four_point, pair_four_point
 from .simulation import Interrupted, extend, simulate
 from .sources import MarkovChain, OrnsteinUhlenbeck, Times
 from .spectral import SpectralMeasure
@@ -33,15 +36,21 @@ from .stages import accumulate, apply, draw_weights, sample_paths
 from .theory import Theory, builtin_theory, harmonic_oscillator
 from .theory_file import TheoryFile, load_theory, load_theory_file
 from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
+from .transition import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
 
 __version__: str = build_info()["version"]
 
 __all__ = [
     "Advice",
+    "Clustering",
     "Correlators",
     "CosineNetwork",
+    "DecayError",
+    "DecayLevels",
     "Density",
+    "EffectiveLevels",
     "Estimate",
+    "ExactEffectiveLevels",
     "Extrapolation",
     "GroundStateChain",
     "GroundStateProcess",
@@ -53,6 +62,7 @@ __all__ = [
     "MarkovChain",
     "Network",
     "Observables",
+    "OneCorrelator",
     "OrnsteinUhlenbeck",
     "PositivityCertificate",
     "PositivityResult",
@@ -75,17 +85,22 @@ __all__ = [
     "analyse",
     "apply",
     "average_over_weights",
+    "binned_effective_levels",
     "build_info",
     "builtin_theory",
+    "clustering",
     "commutator",
     "commutator_at_lags",
     "commutator_spread",
+    "connected_four_point",
     "default_observables",
     "draw_weights",
     "effective_energy",
+    "exact_effective_levels",
     "extend",
     "gevp",
     "harmonic_oscillator",
+    "hidden_spectrum",
     "jackknife",
     "kallen_lehmann",
     "karhunen_loeve",
@@ -96,6 +111,7 @@ __all__ = [
     "momentum_squared",
     "momentum_squared_at_lags",
     "n_point",
+    "pair_four_point",
     "positivity_certificate",
     "quadratic_variation",
     "quasi_monte_carlo",
