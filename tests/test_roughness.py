@@ -255,6 +255,56 @@ def test_slow_convergence_is_said_and_covered_by_the_systematic_error():
     assert_consistent(commutator(run).estimate, theory.commutator)
 
 
+def fractional(rng, power, dt, n_paths=4000, n_times=48):
+    lags = np.abs(np.subtract.outer(np.arange(n_times), np.arange(n_times))) * dt
+    return rng.normal(size=(n_paths, n_times)) @ np.linalg.cholesky(np.exp(-(lags**power))).T
+
+
+@pytest.mark.parametrize(
+    ("power", "commutes", "momentum"),
+    [
+        (0.6, "diverges (fractional)", "diverges (fractional)"),
+        (1.3, "none (fractional)", "diverges (fractional)"),
+        (1.0, "c-number", "converged"),
+    ],
+)
+def test_fractional_exponents_have_no_commutator(power, commutes, momentum):
+    # exp(-t^(2H)) has roughness exponent H; at H = 1/2 it is the Ornstein-Uhlenbeck process, of commutator 2.
+    run = nnqm.accumulate(fractional(np.random.default_rng(1), power, 0.05), 0.05, increment_lags=FEW)
+    assert commutator(run).verdict == commutes
+    assert momentum_squared(run).verdict == momentum
+    assert (commutator(run).estimate is None) == (power != 1.0)
+    if power == 1.0:
+        assert_consistent(commutator(run).estimate, 2.0)
+
+
+def test_coarse_grids_and_kinks_are_not_taken_for_fractional_exponents():
+    for dt in (0.01, 0.05, 0.2, 0.5, 1.0, 2.0):
+        for seed in range(3):
+            y = nnqm.sample_paths(nnqm.harmonic_oscillator(), 20_000, 48, dt, rng=seed)
+            for x in (y, np.abs(y), np.tanh(2 * y)):
+                run = nnqm.accumulate(x, dt, increment_lags=FEW, observable_lags=[], lags=[0])
+                assert "fractional" not in commutator(run).verdict, dt
+
+
+def test_the_spread_of_the_commutator_and_the_variable_are_reported(tanh, standard, kinked):
+    found = commutator(standard)
+    assert found.variable == "dt"
+    assert_consistent(found.spread, 1.0)
+    assert "in powers of dt; canonical; spread 1.0" in str(found)
+
+    def slope(z):
+        return 2 * (1 - np.tanh(2 * z / np.sqrt(2)) ** 2)
+
+    second = stationary_average(lambda z: slope(z) ** 2)
+    fourth = stationary_average(lambda z: slope(z) ** 4)
+    assert_consistent(commutator(tanh).spread, fourth / second**2)
+    assert_inconsistent(commutator(tanh).spread, 1.0)
+    assert commutator(kinked).variable == "sqrt(dt)"
+    # |y| has slopes 1 and -1, so that its square does not fluctuate, away from the kink.
+    assert abs(float(commutator(kinked).spread.pull(1.0))) < 5
+
+
 def test_too_coarse_a_grid_has_no_limit():
     run = run_of(nnqm.harmonic_oscillator(), dt=4.0)
     for function in (commutator, momentum_squared, uncertainty):

@@ -46,6 +46,8 @@ _SMOOTH = 0.75
 # there; and the one above which a term in the root of dt can be told from a coarse grid.
 _COARSE, _RESOLVING = 0.2, 0.35
 _FINE = 0.4
+# An exponent below this, or as far above 1/2, by so many times its change with the lag and its error, is not 1/2.
+_LEAST_BROWNIAN, _FRACTIONAL = 0.45, 4.0
 # Changes must be so many of their errors to tell how fast they fall, and the power assumed where they do not.
 _TELLING, _USUAL_POWER = 2.0, 3.0
 # A slower fall than this power is taken for this one: the sequence does not converge in the lags there are.
@@ -70,15 +72,24 @@ class Extrapolation:
         Lags K that the value was extrapolated from; 0 without a value.
     verdict : str
         What the quantity turned out to be; see the function that made it.
+    variable : str
+        "dt", or "sqrt(dt)" where kinks were found: the value is extrapolated in its powers. Empty without a value.
+    spread : Estimate or None
+        Of a commutator: its mean square over its squared mean, 1 for a c-number, extrapolated likewise, with its own
+        statistical and systematic error.
     """
 
     estimate: Estimate | None
     n_lags: int
     verdict: str
+    variable: str = ""
+    spread: Estimate | None = None
 
     def __str__(self) -> str:
         value = "unknown" if self.estimate is None else str(self.estimate)
-        return f"{value} ({self.n_lags} lags; {self.verdict})"
+        how = f"{self.n_lags} lags" + (f" in powers of {self.variable}" if self.variable else "")
+        spread = "" if self.spread is None else f"; spread {self.spread}"
+        return f"{value} ({how}; {self.verdict}{spread})"
 
 
 def quadratic_variation(run: Correlators, channel: int | str = 0) -> Estimate:
@@ -160,33 +171,50 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
         - "operator": it fluctuates, as for x = f(y) with f not linear;
         - "operator (kinked)": the same, approached as the root of dt;
         - "none (smooth)": paths are differentiable (roughness exponent 1), the commutator vanishes;
+        - "none (fractional)": paths of which no theory is known have an exponent between 1/2 and 1 at these lags, so that
+          it vanishes more slowly;
+        - "diverges (fractional)": the same with an exponent below 1/2, rougher than Brownian paths;
         - "none (constant)": the channel does not move;
         - "not converged": what is left of the dt dependence exceeds five statistical errors and 2%, or a step is
           so long that there is no value at all; use a smaller dt.
+
+        A verdict on a c-number or an operator is one on ``spread``, which stands beside it.
 
     Raises
     ------
     ValueError
         If the run lacks increments or their lags 1 and 2.
+
+    Examples
+    --------
+    >>> import nnqm
+    >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 0.1, rng=1)
+    >>> found = commutator(run)
+    >>> found.verdict, found.variable, bool(abs(found.spread.pull(1.0)) < 3.5)
+    ('canonical', 'dt', True)
     """
     kind = _kind(run, channel)
     if kind == "constant":
         return Extrapolation(_first(commutator_at_lags(run, channel)), 1, "none (constant)")
     if kind == "coarse":
         return Extrapolation(None, 0, "not converged")
+    if kind in ("rougher", "smoother"):
+        return Extrapolation(None, 0, "diverges (fractional)" if kind == "rougher" else "none (fractional)")
     estimate, n_lags, converged = _limit(run, channel, commutator_at_lags(run, channel), 1, kind)
+    variable = "sqrt(dt)" if kind == "kinked" else "dt"
     if kind == "smooth":
-        return Extrapolation(estimate, n_lags, "none (smooth)")
-    if not converged:
-        return Extrapolation(estimate, n_lags, "not converged")
-    if kind == "kinked":
-        return Extrapolation(estimate, n_lags, "operator (kinked)")
+        return Extrapolation(estimate, n_lags, "none (smooth)", variable)
     spread, _, _ = _limit(run, channel, _spread(run, channel), 1, kind)
     excess = abs(float(spread.value) - 1)
-    if excess > max(_SIGNIFICANT * float(spread.error), float(spread.systematic)):
-        return Extrapolation(estimate, n_lags, "operator")
-    canonical = abs(float(estimate.pull(1.0))) <= _SIGNIFICANT
-    return Extrapolation(estimate, n_lags, "canonical" if canonical else "c-number")
+    if not converged:
+        verdict = "not converged"
+    elif kind == "kinked":
+        verdict = "operator (kinked)"
+    elif excess > max(_SIGNIFICANT * float(spread.error), float(spread.systematic)):
+        verdict = "operator"
+    else:
+        verdict = "canonical" if abs(float(estimate.pull(1.0))) <= _SIGNIFICANT else "c-number"
+    return Extrapolation(estimate, n_lags, verdict, variable, spread)
 
 
 def commutator_spread(run: Correlators, channel: int | str = 0) -> Estimate:
@@ -267,6 +295,8 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
 
         - "converged";
         - "diverges (kinked)": without a value, since <p^2> grows as the inverse root of dt;
+        - "diverges (fractional)": without a value, since paths are rougher or smoother than Brownian ones and not
+          differentiable;
         - "negative (smooth)": p = i m dx/dt of differentiable paths, whose squares are negative;
         - "none (constant)";
         - "not converged": what is left of the dt dependence exceeds five statistical errors and 2%, or a step is
@@ -283,12 +313,14 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
         return Extrapolation(_first(at_lags), 1, "none (constant)")
     if kind == "kinked":
         return Extrapolation(None, 0, "diverges (kinked)")
+    if kind in ("rougher", "smoother"):
+        return Extrapolation(None, 0, "diverges (fractional)")
     if kind == "coarse":
         return Extrapolation(None, 0, "not converged")
     estimate, n_lags, converged = _limit(run, channel, at_lags, 2, kind)
     if kind == "smooth":
-        return Extrapolation(estimate, n_lags, "negative (smooth)")
-    return Extrapolation(estimate, n_lags, "converged" if converged else "not converged")
+        return Extrapolation(estimate, n_lags, "negative (smooth)", "dt")
+    return Extrapolation(estimate, n_lags, "converged" if converged else "not converged", "dt")
 
 
 def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
@@ -324,7 +356,7 @@ def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
     systematic = 0.0
     if float(p2.value) > 0:
         systematic = float(product.value * p2.systematic / (2 * p2.value))
-    return Extrapolation(product.with_systematic(systematic), squared.n_lags, squared.verdict)
+    return Extrapolation(product.with_systematic(systematic), squared.n_lags, squared.verdict, squared.variable)
 
 
 def roughness_exponent(run: Correlators, channel: int | str = 0) -> Estimate:
@@ -418,17 +450,31 @@ def _exponents(run: Correlators, channel: int | str) -> Estimate:
 
 
 def _kind(run: Correlators, channel: int | str) -> str:
-    """Kind of paths: "constant", "smooth", "coarse" (of steps too long to tell), "kinked" or "rough"."""
+    """Kind of paths.
+
+    "constant"; "smooth"; "coarse", of steps too long to tell; "rougher" or "smoother" than Brownian paths by a
+    fractional exponent; "kinked"; or "rough", that is Brownian at short times.
+    """
     _leading(run, 1)
     if _is_constant(run, channel):
         return "constant"
+    found = _exponents(run, channel)
+    exponents = found.value
     # Extrapolated to dt = 0, because the exponent of an Ornstein-Uhlenbeck process falls with dt from 1/2 to
     # 0.
-    exponents = _exponents(run, channel).value
-    if (exponents[0] if len(exponents) == 1 else 2 * exponents[0] - exponents[1]) > _SMOOTH:
+    limit = found.map(lambda h: h[..., 0] if h.shape[-1] == 1 else 2 * h[..., 0] - h[..., 1])
+    if float(limit.value) > _SMOOTH:
         return "smooth"
     if float(exponents[0]) < _COARSE:
         return "coarse"
+    # Networks are Brownian or smooth at lags short enough, however they look at these.
+    if len(exponents) == 2 and run.theory is None:
+        # What changes from one lag to the next is a coarse grid or a kink, and no fractional exponent.
+        margin = _FRACTIONAL * (abs(float(exponents[0] - exponents[1])) + float(limit.error))
+        if float(limit.value) + margin < _LEAST_BROWNIAN:
+            return "rougher"
+        if float(limit.value) - margin > 1 - _LEAST_BROWNIAN:
+            return "smoother"
     theory, name = run.theory, run.channels[run.observables.index(channel)]
     if theory is not None and theory.network is not None and name in theory.outputs:
         return "kinked" if "relu" in theory.network.activations else "rough"
