@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "kernels.hpp"
 #include "nnqm/nnqm.hpp"
 
 struct nnqm_theory {
@@ -390,10 +389,7 @@ std::int32_t nnqm_advance(const nnqm_theory* theory, const nnqm_run* run, std::i
         if (static_cast<std::int64_t>(r.times.size()) != s.n_times)
             refuse("the run has " + std::to_string(r.times.size()) + " times, but the sums are for " + std::to_string(s.n_times));
         if (first_round < 0 || end_round < first_round) refuse("rounds must be a range from 0 upwards");
-        const std::int64_t round_paths = r.n_blocks * nnqm::tile_paths, n_rounds = (r.n_paths - 1) / round_paths + 1;
-        nnqm::detail::level();  // throws here where the level is impossible, and not among the threads
-        nnqm::advance(t, s.measure, r, {first_block, end_block}, {std::min(first_round, n_rounds), std::min(end_round, n_rounds)},
-                      s.view);
+        nnqm::advance(t, s.measure, r, {first_block, end_block}, {first_round, end_round}, s.view);
     });
 }
 
@@ -405,7 +401,6 @@ std::int32_t nnqm_sample(const nnqm_theory* theory, const nnqm_run* run, std::in
         between(0, first_path, largest_index, "first_path");
         between(first_path, end_path, largest_index, "end_path");
         const nnqm::ArrayOut array = out(r.precision, shape, inputs, "inputs");
-        nnqm::detail::level();
         nnqm::sample(t, r, {first_path, end_path}, array);
     });
 }
@@ -417,7 +412,6 @@ std::int32_t nnqm_apply(const nnqm_theory* theory, std::int32_t precision, const
         const nnqm::Network& network = given(theory, "theory").value.network;
         const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
         const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
-        nnqm::detail::level();
         nnqm::apply(network, from, to, threads(n_threads));
     });
 }
@@ -434,7 +428,6 @@ std::int32_t nnqm_accumulate(nnqm_sums* sums, std::int32_t precision, const std:
             refuse("offsets must have n_blocks + 1 = " + std::to_string(s.view.n_blocks + 1) + " entries, got " +
                    std::to_string(n_offsets));
         between(0, first_path, largest_index, "first_path");
-        nnqm::detail::level();
         nnqm::accumulate(from, s.measure, copy(offsets, n_offsets, "offsets"), first_path, threads(n_threads), s.view);
     });
 }

@@ -765,6 +765,10 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
     if (measure.group != theory.group()) refuse("the measure must have the group of the theory, " + std::to_string(theory.group()));
     if (run.n_paths % measure.group != 0)
         refuse("n_paths must be a multiple of the group of " + std::to_string(measure.group) + ", got " + std::to_string(run.n_paths));
+    // Rounds beyond the last path are empty, however many are asked for.
+    const std::int64_t unit = std::max<std::int64_t>(lanes, measure.group), n_units = (run.n_paths - 1) / unit + 1;
+    const std::int64_t n_rounds = (n_units - 1) / run.n_blocks + 1;
+    rounds = {std::min(rounds.begin, n_rounds), std::min(rounds.end, n_rounds)};
     return run.precision == Precision::float32 ? advance_as<float>(theory, measure, run, blocks, rounds, sums)
                                                : advance_as<double>(theory, measure, run, blocks, rounds, sums);
 }

@@ -14,8 +14,8 @@
 // uses the first only, after its start). Kinds 2 and 3 are the parameters of a network, for t >= 0 and for t < 0: path is then
 // the group, step the position of the parameter in its layer, and 2 * layer (weights) or 2 * layer + 1 (biases) takes the place
 // of the channel. Kind 4 are the coefficients of a linear source, step being the mode. Of kinds 2 to 4 a Gaussian takes words as
-// noise does; every other density takes two words a draw, step / 2 in place of step / 4. This map has a version, and results
-// record it.
+// noise does; every other density takes two words a draw, step / 2 in place of step / 4; the choice of a given row takes one word,
+// that of step 0 or, where modes are independent, of the mode. This map has a version, and results record it.
 //
 // A path's bits depend on the key, its index, the theory, the times, the precision and the instruction-set level; never on the
 // number of paths, of threads or of blocks.
