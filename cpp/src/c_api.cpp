@@ -43,6 +43,7 @@ namespace {
 constexpr std::int64_t largest_width = std::int64_t{1} << 24;
 constexpr std::int64_t largest_times = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t largest_index = std::int64_t{1} << 54;
+constexpr std::int64_t largest_group = std::int64_t{1} << 40;
 // A runtime that cannot start a thread ends the process, so absurd numbers must not reach it.
 constexpr std::int64_t most_threads = 4096;
 
@@ -159,6 +160,22 @@ nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* d
     return {data, precision, {shape[0], shape[1], shape[2]}};
 }
 
+bool flag(std::int32_t value, const char* name) { return between(0, value, 1, name) == 1; }
+
+nnqm::Density density(std::int32_t kind, double nu) {
+    return {static_cast<nnqm::DensityKind>(between(NNQM_GAUSSIAN, kind, NNQM_STUDENT_T, "density")), nu};
+}
+
+// Layers of a random network that are not drawn have draws of no width.
+void complete_draws(nnqm::Network& network) {
+    for (std::size_t i = network.drawn.size(); i < network.layers.size(); ++i) {
+        nnqm::Drawn fixed;
+        fixed.weight_scales.resize(network.layers[i].weights.size());
+        fixed.bias_scales.resize(network.layers[i].biases.size());
+        network.drawn.push_back(std::move(fixed));
+    }
+}
+
 // A creation that fails leaves the caller with null.
 template <class Handle>
 std::int32_t create(Handle** handle, const char* name) noexcept {
@@ -241,10 +258,90 @@ std::int32_t nnqm_theory_add_chain(nnqm_theory* theory, double dt, std::int64_t 
     });
 }
 
+std::int32_t nnqm_theory_add_periodic_chain(nnqm_theory* theory, double dt, std::int64_t states, std::int64_t grids,
+                                            std::int64_t n_times, const double* values, const std::uint32_t* start_threshold,
+                                            const std::uint32_t* start_alias, const std::uint32_t* step_weights,
+                                            const std::uint32_t* remaining) {
+    return guarded([&] {
+        nnqm::Theory& t = given(theory, "theory").value;
+        check_inputs(t, 1);
+        nnqm::PeriodicChain chain;
+        chain.dt = dt;
+        chain.states = static_cast<int>(between(1, states, 65536, "states"));
+        chain.grids = width(grids, "grids");
+        chain.steps = static_cast<int>(between(1, n_times, largest_times, "n_times"));
+        const std::int64_t rows = grids * states;
+        if (n_times > 1 && rows > largest_index / states / (n_times - 1)) refuse("remaining: the size overflows 64 bits");
+        chain.values = copy(values, rows, "values");
+        chain.start_threshold = copy(start_threshold, rows, "start_threshold");
+        chain.start_alias = copy(start_alias, rows, "start_alias");
+        chain.step_weights = copy(step_weights, rows * states, "step_weights");
+        chain.remaining = copy(remaining, rows * states * (n_times - 1), "remaining");
+        t.sources.push_back(std::move(chain));
+    });
+}
+
+std::int32_t nnqm_theory_add_linear(nnqm_theory* theory, std::int64_t modes, std::int64_t n_times, const double* mean,
+                                    const double* basis, std::int32_t kind, double nu, std::int64_t n_rows, const double* rows,
+                                    std::int32_t independent) {
+    return guarded([&] {
+        nnqm::Theory& t = given(theory, "theory").value;
+        check_inputs(t, 1);
+        nnqm::Linear linear;
+        linear.modes = width(modes, "modes");
+        between(1, n_times, largest_times, "n_times");
+        between(0, n_rows, largest_times, "n_rows");
+        linear.mean = copy(mean, n_times, "mean");
+        linear.basis = copy(basis, modes * n_times, "basis");
+        linear.density = density(kind, nu);
+        linear.rows = copy(rows, n_rows * modes, "rows");
+        linear.independent = flag(independent, "independent");
+        t.sources.push_back(std::move(linear));
+    });
+}
+
+std::int32_t nnqm_theory_add_times(nnqm_theory* theory, std::int32_t reflected) {
+    return guarded([&] {
+        nnqm::Theory& t = given(theory, "theory").value;
+        check_inputs(t, 1);
+        t.sources.push_back(nnqm::Times{flag(reflected, "reflected")});
+    });
+}
+
 std::int32_t nnqm_theory_add_layer(nnqm_theory* theory, std::int64_t inputs, std::int64_t outputs, const double* weights,
                                    const double* biases, const char* activation) {
     return guarded([&] {
-        given(theory, "theory").value.network.layers.push_back(layer(inputs, outputs, weights, biases, activation));
+        nnqm::Network& network = given(theory, "theory").value.network;
+        nnqm::Network more = network;
+        more.layers.push_back(layer(inputs, outputs, weights, biases, activation));
+        if (network.random()) complete_draws(more);
+        network = std::move(more);
+    });
+}
+
+std::int32_t nnqm_theory_draw_layer(nnqm_theory* theory, std::int32_t weight_density, double weight_nu, const double* weight_scales,
+                                    std::int32_t bias_density, double bias_nu, const double* bias_scales, std::int32_t shared) {
+    return guarded([&] {
+        nnqm::Network& network = given(theory, "theory").value.network;
+        if (network.layers.empty()) refuse("the network has no layers");
+        const nnqm::Layer& last = network.layers.back();
+        nnqm::Drawn drawn;
+        drawn.weight_density = density(weight_density, weight_nu);
+        drawn.bias_density = density(bias_density, bias_nu);
+        drawn.weight_scales = copy(weight_scales, static_cast<std::int64_t>(last.weights.size()), "weight_scales");
+        drawn.bias_scales = copy(bias_scales, static_cast<std::int64_t>(last.biases.size()), "bias_scales");
+        drawn.shared = flag(shared, "shared");
+        complete_draws(network);
+        network.drawn.back() = std::move(drawn);
+    });
+}
+
+std::int32_t nnqm_theory_set_group(nnqm_theory* theory, std::int64_t group, std::int32_t split) {
+    return guarded([&] {
+        nnqm::Network& network = given(theory, "theory").value.network;
+        const bool two_sides = flag(split, "split");
+        network.group = between(1, group, largest_group, "group");
+        network.split = two_sides;
     });
 }
 
@@ -302,7 +399,11 @@ std::int32_t nnqm_measure_set_increment_lags(nnqm_measure* measure, std::int64_t
 }
 
 std::int32_t nnqm_measure_set_moments(nnqm_measure* measure, std::int32_t asked) {
-    return guarded([&] { given(measure, "measure").value.moments = between(0, asked, 1, "asked") == 1; });
+    return guarded([&] { given(measure, "measure").value.moments = flag(asked, "asked"); });
+}
+
+std::int32_t nnqm_measure_set_group(nnqm_measure* measure, std::int64_t group) {
+    return guarded([&] { given(measure, "measure").value.group = between(1, group, largest_group, "group"); });
 }
 
 std::int32_t nnqm_measure_set_two_time(nnqm_measure* measure, std::int64_t index) {
@@ -332,9 +433,10 @@ std::int32_t nnqm_sums_array(nnqm_sums* sums, std::int32_t which, double** data,
         const nnqm_sums& s = given(sums, "sums");
         const auto length = [](const auto& v) { return static_cast<std::int64_t>(v.size()); };
         const std::int64_t b = s.view.n_blocks, n = length(s.measure.channels), g = s.measure.linear_size(), f = s.measure.size();
+        const std::int64_t parts = s.measure.parts();
         const std::pair<double*, std::vector<std::int64_t>> arrays[] = {
-            {s.view.lags, {b, length(s.measure.lags), 2, g, g}},
-            {s.view.observable_lags, {b, length(s.measure.observable_lags), 2, f, f}},
+            {s.view.lags, {b, length(s.measure.lags), parts, g, g}},
+            {s.view.observable_lags, {b, length(s.measure.observable_lags), parts, f, f}},
             {s.view.increments, {b, n, length(s.measure.increment_lags), 2}},
             {s.view.moments, {b, n, 4}},
             {s.view.time_sums, {b, s.n_times}},
@@ -413,6 +515,29 @@ std::int32_t nnqm_apply(const nnqm_theory* theory, std::int32_t precision, const
         const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
         const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
         nnqm::apply(network, from, to, threads(n_threads));
+    });
+}
+
+std::int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path, std::int32_t precision,
+                            const std::int64_t* input_shape, const std::int64_t* input_strides, const void* inputs,
+                            const std::int64_t* output_shape, void* outputs) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::Run& r = given(run, "run").value;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
+        nnqm::apply(network, r, between(0, first_path, largest_index, "first_path"), from, to);
+    });
+}
+
+std::int32_t nnqm_draw(const nnqm_theory* theory, std::uint64_t key, std::int32_t negative, std::int64_t first_group,
+                       std::int64_t end_group, std::int32_t precision, const std::int64_t* shape, void* parameters) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const bool before_zero = flag(negative, "negative");
+        between(0, first_group, largest_index, "first_group");
+        between(first_group, end_group, largest_index, "end_group");
+        nnqm::draw(network, key, before_zero, {first_group, end_group}, out(precision_of(precision), shape, parameters, "parameters"));
     });
 }
 

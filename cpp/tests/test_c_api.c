@@ -167,6 +167,119 @@ static void chains(void) {
     nnqm_theory_destroy(theory);
 }
 
+/* A network drawn for each of 25 groups of 8 paths, whose first layer is fixed. Stages equal the fused call, the third matrix of
+ * a lag is there, and outputs are those of the parameters that draw shows. */
+static void random_parameters(void) {
+    const double scales_2[4] = {1, 1, 0.5, 0}, bias_scales_2[1] = {0.1};
+    nnqm_theory* theory = make_theory();
+    nnqm_measure* measure = make_measure();
+    nnqm_run* run = make_run(NNQM_FLOAT64);
+    nnqm_sums *fused = NULL, *staged = NULL;
+    REFUSED("weight_scales is null", nnqm_theory_draw_layer(theory, NNQM_LAPLACE, 0, NULL, NNQM_STUDENT_T, 3, bias_scales_2, 1));
+    REFUSED("density must lie", nnqm_theory_draw_layer(theory, 5, 0, scales_2, NNQM_STUDENT_T, 3, bias_scales_2, 1));
+    REFUSED("shared must lie", nnqm_theory_draw_layer(theory, NNQM_LAPLACE, 0, scales_2, NNQM_STUDENT_T, 3, bias_scales_2, 2));
+    OK(nnqm_theory_draw_layer(theory, NNQM_LAPLACE, 0, scales_2, NNQM_STUDENT_T, 3, bias_scales_2, 1));
+    REFUSED("group must lie", nnqm_theory_set_group(theory, 0, 0));
+    REFUSED("split must lie", nnqm_theory_set_group(theory, 8, 2));
+    OK(nnqm_theory_set_group(theory, 8, 0));
+    OK(nnqm_measure_set_group(measure, 8));
+    OK(nnqm_sums_create(&fused, measure, n_times, 0, 1));
+    OK(nnqm_sums_create(&staged, measure, n_times, 0, 1));
+    OK(nnqm_advance(theory, run, 0, 1, 0, INT64_MAX, fused));
+
+    static double y[n_paths * n_times * 2], x[n_paths * n_times], all[n_paths * n_times * 3], drawn[25 * 17];
+    const int64_t y_shape[3] = {n_paths, n_times, 2}, x_shape[3] = {n_paths, n_times, 1}, all_shape[3] = {n_paths, n_times, 3};
+    const int64_t drawn_shape[3] = {25, 1, 17}, offsets[2] = {0, n_paths};
+    OK(nnqm_sample(theory, run, 0, n_paths, y_shape, y));
+    OK(nnqm_apply_run(theory, run, 0, NNQM_FLOAT64, y_shape, NULL, y, x_shape, x));
+    REFUSED("run", nnqm_apply(theory, NNQM_FLOAT64, y_shape, NULL, y, x_shape, x, 2));
+    REFUSED("first_path", nnqm_apply_run(theory, run, -1, NNQM_FLOAT64, y_shape, NULL, y, x_shape, x));
+    for (int i = 0; i < n_paths * n_times; ++i) {
+        memcpy(all + 3 * i, y + 2 * i, 2 * sizeof(double));
+        all[3 * i + 2] = x[i];
+    }
+    OK(nnqm_accumulate(staged, NNQM_FLOAT64, all_shape, NULL, all, 2, offsets, 0, 1));
+    double *a = NULL, *b = NULL;
+    int64_t shape[5] = {0};
+    OK(nnqm_sums_array(fused, NNQM_LAGS, &a, NULL, shape));
+    OK(nnqm_sums_array(staged, NNQM_LAGS, &b, NULL, NULL));
+    CHECK(shape[2] == 3 && memcmp(a, b, n_lags * 3 * 9 * sizeof(double)) == 0);
+    /* Pairs of distinct paths of a group: 8 * 7 of each of 25 groups, and 6 * 6 pairs of times. */
+    CHECK(a[2 * 9] == 25 * 56 * 36);
+
+    OK(nnqm_draw(theory, 7, 0, 0, 25, NNQM_FLOAT64, drawn_shape, drawn));
+    REFUSED("shape", nnqm_draw(theory, 7, 0, 0, 24, NNQM_FLOAT64, drawn_shape, drawn));
+    REFUSED("negative must lie", nnqm_draw(theory, 7, 3, 0, 25, NNQM_FLOAT64, drawn_shape, drawn));
+    REFUSED("first_group", nnqm_draw(theory, 7, 0, -1, 24, NNQM_FLOAT64, drawn_shape, drawn));
+    double worst = 0, spread = 0;
+    for (int p = 0; p < n_paths; ++p) {
+        const double* own = drawn + p / 8 * 17;
+        spread += fabs(own[12] - weights_2[0]);
+        CHECK(memcmp(own, weights_1, sizeof weights_1) == 0 && own[15] == weights_2[3]);
+        for (int t = 0; t < n_times; ++t) {
+            const double* in = y + (p * n_times + t) * 2;
+            double sum = own[16];
+            for (int k = 0; k < 4; ++k) sum += own[12 + k] * tanh(own[2 * k] * in[0] + own[2 * k + 1] * in[1] + own[8 + k]);
+            worst = fmax(worst, fabs(sum - x[p * n_times + t]));
+        }
+    }
+    CHECK(worst < 1e-13 && spread > 10);
+    REFUSED("group of the theory", (nnqm_theory_set_group(theory, 4, 0), nnqm_advance(theory, run, 0, 1, 0, 1, fused)));
+    nnqm_sums_destroy(staged);
+    nnqm_sums_destroy(fused);
+    nnqm_run_destroy(run);
+    nnqm_measure_destroy(measure);
+    nnqm_theory_destroy(theory);
+}
+
+/* A network of |t| split at t = 0, a linear source of one mode, and a closed chain of two states that never moves. */
+static void other_sources(void) {
+    const double times[3] = {-1, 0, 1}, one[1] = {1}, zero[1] = {0}, mean[3] = {1, 2, 3}, basis[3] = {1, 0, -1}, values[2] = {-1, 1};
+    const int64_t shape[3] = {100, 3, 1};
+    double y[300], x[300];
+    nnqm_run* run = NULL;
+    nnqm_theory* theory = NULL;
+    OK(nnqm_run_create(&run, 3, 100, 1, 3, times));
+    OK(nnqm_run_set_precision(run, NNQM_FLOAT64));
+
+    OK(nnqm_theory_create(&theory));
+    OK(nnqm_theory_add_times(theory, 1));
+    OK(nnqm_theory_add_layer(theory, 1, 1, one, zero, "tanh"));
+    OK(nnqm_theory_draw_layer(theory, NNQM_GAUSSIAN, 0, one, NNQM_GAUSSIAN, 0, one, 0));
+    OK(nnqm_theory_add_layer(theory, 1, 1, one, one, "identity"));
+    OK(nnqm_theory_set_group(theory, 1, 1));
+    OK(nnqm_sample(theory, run, 0, 100, shape, y));
+    OK(nnqm_apply_run(theory, run, 0, NNQM_FLOAT64, shape, NULL, y, shape, x));
+    int differ = 0;
+    for (int p = 0; p < 100; ++p) {
+        CHECK(y[3 * p] == 1 && y[3 * p + 1] == 0 && y[3 * p + 2] == 1 && fabs(x[3 * p + 1] - 1) < 1e-14);
+        differ += fabs(x[3 * p] - x[3 * p + 2]) > 1e-3;
+    }
+    CHECK(differ > 90);
+    REFUSED("reflected", nnqm_theory_add_times(theory, -1));
+    nnqm_theory_destroy(theory);
+
+    OK(nnqm_theory_create(&theory));
+    OK(nnqm_theory_add_linear(theory, 1, 3, mean, basis, NNQM_RADEMACHER, 0, 0, NULL, 0));
+    OK(nnqm_sample(theory, run, 0, 100, shape, y));
+    for (int p = 0; p < 100; ++p) CHECK((y[3 * p] == 2 || y[3 * p] == 0) && y[3 * p + 1] == 2 && y[3 * p] + y[3 * p + 2] == 4);
+    REFUSED("mean is null", nnqm_theory_add_linear(theory, 1, 3, NULL, basis, NNQM_GAUSSIAN, 0, 0, NULL, 0));
+    REFUSED("rows is null", nnqm_theory_add_linear(theory, 1, 3, mean, basis, NNQM_GAUSSIAN, 0, 2, NULL, 0));
+    REFUSED("modes must lie", nnqm_theory_add_linear(theory, INT64_MAX, 3, mean, basis, NNQM_GAUSSIAN, 0, 0, NULL, 0));
+    nnqm_theory_destroy(theory);
+
+    const uint32_t never[2] = {0xffffffffu, 0xffffffffu}, alias[2] = {0, 1}, stay[8] = {1u << 30, 0, 0, 1u << 30, 1u << 30, 0, 0, 1u << 30};
+    OK(nnqm_theory_create(&theory));
+    OK(nnqm_theory_add_periodic_chain(theory, 1, 2, 1, 3, values, never, alias, stay, stay));
+    OK(nnqm_sample(theory, run, 0, 100, shape, y));
+    for (int p = 0; p < 100; ++p) CHECK(fabs(y[3 * p]) == 1 && y[3 * p + 1] == y[3 * p] && y[3 * p + 2] == y[3 * p]);
+    REFUSED("remaining is null", nnqm_theory_add_periodic_chain(theory, 1, 2, 1, 3, values, never, alias, stay, NULL));
+    REFUSED("n_times must lie", nnqm_theory_add_periodic_chain(theory, 1, 2, 1, 0, values, never, alias, stay, stay));
+    REFUSED("overflows", nnqm_theory_add_periodic_chain(theory, 1, 65536, 1 << 20, INT32_MAX, values, never, alias, stay, stay));
+    nnqm_theory_destroy(theory);
+    nnqm_run_destroy(run);
+}
+
 static void refusals(void) {
     const double times[n_times] = {0, 0.1, 0.2, 0.3, 0.4, 0.5}, one = 1, minus = -1;
     const int64_t huge = INT64_MAX;
@@ -183,6 +296,14 @@ static void refusals(void) {
     REFUSED("run is null", nnqm_run_create(NULL, 1, 1, 1, 1, times));
     REFUSED("theory is null", nnqm_theory_add_ou(NULL, 1, omega, sigma));
     REFUSED("theory is null", nnqm_theory_add_layer(NULL, 1, 1, &one, &one, "tanh"));
+    REFUSED("theory is null", nnqm_theory_add_times(NULL, 0));
+    REFUSED("theory is null", nnqm_theory_add_linear(NULL, 1, 1, &one, &one, NNQM_GAUSSIAN, 0, 0, NULL, 0));
+    REFUSED("theory is null", nnqm_theory_add_periodic_chain(NULL, 1, 1, 1, 1, &one, NULL, NULL, NULL, NULL));
+    REFUSED("theory is null", nnqm_theory_draw_layer(NULL, NNQM_GAUSSIAN, 0, &one, NNQM_GAUSSIAN, 0, &one, 1));
+    REFUSED("theory is null", nnqm_theory_set_group(NULL, 1, 0));
+    REFUSED("measure is null", nnqm_measure_set_group(NULL, 1));
+    REFUSED("theory is null", nnqm_draw(NULL, 1, 0, 0, 1, NNQM_FLOAT64, NULL, NULL));
+    REFUSED("theory is null", nnqm_apply_run(NULL, run, 0, NNQM_FLOAT64, NULL, NULL, NULL, NULL, NULL));
     REFUSED("theory is null", nnqm_theory_size(NULL, NULL, NULL));
     REFUSED("measure is null", nnqm_measure_add_channel(NULL, 0, 0, 1, 1));
     REFUSED("measure is null", nnqm_measure_set_neurons(NULL, 1, 1, &one, &one, &one, "tanh"));
@@ -420,6 +541,8 @@ int main(int argc, char** argv) {
         stages_equal_the_fused_call(NNQM_FLOAT32);
         stages_equal_the_fused_call(NNQM_FLOAT64);
         chains();
+        random_parameters();
+        other_sources();
         refusals();
     }
     printf("%d failures\n", failures);

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define NNQM_ABI_MAJOR 1
-#define NNQM_ABI_MINOR 0
+#define NNQM_ABI_MINOR 1
 #define NNQM_ABI_VERSION (NNQM_ABI_MAJOR * 1000 + NNQM_ABI_MINOR)
 
 /* Defined for a shared library and its users by the CMake target; a static library exports nothing. */
@@ -48,6 +48,9 @@ enum {
 
 /* Precisions: the bytes of a number. */
 enum { NNQM_FLOAT32 = 4, NNQM_FLOAT64 = 8 };
+
+/* Densities of random parameters and coefficients, of mean 0 and variance 1 (Student's t with nu <= 2 is the standard one). */
+enum { NNQM_GAUSSIAN = 0, NNQM_UNIFORM = 1, NNQM_LAPLACE = 2, NNQM_RADEMACHER = 3, NNQM_STUDENT_T = 4 };
 
 typedef struct nnqm_theory nnqm_theory;
 typedef struct nnqm_measure nnqm_measure;
@@ -84,9 +87,36 @@ NNQM_API int32_t nnqm_theory_add_chain(nnqm_theory* theory, double dt, int64_t s
                                        const uint32_t* start_threshold, const uint32_t* start_alias, const uint32_t* threshold,
                                        const uint32_t* alias);
 
+/* A chain conditioned to return to its first state after n_times steps of dt, one input: see PeriodicChain in nnqm.hpp. As above,
+ * and step_weights: (grids, states, states), remaining: (grids, n_times - 1, states, states), all below 2^31. */
+NNQM_API int32_t nnqm_theory_add_periodic_chain(nnqm_theory* theory, double dt, int64_t states, int64_t grids, int64_t n_times,
+                                                const double* values, const uint32_t* start_threshold,
+                                                const uint32_t* start_alias, const uint32_t* step_weights,
+                                                const uint32_t* remaining);
+
+/* mean(t) + sum_k theta_k basis_k(t), one input, at the n_times times of the run. mean: (n_times); basis: (modes, n_times).
+ * theta is drawn from the density (nu is Student's alone) or, where n_rows > 0, is one of rows: (n_rows, modes) for each path, or
+ * each of its entries is that of a row of its own if independent is 1. */
+NNQM_API int32_t nnqm_theory_add_linear(nnqm_theory* theory, int64_t modes, int64_t n_times, const double* mean,
+                                        const double* basis, int32_t density, double nu, int64_t n_rows, const double* rows,
+                                        int32_t independent);
+
+/* The time itself as an input, or its absolute value if reflected is 1. */
+NNQM_API int32_t nnqm_theory_add_times(nnqm_theory* theory, int32_t reflected);
+
 /* The network's next layer, activation(W y + b). weights: (outputs, inputs); biases: (outputs). */
 NNQM_API int32_t nnqm_theory_add_layer(nnqm_theory* theory, int64_t inputs, int64_t outputs, const double* weights,
                                        const double* biases, const char* activation);
+
+/* Makes the parameters of the layer added last random: weights + scales * draw, and so for the biases. weight_scales:
+ * (outputs, inputs), bias_scales: (outputs), >= 0. Layers without this call keep their parameters. `shared`, 0 or 1, counts in a
+ * split network: whether both sides of t = 0 have the same draws. */
+NNQM_API int32_t nnqm_theory_draw_layer(nnqm_theory* theory, int32_t weight_density, double weight_nu, const double* weight_scales,
+                                        int32_t bias_density, double bias_nu, const double* bias_scales, int32_t shared);
+
+/* Paths with the same index / group share random parameters; group divides 64 or is a multiple of it, and the measure must have the
+ * same one. split, 0 or 1: the network of |t| that is drawn separately for t < 0 and t > 0, see Network in nnqm.hpp. */
+NNQM_API int32_t nnqm_theory_set_group(nnqm_theory* theory, int64_t group, int32_t split);
 
 /* The number of inputs from the sources, and of channels: the inputs and the outputs of the network. */
 NNQM_API int32_t nnqm_theory_size(const nnqm_theory* theory, int64_t* inputs, int64_t* channels);
@@ -115,6 +145,9 @@ NNQM_API int32_t nnqm_measure_set_increment_lags(nnqm_measure* measure, int64_t 
 /* 0 or 1. */
 NNQM_API int32_t nnqm_measure_set_moments(nnqm_measure* measure, int32_t asked);
 
+/* Successive paths that share random parameters; 1 at first. With more than one, lag sums have a third matrix. */
+NNQM_API int32_t nnqm_measure_set_group(nnqm_measure* measure, int64_t group);
+
 /* z of the two-time sums, counted from 0 in the order in which channels were added; -1 asks for none. */
 NNQM_API int32_t nnqm_measure_set_two_time(nnqm_measure* measure, int64_t index);
 
@@ -123,8 +156,9 @@ NNQM_API int32_t nnqm_measure_set_two_time(nnqm_measure* measure, int64_t index)
 /* Which array. With A the observables at t and B those at t + lag, over the windows t = 0 .. T - lag - 1, and a leading axis of
  * B blocks: */
 enum {
-    NNQM_LAGS = 0,            /* (B, n_lags, 2, G, G): sum A B^T, sum A A^T + B B^T, of the linear part */
-    NNQM_OBSERVABLE_LAGS = 1, /* (B, n_observable_lags, 2, F, F): the same of the whole vector */
+    NNQM_LAGS = 0,            /* (B, n_lags, 2, G, G): sum A B^T, sum A A^T + B B^T, of the linear part; with groups (.., 3, G, G)
+                               * and sum_{p != q} a_p b_q^T over the distinct paths of each group, a and b the sums of A and B */
+    NNQM_OBSERVABLE_LAGS = 1, /* (B, n_observable_lags, 2 or 3, F, F): the same of the whole vector */
     NNQM_INCREMENTS = 2,      /* (B, n, n_increment_lags, 2): sum (z_{t+l} - z_t)^2 and ^4 */
     NNQM_MOMENTS = 3,         /* (B, n, 4): sum of z, z^2, z^3, z^4 over paths and times */
     NNQM_TIME_SUMS = 4,       /* (B, T): sum of z_t of the two-time channel */
@@ -161,8 +195,8 @@ NNQM_API int32_t nnqm_run_set_threads(nnqm_run* run, int32_t n_threads);
 /* ---- Computation. Arrays given to it are read or written in place; outputs are contiguous. */
 
 /* Samples the theory and adds to the sums, which must have the run's number of times, the blocks begin .. end - 1 of the rounds
- * begin .. end - 1. Round r holds the paths 64 n_blocks r .. 64 n_blocks (r + 1) - 1; rounds beyond the last path are empty, so
- * that 0 and INT64_MAX ask for all. Successive rounds give the bits of one call. */
+ * begin .. end - 1. Round r holds the paths U n_blocks r .. U n_blocks (r + 1) - 1, U the larger of 64 and the group; rounds beyond the
+ * last path are empty, so that 0 and INT64_MAX ask for all. Successive rounds give the bits of one call. */
 NNQM_API int32_t nnqm_advance(const nnqm_theory* theory, const nnqm_run* run, int64_t first_block, int64_t end_block,
                               int64_t first_round, int64_t end_round, nnqm_sums* sums);
 
@@ -176,6 +210,17 @@ NNQM_API int32_t nnqm_sample(const nnqm_theory* theory, const nnqm_run* run, int
  * output_shape: (3), (paths, times, outputs). */
 NNQM_API int32_t nnqm_apply(const nnqm_theory* theory, int32_t precision, const int64_t* input_shape, const int64_t* input_strides,
                             const void* inputs, const int64_t* output_shape, void* outputs, int32_t n_threads);
+
+/* The same for random parameters: those of the paths first_path and the following ones of the run, whose times must be those of
+ * the arrays if the network is split. */
+NNQM_API int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, int64_t first_path, int32_t precision,
+                                const int64_t* input_shape, const int64_t* input_strides, const void* inputs,
+                                const int64_t* output_shape, void* outputs);
+
+/* Writes the random parameters of the groups first_group .. end_group - 1: layer after layer, weights (outputs, inputs) and then
+ * biases; those for t < 0 if negative is 1. shape: (3), which must be (end_group - first_group, 1, number of parameters). */
+NNQM_API int32_t nnqm_draw(const nnqm_theory* theory, uint64_t key, int32_t negative, int64_t first_group, int64_t end_group,
+                           int32_t precision, const int64_t* shape, void* parameters);
 
 /* Adds paths of any origin: the paths offsets[b] .. offsets[b + 1] - 1 go to the b-th block of the sums, and first_path is added to
  * the indices in first_bad. shape: (3), (paths, times, channels); strides as above; offsets: (n_offsets), where n_offsets must be
