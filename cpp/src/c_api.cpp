@@ -313,6 +313,7 @@ std::int32_t nnqm_theory_add_layer(nnqm_theory* theory, std::int64_t inputs, std
     return guarded([&] {
         nnqm::Network& network = given(theory, "theory").value.network;
         nnqm::Network more = network;
+        more.table = nullptr;
         more.layers.push_back(layer(inputs, outputs, weights, biases, activation));
         if (network.random()) complete_draws(more);
         network = std::move(more);
@@ -331,6 +332,7 @@ std::int32_t nnqm_theory_draw_layer(nnqm_theory* theory, std::int32_t weight_den
         drawn.weight_scales = copy(weight_scales, static_cast<std::int64_t>(last.weights.size()), "weight_scales");
         drawn.bias_scales = copy(bias_scales, static_cast<std::int64_t>(last.biases.size()), "bias_scales");
         drawn.shared = flag(shared, "shared");
+        network.table = nullptr;
         complete_draws(network);
         network.drawn.back() = std::move(drawn);
     });
@@ -342,6 +344,14 @@ std::int32_t nnqm_theory_set_group(nnqm_theory* theory, std::int64_t group, std:
         const bool two_sides = flag(split, "split");
         network.group = between(1, group, largest_group, "group");
         network.split = two_sides;
+    });
+}
+
+std::int32_t nnqm_theory_compile(nnqm_theory* theory, std::int32_t precision, std::int32_t* compiled) {
+    return guarded([&] {
+        nnqm::Network& network = given(theory, "theory").value.network;
+        network.table = precision == 0 ? nullptr : nnqm::compile(network, precision_of(precision));
+        if (compiled) *compiled = network.table ? 1 : 0;
     });
 }
 

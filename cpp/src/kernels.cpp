@@ -455,6 +455,126 @@ void anchor(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scratc
     for (int i = 0; i < plan.outputs * lanes; ++i) biases[i] += biases[i] - at_zero[i];
 }
 
+// One time, all lanes with the same parameters, which lie in the layers or, if drawn, one after the other.
+template <class T>
+void shared_row(const detail::NetworkPlan<T>& plan, const T* parameters, const detail::Scratch<T>& scratch, const T* in, T* outputs) {
+    for (int i = 0; i < plan.n_layers; ++i) {
+        T* out = i + 1 == plan.n_layers ? outputs : scratch.hidden + static_cast<std::int64_t>(i % 2) * plan.widest * lanes;
+        detail::LayerPlan<T> now = plan.layers[i];
+        if (plan.drawn) {
+            now.weights = parameters;
+            now.biases = parameters + plan.drawn[i].weights.count;
+            parameters += plan.drawn[i].weights.count + plan.drawn[i].biases.count;
+        }
+        layer(now, in, out);
+        in = out;
+    }
+}
+
+// Coefficients of the cells that begin at `at`, one lane each, in vectors. Blocks of 16 bytes are loaded whole and transposed, which
+// takes half the time of gathering the coefficients one by one.
+#if defined(__AVX512F__)
+inline __m512 blocks(const float* a, const float* b, const float* c, const float* d) noexcept {
+    const __m512 low = _mm512_insertf32x4(_mm512_castps128_ps512(_mm_loadu_ps(a)), _mm_loadu_ps(b), 1);
+    return _mm512_insertf32x4(_mm512_insertf32x4(low, _mm_loadu_ps(c), 2), _mm_loadu_ps(d), 3);
+}
+
+inline void cell_terms(const float* table, const std::int32_t* at, Vector<float>* c) noexcept {
+    __m512 row[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r) row[r] = blocks(table + at[r], table + at[4 + r], table + at[8 + r], table + at[12 + r]);
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(row[0], row[1])), b = _mm512_castps_pd(_mm512_unpacklo_ps(row[2], row[3]));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(row[0], row[1])), e = _mm512_castps_pd(_mm512_unpackhi_ps(row[2], row[3]));
+    c[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+    c[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+    c[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(d, e));
+    c[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(d, e));
+}
+
+inline __m512d blocks(const double* a, const double* b, const double* c, const double* d) noexcept {
+    const __m512d low = _mm512_insertf64x2(_mm512_castpd128_pd512(_mm_loadu_pd(a)), _mm_loadu_pd(b), 1);
+    return _mm512_insertf64x2(_mm512_insertf64x2(low, _mm_loadu_pd(c), 2), _mm_loadu_pd(d), 3);
+}
+
+inline void cell_terms(const double* table, const std::int32_t* at, Vector<double>* c) noexcept {
+#pragma GCC unroll 4
+    for (int k = 0; k < 8; k += 2) {
+        const double* from = table + k;
+        const __m512d even = blocks(from + at[0], from + at[2], from + at[4], from + at[6]);
+        const __m512d odd = blocks(from + at[1], from + at[3], from + at[5], from + at[7]);
+        c[k] = _mm512_unpacklo_pd(even, odd);
+        c[k + 1] = _mm512_unpackhi_pd(even, odd);
+    }
+}
+#elif defined(__AVX2__)
+inline void cell_terms(const float* table, const std::int32_t* at, Vector<float>* c) noexcept {
+    __m256 row[4];
+#pragma GCC unroll 4
+    for (int r = 0; r < 4; ++r)
+        row[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(table + at[r])), _mm_loadu_ps(table + at[4 + r]), 1);
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(row[0], row[1])), b = _mm256_castps_pd(_mm256_unpacklo_ps(row[2], row[3]));
+    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(row[0], row[1])), e = _mm256_castps_pd(_mm256_unpackhi_ps(row[2], row[3]));
+    c[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+    c[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+    c[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(d, e));
+    c[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(d, e));
+}
+
+inline void cell_terms(const double* table, const std::int32_t* at, Vector<double>* c) noexcept {
+#pragma GCC unroll 4
+    for (int k = 0; k < 8; k += 2) {
+        const double* from = table + k;
+        const __m256d even = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from + at[0])), _mm_loadu_pd(from + at[2]), 1);
+        const __m256d odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from + at[1])), _mm_loadu_pd(from + at[3]), 1);
+        c[k] = _mm256_unpacklo_pd(even, odd);
+        c[k + 1] = _mm256_unpackhi_pd(even, odd);
+    }
+}
+#else
+template <class T>
+inline void cell_terms(const T* table, const std::int32_t* at, Vector<T>* c) noexcept {
+    for (int l = 0; l < width<T>; ++l)
+        for (int k = 0; k < detail::table_terms<T>; ++k) c[k][l] = table[at[l] + k];
+}
+#endif
+
+// One time by the table: each lane's cell and its place in it are exact, because the spacing is a power of two.
+template <class T>
+void table_row(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scratch, const T* in, T* outputs) {
+    constexpr int terms = detail::table_terms<T>;
+    constexpr auto half = static_cast<T>(detail::half_cells);
+    alignas(64) T place[lanes];
+    alignas(64) std::int32_t at[lanes];
+    const std::int32_t step = plan.outputs * terms;
+    int n_beyond = 0;
+    for (int l = 0; l < lanes; ++l) {
+        const T s = in[l] * plan.table.inverse_spacing;
+        const bool within = absolute(s) < half;
+        const T inside = within ? s : T(0);
+        const T rounded = inside + layout<T>::magic, k = rounded - layout<T>::magic;
+        place[l] = inside - k;
+        at[l] = (static_cast<std::int32_t>(bits_of(rounded) - bits_of(layout<T>::magic)) + detail::half_cells) * step;
+        n_beyond += within ? 0 : 1;
+    }
+    for (int v = 0; v < lanes; v += width<T>) {
+        const Vector<T> x = vector_load(place + v);
+        for (int o = 0; o < plan.outputs; ++o) {
+            Vector<T> c[terms];
+            cell_terms(plan.table.coefficients + o * terms, at + v, c);
+            Vector<T> y = c[terms - 1];
+#pragma GCC unroll 8
+            for (int k = terms - 2; k >= 0; --k) y = vector_fma<T>(x, y, c[k]);
+            *reinterpret_cast<Vector<T>*>(outputs + o * lanes + v) = y;
+        }
+    }
+    if (n_beyond == 0) return;
+    T* direct = scratch.hidden + static_cast<std::int64_t>((plan.n_layers + 1) % 2) * plan.widest * lanes;
+    shared_row<T>(plan, nullptr, scratch, in, direct);
+    for (int l = 0; l < lanes; ++l)
+        if (!(absolute(in[l] * plan.table.inverse_spacing) < half))
+            for (int o = 0; o < plan.outputs; ++o) outputs[o * lanes + l] = direct[o * lanes + l];
+}
+
 template <class T>
 void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
              const detail::Scratch<T>& scratch, T* tile) {
@@ -483,20 +603,8 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
     }
     for (std::int64_t t = 0; t < n_times; ++t) {
         T* row = tile + t * channels * lanes;
-        const T* in = row;
-        parameters = scratch.parameters;
-        for (int i = 0; i < plan.n_layers; ++i) {
-            T* out = i + 1 == plan.n_layers ? row + plan.inputs * lanes
-                                            : scratch.hidden + static_cast<std::int64_t>(i % 2) * plan.widest * lanes;
-            detail::LayerPlan<T> now = plan.layers[i];
-            if (plan.drawn) {
-                now.weights = parameters;
-                now.biases = parameters + plan.drawn[i].weights.count;
-                parameters += plan.drawn[i].weights.count + plan.drawn[i].biases.count;
-            }
-            layer(now, in, out);
-            in = out;
-        }
+        if (plan.table.coefficients) table_row(plan, scratch, row, row + plan.inputs * lanes);
+        else shared_row<T>(plan, scratch.parameters, scratch, row, row + plan.inputs * lanes);
     }
 }
 

@@ -68,6 +68,17 @@ struct DrawnPlan {
     bool shared;
 };
 
+// Cells of a table: their centres are the multiples of a power of two, and inputs beyond half_cells of them go through the layers.
+inline constexpr int half_cells = 512;
+template <class T>
+inline constexpr int table_terms = sizeof(T) == 4 ? 4 : 8;  // of the polynomial of a cell; whole blocks of 16 bytes
+
+template <class T>
+struct TablePlan {
+    T inverse_spacing;
+    const T* coefficients;  // (2 half_cells + 1, outputs, table_terms), 16-byte aligned
+};
+
 template <class T>
 struct NetworkPlan {
     int n_layers, inputs, outputs, widest;
@@ -77,6 +88,7 @@ struct NetworkPlan {
     std::int64_t group;
     bool split;
     std::int64_t n_negative;  // in a split network: how many of the times are negative
+    TablePlan<T> table;       // coefficients null: none
 };
 
 // Times that a network with drawn parameters is evaluated at together, so that each parameter is loaded once for all of them.

@@ -8,6 +8,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "checks.hpp"
 #include "kernels.hpp"
 #include "nnqm/nnqm.hpp"
 #include "threads.hpp"
@@ -107,7 +108,9 @@ void check_drawn(const Network& network) {
     }
 }
 
-void check_network(const Network& network) {
+}  // namespace
+
+void detail::check_network(const Network& network) {
     for (std::size_t i = 0; i < network.layers.size(); ++i) {
         const std::string name = "layer " + std::to_string(i);
         check_layer(network.layers[i], name);
@@ -118,6 +121,24 @@ void check_network(const Network& network) {
     }
     if (network.random()) check_drawn(network);
     if (network.split && !network.random()) refuse("a split network needs drawn parameters");
+    if (network.table) {
+        const Table& table = *network.table;
+        const int terms = table.precision == Precision::float32 ? detail::table_terms<float> : detail::table_terms<double>;
+        if (network.random() || network.layers.empty() || network.layers.front().inputs != 1)
+            refuse("only a network of one input whose parameters are fixed has a table");
+        if (table.half_cells != detail::half_cells || table.terms != terms || !(table.spacing > 0) ||
+            static_cast<std::int64_t>(table.coefficients.size()) !=
+                product({2 * detail::half_cells + 1, network.layers.back().outputs, terms}, "table"))
+            refuse("the table is not one that compile() made for this network");
+    }
+}
+
+namespace {
+
+using detail::check_network;
+
+void check_table_precision(const Network& network, Precision precision) {
+    if (network.table && network.table->precision != precision) refuse("the table of the network is for another precision");
 }
 
 void check_source(const OrnsteinUhlenbeck& ou) {
@@ -303,8 +324,9 @@ struct TheoryPlan {
             drawn.push_back({plan_draws(net.drawn[i].weight_density, layers[i].weights, net.drawn[i].weight_scales),
                              plan_draws(net.drawn[i].bias_density, layers[i].biases, net.drawn[i].bias_scales), net.drawn[i].shared});
         const auto n_negative = std::count_if(grid.begin(), grid.end(), [](double t) { return t < 0; });
-        network = {static_cast<int>(layers.size()), inputs,    channels - inputs, widest,
-                   layers.data(),                   net.random() ? drawn.data() : nullptr, net.parameters(), net.group, net.split, n_negative};
+        network = {static_cast<int>(layers.size()), inputs, channels - inputs, widest, layers.data(),
+                   net.random() ? drawn.data() : nullptr, net.parameters(), net.group, net.split, n_negative, {}};
+        if (net.table) network.table = {static_cast<T>(1 / net.table->spacing), keep(cast<T>(net.table->coefficients))};
     }
 
     detail::LayerPlan<T> plan_layer(const Layer& layer) {
@@ -765,6 +787,7 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
     if (measure.group != theory.group()) refuse("the measure must have the group of the theory, " + std::to_string(theory.group()));
     if (run.n_paths % measure.group != 0)
         refuse("n_paths must be a multiple of the group of " + std::to_string(measure.group) + ", got " + std::to_string(run.n_paths));
+    check_table_precision(theory.network, run.precision);
     // Rounds beyond the last path are empty, however many are asked for.
     const std::int64_t unit = std::max<std::int64_t>(lanes, measure.group), n_units = (run.n_paths - 1) / unit + 1;
     const std::int64_t n_rounds = (n_units - 1) / run.n_blocks + 1;
@@ -793,6 +816,7 @@ int apply(const Network& network, const Run& run, std::int64_t first_path, const
         refuse("inputs and outputs must have shapes (paths, times, inputs), (paths, times, outputs) and one precision");
     if (inputs.shape[0] < 1 || inputs.shape[1] < 1 || !inputs.data || !outputs.data) refuse("the arrays are empty");
     if (first_path < 0) refuse("first_path must not be negative");
+    check_table_precision(network, inputs.precision);
     if (network.split) {
         check_times(run.times);
         if (static_cast<std::int64_t>(run.times.size()) != inputs.shape[1]) refuse("a split network needs the times of the arrays");

@@ -418,7 +418,7 @@ void times_are_inputs() {
 
 // ---- Periodic chains.
 
-nnqm::PeriodicChain periodic_chain(int states, int grids, int steps) {
+nnqm::PeriodicChain periodic_chain(int states, int grids, int steps, double largest_weight = 2147483647.0) {
     Words words{static_cast<std::uint64_t>(states)};
     nnqm::PeriodicChain chain;
     chain.dt = 0.1;
@@ -431,18 +431,19 @@ nnqm::PeriodicChain periodic_chain(int states, int grids, int steps) {
     for (int i = 0; i < grids * states; ++i) chain.values.push_back(words.uniform(-2, 2));
     random(chain.start_threshold, grids * states, 4294967295.0);
     random(chain.start_alias, grids * states, states);
-    random(chain.step_weights, grids * states * states, 2147483647.0);
-    random(chain.remaining, grids * (steps - 1) * states * states, 2147483647.0);
+    random(chain.step_weights, grids * states * states, largest_weight);
+    random(chain.remaining, grids * (steps - 1) * states * states, largest_weight);
     return chain;
 }
 
 template <class T>
 void periodic_chains_follow_their_tables() {
-    for (const int states : {1, 3, 20}) {
+    // Small weights, whose sums have no digits above 2^32, and the largest.
+    for (const auto& [states, largest_weight] : {std::pair{1, 2147483647.0}, {3, 2147483647.0}, {20, 2147483647.0}, {5, 1e6}}) {
         const int steps = 9, grids = 2;
         nnqm::Theory theory;
         theory.sources.push_back(nnqm::OrnsteinUhlenbeck{{1.3}, {0.9}});
-        theory.sources.push_back(periodic_chain(states, grids, steps));
+        theory.sources.push_back(periodic_chain(states, grids, steps, largest_weight));
         const auto& chain = std::get<nnqm::PeriodicChain>(theory.sources[1]);
         const nnqm::Run run = make_run(1, 1, steps, precision_of<T>);
         const std::int64_t first = (std::int64_t{1} << 32) - 29, n = 175;

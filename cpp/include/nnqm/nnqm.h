@@ -118,6 +118,11 @@ NNQM_API int32_t nnqm_theory_draw_layer(nnqm_theory* theory, int32_t weight_dens
  * same one. split, 0 or 1: the network of |t| that is drawn separately for t < 0 and t > 0, see Network in nnqm.hpp. */
 NNQM_API int32_t nnqm_theory_set_group(nnqm_theory* theory, int64_t group, int32_t split);
 
+/* Tabulates a network of one input whose parameters are fixed, for runs and arrays of this precision (compile() in nnqm.hpp says when);
+ * with precision 0, or after another layer is added, it is evaluated layer by layer again. *compiled, which may be null: whether there
+ * is a table. */
+NNQM_API int32_t nnqm_theory_compile(nnqm_theory* theory, int32_t precision, int32_t* compiled);
+
 /* The number of inputs from the sources, and of channels: the inputs and the outputs of the network. */
 NNQM_API int32_t nnqm_theory_size(const nnqm_theory* theory, int64_t* inputs, int64_t* channels);
 

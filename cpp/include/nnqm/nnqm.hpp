@@ -17,11 +17,13 @@
 // noise does; every other density takes two words a draw, step / 2 in place of step / 4; the choice of a given row takes one word,
 // that of step 0 or, where modes are independent, of the mode. This map has a version, and results record it.
 //
-// A path's bits depend on the key, its index, the theory, the times, the precision and the instruction-set level; never on the
+// A path's bits depend on the key, its index, the theory, the times, the precision, the instruction-set level and on whether a network
+// carries a table; never on the
 // number of paths, of threads or of blocks.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <variant>
 #include <vector>
@@ -94,6 +96,8 @@ struct Times {
 
 using Source = std::variant<OrnsteinUhlenbeck, Chain, PeriodicChain, Linear, Times>;
 
+enum class Precision { float32, float64 };
+
 struct Layer {
     int inputs = 0;
     int outputs = 0;
@@ -110,6 +114,20 @@ struct Drawn {
     bool shared = true;                 // in a split network: the same on both sides of t = 0
 };
 
+// A network of one input, whose parameters are fixed, is a function of one variable: here as a table of polynomials, of which a pass
+// costs the same for every width and depth. Inputs of |y| >= reach, and NaN, go through the layers.
+struct Table {
+    Precision precision;
+    double spacing = 0;  // of the centres k spacing of the cells, k = -half_cells .. half_cells; a power of two
+    double reach = 0;    // half_cells * spacing
+    // Largest difference from the network that was found, in units of the largest |output| at inputs no larger or below 1. The rounding
+    // of float32 arithmetic, which the network has too, is not counted.
+    double error = 0;
+    int half_cells = 0;
+    int terms = 0;                     // of the polynomials
+    std::vector<double> coefficients;  // (cells, outputs, terms), ascending powers of y / spacing - k
+};
+
 // With drawn parameters, paths i with the same i / group share them; group divides tile_paths or is a multiple of it. A split
 // network is one of the single input |t| whose layers that are not shared are drawn separately for t < 0 and t > 0; its output is
 //     W h(|t|) - W h(0) + b,   with W, b the last layer, which is linear and whose biases are shared, and h the layers before,
@@ -119,6 +137,7 @@ struct Network {
     std::vector<Drawn> drawn;   // none, or one for each layer
     std::int64_t group = 1;
     bool split = false;
+    std::shared_ptr<const Table> table;  // from compile(), for one precision; or null
     std::int64_t parameters() const;
     bool random() const { return !drawn.empty(); }
 };
@@ -130,8 +149,6 @@ struct Theory {
     int channels() const;  // inputs, then the network's outputs if there is a network
     std::int64_t group() const { return network.random() ? network.group : 1; }
 };
-
-enum class Precision { float32, float64 };
 
 struct Run {
     std::uint64_t key = 0;
@@ -229,6 +246,12 @@ int apply(const Network& network, const Run& run, std::int64_t first_path, const
 
 // The same for a network whose parameters are fixed.
 int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads);
+
+// The network as a table, or null where none pays or none is as good as the network: with drawn parameters or several inputs, for
+// networks so small that a pass costs less than a look-up, and where the error stays above 1e-7 (float32) or 1e-13 (float64), as
+// it does around the kinks of relu. A network that carries the table is evaluated by it, in that precision only; changing its layers
+// does not change its table.
+std::shared_ptr<const Table> compile(const Network& network, Precision precision);
 
 // Writes the parameters of the groups begin .. end - 1, shape (groups, 1, network.parameters()): layer after layer, weights
 // (outputs, inputs) and then biases; for t < 0 if `negative`, which differs in a split network only.
