@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, inf
 
 import numpy as np
@@ -32,8 +32,9 @@ _SIGNIFICANT = 5.0
 # eigenvalue of a matrix of noise is many errors above zero, but not on fresh data.
 _LAMBDA_ERRORS, _RELATIVE_ERROR, _SURVIVES = 5.0, 0.1, 0.5
 # t0 is raised when a level then moves down by so many errors of the difference. Two, with five levels looked at, would
-# raise it by chance in one run of ten, and always where the noise points downwards.
-_DROP_ERRORS = 3.0
+# raise it by chance in one run of ten, and always where the noise points downwards. What has moved stands still when
+# its next step is below two, and these are below so many errors of the level.
+_DROP_ERRORS, _STILL_ERRORS, _SEEN = 3.0, 2.0, 4.0
 # What decays by a smaller part than this along a whole path cannot be told from what does not decay.
 _PLATEAU = 0.01
 # A level still moves with the basis when more neurons are estimated to lower it by so many errors.
@@ -216,9 +217,6 @@ class _Matrices:
         stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
         return cls(stack[0], stack[1], halves, same.weights, usable, floor, max(floor, _SURE[run.precision]))
 
-    def without_replicas(self) -> _Matrices:
-        return replace(self, same=self.same[:1], moved=self.moved[:1])
-
 
 def _connected(sums: Floats) -> tuple[Floats, Floats]:
     product, square = normalised_lags(sums)
@@ -266,7 +264,7 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
     tau = lags[position + 1] - (0 if position < 0 else lags[position])
     values, vectors = np.linalg.eigh(metric[0])
     good = values > matrices.floor * values.max()
-    if position >= 0 and len(metric) > 1:
+    if position >= 0:
         along = np.einsum("ik,rij,jk->rk", vectors, metric, vectors, optimize=True)
         good &= values > _SIGNIFICANT * Estimate(along[0], along[1:], matrices.sizes).error
     if not good.any():
@@ -418,7 +416,9 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     if best is None:
         raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
     gaps = _gaps(best, run)
-    moving: set[int] = set()
+    # What has moved and is not seen to stand still is limited by the basis.
+    moved: set[int] = set()
+    limited = moved
     while position + 2 < len(lags):
         trial = _solve(matrices, lags, position + 1, matrices.usable, column)
         if trial is None:
@@ -427,13 +427,14 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
         moving = {
             n
             for n, (a, b) in enumerate(zip(gaps[:n_levels], later, strict=False))
-            if not (_noise(best, n, a) or _noise(trial, n, b)) and _moves_down(a, b)
+            if not _noise(best, n, a) and _survives(trial, n) and _moves_down(a, b)
         }
         if not moving:
+            limited = {n for n in moved if n >= len(later) or not _stands_still(gaps[n], later[n])}
             break
-        position, best, gaps = position + 1, trial, later
-    # What moved in the last step that could be taken has not been seen to stand still.
-    limited = moving | _basis_limited(matrices, run, position, column, gaps)
+        position, best, gaps, moved = position + 1, trial, later, moving
+        limited = moved
+    limited = limited | _basis_limited(matrices, run, position, column, gaps)
     verdicts = _verdicts(run, best, gaps, limited)
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] == "resolved" else None, column)
     if trouble is not None:
@@ -460,7 +461,11 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
 def _noise(solution: _Solution, n: int, gap: Estimate | None) -> bool:
     if gap is None or not float(gap.error) <= _RELATIVE_ERROR * abs(float(gap.value)):
         return True
-    return not solution.crossed[n] > _SURVIVES * solution.eigenvalues[0, n]
+    return not _survives(solution, n)
+
+
+def _survives(solution: _Solution, n: int) -> bool:
+    return bool(solution.crossed[n] > _SURVIVES * solution.eigenvalues[0, n])
 
 
 def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
@@ -468,6 +473,13 @@ def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
         return False
     drop = now.map(lambda a, b: a - b, later)
     return float(drop.value) > _DROP_ERRORS * float(drop.error) and float(drop.value) > 0.5 * float(now.error)
+
+
+def _stands_still(now: Estimate | None, later: Estimate | None) -> bool:
+    if now is None or later is None:
+        return False
+    drop = now.map(lambda a, b: a - b, later)
+    return float(drop.value) < _STILL_ERRORS * float(drop.error) < _SEEN * float(now.error)
 
 
 def _basis_limited(
@@ -478,11 +490,10 @@ def _basis_limited(
     if neurons < 4:
         return set()
     first = run.observables.size - 1 - neurons
-    bare = matrices.without_replicas()
     smaller = []
     for part in (neurons // 4, neurons // 2):
         keep = matrices.usable[matrices.usable < first + part]
-        solution = _solve(bare, run.observable_lags, position, keep, column)
+        solution = _solve(matrices, run.observable_lags, position, keep, column)
         eigenvalues = np.empty(0) if solution is None else solution.eigenvalues[0]
         positive = eigenvalues[eigenvalues > 0]
         energies = -run.hbar * np.log(positive) / ((1 if solution is None else solution.tau) * run.dt)
