@@ -385,8 +385,8 @@ class TimeNetwork:
         values = self._activate(z[:, None] * np.sqrt(variance.ravel()))
         c = (np.sqrt(weights) * hermite_functions(z, weights, order)) @ values
         whole = weights @ values**2
-        lost = np.abs(whole - np.sum(c**2, axis=0)).max() / max(whole.max(), np.finfo(float).tiny)
-        return np.asarray(c.reshape(-1, *variance.shape)), float(lost)
+        lost = np.abs(whole - np.sum(c**2, axis=0)).max(initial=0.0) / whole.max(initial=np.finfo(float).tiny)
+        return np.asarray(c.reshape(order + 1, *variance.shape)), float(lost)
 
     def _fourfold(self, t: Floats) -> Floats:
         """E[a_1 a_2 a_3 a_4] for times (..., 4)."""
