@@ -15,6 +15,7 @@ from nnqm.exact import (
     level_energies,
     n_point,
     quasi_monte_carlo,
+    thermal_measure,
     thermal_two_point,
 )
 from nnqm.quadrature import Moments, adapt, zeros_of_layers
@@ -532,6 +533,36 @@ def test_thermal_functions_are_what_periodic_paths_have():
     assert_inconsistent(estimate, wrong)
 
 
+def test_thermal_measures_of_closed_theories():
+    network = nnqm.Network.random((1, 5, 1), rng=4, bias_std=0.5)
+    beta, t = 1.7, np.array([0.0, 0.3, 0.85, 1.4])
+    spring = nnqm.Hamiltonian([0, 0, 0.5 * 1.3 * 0.8**2], mass=1.3, hbar=0.7)
+    for net in (None, network):
+        gaussian = nnqm.Theory(
+            nnqm.ThermalOrnsteinUhlenbeck(0.8, math.sqrt(0.7 / 1.3), beta=beta), net, hbar=0.7, mass=1.3
+        )
+        traced = nnqm.Theory(nnqm.ThermalProcess(spring, beta), net)
+        a, b = thermal_measure(gaussian), thermal_measure(traced)
+        np.testing.assert_allclose(a.connected(t), b.connected(t), rtol=1e-9)
+        np.testing.assert_allclose(a.connected(t), a.connected(beta - t), rtol=1e-12)
+        np.testing.assert_allclose(a.moments, b.moments, rtol=1e-9, atol=1e-12)
+        assert a.mean == pytest.approx(b.mean, abs=1e-11)
+        assert a.kurtosis == pytest.approx(b.kurtosis, abs=1e-9)
+        assert a.commutator == pytest.approx(float(a.commutator_at(1e-5)), rel=1e-3)
+        assert float(a.momentum_squared_at(0.2)) == pytest.approx(float(b.momentum_squared_at(0.2)), rel=1e-7)
+    # The coordinate itself: <p^2>/2m is half of the thermal energy.
+    measure = thermal_measure(nnqm.harmonic_oscillator(0.8, mass=1.3, hbar=0.7), beta=beta)
+    energy = 0.7 * 0.8 / 2 / math.tanh(0.8 * beta / 2)
+    assert measure.momentum_squared == pytest.approx(1.3 * energy)
+    assert measure.commutator == pytest.approx(1)
+    with pytest.raises(ValueError, match="beta must be given for an open theory"):
+        thermal_measure(nnqm.harmonic_oscillator())
+    with pytest.raises(ValueError, match=r"the period of a closed one; got beta=1.0 for period 1.7"):
+        thermal_measure(gaussian, beta=1.0)
+    with pytest.raises(ValueError, match="thermal_measure knows closed paths"):
+        kallen_lehmann(gaussian)
+
+
 def test_low_temperature_is_the_ground_state():
     theory = nnqm.builtin_theory("deep-tanh")
     t = np.array([0.0, 0.4, 3.0])
@@ -791,7 +822,7 @@ def test_what_sums_over_states_cannot_do_is_refused():
         ValueError, match=r"the sum over states reaches a relative error of .* only, not tolerance=1e-05"
     ):
         kallen_lehmann(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked))
-    with pytest.raises(ValueError, match="thermal two-point function reaches a relative error"):
+    with pytest.raises(ValueError, match="thermal moments reach a relative error"):
         thermal_two_point(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked), 1.0, 0.5)
 
 
@@ -870,6 +901,15 @@ def test_bad_draws_are_refused():
     ):
         with pytest.raises(error, match=message):
             average_over_weights(theory, networks)
+    loose = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.RandomNetwork((1, 4, 1)))
+    for call in (
+        kallen_lehmann,
+        lambda x: n_point(x, [0.0]),
+        lambda x: thermal_measure(x, beta=1.0),
+        quasi_monte_carlo,
+    ):
+        with pytest.raises(ValueError, match=r"must have fixed weights; got RandomNetwork.* average_over_weights"):
+            call(loose)
     with pytest.raises(ValueError, match="output must be at most 0; got 1"):
         average_over_weights(theory, [network] * 2, output=1)
     with pytest.raises(ValueError, match="times must be one-dimensional"):
