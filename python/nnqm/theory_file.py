@@ -182,10 +182,8 @@ def _known_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) ->
     for key in table:
         if key in known:
             continue
-        hint = _nearest(key, known)
-        if not hint:
-            homes = [where for where, keys in _TABLES.items() if key in keys]
-            hint = f"; it belongs to {' or '.join(homes)}" if homes else "; remove it"
+        homes = [where for where, keys in _TABLES.items() if key in keys]
+        hint = f"; it belongs to {' or '.join(homes)}" if homes else _nearest(key, known) or "; remove it"
         raise ValueError(f"key {place}{key} is unknown; known are {', '.join(known)}{hint}")
 
 
