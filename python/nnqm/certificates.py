@@ -42,6 +42,8 @@ class Witness:
         What z is, such as "z = (x - 0.25)/0.7".
     reflection : str
         What the reflection is about.
+    bound : float
+        F is clipped to [-bound, bound] if that is finite, because its tails are heavy.
     """
 
     coefficients: Floats
@@ -49,13 +51,17 @@ class Witness:
     constant: float
     variable: str
     reflection: str
+    bound: float = np.inf
 
     def __str__(self) -> str:
         parts = [(c, f" {term}") for c, term in zip(self.coefficients, self.terms, strict=True)]
         if self.constant:
             parts.append((self.constant, ""))
         text = " ".join(f"{'-' if c < 0 else '+'} {abs(c):.4g}{term}" for c, term in parts)
-        return f"{text.removeprefix('+ ')}, {self.variable}, reflected about {self.reflection}"
+        text = text.removeprefix("+ ")
+        if np.isfinite(self.bound):
+            text = f"clip({text}, -{self.bound:.3g}, {self.bound:.3g})"
+        return f"{text}, {self.variable}, reflected about {self.reflection}"
 
 
 @dataclass(frozen=True)
