@@ -35,7 +35,7 @@ _FINE, _COARSE, _MODES_PER_PANEL = 32, 24, 6
 # Additional nodes of inner integrals, for the kernel beside the polynomials.
 _INNER = 16
 # Most modes; and the largest matrix, but for kernels that need more from the start.
-_MOST_MODES, _MOST_NODES = 1000, 2000
+_MOST_MODES, _MOST_NODES = 1000, 1500
 # Rounding of eigenvalues, relative to the largest, and of symmetry.
 _ROUNDING, _ASYMMETRY = 4e-15, 1e-10
 # Last Legendre coefficients of an eigenfunction below this multiple of the tolerance: the panel is fine enough.
@@ -728,7 +728,9 @@ def _of_table(
     allowed = tolerance * plain[-1]
     if isinstance(table, Estimate):
         direction = root @ directions[:, 0]
-        allowed += _SIGNIFICANT * float(table.map(lambda m: (m @ direction) @ direction).error)
+        # Noise alone spreads eigenvalues over 2 sqrt(size) times the error of an entry.
+        spread = float(table.map(lambda m: (m @ direction) @ direction).error)
+        allowed += (_SIGNIFICANT + 2 * np.sqrt(size)) * spread
     if plain[0] < -allowed:
         raise ValueError(
             f"table must be positive semidefinite; it has the eigenvalue {plain[0]:.6g}, the largest being "
@@ -736,10 +738,12 @@ def _of_table(
         )
     eigenvalues, vectors = np.linalg.eigh(rule.operator(values))
     eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
-    keep = np.unique(np.append(np.arange(0, size, 2), size - 1))
-    coarse = np.linalg.eigvalsh(_TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
-    most = min(n, len(coarse))
-    change = np.abs(eigenvalues[:most] - coarse[:most])
+    most = min(n, size // 2)
+    change = np.zeros(most)
+    for first in (0, 1):
+        keep = np.unique([0, *range(first, size, 2), size - 1])
+        coarse = np.linalg.eigvalsh(_TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
+        change = np.maximum(change, np.abs(eigenvalues[:most] - coarse[:most]))
     padded = np.pad(change, 1)
     numerical = (
         np.maximum(np.maximum(padded[:-2], padded[2:]), change) + _ROUNDING * eigenvalues[0] + max(-plain[0], 0.0)
