@@ -115,6 +115,31 @@ def test_hbar_and_mass_are_those_of_the_hamiltonian():
         nnqm.GroundStateProcess([0, 0, 1.0])
 
 
+def test_a_process_over_a_continuum_says_so():
+    well = nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: -1 / np.cosh(x) ** 2))
+    # One level is bound, at -1/2.
+    assert well.natural_step == pytest.approx(0.8)
+    report = nnqm.analyse(nnqm.simulate(nnqm.Theory(well), 8000, 64, 0.4, rng=10))
+    assert any("the continuum begins 0.5 above the ground state" in note for note in report.notes)
+    for row in report:
+        if row.pull is not None:
+            assert_consistent(row.estimate, row.exact)
+    assert report["gap 1"].exact is None
+
+
+def test_wells_that_are_disconnected_are_refused_before_anything_is_sampled():
+    wells = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian([6.0**4, 0, -72.0, 0, 1.0])))
+    with pytest.raises(ValueError, match="wells are disconnected at double precision"):
+        nnqm.simulate(wells, 640, 8, 0.05, rng=1)
+
+
+def test_a_step_that_is_too_fine_is_refused(quartic):
+    with pytest.raises(
+        ValueError, match=r"dt=1e-07 is too fine: it needs \d+ states, more than 4000; use dt of at least"
+    ):
+        nnqm.simulate(nnqm.Theory(nnqm.GroundStateProcess(quartic)), 640, 8, 1e-7, rng=1)
+
+
 def test_a_step_that_is_too_coarse_is_refused(quartic):
     with pytest.raises(ValueError, match="dt=40 is too coarse"):
         nnqm.simulate(nnqm.Theory(nnqm.GroundStateProcess(quartic)), 640, 8, 40.0, rng=1)

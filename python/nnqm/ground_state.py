@@ -71,8 +71,14 @@ class GroundStateProcess(Source):
 
     @property
     def natural_step(self) -> float:
-        """Time of 0.4 over the second gap, 0.2/omega for the oscillator: what resolves several levels."""
-        return float(0.4 * self.hamiltonian.hbar / self.hamiltonian.gaps(2)[-1])
+        """Time of 0.4 over the second gap, 0.2/omega for the oscillator: what resolves several levels.
+
+        With fewer than three bound levels the continuum threshold stands for the second.
+        """
+        h = self.hamiltonian
+        bound = h.n_bound
+        gap = h.gaps(2)[-1] if bound is None or bound > 2 else h.threshold - h.energies(1)[0]
+        return float(0.4 * h.hbar / gap)
 
     @property
     def constants(self) -> tuple[float, float]:

@@ -599,6 +599,11 @@ class Hamiltonian:
                     room = survey.threshold - energy
                 action = min(action + 1.5, 44.0 if not bound or survey.limited else 20.0)
             ratio *= 1.25
+        if best is None and not history and size > _MAX_POINTS:
+            raise ValueError(
+                f"{count} levels need a grid of {size} points, more than {_MAX_POINTS}; ask for fewer levels, or give "
+                "domain where the potential extends over very different scales"
+            )
         if best is None or best[0] > self.tolerance:
             got = "no result" if best is None else f"{best[0]:.1e}"
             hint = ""

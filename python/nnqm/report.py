@@ -384,8 +384,18 @@ def _meaningless(row: Row) -> Row:
 
 def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     theory = run.theory
-    if theory is None or theory.network is not None or theory.n_inputs != 1 or not found.gaps:
+    if theory is None:
         return []
+    notes = []
+    wells = [s.hamiltonian for s in theory.sources if isinstance(s, GroundStateProcess)]
+    edge = min((h.threshold - h.energies(1)[0] for h in wells), default=np.inf)
+    if np.isfinite(edge):
+        notes.append(
+            f"the continuum begins {edge:.6g} above the ground state: gaps from there on are those of the box that "
+            "paths are confined to"
+        )
+    if theory.network is not None or theory.n_inputs != 1 or not found.gaps:
+        return notes
     process = theory.sources[0]
     if isinstance(process, GroundStateProcess):
         ground, of_what = float(process.hamiltonian.energies(1)[0]), "with the E_0 of the Hamiltonian"
@@ -394,9 +404,9 @@ def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     ):
         ground, of_what = theory.hbar * process.omega[0] / 2, "this is the harmonic oscillator: with its E_0"
     else:
-        return []
+        return notes
     listed = ", ".join(str(e) for e in found.absolute_energies(ground)[1:])
-    return [f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]
+    return [*notes, f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]
 
 
 def _commutator_rows(
