@@ -1,6 +1,9 @@
 """Ground-state processes of Hamiltonians: sampled against the Schroedinger side."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -93,6 +96,26 @@ def test_bits_and_files(quartic, tmp_path):
     assert again == runs[0]
     assert again.theory == theory
     assert nnqm.extend(again, 5000) == nnqm.simulate(theory, 5000, 16, 0.2, rng=8, n_blocks=runs[0].n_blocks)
+
+
+OTHER_BLAS = """
+import hashlib, nnqm, numpy as np
+theory = nnqm.builtin_theory("double-well")
+x = nnqm.sample_paths(theory, 2000, 64, 0.1, rng=1, precision="float64")
+source = theory.sources[0]
+print(hashlib.sha256(x.tobytes()).hexdigest(), source.mean[0].hex(), source.variance[0].hex())
+"""
+
+
+def test_paths_have_the_same_bits_with_another_blas():
+    # OpenBLAS has kernels for each processor, which round differently; other libraries do not know the variable.
+    answers = []
+    for processor in ("Prescott", "Haswell"):
+        environment = {**os.environ, "OPENBLAS_CORETYPE": processor, "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", OTHER_BLAS]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        answers.append(done.stdout)
+    assert answers[0] == answers[1]
 
 
 def test_a_function_comes_back_as_a_table(tmp_path):

@@ -563,7 +563,8 @@ class Hamiltonian:
         best: tuple[float, _Basis] | None = None
         history: list[float] = []
         for _ in range(24):
-            basis = self._grid(survey.interval(energy, action, unit), np.pi / (ratio * unit * np.sqrt(energy - lowest)))
+            spacing = _short(np.pi / (ratio * unit * np.sqrt(energy - lowest)))
+            basis = self._grid(survey.interval(energy, action, unit), spacing)
             size = len(basis.points)
             if size > _MAX_POINTS:
                 break
@@ -1341,6 +1342,12 @@ class State:
 
 def _with_errors(basis: _Basis, errors: Floats) -> _Basis:
     return _Basis(basis.points, basis.spacing, basis.potential, basis.hbar, basis.mass, basis.even, errors)
+
+
+def _short(x: float) -> float:
+    """A number of 24 bits nearby: a grid that depends on eigenvalues must not depend on the rounding of a BLAS."""
+    fraction, exponent = np.frexp(x)
+    return float(np.ldexp(np.round(fraction * 2.0**24), int(exponent) - 24))
 
 
 def _mirrored(v: Floats) -> bool:
