@@ -15,8 +15,9 @@ def oscillator():
 
 
 def exact_correlators(gaps, dt=0.2, n_lags=3, mixing_seed=0, relative_noise=1e-9):
-    """A run whose sums are those of states with the given gaps, seen through a random mixture of observables."""
+    """A run whose sums are those of states with the given gaps, seen through a random mixture of more observables."""
     n = len(gaps)
+    seen = n + 3
     small = nnqm.simulate(
         nnqm.harmonic_oscillator(),
         640,
@@ -25,21 +26,24 @@ def exact_correlators(gaps, dt=0.2, n_lags=3, mixing_seed=0, relative_noise=1e-9
         rng=1,
         precision="float64",
         n_blocks=10,
-        observables=nnqm.default_observables(nnqm.harmonic_oscillator(), order=n, neurons=0),
+        observables=nnqm.default_observables(nnqm.harmonic_oscillator(), order=seen, neurons=0),
         observable_lags=range(1, n_lags + 1),
+        lags=(),
     )
     rng = np.random.default_rng(mixing_seed)
-    mixing = np.eye(n + 1)
-    mixing[1:, 1:] += 0.3 * rng.normal(size=(n, n))
-    mixing[1:, 0] = rng.normal(size=n)
+    mixing = np.eye(seen + 1, n + 1)
+    mixing[1:, 1:] += 0.3 * rng.normal(size=(seen, n))
+    mixing[1:, 0] = rng.normal(size=seen)
     decay = np.array([0.0, *gaps])
     sums = {name: array.copy() for name, array in small.sums.items()}
     for b in range(10):
         for k, lag in enumerate(small.observable_lags):
             count = small.block_paths[b] * (32 - lag)
+            # Noise of the states, so that what has no state stays empty.
             noise = 1 + relative_noise * rng.normal(size=(n + 1, n + 1))
-            noise[0, 0] = 1
-            sums["observable_lags"][b, k, 0] = count * mixing @ np.diag(np.exp(-decay * lag * dt)) @ mixing.T * noise
+            noise[0, :] = noise[:, 0] = 1
+            moved = np.diag(np.exp(-decay * lag * dt)) * (noise + noise.T) / 2
+            sums["observable_lags"][b, k, 0] = count * mixing @ moved @ mixing.T
             sums["observable_lags"][b, k, 1] = 2 * count * mixing @ mixing.T
     return replace(small, sums=sums), mixing[1, 1:] ** 2
 

@@ -119,7 +119,7 @@ ORDER = [
     ["correlators", "modes", "kernels"],
     ["planning"],
     ["simulation", "stages"],
-    ["exact", "units"],
+    ["exact", "units", "functions"],
     ["levels", "roughness", "reflection", "shape", "kkl"],
     ["decays", "hidden"],
     ["transition"],

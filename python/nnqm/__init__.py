@@ -15,6 +15,7 @@ from .exact import (
     thermal_measure,
     thermal_two_point,
 )
+from .functions import simulate_functions
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .hidden import hidden_spectrum
@@ -129,6 +130,7 @@ __all__ = [
     "sample_paths",
     "save",
     "simulate",
+    "simulate_functions",
     "spectrum",
     "thermal_measure",
     "thermal_two_point",
