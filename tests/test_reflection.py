@@ -376,6 +376,29 @@ def test_spins_have_functionals_that_do_not_fluctuate():
     assert reflection_positivity(wrong, 32, 1.0, n_paths=2000, rng=1).verdict == "violated"
 
 
+def test_theories_that_are_not_stationary_are_reflected_about_zero():
+    options = {"weight_std": 1.5, "bias_std": 1.0}
+    network = nnqm.RandomNetwork((1, 8, 1), "tanh", shared=(False, True), **options)
+    split = nnqm.Theory(nnqm.Times(reflected=True), network)
+    result = reflection_positivity(split, 33, DT, n_paths=4000, rng=1)
+    assert result.verdict == "consistent"
+    assert result.witness.reflection == "t = 0"
+    plain = nnqm.Theory(nnqm.Times(), nnqm.RandomNetwork((1, 8, 1), "tanh", **options))
+    assert reflection_positivity(plain, 33, DT, n_paths=4000, rng=1).verdict == "violated"
+    with pytest.raises(ValueError, match="stationary=True needs a stationary theory"):
+        reflection_positivity(plain, 33, DT, stationary=True)
+
+
+def test_random_weights_and_closed_paths_are_positive():
+    sectors = reflection_positivity(nnqm.builtin_theory("random-tanh"), 32, DT, n_paths=4000, rng=1)
+    assert sectors.verdict == "consistent"
+    assert sectors.block_length % 8 == 0
+    thermal = nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=4.0))
+    assert reflection_positivity(thermal, 32, n_paths=4000, rng=1).verdict == "consistent"
+    with pytest.raises(ValueError, match=r"got 800 \(in groups of 8 that share weights\)"):
+        reflection_positivity(nnqm.builtin_theory("random-tanh"), 32, DT, n_paths=800)
+
+
 def test_what_is_printed():
     result = reflection_positivity(
         autoregressive(np.random.default_rng(4), -0.5), dt=0.5, offsets=[0, 3], functionals="linear"

@@ -20,12 +20,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import Floats, choice, integer, positive
+from ._checks import Floats, choice, integer
 from .certificates import Witness, lowest_directions
 from .estimate import Estimate
 from .planning import Rng
 from .sources import OrnsteinUhlenbeck
-from .spectral import SpectralMeasure
+from .spectral import TwoPointFunction
 from .stages import sample_paths
 from .theory import Theory
 from .units import FEWEST, Units, block_length, corrected_t, merged, path_units, theory_units
@@ -118,7 +118,7 @@ def reflection_positivity(
     functionals: Functional | Sequence[Functional] = _BUILT_IN,
     channel: int | str = 0,
     offsets: Sequence[int] | None = None,
-    stationary: bool = True,
+    stationary: bool | None = None,
     about: float | None = None,
     n_paths: int = 20_000,
     level: float = 1e-3,
@@ -146,9 +146,10 @@ def reflection_positivity(
         A theory, of which paths are drawn; or paths, shape (n_paths, n_times[, channels]). One long trajectory,
         (n_times,), or fewer than 200 are cut into pieces of at least 20 autocorrelation times. Successive paths
         may be correlated, as configurations of a Markov chain are: they are put together in blocks of at least 20 of
-        their autocorrelation times, and in at most about 200 blocks in any case.
+        their autocorrelation times, and in at most about 200 blocks in any case. Paths of a theory that share random
+        weights stay together.
     n_times, dt : int, float
-        Time grid for a theory; for paths dt only labels times (1 by default).
+        Time grid for a theory (dt is not needed on closed paths); for paths dt only labels times (1 by default).
     functionals : str, callable or sequence of them
         "linear": x at each offset, which is all that the two-point function knows. "cubic": monomials of degree 2
         and 3 at three of the offsets, and the linear ones. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
@@ -159,9 +160,9 @@ def reflection_positivity(
     offsets : sequence of int, optional
         Times t_i in steps, not negative. Default: 0 to 3 and four widening ones up to an eighth of the
         paths (at least 8).
-    stationary : bool, default True
+    stationary : bool, optional
         Average over reflection times within a path (at most 32), about points of the grid and half-way between them.
-        False reflects about one time only.
+        False reflects about one time only. Default: what the theory is; True for paths.
     about : float, optional
         That time if not stationary, as an index of the grid, whole or half; by default the middle, which is a point
         of the grid if n_times is odd and half-way between two if it is even.
@@ -193,7 +194,7 @@ def reflection_positivity(
     >>> result.verdict
     'consistent'
     """
-    if isinstance(source, SpectralMeasure) or callable(source):
+    if isinstance(source, TwoPointFunction) or callable(source):
         raise TypeError(
             f"source must be a theory or paths; got {source!r}; positivity_certificate is for exact two-point functions"
         )
@@ -207,20 +208,24 @@ def reflection_positivity(
             choice(f"functionals[{i}]", functional, _BUILT_IN)
     wanted = integer("n_paths", n_paths, 1)
     if isinstance(source, Theory):
+        if stationary and not source.stationary:
+            raise ValueError("stationary=True needs a stationary theory; got networks in time; leave it out")
+        fixed = not (source.stationary if stationary is None else stationary)
         paths = theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
     else:
         if n_times is not None:
             raise ValueError("n_times is for a theory; given paths have their own; leave it out")
-        paths = path_units(source, wanted, channel, stationary)
-    step = 1.0 if dt is None else positive("dt", dt)
-    if paths.n_units < FEWEST:
+        fixed = stationary is False
+        paths = path_units(source, wanted, 1.0 if dt is None else dt, channel, not fixed)
+    if paths.n_units // paths.group < FEWEST:
+        shared = f" (in groups of {paths.group} that share weights)" if paths.group > 1 else ""
         raise ValueError(
-            f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}; "
+            f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}{shared}; "
             "give more of them, or one long trajectory to be cut"
         )
-    middle = _middle(paths.n_times, stationary, about)
+    middle = _middle(paths.n_times, fixed, about)
     times = _offsets(offsets, paths.n_times, middle)
-    half = paths.n_units // 2
+    half = paths.n_units // (2 * paths.group) * paths.group
     centre, scale = _standardisation(paths, half)
     families = tuple(_family(f, i, len(times), centre, scale) for i, f in enumerate(chosen))
 
@@ -247,7 +252,7 @@ def reflection_positivity(
     (samples,), _, (kurtosis,) = _samples(best.view, range(half, paths.n_units), best.row[None], np.array([best.bound]))
     heavy = _heavy_tails(float(kurtosis), len(samples))
     samples = samples / best.norm
-    block = block_length(samples)
+    block = block_length(samples, paths.group)
     blocks = merged(samples, block)
     from scipy.special import stdtr
 
@@ -257,7 +262,7 @@ def reflection_positivity(
         p_value=p_value,
         level=float(level),
         value=Estimate(blocks.mean(), (blocks.sum() - blocks) / (len(blocks) - 1), np.full(len(blocks), len(blocks))),
-        witness=_witness(best, step),
+        witness=_witness(best),
         functionals=tuple(f.name for f in families),
         minimum_eigenvalue=min(lowest for _, lowest in searched),
         shift=best.view.shift,
@@ -384,9 +389,9 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
     )
 
 
-def _middle(n_times: int, stationary: bool, about: float | None) -> float | None:
+def _middle(n_times: int, fixed: bool, about: float | None) -> float | None:
     """Index of the one reflection time, or None for all."""
-    if stationary:
+    if not fixed:
         if about is not None:
             raise ValueError("about is the one reflection time of paths that are not stationary; give stationary=False")
         return None
@@ -587,12 +592,14 @@ def _heavy_tails(kurtosis: float, n_units: int) -> bool:
     return n_units < _BOTH_LARGE * kurtosis**2
 
 
-def _witness(found: _Candidate, step: float) -> Witness:
+def _witness(found: _Candidate) -> Witness:
     view, row = found.view, found.row
+    step = view.paths.step
     times = [f"z({(k + view.shift / 2) * step:.4g})" for k in view.offsets]
     terms = [term for family in view.families for term in family.write(times)]
     used = np.flatnonzero(row[:-1])
-    about = 0.0 if view.middle is None else view.middle * step
+    # In steps, so that rounding leaves 0 what it is.
+    about = 0.0 if view.middle is None else round(view.paths.start / step + view.middle, 9) * step
     centre, scale = view.centre, view.scale
     shifted = f"(x {'-' if centre > 0 else '+'} {abs(centre):.12g})" if centre else "x"
     return Witness(
