@@ -162,8 +162,8 @@ def test_smooth_kernels_end_in_noise_that_is_counted():
 
 @pytest.mark.parametrize(
     ("kernel", "interval"),
-    [(fractional(0.1), (0.0, 1.0)), (Kernel.root_exponential(), (0.0, 3.0))],
-    ids=["H=0.1", "root"],
+    [(fractional(0.2), (0.0, 1.0)), (Kernel.root_exponential(), (0.0, 3.0))],
+    ids=["H=0.2", "root"],
 )
 def test_errors_of_rough_kernels_are_honest(kernel, interval):
     rough = karhunen_loeve(kernel, interval, 12, tolerance=1e-3)
@@ -205,7 +205,8 @@ def test_tables_of_kinked_kernels_converge_with_the_fourth_power():
 def test_tables_on_uneven_grids():
     kernel = Kernel.ornstein_uhlenbeck(1.0)
     exact = karhunen_loeve(kernel, (0.0, 5.0), 40)
-    for t in (5 * np.linspace(0, 1, 120) ** 1.3, np.sort([0, 5, *np.random.default_rng(1).uniform(0, 5, 150)])):
+    alternating = np.cumsum([0.0, *[1.0, 2.4] * 60])
+    for t in (5 * np.linspace(0, 1, 120) ** 1.3, 5 * alternating / alternating[-1]):
         found = karhunen_loeve((t, kernel(t[:, None], t)), n_modes=40)
         assert len(found) > 15
         off = np.abs(found.eigenvalues - exact.eigenvalues[: len(found)])
@@ -253,6 +254,7 @@ def table(n=20, **changes):
         (lambda: karhunen_loeve((np.linspace(0, 1, 19), table()[1])), r"shape \(19, 19\).* got \(20, 20\)"),
         (lambda: karhunen_loeve((np.zeros(20), table()[1])), r"times\[1\]=0 <= times\[0\]=0"),
         (lambda: karhunen_loeve((np.arange(5.0), np.eye(5))), "at least 8 entries"),
+        (lambda: karhunen_loeve((np.arange(20.0) ** 3, table()[1])), r"got 1 and 7 at times\[1\]=1; interpolate"),
         (lambda: karhunen_loeve(table(_3_7=0.1)), "symmetric; K"),
         (lambda: karhunen_loeve(table(_3_3=0.1)), "table must be positive semidefinite; it has the eigenvalue -"),
         (lambda: karhunen_loeve(table(_3_3=np.nan)), r"table must be finite; table\[3, 3\]=nan"),
@@ -352,13 +354,13 @@ def test_runs_are_decomposed_with_jackknife_errors():
 def test_errors_of_measured_eigenvalues_are_calibrated():
     exact = karhunen_loeve(Kernel.ornstein_uhlenbeck(1.0), (0.0, 2.3), 4).eigenvalues
     pulls = []
-    for seed in range(100):
+    for seed in range(60):
         kl = karhunen_loeve(run_of(nnqm.harmonic_oscillator(), 4096, 100 + seed, n_times=24, n_blocks=64), n_modes=4)
         pulls.append((kl.estimates.value[:2] - exact[:2]) / kl.estimates.error[:2])
     pulls = np.array(pulls)
-    # Standard error of a standard deviation of 100: 7%; of a mean: 0.1.
-    assert np.all(np.abs(pulls.std(axis=0) - 1) < 0.35)
-    assert np.all(np.abs(pulls.mean(axis=0)) < 0.5)
+    # Standard error of a standard deviation of 60: 9%; of a mean: 0.13.
+    assert np.all(np.abs(pulls.std(axis=0) - 1) < 0.45)
+    assert np.all(np.abs(pulls.mean(axis=0)) < 0.65)
 
 
 def test_the_mean_of_a_run_is_the_output_bias():

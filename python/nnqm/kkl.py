@@ -46,6 +46,8 @@ _REAL = 100.0
 _SIGNIFICANT = 5.0
 # Panels are not halved below this part of the interval.
 _NARROWEST = 1e-10
+# Largest ratio of neighbouring steps of a table, beyond which errors are underestimated.
+_UNEVEN = 2.5
 # Points per eigenfunction on which signs are decided.
 _SIGN_GRID = 16
 
@@ -713,6 +715,14 @@ def _of_table(
         raise ValueError(
             f"times must be strictly increasing; times[{i + 1}]={times[i + 1]:g} <= times[{i}]={times[i]:g}; "
             "sort the table"
+        )
+    steps = np.diff(times)
+    ratio = np.maximum(steps[1:] / steps[:-1], steps[:-1] / steps[1:])
+    if ratio.max() > _UNEVEN:
+        i = int(ratio.argmax())
+        raise ValueError(
+            f"times of a table must not be too uneven: neighbouring steps may differ by a factor of {_UNEVEN:g}; got "
+            f"{steps[i]:.3g} and {steps[i + 1]:.3g} at times[{i + 1}]={times[i + 1]:g}; interpolate the table"
         )
     a, b = float(times[0]), float(times[-1])
     if interval is not None:
