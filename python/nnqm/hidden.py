@@ -34,8 +34,9 @@ __all__ = ["hidden_spectrum"]
 
 # Times of a functional; more add little to what noise lets through.
 _WINDOW = 3
-# Hermite polynomials of each time, and neurons on all of them (each with its mirror image).
-_ORDER, _NEURONS = 6, 12
+# Hermite polynomials of each time, and neurons on all of them (each with its mirror image). Higher polynomials of an x
+# with heavy tails are noise that hides what lower ones show.
+_ORDER, _NEURONS = 3, 14
 # Multiples of the delay up to which M(tau) is measured, so that t0 can be raised.
 _LAGS = 5
 # The delay is the first lag at which x keeps less than this part of its variance.
@@ -401,6 +402,7 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
     if found[0] is None:
         raise SpectrumError("no functional of the visible channel stands above noise; use more or longer paths")
     tau = step * run.dt
+    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
 
     def gap(position: int, n: int) -> Estimate | None:
         """The n-th gap at one t0, unless it is noise."""
@@ -410,9 +412,9 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
         if value.replicas.min() <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
             return None
         energy = value.map(lambda v: -run.hbar * np.log(v) / tau)
-        return energy if float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value)) else None
+        precise = float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value))
+        return energy if precise or _still(energy, slowest) else None
 
-    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
     scale = run.observables.scale[0] ** 2
     levels: list[Level] = []
     first_t0 = 0
@@ -435,7 +437,7 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
                 fall = energy.map(lambda a, b: a - b, following)
                 stopped = not float(fall.value) > _DROP_ERRORS * float(fall.error)
             position, energy, after = position + 1, following, after + stopped
-        if float(energy.value) + 2 * float(energy.error) < slowest:
+        if _still(energy, slowest):
             verdict = "plateau"
         weight = matrices.wrap(scale * solutions[position].weights[:, n])
         levels.append(Level(energy, weight, 1, verdict))
@@ -452,6 +454,10 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
         _spectral_sum(solutions[0], matrices, run, tau, levels, 2, (run.mass / run.hbar) ** 2),
         _advise(levels, n_levels, int(run.block_paths.sum())),
     )
+
+
+def _still(energy: Estimate, slowest: float) -> bool:
+    return float(energy.value) + 2 * float(energy.error) < slowest
 
 
 def _advise(levels: list[Level], n_levels: int, n_paths: int) -> Advice | None:
@@ -519,9 +525,15 @@ def _spectral_sum(
     power: int,
     factor: float,
 ) -> Estimate:
-    """Sum of gap^power times weight over all states of the problem at t0 = 0."""
+    """Sum of gap^power times weight: of resolved levels as they are, of other states at t0 = 0."""
     usable = (solution.eigenvalues > 0).all(axis=0)
     gap = -run.hbar * np.log(solution.eigenvalues[:, usable]) / tau
-    terms = factor * run.observables.scale[0] ** 2 * gap**power * solution.weights[:, usable]
-    sure = sum(level.multiplicity for level in levels if level.resolved)
-    return matrices.wrap(terms.sum(axis=1)).with_systematic(abs(float(terms[0, sure:].sum())))
+    terms = run.observables.scale[0] ** 2 * gap**power * solution.weights[:, usable]
+    sure = [level for level in levels if level.resolved]
+    rest = matrices.wrap(terms[:, sum(level.multiplicity for level in sure) :].sum(axis=1))
+    total = rest
+    for level in sure:
+        assert level.gap is not None
+        assert level.weight is not None
+        total = total.map(lambda sum_, e, w: sum_ + e**power * w, level.gap, level.weight)
+    return total.map(lambda v: factor * v).with_systematic(factor * abs(float(rest.value)))
