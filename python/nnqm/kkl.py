@@ -187,7 +187,8 @@ class KarhunenLoeve:
         .. math:: \kappa \sum_k \lambda_k^2\, e_k(t_1) e_k(t_2) e_k(t_3) e_k(t_4)
 
         with the excess kurtosis kappa of the density: cumulants of independent variables add. It is exact for these
-        modes, and falls with their number: many independent weights make a Gaussian process.
+        modes. More of them do not make the process Gaussian: the sum of lambda_k^2 converges, a few large eigenvalues
+        dominate it, and the central limit theorem does not apply.
 
         Parameters
         ----------
@@ -239,7 +240,8 @@ class KarhunenLoeve:
                   \int_a^{b - \epsilon} \sum_{k \le K} \lambda_k (e_k(t + \epsilon) - e_k(t))^2\, dt
 
         A finite sum of smooth modes is smooth: below epsilon of about T/K the commutator vanishes linearly. Above, for
-        a kernel with a kink, it is too small by the part 2 T/(pi^2 K epsilon).
+        a kernel with a kink at s = t, it is too small by 2 T/(pi^2 K epsilon) times its limit for epsilon -> 0 and all
+        modes.
 
         Parameters
         ----------
