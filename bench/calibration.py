@@ -125,11 +125,11 @@ def false_resolution(kind: str, seed: int) -> dict[str, Any]:
 def follow_advice(seed: int) -> dict[str, Any]:
     """A small run of the oscillator, its advice, and a fresh run of the size advised."""
     theory = nnqm.harmonic_oscillator()
-    advice = nnqm.spectrum(nnqm.simulate(theory, 5000, 64, 0.2, rng=70_000 + seed), 6).advice
+    advice = nnqm.spectrum(nnqm.simulate(theory, 2000, 64, 0.2, rng=70_000 + seed), 8).advice
     if advice is None or advice.n_paths is None:
         return {"seed": seed, "advised": None}
     run = nnqm.simulate(theory, min(advice.n_paths, 4_000_000), 64, 0.2, rng=80_000 + seed)
-    resolved = len(nnqm.spectrum(run, 6).gaps)
+    resolved = len(nnqm.spectrum(run, 8).gaps)
     return {"seed": seed, "level": advice.level, "advised": advice.n_paths, "resolved": resolved >= advice.level}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from ._checks import choice, integer
 from .correlators import Correlators
 from .observables import default_observables
 from .planning import TILE, Rng, choose_blocks, random_key, time_grid
-from .stages import accumulate, apply, real_array, sample_paths
+from .stages import accumulate, apply, sample_paths
 from .theory import Theory
 
 __all__ = ["simulate_functions"]
@@ -89,24 +90,28 @@ def simulate_functions(
         y = sample_paths(theory, range(first, stop), n_times, dt, key=key, precision=precision, n_threads=n_threads)
         if theory.network is not None:
             y = np.concatenate([y, apply(theory.network, y, n_threads=n_threads)], axis=2)
-        found = real_array(functions(y))
+        found = np.asarray(functions(y))
+        if found.dtype.kind not in "fiub":
+            raise TypeError(
+                f"functions must return real numbers; got dtype {found.dtype}; take real and imaginary parts"
+            )
         if found.ndim != 3 or found.shape[:2] != y.shape[:2] or found.shape[2] == 0:
             raise ValueError(
                 f"functions must return shape (paths, n_times, K) = ({y.shape[0]}, {y.shape[1]}, K); got {found.shape}"
             )
         return found.astype(precision, copy=False)
 
-    chunks = (values(first, stop) for first, stop in zip(bounds[:-1], bounds[1:], strict=True))
+    chunks = (values(first, stop) for first, stop in pairwise(bounds))
     start = next(chunks)
     size = start.shape[2]
     labels = tuple(f"x{i + 1}" for i in range(size)) if names is None else tuple(names)
     if len(labels) != size or len(set(labels)) != size:
         raise ValueError(f"names must be {size} different strings, one per function; got {labels}")
     flat = start.reshape(-1, size).astype(np.float64)
-    mean, std = flat.mean(axis=0), flat.std(axis=0)
-    std[~(std > 1e-12 * np.abs(mean))] = 1.0
-    if not np.isfinite(mean).all():
-        mean = np.zeros(size)  # accumulate says where
+    mean, std = np.zeros(size), np.ones(size)
+    if np.isfinite(flat).all():  # accumulate says where they are not
+        mean, std = flat.mean(axis=0), flat.std(axis=0)
+        std[~(std > 1e-12 * np.abs(mean))] = 1.0
 
     def all_chunks() -> Iterator[NDArray[Any]]:
         yield start
