@@ -115,7 +115,7 @@ ORDER = [
     ["hamiltonian", "certificates"],
     ["ground_state", "thermal"],
     ["theory"],
-    ["observables", "theory_file", "quadrature"],
+    ["observables", "theory_file", "quadrature", "ridges"],
     ["correlators", "modes", "kernels"],
     ["planning"],
     ["simulation", "stages"],

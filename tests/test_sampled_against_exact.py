@@ -28,6 +28,11 @@ THEORIES = {
     "deep tanh": lambda: (nnqm.Theory(OU, deep("tanh")), 0.2, 30_000),
     "deep relu": lambda: (nnqm.Theory(OU, deep("relu")), 0.2, 30_000),
     "three inputs": lambda: (nnqm.Theory(THREE, deep("tanh", (3, 6, 5, 1))), 0.15, 30_000),
+    "relu of two inputs": lambda: (
+        nnqm.Theory(nnqm.OrnsteinUhlenbeck([0.5, 1.3]), deep("relu", (2, 6, 1))),
+        0.15,
+        30_000,
+    ),
     "x^4": lambda: (ground_state(QUARTIC), 0.15, 30_000),
     "deep relu on x^4": lambda: (ground_state(QUARTIC, deep("relu")), 0.15, 30_000),
     "double well": lambda: (ground_state(WELLS), 0.2, 30_000),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import modes, quadrature
+from . import modes, quadrature, ridges
 from ._checks import Floats, choice, floats, integer, positive
 from .estimate import Estimate, jackknife
 from .ground_state import GroundStateProcess
@@ -46,6 +46,8 @@ _MOST_POINTS, _MOST_LEVELS = 3_000_000, 2_000_000
 # A Hamiltonian's grid is refined so much for kinked networks, to so many states at most, and this is half of it in
 # units of the panels.
 _FINER_STATES, _MOST_GRID_STATES, _HALF_WIDTH = (3.0, 4.0, 8.0, 14.0), 1500, 7.0
+# One layer of kinks: degrees whose states are listed one by one, highest degree, and products of neurons over degrees.
+_STATES_OF_DEGREE, _MOST_DEGREES, _MOST_PRODUCTS = {2: 200, 3: 60}, 16_000, 5_000_000
 # Where there are no oscillators.
 _NO_RULE = (1.0, 2, 0)
 # Averages over weights: rules by number of inputs, values of networks held at a time, blocks of draws.
@@ -132,8 +134,9 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     On Ornstein-Uhlenbeck inputs, with :math:`h_n = He_n/\sqrt{n!}` and standard normal z, the coefficients are
     :math:`c_\alpha = E_z[f(s z)\, h_\alpha(z)]` at energies :math:`\hbar\,\alpha\cdot\omega` (Mehler's formula).
     One input is integrated on panels that are split at kinks and refined around saturated neurons, with up to 16,000
-    states; two and three inputs by the trapezoid rule, which kinks defeat. Hamiltonians and Markov chains among the
-    inputs bring their own states in place of h_n: products of states, at sums of gaps.
+    states; two and three inputs by the trapezoid rule, which kinks defeat; for one hidden layer of relu neurons the
+    coefficients have a closed form. Hamiltonians and Markov chains among the inputs bring their own states in place of
+    h_n: products of states, at sums of gaps.
 
     Parameters
     ----------
@@ -175,6 +178,8 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
         return _measure_of_states(theory, output, direct, tolerance)
     if direct is not None:
         return _oscillator(theory, direct)
+    if theory.n_inputs > 1 and fixed_network(theory).activations == ("relu", "identity"):
+        return _one_layer_of_kinks(theory, output, tolerance)
     accuracy = _SAFETY * tolerance
     found = quadrature.expand(theory, output, _spreads(theory), accuracy=accuracy, share=tolerance)
     reached = max(found.error, found.generator_error, found.share)
@@ -216,6 +221,87 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
 
 def _all_oscillators(theory: Theory) -> bool:
     return all(isinstance(source, OrnsteinUhlenbeck) for source in theory.sources)
+
+
+def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> SpectralMeasure:
+    """One hidden layer of relu neurons on two or three oscillators, without any grid for its coefficients."""
+    network = fixed_network(theory)
+    omega, sigma = np.array(theory.omega), np.array(theory.sigma)
+    weights, v = network.weights[0], network.weights[1][output]
+    a, b = weights * _spreads(theory), network.biases[0]
+    scale = np.linalg.norm(a, axis=1)
+    # A neuron that sees nothing is a constant.
+    seen = (scale > 0) & (v != 0)
+    constant = float(network.biases[1][output] + np.maximum(b[~seen], 0) @ v[~seen])
+    weights, a, b, v, scale = weights[seen], a[seen], b[seen], v[seen], scale[seen]
+    if not v.size:
+        nothing = np.zeros((0, 3))
+        return SpectralMeasure.of_states(
+            nothing[:, 0], nothing, constant, np.zeros(3), hbar=theory.hbar, mass=theory.mass
+        )
+    direction = a / scale[:, None]
+    most = int(np.clip(_MOST_PRODUCTS / v.size**2, 1000, _MOST_DEGREES))
+    c = v[:, None] * ridges.relu_coefficients(scale, b, most)
+    mean = float(c[:, 0].sum())
+    (first, second, third, fourth), squared, errors = ridges.moments(a, b, v, weights * sigma)
+    moments = np.array(
+        [
+            second - first**2,
+            third - 3 * first * second + 2 * first**3,
+            fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
+        ]
+    )
+    overlap = np.clip(direction @ direction.T, -1, 1)
+    gradient = float(v @ (ridges.orthants(b / scale, overlap) * ((weights * sigma) @ (weights * sigma).T)) @ v)
+    # States of low degree one by one.
+    top = _STATES_OF_DEGREE[theory.n_inputs]
+    alpha = ridges.multi_indices(theory.n_inputs, top)
+    factorial = np.append(0.0, np.cumsum(np.log(np.arange(1.0, top + 1))))
+    degree = alpha.sum(axis=1).astype(int)
+    root = np.exp((factorial[degree] - factorial[alpha.astype(int)].sum(axis=1)) / 2)
+    amplitude = np.zeros(len(alpha))
+    for one, coefficients in zip(direction, c, strict=True):
+        amplitude += coefficients[degree] * root * np.prod(one**alpha, axis=1)
+    # Those of a higher degree together, at their mean energy, whose spread falls as 1/sqrt(n) and matters at lags only
+    # that are as short as 1/n.
+    later = np.arange(top + 1, most + 1)
+    sums, centres, spreads = np.zeros((3, later.size))
+    frequency, square = direction * omega @ direction.T, direction * omega**2 @ direction.T
+    power = overlap ** (top - 1)
+    for i, n in enumerate(later):
+        pair = np.outer(c[:, n], c[:, n])
+        below, power = power, power * overlap
+        sums[i] = (pair * power * overlap).sum()
+        centres[i] = n * (pair * power * frequency).sum()
+        spreads[i] = (pair * n * ((n - 1) * below * frequency**2 + power * square)).sum()
+    some = sums > 1e-25 * moments[0]
+    later, sums = later[some], sums[some]
+    centres, spreads = centres[some] / sums, np.maximum(spreads[some] / sums - (centres[some] / sums) ** 2, 0.0)
+    beyond = max(float(moments[0] - (amplitude**2).sum() - sums.sum()), 0.0)
+    lags = np.geomspace(0.01, 10, 60) / (omega.min() * top)
+    blurred = np.exp(-np.outer(lags, centres)) * lags[:, None] ** 2 / 2 @ (sums * spreads)
+    reached = max(quadrature.ROUNDING, float(errors[:4].max()), float(blurred.max()) / moments[0], beyond / moments[0])
+    if reached > tolerance:
+        raise ValueError(
+            f"the closed form of {theory.network!r} reaches a relative error of {reached:.1e} only, not "
+            f"tolerance={tolerance:g}; use a larger tolerance, or sample the theory instead"
+        )
+    energies = theory.hbar * np.concatenate([alpha @ omega, centres, [omega.min() * (most + 1)]])
+    order = np.argsort(energies[:-1], kind="stable")
+    kept = np.append(order, len(order))
+    return SpectralMeasure(
+        energies[kept],
+        np.concatenate([amplitude**2, sums, [beyond]])[kept],
+        mean + constant,
+        moments,
+        theory.mass / theory.hbar * gradient,
+        np.inf,
+        theory.hbar,
+        theory.mass,
+        reached,
+        beyond,
+        squared / gradient**2 if errors[4] < 100 * tolerance else None,
+    )
 
 
 def _measure_of_states(theory: Theory, output: int, direct: int | None, tolerance: float) -> SpectralMeasure:
