@@ -33,7 +33,7 @@ KERNELS: dict[str, tuple[Kernel | nnqm.TimeNetwork, tuple[float, float]]] = {
     "squared exponential": (Kernel.squared_exponential(), (0.0, 3.0)),
     "rational quadratic": (Kernel.rational_quadratic(), (0.0, 3.0)),
     "exp(-sqrt|t|)": (Kernel.root_exponential(), (0.0, 3.0)),
-    "erf network": (nnqm.TimeNetwork("erf", weight_std=2.0), (-1.0, 1.0)),
+    "erf network": (nnqm.TimeNetwork("erf", weight_std=2.0, bias_std=1.0), (-1.0, 1.0)),
 }
 
 

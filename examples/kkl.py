@@ -14,7 +14,7 @@ print("\nany kernel: part of the variance that 10 modes leave out, and the large
 kernels = {
     "Matern 3/2": Kernel.matern(1.5),
     "exp(-sqrt|t|)": Kernel.root_exponential(),
-    "tanh network, depth 2": nnqm.TimeNetwork("tanh", depth=2),
+    "tanh network, depth 2": nnqm.TimeNetwork("tanh", depth=2, bias_std=1.0),
     "my own": lambda s, t: np.exp(-np.abs(s - t)) * (1 + 0.5 * np.cos(s) * np.cos(t)),
     "a theory": nnqm.builtin_theory("deep-tanh"),
 }

@@ -361,3 +361,36 @@ def test_many_times_at_once_are_the_same_as_few():
     t = np.linspace(-1, 1, 5000)
     np.testing.assert_allclose(network(t, 0.3)[::1000], network(t[::1000], 0.3), rtol=1e-13)
     assert network(np.empty(0), 1.0).shape == (0,)
+
+
+# ---- the same networks, sampled by the core
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_sampled_perceptrons_have_these_kernels(activation):
+    network = TimeNetwork(activation, 1, 1.4, 0.5)
+    drawn = nnqm.RandomNetwork((1, 8, 1), activation, weight_std=1.4, bias_std=0.5)
+    run = nnqm.simulate(nnqm.Theory(nnqm.Times(), drawn), 100_000, times=[-1.0, 0.3, 1.2], rng=3, two_time=True)
+    found = run.two_time_function()
+    harness.assert_consistent(
+        found[[0, 0, 1, 1, 2], [0, 2, 1, 2, 2]], network([-1, -1, 0.3, 0.3, 1.2], [-1, 1.2, 0.3, 1.2, 1.2])
+    )
+    harness.assert_inconsistent(found[0, 0], network(-1.0, -1.0) * 1.1)
+
+
+def test_sampled_cosine_networks_have_these_kernels():
+    student = Density("student-t", 3)
+    network = CosineNetwork(student, 4, scale=0.8, variance=1.5)
+    # Uniform phases of half-width pi are as good as those on [0, 2 pi).
+    drawn = nnqm.RandomNetwork(
+        (1, 4, 1),
+        "cos",
+        weights=[student, Density("rademacher")],
+        biases=["uniform", "gaussian"],
+        weight_std=[0.8, np.sqrt(2 * 1.5)],
+        bias_std=[np.pi / np.sqrt(3), 0.0],
+    )
+    run = nnqm.simulate(nnqm.Theory(nnqm.Times(), drawn), 100_000, times=[-1.0, 0.3, 1.2], rng=3, two_time=True)
+    found = run.two_time_function()[[0, 0, 0, 1], [0, 1, 2, 2]]
+    harness.assert_consistent(found, network([-1, -1, -1, 0.3], [-1, 0.3, 1.2, 1.2]))
+    harness.assert_inconsistent(found, CosineNetwork(student, 4, variance=1.5)([-1, -1, -1, 0.3], [-1, 0.3, 1.2, 1.2]))

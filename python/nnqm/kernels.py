@@ -246,9 +246,9 @@ class TimeNetwork:
 
     .. math:: h^{(1)} = w t + b, \quad h^{(l+1)} = W^{(l)} a(h^{(l)}) + b^{(l)}, \quad x = h^{(L+1)}
 
-    with Gaussian weights of standard deviation weight_std/sqrt(fan-in) and biases of bias_std, as ``Network.random``
-    draws them. Calling it gives the two-point function, exact at every width for one hidden layer, and in the limit of
-    infinite width for more (Lee et al., ICLR 2018, arXiv:1711.00165):
+    with Gaussian weights of standard deviation weight_std/sqrt(fan-in) and biases of bias_std, as ``RandomNetwork``
+    draws them on ``Times``. Calling it gives the two-point function, exact at every width for one hidden layer, and in
+    the limit of infinite width for more (Lee et al., ICLR 2018, arXiv:1711.00165):
 
     .. math:: K^{(l+1)}(s, t) = \sigma_b^2 + \sigma_w^2\, E[a(u) a(v)], \qquad
               (u, v) \sim N(0, K^{(l)}), \qquad K^{(1)} = \sigma_b^2 + \sigma_w^2 s t
@@ -262,8 +262,7 @@ class TimeNetwork:
         As in ``Network``.
     depth : int, default 1
         Hidden layers L.
-    weight_std, bias_std : float, default 1
-        bias_std may be 0.
+    weight_std, bias_std : float, default 1 and 0
     width : int, optional
         Neurons of the hidden layer, for four-point functions.
     output_weights : Density, optional
@@ -276,14 +275,14 @@ class TimeNetwork:
 
     Examples
     --------
-    >>> float(TimeNetwork("erf", bias_std=0.0)(1.0, 1.0).round(6))
+    >>> float(TimeNetwork("erf")(1.0, 1.0).round(6))
     0.464559
     """
 
     activation: str = "tanh"
     depth: int = 1
     weight_std: float = 1.0
-    bias_std: float = 1.0
+    bias_std: float = 0.0
     width: int | None = None
     output_weights: Density = field(default_factory=lambda: Density("gaussian"))
 
