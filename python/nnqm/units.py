@@ -109,6 +109,11 @@ def path_units(source: ArrayLike, n_paths: int, dt: float, channel: int | str, c
     n_units = given * per_path if per_path > 1 else min(given, n_paths)
 
     def read(first: int, last: int) -> Floats:
+        if per_path == 1:
+            whole = array[first:last, :, column].astype(np.float64)
+            if not np.isfinite(whole).all():
+                _finite(array, first + int(np.argwhere(~np.isfinite(whole))[0, 0]), slice(None), column)
+            return np.asarray(whole)
         pieces = np.empty((last - first, steps))
         for row, unit in enumerate(range(first, last)):
             path, piece = divmod(unit, per_path)
