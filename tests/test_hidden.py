@@ -89,7 +89,7 @@ def test_chunks_and_arrays_are_alike(folded):
 
 
 def test_one_long_trajectory_is_enough(folded):
-    y = nnqm.sample_paths(folded, 1, 200_000, 0.2, rng=6)
+    y = nnqm.sample_paths(folded, 1, 100_000, 0.2, rng=6)
     x = nnqm.apply(folded.network, y)[0, :, 0]
     assert_consistent(nnqm.hidden_spectrum(x, dt=0.2, n_levels=1).levels[0].gap, 1.0)
 
@@ -135,7 +135,7 @@ def test_bad_input_is_named(folded):
         nnqm.hidden_spectrum(np.ones((20, 20)))
     with pytest.raises(TypeError, match="paths must be real numbers; got dtype complex128"):
         nnqm.hidden_spectrum(np.ones((20, 20), dtype=complex))
-    with pytest.raises(ValueError, match="at least 8 delays long, 24 steps; got 20 with delay=3"):
+    with pytest.raises(ValueError, match="at least 13 delays long, 39 steps; got 20 with delay=3"):
         nnqm.hidden_spectrum(np.random.default_rng(1).normal(size=(20, 20)), delay=3)
     with pytest.raises(ValueError, match="must have at least one chunk"):
         nnqm.hidden_spectrum(iter([]))
