@@ -81,6 +81,19 @@ def test_measures_are_positive_by_construction():
     np.testing.assert_allclose(values.eigenvalues, found.eigenvalues, atol=1e-12)
 
 
+def test_closed_paths_are_positive_and_not_monotone():
+    thermal = nnqm.thermal_measure(nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=3.0)))
+    found = positivity_certificate(thermal, 13, 0.25)
+    assert found.verdict == "positive on the grid"
+    assert found.complete_monotonicity is None
+    assert positivity_certificate(lambda t: np.cosh(1.5 - t), 13, 0.25, period=3.0).verdict == "positive on the grid"
+    assert positivity_certificate(lambda t: np.cosh(1.5 - t), 13, 0.25).verdict == "violated"
+    wrong = positivity_certificate(lambda t: np.cos(2 * np.pi * t / 3), 13, 0.25, period=3.0)
+    assert wrong.verdict == "violated"
+    with pytest.raises(ValueError, match="the grid must lie within the period, 3; got 16 times"):
+        positivity_certificate(thermal, 16, 0.25)
+
+
 @pytest.mark.parametrize("n", [8, 9])
 def test_kernels_that_are_not_stationary(n):
     def splitting(s, t):

@@ -6,6 +6,7 @@ import math
 import mpmath
 import numpy as np
 import pytest
+from scipy import stats
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
@@ -15,9 +16,11 @@ from nnqm.exact import (
     level_energies,
     n_point,
     quasi_monte_carlo,
+    thermal_measure,
     thermal_two_point,
 )
 from nnqm.quadrature import Moments, adapt, zeros_of_layers
+from nnqm.ridges import orthants
 
 
 def on_ou(network, omega=1.0, sigma=1.0, **constants):
@@ -532,6 +535,36 @@ def test_thermal_functions_are_what_periodic_paths_have():
     assert_inconsistent(estimate, wrong)
 
 
+def test_thermal_measures_of_closed_theories():
+    network = nnqm.Network.random((1, 5, 1), rng=4, bias_std=0.5)
+    beta, t = 1.7, np.array([0.0, 0.3, 0.85, 1.4])
+    spring = nnqm.Hamiltonian([0, 0, 0.5 * 1.3 * 0.8**2], mass=1.3, hbar=0.7)
+    for net in (None, network):
+        gaussian = nnqm.Theory(
+            nnqm.ThermalOrnsteinUhlenbeck(0.8, math.sqrt(0.7 / 1.3), beta=beta), net, hbar=0.7, mass=1.3
+        )
+        traced = nnqm.Theory(nnqm.ThermalProcess(spring, beta), net)
+        a, b = thermal_measure(gaussian), thermal_measure(traced)
+        np.testing.assert_allclose(a.connected(t), b.connected(t), rtol=1e-9)
+        np.testing.assert_allclose(a.connected(t), a.connected(beta - t), rtol=1e-12)
+        np.testing.assert_allclose(a.moments, b.moments, rtol=1e-9, atol=1e-12)
+        assert a.mean == pytest.approx(b.mean, abs=1e-11)
+        assert a.kurtosis == pytest.approx(b.kurtosis, abs=1e-9)
+        assert a.commutator == pytest.approx(float(a.commutator_at(1e-5)), rel=1e-3)
+        assert float(a.momentum_squared_at(0.2)) == pytest.approx(float(b.momentum_squared_at(0.2)), rel=1e-7)
+    # The coordinate itself: <p^2>/2m is half of the thermal energy.
+    measure = thermal_measure(nnqm.harmonic_oscillator(0.8, mass=1.3, hbar=0.7), beta=beta)
+    energy = 0.7 * 0.8 / 2 / math.tanh(0.8 * beta / 2)
+    assert measure.momentum_squared == pytest.approx(1.3 * energy)
+    assert measure.commutator == pytest.approx(1)
+    with pytest.raises(ValueError, match="beta must be given for an open theory"):
+        thermal_measure(nnqm.harmonic_oscillator())
+    with pytest.raises(ValueError, match=r"the period of a closed one; got beta=1.0 for period 1.7"):
+        thermal_measure(gaussian, beta=1.0)
+    with pytest.raises(ValueError, match="thermal_measure knows closed paths"):
+        kallen_lehmann(gaussian)
+
+
 def test_low_temperature_is_the_ground_state():
     theory = nnqm.builtin_theory("deep-tanh")
     t = np.array([0.0, 0.4, 3.0])
@@ -791,8 +824,92 @@ def test_what_sums_over_states_cannot_do_is_refused():
         ValueError, match=r"the sum over states reaches a relative error of .* only, not tolerance=1e-05"
     ):
         kallen_lehmann(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked))
-    with pytest.raises(ValueError, match="thermal two-point function reaches a relative error"):
+    with pytest.raises(ValueError, match="thermal moments reach a relative error"):
         thermal_two_point(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked), 1.0, 0.5)
+
+
+# ---- one layer of kinks on several inputs
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+def test_kinks_along_one_direction_are_those_of_one_input(dimension):
+    # Of equal inputs a neuron sees but the length of its weights; of others with weight zero it sees nothing.
+    w, b, v = 1.3, 0.4, 2.0
+    one = kallen_lehmann(one_neuron("relu", [w], b, v, 0.7, 1.1))
+    turned = np.array([0.6, -0.8]) if dimension == 2 else np.array([0.48, 0.6, -0.64])
+    equal = one_neuron("relu", list(w * turned), b, v, [0.7] * dimension, [1.1] * dimension)
+    first = one_neuron("relu", [w] + [0.0] * (dimension - 1), b, v, [0.7] + [0.5] * (dimension - 1), 1.1)
+    t = np.array([0.0, 0.001, 0.03, 0.5, 3.0])
+    for theory in (equal, first):
+        measure = kallen_lehmann(theory)
+        np.testing.assert_allclose(measure.connected(t), one.connected(t), atol=2e-7 * one.moments[0])
+        np.testing.assert_allclose(measure.connected(t[2:]), one.connected(t[2:]), rtol=1e-10)
+        np.testing.assert_allclose(measure.moments, one.moments, rtol=1e-7)
+        assert measure.mean == pytest.approx(one.mean, rel=1e-13)
+        assert measure.commutator == pytest.approx(one.commutator, rel=1e-12)
+        assert measure.commutator_spread == pytest.approx(one.commutator_spread, rel=1e-3)
+        assert measure.momentum_squared == math.inf
+
+
+def test_orthants_have_the_known_probabilities():
+    rho = np.array([[1.0, 0.5], [0.5, 1.0]])
+    np.testing.assert_allclose(orthants(np.zeros(2), rho), [[1 / 2, 1 / 3], [1 / 3, 1 / 2]], rtol=1e-14)
+    u = np.array([0.3, -1.1])
+    for r in (-0.9999, -0.4, 0.0, 0.95, 1.0):
+        mean, covariance = np.zeros(2), [[1.0, r], [r, 1.0]]
+        exact = stats.multivariate_normal(mean, covariance, allow_singular=True).cdf(u)
+        assert orthants(u, np.array([[1.0, r], [r, 1.0]]))[0, 1] == pytest.approx(exact, abs=1e-7)
+
+
+def test_relu_layers_of_two_inputs_agree_with_a_fine_grid():
+    network = nnqm.Network.random((2, 7, 2), "relu", rng=8, bias_std=0.7)
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.7], [0.9, 1.2]), network, hbar=0.7, mass=1.4)
+    spread = np.sqrt(theory.sources[0].variance)
+    z = np.linspace(-8, 8, 1601)
+    weights = np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi) * 0.01
+    grid = np.stack(np.meshgrid(*(s * z for s in spread), indexing="ij"), axis=-1)
+    for output, name in enumerate(theory.outputs):
+        measure = kallen_lehmann(theory, name)
+        f = network(grid)[..., output]
+        mean = weights @ f @ weights
+        assert measure.mean == pytest.approx(mean, abs=1e-5)
+        for k in (2, 3, 4):
+            exact = weights @ (f - mean) ** k @ weights
+            assert measure.moments[k - 2] == pytest.approx(exact, rel=1e-4, abs=1e-5)
+        slopes = np.gradient(f, 0.01, axis=(0, 1))
+        bracket = sum((s / u * d) ** 2 for s, u, d in zip(theory.sigma, spread, slopes, strict=True))
+        assert measure.commutator == pytest.approx(1.4 / 0.7 * (weights @ bracket @ weights), rel=5e-3)
+        assert_consistent(quasi_monte_carlo(theory, channel=name, n_points=2**12).commutator, measure.commutator)
+        squared = weights @ bracket**2 @ weights / (weights @ bracket @ weights) ** 2
+        assert measure.commutator_spread == pytest.approx(squared, rel=0.02)
+        assert measure.weights.sum() == pytest.approx(measure.moments[0], rel=1e-12)
+        # The lowest states by projection.
+        for axis, rate in enumerate(theory.omega):
+            state = weights * z
+            c = state @ f @ weights if axis == 0 else weights @ f @ state
+            found = measure.weights[np.argmin(np.abs(measure.energies - 0.7 * rate))]
+            assert found == pytest.approx(c**2, rel=1e-4, abs=1e-8)
+        # (2m/hbar^2) sum eps c^2 converges as one over the root of the highest degree.
+        summed = 2 * 1.4 / 0.7**2 * measure.energies @ measure.weights
+        assert summed == pytest.approx(measure.commutator, rel=0.03)
+
+
+def test_relu_layers_of_three_inputs_agree_with_quasi_monte_carlo():
+    network = nnqm.Network.random((3, 4, 1), "relu", rng=3, bias_std=0.5)
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.7, 0.6], [1.0, 0.8, 1.2]), network)
+    measure = kallen_lehmann(theory)
+    t = [0.0, 0.01, 0.1, 1.0]
+    found = quasi_monte_carlo(theory, t)
+    assert_consistent(found.mean, measure.mean)
+    assert_consistent(found.commutator, measure.commutator)
+    for i in range(3):
+        assert_consistent(found.moments[i], measure.moments[i])
+    for i, lag in enumerate(t):
+        assert_consistent(found.connected[i], float(measure.connected(lag)))
+    assert_inconsistent(found.connected[2], 1.002 * float(measure.connected(0.1)))
+    constant = nnqm.Network([[[0.0, 0.0], [1.0, 0.0]], [[2.0, 0.0]]], [[0.5, 0.0], [1.0]], "relu")
+    still = kallen_lehmann(on_ou(constant, [1.0, 1.0]))
+    assert (still.mean, still.commutator, still.kurtosis) == (2.0, 0.0, 0.0)
 
 
 # ---- random weights
@@ -870,6 +987,15 @@ def test_bad_draws_are_refused():
     ):
         with pytest.raises(error, match=message):
             average_over_weights(theory, networks)
+    loose = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.RandomNetwork((1, 4, 1)))
+    for call in (
+        kallen_lehmann,
+        lambda x: n_point(x, [0.0]),
+        lambda x: thermal_measure(x, beta=1.0),
+        quasi_monte_carlo,
+    ):
+        with pytest.raises(ValueError, match=r"must have fixed weights; got RandomNetwork.* average_over_weights"):
+            call(loose)
     with pytest.raises(ValueError, match="output must be at most 0; got 1"):
         average_over_weights(theory, [network] * 2, output=1)
     with pytest.raises(ValueError, match="times must be one-dimensional"):
@@ -919,7 +1045,7 @@ def test_six_inputs_have_the_closed_form_within_the_error():
 
 
 def test_what_the_quadrature_cannot_do_is_refused():
-    kinked = on_ou(nnqm.Network([[[1.0, 0.5]], [[1.0]]], activation="relu"), [1.0, 1.0])
+    kinked = on_ou(nnqm.Network.random((2, 3, 3, 1), "relu", rng=1, bias_std=0.5), [1.0, 1.0])
     with pytest.raises(ValueError, match=r"relative error of .* only"):
         kallen_lehmann(kinked)
     wide = on_ou(nnqm.Network.random((4, 2, 1), rng=1), [1.0] * 4)

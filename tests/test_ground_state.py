@@ -1,6 +1,9 @@
 """Ground-state processes of Hamiltonians: sampled against the Schroedinger side."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -95,6 +98,26 @@ def test_bits_and_files(quartic, tmp_path):
     assert nnqm.extend(again, 5000) == nnqm.simulate(theory, 5000, 16, 0.2, rng=8, n_blocks=runs[0].n_blocks)
 
 
+OTHER_BLAS = """
+import hashlib, nnqm, numpy as np
+theory = nnqm.builtin_theory("double-well")
+x = nnqm.sample_paths(theory, 2000, 64, 0.1, rng=1, precision="float64")
+source = theory.sources[0]
+print(hashlib.sha256(x.tobytes()).hexdigest(), source.mean[0].hex(), source.variance[0].hex())
+"""
+
+
+def test_paths_have_the_same_bits_with_another_blas():
+    # OpenBLAS has kernels for each processor, which round differently; other libraries do not know the variable.
+    answers = []
+    for processor in ("Prescott", "Haswell"):
+        environment = {**os.environ, "OPENBLAS_CORETYPE": processor, "OPENBLAS_NUM_THREADS": "1"}
+        command = [sys.executable, "-c", OTHER_BLAS]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=60)
+        answers.append(done.stdout)
+    assert answers[0] == answers[1]
+
+
 def test_a_function_comes_back_as_a_table(tmp_path):
     theory = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: x**2 / 2 + x**4)))
     run = nnqm.simulate(theory, 2000, 16, 0.2, rng=9)
@@ -113,6 +136,31 @@ def test_hbar_and_mass_are_those_of_the_hamiltonian():
         nnqm.Theory([heavy, nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 1.0], mass=2.0))])
     with pytest.raises(TypeError, match="must be a Hamiltonian"):
         nnqm.GroundStateProcess([0, 0, 1.0])
+
+
+def test_a_process_over_a_continuum_says_so():
+    well = nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: -1 / np.cosh(x) ** 2))
+    # One level is bound, at -1/2.
+    assert well.natural_step == pytest.approx(0.8)
+    report = nnqm.analyse(nnqm.simulate(nnqm.Theory(well), 8000, 64, 0.4, rng=10))
+    assert any("the continuum begins 0.5 above the ground state" in note for note in report.notes)
+    for row in report:
+        if row.pull is not None:
+            assert_consistent(row.estimate, row.exact)
+    assert report["gap 1"].exact is None
+
+
+def test_wells_that_are_disconnected_are_refused_before_anything_is_sampled():
+    wells = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian([6.0**4, 0, -72.0, 0, 1.0])))
+    with pytest.raises(ValueError, match="wells are disconnected at double precision"):
+        nnqm.simulate(wells, 640, 8, 0.05, rng=1)
+
+
+def test_a_step_that_is_too_fine_is_refused(quartic):
+    with pytest.raises(
+        ValueError, match=r"dt=1e-07 is too fine: it needs \d+ states, more than 4000; use dt of at least"
+    ):
+        nnqm.simulate(nnqm.Theory(nnqm.GroundStateProcess(quartic)), 640, 8, 1e-7, rng=1)
 
 
 def test_a_step_that_is_too_coarse_is_refused(quartic):

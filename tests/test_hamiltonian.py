@@ -512,6 +512,15 @@ def test_bad_arguments():
             Hamiltonian([0, 0, 1], **options)
     with pytest.raises(ValueError, match="n must be at least 1; got 0"):
         QUARTIC.energies(0)
+    with pytest.raises(
+        ValueError, match=r"5000 levels need a grid of \d+ points, more than 2500; ask for fewer levels"
+    ):
+        OSCILLATOR.energies(5000)
+    for call in (lambda h: h.energies(3), lambda h: h.gaps(2), lambda h: h.eigenstate(2), lambda h: h.matrix("x", 3)):
+        with pytest.raises(
+            ValueError, match="level n=2 lies at or above the continuum threshold, 0; 2 levels are bound"
+        ):
+            call(poeschl_teller(2))
     with pytest.raises(ValueError, match="n must be at least 0"):
         QUARTIC.eigenstate(-1)
     with pytest.raises(ValueError, match=r"operator 'p\^3' is unknown; .*did you mean 'p\^2'"):

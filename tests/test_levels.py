@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
@@ -15,8 +17,9 @@ def oscillator():
 
 
 def exact_correlators(gaps, dt=0.2, n_lags=3, mixing_seed=0, relative_noise=1e-9):
-    """A run whose sums are those of states with the given gaps, seen through a random mixture of observables."""
+    """A run whose sums are those of states with the given gaps, seen through a random mixture of more observables."""
     n = len(gaps)
+    seen = n + 3
     small = nnqm.simulate(
         nnqm.harmonic_oscillator(),
         640,
@@ -25,21 +28,24 @@ def exact_correlators(gaps, dt=0.2, n_lags=3, mixing_seed=0, relative_noise=1e-9
         rng=1,
         precision="float64",
         n_blocks=10,
-        observables=nnqm.default_observables(nnqm.harmonic_oscillator(), order=n, neurons=0),
+        observables=nnqm.default_observables(nnqm.harmonic_oscillator(), order=seen, neurons=0),
         observable_lags=range(1, n_lags + 1),
+        lags=(),
     )
     rng = np.random.default_rng(mixing_seed)
-    mixing = np.eye(n + 1)
-    mixing[1:, 1:] += 0.3 * rng.normal(size=(n, n))
-    mixing[1:, 0] = rng.normal(size=n)
+    mixing = np.eye(seen + 1, n + 1)
+    mixing[1:, 1:] += 0.3 * rng.normal(size=(seen, n))
+    mixing[1:, 0] = rng.normal(size=seen)
     decay = np.array([0.0, *gaps])
     sums = {name: array.copy() for name, array in small.sums.items()}
     for b in range(10):
         for k, lag in enumerate(small.observable_lags):
             count = small.block_paths[b] * (32 - lag)
+            # Noise of the states, so that what has no state stays empty.
             noise = 1 + relative_noise * rng.normal(size=(n + 1, n + 1))
-            noise[0, 0] = 1
-            sums["observable_lags"][b, k, 0] = count * mixing @ np.diag(np.exp(-decay * lag * dt)) @ mixing.T * noise
+            noise[0, :] = noise[:, 0] = 1
+            moved = np.diag(np.exp(-decay * lag * dt)) * (noise + noise.T) / 2
+            sums["observable_lags"][b, k, 0] = count * mixing @ moved @ mixing.T
             sums["observable_lags"][b, k, 1] = 2 * count * mixing @ mixing.T
     return replace(small, sums=sums), mixing[1, 1:] ** 2
 
@@ -151,3 +157,218 @@ def test_bad_input_is_named(oscillator):
     bare = nnqm.simulate(nnqm.harmonic_oscillator(), 640, 16, 0.2, rng=1, observable_lags=())
     with pytest.raises(ValueError, match="holds no observable_lags"):
         nnqm.spectrum(bare)
+
+
+def test_small_directions_are_kept_where_the_double_well_needs_them():
+    theory = nnqm.builtin_theory("double-well")
+    run = nnqm.simulate(theory, 100_000, 128, 0.1, rng=12)
+    exact = theory.sources[0].hamiltonian.gaps(5)
+    # A floor of 1e-6 puts the fifth gap several errors too high.
+    for gap, value in zip(nnqm.gevp(run)[0][:5], exact, strict=True):
+        assert_consistent(gap, value)
+    found = nnqm.spectrum(run, 10)
+    assert len(found.gaps) >= 3
+    assert found.advice.verdict in ("basis-limited", "noise")
+
+
+def test_rounding_is_no_state():
+    # Five values: four levels above the ground state, and thirteen directions of float32 rounding.
+    step = 0.25 * (np.eye(5, k=1) + np.eye(5, k=-1)) + np.diag([0.75, 0.5, 0.5, 0.5, 0.75])
+    chain = nnqm.MarkovChain([-2.0, -1.0, 0.0, 1.0, 2.0], step, dt=1.0)
+    run = nnqm.simulate(nnqm.Theory(chain), 100_000, 64, 1.0, rng=7)
+    found = nnqm.spectrum(run, 10)
+    exact = -np.log(np.linalg.eigvalsh(step)[::-1][1:])
+    assert found.basis_size == len(found.gaps) == 4
+    for gap, value in zip(found.gaps, exact, strict=True):
+        assert_consistent(gap, value)
+    assert "have 4 states only" in str(found.advice)
+
+
+def flipping_sign(n_paths, rng, noise=0.5):
+    """A sign that flips with gap 1, seen through white noise, at steps of 0.2."""
+    flips = rng.random((n_paths, 64)) < (1 - np.exp(-0.2)) / 2
+    flips[:, 0] = rng.random(n_paths) < 0.5
+    return (-1.0) ** np.cumsum(flips, axis=1) + noise * rng.normal(size=flips.shape)
+
+
+def test_t0_is_raised_until_levels_stand_still():
+    run = nnqm.accumulate(flipping_sign(4000, np.random.default_rng(3)), 0.2)
+    found = nnqm.spectrum(run, 3)
+    assert found.t0 >= 1
+    assert_consistent(found.gaps[0], 1.0)
+    assert len(found.gaps) == 1
+    assert_inconsistent(nnqm.gevp(run, 0)[0][0], 1.0)
+    # Two lags leave no second t0 to see it stand still.
+    short = nnqm.spectrum(nnqm.accumulate(flipping_sign(4000, np.random.default_rng(3)), 0.2, observable_lags=(1, 2)))
+    assert short.levels[0].verdict == "basis-limited"
+    assert "more observable_lags" in str(short.advice)
+
+
+def test_polynomials_alone_are_limited_in_the_double_well():
+    theory = nnqm.builtin_theory("double-well")
+    powers = nnqm.default_observables(theory, neurons=0)
+    found = nnqm.spectrum(nnqm.simulate(theory, 20_000, 128, 0.1, rng=1, observables=powers), 3)
+    assert found.gaps == ()
+    assert found.advice.verdict == "basis-limited"
+    assert "neurons=16" in str(found.advice)
+    assert found.advice.n_paths is None
+
+
+def test_covariance_of_levels(oscillator):
+    found = nnqm.spectrum(oscillator, 3)
+    covariance = found.joint.covariance()
+    np.testing.assert_allclose(np.sqrt(np.diag(covariance)), [float(g.error) for g in found.gaps], rtol=1e-12)
+    assert np.all(np.linalg.eigvalsh(covariance) > 0)
+    assert found.joint.consistency([6.0, 12.0, 18.0]) > 1e-6
+    assert found.joint.consistency([6.2, 12.0, 18.0]) < 1e-6
+
+
+def test_advice_on_paths_is_followed():
+    theory = nnqm.harmonic_oscillator()
+    small = nnqm.spectrum(nnqm.simulate(theory, 2000, 64, 0.2, rng=5), 8)
+    advice = small.advice
+    assert advice.level == len(small.gaps) + 1
+    assert f"about {advice.n_paths:,} paths would resolve it, now there are 2,000" in str(advice)
+    assert str(advice) in str(small)
+    assert len(nnqm.spectrum(nnqm.simulate(theory, advice.n_paths, 64, 0.2, rng=6), 8).gaps) >= advice.level
+
+
+def test_advice_on_the_time_step():
+    found = nnqm.spectrum(nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 2.0, rng=5), 4)
+    assert 0 < len(found.gaps) < 4
+    assert 0 < found.advice.dt < 0.5
+    assert f"dt = {found.advice.dt:g}" in str(found.advice)
+    assert nnqm.spectrum(nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 0.2, rng=5), 2).advice is None
+
+
+def test_drift_within_paths_and_between_them_is_noticed():
+    theory = nnqm.harmonic_oscillator()
+    paths = nnqm.sample_paths(theory, 2000, 64, 0.2, rng=8, precision="float64")
+    start = 3 * np.exp(-0.2 * np.arange(64))[:, None]
+    slope = np.linspace(-0.1, 0.1, 2000)[:, None, None]
+    # In chunks of one block each nobody looks at the paths as a series.
+    runs = nnqm.accumulate(paths + start, 0.2), nnqm.accumulate(iter(np.split(paths + slope, 100)), 0.2, n_blocks=1)
+    for run in runs:
+        found = nnqm.spectrum(run, 3)
+        assert found.levels[0].verdict == "not stationary"
+        assert found.gaps == ()
+        assert "drift" in str(found.advice)
+        with pytest.raises(nnqm.SpectrumError, match="no level is resolved") as stopped:
+            _ = found.joint
+        assert stopped.value.partial is found
+    assert nnqm.spectrum(nnqm.accumulate(paths, 0.2), 3).gaps
+
+
+def test_paths_that_turn_are_irreversible():
+    rng = np.random.default_rng(9)
+    turn = 0.9 * np.exp(0.5j)
+    z = np.empty((2000, 64), complex)
+    normal = rng.normal(size=(64, 2000, 2)) @ [1, 1j]
+    z[:, 0] = normal[0]
+    for t in range(1, 64):
+        z[:, t] = turn * z[:, t - 1] + np.sqrt(1 - 0.81) * normal[t]
+    found = nnqm.spectrum(nnqm.accumulate(np.stack([z.real, z.imag], axis=2), 0.2), 3)
+    assert found.levels[0].verdict == "irreversible"
+    with pytest.raises(TypeError, match="paths must be real numbers; got dtype complex128"):
+        nnqm.accumulate(z, 0.2)
+
+
+def test_periodic_paths_have_a_slower_tail():
+    n, dt = 32, 0.2
+    # An oscillator of period beta = 6.4, mode by mode.
+    frequency = 2 * np.sin(np.pi * np.arange(n) / n) / dt
+    modes = np.fft.fft(np.random.default_rng(10).normal(size=(8000, n))) / np.sqrt(dt * (1 + frequency**2))
+    found = nnqm.spectrum(nnqm.accumulate(np.fft.ifft(modes).real, dt), 2)
+    assert found.levels[0].verdict == "slower tail"
+    assert "periodic" in str(found.advice)
+
+
+def test_few_blocks_give_an_error_that_carries_the_levels():
+    run = nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 0.2, rng=1, n_blocks=4)
+    with pytest.raises(nnqm.SpectrumError, match="at least 8 blocks; got 4; use more or longer paths") as stopped:
+        nnqm.spectrum(run, 2)
+    partial = stopped.value.partial
+    assert partial.gaps == ()
+    assert {level.verdict for level in partial.levels} == {"few blocks"}
+    assert float(partial.levels[0].gap.value) == pytest.approx(1.0, abs=0.02)
+
+
+def test_constant_paths_have_no_spectrum():
+    with pytest.raises(nnqm.SpectrumError, match="all observables are constant"):
+        nnqm.spectrum(nnqm.accumulate(np.ones((500, 32)), 0.2))
+
+
+def test_neurons_of_a_network_are_observables():
+    theory = nnqm.builtin_theory("deep-tanh")
+    chosen = nnqm.default_observables(theory, order=4, neurons=theory.network)
+    y = np.linspace(-2, 2, 9)[:, None]
+    hidden = nnqm.Network(theory.network.weights[:1], theory.network.biases[:1], ["tanh"])
+    z = (y - chosen.shift[1]) / chosen.scale[1]
+    np.testing.assert_allclose(np.tanh(z * chosen.weights[:, 1] + chosen.biases), hidden(y), atol=1e-4)
+    found = nnqm.spectrum(nnqm.simulate(theory, 20_000, 64, 0.2, rng=1, observables=chosen), 2)
+    for n, gap in enumerate(found.gaps, start=1):
+        assert_consistent(gap, float(n))
+    assert len(found.gaps) == 2
+    with pytest.raises(ValueError, match="a network on the 1 channels observed; got one of 3 inputs"):
+        nnqm.default_observables(theory, neurons=nnqm.builtin_theory("three-inputs").network)
+    with pytest.raises(ValueError, match="must be a network with a hidden layer"):
+        nnqm.default_observables(theory, neurons=nnqm.Network([[[1.0]]]))
+
+
+def test_functions_of_ones_own_span_what_they_span():
+    theory = nnqm.harmonic_oscillator()
+    own = nnqm.simulate_functions(
+        theory,
+        lambda x: np.concatenate([x, x**2 - 1, x**3], axis=2),
+        6400,
+        64,
+        0.2,
+        names=["x", "square", "cube"],
+        rng=2,
+        precision="float64",
+    )
+    polynomials = nnqm.default_observables(theory, order=3, neurons=0)
+    run = nnqm.simulate(theory, 6400, 64, 0.2, rng=2, precision="float64", observables=polynomials)
+    for mine, its in zip(nnqm.gevp(own)[0], nnqm.gevp(run)[0], strict=True):
+        assert float(mine.value) == pytest.approx(float(its.value), rel=1e-9)
+        assert float(mine.error) == pytest.approx(float(its.error), rel=0.5)
+    assert own.keys == run.keys
+    assert own.channels == ("x", "square", "cube")
+    assert_consistent(own.connected("x")[0], 0.5)
+    # The highest level of a small basis is an upper bound, and nothing is there to compare it with.
+    assert nnqm.spectrum(own, 3).advice.verdict == "basis-limited"
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (lambda x: x[:, :, 0], r"functions must return shape \(paths, n_times, K\) = \(64, 16, K\); got \(64, 16\)"),
+        (lambda x: x * 1j, "functions must return real numbers; got dtype complex64; take"),
+        (lambda x: x / 0, "paths must be finite"),
+        ("x**2", "functions must be callable; got 'x\\*\\*2'; give one function"),
+    ],
+)
+def test_functions_that_are_none_are_named(function, message):
+    with np.errstate(divide="ignore"), pytest.raises((TypeError, ValueError), match=message):
+        nnqm.simulate_functions(nnqm.harmonic_oscillator(), function, 640, 16, 0.2, rng=1)
+    with pytest.raises(ValueError, match="names must be 1 different strings"):
+        nnqm.simulate_functions(nnqm.harmonic_oscillator(), lambda x: x, 640, 16, 0.2, rng=1, names=["a", "b"])
+
+
+@pytest.fixture(scope="module")
+def few_paths():
+    return nnqm.sample_paths(nnqm.harmonic_oscillator(), 1000, 32, 0.2, rng=4, precision="float64")
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.floats(0.01, 100), st.floats(-50, 50), st.sampled_from([-1, 1]), st.floats(0.1, 10), st.floats(0.1, 10))
+def test_units_and_signs_only_rescale(few_paths, factor, shift, sign, hbar, dt):
+    # Neurons are not symmetric under x -> -x; polynomials are.
+    mean, std = np.array([shift]), np.array([factor])
+    chosen = nnqm.default_observables((mean, std, ["x"]), neurons=0)
+    usual = nnqm.default_observables(([0.0], [1.0], ["x"]), neurons=0)
+    before = nnqm.gevp(nnqm.accumulate(few_paths, 0.2, observables=usual))
+    after = nnqm.gevp(nnqm.accumulate(sign * factor * few_paths + shift, dt, hbar=hbar, observables=chosen))
+    for n in range(2):
+        assert float(after[0][n].value) == pytest.approx(float(before[0][n].value) * hbar * 0.2 / dt, rel=1e-6)
+        assert float(after[1][n].value) == pytest.approx(float(before[1][n].value) * factor**2, rel=1e-5, abs=1e-12)

@@ -65,6 +65,43 @@ def test_the_exact_column_knows_other_inputs(make):
         assert report[f"spread of [x,p] at dt = {dt:g}"].limit > 1
 
 
+def test_random_weights_are_compared_with_averages_over_other_draws():
+    theory = nnqm.builtin_theory("random-tanh")
+    report = nnqm.analyse(nnqm.simulate(theory, 16_000, 64, 0.2, rng=23))
+    rows = {row.quantity: row for row in report}
+    for quantity in ("<x>", "variance of x", "excess kurtosis", "G_c(0.2)", "G_c(1)", "plateau of G",
+                     "G(0.2), plateau included", "[x,p]/(i hbar) at dt = 0.2", "roughness exponent H"):  # fmt: skip
+        row = rows[quantity]
+        assert row.exact_error > 0
+        assert abs(row.pull) < 4.5
+        assert row.cells[2].endswith(")")
+    assert rows["plateau of G"].exact > 20 * rows["plateau of G"].exact_error
+    assert any("averages over 4000 other draws" in note for note in report.notes)
+    # One path for each draw: no connected function, and the rest stands.
+    alone = nnqm.RandomNetwork((1, 8, 1), "tanh", bias_std=0.5)
+    single = nnqm.analyse(nnqm.simulate(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), alone), 8000, 32, 0.2, rng=1))
+    assert not any(row.quantity.startswith("G_c") for row in single)
+    assert abs(single["G(1), plateau included"].pull) < 4.5
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=3.2),
+        nnqm.ThermalProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 1]), beta=3.2),
+    ],
+)
+@pytest.mark.parametrize("network", [None, nnqm.Network.random((1, 4, 1), rng=1)])
+def test_thermal_theories_are_compared_with_their_traces(source, network):
+    report = nnqm.analyse(nnqm.simulate(nnqm.Theory(source, network), 12_000, 16, 0.2, rng=24))
+    compared = [row for row in report if row.pull is not None]
+    assert {"G_c(1)", "[x,p]/(i hbar) at dt = 0.2", "roughness exponent H"} <= {row.quantity for row in compared}
+    for row in compared:
+        assert_consistent(row.estimate, row.exact)
+    assert next(row for row in report if "jointly" in row.quantity).verdict.startswith("ok")
+    assert not any(row.group == "levels" for row in report)
+
+
 def test_where_nothing_exact_is_known_a_note_says_why():
     network = nnqm.Network.random((4, 3, 1), rng=1)
     run = nnqm.simulate(nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0] * 4), network), 4000, 16, 0.2, rng=1)

@@ -209,6 +209,16 @@ def test_a_theory_is_looked_at_by_its_paths():
     assert drawn.p_value == clustering(x).p_value
 
 
+def test_random_weights_are_sectors():
+    found = clustering(nnqm.builtin_theory("random-tanh"), 48, DT, n_paths=4000, rng=1)
+    assert found.verdict == "does not cluster"
+    # Eight paths share each draw.
+    assert found.far.n_blocks <= 4000 / 8
+    four = connected_four_point(nnqm.builtin_theory("random-tanh"), [0, 0, 1, 1], 8, DT, n_paths=2048, rng=1)
+    assert four.n_blocks == 128
+    assert np.ptp(four.weights) == 0
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -224,7 +234,10 @@ def test_a_theory_is_looked_at_by_its_paths():
         ),
         (lambda: connected_four_point(np.ones((10, 9)), [0, 1, 2]), r"steps must be integers of shape \(..., 4\)"),
         (lambda: connected_four_point(np.ones((10, 9)), [0, 1, 2, 9]), "steps must span less than the paths, 9 steps"),
-        (lambda: connected_four_point(np.ones((1, 9)), [0, 1, 2, 3]), "errors need at least 2 paths; got 1"),
+        (
+            lambda: connected_four_point(np.ones((1, 9)), [0, 1, 2, 3]),
+            "errors need at least 2 independent paths; got 1",
+        ),
         (lambda: connected_four_point(np.ones((9, 9)), [0, 1, 2, 3]), "the channel is constant"),
     ],
 )

@@ -35,7 +35,9 @@ def message(path):
     return text.removeprefix(f"{path}: ")
 
 
-@pytest.mark.parametrize("name", ["oscillator", "deep-tanh", "three-inputs"])
+@pytest.mark.parametrize(
+    "name", ["oscillator", "deep-tanh", "three-inputs", "random-tanh", "anharmonic", "double-well"]
+)
 def test_builtin_names_are_the_builtin_theories(name):
     file = load_theory_file(name)
     assert file.name == name
@@ -100,6 +102,7 @@ def test_examples_load_and_run(path):
 
 
 NETWORK = SOURCE + "[network]\n"
+RANDOM = SOURCE + "[random_network]\n"
 BAD = {
     "not TOML": ("hbar = = 1\n", "not valid TOML.*line 1"),
     "nested": ("a = " + "[" * 100_000, "not valid TOML"),
@@ -143,10 +146,43 @@ BAD = {
     "widths": (NETWORK + 'widths = [1, 0, 1]\ndensity = "normal"\nseed = 1\n', r"widths\[1\] must be at least 1"),
     "widths huge": (NETWORK + 'widths = [1, 10000000, 1000, 1]\ndensity = "normal"\nseed = 1\n', "at most 100000000"),
     "file missing": (NETWORK + 'weights_file = "no.npz"\n', "weights_file: file .*no.npz does not exist"),
+    "two networks": (NETWORK + "weights = [[[1.0]]]\n[random_network]\nwidths = [1, 1]\n", "keep one"),
+    "random widths": (RANDOM, "random_network.widths is missing"),
+    "random density": (RANDOM + 'widths = [1, 4, 1]\nweights = "laplas"\n', "did you mean 'laplace'"),
+    "random nu": (RANDOM + 'widths = [1, 4, 1]\nweights = "student-t"\n', "random_network: nu must be given"),
+    "random table": (RANDOM + "widths = [1, 4, 1]\nbiases = { nu = 3.0 }\n", "biases.name is missing"),
+    "random number": (RANDOM + "widths = [1, 4, 1]\nweight_std = true\n", "weight_std must be a number; got True"),
+    "random group": (RANDOM + "widths = [1, 4, 1]\ngroup = 10\n", "group must be a divisor of 64"),
+    "random shared": (RANDOM + "widths = [1, 4, 1]\nshared = [1, 0]\n", r"shared\[0\] must be true or false; got 1"),
+    "beta": (SOURCE + "beta = 0.0\n", r"source\[0\].beta must be positive"),
+    "reflected": ('[[source]]\nkind = "times"\nreflected = 1\n', "reflected must be true or false; got 1"),
     "paths": (SOURCE + "[run]\npaths = 1e5\n", "run.paths must be an integer; got 100000.0"),
     "dt": (SOURCE + "[run]\ndt = 0\n", "run.dt must be positive"),
     "precision": (SOURCE + '[run]\nprecision = "float16"\n', "run.precision 'float16' is unknown"),
 }
+
+
+def test_random_networks_closed_paths_and_networks_in_time(written):
+    text = (
+        '[[source]]\nkind = "times"\nreflected = true\n[random_network]\nwidths = [1, 6, 1]\nactivation = "erf"\n'
+        'weights = [{ name = "student-t", nu = 5.0 }, "uniform"]\nweight_std = [1.0, 0.5]\nbias_std = 0.3\n'
+        "shared = [true, false]\n[run]\ntimes = 9\ndt = 0.25\npaths = 256\n"
+    )
+    file = load_theory_file(written(text))
+    densities = [nnqm.Density("student-t", 5), "uniform"]
+    network = nnqm.RandomNetwork(
+        (1, 6, 1), "erf", weights=densities, weight_std=[1.0, 0.5], bias_std=0.3, shared=[True, False]
+    )
+    assert file.theory == nnqm.Theory(nnqm.Times(reflected=True), network)
+    np.testing.assert_allclose(nnqm.simulate(file.theory, **file.run).times, np.arange(-4, 5) * 0.25)
+    closed = load_theory_file(written(SOURCE + "beta = 3.0\n[run]\npaths = 256\n"))
+    assert closed.theory == nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=3.0))
+    assert closed.run["n_times"] * closed.run["dt"] == pytest.approx(3.0)
+    assert nnqm.simulate(closed.theory, **closed.run).n_times == closed.run["n_times"]
+    well = load_theory(written('[[source]]\nkind = "ground-state"\npotential = [0, 0, 0.5]\nbeta = 2.0\n'))
+    assert well == nnqm.Theory(nnqm.ThermalProcess(nnqm.Hamiltonian([0, 0, 0.5]), 2.0))
+    grouped = load_theory_file(written(SOURCE + "[random_network]\nwidths = [1, 4, 1]\ngroup = 384\n"))
+    assert grouped.run["n_paths"] % 384 == 0
 
 
 @pytest.mark.parametrize("case", BAD, ids=str)

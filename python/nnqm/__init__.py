@@ -6,7 +6,16 @@ from .correlators import Correlators, load, merge, save
 from .decays import DecayError, DecayLevels, OneCorrelator
 from .densities import Density
 from .estimate import Estimate, jackknife
-from .exact import WeightAverage, average_over_weights, kallen_lehmann, n_point, quasi_monte_carlo, thermal_two_point
+from .exact import (
+    WeightAverage,
+    average_over_weights,
+    kallen_lehmann,
+    n_point,
+    quasi_monte_carlo,
+    thermal_measure,
+    thermal_two_point,
+)
+from .functions import simulate_functions
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .hidden import hidden_spectrum
@@ -31,7 +40,7 @@ from .roughness import (
 from .shape import Clustering, clustering, connected_four_point, pair_four_point
 from .simulation import Interrupted, extend, simulate
 from .sources import MarkovChain, OrnsteinUhlenbeck, Times
-from .spectral import SpectralMeasure
+from .spectral import SpectralMeasure, ThermalMeasure
 from .stages import accumulate, apply, draw_weights, sample_paths
 from .theory import Theory, builtin_theory, harmonic_oscillator
 from .theory_file import TheoryFile, load_theory, load_theory_file
@@ -75,6 +84,7 @@ __all__ = [
     "State",
     "Theory",
     "TheoryFile",
+    "ThermalMeasure",
     "ThermalOrnsteinUhlenbeck",
     "ThermalProcess",
     "TimeNetwork",
@@ -120,7 +130,9 @@ __all__ = [
     "sample_paths",
     "save",
     "simulate",
+    "simulate_functions",
     "spectrum",
+    "thermal_measure",
     "thermal_two_point",
     "uncertainty",
 ]

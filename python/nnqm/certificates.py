@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._checks import Floats, floats, integer, positive
-from .spectral import SpectralMeasure
+from .spectral import SpectralMeasure, ThermalMeasure, TwoPointFunction
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
 
@@ -42,6 +42,8 @@ class Witness:
         What z is, such as "z = (x - 0.25)/0.7".
     reflection : str
         What the reflection is about.
+    bound : float
+        F is clipped to [-bound, bound] if that is finite, because its tails are heavy.
     """
 
     coefficients: Floats
@@ -49,13 +51,17 @@ class Witness:
     constant: float
     variable: str
     reflection: str
+    bound: float = np.inf
 
     def __str__(self) -> str:
         parts = [(c, f" {term}") for c, term in zip(self.coefficients, self.terms, strict=True)]
         if self.constant:
             parts.append((self.constant, ""))
         text = " ".join(f"{'-' if c < 0 else '+'} {abs(c):.4g}{term}" for c, term in parts)
-        return f"{text.removeprefix('+ ')}, {self.variable}, reflected about {self.reflection}"
+        text = text.removeprefix("+ ")
+        if np.isfinite(self.bound):
+            text = f"clip({text}, -{self.bound:.3g}, {self.bound:.3g})"
+        return f"{text}, {self.variable}, reflected about {self.reflection}"
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class PositivityCertificate:
         paths without noise.
     complete_monotonicity : tuple of (int, float) or None
         Order k and time of the first difference (-1)^k Delta^k G that is negative beyond ``error``; None if there is
-        none, or the kernel is not stationary.
+        none, or the kernel is not one of open stationary paths.
     witness : Witness or None
         The linear functional with the most negative norm, if the matrices are violated.
     value : float or None
@@ -103,19 +109,21 @@ class PositivityCertificate:
 
 
 def positivity_certificate(
-    kernel: SpectralMeasure | Callable[..., Any] | ArrayLike,
+    kernel: TwoPointFunction | Callable[..., Any] | ArrayLike,
     n_times: int | None = None,
     dt: float = 1.0,
     *,
     stationary: bool = True,
+    period: float | None = None,
     error: float | None = None,
 ) -> PositivityCertificate:
     r"""Whether an exact two-point function is reflection positive on a grid.
 
     Parameters
     ----------
-    kernel : SpectralMeasure, callable or array_like
-        A measure, positive by construction if its weights are not negative. A function G(t) of an array of times
+    kernel : SpectralMeasure, ThermalMeasure, callable or array_like
+        A measure, positive by construction if its weights are not negative, or the two-point function of closed paths
+        from ``thermal_measure``. A function G(t) of an array of times
         t >= 0, or K(s, t) of two arrays if not stationary. Or values: G at 0, dt, 2 dt, ..., shape (n_times,), or K
         on a grid of equal steps symmetric about 0, shape (n_times, n_times), which has 0 on it if n_times is odd.
         The mean may be included or not: a constant is positive.
@@ -126,6 +134,9 @@ def positivity_certificate(
         Time step.
     stationary : bool, default True
         False for a function K(s, t); values tell by their shape.
+    period : float, optional
+        Of closed (thermal) paths, the beta of a ThermalMeasure. The grid must lie within it, functionals within half of
+        it, and nothing is to be monotone.
     error : float, optional
         Largest error of a value of the kernel, in its unit; 64 units in the last place by default. An eigenvalue of
         an n x n matrix counts as negative below -n times that (Weyl's inequality).
@@ -154,6 +165,8 @@ def positivity_certificate(
     """
     step = positive("dt", dt)
     measure = kernel if isinstance(kernel, SpectralMeasure) else None
+    if isinstance(kernel, ThermalMeasure):
+        period = kernel.beta
     values = _values(kernel, n_times, step, stationary)
     length = len(values)
     largest = float(np.abs(values).max())
@@ -162,8 +175,14 @@ def positivity_certificate(
     accuracy = _ROUNDING * float(np.finfo(float).eps) * largest if error is None else positive("error", error)
     if measure is not None:
         accuracy += measure.error * float(measure.moments[0])
+    elif isinstance(kernel, ThermalMeasure):
+        accuracy += kernel.tolerance * float(kernel.moments[0])
 
     stationary = values.ndim == 1
+    if period is not None and (length - 1) * step > positive("period", period) * (1 + 1e-9):
+        raise ValueError(
+            f"the grid must lie within the period, {period:g}; got {length} times with dt = {step:g}; use fewer times"
+        )
     cases: dict[int, tuple[Floats, Floats]] = {}
     if stationary:
         index = np.arange(length // 2)
@@ -200,7 +219,7 @@ def positivity_certificate(
                 value = float(v @ even @ v) / norm
                 if worst is None or value < worst[0]:
                     worst = (value, v, shift)
-    monotone = _first_increase(values, accuracy, step) if stationary else None
+    monotone = _first_increase(values, accuracy, step) if stationary and period is None else None
     if monotone is not None:
         order, time = monotone
         reasons.append(f"the difference of order {order} at t = {time:.4g} has the wrong sign: not completely monotone")
@@ -251,9 +270,9 @@ def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Float
 
 def _values(kernel: Any, n_times: int | None, step: float, stationary: bool) -> Floats:
     """Values of the kernel, shape (n_times,) or (n_times, n_times)."""
-    if isinstance(kernel, SpectralMeasure) or callable(kernel):
+    if isinstance(kernel, TwoPointFunction) or callable(kernel):
         n = integer("n_times", 16 if n_times is None else n_times, 2, 4096)
-        if isinstance(kernel, SpectralMeasure):
+        if isinstance(kernel, TwoPointFunction):
             return kernel.connected(np.arange(n) * step)
         grid = (np.arange(n) - (0 if stationary else (n - 1) / 2)) * step
         arguments = (grid,) if stationary else tuple(np.meshgrid(grid, grid, indexing="ij"))

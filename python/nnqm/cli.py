@@ -110,7 +110,7 @@ def run(
         typer.Argument(
             metavar="THEORY",
             help="A TOML file (docs/theory-file.md) or a built-in theory: oscillator, deep-tanh, three-inputs, "
-            "anharmonic, double-well.",
+            "random-tanh, anharmonic, double-well.",
             show_default=False,
         ),
     ],
@@ -153,7 +153,10 @@ def run(
         fewest = 2 * _core.tile_paths
         settings["n_paths"] = integer("--paths", settings["n_paths"] if paths is None else paths, fewest)
         settings["n_times"] = integer("--times", settings["n_times"] if times is None else times, 2, 2**33)
-        settings["dt"] = positive("--dt", settings["dt"] if dt is None else dt)
+        if dt is not None:
+            settings["dt"] = positive("--dt", dt)
+        elif file.theory.period is not None:
+            settings["dt"] = file.theory.period / settings["n_times"]
         settings["rng"] = integer("--seed", settings["rng"] if seed is None else seed, 0, 2**128)
         settings["n_threads"] = integer("--threads", settings["n_threads"] if threads is None else threads, 0, 4096)
         settings["precision"] = choice(

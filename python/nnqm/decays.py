@@ -188,14 +188,10 @@ class OneCorrelator:
                 self.values, self.n_samples = values, values.n_blocks
             else:
                 assert known is not None
+                _check_moves(self.times, np.diag(known))
                 self.values, self.n_samples = _blocks_for(values, known), None
         _check_times(self.times, len(self.values))
-        still = np.flatnonzero(~(self.values.error > 0))
-        if still.size:
-            raise ValueError(
-                f"the correlator does not fluctuate at times {_listed(self.times[still])}, so that it has no errors "
-                "there; leave these times out"
-            )
+        _check_moves(self.times, self.values.error)
         if self.n_samples is None:
             self._covariance(np.arange(len(self.times)))
         self._check_decay()
@@ -441,13 +437,14 @@ class OneCorrelator:
         .. math:: H_1 v = \lambda H_0 v, \qquad E = -\hbar\ln(\lambda)/\tau, \qquad
                   B = v^T H_2 v - \lambda^2, \quad v^T H_0 v = 1.
 
-        In exact arithmetic this is the Lanczos method (Wagman, arXiv:2406.20009; Hackett and Wagman,
-        arXiv:2407.21777); some eigenvalue of the transfer matrix lies within :math:`\sqrt B` of each lambda. Noise
-        makes H_0 indefinite: eigendirections of it (scaled by its diagonal) are kept where they stand 5 errors
-        above zero, which leaves a symmetric problem, and of its eigenvalues those in (0, 1) whose state has weight in
-        the correlator beyond doubt (a filter of spurious ones, as in Abbott et al., arXiv:2503.17357). The directions
-        are held fixed in the jackknife. The systematic error is :math:`\hbar\sqrt{B + \delta B}/(\lambda\tau)`. No
-        covariance is inverted, so that all times in equal steps from the first on are used.
+        In exact arithmetic this is the Lanczos method (Wagman, arXiv:2406.20009; Hackett and Wagman, arXiv:2407.21777);
+        some eigenvalue of the transfer matrix lies within :math:`\sqrt B` of each lambda. Noise makes H_0 indefinite:
+        eigendirections of it (scaled by its diagonal) are kept where they stand 5 errors above zero, which leaves a
+        symmetric problem. The weakest are left out until all eigenvalues lie in (0, 1) and belong to states whose
+        weight in the correlator is beyond doubt, which none of noise's own do (a filter of spurious ones, as in Abbott
+        et al., arXiv:2503.17357). The directions are held fixed in the jackknife. The systematic error is
+        :math:`\hbar\sqrt{B + \delta B}/(\lambda\tau)`. No covariance is inverted, so that all times in equal steps from
+        the first on are used.
 
         Parameters
         ----------
@@ -489,25 +486,40 @@ class OneCorrelator:
         eigenvalues, vectors = np.linalg.eigh(hankel[0][0])
         along = self._wrap(np.einsum("ik,rij,jk->rk", vectors, hankel[0], vectors))
         good = (eigenvalues > _SIGNIFICANT * along.error) & (eigenvalues > _SINGULAR * eigenvalues.max())
-        basis = vectors[:, good] / np.sqrt(eigenvalues[good])
+        directions = (vectors[:, good] / np.sqrt(eigenvalues[good]))[:, ::-1]
+        levels: list[Level] = []
+        for kept in range(directions.shape[1], 0, -1):
+            found = self._ritz(hankel, directions[:, :kept], scale[0], tau)
+            levels = [level for level in found if level is not None]
+            if len(levels) == kept:
+                break
+        return self._result(method, levels[:n_levels], points, None)
+
+    def _ritz(self, hankel: list[Floats], basis: Floats, scale: float, tau: float) -> list[Level | None]:
+        """Ritz values in a space of directions, lowest energy first; None for those that the filter rejects."""
         metric, moved, twice = (basis.T @ h @ basis for h in hankel)
-        root = np.linalg.inv(np.linalg.cholesky(metric))
+        try:
+            root = np.linalg.inv(np.linalg.cholesky(metric))
+        except np.linalg.LinAlgError:
+            return [None] * basis.shape[1]
         across = np.swapaxes(root, -1, -2)
         ritz, states = np.linalg.eigh(root @ moved @ across)
         ritz, states = ritz[:, ::-1], states[:, :, ::-1]
         residual = np.einsum("rik,rij,rjk->rk", states, root @ twice @ across, states) - ritz**2
-        overlap = np.einsum("rj,rjk->rk", (hankel[0][:, :1] @ basis @ across)[:, 0] / scale[0], states)
-        levels = []
+        overlap = (hankel[0][:, :1] @ basis @ across @ states)[:, 0] / scale
+        levels: list[Level | None] = []
         for k in range(ritz.shape[1]):
             value, bound, seen = self._wrap(ritz[:, k]), self._wrap(residual[:, k]), self._wrap(overlap[:, k] ** 2)
             visible = seen.value > _SIGNIFICANT * seen.error
             if not (ritz[:, k].min() > 0 and value.value < 1 + 3 * value.error and visible):
+                levels.append(None)
                 continue
             gap = value.map(lambda v: -self.hbar * np.log(v) / tau)
             spread = self.hbar / tau * np.sqrt(max(float(bound.value), 0.0) + float(bound.error)) / float(value.value)
             weight = seen.map(lambda w, v: w * v ** (-self.times[0] / tau), value)
-            levels.append(Level(gap.with_systematic(spread), weight, 1, _verdict(gap.with_systematic(spread), True)))
-        return self._result(method, levels[:n_levels], points, None)
+            gap = gap.with_systematic(spread)
+            levels.append(Level(gap, weight, 1, _verdict(gap, True)))
+        return levels
 
     def _wrap(self, stack: Floats) -> Estimate:
         return Estimate(stack[0], stack[1:], self.values.weights)
@@ -683,6 +695,15 @@ def _check_times(times: Floats, n: int) -> None:
     for i in np.flatnonzero(np.diff(times) <= 0)[:1]:
         raise ValueError(
             f"times must be strictly increasing; times[{i + 1}]={times[i + 1]:g} <= times[{i}]={times[i]:g}; sort them"
+        )
+
+
+def _check_moves(times: Floats, errors: Floats) -> None:
+    still = np.flatnonzero(~(errors > 0))
+    if still.size:
+        raise ValueError(
+            f"the correlator does not fluctuate at times {_listed(times[still])}, so that it has no errors there; "
+            "leave these times out"
         )
 
 

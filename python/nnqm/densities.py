@@ -90,8 +90,8 @@ class Density:
         r"""Characteristic function E cos(x t), at t of any shape.
 
         Student's t: :math:`K_{\nu/2}(z)\,z^{\nu/2}/(\Gamma(\nu/2)\,2^{\nu/2-1})`, z = sqrt(nu) \|t\| times the scale
-        (Hurst, The characteristic function of the Student t distribution, ANU report SRR 95-044 (1995)); to 1e-15
-        for every nu.
+        (Hurst, The characteristic function of the Student t distribution, ANU report SRR 95-044 (1995)); to 1e-15,
+        or 1e-13 for nu < 2.
         """
         t = np.abs(np.asarray(t, dtype=np.float64))
         if self.name == "gaussian":

@@ -11,15 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import modes, quadrature
+from . import modes, quadrature, ridges
 from ._checks import Floats, choice, floats, integer, positive
 from .estimate import Estimate, jackknife
 from .ground_state import GroundStateProcess
 from .hamiltonian import Hamiltonian
 from .networks import Network
-from .sources import MarkovChain, OrnsteinUhlenbeck
-from .spectral import SpectralMeasure
+from .quadrature import fixed_network
+from .sources import MarkovChain, OrnsteinUhlenbeck, Source
+from .spectral import SpectralMeasure, ThermalMeasure
 from .theory import Theory
+from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 
 __all__ = [
     "QuasiMonteCarlo",
@@ -29,10 +31,12 @@ __all__ = [
     "level_energies",
     "n_point",
     "quasi_monte_carlo",
+    "thermal_measure",
     "thermal_two_point",
 ]
 
 _MOST_INPUTS = 3
+_OPEN = (OrnsteinUhlenbeck, GroundStateProcess, MarkovChain)
 # Error of the quadrature that is allowed, as a part of what states beyond the highest polynomial may weigh.
 _SAFETY = 1e-2
 # exp(-37) is below the rounding of a sum: no polynomial beyond this over omega dt matters; and the most taken.
@@ -42,6 +46,8 @@ _MOST_POINTS, _MOST_LEVELS = 3_000_000, 2_000_000
 # A Hamiltonian's grid is refined so much for kinked networks, to so many states at most, and this is half of it in
 # units of the panels.
 _FINER_STATES, _MOST_GRID_STATES, _HALF_WIDTH = (3.0, 4.0, 8.0, 14.0), 1500, 7.0
+# One layer of kinks: degrees whose states are listed one by one, highest degree, and products of neurons over degrees.
+_STATES_OF_DEGREE, _MOST_DEGREES, _MOST_PRODUCTS = {2: 200, 3: 60}, 16_000, 5_000_000
 # Where there are no oscillators.
 _NO_RULE = (1.0, 2, 0)
 # Averages over weights: rules by number of inputs, values of networks held at a time, blocks of draws.
@@ -128,8 +134,9 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     On Ornstein-Uhlenbeck inputs, with :math:`h_n = He_n/\sqrt{n!}` and standard normal z, the coefficients are
     :math:`c_\alpha = E_z[f(s z)\, h_\alpha(z)]` at energies :math:`\hbar\,\alpha\cdot\omega` (Mehler's formula).
     One input is integrated on panels that are split at kinks and refined around saturated neurons, with up to 16,000
-    states; two and three inputs by the trapezoid rule, which kinks defeat. Hamiltonians and Markov chains among the
-    inputs bring their own states in place of h_n: products of states, at sums of gaps.
+    states; two and three inputs by the trapezoid rule, which kinks defeat; for one hidden layer of relu neurons the
+    coefficients have a closed form. Hamiltonians and Markov chains among the inputs bring their own states in place of
+    h_n: products of states, at sums of gaps.
 
     Parameters
     ----------
@@ -171,6 +178,8 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
         return _measure_of_states(theory, output, direct, tolerance)
     if direct is not None:
         return _oscillator(theory, direct)
+    if theory.n_inputs > 1 and fixed_network(theory).activations == ("relu", "identity"):
+        return _one_layer_of_kinks(theory, output, tolerance)
     accuracy = _SAFETY * tolerance
     found = quadrature.expand(theory, output, _spreads(theory), accuracy=accuracy, share=tolerance)
     reached = max(found.error, found.generator_error, found.share)
@@ -212,6 +221,87 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
 
 def _all_oscillators(theory: Theory) -> bool:
     return all(isinstance(source, OrnsteinUhlenbeck) for source in theory.sources)
+
+
+def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> SpectralMeasure:
+    """One hidden layer of relu neurons on two or three oscillators, without any grid for its coefficients."""
+    network = fixed_network(theory)
+    omega, sigma = np.array(theory.omega), np.array(theory.sigma)
+    weights, v = network.weights[0], network.weights[1][output]
+    a, b = weights * _spreads(theory), network.biases[0]
+    scale = np.linalg.norm(a, axis=1)
+    # A neuron that sees nothing is a constant.
+    seen = (scale > 0) & (v != 0)
+    constant = float(network.biases[1][output] + np.maximum(b[~seen], 0) @ v[~seen])
+    weights, a, b, v, scale = weights[seen], a[seen], b[seen], v[seen], scale[seen]
+    if not v.size:
+        nothing = np.zeros((0, 3))
+        return SpectralMeasure.of_states(
+            nothing[:, 0], nothing, constant, np.zeros(3), hbar=theory.hbar, mass=theory.mass
+        )
+    direction = a / scale[:, None]
+    most = int(np.clip(_MOST_PRODUCTS / v.size**2, 1000, _MOST_DEGREES))
+    c = v[:, None] * ridges.relu_coefficients(scale, b, most)
+    mean = float(c[:, 0].sum())
+    (first, second, third, fourth), squared, errors = ridges.moments(a, b, v, weights * sigma)
+    moments = np.array(
+        [
+            second - first**2,
+            third - 3 * first * second + 2 * first**3,
+            fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
+        ]
+    )
+    overlap = np.clip(direction @ direction.T, -1, 1)
+    gradient = float(v @ (ridges.orthants(b / scale, overlap) * ((weights * sigma) @ (weights * sigma).T)) @ v)
+    # States of low degree one by one.
+    top = _STATES_OF_DEGREE[theory.n_inputs]
+    alpha = ridges.multi_indices(theory.n_inputs, top)
+    factorial = np.append(0.0, np.cumsum(np.log(np.arange(1.0, top + 1))))
+    degree = alpha.sum(axis=1).astype(int)
+    root = np.exp((factorial[degree] - factorial[alpha.astype(int)].sum(axis=1)) / 2)
+    amplitude = np.zeros(len(alpha))
+    for one, coefficients in zip(direction, c, strict=True):
+        amplitude += coefficients[degree] * root * np.prod(one**alpha, axis=1)
+    # Those of a higher degree together, at their mean energy, whose spread falls as 1/sqrt(n) and matters at lags only
+    # that are as short as 1/n.
+    later = np.arange(top + 1, most + 1)
+    sums, centres, spreads = np.zeros((3, later.size))
+    frequency, square = direction * omega @ direction.T, direction * omega**2 @ direction.T
+    power = overlap ** (top - 1)
+    for i, n in enumerate(later):
+        pair = np.outer(c[:, n], c[:, n])
+        below, power = power, power * overlap
+        sums[i] = (pair * power * overlap).sum()
+        centres[i] = n * (pair * power * frequency).sum()
+        spreads[i] = (pair * n * ((n - 1) * below * frequency**2 + power * square)).sum()
+    some = sums > 1e-25 * moments[0]
+    later, sums = later[some], sums[some]
+    centres, spreads = centres[some] / sums, np.maximum(spreads[some] / sums - (centres[some] / sums) ** 2, 0.0)
+    beyond = max(float(moments[0] - (amplitude**2).sum() - sums.sum()), 0.0)
+    lags = np.geomspace(0.01, 10, 60) / (omega.min() * top)
+    blurred = np.exp(-np.outer(lags, centres)) * lags[:, None] ** 2 / 2 @ (sums * spreads)
+    reached = max(quadrature.ROUNDING, float(errors[:4].max()), float(blurred.max()) / moments[0], beyond / moments[0])
+    if reached > tolerance:
+        raise ValueError(
+            f"the closed form of {theory.network!r} reaches a relative error of {reached:.1e} only, not "
+            f"tolerance={tolerance:g}; use a larger tolerance, or sample the theory instead"
+        )
+    energies = theory.hbar * np.concatenate([alpha @ omega, centres, [omega.min() * (most + 1)]])
+    order = np.argsort(energies[:-1], kind="stable")
+    kept = np.append(order, len(order))
+    return SpectralMeasure(
+        energies[kept],
+        np.concatenate([amplitude**2, sums, [beyond]])[kept],
+        mean + constant,
+        moments,
+        theory.mass / theory.hbar * gradient,
+        np.inf,
+        theory.hbar,
+        theory.mass,
+        reached,
+        beyond,
+        squared / gradient**2 if errors[4] < 100 * tolerance else None,
+    )
 
 
 def _measure_of_states(theory: Theory, output: int, direct: int | None, tolerance: float) -> SpectralMeasure:
@@ -257,7 +347,7 @@ def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[mod
     values = []
     for inputs in inputs_of_grids:
         grid = np.stack(np.meshgrid(*(m.points for m in inputs), indexing="ij"), axis=-1)
-        values.append(grid[..., output] if theory.network is None else theory.network(grid)[..., output])
+        values.append(grid[..., output] if theory.network is None else fixed_network(theory)(grid)[..., output])
     laws = [[m.law for m in inputs] for inputs in inputs_of_grids]
     share = 1 / len(values)
     mean = share * sum(_average(f, law) for f, law in zip(values, laws, strict=True))
@@ -325,8 +415,7 @@ def _one_hamiltonian(
     theory: Theory, hamiltonian: Hamiltonian, output: int, tolerance: float
 ) -> tuple[float, SpectralMeasure]:
     """A network on the ground-state process of one Hamiltonian, and the relative error reached."""
-    network = theory.network
-    assert network is not None
+    network = fixed_network(theory)
     if not quadrature.KINKED & set(network.activations):
         fine, coarse = (
             _product_measure(theory, output, [inputs]) for inputs in next(modes.grids(theory, _NO_RULE, _NO_RULE))
@@ -469,6 +558,7 @@ def n_point(
     >>> float(n_point(nnqm.harmonic_oscillator(), [0.0, 0.0, 0.0, 0.0]).round(12))  # 3 (1/2)^2
     0.75
     """
+    _need_known(theory, *_OPEN)
     _need_few_inputs(theory)
     t = floats("times", times)
     if t.ndim == 0 or t.shape[-1] == 0:
@@ -487,9 +577,10 @@ def n_point(
             choice("channel", name, theory.channels)
     distinct = list(dict.fromkeys(wanted))
     which = [distinct.index(w) for w in wanted]
+    network = None if theory.network is None else fixed_network(theory)
 
     def evaluate(y: Floats) -> Floats:
-        values = y if theory.network is None else np.concatenate([y, theory.network(y)], axis=-1)
+        values = y if network is None else np.concatenate([y, network(y)], axis=-1)
         columns = [values[..., theory.channels.index(w)] if isinstance(w, str) else w(values) for w in distinct]
         return np.stack([np.broadcast_to(np.asarray(c, dtype=np.float64), y.shape[:-1]) for c in columns], axis=-1)
 
@@ -531,7 +622,7 @@ def _axes(theory: Theory, evaluate: quadrature.Function, order: int) -> list[lis
         kinks = probes = np.zeros(0)
         spread = float(_spreads(theory)[0])
         if theory.network is not None:
-            kinks, probes = quadrature.zeros_of_layers(theory.network, spread)
+            kinks, probes = quadrature.zeros_of_layers(fixed_network(theory), spread)
 
         def scaled(z: Floats) -> Floats:
             return evaluate(z * spread)
@@ -564,6 +655,102 @@ def _propagated(times: Floats, which: list[int], values: Floats, inputs: list[mo
     return out
 
 
+def thermal_measure(
+    theory: Theory, channel: str | None = None, *, beta: float | None = None, tolerance: float = 1e-7
+) -> ThermalMeasure:
+    r"""Exact two-point function and moments at finite temperature, periodic in Euclidean time.
+
+    .. math:: G(t) = \sum_\alpha c_\alpha(s_\beta)^2 \prod_i
+              \left[\frac{\cosh \omega_i(\beta/2 - t)}{\cosh(\omega_i\beta/2)}\right]^{\alpha_i}, \qquad
+              s_{\beta,i}^2 = \frac{\sigma_i^2}{2\omega_i} \coth\frac{\omega_i\beta}{2}
+
+    Thermal oscillators are Gaussian, so that Mehler's formula holds at every pair of times, with coefficients at the
+    thermal width. (A cosh in place of each exponential of the ground-state sum would be wrong.) Hamiltonians and chains
+    among the inputs have the joint density :math:`K_t(y, y') K_{\beta - t}(y', y)/Z` at two times.
+
+    Parameters
+    ----------
+    theory : Theory
+        With at most three inputs; closed, or open ones that are then heated.
+    channel : str, optional
+        Name of a channel; the first output by default.
+    beta : float, optional
+        Period, the Euclidean time hbar/kT, unit time; that of a closed theory by default.
+    tolerance : float, default 1e-7
+        Largest acceptable error, relative to the thermal variance.
+
+    Returns
+    -------
+    ThermalMeasure
+
+    Raises
+    ------
+    ValueError
+        Without a period, or with two different ones; with more than three inputs, a chain that beta is no multiple of,
+        or a Hamiltonian with a continuum; if the tolerance is not reached.
+
+    Examples
+    --------
+    >>> hot = thermal_measure(nnqm.harmonic_oscillator(), beta=2.0)
+    >>> hot.connected([0.0, 1.0, 2.0]).round(6)  # coth(1)/2, 1/(2 sinh 1) and coth(1)/2
+    array([0.656518, 0.425459, 0.656518])
+    """
+    period = theory.period if beta is None else positive("beta", beta)
+    if period is None or (theory.period is not None and period != theory.period):
+        raise ValueError(
+            f"beta must be given for an open theory, and be the period of a closed one; got beta={beta} for "
+            f"period {theory.period}"
+        )
+    positive("tolerance", tolerance)
+    opened = _opened(theory)
+    output, direct = _output(opened, channel)
+    if not _all_oscillators(opened):
+        return _thermal_of_states(opened, output, direct, period, tolerance)
+    omega = np.array(opened.omega)
+    spread = _spreads(opened) / np.sqrt(np.tanh(omega * period / 2))
+    constants = {"hbar": theory.hbar, "mass": theory.mass, "beta": period, "tolerance": tolerance}
+
+    def ratios(t: Floats) -> Floats:
+        waves = np.exp(-np.multiply.outer(omega, t)) + np.exp(-np.multiply.outer(omega, period - t))
+        return np.asarray(waves / (1 + np.exp(-omega * period))[:, None])
+
+    if direct is not None:
+        square = float(spread[direct] ** 2)
+        return ThermalMeasure(
+            mean=0.0,
+            moments=np.array([square, 0.0, 3 * square**2]),
+            commutator=theory.mass / theory.hbar * opened.sigma[direct] ** 2,
+            # Of H = p^2/2m + m omega^2 x^2/2 with hbar -> m sigma^2: both halves of the energy are equal.
+            momentum_squared=theory.mass**2 * omega[direct] ** 2 * square,
+            _function=lambda t: (square * ratios(t)[direct], 0.0),
+            **constants,
+        )
+    # The tail matters at early times only, and is judged there.
+    found = quadrature.expand(opened, output, spread, accuracy=tolerance, share=1e-5)
+
+    def connected(t: Floats) -> tuple[Floats, float]:
+        ratio = ratios(t)
+        sums = np.empty(t.size)
+        for i in range(t.size):
+            total = found.coefficients[..., 0] ** 2
+            for r in ratio[:, i]:
+                total = np.tensordot(r ** np.arange(total.shape[0]), total, axes=(0, 0))
+            sums[i] = total
+        rest = found.beyond * ratio.max(axis=0, initial=0) ** (found.order + 1)
+        # All of it at t = 0, where it is no error.
+        moving = ratio.min(axis=0, initial=1) < 1
+        return sums + rest, max(found.error * float(found.moments[0]), float(rest[moving].max(initial=0)))
+
+    return ThermalMeasure(
+        mean=found.mean,
+        moments=found.moments,
+        commutator=theory.mass / theory.hbar * found.gradient,
+        momentum_squared=np.nan,
+        _function=connected,
+        **constants,
+    )
+
+
 def thermal_two_point(
     theory: Theory,
     beta: float,
@@ -573,30 +760,16 @@ def thermal_two_point(
     connected: bool = False,
     tolerance: float = 1e-7,
 ) -> Floats:
-    r"""Exact two-point function at finite temperature, periodic in Euclidean time.
-
-    .. math:: G(t) = \sum_\alpha c_\alpha(s_\beta)^2 \prod_i
-              \left[\frac{\cosh \omega_i(\beta/2 - t)}{\cosh(\omega_i\beta/2)}\right]^{\alpha_i}, \qquad
-              s_{\beta,i}^2 = \frac{\sigma_i^2}{2\omega_i} \coth\frac{\omega_i\beta}{2}
-
-    Thermal inputs are Gaussian, so that Mehler's formula holds at every pair of times, with coefficients at the
-    thermal width. (A cosh in place of each exponential of the ground-state sum would be wrong.) Hamiltonians and chains
-    among the inputs have the joint density :math:`K_t(y, y') K_{\beta - t}(y', y)/Z` at two times.
+    """Exact two-point function at finite temperature; see ``thermal_measure``.
 
     Parameters
     ----------
-    theory : Theory
-        With at most three inputs.
-    beta : float
-        Period, the Euclidean time hbar/kT, unit time.
+    theory, beta, channel, tolerance
+        As for ``thermal_measure``.
     times : array_like
         Of any shape, unit time; taken modulo beta.
-    channel : str, optional
-        Name of a channel; the first output by default.
     connected : bool, default False
         Whether the squared thermal mean is subtracted.
-    tolerance : float, default 1e-7
-        Largest acceptable error, relative to the thermal variance.
 
     Returns
     -------
@@ -606,84 +779,94 @@ def thermal_two_point(
     Raises
     ------
     ValueError
-        As for ``kallen_lehmann``.
+        As for ``thermal_measure``.
 
     Examples
     --------
     >>> thermal_two_point(nnqm.harmonic_oscillator(), 2.0, [0.0, 1.0]).round(6)  # coth(1)/2, 1/(2 sinh 1)
     array([0.656518, 0.425459])
     """
-    output, direct = _output(theory, channel)
-    period = positive("beta", beta)
-    positive("tolerance", tolerance)
-    t = np.mod(floats("times", times), period)
-    if not _all_oscillators(theory):
-        return _thermal_of_states(theory, output, direct, period, t, connected, tolerance)
-    omega = np.array(theory.omega)
-    spread = _spreads(theory) / np.sqrt(np.tanh(omega * period / 2))
-    ratio = (np.exp(-np.multiply.outer(omega, t)) + np.exp(-np.multiply.outer(omega, period - t))) / (
-        1 + np.exp(-omega * period)
-    ).reshape(-1, *([1] * t.ndim))
-    if direct is not None:
-        return np.asarray(spread[direct] ** 2 * ratio[direct])
-    # The tail matters at early times only, and is judged below.
-    found = quadrature.expand(theory, output, spread, accuracy=tolerance, share=1e-5)
-    sums = np.empty(t.size)
-    flat = ratio.reshape(len(omega), -1)
-    for i in range(t.size):
-        total = found.coefficients[..., 0] ** 2
-        for r in flat[:, i]:
-            total = np.tensordot(r ** np.arange(total.shape[0]), total, axes=(0, 0))
-        sums[i] = total
-    rest = found.beyond * flat.max(axis=0, initial=0) ** (found.order + 1)
-    # All of it at t = 0, where it is no error.
-    moving = flat.min(axis=0, initial=1) < 1
-    error = max(found.error * found.moments[0], float(rest[moving].max(initial=0)))
-    if error > tolerance * found.moments[0]:
-        raise ValueError(
-            f"the thermal two-point function reaches a relative error of {error / found.moments[0]:.1e} only, "
-            f"not tolerance={tolerance:g}, for {theory.network!r}; use later times or a larger tolerance"
-        )
-    return np.asarray((sums + rest).reshape(t.shape) + (0.0 if connected else found.mean**2))
+    t = floats("times", times)
+    measure = thermal_measure(theory, channel, beta=beta, tolerance=tolerance)
+    return measure.connected(t) if connected else measure.two_point(t)
+
+
+def _opened(theory: Theory) -> Theory:
+    """The open theory whose thermal one this is."""
+    sources: list[Source] = []
+    for source in theory.sources:
+        if isinstance(source, ThermalOrnsteinUhlenbeck):
+            sources.append(OrnsteinUhlenbeck(source.omega, source.sigma))
+        elif isinstance(source, ThermalProcess):
+            sources.append(GroundStateProcess(source.hamiltonian))
+        else:
+            sources.append(source)
+    return Theory(sources, theory.network, hbar=theory.hbar, mass=theory.mass)
 
 
 def _thermal_of_states(
-    theory: Theory, output: int, direct: int | None, beta: float, times: Floats, connected: bool, tolerance: float
-) -> Floats:
+    theory: Theory, output: int, direct: int | None, beta: float, tolerance: float
+) -> ThermalMeasure:
     """Traces over states of every input on a product of grids."""
     rule = quadrature.RULES_OF_INPUTS[theory.n_inputs][0]
-    totals = np.zeros((2, times.size))
-    means, variances = np.zeros(2), np.zeros(2)
-    flat = times.ravel()
     levels = list(modes.thermal_grids(theory, beta, rule, quadrature.coarser(rule)))
     share = 1 / len(levels)
+    # For each level of refinement, values, laws and inputs on each of the shifted grids.
+    parts: list[list[tuple[Floats, list[modes.ThermalModes]]]] = [[], []]
+    powers = np.zeros((2, 4))
     for pair in levels:
         for k, inputs in enumerate(pair):
+            if np.prod([m.modes.points.size for m in inputs]) > _MOST_POINTS:
+                raise ValueError(
+                    f"the product of the grids of {theory.n_inputs} inputs has more than {_MOST_POINTS} points; "
+                    "sample the theory"
+                )
             grid = np.stack(np.meshgrid(*(m.modes.points for m in inputs), indexing="ij"), axis=-1)
             if direct is not None:
                 f = grid[..., direct]
             else:
-                assert theory.network is not None
-                f = np.asarray(theory.network(grid)[..., output], dtype=np.float64)
+                f = np.asarray(fixed_network(theory)(grid)[..., output], dtype=np.float64)
             laws = [m.joint(0.0).sum(axis=1) for m in inputs]
-            means[k] += share * _average(f, laws)
-            variances[k] += share * _average(f**2, laws)
-            for i, t in enumerate(flat):
-                state = f
-                for m in inputs:
-                    state = np.tensordot(state, m.joint(float(t)), axes=(0, 0))
-                totals[k, i] += share * float((f * state).sum())
-    variance = float(variances[0] - means[0] ** 2)
-    error = max(
-        float(np.abs(totals[0] - totals[1]).max(initial=0)) / variance, abs(means[0] - means[1]) / np.sqrt(variance)
+            parts[k].append((f, inputs))
+            powers[k] += [share * _average(f**n, laws) for n in (1, 2, 3, 4)]
+    moments = [
+        np.array([b - a**2, c - 3 * a * b + 2 * a**3, d - 4 * a * c + 6 * a**2 * b - 3 * a**4]) for a, b, c, d in powers
+    ]
+    scale = max(float(moments[0][0]), 1e-300)
+    reached = max(
+        abs(powers[0, 0] - powers[1, 0]) / np.sqrt(scale),
+        float((np.abs(moments[0] - moments[1]) / scale ** (np.arange(2, 5) / 2)).max()),
     )
-    if error > tolerance:
+    if reached > tolerance:
         raise ValueError(
-            f"the thermal two-point function reaches a relative error of {error:.1e} only, not "
-            f"tolerance={tolerance:g}, for {theory.network!r} on {theory.sources}; use smooth networks or a larger "
-            "tolerance"
+            f"thermal moments reach a relative error of {reached:.1e} only, not tolerance={tolerance:g}, for "
+            f"{theory.network!r} on {theory.sources}; use smooth networks or a larger tolerance"
         )
-    return np.asarray(totals[0].reshape(times.shape) - (means[0] ** 2 if connected else 0.0))
+
+    def connected(times: Floats) -> tuple[Floats, float]:
+        totals = np.zeros((2, times.size))
+        for total, of_level in zip(totals, parts, strict=True):
+            for f, inputs in of_level:
+                for i, t in enumerate(times):
+                    state = f
+                    for m in inputs:
+                        state = np.tensordot(state, m.joint(float(t)), axes=(0, 0))
+                    total[i] += share * float((f * state).sum())
+        return totals[0] - powers[0, 0] ** 2, float(np.abs(totals[0] - totals[1]).max(initial=0))
+
+    alone = direct is not None and theory.n_inputs == 1 and isinstance(theory.sources[0], GroundStateProcess)
+    return ThermalMeasure(
+        mean=float(powers[0, 0]),
+        moments=moments[0],
+        # Of a coordinate the commutator is a number.
+        commutator=1.0 if alone else np.nan,
+        momentum_squared=np.nan,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        beta=beta,
+        tolerance=tolerance,
+        _function=connected,
+    )
 
 
 @dataclass(frozen=True)
@@ -777,6 +960,7 @@ def average_over_weights(
     >>> float(found.plateau.value.round(10))  # 5/2 exp(-1/2) sin(1/2)^2
     0.3485259321
     """
+    _need_known(theory, *_OPEN)
     _need_few_inputs(theory)
     draws = list(networks)
     if len(draws) < 2:
@@ -960,7 +1144,7 @@ def quasi_monte_carlo(
     from scipy.special import ndtri
     from scipy.stats import qmc
 
-    _need_known(theory)
+    _need_known(theory, OrnsteinUhlenbeck)
     name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
     column = theory.channels.index(name)
     size, replicates = integer("n_points", n_points, 2, 2**24), integer("n_replicates", n_replicates, 2, 4096)
@@ -971,11 +1155,12 @@ def quasi_monte_carlo(
         raise ValueError(f"times must be one-dimensional; got shape {t.shape}")
     spread, omega, sigma = _spreads(theory), np.array(theory.omega), np.array(theory.sigma)
     n_inputs = theory.n_inputs
+    network = None if theory.network is None else fixed_network(theory)
 
     def evaluate(y: Floats) -> Floats:
-        if theory.network is None or column < n_inputs:
+        if network is None or column < n_inputs:
             return np.asarray(y[..., column])
-        return np.asarray(theory.network(y)[..., column - n_inputs], dtype=np.float64)
+        return np.asarray(network(y)[..., column - n_inputs], dtype=np.float64)
 
     generator = np.random.default_rng(rng)
     # The keyword has another name in older versions of SciPy.
@@ -1029,12 +1214,12 @@ def quasi_monte_carlo(
     return QuasiMonteCarlo(times=t, n_points=size * replicates, **found)
 
 
-def _need_known(theory: Theory) -> None:
+def _need_known(theory: Theory, *kinds: type[Source]) -> None:
     for i, source in enumerate(theory.sources):
-        if not isinstance(source, OrnsteinUhlenbeck):
+        if not isinstance(source, kinds):
+            closed = "thermal_measure knows closed paths" if source.period is not None else "sample the theory"
             raise ValueError(
-                f"sources[{i}] must be an OrnsteinUhlenbeck process for Mehler's formula; got {source!r}; "
-                "use its Hamiltonian, or sample the theory"
+                f"sources[{i}] must be {' or '.join(kind.__name__ for kind in kinds)}; got {source!r}; {closed}"
             )
 
 
@@ -1048,6 +1233,7 @@ def _need_few_inputs(theory: Theory) -> None:
 
 def _output(theory: Theory, channel: str | None) -> tuple[int, int | None]:
     """Position of an output of the network, and that of the input if the channel is one."""
+    _need_known(theory, *_OPEN)
     name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
     column = theory.channels.index(name)
     if theory.network is None or column < theory.n_inputs:

@@ -60,19 +60,27 @@ class GroundStateProcess(Source):
 
     @property
     def mean(self) -> Floats:
-        """Ground-state expectation of x, shape (1,)."""
-        return np.array([np.real(self.hamiltonian.eigenstate(0).expectation("x"))])
+        """Ground-state expectation of x, shape (1,), to 12 digits of its spread."""
+        unit = 10.0 ** np.floor(np.log10(self.variance) / 2 - 12)
+        return np.asarray(unit * np.round(self.hamiltonian.eigenstate(0).expectation("x") / unit) + 0.0)
 
     @property
     def variance(self) -> Floats:
-        """Ground-state variance of x, shape (1,)."""
-        mean = self.mean[0]
-        return np.array([np.real(self.hamiltonian.eigenstate(0).expectation(lambda x: (x - mean) ** 2))])
+        """Ground-state variance of x, shape (1,), to 12 digits: observables of a run must not depend on the BLAS."""
+        ground = self.hamiltonian.eigenstate(0)
+        mean = ground.expectation("x")
+        return np.array([float(f"{ground.expectation(lambda x: (x - mean) ** 2):.12g}")])
 
     @property
     def natural_step(self) -> float:
-        """Time of 0.4 over the second gap, 0.2/omega for the oscillator: what resolves several levels."""
-        return float(0.4 * self.hamiltonian.hbar / self.hamiltonian.gaps(2)[-1])
+        """Time of 0.4 over the second gap, 0.2/omega for the oscillator: what resolves several levels.
+
+        With fewer than three bound levels the continuum threshold stands for the second.
+        """
+        h = self.hamiltonian
+        bound = h.n_bound
+        gap = h.gaps(2)[-1] if bound is None or bound > 2 else h.threshold - h.energies(1)[0]
+        return float(0.4 * h.hbar / gap)
 
     @property
     def constants(self) -> tuple[float, float]:

@@ -563,7 +563,8 @@ class Hamiltonian:
         best: tuple[float, _Basis] | None = None
         history: list[float] = []
         for _ in range(24):
-            basis = self._grid(survey.interval(energy, action, unit), np.pi / (ratio * unit * np.sqrt(energy - lowest)))
+            spacing = _short(np.pi / (ratio * unit * np.sqrt(energy - lowest)))
+            basis = self._grid(survey.interval(energy, action, unit), spacing)
             size = len(basis.points)
             if size > _MAX_POINTS:
                 break
@@ -599,6 +600,11 @@ class Hamiltonian:
                     room = survey.threshold - energy
                 action = min(action + 1.5, 44.0 if not bound or survey.limited else 20.0)
             ratio *= 1.25
+        if best is None and not history and size > _MAX_POINTS:
+            raise ValueError(
+                f"{count} levels need a grid of {size} points, more than {_MAX_POINTS}; ask for fewer levels, or give "
+                "domain where the potential extends over very different scales"
+            )
         if best is None or best[0] > self.tolerance:
             got = "no result" if best is None else f"{best[0]:.1e}"
             hint = ""
@@ -1336,6 +1342,12 @@ class State:
 
 def _with_errors(basis: _Basis, errors: Floats) -> _Basis:
     return _Basis(basis.points, basis.spacing, basis.potential, basis.hbar, basis.mass, basis.even, errors)
+
+
+def _short(x: float) -> float:
+    """A number of 24 bits nearby: a grid that depends on eigenvalues must not depend on the rounding of a BLAS."""
+    fraction, exponent = np.frexp(x)
+    return float(np.ldexp(np.round(fraction * 2.0**24), int(exponent) - 24))
 
 
 def _mirrored(v: Floats) -> bool:

@@ -34,10 +34,12 @@ __all__ = ["hidden_spectrum"]
 
 # Times of a functional; more add little to what noise lets through.
 _WINDOW = 3
-# Hermite polynomials of each time, and neurons on all of them (each with its mirror image).
-_ORDER, _NEURONS = 6, 12
-# Multiples of the delay up to which M(tau) is measured, so that t0 can be raised.
-_LAGS = 5
+# Hermite polynomials of each time, and neurons on all of them (each with its mirror image). Higher polynomials of an x
+# with heavy tails are noise that hides what lower ones show.
+_ORDER, _NEURONS = 3, 14
+# Multiples of the delay at which M(tau) is measured, so that t0 can be raised: to each t0 belongs the next one.
+_LAGS = (0, 1, 2, 3, 5, 8)
+_SHORTEST = 2 * (_WINDOW - 1) + _LAGS[-1] + 1
 # The delay is the first lag at which x keeps less than this part of its variance.
 _KEPT = 0.85
 # Eigendirections of the second moment below this fraction of the largest are rounding.
@@ -45,12 +47,13 @@ _FLOOR = {"float32": 1e-5, "float64": 1e-9}
 # A random symmetric matrix of size F whose elements have error s has eigenvalues up to 2 s sqrt(F): the metric's must
 # stand so many errors above that, because its directions are chosen by the same data.
 _ABOVE_NOISE = 3.0
-# A direction of M(t0), t0 > 0, must stand so many errors above zero.
-_SIGNIFICANT = 8.0
+# A direction of M(t0) must stand so many errors above zero: lambda along it is then good to a part in so many, and what
+# it mixes into the others is harmless.
+_SIGNIFICANT = 15.0
 # A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
 _LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
-# A level moves with t0 when it falls by so many errors of the difference; it is read off so many steps after it has
-# stopped, since what is left of its movement is then well below its error.
+# A level moves with t0 when it falls by so many errors of the difference; it is read off so many steps of t0 after it
+# has stopped, since what is left of its movement is then well below its error.
 _DROP_ERRORS, _AFTER = 2.0, 2
 # Elements of M(d) differ from those of its transpose by fewer errors; 900 of them reach eight by chance never.
 _IRREVERSIBLE = 8.0
@@ -87,12 +90,15 @@ def hidden_spectrum(
 
     .. math:: M(t_0 + \tau)\, v = \lambda M(t_0)\, v, \qquad E = -\hbar\ln(\lambda)/\tau
 
-    with tau one delay. In the kept space levels are upper bounds of gaps that fall with t0; each is followed until it
-    does not fall significantly any more, and read off two delays later. One is *resolved* if it can be followed that
-    far with an error below 10% and all levels below it are resolved; it is "basis-limited" if noise stops it earlier.
-    The errors are statistical (jackknife over blocks); what is left of the fall is below them.
+    for t0 = 0, 1, 2, 3, 5 delays and the next longer of these times. In the kept space levels are upper bounds of gaps
+    that fall with t0; each is followed until it does not fall significantly any more, and read off two steps after
+    that. One is *resolved* if it can be followed that far with an error below 10% and all levels below it are
+    resolved; it is "basis-limited" if noise stops it earlier. The statistical error is that of the jackknife over
+    blocks, the systematic one what the level fell in the last step beyond its noise.
 
     Levels whose states do not show in functionals of x have no sign here, and of equal levels one may show only one.
+    A fall that is slow against the noise goes unseen: where several inputs are hidden behind one x, levels are dense
+    and gaps may come out some errors too large.
 
     Parameters
     ----------
@@ -125,7 +131,7 @@ def hidden_spectrum(
     Raises
     ------
     TypeError, ValueError
-        If arguments do not fit, x is constant or not finite, or paths are shorter than 8 delays.
+        If arguments do not fit, x is constant or not finite, or paths are shorter than 13 delays.
 
     Notes
     -----
@@ -163,10 +169,10 @@ def hidden_spectrum(
         steps = pilot.shape[1]
     observables, step = _functionals(pilot, delay, "x" if not isinstance(source, Theory) else visible.name)
     span = (_WINDOW - 1) * step
-    if steps < (_WINDOW + _LAGS) * step:
+    if steps < _SHORTEST * step:
         raise ValueError(
-            f"paths must be at least {_WINDOW + _LAGS} delays long, {(_WINDOW + _LAGS) * step} steps; got "
-            f"{steps} with delay={step}; use longer paths or a smaller delay"
+            f"paths must be at least {_SHORTEST} delays long, {_SHORTEST * step} steps; got {steps} with "
+            f"delay={step}; use longer paths or a smaller delay"
         )
     windows: Any
     per_chunk: int | None
@@ -185,7 +191,7 @@ def hidden_spectrum(
         mass=mass,
         observables=observables,
         lags=(),
-        observable_lags=[span + k * step for k in range(_LAGS + 1)],
+        observable_lags=[span + k * step for k in _LAGS],
         increment_lags=(),
         n_blocks=per_chunk,
         n_threads=n_threads,
@@ -275,7 +281,7 @@ def _functionals(pilot: NDArray[Any], delay: int | None, name: str) -> tuple[Obs
     if not spread > 1e-12 * abs(mean):
         raise ValueError("the visible channel is constant, so that there is no spectrum; choose one that moves")
     if delay is None:
-        most = max(1, pilot.shape[1] // (_WINDOW + _LAGS))
+        most = max(1, pilot.shape[1] // _SHORTEST)
         centred = sample - mean
         step = most
         for k in range(1, most):
@@ -369,7 +375,7 @@ def _basis(matrices: _Matrices, floor: float) -> Floats:
 
 
 def _solve(matrices: _Matrices, basis: Floats, position: int) -> _Solution | None:
-    """Eigenvalue problem between M(position d) and M((position + 1) d); None if noise leaves no direction."""
+    """Eigenvalue problem between one lag and the next; None if noise leaves no direction."""
     metric = basis.T @ matrices.metric[:, position] @ basis
     later = basis.T @ matrices.metric[:, position + 1] @ basis
     overlap = matrices.metric[:, position, :1] @ basis  # (R, 1, k): of x_0
@@ -389,17 +395,19 @@ def _solve(matrices: _Matrices, basis: Floats, position: int) -> _Solution | Non
     eigenvalues, amplitude = eigenvalues[:, ::-1], amplitude[:, ::-1]
     # <0|x|n>^2 = (M(t0) v)_x^2 lambda^(-t0/tau), v normalised in M(t0).
     with np.errstate(divide="ignore", invalid="ignore"):
-        weights = np.where(eigenvalues > 0, amplitude**2 * np.abs(eigenvalues) ** -float(position), 0)
+        steps = _LAGS[position] / (_LAGS[position + 1] - _LAGS[position])
+        weights = np.where(eigenvalues > 0, amplitude**2 * np.abs(eigenvalues) ** -steps, 0)
     return _Solution(eigenvalues, weights)
 
 
 def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> Spectrum:
     basis = _basis(matrices, _FLOOR[run.precision])
-    found = [_solve(matrices, basis, p) for p in range(_LAGS)] if basis.shape[1] else [None]
+    found = [_solve(matrices, basis, p) for p in range(len(_LAGS) - 1)] if basis.shape[1] else [None]
     solutions = [s for s in found if s is not None]
     if found[0] is None:
         raise SpectrumError("no functional of the visible channel stands above noise; use more or longer paths")
     tau = step * run.dt
+    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
 
     def gap(position: int, n: int) -> Estimate | None:
         """The n-th gap at one t0, unless it is noise."""
@@ -408,38 +416,38 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
         value = matrices.wrap(solutions[position].eigenvalues[:, n])
         if value.replicas.min() <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
             return None
-        energy = value.map(lambda v: -run.hbar * np.log(v) / tau)
-        return energy if float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value)) else None
+        time = tau * (_LAGS[position + 1] - _LAGS[position])
+        energy = value.map(lambda v: -run.hbar * np.log(v) / time)
+        precise = float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value))
+        return energy if precise or _still(energy, slowest) else None
 
-    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
     scale = run.observables.scale[0] ** 2
     levels: list[Level] = []
     first_t0 = 0
     for n in range(solutions[0].eigenvalues.shape[1]):
         if len(levels) == n_levels:
             break
-        position, energy = 0, gap(0, n)
-        if energy is None:
+        usable: list[Estimate] = []
+        while (found_gap := gap(len(usable), n)) is not None:
+            usable.append(found_gap)
+        if not usable:
             levels.append(Level(None, None, 1, "noise"))
             continue
-        verdict = "resolved"
-        stopped = False
-        after = 0
-        while after < _AFTER:
-            following = gap(position + 1, n)
-            if following is None:
-                verdict = "basis-limited"
-                break
-            if not stopped:
-                fall = energy.map(lambda a, b: a - b, following)
-                stopped = not float(fall.value) > _DROP_ERRORS * float(fall.error)
-            position, energy, after = position + 1, following, after + stopped
-        if float(energy.value) + 2 * float(energy.error) < slowest:
+        stops = (p for p in range(len(usable) - _AFTER) if not any(_falls(usable[p], e) for e in usable[p + 1 :]))
+        stop = next(stops, None)
+        verdict = "basis-limited" if stop is None else "resolved"
+        position = len(usable) - 1 if stop is None else stop + _AFTER
+        energy = usable[position]
+        if position > 0:
+            # What it fell in the last step, as far as that is more than noise, may come once more.
+            last = usable[position - 1].map(lambda a, b: a - b, energy)
+            energy = energy.with_systematic(max(0.0, float(last.value) - float(last.error)))
+        if _still(energy, slowest):
             verdict = "plateau"
         weight = matrices.wrap(scale * solutions[position].weights[:, n])
         levels.append(Level(energy, weight, 1, verdict))
         if n == 0:
-            first_t0 = position * step
+            first_t0 = _LAGS[position] * step
     if _irreversible(matrices):
         levels = [replace(e, verdict="irreversible") if e.resolved else e for e in levels]
     levels = _ordered(levels)
@@ -451,6 +459,15 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
         _spectral_sum(solutions[0], matrices, run, tau, levels, 2, (run.mass / run.hbar) ** 2),
         _advise(levels, n_levels, int(run.block_paths.sum())),
     )
+
+
+def _still(energy: Estimate, slowest: float) -> bool:
+    return float(energy.value) + 2 * float(energy.error) < slowest
+
+
+def _falls(now: Estimate, later: Estimate) -> bool:
+    fall = now.map(lambda a, b: a - b, later)
+    return float(fall.value) > _DROP_ERRORS * float(fall.error)
 
 
 def _advise(levels: list[Level], n_levels: int, n_paths: int) -> Advice | None:
@@ -518,9 +535,15 @@ def _spectral_sum(
     power: int,
     factor: float,
 ) -> Estimate:
-    """Sum of gap^power times weight over all states of the problem at t0 = 0."""
+    """Sum of gap^power times weight: of resolved levels as they are, of other states at t0 = 0."""
     usable = (solution.eigenvalues > 0).all(axis=0)
     gap = -run.hbar * np.log(solution.eigenvalues[:, usable]) / tau
-    terms = factor * run.observables.scale[0] ** 2 * gap**power * solution.weights[:, usable]
-    sure = sum(level.multiplicity for level in levels if level.resolved)
-    return matrices.wrap(terms.sum(axis=1)).with_systematic(abs(float(terms[0, sure:].sum())))
+    terms = run.observables.scale[0] ** 2 * gap**power * solution.weights[:, usable]
+    sure = [level for level in levels if level.resolved]
+    rest = matrices.wrap(terms[:, sum(level.multiplicity for level in sure) :].sum(axis=1))
+    total = rest
+    for level in sure:
+        assert level.gap is not None
+        assert level.weight is not None
+        total = total.map(lambda sum_, e, w: sum_ + e**power * w, level.gap, level.weight)
+    return total.map(lambda v: factor * v).with_systematic(factor * abs(float(rest.value)))

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.polynomial import legendre
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, floats, integer, positive
 from .correlators import Correlators
@@ -34,18 +34,20 @@ Function = Callable[[Floats, Floats], ArrayLike]
 _FINE, _COARSE, _MODES_PER_PANEL = 32, 24, 6
 # Additional nodes of inner integrals, for the kernel beside the polynomials.
 _INNER = 16
-# Largest matrix.
-_MOST_NODES = 5000
+# Most modes; and the largest matrix, but for kernels that need more from the start.
+_MOST_MODES, _MOST_NODES = 1000, 1500
 # Rounding of eigenvalues, relative to the largest, and of symmetry.
 _ROUNDING, _ASYMMETRY = 4e-15, 1e-10
-# Last Legendre coefficients of an eigenfunction below this part of its norm: the panel is fine enough.
-_RESOLVED = 1e-9
+# Last Legendre coefficients of an eigenfunction below this multiple of the tolerance: the panel is fine enough.
+_RESOLVED = 10.0
 # A negative eigenvalue is real if it exceeds its change between the two rules by this factor.
-_REAL = 5.0
+_REAL = 100.0
 # A measured mode is resolved if its eigenvalue exceeds its error by this factor.
 _SIGNIFICANT = 5.0
 # Panels are not halved below this part of the interval.
 _NARROWEST = 1e-10
+# Largest ratio of neighbouring steps of a table, beyond which errors are underestimated.
+_UNEVEN = 2.5
 # Points per eigenfunction on which signs are decided.
 _SIGN_GRID = 16
 
@@ -185,7 +187,8 @@ class KarhunenLoeve:
         .. math:: \kappa \sum_k \lambda_k^2\, e_k(t_1) e_k(t_2) e_k(t_3) e_k(t_4)
 
         with the excess kurtosis kappa of the density: cumulants of independent variables add. It is exact for these
-        modes, and falls with their number: many independent weights make a Gaussian process.
+        modes. More of them do not make the process Gaussian: the sum of lambda_k^2 converges, a few large eigenvalues
+        dominate it, and the central limit theorem does not apply.
 
         Parameters
         ----------
@@ -237,7 +240,8 @@ class KarhunenLoeve:
                   \int_a^{b - \epsilon} \sum_{k \le K} \lambda_k (e_k(t + \epsilon) - e_k(t))^2\, dt
 
         A finite sum of smooth modes is smooth: below epsilon of about T/K the commutator vanishes linearly. Above, for
-        a kernel with a kink, it is too small by the part 2 T/(pi^2 K epsilon).
+        a kernel with a kink at s = t, it is too small by 2 T/(pi^2 K epsilon) times its limit for epsilon -> 0 and all
+        modes.
 
         Parameters
         ----------
@@ -332,7 +336,7 @@ def karhunen_loeve(
     >>> print(f"{matern.truncation_error:.4%}", bool(matern.errors.max() < 1e-13))
     0.1500% True
     """
-    n = integer("n_modes", n_modes, 1, _MOST_NODES // 3)
+    n = integer("n_modes", n_modes, 1, _MOST_MODES)
     limit = positive("tolerance", tolerance)
     if isinstance(kernel, Correlators | tuple):
         return _of_table(kernel, interval, n, mean, limit)
@@ -361,6 +365,7 @@ def karhunen_loeve(
     inner = floats("breaks", list(breaks), 1)
     if inner.size and not (inner.min() > a and inner.max() < b):
         raise ValueError(f"breaks must lie inside the interval ({a:g}, {b:g}); got {inner.tolist()}")
+    _need_continuous(kernel, a, b)
     solved = _solve(kernel, np.unique([a, *inner, b]), n, limit)
     errors = solved.errors + uncertainty
     keep = _count_resolved(solved.eigenvalues[:n], errors[:n])
@@ -495,43 +500,52 @@ def _solve(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solut
             breaks[-1:],
         ]
     )
+    most = max(_MOST_NODES, 3 * _FINE * len(edges) // 2)
     while True:
         fine, coarse = _discretised(kernel, edges, _FINE, tolerance), _discretised(kernel, edges, _COARSE, tolerance)
         largest = fine.eigenvalues[0]
         rounding = _ROUNDING * largest
         # A larger one among its neighbours: two rules may agree in one eigenvalue by chance.
-        m = min(len(coarse.eigenvalues), len(fine.eigenvalues), n + 8)
+        m = min(len(coarse.eigenvalues), n + 8)
         change = np.abs(fine.eigenvalues[:m] - coarse.eigenvalues[:m])
         padded = np.pad(change, 1)
         errors = np.maximum(np.maximum(padded[:-2], padded[2:]), change) + rounding
+        solution = replace(fine, eigenvalues=fine.eigenvalues[:m], vectors=fine.vectors[:, :m], errors=errors)
+        converged = errors[:n].max() <= tolerance * largest
         lowest, shift = fine.smallest, abs(fine.smallest - coarse.smallest)
-        if -lowest > max(tolerance * largest, _REAL * shift):
+        if converged and -lowest > max(tolerance * largest, _REAL * shift):
             raise ValueError(
                 f"kernel must be positive semidefinite; it has the eigenvalue {lowest:.6g}({shift:.1g}) on the "
                 f"interval [{breaks[0]:g}, {breaks[-1]:g}], the largest being {largest:.6g}; no process has it as its "
                 "covariance"
             )
-        solution = replace(fine, eigenvalues=fine.eigenvalues[:m], vectors=fine.vectors[:, :m], errors=errors)
-        wanted = min(n, m)
-        coefficients = np.abs(solution.functions().coefficients[:, -2:, :wanted]).max(axis=1)
-        # Rounding disturbs an eigenvector by this much; below it no panel is to blame.
-        floor = np.maximum(_RESOLVED, 10 * rounding / np.maximum(np.abs(solution.eigenvalues[:wanted]), rounding))
-        tails = (coefficients * np.sqrt(edges[-1] - edges[0]) / floor).max(axis=1)
-        reached = errors[:wanted].max() / largest
-        rough = tails > (1 if reached <= tolerance else min(1, tails.max() / 2))
-        if not rough.any():
+        if largest <= 0:
             return solution
-        halves = (edges[:-1] + edges[1:])[rough] / 2
-        too_many = (len(edges) - 1 + len(halves)) * _FINE > _MOST_NODES
-        if too_many or np.diff(edges).min() < _NARROWEST * (edges[-1] - edges[0]):
-            if reached <= tolerance:
-                return solution
+        coefficients = np.abs(solution.functions().coefficients[:, -2:, :n]).max(axis=1)
+        # Rounding disturbs an eigenvector by this much; below it no panel is to blame.
+        floor = np.maximum(_RESOLVED * tolerance, 10 * rounding / np.maximum(solution.eigenvalues[:n], rounding))
+        tails = (coefficients * np.sqrt(edges[-1] - edges[0]) / floor).max(axis=1)
+        cuts = _cuts(edges, tails > (1 if converged else min(1, tails.max() / 2)), breaks)
+        too_many = (len(edges) - 1 + len(cuts)) * _FINE > most or np.diff(edges).min() < _NARROWEST * np.ptp(edges)
+        if converged and (too_many or not len(cuts)):
+            return solution
+        if too_many:
             raise ValueError(
                 f"kernel converges slowly: with {len(edges) - 1} panels of {_FINE} polynomials the error of an "
-                f"eigenvalue is {reached:.1g} of the largest, not tolerance={tolerance:g}; give the times of its kinks "
-                "as breaks, fewer n_modes, or a larger tolerance"
+                f"eigenvalue is {errors[:n].max() / largest:.1g} of the largest, not tolerance={tolerance:g}; give the "
+                "times of its kinks as breaks, fewer n_modes, or a larger tolerance"
             )
-        edges = np.sort(np.concatenate([edges, halves]))
+        edges = np.sort(np.concatenate([edges, cuts]))
+
+
+def _cuts(edges: Floats, rough: NDArray[np.bool_], breaks: Floats) -> Floats:
+    """Points at which panels are cut: in the middle, and thrice towards an end where the kernel's domain ends."""
+    low, high = edges[:-1][rough], edges[1:][rough]
+    parts = [(low + high) / 2]
+    for end, other in ((low, high), (high, low)):
+        at_end = np.isin(end, breaks)
+        parts += [end[at_end] + (other - end)[at_end] / 2**k for k in (2, 3)]
+    return np.concatenate(parts)
 
 
 def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _Solution:
@@ -632,6 +646,24 @@ def _need_symmetric(matrix: Floats, times: Floats, tolerance: float) -> None:
         )
 
 
+def _need_continuous(kernel: Function, a: float, b: float) -> None:
+    """Refuse white noise: its variance is in no mode."""
+    # Irrational fractions of the interval
+    t = a + (b - a) * (np.sqrt(2) * np.arange(1, 33) % 1) * (1 - 1e-6)
+    shorter, longer = (
+        _evaluated(kernel, t, t) + _evaluated(kernel, t + h, t + h) - 2 * _evaluated(kernel, t, t + h)
+        for h in ((b - a) * 1e-12, (b - a) * 1e-8)
+    )
+    # Of a continuous process, however rough, it shrinks with the distance.
+    jump = (shorter > 0.9 * longer) & (shorter > 1e-6 * np.abs(_evaluated(kernel, t, t)))
+    if jump.any():
+        i = int(jump.argmax())
+        raise ValueError(
+            f"kernel must be continuous at s = t, or x is not mean-square continuous; at t={t[i]:.6g} "
+            f"<(x(t + h) - x(t))^2> = {shorter[i]:.3g} for h={(b - a) * 1e-12:.1g}; leave white noise out"
+        )
+
+
 def _oriented(functions: _Pieces, eigenvalues: Floats, errors: Floats, interval: tuple[float, float]) -> _Pieces:
     """Eigenfunctions made unique: equal eigenvalues by their values at the left end, signs by the first lobe."""
     a, b = interval
@@ -686,6 +718,14 @@ def _of_table(
             f"times must be strictly increasing; times[{i + 1}]={times[i + 1]:g} <= times[{i}]={times[i]:g}; "
             "sort the table"
         )
+    steps = np.diff(times)
+    ratio = np.maximum(steps[1:] / steps[:-1], steps[:-1] / steps[1:])
+    if ratio.max() > _UNEVEN:
+        i = int(ratio.argmax())
+        raise ValueError(
+            f"times of a table must not be too uneven: neighbouring steps may differ by a factor of {_UNEVEN:g}; got "
+            f"{steps[i]:.3g} and {steps[i + 1]:.3g} at times[{i + 1}]={times[i + 1]:g}; interpolate the table"
+        )
     a, b = float(times[0]), float(times[-1])
     if interval is not None:
         given = floats("interval", interval, 1)
@@ -700,7 +740,9 @@ def _of_table(
     allowed = tolerance * plain[-1]
     if isinstance(table, Estimate):
         direction = root @ directions[:, 0]
-        allowed += _REAL * float(table.map(lambda m: (m @ direction) @ direction).error)
+        # Noise alone spreads eigenvalues over 2 sqrt(size) times the error of an entry.
+        spread = float(table.map(lambda m: (m @ direction) @ direction).error)
+        allowed += (_SIGNIFICANT + 2 * np.sqrt(size)) * spread
     if plain[0] < -allowed:
         raise ValueError(
             f"table must be positive semidefinite; it has the eigenvalue {plain[0]:.6g}, the largest being "
@@ -708,10 +750,12 @@ def _of_table(
         )
     eigenvalues, vectors = np.linalg.eigh(rule.operator(values))
     eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
-    keep = np.unique(np.append(np.arange(0, size, 2), size - 1))
-    coarse = np.linalg.eigvalsh(_TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
-    most = min(n, len(coarse))
-    change = np.abs(eigenvalues[:most] - coarse[:most])
+    most = min(n, size // 2)
+    change = np.zeros(most)
+    for first in (0, 1):
+        keep = np.unique([0, *range(first, size, 2), size - 1])
+        coarse = np.linalg.eigvalsh(_TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
+        change = np.maximum(change, np.abs(eigenvalues[:most] - coarse[:most]))
     padded = np.pad(change, 1)
     numerical = (
         np.maximum(np.maximum(padded[:-2], padded[2:]), change) + _ROUNDING * eigenvalues[0] + max(-plain[0], 0.0)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from math import ceil, inf
+from dataclasses import dataclass
+from math import ceil, erfc, inf, log1p, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ._checks import Floats, integer
-from .correlators import Correlators, normalised_lags
+from .correlators import Correlators, normalised_lags, vacuum
 from .estimate import Estimate
 
 __all__ = ["Advice", "Level", "Spectrum", "SpectrumError", "effective_energy", "gevp", "spectrum"]
@@ -32,11 +32,12 @@ _SIGNIFICANT = 5.0
 # eigenvalue of a matrix of noise is many errors above zero, but not on fresh data.
 _LAMBDA_ERRORS, _RELATIVE_ERROR, _SURVIVES = 5.0, 0.1, 0.5
 # t0 is raised when a level then moves down by so many errors of the difference. Two, with five levels looked at, would
-# raise it by chance in one run of ten, and always where the noise points downwards.
-_DROP_ERRORS = 3.0
+# raise it by chance in one run of ten, and always where the noise points downwards. What has moved stands still when
+# its next step is below two, and these are below so many errors of the level.
+_DROP_ERRORS, _STILL_ERRORS, _SEEN = 3.0, 2.0, 4.0
 # What decays by a smaller part than this along a whole path cannot be told from what does not decay.
 _PLATEAU = 0.01
-# A level still moves with the basis when more neurons are estimated to lower it by so many errors.
+# A level still moves with the basis when more observables are estimated to lower it by so many errors.
 _BASIS_ERRORS = 1.0
 # Errors of fewer blocks are too uncertain for a verdict.
 _MIN_BLOCKS = 8
@@ -216,16 +217,12 @@ class _Matrices:
         stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
         return cls(stack[0], stack[1], halves, same.weights, usable, floor, max(floor, _SURE[run.precision]))
 
-    def without_replicas(self) -> _Matrices:
-        return replace(self, same=self.same[:1], moved=self.moved[:1])
-
 
 def _connected(sums: Floats) -> tuple[Floats, Floats]:
     product, square = normalised_lags(sums)
-    mean = square[..., 0, :]
-    vacuum = mean[..., :, None] * mean[..., None, :]
-    moved = (product + np.swapaxes(product, -1, -2)) / 2 - vacuum
-    return (square - vacuum)[..., 1:, 1:], moved[..., 1:, 1:]
+    empty = vacuum(sums)
+    moved = (product + np.swapaxes(product, -1, -2)) / 2 - empty
+    return (square - empty)[..., 1:, 1:], moved[..., 1:, 1:]
 
 
 def _unit(matrix: Floats) -> Floats:
@@ -266,7 +263,7 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
     tau = lags[position + 1] - (0 if position < 0 else lags[position])
     values, vectors = np.linalg.eigh(metric[0])
     good = values > matrices.floor * values.max()
-    if position >= 0 and len(metric) > 1:
+    if position >= 0:
         along = np.einsum("ik,rij,jk->rk", vectors, metric, vectors, optimize=True)
         good &= values > _SIGNIFICANT * Estimate(along[0], along[1:], matrices.sizes).error
     if not good.any():
@@ -368,8 +365,9 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
 
     - its eigenvalue stands 5 errors above zero and its relative error is below 10%;
     - the state found on one half of the blocks has at least half of its eigenvalue on the other: it is no noise;
-    - it has stopped moving with t0, and more neurons, by the trend from a quarter to a half to all of them, would
-      lower it by less than an error: it is not limited by the basis;
+    - it has stopped moving with t0, and more observables, by the trend from a quarter to a half to all of the neurons
+      (without neurons: as the last observables, by order, are added), would lower it by less than an error: it is not
+      limited by the basis;
     - all levels below it are resolved, or do not decay at all;
     - the paths are stationary and look the same backwards in time, and nothing decays more slowly at long times.
 
@@ -418,22 +416,23 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     if best is None:
         raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
     gaps = _gaps(best, run)
-    moving: set[int] = set()
+    moved: set[int] = set()
+    later: list[Estimate | None] = []
     while position + 2 < len(lags):
         trial = _solve(matrices, lags, position + 1, matrices.usable, column)
+        later = [] if trial is None else _gaps(trial, run)
         if trial is None:
             break
-        later = _gaps(trial, run)
         moving = {
             n
             for n, (a, b) in enumerate(zip(gaps[:n_levels], later, strict=False))
-            if not (_noise(best, n, a) or _noise(trial, n, b)) and _moves_down(a, b)
+            if not _noise(best, n, a) and _survives(trial, n) and _moves_down(a, b)
         }
         if not moving:
             break
-        position, best, gaps = position + 1, trial, later
-    # What moved in the last step that could be taken has not been seen to stand still.
-    limited = moving | _basis_limited(matrices, run, position, column, gaps)
+        position, best, gaps, moved, later = position + 1, trial, later, moving, []
+    still = {n for n, (a, b) in enumerate(zip(gaps, later, strict=False)) if _stands_still(a, b)}
+    limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps)
     verdicts = _verdicts(run, best, gaps, limited)
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] == "resolved" else None, column)
     if trouble is not None:
@@ -460,7 +459,11 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
 def _noise(solution: _Solution, n: int, gap: Estimate | None) -> bool:
     if gap is None or not float(gap.error) <= _RELATIVE_ERROR * abs(float(gap.value)):
         return True
-    return not solution.crossed[n] > _SURVIVES * solution.eigenvalues[0, n]
+    return not _survives(solution, n)
+
+
+def _survives(solution: _Solution, n: int) -> bool:
+    return bool(solution.crossed[n] > _SURVIVES * solution.eigenvalues[0, n])
 
 
 def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
@@ -470,19 +473,33 @@ def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
     return float(drop.value) > _DROP_ERRORS * float(drop.error) and float(drop.value) > 0.5 * float(now.error)
 
 
+def _stands_still(now: Estimate | None, later: Estimate | None) -> bool:
+    if now is None or later is None:
+        return False
+    drop = now.map(lambda a, b: a - b, later)
+    return float(drop.value) < _STILL_ERRORS * float(drop.error) < _SEEN * float(now.error)
+
+
+def _smaller_bases(run: Correlators, usable: Indices) -> list[Indices]:
+    """Two parts of the observables that grow towards all of them: fewer neurons, or else lower orders."""
+    o = run.observables
+    neurons = len(o.biases)
+    if neurons >= 4:
+        first = o.size - 1 - neurons
+        return [usable[usable < first + part] for part in (neurons // 4, neurons // 2)]
+    degrees = np.array([1] * len(o.orders) + [k for n in o.orders for k in range(2, n + 1)] + [inf] * neurons)
+    ordered = usable[np.argsort(degrees[usable], kind="stable")]
+    step = max(1, len(usable) // 6)
+    return [np.sort(ordered[: len(ordered) - n * step]) for n in (2, 1)]
+
+
 def _basis_limited(
     matrices: _Matrices, run: Correlators, position: int, column: int, gaps: list[Estimate | None]
 ) -> set[int]:
-    """Levels that more neurons would lower by more than their error, by the trend from a quarter to all of them."""
-    neurons = len(run.observables.biases)
-    if neurons < 4:
-        return set()
-    first = run.observables.size - 1 - neurons
-    bare = matrices.without_replicas()
+    """Levels that a larger basis would lower by more than their error, by the trend from smaller ones."""
     smaller = []
-    for part in (neurons // 4, neurons // 2):
-        keep = matrices.usable[matrices.usable < first + part]
-        solution = _solve(bare, run.observable_lags, position, keep, column)
+    for keep in _smaller_bases(run, matrices.usable):
+        solution = _solve(matrices, run.observable_lags, position, keep, column)
         eigenvalues = np.empty(0) if solution is None else solution.eigenvalues[0]
         positive = eigenvalues[eigenvalues > 0]
         energies = -run.hbar * np.log(positive) / ((1 if solution is None else solution.tau) * run.dt)
@@ -517,8 +534,6 @@ def _verdicts(run: Correlators, solution: _Solution, gaps: list[Estimate | None]
 
 def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column: int) -> str | None:
     """Why the paths have no levels, whatever the eigenvalue problem says; None if nothing speaks against it."""
-    from scipy.special import stdtr
-
     held = run.block_paths > 0
     n_blocks = int(held.sum())
     if n_blocks < _MIN_BLOCKS:
@@ -526,25 +541,32 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
     rows, columns = np.triu_indices(len(usable), 1)
 
     def asymmetry(s: dict[str, Floats]) -> tuple[Floats, Floats]:
-        product, _ = normalised_lags(s["observable_lags"][:, -1])
+        product, square = normalised_lags(s["observable_lags"][:, -1])
+        # In units of the observables, so that rounding is known.
+        size = np.sqrt(np.maximum(np.diagonal(square, axis1=1, axis2=2), np.finfo(float).tiny))
+        product = product / (size[:, :, None] * size[:, None, :])
         inner = product[:, 1:, 1:][:, usable][:, :, usable]
         turned = inner - np.swapaxes(inner, 1, 2)
         return product[:, 0, 1 + usable] - product[:, 1 + usable, 0], turned[:, rows, columns]
 
     def alarm(t: Floats, freedom: int) -> bool:
-        return bool(t.size and 2 * t.size * stdtr(freedom, -np.nanmax(np.abs(t), initial=0.0)) < _FALSE_ALARM)
+        largest = float(np.nanmax(np.abs(t), initial=0.0))
+        # Student's t as a standard normal, to three digits (Wallace, Ann. Math. Stat. 30, 1124 (1959)).
+        z = (8 * freedom + 1) / (8 * freedom + 3) * sqrt(freedom * log1p(largest**2 / freedom))
+        return t.size * erfc(z / sqrt(2)) < _FALSE_ALARM
 
     drift, turning = run.estimate(asymmetry, "observable_lags")
     # From block to block, where a chain that has not forgotten its start shows.
     last = run.sums["observable_lags"][held, -1, 1, 0]
     means = last[:, 1 + usable] / last[:, :1]
     index = np.arange(n_blocks) - (n_blocks - 1) / 2
+    rounding = float(np.finfo(run.precision).eps)
     with np.errstate(divide="ignore", invalid="ignore"):
         r = index @ means / (np.linalg.norm(index) * np.linalg.norm(means - means.mean(axis=0), axis=0))
         trend = r * np.sqrt((n_blocks - 2) / (1 - r**2))
-        if alarm(drift.value / drift.error, n_blocks - 1) or alarm(trend, n_blocks - 2):
+        if alarm(drift.value / np.hypot(drift.error, rounding), n_blocks - 1) or alarm(trend, n_blocks - 2):
             return "not stationary"
-        if alarm(turning.value / turning.error, n_blocks - 1):
+        if alarm(turning.value / np.hypot(turning.error, rounding), n_blocks - 1):
             return "irreversible"
     if lowest is not None and "lags" in run.sums and len(run.lags) > 1:
         steps = np.diff(run.lags) * run.dt / run.hbar

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from . import _core
 from ._checks import Floats, choice, floats, integer
-from .networks import RandomNetwork
+from .networks import Network, RandomNetwork
 from .sources import OrnsteinUhlenbeck
 from .theory import Theory
 
@@ -124,12 +124,14 @@ def default_observables(
     *,
     observe: Sequence[str] | None = None,
     order: int = 6,
-    neurons: int = 16,
+    neurons: int | Network = 16,
 ) -> Observables:
-    r"""A constant, Hermite polynomials of the standardised channels and fixed random neurons.
+    r"""A constant, Hermite polynomials of the standardised channels and neurons.
 
-    Neurons are tanh(a.z + b) with a, b ~ N(0, 2^2) (divided by the root of the number of channels they see), drawn
-    from a fixed key. Means and standard deviations are the exact stationary ones for channels of a theory without a
+    Random neurons are tanh(a.z + b) with a, b ~ N(0, 2^2) (divided by the root of the number of channels they see),
+    drawn from a fixed key. Polynomials alone, ``neurons=0``, span all powers up to the same order.
+
+    Means and standard deviations are the exact stationary ones for channels of a theory without a
     network and come from a pilot of 16384 points with a fixed key otherwise.
 
     Parameters
@@ -141,15 +143,29 @@ def default_observables(
         state of the theory is visible, and all channels where there is no network; the outputs then enter linearly.
     order : int, default 6
         Highest Hermite polynomial.
-    neurons : int, default 16
-        Number of neurons.
+    neurons : int or Network, default 16
+        Number of random neurons; or a network, such as that of the theory, on the channels observed: its first hidden
+        layer. (Deeper ones are functions for ``simulate_functions``.)
 
     Returns
     -------
     Observables
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a channel is unknown, a number out of range, or the network takes other inputs or has no hidden layer.
+
+    Examples
+    --------
+    >>> network = Network([[[1.5], [0.5]], [[1.0, -1.0]]])
+    >>> theory = Theory(OrnsteinUhlenbeck(1.0), network)
+    >>> default_observables(theory, order=3, neurons=network).labels
+    ('1', 'x', 'y', 'h2(y)', 'h3(y)', 'tanh1', 'tanh2')
     """
     integer("order", order, 1, 64)
-    integer("neurons", neurons, 0, 4096)
+    if not isinstance(neurons, Network):
+        integer("neurons", neurons, 0, 4096)
     if isinstance(source, Theory) and not source.stationary:
         return _of_outputs(source, observe)
     if isinstance(source, Theory):
@@ -170,21 +186,42 @@ def default_observables(
         raise ValueError("observe must name at least one channel; got none")
     channels = tuple(names[c] for c in columns)
     visible = np.array([name in seen for name in channels])
-    weights = np.zeros((neurons, len(channels)))
-    draws = 2 * _normals(_NEURON_KEY, neurons, len(seen) + 1)
-    weights[:, visible] = draws[:, 1:] / np.sqrt(len(seen))
+    shift, scale = _rounded(mean[list(columns)]), _rounded(std[list(columns)])
+    if isinstance(neurons, Network):
+        inner, biases = _first_layer(neurons, shift[visible], scale[visible])
+        activation = neurons.activations[0]
+    else:
+        draws = 2 * _normals(_NEURON_KEY, neurons, len(seen) + 1)
+        inner, biases, activation = draws[:, 1:] / np.sqrt(len(seen)), draws[:, 0], "tanh"
     # The means over standard normals are near enough to those over the standardised channels.
-    arguments = _normals(_PILOT_KEY, _PILOT_PATHS, len(seen)) @ weights[:, visible].T + draws[:, 0]
+    neuron = Network([inner], [biases], [activation]) if len(biases) else None
+    centres = np.empty(0) if neuron is None else neuron(_normals(_PILOT_KEY, _PILOT_PATHS, len(seen))).mean(axis=0)
+    weights = np.zeros((len(biases), len(channels)))
+    weights[:, visible] = inner
     return Observables(
         channels,
         columns,
-        _rounded(mean[list(columns)]),
-        _rounded(std[list(columns)]),
+        shift,
+        scale,
         tuple(order if v else 1 for v in visible),
         _rounded(weights),
-        _rounded(draws[:, 0]),
-        _rounded(np.tanh(arguments).mean(axis=0)),
+        _rounded(biases),
+        _rounded(centres),
+        activation,
     )
+
+
+def _first_layer(network: Network, shift: Floats, scale: Floats) -> tuple[Floats, Floats]:
+    """Weights and biases of the first hidden layer on the standardised channels."""
+    if len(network.weights) < 2:
+        raise ValueError("neurons must be a network with a hidden layer; got one of a single layer; give a number")
+    if network.n_inputs != len(shift):
+        raise ValueError(
+            f"neurons must be a network on the {len(shift)} channels observed; got one of {network.n_inputs} inputs; "
+            "choose the channels with observe"
+        )
+    inner, biases = network.weights[0], network.biases[0]
+    return inner * scale, biases + inner @ shift
 
 
 def _of_outputs(theory: Theory, observe: Sequence[str] | None) -> Observables:

@@ -12,6 +12,7 @@ from . import _core
 from ._checks import Floats, floats, integer, lag_list, positive
 from .correlators import Correlators, is_uniform
 from .observables import Observables
+from .sources import Times
 from .theory import Theory
 
 __all__: list[str] = []
@@ -37,11 +38,14 @@ def random_key(rng: Rng) -> int:
 
 
 def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, theory: Theory | None = None) -> Floats:
-    """The grid of times, checked; on one turn of a theory whose paths close."""
+    """The grid of times, checked: from 0, on one turn where paths close, around 0 where the input is |t|."""
     period = None if theory is None else theory.period
     if period is not None and n_times is not None and dt is None and times is None:
         dt = period / integer("n_times", n_times, 1, 2**33)
     grid = _time_grid(n_times, dt, times)
+    if times is None and theory is not None and theory.sources == (Times(reflected=True),):
+        # What is reflected about t = 0 is looked at on both sides.
+        grid -= grid[-1] / 2
     if period is not None:
         steps = np.diff(grid, append=grid[0] + period)
         if np.abs(steps - period / len(grid)).max() > 1e-9 * period:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from ._checks import Floats
-from .networks import Network
+from .networks import Network, RandomNetwork
 from .theory import Theory
 
 __all__ = ["Expansion", "Moments", "Panels", "adapt", "expand", "hermite_functions", "trapezoid"]
@@ -351,6 +351,24 @@ class Expansion:
         return self.beyond / float(self.moments[0]) if self.moments[0] > 0 else 0.0
 
 
+def fixed_network(theory: Theory) -> Network:
+    """The network of a theory.
+
+    Raises
+    ------
+    ValueError
+        If its weights are random.
+    """
+    if isinstance(theory.network, RandomNetwork):
+        raise ValueError(
+            f"theory must have fixed weights; got {theory.network!r}; average_over_weights averages the exact answers "
+            "of its draws, which draw_weights gives"
+        )
+    if theory.network is None:
+        raise ValueError("theory must have a network; got none")
+    return theory.network
+
+
 def expand(theory: Theory, output: int, spread: Floats, *, accuracy: float, share: float) -> Expansion:
     """Expansion of an output at given standard deviations of the inputs, the best that there is.
 
@@ -359,9 +377,9 @@ def expand(theory: Theory, output: int, spread: Floats, *, accuracy: float, shar
     """
     if theory.n_inputs == 1:
         return _on_line(theory, output, spread)
-    assert theory.network is not None
     # Kinks are lines or planes here, and no number of nodes is enough.
-    rules = RULES_OF_INPUTS[theory.n_inputs][: 1 if KINKED & set(theory.network.activations) else None]
+    kinked = KINKED & set(fixed_network(theory).activations)
+    rules = RULES_OF_INPUTS[theory.n_inputs][: 1 if kinked else None]
     for rule in rules:
         found = _on_grid(theory, output, spread, rule)
         if found.error <= accuracy and max(found.generator_error, found.share) <= share:
@@ -370,8 +388,7 @@ def expand(theory: Theory, output: int, spread: Floats, *, accuracy: float, shar
 
 
 def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
-    network = theory.network
-    assert network is not None
+    network = fixed_network(theory)
 
     def evaluate(z: Floats) -> Floats:
         return np.asarray(network(z * spread)[..., output : output + 1])
@@ -441,10 +458,9 @@ def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int
 
 def _grid_expansion(theory: Theory, output: int, spread: Floats, width: float, nodes: int, order: int) -> Expansion:
     """Coefficients and averages by the trapezoid rule on a tensor grid; ``error`` is not known."""
-    assert theory.network is not None
     z, weights = trapezoid(width, nodes)
     grid = np.stack(np.meshgrid(*(s * z for s in spread), indexing="ij"), axis=-1)
-    f = theory.network(grid)[..., output]
+    f = fixed_network(theory)(grid)[..., output]
     # Hermite polynomials with the density, so that they do not overflow.
     hermite = hermite_functions(z, weights, order) * np.sqrt(weights)
     mean = _mean(weights, f)

@@ -20,12 +20,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import Floats, choice, integer, positive
+from ._checks import Floats, choice, integer
 from .certificates import Witness, lowest_directions
 from .estimate import Estimate
 from .planning import Rng
 from .sources import OrnsteinUhlenbeck
-from .spectral import SpectralMeasure
+from .spectral import TwoPointFunction
 from .stages import sample_paths
 from .theory import Theory
 from .units import FEWEST, Units, block_length, corrected_t, merged, path_units, theory_units
@@ -43,6 +43,8 @@ _CANDIDATES = 4
 _SHORT, _SHORTER, _SHORTER_YET, _OBVIOUS = (1, 2, 3, 5, 8), 0.9, 0.4, 12.0
 # Units in which F and its reflection must both be large.
 _BOTH_LARGE = 5
+# Values that a bound is taken from, and the part of the kurtosis allowed that it aims at.
+_BOUND_VALUES, _MARGIN = 8000, 0.8
 # Units that the standardisation of the functionals is taken from, and reflection points used of a path at most.
 _STANDARD_UNITS, _POINTS = 2000, 32
 # The built-in families: highest degree of monomials, at how many times nonlinear functionals look, neurons, their key.
@@ -75,8 +77,8 @@ class PositivityResult:
     shift : int
         0 for reflection about a point of the grid, 1 for reflection half-way between two.
     heavy_tails : bool
-        Whether F is large so rarely that the p-value is not to be relied on (n_units/2 below 5 times its squared
-        kurtosis); bounded functionals, "neurons", avoid it.
+        Whether F, clipped as it may be, is still large so rarely that the p-value is not to be relied on (n_units/2
+        below 5 times its squared kurtosis).
     n_units : int
         Units (paths, or pieces of trajectories) used, both halves together.
     block_length : int
@@ -116,7 +118,7 @@ def reflection_positivity(
     functionals: Functional | Sequence[Functional] = _BUILT_IN,
     channel: int | str = 0,
     offsets: Sequence[int] | None = None,
-    stationary: bool = True,
+    stationary: bool | None = None,
     about: float | None = None,
     n_paths: int = 20_000,
     level: float = 1e-3,
@@ -133,7 +135,7 @@ def reflection_positivity(
     the most negative statistic is kept, rounded as it is printed. On the second half a one-sided t-test decides on it
     alone, with Hall's correction for the skewness of products (J. R. Stat. Soc. B 54, 221 (1992)). False alarms are
     therefore at most as frequent as the p-value says. Functionals with heavy tails are kept only if there are no
-    others.
+    others, and then clipped, F in [-c, c]: those are functionals as well, and must be positive.
 
     "consistent" is no proof: only these functionals are seen, at these times, with this noise; and only the symmetric
     part of M, which is all of it where paths are statistically the same backwards in time.
@@ -144,9 +146,10 @@ def reflection_positivity(
         A theory, of which paths are drawn; or paths, shape (n_paths, n_times[, channels]). One long trajectory,
         (n_times,), or fewer than 200 are cut into pieces of at least 20 autocorrelation times. Successive paths
         may be correlated, as configurations of a Markov chain are: they are put together in blocks of at least 20 of
-        their autocorrelation times, and in at most about 200 blocks in any case.
+        their autocorrelation times, and in at most about 200 blocks in any case. Paths of a theory that share random
+        weights stay together.
     n_times, dt : int, float
-        Time grid for a theory; for paths dt only labels times (1 by default).
+        Time grid for a theory (dt is not needed on closed paths); for paths dt only labels times (1 by default).
     functionals : str, callable or sequence of them
         "linear": x at each offset, which is all that the two-point function knows. "cubic": monomials of degree 2
         and 3 at three of the offsets, and the linear ones. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
@@ -157,9 +160,9 @@ def reflection_positivity(
     offsets : sequence of int, optional
         Times t_i in steps, not negative. Default: 0 to 3 and four widening ones up to an eighth of the
         paths (at least 8).
-    stationary : bool, default True
+    stationary : bool, optional
         Average over reflection times within a path (at most 32), about points of the grid and half-way between them.
-        False reflects about one time only.
+        False reflects about one time only. Default: what the theory is; True for paths.
     about : float, optional
         That time if not stationary, as an index of the grid, whole or half; by default the middle, which is a point
         of the grid if n_times is odd and half-way between two if it is even.
@@ -191,7 +194,7 @@ def reflection_positivity(
     >>> result.verdict
     'consistent'
     """
-    if isinstance(source, SpectralMeasure) or callable(source):
+    if isinstance(source, TwoPointFunction) or callable(source):
         raise TypeError(
             f"source must be a theory or paths; got {source!r}; positivity_certificate is for exact two-point functions"
         )
@@ -205,46 +208,51 @@ def reflection_positivity(
             choice(f"functionals[{i}]", functional, _BUILT_IN)
     wanted = integer("n_paths", n_paths, 1)
     if isinstance(source, Theory):
+        if stationary and not source.stationary:
+            raise ValueError("stationary=True needs a stationary theory; got networks in time; leave it out")
+        fixed = not (source.stationary if stationary is None else stationary)
         paths = theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
     else:
         if n_times is not None:
             raise ValueError("n_times is for a theory; given paths have their own; leave it out")
-        paths = path_units(source, wanted, channel, stationary)
-    step = 1.0 if dt is None else positive("dt", dt)
-    if paths.n_units < FEWEST:
+        fixed = stationary is False
+        paths = path_units(source, wanted, 1.0 if dt is None else dt, channel, not fixed)
+    if paths.n_units // paths.group < FEWEST:
+        shared = f" (in groups of {paths.group} that share weights)" if paths.group > 1 else ""
         raise ValueError(
-            f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}; "
+            f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}{shared}; "
             "give more of them, or one long trajectory to be cut"
         )
-    middle = _middle(paths.n_times, stationary, about)
+    middle = _middle(paths.n_times, fixed, about)
     times = _offsets(offsets, paths.n_times, middle)
-    half = paths.n_units // 2
+    half = paths.n_units // (2 * paths.group) * paths.group
     centre, scale = _standardisation(paths, half)
     families = tuple(_family(f, i, len(times), centre, scale) for i, f in enumerate(chosen))
 
-    # Tails are judged with a margin here, so that the other half, where they decide, agrees.
     views = [_View(paths, times, shift, middle, centre, scale, families) for shift in _shifts(middle)]
-    found: list[tuple[_View, Floats, float, float, bool]] = []
-    minimum = np.inf
-    for view in views:
-        rows, lowest = _candidates(*_matrices(view, range(half)), view)
-        minimum = min(minimum, lowest)
-        samples, norms, kurtoses = _samples(view, range(half), rows)
-        for row, sample, norm, kurtosis in zip(rows, samples, norms, kurtoses, strict=True):
-            if norm > 0:
-                found.append((view, row, float(norm), corrected_t(sample), _heavy_tails(float(kurtosis), half // 2)))
-    usable = [f for f in found if not f[4]] or found
-    worst = min(f[3] for f in usable)
+    searched = [_candidates(*_matrices(view, range(half)), view) for view in views]
+    # Tails are judged with a margin here, so that the other half, where they decide, agrees.
+    most = float(np.sqrt(half / (2 * _BOTH_LARGE)))
+    found: list[_Candidate] = []
+    for clipped in (False, True):
+        for view, (rows, _) in zip(views, searched, strict=True):
+            bounds = _bounds(view, range(min(half, _STANDARD_UNITS)), rows, most) if clipped else None
+            found += _judged(view, range(half), rows, bounds)
+        light = [c for c in found if c.kurtosis <= most]
+        if light:
+            break
+    usable = light or found
+    worst = min(c.statistic for c in usable)
     limit = worst * (_SHORTER if worst < 0 else 1 / _SHORTER)
     if _SHORTER_YET * worst < -_OBVIOUS:
         limit = _SHORTER_YET * worst
     # Of those nearly as negative as the worst, the one with the fewest terms.
-    view, row, norm, *_ = min((f for f in usable if f[3] <= limit), key=lambda f: (np.count_nonzero(f[1]), f[3]))
+    best = min((c for c in usable if c.statistic <= limit), key=lambda c: (np.count_nonzero(c.row), c.statistic))
 
-    (samples,), _, (kurtosis,) = _samples(view, range(half, paths.n_units), row[None])
+    (samples,), _, (kurtosis,) = _samples(best.view, range(half, paths.n_units), best.row[None], np.array([best.bound]))
     heavy = _heavy_tails(float(kurtosis), len(samples))
-    samples = samples / norm
-    block = block_length(samples)
+    samples = samples / best.norm
+    block = block_length(samples, paths.group)
     blocks = merged(samples, block)
     from scipy.special import stdtr
 
@@ -254,10 +262,10 @@ def reflection_positivity(
         p_value=p_value,
         level=float(level),
         value=Estimate(blocks.mean(), (blocks.sum() - blocks) / (len(blocks) - 1), np.full(len(blocks), len(blocks))),
-        witness=_witness(view, row, step),
+        witness=_witness(best),
         functionals=tuple(f.name for f in families),
-        minimum_eigenvalue=minimum,
-        shift=view.shift,
+        minimum_eigenvalue=min(lowest for _, lowest in searched),
+        shift=best.view.shift,
         heavy_tails=heavy,
         n_units=paths.n_units,
         block_length=block,
@@ -381,9 +389,9 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
     )
 
 
-def _middle(n_times: int, stationary: bool, about: float | None) -> float | None:
+def _middle(n_times: int, fixed: bool, about: float | None) -> float | None:
     """Index of the one reflection time, or None for all."""
-    if stationary:
+    if not fixed:
         if about is not None:
             raise ValueError("about is the one reflection time of paths that are not stationary; give stationary=False")
         return None
@@ -472,15 +480,20 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
         wanted = [(used, v) for v in vectors]
         v = vectors[0]
         while len(used) > 1:
-            # The term that contributes least goes, and the rest is solved for again.
-            used = np.delete(used, np.argmin(np.abs(v) * np.sqrt(np.diag(second)[used])))
+            # The terms that contribute least go, and the rest is solved for again.
+            contributions = np.abs(v) * np.sqrt(np.diag(second)[used])
+            fewer = max(len(used) - max(1, len(used) // 4), max((k for k in _SHORT if k < len(used)), default=1))
+            used = used[np.sort(np.argsort(contributions)[len(used) - fewer :])]
             (v,), _ = lowest_directions(matrix[np.ix_(used, used)], second[np.ix_(used, used)], 1)
             if len(used) in _SHORT:
                 wanted.append((used, v))
         for where, vector in wanted:
             row = np.zeros(view.size + 1)
             row[where] = _printable(vector, np.sqrt(np.diag(second)[where]))
-            row[-1] = _significant(-float(row[:-1] @ centre), 4)
+            constant = -float(row[:-1] @ centre)
+            # Of rounding, or too small to matter.
+            if constant**2 > 1e-8 * float(row[:-1] @ second @ row[:-1]):
+                row[-1] = _significant(constant, 4)
             found.append(row)
     if not found:
         raise ValueError("no functional fluctuates, so that there is nothing to test; use others")
@@ -498,11 +511,29 @@ def _significant(value: float, digits: int) -> float:
     return float(f"{value:.{digits - 1}e}")
 
 
-def _samples(view: _View, units: range, rows: Floats) -> tuple[Floats, Floats, Floats]:
-    """F(Theta X) F(X) averaged over the reflections of each unit, (m, units); <F^2> and the kurtosis of F, (m,)."""
-    samples = np.empty((len(rows), len(units)))
-    moments = np.zeros((2, len(rows)))
-    done = 0
+@dataclass(frozen=True)
+class _Candidate:
+    """A functional, clipped to +-bound, and what the first half of the units says of it."""
+
+    view: _View
+    row: Floats
+    bound: float
+    norm: float
+    statistic: float
+    kurtosis: float
+
+
+def _judged(view: _View, units: range, rows: Floats, bounds: Floats | None) -> list[_Candidate]:
+    used = np.full(len(rows), np.inf) if bounds is None else bounds
+    return [
+        _Candidate(view, row, float(bound), float(norm), corrected_t(sample), float(kurtosis))
+        for row, bound, sample, norm, kurtosis in zip(rows, used, *_samples(view, units, rows, used), strict=True)
+        if norm > 0
+    ]
+
+
+def _functionals(view: _View, units: range, rows: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """F of reflected and of plain paths, (m, units, points) of m functionals, by chunks."""
     for sides in view.features(units):
         values = []
         for side in sides:
@@ -513,15 +544,43 @@ def _samples(view: _View, units: range, rows: Floats) -> tuple[Floats, Floats, F
                 total += np.tensordot(rows[:, begin:end], block, axes=1)
                 begin = end
             values.append(total)
-        past, future = values
+        yield values[0], values[1]
+
+
+def _samples(view: _View, units: range, rows: Floats, bounds: Floats) -> tuple[Floats, Floats, Floats]:
+    """F(Theta X) F(X) averaged over the reflections of each unit, (m, units); <F^2> and the kurtosis of F, (m,)."""
+    samples = np.empty((len(rows), len(units)))
+    moments = np.zeros((2, len(rows)))
+    done = 0
+    limits = bounds[:, None, None]
+    for past, future in _functionals(view, units, rows):
+        if np.isfinite(bounds).any():
+            past, future = (np.clip(side, -limits, limits) for side in (past, future))
         n = past.shape[1]
         samples[:, done : done + n] = (past * future).mean(axis=2)
-        for value in values:
-            squares = value**2
+        for side in (past, future):
+            squares = side**2
             moments += squares.sum(axis=(1, 2)), np.einsum("mup,mup->m", squares, squares)
         done += n
     second, fourth = moments / (2 * len(units) * len(view.points()))
     return samples, second, fourth / np.maximum(second**2, np.finfo(float).tiny)
+
+
+def _bounds(view: _View, units: range, rows: Floats, most: float) -> Floats:
+    """Where functionals must be clipped for a kurtosis of at most ``most``, (m,), as it is printed."""
+    parts = [np.concatenate(sides, axis=1).reshape(len(rows), -1) for sides in _functionals(view, units, rows)]
+    bounds = np.empty(len(rows))
+    for i, values in enumerate(np.concatenate(parts, axis=1)):
+        # Sixty-four levels from the median to the largest value; the kurtosis grows with the level.
+        sizes = np.sort(np.abs(values[:: max(1, len(values) // _BOUND_VALUES)]))
+        levels = np.geomspace(max(float(sizes[len(sizes) // 2]), 1e-9 * float(sizes[-1])), float(sizes[-1]), 64)
+        bounds[i] = levels[0]
+        for level in levels:
+            squares = np.minimum(sizes, level) ** 2
+            if np.mean(squares**2) > _MARGIN * most * np.mean(squares) ** 2:
+                break
+            bounds[i] = level
+    return np.array([_significant(float(b), 3) for b in bounds])
 
 
 def _heavy_tails(kurtosis: float, n_units: int) -> bool:
@@ -533,11 +592,14 @@ def _heavy_tails(kurtosis: float, n_units: int) -> bool:
     return n_units < _BOTH_LARGE * kurtosis**2
 
 
-def _witness(view: _View, row: Floats, step: float) -> Witness:
+def _witness(found: _Candidate) -> Witness:
+    view, row = found.view, found.row
+    step = view.paths.step
     times = [f"z({(k + view.shift / 2) * step:.4g})" for k in view.offsets]
     terms = [term for family in view.families for term in family.write(times)]
     used = np.flatnonzero(row[:-1])
-    about = 0.0 if view.middle is None else view.middle * step
+    # In steps, so that rounding leaves 0 what it is.
+    about = 0.0 if view.middle is None else round(view.paths.start / step + view.middle, 9) * step
     centre, scale = view.centre, view.scale
     shifted = f"(x {'-' if centre > 0 else '+'} {abs(centre):.12g})" if centre else "x"
     return Witness(
@@ -546,4 +608,5 @@ def _witness(view: _View, row: Floats, step: float) -> Witness:
         float(row[-1]),
         f"z = {shifted}/{scale:.12g}",
         f"t = {about:.4g}",
+        found.bound,
     )

@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ._checks import Floats
 from .correlators import Correlators
-from .estimate import Estimate
-from .exact import kallen_lehmann, level_energies
+from .estimate import Estimate, format_value
+from .exact import average_over_weights, kallen_lehmann, level_energies, thermal_measure
 from .ground_state import GroundStateProcess
 from .levels import Spectrum, spectrum
+from .networks import RandomNetwork
 from .reflection import PositivityResult, reflection_positivity
 from .roughness import (
     Extrapolation,
@@ -28,7 +30,7 @@ from .roughness import (
 )
 from .simulation import simulate
 from .sources import OrnsteinUhlenbeck
-from .spectral import SpectralMeasure
+from .spectral import SpectralMeasure, TwoPointFunction
 from .theory import Theory
 
 __all__ = ["Report", "Row", "analyse"]
@@ -46,6 +48,8 @@ class Row:
         A scalar; None where nothing could be measured.
     exact : float or None
         Exact value of the estimator as it stands (its finite dt and lags), if known.
+    exact_error : float
+        Error of the exact value where it is an average over finitely many draws of random weights, else 0.
     limit : float or None
         Exact value for dt -> 0 of an estimator that depends on dt, if known; not what is measured here.
     verdict : str
@@ -60,13 +64,15 @@ class Row:
     verdict: str
     group: str
     limit: float | None = None
+    exact_error: float = 0.0
 
     @property
     def pull(self) -> float | None:
-        """(measured - exact) / total error, if both are known and the error is not zero."""
+        """(measured - exact) / total error, that of both, if they are known and the error is not zero."""
         if self.estimate is None or self.exact is None or not float(self.estimate.total_error) > 0:
             return None
-        return float(self.estimate.pull(self.exact))
+        error = float(np.hypot(self.estimate.total_error, self.exact_error))
+        return float(self.estimate.value - self.exact) / error
 
     @property
     def cells(self) -> tuple[str, str, str, str, str, str]:
@@ -74,11 +80,18 @@ class Row:
         return (
             self.quantity,
             "" if self.estimate is None else str(self.estimate),
-            "" if self.exact is None else f"{0 if self._is_zero(self.exact) else self.exact:.6g}",
+            self._exact_text(),
             "" if self.limit is None else f"{self.limit:.6g}",
             "" if self.pull is None else f"{self.pull:+.1f}",
             self.verdict,
         )
+
+    def _exact_text(self) -> str:
+        if self.exact is None:
+            return ""
+        if self.exact_error > 0:
+            return format_value(self.exact, self.exact_error)
+        return f"{0 if self._is_zero(self.exact) else self.exact:.6g}"
 
     def _is_zero(self, exact: float) -> bool:
         # A zero comes out of a quadrature as some 1e-17.
@@ -130,7 +143,14 @@ class Report:
 # What the table says of verdicts on levels that do not speak for themselves.
 _REASONS = {"above unresolved": "unresolved", "plateau": "no decay within the paths, longer ones are needed"}
 # How the title calls sources.
-_KINDS = {"OrnsteinUhlenbeck": "OU", "MarkovChain": "Markov-chain", "GroundStateProcess": "ground-state"}
+_KINDS = {
+    "OrnsteinUhlenbeck": "OU",
+    "ThermalOrnsteinUhlenbeck": "thermal OU",
+    "MarkovChain": "Markov-chain",
+    "GroundStateProcess": "ground-state",
+    "ThermalProcess": "thermal",
+    "Times": "time",
+}
 # Variance over mean square below which a channel does not move, to the rounding of float32.
 _CONSTANT = 1e-13
 # Systematic error, as a part of the value, above which a sum over levels says nothing.
@@ -142,6 +162,10 @@ _POSITIVITY_PATHS = 20_000
 # Runs at smaller dt for limits that do not converge at that of the run: factors, paths and times.
 _FINER, _FINE_PATHS, _FINE_TIMES = (4, 16), 200_000, 256
 _NOT_CONVERGED = "not converged"
+# Lags whose two-point functions are shown, in steps.
+_SHOWN_LAGS = (1, 5, 10)
+# Draws of random weights that exact answers are averaged over, by number of inputs, and their key, not that of a run.
+_DRAWS, _DRAWS_KEY = {1: 4000, 2: 200, 3: 40}, 0x6E6E716D
 
 
 def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None = None, n_levels: int = 5) -> Report:
@@ -206,15 +230,60 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     return Report(_title(run, name), tuple(rows), tuple(notes), details)
 
 
-def _exact(run: Correlators, name: str, notes: list[str]) -> SpectralMeasure | None:
-    if run.theory is None:
+class _Averaged:
+    """Exact answers averaged over draws of random weights, with the names of a ``TwoPointFunction``."""
+
+    commutator = momentum_squared = uncertainty = float("nan")
+    commutator_spread = quartic = None
+
+    def __init__(self, theory: Theory, output: int, times: Floats) -> None:
+        assert isinstance(theory.network, RandomNetwork)
+        draws = theory.network.draw(range(_DRAWS[min(theory.n_inputs, 3)]), _DRAWS_KEY)
+        self.average = average_over_weights(theory, draws, np.concatenate([[0.0], times]), output=output)
+        self.mean, self.moments = self.average.mean, self.average.moments
+        self.kurtosis = self.moments.map(lambda m: m[..., 2] / m[..., 0] ** 2 - 3)
+        self._factor = theory.mass, theory.hbar
+
+    def connected(self, time: float) -> Estimate:
+        return self.average.connected[self._at(time)]
+
+    def two_point(self, time: float) -> Estimate:
+        return self.average.two_point[self._at(time)]
+
+    def _at(self, time: float) -> int:
+        return int(np.argmin(np.abs(self.average.times - time)))
+
+    def commutator_at(self, dt: float) -> Estimate:
+        i, (mass, hbar) = self._at(dt), self._factor
+        return self.average.connected.map(lambda g: 2 * mass / (hbar * dt) * (g[..., 0] - g[..., i]))
+
+    def momentum_squared_at(self, dt: float) -> Estimate:
+        i, j, (mass, _) = self._at(dt), self._at(2 * dt), self._factor
+        return self.average.connected.map(lambda g: (mass / dt) ** 2 * (g[..., 0] - 2 * g[..., i] + g[..., j]))
+
+    def roughness_exponent(self, dt: float) -> Estimate:
+        i, j = self._at(dt), self._at(2 * dt)
+        return self.average.connected.map(lambda g: np.log2((g[..., 0] - g[..., j]) / (g[..., 0] - g[..., i])) / 2)
+
+
+def _exact(run: Correlators, name: str, notes: list[str]) -> TwoPointFunction | _Averaged | None:
+    theory = run.theory
+    if theory is None:
         return None
     try:
-        measure = kallen_lehmann(run.theory, name)
+        if theory.period is not None:
+            return thermal_measure(theory, name)
+        if isinstance(theory.network, RandomNetwork) and name in theory.outputs:
+            shown = [k * run.dt for k in (1, 2, *_SHOWN_LAGS)] if run.uniform else []
+            averaged = _Averaged(theory, theory.outputs.index(name), np.array(shown))
+            notes.append(
+                f"exact values are averages over {averaged.average.n_draws} other draws of the weights, with errors"
+            )
+            return averaged
+        return kallen_lehmann(theory, name)
     except ValueError as error:  # nothing reaches the accuracy that "exact" promises
         notes.append(f"no exact values: {error}")
         return None
-    return measure
 
 
 def _known_gaps(theory: Theory | None, n: int) -> tuple[list[float | None], tuple[int, ...]]:
@@ -229,40 +298,56 @@ def _known_gaps(theory: Theory | None, n: int) -> tuple[list[float | None], tupl
     return values + [None] * missing, multiplicities + (1,) * missing
 
 
-def _finite(value: float | None) -> float | None:
+def _finite(value: Any) -> float | None:
     """What is not defined, such as a limit of a chain that alternates, is not known."""
     return None if value is None or np.isnan(value) else float(value)
 
 
-def _judged(quantity: str, estimate: Estimate, exact: float | None, group: str, plain: str = "") -> Row:
-    row = Row(quantity, estimate, exact, plain, group)
+def _judged(quantity: str, estimate: Estimate, exact: Any, group: str, plain: str = "") -> Row:
+    """A row with a number, an ``Estimate`` or None as the exact value."""
+    known, error = (exact.value, float(exact.total_error)) if isinstance(exact, Estimate) else (exact, 0.0)
+    row = Row(quantity, estimate, _finite(known), plain, group, exact_error=error)
     if row.pull is None:
         return row
     return replace(row, verdict=plain or ("ok" if abs(row.pull) < _DEVIATION else "deviates"))
 
 
-def _shape_rows(run: Correlators, name: str, exact: SpectralMeasure | None) -> list[Row]:
+def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | _Averaged | None) -> list[Row]:
     mean, moments = run.mean(name), run.moments(name)
     rows = [_judged(f"<{name}>", mean, None if exact is None else exact.mean, "shape")]
-    rows.append(_judged(f"variance of {name}", moments[0], None if exact is None else float(exact.moments[0]), "shape"))
+    rows.append(_judged(f"variance of {name}", moments[0], None if exact is None else exact.moments[0], "shape"))
     if float(moments.value[0]) > _CONSTANT * float(mean.value) ** 2:
         kurtosis = None if exact is None else exact.kurtosis
         rows.append(_judged("excess kurtosis", run.kurtosis(name), kurtosis, "shape"))
     return rows
 
 
-def _two_point_rows(run: Correlators, name: str, exact: SpectralMeasure | None) -> list[Row]:
-    connected = run.connected(name)
+def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | _Averaged | None) -> list[Row]:
+    sectors = run.theory is not None and run.theory.sectors
+    # What one path for each draw of the weights cannot say: its mean at given weights.
+    connected = None if sectors and run.group == 1 else run.connected(name)
+    whole = run.two_point(name) if sectors else None
     lags = np.asarray(run.lags)
-    shown = [int(np.argmin(np.abs(lags - k))) for k in (1, 5, 10) if k < run.n_times]
+    shown = [int(np.argmin(np.abs(lags - k))) for k in _SHOWN_LAGS if k < run.n_times]
     rows = []
     for i in dict.fromkeys(i for i in shown if lags[i] > 0):
-        value = None if exact is None else float(exact.connected(lags[i] * run.dt))
-        rows.append(_judged(f"G_c({lags[i] * run.dt:.4g})", connected[i], value, "two-point"))
-    if exact is None:
+        t = float(lags[i] * run.dt)
+        if whole is not None:
+            value = None if exact is None else exact.two_point(t)
+            rows.append(_judged(f"G({t:.4g}), plateau included", whole[i], value, "two-point"))
+        if connected is not None:
+            value = None if exact is None else exact.connected(t)
+            rows.append(_judged(f"G_c({t:.4g})", connected[i], value, "two-point"))
+    if whole is not None and connected is not None:
+        plateau = whole.map(lambda a, b: a[..., -1] - b[..., -1], connected)
+        known = exact.average.plateau if isinstance(exact, _Averaged) else None
+        rows.append(_judged("plateau of G", plateau, known, "two-point"))
+    if not isinstance(exact, TwoPointFunction) or connected is None:
         return rows
-    # The joint test sees correlations between lags; n_blocks/10 of them at most.
-    chosen = np.unique(np.linspace(0, len(lags) - 1, min(12, run.block_paths.size // 10, len(lags))).astype(int))
+    # The joint test sees correlations between lags; n_blocks/10 of them at most. On a circle t and beta - t are one.
+    different = lags if run.period is None else lags[lags <= run.n_times // 2]
+    most = min(12, run.block_paths.size // 10, len(different))
+    chosen = np.unique(np.linspace(0, len(different) - 1, most).astype(int))
     if chosen.size:
         p_value = connected[chosen].consistency(exact.connected(lags[chosen] * run.dt))
         verdict = f"{'ok' if p_value > 1e-3 else 'deviates'}, p = {p_value:.2g}"
@@ -299,8 +384,18 @@ def _meaningless(row: Row) -> Row:
 
 def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     theory = run.theory
-    if theory is None or theory.network is not None or theory.n_inputs != 1 or not found.gaps:
+    if theory is None:
         return []
+    notes = []
+    wells = [s.hamiltonian for s in theory.sources if isinstance(s, GroundStateProcess)]
+    edge = min((h.threshold - h.energies(1)[0] for h in wells), default=np.inf)
+    if np.isfinite(edge):
+        notes.append(
+            f"the continuum begins {edge:.6g} above the ground state: gaps from there on are those of the box that "
+            "paths are confined to"
+        )
+    if theory.network is not None or theory.n_inputs != 1 or not found.gaps:
+        return notes
     process = theory.sources[0]
     if isinstance(process, GroundStateProcess):
         ground, of_what = float(process.hamiltonian.energies(1)[0]), "with the E_0 of the Hamiltonian"
@@ -309,26 +404,28 @@ def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
     ):
         ground, of_what = theory.hbar * process.omega[0] / 2, "this is the harmonic oscillator: with its E_0"
     else:
-        return []
+        return notes
     listed = ", ".join(str(e) for e in found.absolute_energies(ground)[1:])
-    return [f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]
+    return [*notes, f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]
 
 
-def _commutator_rows(run: Correlators, name: str, exact: SpectralMeasure | None, details: dict[str, Any]) -> list[Row]:
+def _commutator_rows(
+    run: Correlators, name: str, exact: TwoPointFunction | _Averaged | None, details: dict[str, Any]
+) -> list[Row]:
     dt, rows = run.dt, []
     at_lags = commutator_at_lags(run, name)
     first = run.increment_lags.index(1)
     bracket = square = spread = None
-    finite: dict[str, float | None] = dict.fromkeys(("commutator", "roughness", "square", "fourth", "fourth limit"))
+    finite: dict[str, Any] = dict.fromkeys(("commutator", "roughness", "square", "fourth", "fourth limit"))
     if exact is not None:
         bracket, square, spread = (_finite(v) for v in (exact.commutator, exact.momentum_squared, exact.uncertainty))
-        finite = {
-            "commutator": float(exact.commutator_at(dt)),
+        finite |= {
+            "commutator": exact.commutator_at(dt),
             "roughness": exact.roughness_exponent(dt),
-            "square": float(exact.momentum_squared_at(dt)),
-            "fourth": None if exact.quartic is None else float(exact.commutator_spread_at(dt)),
-            "fourth limit": exact.commutator_spread,
+            "square": exact.momentum_squared_at(dt),
         }
+    if isinstance(exact, SpectralMeasure) and exact.quartic is not None:
+        finite |= {"fourth": exact.commutator_spread_at(dt), "fourth limit": exact.commutator_spread}
     rough = None if bracket is None else 0.5
     row = _judged(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite["commutator"], "commutator")
     rows.append(replace(row, limit=bracket))

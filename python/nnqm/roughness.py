@@ -171,8 +171,8 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
         - "operator": it fluctuates, as for x = f(y) with f not linear;
         - "operator (kinked)": the same, approached as the root of dt;
         - "none (smooth)": paths are differentiable (roughness exponent 1), the commutator vanishes;
-        - "none (fractional)": paths of which no theory is known have an exponent between 1/2 and 1 at these lags, so that
-          it vanishes more slowly;
+        - "none (fractional)": paths of which no theory is known have an exponent between 1/2 and 1 at these lags, so
+          that it vanishes more slowly;
         - "diverges (fractional)": the same with an exponent below 1/2, rougher than Brownian paths;
         - "none (constant)": the channel does not move;
         - "not converged": what is left of the dt dependence exceeds five statistical errors and 2%, or a step is

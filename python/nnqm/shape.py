@@ -146,7 +146,8 @@ def connected_four_point(
     """Connected four-point function of any four times, from paths chunk by chunk.
 
     The error is statistical: jackknife over at most 128 blocks of successive paths, which are to be much longer than
-    the paths' correlations if they are a Markov chain.
+    the paths' correlations if they are a Markov chain. Of a theory with random weights it is the cumulant over paths
+    and weights.
 
     Parameters
     ----------
@@ -198,10 +199,11 @@ def connected_four_point(
             f"steps must span less than the paths, {paths.n_times} steps; got {given.reshape(-1, 4).tolist()}; "
             "use longer paths"
         )
-    if paths.n_units < 2:
-        raise ValueError(f"errors need at least 2 paths; got {paths.n_units}; give more of them")
-    n_blocks = min(_N_BLOCKS, paths.n_units)
-    edges = np.arange(n_blocks + 1) * paths.n_units // n_blocks
+    n_groups = -(-paths.n_units // paths.group)
+    if n_groups < 2:
+        raise ValueError(f"errors need at least 2 independent paths; got {n_groups}; give more of them")
+    n_blocks = min(_N_BLOCKS, n_groups)
+    edges = np.minimum(np.arange(n_blocks + 1) * n_groups // n_blocks * paths.group, paths.n_units)
     sums = np.zeros((n_blocks, len(rows), len(_SUBSETS)))
     centre, scale = _location(paths)
     for b in range(n_blocks):
@@ -325,7 +327,7 @@ def clustering(
         found = [_of_run(source, channel)]
     else:
         paths = _paths(source, n_times, dt, channel, n_paths, rng, key, precision, n_threads)
-        if paths.n_units < FEWEST_BLOCKS:
+        if paths.n_units // paths.group < FEWEST_BLOCKS:
             raise ValueError(
                 f"sectors differ between paths, and the test needs at least {FEWEST_BLOCKS} independent ones; got "
                 f"{paths.n_units}; pieces of one trajectory do not count"
@@ -430,7 +432,7 @@ def _of_paths(paths: Units) -> list[_Found]:
         early, middle, late = (v - v.mean() for v in (early, middle, late))
         near, far = (early + late) * middle / 2 / variance, early * late / variance
         samples = far - _KEPT * near
-        length = block_length(samples)
+        length = block_length(samples, paths.group)
         blocks = [merged(v, length) for v in (near, far, samples)]
         found.append((name, _mean(blocks[0]), _mean(blocks[1]), blocks[2]))
     return found
@@ -457,7 +459,7 @@ def _paths(
         return theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
     if n_times is not None or dt is not None:
         raise ValueError("n_times and dt are for a theory; given paths have their own; leave them out")
-    return path_units(source, wanted, channel, False)
+    return path_units(source, wanted, 1.0, channel, False)
 
 
 def _location(paths: Units) -> tuple[float, float]:

@@ -81,7 +81,7 @@ def simulate(
         Independent paths, each started from the stationary density.
     n_times, dt : int, float
         A uniform grid 0, dt, 2 dt, ...; dt in units of time. Paths that close after a period take all of it, so that
-        dt may be left out.
+        dt may be left out; where the input is the reflected time, the grid is centred on 0.
     times : array_like, optional
         A strictly increasing grid instead, shape (n_times,); only two_time is defined on one that is not uniform.
     rng : int, SeedSequence, Generator or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, integer, positive
 
-__all__ = ["SpectralMeasure", "whole_steps"]
+__all__ = ["SpectralMeasure", "ThermalMeasure", "TwoPointFunction", "whole_steps"]
 
 
 def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
@@ -32,8 +33,113 @@ def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
     return steps.astype(np.int64)
 
 
+class TwoPointFunction(ABC):
+    """A two-point function of a stationary channel, and what the package's estimators measure of it.
+
+    Attributes
+    ----------
+    mean : float
+        Expectation value of x.
+    moments : ndarray
+        Central moments 2, 3, 4 of x, shape (3,).
+    commutator : float
+        [x, p]/(i hbar) for dt -> 0; NaN where it is not known or does not exist.
+    momentum_squared : float
+        <p^2> for dt -> 0; infinite for networks with kinks, NaN where it is not known or does not exist.
+    hbar, mass : float
+    """
+
+    mean: float
+    moments: Floats
+    commutator: float
+    momentum_squared: float
+    hbar: float
+    mass: float
+
+    @abstractmethod
+    def connected(self, times: ArrayLike) -> Floats:
+        """Connected two-point function at times of any shape."""
+
+    def two_point(self, times: ArrayLike) -> Floats:
+        """Two-point function <x(0) x(t)> at times of any shape."""
+        return np.asarray(self.mean**2 + self.connected(times))
+
+    def quadratic_variation(self, times: ArrayLike) -> Floats:
+        """<(x(t) - x(0))^2> at times of any shape."""
+        return np.asarray(2 * (self.moments[0] - self.connected(times)))
+
+    def commutator_at(self, lags: ArrayLike) -> Floats:
+        r"""Commutator at finite lag, :math:`m V(l)/(\hbar l)`, for lags l > 0 of any shape, unit time."""
+        lags = np.asarray(lags, dtype=np.float64)
+        return np.asarray(self.mass / self.hbar * self.quadratic_variation(lags) / lags)
+
+    def momentum_squared_at(self, lags: ArrayLike) -> Floats:
+        r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2`, for lags l > 0 of any shape, unit time."""
+        lags = np.asarray(lags, dtype=np.float64)
+        change = self.quadratic_variation(lags) - self.quadratic_variation(2 * lags) / 2
+        return np.asarray((self.mass / lags) ** 2 * change)
+
+    def roughness_exponent(self, dt: float) -> float:
+        """Roughness exponent log2(V(2 dt)/V(dt))/2 at a time step."""
+        first, second = self.quadratic_variation([dt, 2 * dt])
+        return float(np.log2(second / first) / 2)
+
+    @property
+    def uncertainty(self) -> float:
+        """Dx dp, at least (hbar/2) times the commutator (Robertson); infinite for networks with kinks."""
+        return float(np.sqrt(self.moments[0] * self.momentum_squared))
+
+    @property
+    def kurtosis(self) -> float:
+        """Excess kurtosis of x; 0 if x is constant."""
+        return float(self.moments[2] / self.moments[0] ** 2 - 3) if self.moments[0] > 0 else 0.0
+
+
 @dataclass(frozen=True)
-class SpectralMeasure:
+class ThermalMeasure(TwoPointFunction):
+    """The exact two-point function of a theory at finite temperature, periodic in Euclidean time.
+
+    Attributes
+    ----------
+    beta : float
+        Period, the Euclidean time hbar/kT, unit time.
+    mean, moments, commutator, momentum_squared, hbar, mass
+        As in ``TwoPointFunction``, in thermal equilibrium.
+    tolerance : float
+        Largest relative error of the two-point function accepted.
+    """
+
+    beta: float
+    mean: float
+    moments: Floats
+    commutator: float
+    momentum_squared: float
+    hbar: float
+    mass: float
+    tolerance: float
+    # Times (k,) in a period to the connected function and its largest error.
+    _function: Callable[[Floats], tuple[Floats, float]]
+
+    def connected(self, times: ArrayLike) -> Floats:
+        """Connected two-point function at times of any shape, taken modulo beta.
+
+        Raises
+        ------
+        ValueError
+            If the tolerance is not reached at one of them; the message says what was.
+        """
+        t = np.mod(np.asarray(times, dtype=np.float64), self.beta)
+        values, error = self._function(t.ravel())
+        if error > self.tolerance * self.moments[0]:
+            raise ValueError(
+                f"the thermal two-point function reaches a relative error of {error / self.moments[0]:.1e} only, not "
+                f"tolerance={self.tolerance:g}; use smooth networks, later times or a larger tolerance"
+            )
+        return np.asarray(values.reshape(t.shape))
+
+
+@dataclass(frozen=True)
+class SpectralMeasure(TwoPointFunction):
     r"""The exact two-point function of a theory as a sum over states.
 
     .. math:: G(t) = \mu^2 + \sum_\alpha c_\alpha^2 e^{-\epsilon_\alpha |t|}
@@ -161,18 +267,9 @@ class SpectralMeasure:
         """Connected two-point function at times of any shape."""
         return self._sum(times, lambda decay, sign: sign * np.exp(decay))
 
-    def two_point(self, times: ArrayLike) -> Floats:
-        """Two-point function <x(0) x(t)> at times of any shape."""
-        return np.asarray(self.mean**2 + self.connected(times))
-
     def quadratic_variation(self, times: ArrayLike) -> Floats:
         """<(x(t) - x(0))^2>, without the cancellation of 2 G(0) - 2 G(t)."""
         return self._sum(times, lambda decay, sign: 1 - sign - sign * np.expm1(decay)) * 2
-
-    def commutator_at(self, lags: ArrayLike) -> Floats:
-        r"""Commutator at finite lag, :math:`m V(l)/(\hbar l)`, for lags l > 0 of any shape, unit time."""
-        lags = np.asarray(lags, dtype=np.float64)
-        return np.asarray(self.mass / self.hbar * self.quadratic_variation(lags) / lags)
 
     def momentum_squared_at(self, lags: ArrayLike) -> Floats:
         r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2 = (m/l)^2 \sum c^2 (1 - e^{-\epsilon l/\hbar})^2`."""
@@ -200,11 +297,6 @@ class SpectralMeasure:
         fourth = (1 - sign - sign * decay) @ self.quartic[1]
         return np.asarray(fourth / (3 * self.quadratic_variation(lags) ** 2))
 
-    def roughness_exponent(self, dt: float) -> float:
-        """Roughness exponent log2(V(2 dt)/V(dt))/2 at a time step."""
-        first, second = self.quadratic_variation([dt, 2 * dt])
-        return float(np.log2(second / first) / 2)
-
     def effective_energy(self, times: ArrayLike) -> Floats:
         """Effective energies -hbar d ln G_c/dt between successive times (k,), shape (k - 1,), energy units."""
         t = np.asarray(times, dtype=np.float64)
@@ -230,16 +322,6 @@ class SpectralMeasure:
     def uncertainty_extrapolated(self, dt: float, n_lags: int) -> float:
         """Uncertainty product from the extrapolated <p^2>, unit hbar."""
         return float(np.sqrt(self.moments[0] * self.momentum_squared_extrapolated(dt, n_lags)))
-
-    @property
-    def uncertainty(self) -> float:
-        """Dx dp, at least (hbar/2) times the commutator (Robertson); infinite for networks with kinks."""
-        return float(np.sqrt(self.moments[0] * self.momentum_squared))
-
-    @property
-    def kurtosis(self) -> float:
-        """Excess kurtosis of x; 0 if x is constant."""
-        return float(self.moments[2] / self.moments[0] ** 2 - 3) if self.moments[0] > 0 else 0.0
 
     def _sum(self, times: ArrayLike, function: Callable[[Floats, Any], Floats]) -> Floats:
         """Sum over states of weight times a function of -eps t/hbar and of the sign."""

@@ -18,26 +18,39 @@ import numpy as np
 
 from . import _core
 from ._checks import Floats, choice, floats, integer, positive, positives
+from .densities import Density
 from .ground_state import GroundStateProcess
 from .hamiltonian import Hamiltonian
-from .networks import Network
-from .sources import OrnsteinUhlenbeck, Source
+from .networks import Network, RandomNetwork
+from .sources import OrnsteinUhlenbeck, Source, Times
 from .theory import _BUILTIN, Theory, builtin_theory
+from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 
 __all__ = ["TheoryFile", "load_theory", "load_theory_file"]
 
 # Above this a density is a mistake in the widths rather than a network.
 _MOST_WEIGHTS = 10**8
 
-_TOP = ("hbar", "mass", "source", "network", "run")
-_SOURCES = {"ornstein-uhlenbeck": ("omega", "sigma"), "ground-state": ("potential",)}
-_SOURCE = ("kind", *(key for keys in _SOURCES.values() for key in keys))
+_TOP = ("hbar", "mass", "source", "network", "random_network", "run")
+_SOURCES = {
+    "ornstein-uhlenbeck": ("omega", "sigma", "beta"),
+    "ground-state": ("potential", "beta"),
+    "times": ("reflected",),
+}
+_SOURCE = tuple(dict.fromkeys(("kind", *(key for keys in _SOURCES.values() for key in keys))))
 _INLINE = ("weights", "biases")
 _STORED = ("weights_file",)
 _DENSITY = ("widths", "density", "seed", "weight_std", "bias_std")
 _NETWORK = (*_INLINE, *_STORED, *_DENSITY, "activation")
+_RANDOM = ("widths", "activation", "weights", "biases", "weight_std", "bias_std", "group", "shared")
 _RUN = ("paths", "times", "dt", "seed", "threads", "precision")
-_TABLES = {"the top of the file": _TOP, "[[source]]": _SOURCE, "[network]": _NETWORK, "[run]": _RUN}
+_TABLES = {
+    "the top of the file": _TOP,
+    "[[source]]": _SOURCE,
+    "[network]": _NETWORK,
+    "[random_network]": _RANDOM,
+    "[run]": _RUN,
+}
 
 
 @dataclass(frozen=True)
@@ -51,8 +64,8 @@ class TheoryFile:
     theory : Theory
     run : dict
         Arguments of ``simulate``: n_paths, n_times, dt, rng, n_threads, precision; those of
-        ``[run]`` in the file over the defaults 200000, 256, ``natural_step`` of the sources (0.2/omega), 1, 0,
-        "float32".
+        ``[run]`` in the file over the defaults 200000, 256 or one period, ``natural_step`` of the sources (0.2/omega),
+        1, 0, "float32".
 
     Examples
     --------
@@ -73,8 +86,8 @@ def load_theory(source: str | os.PathLike[str]) -> Theory:
     Parameters
     ----------
     source : path-like or str
-        A file as docs/theory-file.md describes, or one of "oscillator", "deep-tanh", "three-inputs". A
-        name wins over a file of that name; ``./name`` is the file.
+        A file as docs/theory-file.md describes, or the name of a built-in theory. A name wins over a file of that
+        name; ``./name`` is the file.
 
     Returns
     -------
@@ -169,10 +182,8 @@ def _known_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) ->
     for key in table:
         if key in known:
             continue
-        hint = _nearest(key, known)
-        if not hint:
-            homes = [where for where, keys in _TABLES.items() if key in keys]
-            hint = f"; it belongs to {' or '.join(homes)}" if homes else "; remove it"
+        homes = [where for where, keys in _TABLES.items() if key in keys]
+        hint = f"; it belongs to {' or '.join(homes)}" if homes else _nearest(key, known) or "; remove it"
         raise ValueError(f"key {place}{key} is unknown; known are {', '.join(known)}{hint}")
 
 
@@ -242,7 +253,13 @@ def _theory(data: Mapping[str, Any], folder: Path) -> Theory:
         raise TypeError("source must be an array of tables; got one table; write [[source]], not [source]")
     tables = enumerate(_list("source", entries, "tables"))
     sources = [_source(entry, f"source[{i}]", constants) for i, entry in tables]
-    network = _network(_table(data, "network", _NETWORK), folder) if "network" in data else None
+    if "network" in data and "random_network" in data:
+        raise ValueError("a theory has one network; got network and random_network; keep one")
+    network: Network | RandomNetwork | None = None
+    if "network" in data:
+        network = _network(_table(data, "network", _NETWORK), folder)
+    elif "random_network" in data:
+        network = _random_network(_table(data, "random_network", _RANDOM))
     return Theory(sources, network, **constants)
 
 
@@ -255,16 +272,25 @@ def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
     for key in entry:
         if key != "kind" and key not in _SOURCES[kind]:
             raise ValueError(f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {_SOURCES[kind]}")
+    if kind == "times":
+        reflected = entry.get("reflected", False)
+        if not isinstance(reflected, bool):
+            raise TypeError(f"{place}.reflected must be true or false; got {_brief(reflected)}")
+        return Times(reflected)
+    beta = positive(f"{place}.beta", _number(f"{place}.beta", entry["beta"])) if "beta" in entry else None
     if kind == "ground-state":
         remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
         coefficients = _numbers(f"{place}.potential", _require(entry, "potential", f"{place}.", remedy))
         with located(place):
             hbar, mass = (constants.get(key, 1.0) for key in ("hbar", "mass"))
-            return GroundStateProcess(Hamiltonian(coefficients, mass, hbar))
+            hamiltonian = Hamiltonian(coefficients, mass, hbar)
+            return GroundStateProcess(hamiltonian) if beta is None else ThermalProcess(hamiltonian, beta)
     rates = _rates(f"{place}.omega", _require(entry, "omega", f"{place}.", "write omega = 1.0"))
     strengths = _rates(f"{place}.sigma", entry.get("sigma", 1.0))
     with located(place):
-        return OrnsteinUhlenbeck(rates, strengths)
+        if beta is None:
+            return OrnsteinUhlenbeck(rates, strengths)
+        return ThermalOrnsteinUhlenbeck(rates, strengths, beta=beta)
 
 
 def _rates(key: str, value: Any) -> tuple[float, ...]:
@@ -284,7 +310,7 @@ def _network(table: Mapping[str, Any], folder: Path) -> Network:
                 f"network.{key} goes with network.{owner}, but the network is given by {given[0]}; "
                 f"remove {key} or {given[0]}"
             )
-    activation = _activation(table.get("activation", "tanh"))
+    activation = _activation("network", table.get("activation", "tanh"))
     if given[0] == "widths":
         with located("network"):
             drawn = _drawn(table)
@@ -304,11 +330,54 @@ def _network(table: Mapping[str, Any], folder: Path) -> Network:
         return Network(weights, biases, activation)
 
 
-def _activation(value: Any) -> str | list[str]:
+def _activation(place: str, value: Any) -> str | list[str]:
     known = _core.activations()
     if not isinstance(value, list):
-        return _choice("network.activation", value, known)
-    return [_choice(f"network.activation[{i}]", name, known) for i, name in enumerate(value)]
+        return _choice(f"{place}.activation", value, known)
+    return [_choice(f"{place}.activation[{i}]", name, known) for i, name in enumerate(value)]
+
+
+def _widths(value: Any) -> list[int]:
+    widths = [_whole(f"widths[{i}]", w, 1) for i, w in enumerate(_list("widths", value, "integers"))]
+    count = sum(a * b for a, b in itertools.pairwise(widths))
+    if count > _MOST_WEIGHTS:
+        raise ValueError(f"widths must give at most {_MOST_WEIGHTS} weights; got {count}; use narrower ones")
+    return widths
+
+
+def _random_network(table: Mapping[str, Any]) -> RandomNetwork:
+    widths = _require(table, "widths", "random_network.", "write widths = [1, 16, 1]")
+    activation = _activation("random_network", table.get("activation", "tanh"))
+    with located("random_network"):
+        options: dict[str, Any] = {}
+        for key in ("weights", "biases"):
+            if key in table:
+                options[key] = _per_layer(key, table[key], _density)
+        for key in ("weight_std", "bias_std"):
+            if key in table:
+                options[key] = _per_layer(key, table[key], _number)
+        if "shared" in table:
+            options["shared"] = _list("shared", table["shared"], "true or false")
+            for i, value in enumerate(options["shared"]):
+                if not isinstance(value, bool):
+                    raise TypeError(f"shared[{i}] must be true or false; got {_brief(value)}")
+        return RandomNetwork(_widths(widths), activation, group=_whole("group", table.get("group", 1), 1), **options)
+
+
+def _per_layer(key: str, value: Any, read: Callable[[str, Any], Any]) -> Any:
+    return [read(f"{key}[{i}]", v) for i, v in enumerate(value)] if isinstance(value, list) else read(key, value)
+
+
+def _density(key: str, value: Any) -> Density:
+    if isinstance(value, dict):
+        _known_keys(value, ("name", "nu"), f"{key}.")
+        name = _require(value, "name", f"{key}.", 'write { name = "student-t", nu = 5.0 }')
+        return Density(name, _number(f"{key}.nu", value["nu"]) if "nu" in value else None)
+    if not isinstance(value, str):
+        raise TypeError(
+            f'{key} must be the name of a density, or {{ name = "student-t", nu = 5.0 }}; got {_brief(value)}'
+        )
+    return Density(value)
 
 
 def _matrix(key: str, value: Any) -> Floats:
@@ -326,12 +395,8 @@ def _drawn(table: Mapping[str, Any]) -> Network:
     density = _require(table, "density", "", 'write density = "normal"')
     _choice("density", density, ["normal"])
     seed = _whole("seed", _require(table, "seed", "", "the theory is its weights: write seed = 1"), 0, 2**128)
-    widths = [_whole(f"widths[{i}]", w, 1) for i, w in enumerate(_list("widths", table["widths"], "integers"))]
-    count = sum(a * b for a, b in itertools.pairwise(widths))
-    if count > _MOST_WEIGHTS:
-        raise ValueError(f"widths must give at most {_MOST_WEIGHTS} weights; got {count}; use narrower ones")
     return Network.random(
-        widths,
+        _widths(table["widths"]),
         rng=seed,
         weight_std=_number("weight_std", table.get("weight_std", 1.0)),
         bias_std=_number("bias_std", table.get("bias_std", 0.0)),
@@ -401,11 +466,17 @@ def _reason(error: BaseException) -> str:
 
 
 def _run_settings(table: Mapping[str, Any], theory: Theory) -> dict[str, Any]:
-    dt = table.get("dt")
+    step = min(s.natural_step for s in theory.sources)
+    n_times = 256 if theory.period is None else round(theory.period / step)
+    n_times = _whole("run.times", table.get("times", n_times), 1)
+    if "dt" in table:
+        step = positive("run.dt", _number("run.dt", table["dt"]))
+    elif theory.period is not None:
+        step = theory.period / n_times
     return {
-        "n_paths": _whole("run.paths", table.get("paths", 200_000), 1),
-        "n_times": _whole("run.times", table.get("times", 256), 1),
-        "dt": min(s.natural_step for s in theory.sources) if dt is None else positive("run.dt", _number("run.dt", dt)),
+        "n_paths": _whole("run.paths", table.get("paths", -(-200_000 // theory.group) * theory.group), 1),
+        "n_times": n_times,
+        "dt": step,
         "rng": _whole("run.seed", table.get("seed", 1), 0, 2**128),
         "n_threads": _whole("run.threads", table.get("threads", 0), 0, 4096),
         "precision": _choice("run.precision", table.get("precision", "float32"), ("float32", "float64")),

@@ -32,8 +32,9 @@ __all__ = ["EffectiveLevels", "ExactEffectiveLevels", "binned_effective_levels",
 _REACH = 3.0
 # Rarer bins go to their neighbours: one that holds a single visit has an eigenvalue of its own.
 _VISITS_PER_BLOCK = 4
-# An eigenvalue fewer errors than this above zero has no logarithm worth showing.
-_SIGNIFICANT = 5.0
+# An eigenvalue fewer errors than this above zero has no logarithm worth showing, nor has one below so many times the
+# largest of independent pairs, 2 (n_bins/2 n_pairs)^(1/2).
+_SIGNIFICANT, _NOISE = 5.0, 1.5
 _MOST_BINS = 512
 # Bytes of paths handled at once.
 _CHUNK = 16 << 20
@@ -53,7 +54,7 @@ class EffectiveLevels:
     Attributes
     ----------
     levels : tuple of (Estimate or None)
-        -hbar ln(lambda_n)/lag, n = 1, 2, ..., energy units; None where lambda_n is not 5 errors above zero.
+        -hbar ln(lambda_n)/lag, n = 1, 2, ..., energy units; None where lambda_n is no more than noise makes.
     edges : ndarray
         Inner edges of the bins used, ascending, unit of x; the outermost bins are open.
     lag : float
@@ -179,10 +180,10 @@ def binned_effective_levels(
             raise ValueError("n_times is for a theory; given paths have their own; leave it out")
         dt = 1.0 if dt is None else dt
         x = next(channel_of(source, channel))
+        pieces = _stretches(x, n_blocks)
         stride = max(1, x.size >> 20)
         sample = np.asarray(x[:, ::stride], dtype=np.float64)
         mean, spread = float(sample.mean()), float(sample.std())
-        pieces = _stretches(x, n_blocks)
         steps, blocks = pieces[0].shape[1], len(pieces)
         parts = enumerate(pieces)
     if step >= steps:
@@ -198,10 +199,11 @@ def binned_effective_levels(
 
     lambdas = jackknife(eigenvalues, {"counts": counts}, paths)
     time = step * float(dt)
+    floor = _NOISE * np.sqrt(2 * len(counts[0]) / counts.sum())
     levels: list[Estimate | None] = []
     for n in range(1, min(wanted, len(inner)) + 1):
         value = lambdas[n]
-        sure = value.value > _SIGNIFICANT * value.error and value.replicas.min() > 0
+        sure = value.value > max(_SIGNIFICANT * float(value.error), floor) and value.replicas.min() > 0
         levels.append(value.map(lambda v: -hbar * np.log(v) / time) if sure else None)
     return EffectiveLevels(tuple(levels), inner, time)
 

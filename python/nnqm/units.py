@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._checks import Floats, choice, integer
-from .planning import Rng, random_key
+from ._checks import Floats, choice, integer, positive
+from .planning import Rng, random_key, time_grid
 from .stages import INDEPENDENT, apply, autocorrelation_time, real_array, sample_paths, three_axes
 from .theory import Theory
 
@@ -28,11 +28,18 @@ _HELD, _AT_ONCE = 1 << 25, 1 << 21
 
 @dataclass(frozen=True)
 class Units:
-    """Units of one channel; ``read(first, last)`` gives float64 of shape (last - first, n_times)."""
+    """Units of one channel; ``read(first, last)`` gives float64 of shape (last - first, n_times).
+
+    ``group`` successive ones share random weights and are independent together only. ``start`` and ``step`` are those
+    of the time grid.
+    """
 
     n_units: int
     n_times: int
     read: Callable[[int, int], Floats]
+    group: int = 1
+    start: float = 0.0
+    step: float = 1.0
 
 
 def theory_units(
@@ -56,25 +63,30 @@ def theory_units(
         name = theory.outputs[integer("channel", channel, 0, theory.n_outputs - 1)]
     is_output = name in theory.outputs
     column = (theory.outputs if is_output else theory.channels).index(name)
-    if n_times is None or dt is None:
+    if n_times is None or (dt is None and theory.period is None):
         raise ValueError("the time grid of the theory is missing: give n_times and dt")
+    grid = time_grid(n_times, dt, None, theory)
+    length = len(grid)
 
     def draw(first: int, last: int) -> NDArray[Any]:
-        y = sample_paths(
-            theory, range(first, last), n_times, dt, key=chosen_key, precision=precision, n_threads=n_threads
-        )
-        x = apply(theory.network, y, n_threads=n_threads) if is_output else y
+        options: dict[str, Any] = {"key": chosen_key, "n_threads": n_threads}
+        x = sample_paths(theory, range(first, last), times=grid, precision=precision, **options)
+        if is_output:
+            x = apply(theory.network, x, first_path=first, times=grid, **options)
         return np.ascontiguousarray(x[:, :, column])
 
-    length = integer("n_times", n_times, 1)
+    def units(read: Callable[[int, int], Floats]) -> Units:
+        step = float(grid[1] - grid[0]) if length > 1 else 1.0
+        return Units(n_paths, length, read, theory.group if is_output else 1, float(grid[0]), step)
+
     if n_paths * length > _HELD:
-        return Units(n_paths, length, lambda first, last: draw(first, last).astype(np.float64))
+        return units(lambda first, last: draw(first, last).astype(np.float64))
     at_once = max(1, _AT_ONCE // length)
     held = np.concatenate([draw(i, min(i + at_once, n_paths)) for i in range(0, n_paths, at_once)])
-    return Units(n_paths, length, lambda first, last: held[first:last].astype(np.float64))
+    return units(lambda first, last: held[first:last].astype(np.float64))
 
 
-def path_units(source: ArrayLike, n_paths: int, channel: int | str, cut: bool) -> Units:
+def path_units(source: ArrayLike, n_paths: int, dt: float, channel: int | str, cut: bool) -> Units:
     """Anybody's paths, shape (n_paths, n_times[, channels]) or (n_times,); fewer than 200 may be cut into pieces."""
     array = three_axes(real_array(source))
     if isinstance(channel, str):
@@ -97,13 +109,18 @@ def path_units(source: ArrayLike, n_paths: int, channel: int | str, cut: bool) -
     n_units = given * per_path if per_path > 1 else min(given, n_paths)
 
     def read(first: int, last: int) -> Floats:
+        if per_path == 1:
+            whole = array[first:last, :, column].astype(np.float64)
+            if not np.isfinite(whole).all():
+                _finite(array, first + int(np.argwhere(~np.isfinite(whole))[0, 0]), slice(None), column)
+            return np.asarray(whole)
         pieces = np.empty((last - first, steps))
         for row, unit in enumerate(range(first, last)):
             path, piece = divmod(unit, per_path)
             pieces[row] = _finite(array, path, slice(piece * steps, (piece + 1) * steps), column)
         return pieces
 
-    return Units(n_units, steps, read)
+    return Units(n_units, steps, read, step=positive("dt", dt))
 
 
 def _finite(array: NDArray[Any], path: int, where: slice, column: int) -> Floats:
@@ -136,8 +153,8 @@ def corrected_t(samples: Floats) -> float:
     return float(t + skewness * (t**2 / 3 + 1 / 6) + skewness**2 * t**3 / 27)
 
 
-def block_length(samples: Floats) -> int:
-    """Units to a block, so that blocks are independent."""
+def block_length(samples: Floats, group: int = 1) -> int:
+    """Units to a block, so that blocks are independent: whole groups of those that share random weights."""
     n = len(samples)
     length = max(1, n // FEWEST)
     x = samples - samples.mean()
@@ -152,7 +169,7 @@ def block_length(samples: Floats) -> int:
                 f"independent blocks, and the test needs {FEWEST_BLOCKS}; give at least "
                 f"{2 * FEWEST_BLOCKS * length} paths"
             )
-    return length
+    return -(-length // group) * group
 
 
 def merged(samples: Floats, length: int) -> Floats:

@@ -1,0 +1,47 @@
+"""Every mean-square continuous process is a network in time: modes, truncation, and where it stops being quantum."""
+
+import numpy as np
+
+import nnqm
+from nnqm import Density, Kernel, karhunen_loeve
+
+T = 10.0
+oscillator = karhunen_loeve(Kernel.ornstein_uhlenbeck(omega=1.0), (0.0, T), 100)
+print(oscillator)
+print("the lowest output weights, sqrt(lambda_k):", np.sqrt(oscillator.eigenvalues[:5]).round(4))
+
+print("\nany kernel: part of the variance that 10 modes leave out, and the largest error of an eigenvalue")
+kernels = {
+    "Matern 3/2": Kernel.matern(1.5),
+    "exp(-sqrt|t|)": Kernel.root_exponential(),
+    "tanh network, depth 2": nnqm.TimeNetwork("tanh", depth=2, bias_std=1.0),
+    "my own": lambda s, t: np.exp(-np.abs(s - t)) * (1 + 0.5 * np.cos(s) * np.cos(t)),
+    "a theory": nnqm.builtin_theory("deep-tanh"),
+}
+for name, kernel in kernels.items():
+    kl = karhunen_loeve(kernel, (0.0, 2.0), 10)
+    print(f"  {name:24s}{kl.truncation_error:10.1e}{kl.errors.max():10.1e}")
+
+print("\nand a measured one, with jackknife errors; what is noise is not shown")
+theory = nnqm.harmonic_oscillator()
+run = nnqm.simulate(theory, 20_000, n_times=64, dt=0.1, rng=1, two_time=True)
+measured = karhunen_loeve(run, n_modes=40)
+exact = karhunen_loeve(theory, measured.interval, 40)
+print(measured)
+for k in range(4):
+    print(f"  lambda_{k + 1} = {measured.estimates[k]}, exactly {exact.eigenvalues[k]:.5f}")
+
+print(f"\n[x, p]/(i hbar) at scale epsilon, T/K = {T / len(oscillator):g}")
+for epsilon in (0.001, 0.01, 0.1, 1.0, 3.0):
+    kernel_value = -np.expm1(-epsilon) / epsilon
+    print(f"  {epsilon:6g}: {float(oscillator.commutator_at(epsilon)):.4f}, with all modes {kernel_value:.4f}")
+
+# The sum of lambda_k^2 converges: a few large modes keep the process from becoming Gaussian.
+print("\nexcess kurtosis of x in the middle, for independent weights of several densities")
+for density in (Density("rademacher"), Density("uniform"), Density("laplace"), Density("student-t", nu=6)):
+    line = []
+    for n in (1, 10, 100):
+        kl = oscillator.truncated(n)
+        connected = kl.connected_four_point([T / 2] * 4, density)
+        line.append(f"{float(connected / kl.connected(T / 2, T / 2) ** 2):8.3f}")
+    print(f"  {density!s:24s}" + "".join(line) + "   (1, 10, 100 modes)")

@@ -1,0 +1,331 @@
+"""One correlator: exact on exact sums of exponentials, calibrated on noisy ones, silent where it cannot know."""
+
+import sys
+import types
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nnqm
+from harness import assert_consistent, assert_inconsistent, assert_rate_at_most, assert_uniform, p_value
+
+METHODS = ("plateau", "exponentials", "rayleigh_ritz")
+TIMES = 0.2 * np.arange(20)
+CORRELATED = np.exp(-np.abs(np.subtract.outer(np.arange(20), np.arange(20))) / 5)
+
+
+def decay(gaps, weights, times=TIMES, constant=0.0):
+    return np.exp(-np.multiply.outer(np.asarray(times), gaps)) @ np.asarray(weights, dtype=float) + constant
+
+
+def known(gaps, weights, error, times=TIMES, **options):
+    """Exact values with a given covariance."""
+    n = len(times)
+    covariance = error**2 * CORRELATED[:n, :n] if n <= 20 else error**2 * np.eye(n)
+    return nnqm.OneCorrelator(decay(gaps, weights, times), times, covariance=covariance, **options)
+
+
+def sampled(gaps, weights, error, seed, constant=0.0, n_blocks=200):
+    """A correlator as a mean over blocks, with correlated noise."""
+    rng = np.random.default_rng(seed)
+    noise = rng.normal(size=(n_blocks, 20)) @ np.linalg.cholesky(CORRELATED).T
+    blocks = decay(gaps, weights, constant=constant) + error * np.sqrt(n_blocks) * noise
+    sums = {"g": blocks, "n": np.ones(n_blocks)}
+    return nnqm.jackknife(lambda s: s["g"] / s["n"][:, None], sums, np.ones(n_blocks))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_one_exponential_is_found_exactly(method):
+    found = getattr(known([1.3], [0.7], 1e-5, hbar=1.0), method)()
+    assert len(found.gaps) == 1
+    assert float(found.gaps[0].value) == pytest.approx(1.3, abs=1e-9)
+    if method != "plateau":
+        assert float(found.levels[0].weight.value) == pytest.approx(0.7, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_energies_are_in_units_of_hbar(method):
+    one, other = known([1.3], [0.7], 1e-5), known([1.3], [0.7], 1e-5, hbar=3.0)
+    a, b = (getattr(c, method)().gaps[0] for c in (one, other))
+    assert float(b.value) == pytest.approx(3 * float(a.value), rel=1e-9)
+    assert float(b.error) == pytest.approx(3 * float(a.error), rel=1e-6)
+    assert float(b.systematic) == pytest.approx(3 * float(a.systematic), rel=1e-6)
+
+
+def test_two_exponentials_are_those_of_the_matrix_pencil():
+    # With five points in equal steps the eigenvalues solve lambda^2 - p lambda + q = 0 by Prony's recurrence.
+    times = 0.5 + 0.4 * np.arange(5)
+    g = decay([0.6, 2.0], [0.3, 0.7], times)
+    p, q = np.linalg.solve([[g[1], -g[0]], [g[2], -g[1]]], [g[2], g[3]])
+    roots = np.sort(np.roots([1, -p, q]))[::-1]
+    found = known([0.6, 2.0], [0.3, 0.7], 1e-8, times).rayleigh_ritz()
+    np.testing.assert_allclose([float(e.value) for e in found.gaps], -np.log(roots) / 0.4, rtol=1e-7)
+    np.testing.assert_allclose([float(level.weight.value) for level in found.levels], [0.3, 0.7], rtol=1e-6)
+
+
+def test_three_exponentials_and_their_weights_from_exact_values():
+    gaps, weights = [0.5, 1.5, 4.0], [0.2, 0.5, 0.3]
+    found = known(gaps, weights, 1e-9).exponentials(4)
+    assert len(found.levels) == 3
+    np.testing.assert_allclose([float(level.gap.value) for level in found.levels], gaps, rtol=1e-5)
+    np.testing.assert_allclose([float(level.weight.value) for level in found.levels], weights, rtol=1e-4)
+    assert float(found.gaps[0].systematic) < 0.01
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.floats(0.3, 6.0), min_size=1, max_size=4),
+    st.lists(st.floats(0.05, 1.0), min_size=4, max_size=4),
+    st.sampled_from([1e-4, 1e-6, 1e-8]),
+)
+def test_a_level_lies_within_the_bounds(gaps, weights, error):
+    found = known(gaps, weights[: len(gaps)], error).rayleigh_ritz()
+    for level in found.levels:
+        if level.gap is None:
+            continue
+        ritz = np.exp(-0.2 * float(level.gap.value))
+        bound = 0.2 * ritz * float(level.gap.systematic)
+        nearest = np.abs(np.exp(-0.2 * np.array(gaps)) - ritz).min()
+        assert nearest <= bound * (1 + 1e-6) + 1e-9
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_two_near_levels_are_not_sold_as_one(method):
+    # Precise enough for a fit without the second error to be a hundred errors off.
+    found = getattr(known([1.0, 1.15], [0.5, 0.5], 1e-5), method)()
+    lowest = found.levels[0].gap
+    assert abs(float(lowest.value) - 1) > 5 * float(lowest.error) or len(found.gaps) == 2
+    assert min(abs(float(lowest.pull(e))) for e in (1.0, 1.15)) < 2
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_errors_are_those_of_many_repetitions(method):
+    p_values = []
+    for seed in range(70):
+        found = getattr(nnqm.OneCorrelator(sampled([1.0], [1.0], 3e-4, seed), TIMES), method)()
+        gap = found.levels[0].gap
+        p_values.append(p_value(gap.with_systematic(0.0), 1.0))
+    assert_uniform(p_values)
+
+
+def test_wrong_levels_are_refuted():
+    for method in METHODS:
+        gap = getattr(nnqm.OneCorrelator(sampled([1.0], [1.0], 3e-4, 7), TIMES), method)().levels[0].gap
+        assert_consistent(gap, 1.0)
+        assert_inconsistent(gap.with_systematic(0.0), 1.03)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_is_claimed_falsely(method):
+    kinds = {"noise": ([], [], 0.0), "near": ([1.0, 1.15], [0.5, 0.5], 0.0), "plateau": ([1.0], [1.0], 0.3)}
+    for gaps, weights, constant in kinds.values():
+        false = 0
+        for seed in range(12):
+            error = 10 ** np.random.default_rng(seed).uniform(-4, -2)
+            run = nnqm.OneCorrelator(sampled(gaps, weights, error, seed, constant), TIMES)
+            found = getattr(run, method)().gaps
+            false += len(found) > len(gaps) or any(min(abs(float(g.pull(e))) for e in gaps) > 3 for g in found)
+        assert_rate_at_most(false, 12, 0.05)
+
+
+def test_noise_has_no_level():
+    for method in METHODS:
+        found = getattr(nnqm.OneCorrelator(sampled([], [], 1e-3, 1), TIMES), method)()
+        assert [level.verdict for level in found.levels] == ["noise"]
+        assert "gap 1 and those above are not resolved" in found.note
+
+
+def test_a_constant_is_a_plateau_below_the_level():
+    found = nnqm.OneCorrelator(sampled([1.0], [1.0], 1e-4, 3, constant=0.5), TIMES).exponentials()
+    assert [level.verdict for level in found.levels][:2] == ["plateau", "resolved"]
+    assert_consistent(found.gaps[0], 1.0)
+
+
+def test_a_given_covariance_is_that_of_the_replicas():
+    rng = np.random.default_rng(1)
+    factor = rng.normal(size=(20, 30))
+    covariance = 1e-6 * factor @ factor.T
+    correlator = nnqm.OneCorrelator(decay([1.0], [1.0]), TIMES, covariance=covariance)
+    assert correlator.n_samples is None
+    np.testing.assert_allclose(correlator.values.error, np.sqrt(np.diag(covariance)), rtol=1e-10)
+    np.testing.assert_allclose(correlator._covariance(np.arange(20)), covariance, atol=1e-10 * covariance.max())
+
+
+def test_the_plateau_uses_the_full_covariance():
+    # One window only: generalised least squares by hand.
+    times = np.arange(4) * 0.3
+    covariance = 1e-8 * CORRELATED[:4, :4]
+    values = decay([0.8], [1.0], times) * (1 + 1e-4 * np.array([1.0, -0.5, 0.3, 0.4]))
+    correlator = nnqm.OneCorrelator(values, times, covariance=covariance)
+    to_energy = np.zeros((3, 4))
+    for k in range(3):
+        to_energy[k, k], to_energy[k, k + 1] = 1 / values[k] / 0.3, -1 / values[k + 1] / 0.3
+    inverse = np.linalg.inv(to_energy @ covariance @ to_energy.T)
+    energy = -np.diff(np.log(values)) / 0.3
+    expected = np.ones(3) @ inverse @ energy / inverse.sum()
+    gap = correlator.plateau().levels[0].gap
+    assert float(gap.value) == pytest.approx(expected, rel=1e-6)
+    assert float(gap.error) == pytest.approx(1 / np.sqrt(inverse.sum()), rel=1e-3)
+
+
+def test_the_effective_energy_of_two_levels_lies_between_them_and_falls():
+    times, energy = known([1.0, 2.0], [0.5, 0.5], 1e-6).effective_energy()
+    g = decay([1.0, 2.0], [0.5, 0.5])
+    np.testing.assert_allclose(energy.value, -np.diff(np.log(g)) / 0.2, rtol=1e-12)
+    np.testing.assert_allclose(times, TIMES[:-1] + 0.1)
+    assert np.all(np.diff(energy.value) < 0)
+
+
+def test_a_run_knows_its_times_and_hbar():
+    theory = nnqm.harmonic_oscillator(2.0, mass=0.5, hbar=3.0)
+    run = nnqm.simulate(theory, 60_000, 128, 0.05, rng=11)
+    correlator = nnqm.OneCorrelator(run)
+    for method in METHODS:
+        gap = getattr(correlator, method)().levels[0].gap
+        assert_consistent(gap.with_systematic(0.0), 6.0)
+        assert_inconsistent(gap.with_systematic(0.0), 6.4)
+
+
+def test_a_periodic_correlator_has_one_level():
+    period = 8.0
+    times = 0.4 * np.arange(21)
+    values = np.cosh(1.2 * (period / 2 - times)) / np.sinh(1.2 * period / 2)
+    covariance = 1e-10 * np.exp(-np.abs(np.subtract.outer(times, times)))
+    correlator = nnqm.OneCorrelator(values, times, covariance=covariance, period=period)
+    assert float(correlator.plateau().gaps[0].value) == pytest.approx(1.2, abs=1e-6)
+    for method in ("exponentials", "rayleigh_ritz"):
+        with pytest.raises(ValueError, match="needs a decay; with a period there is one level"):
+            getattr(correlator, method)()
+    with pytest.raises(nnqm.DecayError, match=r"must decay; it rises by .* as a periodic one does") as caught:
+        nnqm.OneCorrelator(values, times, covariance=covariance)
+    # What could be computed comes along.
+    assert len(caught.value.times) == len(caught.value.effective_energy) > 0
+
+
+def test_levels_above_an_unresolved_one_are_not_resolved():
+    found = known([1.0, 1.6, 2.4, 3.5], [0.25] * 4, 1e-6).rayleigh_ritz(6)
+    verdicts = [level.verdict for level in found.levels]
+    first = verdicts.index(next(v for v in verdicts if v != "resolved"))
+    assert set(verdicts[first + 1 :]) <= {"above unresolved"}
+    assert str(found).count("gap ") >= len(verdicts)
+
+
+# ---- bad input
+
+
+def test_bad_values_and_times_are_named():
+    g, c = decay([1.0], [1.0]), 1e-6 * CORRELATED
+    with pytest.raises(TypeError, match="correlator must be real; got dtype complex128; take the real part"):
+        nnqm.OneCorrelator(g + 0j, TIMES, covariance=c)
+    with pytest.raises(ValueError, match="covariance is missing"):
+        nnqm.OneCorrelator(g, TIMES)
+    with pytest.raises(ValueError, match="times are missing"):
+        nnqm.OneCorrelator(g, covariance=c)
+    with pytest.raises(ValueError, match=r"times must be strictly increasing; times\[1\]=0 <= times\[0\]=0"):
+        nnqm.OneCorrelator(g, np.zeros(20), covariance=c)
+    with pytest.raises(ValueError, match="times must have one entry per value, 20; got 19"):
+        nnqm.OneCorrelator(g, TIMES[1:], covariance=c)
+    with pytest.raises(ValueError, match="times must not be negative"):
+        nnqm.OneCorrelator(g, TIMES - 1, covariance=c)
+    with pytest.raises(ValueError, match=r"covariance must have shape \(20, 20\); got \(5, 5\)"):
+        nnqm.OneCorrelator(g, TIMES, covariance=np.eye(5))
+    with pytest.raises(ValueError, match="covariance must be symmetric"):
+        nnqm.OneCorrelator(g, TIMES, covariance=c + np.triu(c, 3))
+    with pytest.raises(ValueError, match=r"correlator must be finite; correlator\[3\]=nan"):
+        nnqm.OneCorrelator(np.where(np.arange(20) == 3, np.nan, g), TIMES, covariance=c)
+    with pytest.raises(nnqm.DecayError, match="the correlator must not be negative: at time 1 it is"):
+        nnqm.OneCorrelator(np.where(np.arange(20) == 5, -0.1, g), TIMES, covariance=c)
+    fixed = c.copy()
+    fixed[4] = fixed[:, 4] = 0
+    with pytest.raises(ValueError, match=r"does not fluctuate at times \[0.8\]"):
+        nnqm.OneCorrelator(g, TIMES, covariance=fixed)
+    with pytest.raises(ValueError, match="covariance of an Estimate is its own"):
+        nnqm.OneCorrelator(sampled([1.0], [1.0], 1e-3, 1), TIMES, covariance=c)
+    with pytest.raises(ValueError, match="needs at least 20 blocks; got 12"):
+        nnqm.OneCorrelator(sampled([1.0], [1.0], 1e-3, 1, n_blocks=12), TIMES)
+
+
+def test_a_singular_covariance_names_its_times():
+    covariance = 1e-6 * CORRELATED
+    mixing = np.eye(20)
+    mixing[7] = 0.5 * mixing[3] + 0.5 * mixing[12]
+    with pytest.raises(
+        nnqm.DecayError, match=r"singular \(1 dependent combinations, at times \[0.6, 1.4, 2.4\]\)"
+    ) as e:
+        nnqm.OneCorrelator(decay([1.0], [1.0]), TIMES, covariance=mixing @ covariance @ mixing.T)
+    np.testing.assert_allclose(e.value.effective_energy.value, 1.0, rtol=1e-9)
+
+
+def test_few_blocks_mean_few_points():
+    found = nnqm.OneCorrelator(sampled([1.0], [1.0], 1e-4, 5, n_blocks=60), TIMES).exponentials()
+    assert len(found.times) <= 6
+    assert_consistent(found.levels[0].gap, 1.0)
+
+
+def test_the_transfer_matrix_needs_equal_steps():
+    times = np.array([0.0, 0.1, 0.4, 0.9, 1.6, 2.5])
+    correlator = known([1.0], [1.0], 1e-6, times)
+    with pytest.raises(nnqm.DecayError, match=r"needs times in equal steps; got \[0, 0.1, 0.4"):
+        correlator.rayleigh_ritz()
+    assert float(correlator.exponentials().levels[0].gap.value) == pytest.approx(1.0, abs=1e-6)
+
+
+# ---- objects of other packages
+
+
+class StandIn:
+    """What matters of an object of gvar or pyerrors."""
+
+    def __init__(self, value):
+        self.value = value
+        self.prepared = False
+
+    def gamma_method(self):
+        self.prepared = True
+
+
+def test_gvar_objects_bring_their_covariance(monkeypatch):
+    kind = type("GVar", (StandIn,), {"__module__": "gvar._gvarcore"})
+    module = types.ModuleType("gvar")
+    module.mean = lambda g: np.array([v.value for v in g])
+    module.evalcov = lambda g: 1e-8 * CORRELATED
+    monkeypatch.setitem(sys.modules, "gvar", module)
+    entries = np.array([kind(v) for v in decay([1.0], [1.0])], dtype=object)
+    gap = nnqm.OneCorrelator(entries, TIMES).exponentials().gaps[0]
+    same = known([1.0], [1.0], 1e-4).exponentials().gaps[0]
+    assert float(gap.value) == pytest.approx(1.0, abs=1e-7)
+    assert float(gap.error) == pytest.approx(float(same.error), rel=1e-6)
+    with pytest.raises(ValueError, match="covariance comes with the gvar objects"):
+        nnqm.OneCorrelator(entries, TIMES, covariance=CORRELATED)
+
+
+def test_pyerrors_objects_bring_covariance_and_times(monkeypatch):
+    kind = type("Obs", (StandIn,), {"__module__": "pyerrors.obs"})
+    module = types.ModuleType("pyerrors")
+    module.covariance = lambda obs: 1e-8 * CORRELATED[: len(obs), : len(obs)] if all(o.prepared for o in obs) else None
+    monkeypatch.setitem(sys.modules, "pyerrors", module)
+    content = [None, *(np.array([kind(v)]) for v in decay([0.3], [1.0], np.arange(1, 15)))]
+    corr = type("Corr", (), {"__module__": "pyerrors.correlators", "content": content})()
+    correlator = nnqm.OneCorrelator(corr)
+    np.testing.assert_array_equal(correlator.times, np.arange(1, 15))
+    assert float(correlator.exponentials().levels[0].gap.value) == pytest.approx(0.3, abs=1e-7)
+    content[2] = np.array([[kind(1.0)] * 2] * 2)
+    with pytest.raises(ValueError, match="matrix of correlators; give one element"):
+        nnqm.OneCorrelator(corr)
+
+
+def test_real_gvar_objects():
+    gvar = pytest.importorskip("gvar")
+    entries = gvar.gvar(decay([1.0], [1.0]), 1e-8 * CORRELATED)
+    assert float(nnqm.OneCorrelator(entries, TIMES).exponentials().gaps[0].value) == pytest.approx(1.0, abs=1e-7)
+
+
+def test_real_pyerrors_objects():
+    pyerrors = pytest.importorskip("pyerrors")
+    rng = np.random.default_rng(2)
+    samples = decay([1.0], [1.0])[:10] + 1e-3 * rng.normal(size=(500, 10)) @ np.linalg.cholesky(CORRELATED[:10, :10]).T
+    corr = pyerrors.Corr([pyerrors.Obs([s], ["ensemble"]) for s in samples.T])
+    gap = nnqm.OneCorrelator(corr, 0.2 * np.arange(10)).exponentials().levels[0].gap
+    assert abs(float(gap.pull(1.0))) < 4
