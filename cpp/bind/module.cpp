@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -185,6 +186,17 @@ PYBIND11_MODULE(_core, m) {
                 return network;
             },
             py::arg("layers"), py::arg("group"), py::arg("split"), "The same with random parameters.")
+        .def(
+            "tabulated",
+            [](const nnqm::Network& network, const std::string& precision) -> std::optional<nnqm::Network> {
+                nnqm::Network result = network;
+                const nnqm::Precision wanted = to_precision(precision);
+                const py::gil_scoped_release release;
+                result.table = nnqm::compile(network, wanted);
+                if (!result.table) return std::nullopt;
+                return result;
+            },
+            py::arg("precision"), "The same with a table of polynomials, or None where none pays or is exact enough.")
         .def_property_readonly("parameters", &nnqm::Network::parameters);
 
     py::class_<nnqm::OrnsteinUhlenbeck>(m, "OrnsteinUhlenbeck")

@@ -60,6 +60,8 @@ class Correlators:
         What a reader must know of how paths from elsewhere were cut and checked.
     group : int
         Successive paths that share random weights: units of the blocks, within which connected functions subtract.
+    compiled : bool
+        Whether the network was evaluated by a table of polynomials, see ``simulate``.
     sums : dict of ndarray
         Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad".
     """
@@ -82,6 +84,7 @@ class Correlators:
     mass: float
     notes: tuple[str, ...] = ()
     group: int = 1
+    compiled: bool = False
     random_map_version: int = _core.random_map_version
     sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
 
@@ -278,7 +281,7 @@ def normalised_lags(sums: Floats) -> tuple[Floats, Floats]:
 
 
 def vacuum(sums: Floats) -> Floats:
-    """Products of the means over both windows from lag sums (..., parts, F, F): at fixed weights, if they are shared."""
+    """Products of the means over both windows from lag sums (..., parts, F, F), at fixed weights if shared."""
     if sums.shape[-3] == 3:
         distinct = sums[..., 2, :, :]
         return np.asarray((distinct + np.swapaxes(distinct, -1, -2)) / (2 * distinct[..., :1, :1]))
@@ -312,7 +315,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     first = parts[0]
     same = [
         *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
-        *("group", "hbar", "mass", "random_map_version"),
+        *("group", "compiled", "hbar", "mass", "random_map_version"),
     ]
     for i, part in enumerate(parts[1:], start=1):
         differs = [n for n in same if getattr(part, n) != getattr(first, n)]

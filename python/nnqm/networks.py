@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
@@ -174,8 +175,10 @@ class Network:
         out = _core.apply(network=self._compiled(), key=0, times=(), first_path=0, inputs=flat, n_threads=1)
         return np.asarray(out).reshape(*array.shape[:-1], self.n_outputs)
 
-    def _compiled(self) -> _core.Network:
-        return _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))
+    def _compiled(self, table: str | None = None) -> _core.Network:
+        """For the core; with a precision for ``table``, as a table of polynomials if it has one."""
+        plain = _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))
+        return plain if table is None else _table(self, table) or plain
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands; floats survive the round trip through JSON bit for bit."""
@@ -207,6 +210,22 @@ class Network:
     def __repr__(self) -> str:
         kinds = dict.fromkeys(self.activations[:-1]) or dict.fromkeys(self.activations)
         return f"Network({'-'.join(map(str, self.widths))}, {'/'.join(kinds)})"
+
+
+@lru_cache(maxsize=64)
+def _table(network: Network, precision: str) -> _core.Network | None:
+    return network._compiled().tabulated(precision)
+
+
+def use_table(network: Network | RandomNetwork | None, precision: str, compiled: bool | None) -> bool:
+    """Whether a network is evaluated by its table: as ``compiled`` says, and where there is one if it is None."""
+    exists = compiled is not False and isinstance(network, Network) and _table(network, precision) is not None
+    if compiled and not exists:
+        raise ValueError(
+            f"compiled=True needs a network that a table of polynomials represents in {precision}: one input, fixed "
+            f"weights, no kinks (relu), no steps far below the unit of the input; got {network!r}; leave compiled out"
+        )
+    return exists
 
 
 class RandomNetwork:
@@ -351,7 +370,8 @@ class RandomNetwork:
             networks.append(Network(weights, biases, self.activations))
         return networks
 
-    def _compiled(self) -> _core.Network:
+    def _compiled(self, table: str | None = None) -> _core.Network:
+        """For the core; random weights have no table."""
         layers, drawn = [], []
         for i, (inputs, outputs) in enumerate(pairwise(self.widths)):
             layers.append((np.zeros((outputs, inputs)), np.zeros(outputs), self.activations[i]))

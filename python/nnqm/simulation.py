@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._checks import choice, integer, positive
 from .correlators import Correlators
-from .networks import RandomNetwork
+from .networks import RandomNetwork, use_table
 from .observables import Observables, default_observables
 from .planning import (
     TILE,
@@ -59,6 +59,7 @@ def simulate(
     times: ArrayLike | None = None,
     rng: Rng = None,
     precision: str = "float32",
+    compiled: bool | None = None,
     n_threads: int = 0,
     n_blocks: int | None = None,
     blocks: range | None = None,
@@ -88,6 +89,11 @@ def simulate(
         By NumPy's conventions; None draws fresh entropy. The key is recorded.
     precision : {"float32", "float64"}
         Of paths and networks. Sums are float64 either way.
+    compiled : bool, optional
+        A fixed network of one input is a function of one variable. By default it is evaluated by a table of polynomials
+        wherever that differs from the network by less than 1e-7 (float32) or 1e-13 (float64) of its outputs, for
+        which it is verified first: the cost no longer depends on width and depth. False evaluates every layer; True
+        raises where there is no table. The result's ``compiled`` tells which it was: the bits of paths depend on it.
     n_threads : int
         0 uses what the OpenMP environment offers.
     n_blocks : int, optional
@@ -137,6 +143,7 @@ def simulate(
         theory.network.need_moment(4, "the error of the two-point function")
     unit = max(TILE, theory.group)
     choice("precision", precision, ("float32", "float64"))
+    tabulated = use_table(theory.network, precision, compiled)
     integer("n_threads", n_threads, 0, 4096)
     total = choose_blocks(n_blocks, -(-paths // unit), f"tiles of {unit} paths")
     held = range(total) if blocks is None else blocks
@@ -162,6 +169,7 @@ def simulate(
         hbar=theory.hbar,
         mass=theory.mass,
         group=theory.group,
+        compiled=tabulated,
         **plan_sums(theory, chosen, grid, lags, observable_lags, increment_lags, two_time),
         **build_facts(),
     )
@@ -220,6 +228,8 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     if paths % run.group:
         raise ValueError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
     integer("n_threads", n_threads, 0, 4096)
+    if run.compiled and not use_table(run.theory.network, run.precision, None):
+        raise ValueError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
     return _advance(replace(run, n_paths=paths), paths, n_threads, progress)
 
 
@@ -253,7 +263,7 @@ def _first_tiles(run: Correlators) -> int:
 def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | None) -> Correlators:
     """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
     assert run.theory is not None
-    theory, measure = run.theory._compiled(run.times), measure_of(run)
+    theory, measure = run.theory._compiled(run.times, run.precision if run.compiled else None), measure_of(run)
     sums = {name: array.copy() for name, array in run.sums.items()}
     index = run.first_block + np.arange(len(sums["paths"]))
     # Paths that share weights stay in one block: what is dealt out is a tile, or as many as a group takes.

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._checks import Floats, choice, floats, integer, positive
 from .correlators import Correlators
-from .networks import Network, RandomNetwork
+from .networks import Network, RandomNetwork, use_table
 from .observables import Observables, default_observables
 from .planning import (
     DEFAULT_BLOCKS,
@@ -138,6 +138,7 @@ def apply(
     key: int | None = None,
     first_path: int = 0,
     times: ArrayLike | None = None,
+    compiled: bool | None = None,
     n_threads: int = 0,
 ) -> NDArray[Any]:
     """Outputs of a network along paths, with the bits of the fused route.
@@ -150,6 +151,8 @@ def apply(
         What random weights are drawn from: those of ``sample_paths`` and the index of the first path.
     times : array_like, optional
         Of the paths, shape (n_times,); for a network that is split at t = 0.
+    compiled : bool, optional
+        As for ``simulate``: the bits are those of a run whose ``compiled`` is the same.
     paths : array_like
         Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout.
     n_threads : int
@@ -175,13 +178,14 @@ def apply(
     native: NDArray[Any] = array.astype(_float_type(array.dtype), copy=False)
     integer("n_threads", n_threads, 0, 4096)
     random = isinstance(network, RandomNetwork)
+    tabulated = use_table(network, native.dtype.name, compiled)
     if random and rng is None and key is None:
         raise ValueError("random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]")
     if isinstance(network, RandomNetwork) and network.shared is not None and times is None:
         raise ValueError("a network that is split at t = 0 needs the times of the paths; give times")
     out = np.asarray(
         _core.apply(
-            network=network._compiled(),
+            network=network._compiled(native.dtype.name if tabulated else None),
             key=_key_of(rng, key) if random else 0,
             times=() if times is None else floats("times", times, 1),
             first_path=integer("first_path", first_path, 0),

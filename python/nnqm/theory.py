@@ -183,10 +183,10 @@ class Theory:
             network = Network(**data["network"])
         return cls(sources, network, hbar=data["hbar"], mass=data["mass"])
 
-    def _compiled(self, times: Floats) -> _core.Theory:
+    def _compiled(self, times: Floats, table: str | None = None) -> _core.Theory:
         return _core.Theory(
             sources=[compiled for s in self.sources for compiled in s._compiled(times)],
-            network=_core.Network([]) if self.network is None else self.network._compiled(),
+            network=_core.Network([]) if self.network is None else self.network._compiled(table),
         )
 
 
