@@ -917,7 +917,7 @@ int accumulate(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int cha
     if (sums.increments) add_increments(plan, n_times, scratch.linear, sums.increments);
     if (sums.two_time) {
         const T* z = scratch.linear + (1 + plan.two_time) * lanes;
-        add_two_time(z, n_times, static_cast<std::int64_t>(1 + plan.n_channels) * lanes, scratch.gram, sums.two_time);
+        add_two_time(z, n_times, static_cast<std::int64_t>(1 + plan.n_channels) * lanes, scratch.panels, sums.two_time);
         for (std::int64_t t = 0; t < n_times; ++t)
             sums.time_sums[t] += lane_sum(z + t * (1 + plan.n_channels) * lanes);
     }

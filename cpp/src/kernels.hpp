@@ -121,6 +121,9 @@ struct MeasurePlan {
     std::int64_t chunk;  // times of the whole observable vector that are held at once
 };
 
+// Times of the two-time products that are kept together; a multiple of what any level takes.
+inline constexpr int panel = 32;
+
 // Sums over the windows of each lag, of one tile and, for groups of several tiles, of the group so far.
 struct GroupScratch {
     double* cumulative;  // (size, lanes)
@@ -135,7 +138,7 @@ struct Scratch {
     T* coefficients; // (modes, lanes)
     T* linear;       // (T, 1 + n_channels, lanes)
     T* observables;  // (chunk + largest observable lag, size, lanes)
-    T* gram;         // (T, T)
+    T* panels;       // (lanes, T to the next multiple of panel)
     double* products;  // (size, size)
     GroupScratch linear_groups, observable_groups;
 };

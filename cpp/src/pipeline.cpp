@@ -498,7 +498,7 @@ struct GroupBuffers {
 // What one thread works in. Without a theory it holds channels that are given; without a measure it adds up nothing.
 template <class T>
 struct Workspace {
-    Buffer<T> tile, hidden, parameters, coefficients, linear, observables, gram;
+    Buffer<T> tile, hidden, parameters, coefficients, linear, observables, panels;
     Buffer<double> products;
     GroupBuffers linear_groups, observable_groups;
     Workspace(std::int64_t n_times, int channels, const TheoryPlan<T>* theory, const Measure* measure,
@@ -511,14 +511,14 @@ struct Workspace {
           observables(measure && !measure->observable_lags.empty()
                           ? product({plan->chunk + plan->observable_lags.largest, measure->size(), lanes}, "observables")
                           : 0),
-          gram(measure && measure->two_time >= 0 ? product({n_times, n_times}, "two_time") : 0),
+          panels(measure && measure->two_time >= 0 ? product({n_times + detail::panel, lanes}, "two_time") : 0),
           products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
           linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0, measure ? measure->lags.size() : 0),
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
                             measure ? measure->observable_lags.size() : 0) {}
     detail::Scratch<T> scratch() const {
         return {hidden.data(), parameters.data(), coefficients.data(), linear.data(), observables.data(),
-                gram.data(),   products.data(),   linear_groups.scratch(), observable_groups.scratch()};
+                panels.data(),   products.data(),   linear_groups.scratch(), observable_groups.scratch()};
     }
 };
 

@@ -1,7 +1,4 @@
-// Compiled with -DEigen=Eigen_<level>: Eigen's templates are weak symbols, of which the linker would keep one for every level.
 #include "two_time.hpp"
-
-#include <Eigen/Core>
 
 #include "kernels.hpp"
 
@@ -9,29 +6,69 @@ namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 namespace {
 
+using detail::lanes;
+
+// Products are made in blocks of `rows` times by two vectors of times, all of whose sums stay in registers.
+constexpr int rows = vector_registers == 32 ? 8 : 4;
 template <class T>
-void add(const T* z, std::int64_t n_times, std::int64_t stride, T* gram, double* packed) {
-    using Rows = Eigen::Matrix<T, Eigen::Dynamic, detail::lanes, Eigen::RowMajor>;
-    using Square = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-    const Eigen::Map<const Rows, Eigen::Aligned64, Eigen::OuterStride<>> x(z, n_times, detail::lanes,
-                                                                           Eigen::OuterStride<>(stride));
-    Eigen::Map<Square, Eigen::Aligned64> product(gram, n_times, n_times);
-    product.template triangularView<Eigen::Lower>().setZero();
-    product.template selfadjointView<Eigen::Lower>().rankUpdate(x);
-    for (std::int64_t t = 0; t < n_times; ++t) {
-        const T* row = gram + t * n_times;
-        for (std::int64_t s = 0; s <= t; ++s) packed[s] += static_cast<double>(row[s]);
-        packed += t + 1;
+constexpr int columns = 2 * static_cast<int>(vector_bytes / sizeof(T));
+
+// sum (rows, columns) over the lanes of a (lanes, columns) at `rows` times by b (lanes, columns).
+template <class T>
+inline void product_block(const T* a, const T* b, T* sum) {
+    constexpr int half = columns<T> / 2;
+    Vector<T> low[rows], high[rows];
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) low[r] = high[r] = vector_set(T(0));
+    for (int l = 0; l < lanes; ++l) {
+        const Vector<T> x = vector_load(b + l * columns<T>), y = vector_load(b + l * columns<T> + half);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; ++r) {
+            const Vector<T> factor = vector_set(a[l * columns<T> + r]);
+            low[r] = vector_fma<T>(factor, x, low[r]);
+            high[r] = vector_fma<T>(factor, y, high[r]);
+        }
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; ++r) {
+        *reinterpret_cast<Vector<T>*>(sum + r * columns<T>) = low[r];
+        *reinterpret_cast<Vector<T>*>(sum + r * columns<T> + half) = high[r];
+    }
+}
+
+template <class T>
+void add(const T* z, std::int64_t n_times, std::int64_t stride, T* panels, double* packed) {
+    // (panel of times, lane, time in it): a panel lies in the first-level cache, whatever the number of times.
+    constexpr std::int64_t size = lanes * columns<T>;
+    const std::int64_t n_panels = (n_times + columns<T> - 1) / columns<T>;
+    for (std::int64_t t = 0; t < n_panels * columns<T>; ++t) {
+        T* to = panels + t / columns<T> * size + t % columns<T>;
+        const T* from = t < n_times ? z + t * stride : nullptr;
+        for (int l = 0; l < lanes; ++l) to[l * columns<T>] = from ? from[l] : T(0);
+    }
+    for (std::int64_t s = 0; s < n_times; s += columns<T>) {
+        for (std::int64_t t = s; t < n_times; t += rows) {
+            alignas(64) T sum[rows * columns<T>];
+            product_block(panels + t / columns<T> * size + t % columns<T>, panels + s / columns<T> * size, sum);
+            for (std::int64_t i = t; i < t + rows && i < n_times; ++i) {
+                double* out = packed + i * (i + 1) / 2 + s;
+                const T* row = sum + (i - t) * columns<T>;
+                if (i - s >= columns<T> - 1)
+                    for (int k = 0; k < columns<T>; ++k) out[k] += static_cast<double>(row[k]);
+                else
+                    for (std::int64_t k = 0; k <= i - s; ++k) out[k] += static_cast<double>(row[k]);
+            }
+        }
     }
 }
 
 }  // namespace
 
-void add_two_time(const float* z, std::int64_t n_times, std::int64_t stride, float* gram, double* packed) {
-    add(z, n_times, stride, gram, packed);
+void add_two_time(const float* z, std::int64_t n_times, std::int64_t stride, float* panels, double* packed) {
+    add(z, n_times, stride, panels, packed);
 }
-void add_two_time(const double* z, std::int64_t n_times, std::int64_t stride, double* gram, double* packed) {
-    add(z, n_times, stride, gram, packed);
+void add_two_time(const double* z, std::int64_t n_times, std::int64_t stride, double* panels, double* packed) {
+    add(z, n_times, stride, panels, packed);
 }
 
 }  // namespace NNQM_LEVEL_NAMESPACE

@@ -6,9 +6,10 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// packed (T (T + 1) / 2) += z z^T, lower triangle by rows; the rows of z lie `stride` apart; gram is scratch (T, T).
-void add_two_time(const float* z, std::int64_t n_times, std::int64_t stride, float* gram, double* packed);
-void add_two_time(const double* z, std::int64_t n_times, std::int64_t stride, double* gram, double* packed);
+// packed (T (T + 1) / 2) += z z^T, lower triangle by rows; the rows of z lie `stride` apart; panels is scratch of
+// lanes rows of T numbers, to the next multiple of detail::panel.
+void add_two_time(const float* z, std::int64_t n_times, std::int64_t stride, float* panels, double* packed);
+void add_two_time(const double* z, std::int64_t n_times, std::int64_t stride, double* panels, double* packed);
 
 }  // namespace NNQM_LEVEL_NAMESPACE
 }  // namespace nnqm
