@@ -33,7 +33,7 @@ class State:
 
     Examples
     --------
-    >>> oscillator = Hamiltonian([0, 0, 0.5])
+    >>> oscillator = nnqm.Hamiltonian([0, 0, 0.5])
     >>> ground, first = oscillator.eigenstate(0), oscillator.eigenstate(1)
     >>> both = (ground + first) / np.sqrt(2)
     >>> round(both.expectation("x"), 10), round(both.evolve(np.pi).expectation("x"), 10)
