@@ -15,7 +15,7 @@ from scipy import integrate
 import harness
 import nnqm
 from nnqm import Density, Estimate, Kernel, karhunen_loeve
-from nnqm.kkl import _MeasuredSum
+from nnqm.kkl import _SpectralKernel
 
 OU = [(1.0, 10.0), (0.1, 1.0), (5.0, 3.0), (0.3, 40.0), (0.02, 1.0)]
 
@@ -299,9 +299,21 @@ def test_kinks_off_the_diagonal_are_given_as_breaks():
 
 def test_sums_of_exponentials_are_interpolated_to_rounding():
     measure = nnqm.kallen_lehmann(nnqm.builtin_theory("deep-tanh"))
-    kernel = _MeasuredSum.of(measure, 7.0)
+    kernel = _SpectralKernel.of(measure, 7.0)
     d = np.concatenate([[0.0, 7.0], 7 * 10 ** np.random.default_rng(1).uniform(-15, 0, 500)])
     np.testing.assert_allclose(kernel(np.zeros_like(d), d), measure.connected(d), rtol=1e-13, atol=1e-14)
+
+
+def test_theories_with_other_sources():
+    flip = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.9, 0.1], [0.1, 0.9]], dt=1.0))
+    exact = karhunen_loeve(Kernel.ornstein_uhlenbeck(-np.log(0.8), np.sqrt(-2 * np.log(0.8))), (0.0, 5.0), 10)
+    np.testing.assert_allclose(karhunen_loeve(flip, (0.0, 5.0), 10).eigenvalues, exact.eigenvalues, rtol=1e-10)
+    alternating = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.1, 0.9], [0.9, 0.1]], dt=1.0))
+    with pytest.raises(ValueError, match="at multiples of dt=1 only; give a table"):
+        karhunen_loeve(alternating, (0.0, 5.0), 10)
+    hamiltonian = nnqm.Hamiltonian([0, 0, 0.5, 0, 1])
+    kl = karhunen_loeve(nnqm.Theory(nnqm.GroundStateProcess(hamiltonian)), (0.0, 5.0), 60)
+    assert kl.connected(2.0, 2.7) == pytest.approx(float(hamiltonian.two_point(0.7)), abs=0.01)
 
 
 def test_theories_stand_for_their_exact_kernels():
