@@ -520,3 +520,16 @@ def test_the_examples_of_the_page_run():
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == 2
     exec("\n".join(blocks), {})
+
+
+def test_a_mean_that_moves_is_no_mode():
+    paths = nnqm.sample_paths(nnqm.harmonic_oscillator(), 8192, 24, 0.1, rng=1, precision="float64")
+    t = 0.1 * np.arange(24)
+    plain_run, moved_run = (
+        nnqm.accumulate(p, 0.1, two_time=True, lags=(), observable_lags=(), increment_lags=())
+        for p in (paths, paths + (3 * t - 5)[:, None])
+    )
+    still, moved = karhunen_loeve(plain_run, n_modes=6), karhunen_loeve(moved_run, n_modes=6)
+    np.testing.assert_allclose(moved.eigenvalues, still.eigenvalues, rtol=1e-9)
+    np.testing.assert_allclose(moved.errors, still.errors, rtol=1e-6)
+    np.testing.assert_allclose(moved.mean(t) - still.mean(t), 3 * t - 5, atol=1e-9)
