@@ -241,6 +241,7 @@ def table(n=20, **changes):
         (lambda: karhunen_loeve(lambda s, t: (1 + s) * np.exp(-np.abs(s - t)), (0.0, 1.0)), r"symmetric; K\(.*\) = "),
         (lambda: karhunen_loeve(lambda s, t: 1.0, (0.0, 1.0)), "shape that s and t broadcast to"),
         (lambda: karhunen_loeve(lambda s, t: np.where(s == t, np.nan, 1.0), (0.0, 1.0)), "kernel must be finite; K"),
+        (lambda: karhunen_loeve(lambda s, t: -np.exp(s + t), (0.0, 1.0)), r"semidefinite; .* eigenvalue -3.1945"),
         (lambda: karhunen_loeve(lambda s, t: 0.0 * s * t, (0.0, 1.0)), "no mode above its errors"),
         (lambda: karhunen_loeve(lambda s, t: 1.0 * (s == t), (0.0, 1.0)), "not mean-square continuous"),
         (lambda: karhunen_loeve(fractional(0.05), (0.0, 1.0), 5, tolerance=1e-14), "converges slowly"),

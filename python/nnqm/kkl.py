@@ -498,23 +498,24 @@ def _solve(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solut
     most = max(_MOST_NODES, 3 * _FINE * len(edges) // 2)
     while True:
         fine, coarse = _discretised(kernel, edges, _FINE, tolerance), _discretised(kernel, edges, _COARSE, tolerance)
-        largest = fine.eigenvalues[0]
-        rounding = _ROUNDING * largest
+        largest, lowest = fine.eigenvalues[0], fine.smallest
+        size = max(largest, -lowest)
+        rounding = _ROUNDING * size
         # A larger one among its neighbours: two rules may agree in one eigenvalue by chance.
         m = min(len(coarse.eigenvalues), n + 8)
         change = np.abs(fine.eigenvalues[:m] - coarse.eigenvalues[:m])
         padded = np.pad(change, 1)
         errors = np.maximum(np.maximum(padded[:-2], padded[2:]), change) + rounding
         solution = replace(fine, eigenvalues=fine.eigenvalues[:m], vectors=fine.vectors[:, :m], errors=errors)
-        converged = errors[:n].max() <= tolerance * largest
-        lowest, shift = fine.smallest, abs(fine.smallest - coarse.smallest)
-        if converged and -lowest > max(tolerance * largest, _REAL * shift):
+        converged = errors[:n].max() <= tolerance * size
+        shift = abs(lowest - coarse.smallest)
+        if converged and -lowest > max(tolerance * size, _REAL * shift):
             raise ValueError(
                 f"kernel must be positive semidefinite; it has the eigenvalue {lowest:.6g}({shift:.1g}) on the "
                 f"interval [{breaks[0]:g}, {breaks[-1]:g}], the largest being {largest:.6g}; no process has it as its "
                 "covariance"
             )
-        if largest <= 0:
+        if size <= 0:
             return solution
         coefficients = np.abs(solution.functions().coefficients[:, -2:, :n]).max(axis=1)
         # Rounding disturbs an eigenvector by this much; below it no panel is to blame.
@@ -527,7 +528,7 @@ def _solve(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solut
         if too_many:
             raise ValueError(
                 f"kernel converges slowly: with {len(edges) - 1} panels of {_FINE} polynomials the error of an "
-                f"eigenvalue is {errors[:n].max() / largest:.1g} of the largest, not tolerance={tolerance:g}; give the "
+                f"eigenvalue is {errors[:n].max() / size:.1g} of the largest, not tolerance={tolerance:g}; give the "
                 "times of its kinks as breaks, fewer n_modes, or a larger tolerance"
             )
         edges = np.sort(np.concatenate([edges, cuts]))
