@@ -171,9 +171,9 @@ _FINER, _FINE_PATHS, _FINE_TIMES = (4, 16), 200_000, 256
 _NOT_CONVERGED = "not converged"
 # Lags whose two-point functions are shown, in steps.
 _SHOWN_LAGS = (1, 5, 10)
-# Points for each scrambling of quasi-Monte Carlo; draws of random weights that exact answers are averaged over, by number
-# of inputs, and their key, which is not that of a run.
+# Points for each scrambling of quasi-Monte Carlo.
 _QUASI_POINTS = 2**13
+# Draws of random weights that exact answers are averaged over, by number of inputs, and their key, not that of a run.
 _DRAWS, _DRAWS_KEY = {1: 4000, 2: 200, 3: 40}, 0x6E6E716D
 
 
