@@ -322,6 +322,8 @@ def test_theories_stand_for_their_exact_kernels():
     measure = nnqm.kallen_lehmann(theory)
     kl = karhunen_loeve(theory, (0.0, 4.0), 30)
     assert float(kl.mean(1.0)) == measure.mean
+    # What the measure does not know, the norm of an operator bounds for every eigenvalue.
+    assert kl.errors.min() >= measure.error * measure.moments[0] * 4.0 > 0
     t = np.linspace(0, 4, 41)
     off = measure.connected(t[:, None] - t) - kl.connected(t[:, None], t)
     # Positive semidefinite, so that its largest entry is on the diagonal; near the ends it is twice the average.
