@@ -551,7 +551,12 @@ def test_thermal_measures_of_closed_theories():
         assert a.mean == pytest.approx(b.mean, abs=1e-11)
         assert a.kurtosis == pytest.approx(b.kurtosis, abs=1e-9)
         assert a.commutator == pytest.approx(float(a.commutator_at(1e-5)), rel=1e-3)
-        assert float(a.momentum_squared_at(0.2)) == pytest.approx(float(b.momentum_squared_at(0.2)), rel=1e-7)
+        start, one, two = a.two_point([0.0, 0.2, 0.4])
+        for measure in (a, b):
+            # -m^2 <(x_2 - x_1)(x_1 - x_0)>/dt^2
+            assert float(measure.momentum_squared_at(0.2)) == pytest.approx(
+                -(1.3**2) * (2 * one - two - start) / 0.04, rel=1e-7
+            )
     # The coordinate itself: <p^2>/2m is half of the thermal energy.
     measure = thermal_measure(nnqm.harmonic_oscillator(0.8, mass=1.3, hbar=0.7), beta=beta)
     energy = 0.7 * 0.8 / 2 / math.tanh(0.8 * beta / 2)
@@ -772,6 +777,17 @@ def test_networks_on_a_hamiltonian_agree_with_direct_integration(activation, slo
     assert measure.weights.sum() == pytest.approx(measure.moments[0], rel=1e-12)
     assert measure.error < 1e-5
     assert measure.momentum_squared == math.inf or activation == "tanh"
+    if activation == "tanh":
+        # m^2 E (L f)^2, L f = f''/2 + (ln psi_0)' f'
+        w, b, v = network.weights[0][:, 0], network.biases[0], network.weights[1][0]
+
+        def generator(y):
+            u = np.tanh(w * y + b)
+            first, second = v * w @ (1 - u**2), -2 * v * w**2 @ (u * (1 - u**2))
+            low, high = h.wave_function(0, np.array([y - 1e-5, y + 1e-5]))
+            return second / 2 + (high - low) / (1e-5 * (high + low)) * first if low > 1e-8 else 0.0
+
+        assert measure.momentum_squared == pytest.approx(average(lambda y: generator(y) ** 2), rel=1e-5)
     # Small lags, on the way to the limit.
     assert float(measure.commutator_at(1e-5 / slope**2)) == pytest.approx(measure.commutator, rel=0.02)
     # The first excited state, integrated over.
@@ -808,6 +824,8 @@ def test_levels_of_different_inputs_add():
     energies, multiplicities = level_energies(nnqm.Theory([flip, flip]), 4)
     np.testing.assert_allclose(energies, [-2 * math.log(0.8)])
     assert multiplicities == (1,)
+    energies, _ = level_energies(nnqm.Theory([flip, nnqm.OrnsteinUhlenbeck(1.0)]), 1)
+    np.testing.assert_allclose(energies, [1.0])
     # Above the threshold of a Hamiltonian there are no levels; here two are bound, 1.5 apart, and it is 2 above E_0.
     well = nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: -3 / np.cosh(x) ** 2))
     assert well.hamiltonian.n_bound == 2

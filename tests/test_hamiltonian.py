@@ -339,6 +339,12 @@ def test_spectral_measures():
         for k, moment in zip((2, 3, 4), measure.moments, strict=True):
             exact = ground.expectation(lambda x, k=k, m=measure.mean: (x - m) ** k)
             assert moment == pytest.approx(exact, rel=1e-9, abs=1e-12)
+        # Of x itself the commutator is a number; increments are not Gaussian.
+        assert measure.commutator_spread == pytest.approx(1, rel=1e-7)
+        t4 = [(1, 4, 0), (-4, 3, 1), (6, 2, 2), (-4, 1, 3), (1, 0, 4)]
+        fourth = sum(c * h.n_point([(0, lambda x, a=a: x**a), (0.2, lambda x, b=b: x**b)]) for c, a, b in t4)
+        second = float(measure.quadratic_variation(0.2))
+        assert float(measure.commutator_spread_at(0.2)) == pytest.approx(fourth / (3 * second**2), rel=1e-8)
         # A function of x: [f, p]/(i hbar) = f'.
         curved = h.spectral_measure(np.tanh)
         slope = ground.expectation(lambda x: np.cosh(x) ** -4.0)
@@ -347,6 +353,19 @@ def test_spectral_measures():
         QUARTIC.spectral_measure(np.abs)
     with pytest.raises(ValueError, match="must vary"):
         QUARTIC.spectral_measure(lambda x: 2 + 0 * x)
+
+
+def test_all_states_of_a_grid():
+    points, vectors, gaps = QUARTIC.eigenbasis()
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(len(points)), atol=1e-12)
+    np.testing.assert_allclose(gaps[1:6], QUARTIC.gaps(5), rtol=1e-13)
+    finer, psi, levels = QUARTIC.eigenbasis(2.0)
+    assert 1.9 < len(finer) / len(points) < 2.1
+    np.testing.assert_allclose(levels[1:6], QUARTIC.gaps(5), rtol=1e-10)
+    np.testing.assert_allclose(psi[:, 3] / np.sqrt(finer[1] - finer[0]), QUARTIC.wave_function(3, finer), atol=1e-10)
+    assert (QUARTIC.n_bound, poeschl_teller(3).n_bound) == (None, 3)
+    with pytest.raises(ValueError, match="finer must be positive; got finer=0"):
+        QUARTIC.eigenbasis(0)
 
 
 def test_a_measure_over_a_continuum():

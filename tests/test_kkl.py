@@ -15,7 +15,7 @@ from scipy import integrate
 import harness
 import nnqm
 from nnqm import Density, Estimate, Kernel, karhunen_loeve
-from nnqm.kkl import _MeasuredSum
+from nnqm.kkl import _SpectralKernel
 
 OU = [(1.0, 10.0), (0.1, 1.0), (5.0, 3.0), (0.3, 40.0), (0.02, 1.0)]
 
@@ -241,6 +241,7 @@ def table(n=20, **changes):
         (lambda: karhunen_loeve(lambda s, t: (1 + s) * np.exp(-np.abs(s - t)), (0.0, 1.0)), r"symmetric; K\(.*\) = "),
         (lambda: karhunen_loeve(lambda s, t: 1.0, (0.0, 1.0)), "shape that s and t broadcast to"),
         (lambda: karhunen_loeve(lambda s, t: np.where(s == t, np.nan, 1.0), (0.0, 1.0)), "kernel must be finite; K"),
+        (lambda: karhunen_loeve(lambda s, t: -np.exp(s + t), (0.0, 1.0)), r"semidefinite; .* eigenvalue -3.1945"),
         (lambda: karhunen_loeve(lambda s, t: 0.0 * s * t, (0.0, 1.0)), "no mode above its errors"),
         (lambda: karhunen_loeve(lambda s, t: 1.0 * (s == t), (0.0, 1.0)), "not mean-square continuous"),
         (lambda: karhunen_loeve(fractional(0.05), (0.0, 1.0), 5, tolerance=1e-14), "converges slowly"),
@@ -299,9 +300,21 @@ def test_kinks_off_the_diagonal_are_given_as_breaks():
 
 def test_sums_of_exponentials_are_interpolated_to_rounding():
     measure = nnqm.kallen_lehmann(nnqm.builtin_theory("deep-tanh"))
-    kernel = _MeasuredSum.of(measure, 7.0)
+    kernel = _SpectralKernel.of(measure, 7.0)
     d = np.concatenate([[0.0, 7.0], 7 * 10 ** np.random.default_rng(1).uniform(-15, 0, 500)])
     np.testing.assert_allclose(kernel(np.zeros_like(d), d), measure.connected(d), rtol=1e-13, atol=1e-14)
+
+
+def test_theories_with_other_sources():
+    flip = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.9, 0.1], [0.1, 0.9]], dt=1.0))
+    exact = karhunen_loeve(Kernel.ornstein_uhlenbeck(-np.log(0.8), np.sqrt(-2 * np.log(0.8))), (0.0, 5.0), 10)
+    np.testing.assert_allclose(karhunen_loeve(flip, (0.0, 5.0), 10).eigenvalues, exact.eigenvalues, rtol=1e-10)
+    alternating = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.1, 0.9], [0.9, 0.1]], dt=1.0))
+    with pytest.raises(ValueError, match="at multiples of dt=1 only; give a table"):
+        karhunen_loeve(alternating, (0.0, 5.0), 10)
+    hamiltonian = nnqm.Hamiltonian([0, 0, 0.5, 0, 1])
+    kl = karhunen_loeve(nnqm.Theory(nnqm.GroundStateProcess(hamiltonian)), (0.0, 5.0), 60)
+    assert kl.connected(2.0, 2.7) == pytest.approx(float(hamiltonian.two_point(0.7)), abs=0.01)
 
 
 def test_theories_stand_for_their_exact_kernels():
@@ -309,6 +322,8 @@ def test_theories_stand_for_their_exact_kernels():
     measure = nnqm.kallen_lehmann(theory)
     kl = karhunen_loeve(theory, (0.0, 4.0), 30)
     assert float(kl.mean(1.0)) == measure.mean
+    # What the measure does not know, the norm of an operator bounds for every eigenvalue.
+    assert kl.errors.min() >= measure.error * measure.moments[0] * 4.0 > 0
     t = np.linspace(0, 4, 41)
     off = measure.connected(t[:, None] - t) - kl.connected(t[:, None], t)
     # Positive semidefinite, so that its largest entry is on the diagonal; near the ends it is twice the average.
@@ -508,3 +523,16 @@ def test_the_examples_of_the_page_run():
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     assert len(blocks) == 2
     exec("\n".join(blocks), {})
+
+
+def test_a_mean_that_moves_is_no_mode():
+    paths = nnqm.sample_paths(nnqm.harmonic_oscillator(), 8192, 24, 0.1, rng=1, precision="float64")
+    t = 0.1 * np.arange(24)
+    plain_run, moved_run = (
+        nnqm.accumulate(p, 0.1, two_time=True, lags=(), observable_lags=(), increment_lags=())
+        for p in (paths, paths + (3 * t - 5)[:, None])
+    )
+    still, moved = karhunen_loeve(plain_run, n_modes=6), karhunen_loeve(moved_run, n_modes=6)
+    np.testing.assert_allclose(moved.eigenvalues, still.eigenvalues, rtol=1e-9)
+    np.testing.assert_allclose(moved.errors, still.errors, rtol=1e-6)
+    np.testing.assert_allclose(moved.mean(t) - still.mean(t), 3 * t - 5, atol=1e-9)

@@ -111,7 +111,8 @@ def test_the_physics_works_with_numpy_alone():
 ORDER = [
     ["_checks", "_core"],
     ["densities"],
-    ["sources", "networks", "estimate", "spectral"],
+    ["sources", "networks", "estimate", "spectral", "sinc"],
+    ["states"],
     ["hamiltonian", "certificates"],
     ["ground_state", "thermal"],
     ["theory"],

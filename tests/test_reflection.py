@@ -143,7 +143,13 @@ def test_two_point_functions_are_not_enough():
     assert reflection_positivity(y, dt=DT, functionals="cubic").verdict == "consistent"
 
 
-@pytest.mark.parametrize("make", [VIOLATING["matern 3/2"], VIOLATING["ar(1), alternating"], cauchy_cosines])
+def skewed(rng):
+    """Its mean is far from its median, so that the constant in F matters."""
+    x = autoregressive(rng, -0.5)
+    return x + x**2 / 2
+
+
+@pytest.mark.parametrize("make", [VIOLATING["matern 3/2"], VIOLATING["ar(1), alternating"], cauchy_cosines, skewed])
 def test_the_witness_printed_is_the_functional_tested(make):
     result = reflection_positivity(make(np.random.default_rng(6)), dt=DT)
     assert len(result.witness.terms) <= 8
@@ -155,6 +161,13 @@ def test_the_witness_printed_is_the_functional_tested(make):
     assert value < 0
     error = np.hypot(float(result.value.error), np.std(np.mean(products, axis=0)) / np.sqrt(len(fresh)))
     assert abs(value - float(result.value.value)) < 5 * error + 0.1 * abs(value)
+
+
+def test_the_mean_of_a_functional_is_taken_off_it():
+    result = reflection_positivity(skewed(np.random.default_rng(8)), dt=DT, functionals="linear", offsets=[0])
+    # Of a + a^2/2, <a a'> = -1/2: covariance -1/2 + (1/4) 2 (1/4), variance 1 + (1/4) 2.
+    assert_consistent(result.value, -0.25)
+    assert result.witness.constant < -0.2
 
 
 def test_matrices_are_averages_of_products_over_reflections_and_paths():

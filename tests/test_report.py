@@ -84,6 +84,15 @@ def test_random_weights_are_compared_with_averages_over_other_draws():
     assert abs(single["G(1), plateau included"].pull) < 4.5
 
 
+def test_the_error_of_an_exact_value_counts():
+    estimate = nnqm.Estimate(1.0, [0.9, 1.1, 1.05, 0.95], [4.0] * 4)
+    error = float(estimate.error)
+    row = nnqm.Row("q", estimate, 0.5, "", "shape", exact_error=error)
+    assert row.pull == pytest.approx(0.5 / (np.sqrt(2) * error))
+    assert row.cells[2] == nnqm.estimate.format_value(0.5, error)
+    assert nnqm.Row("q", estimate, 0.5, "", "shape").cells[2] == "0.5"
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -102,11 +111,25 @@ def test_thermal_theories_are_compared_with_their_traces(source, network):
     assert not any(row.group == "levels" for row in report)
 
 
-def test_where_nothing_exact_is_known_a_note_says_why():
-    network = nnqm.Network.random((4, 3, 1), rng=1)
-    run = nnqm.simulate(nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0] * 4), network), 4000, 16, 0.2, rng=1)
+@pytest.mark.parametrize(("widths", "activation"), [((4, 3, 1), "tanh"), ((2, 4, 4, 1), "relu")])
+def test_what_no_quadrature_reaches_has_exact_values_with_errors(widths, activation):
+    network = nnqm.Network.random(widths, activation, rng=1, bias_std=0.5)
+    run = nnqm.simulate(nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0] * widths[0]), network), 8000, 32, 0.2, rng=25)
     report = nnqm.analyse(run)
-    assert "no exact values: exact measures are for at most 3 inputs; got 4" in report.notes[0]
+    assert report.notes[0].startswith("exact values by quasi-Monte Carlo, with errors: ")
+    for quantity in ("<x>", "variance of x", "G_c(1)", "[x,p]/(i hbar) at dt = 0.2", "roughness exponent H",
+                     "[x,p]/(i hbar), dt -> 0"):  # fmt: skip
+        row = report[quantity]
+        assert 0 < row.exact_error < float(row.estimate.total_error)
+        assert abs(row.pull) < 4.5
+
+
+def test_where_nothing_exact_is_known_a_note_says_why():
+    wells = nnqm.builtin_theory("double-well").sources[0]
+    network = nnqm.Network.random((2, 3, 1), "relu", rng=1, bias_std=0.5)
+    run = nnqm.simulate(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), wells], network), 4000, 16, 0.2, rng=1)
+    report = nnqm.analyse(run)
+    assert "no exact values: the sum over states reaches a relative error of" in report.notes[0]
     assert all(row.exact is None for row in report if row.group != "levels")
 
 

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, choice, floats, integer, positive
+from .sinc import (
+    EPS,
+    OCTAVES,
+    PER_OCTAVE,
+    Basis,
+    Function,
+    Operator,
+    Survey,
+    act,
+    evaluate,
+    mirrored,
+    short,
+    side_limit,
+    values_of,
+)
 from .spectral import SpectralMeasure
+from .states import State
 
 __all__ = ["GroundStateChain", "Hamiltonian", "State"]
 
-Function = Callable[[Any], Any]
-Operator = str | Function
-
-_EPS = float(np.finfo(np.float64).eps)
 # Grid points of a dense eigenvalue problem, at most; seconds on one core.
 _MAX_POINTS = 2500
 _MAX_STATES = 4000
@@ -28,8 +39,6 @@ _TAIL, _BARRIER = 1e-20, 1e-14
 _FINE = 1e-10
 # A basis carries so many levels, or twice, four times, ... as many.
 _LEVELS = 16
-# Points per octave, and octaves of |x - bottom| looked at: from 2^-30 to 2^40 of the user's unit.
-_PER_OCTAVE, _OCTAVES = 96, (-30, 40)
 # What e^{-x} is nothing beside one.
 _NOTHING = 37.0
 
@@ -70,144 +79,6 @@ class GroundStateChain:
     spacing: float
     gap_error: float
     threshold: float = np.inf
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """V looked at from the bottom of the well outwards, in ascending order of x."""
-
-    x: Floats
-    v: Floats
-    # Energies beyond which a particle escapes to the left and to the right; inf where V grows without end.
-    sides: tuple[float, float]
-    # The potential is known between the first and the last x only.
-    limited: bool
-    even: bool
-
-    @property
-    def lowest(self) -> float:
-        return float(self.v.min())
-
-    @property
-    def threshold(self) -> float:
-        return min(self.sides)
-
-    def phase(self, energy: float, unit: float) -> float:
-        """Semiclassical number of levels below an energy; unit = sqrt(2m)/hbar."""
-        k = np.sqrt(np.maximum(energy - self.v, 0))
-        return unit / np.pi * float(np.sum((k[1:] + k[:-1]) / 2 * np.diff(self.x)))
-
-    def energy(self, count: float, unit: float) -> float:
-        """Energy below which there are semiclassically ``count`` levels, at most the threshold."""
-        depth = self.threshold - self.lowest
-        low, high = -300.0, min(300.0, np.log10(depth))
-        if self.phase(self.lowest + 10**high, unit) <= count:
-            return float(self.lowest + 10**high)
-        for _ in range(50):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self.phase(self.lowest + 10**middle, unit) < count else (low, middle)
-        return float(self.lowest + 10**high)
-
-    def interval(self, energy: float, action: float, unit: float) -> tuple[float, float]:
-        """Where waves of an energy have fallen by exp(-action) beyond the outermost turning points."""
-        inside = np.flatnonzero(self.v < energy)
-        first, last = (inside[0], inside[-1]) if len(inside) else (int(np.argmin(self.v)),) * 2
-        with np.errstate(invalid="ignore", over="ignore"):
-            kappa = unit * np.sqrt(np.maximum(self.v - energy, 0))
-            # In a step to an infinite wall the wave ends at the step.
-            right = np.cumsum((kappa[last + 1 :] + kappa[last:-1]) / 2 * np.diff(self.x[last:]))
-            left = np.cumsum(((kappa[:first] + kappa[1 : first + 1]) / 2 * np.diff(self.x[: first + 1]))[::-1])
-        i, j = np.searchsorted(left, action), np.searchsorted(right, action)
-        a, b = float(self.x[max(first - 1 - i, 0)]), float(self.x[min(last + 1 + j, len(self.x) - 1)])
-        return (-max(-a, b), max(-a, b)) if self.even else (a, b)
-
-
-@dataclass(frozen=True, eq=False)
-class _Basis:
-    """Sinc functions on a grid: c_i = sqrt(spacing) psi(x_i) (Colbert and Miller, J. Chem. Phys. 96, 1982 (1992))."""
-
-    points: Floats
-    spacing: float
-    potential: Floats
-    hbar: float
-    mass: float
-    even: bool
-    # Errors of the lowest levels, which the basis carries to the tolerance.
-    errors: Floats = field(default_factory=lambda: np.zeros(0))
-
-    @cached_property
-    def kinetic(self) -> Floats:
-        i = np.arange(len(self.points))
-        row = np.full(len(i), np.pi**2 / 3)
-        row[1:] = 2 * (-1.0) ** i[1:] / i[1:] ** 2
-        row *= self.hbar**2 / (2 * self.mass * self.spacing**2)
-        return np.asarray(row[np.abs(i[:, None] - i)])
-
-    @cached_property
-    def derivative(self) -> Floats:
-        i = np.arange(len(self.points))
-        difference = i[:, None] - i
-        with np.errstate(divide="ignore"):
-            matrix = (-1.0) ** difference / difference / self.spacing
-        np.fill_diagonal(matrix, 0)
-        return np.asarray(matrix)
-
-    @cached_property
-    def matrix(self) -> Floats:
-        return np.asarray(self.kinetic + np.diag(self.potential))
-
-    @property
-    def rounding(self) -> float:
-        """Rounding error of an eigenvalue."""
-        return float(_EPS * (np.abs(self.potential).max() + 3 * self.kinetic[0, 0]))
-
-    def _sectors(self) -> list[Floats]:
-        if not self.even:
-            return [self.matrix]
-        half = len(self.points) // 2
-        straight, crossed = self.matrix[:half, :half], self.matrix[:half, : half - 1 : -1]
-        return [np.asarray(straight + crossed), np.asarray(straight - crossed)]
-
-    def lowest(self, count: int) -> Floats:
-        return self._merge([np.linalg.eigvalsh(m) for m in self._sectors()])[:count]
-
-    @staticmethod
-    def _merge(parts: Sequence[NDArray[Any]]) -> Floats:
-        # Even and odd levels alternate, whatever rounding makes of a splitting.
-        return parts[0] if len(parts) == 1 else np.asarray(np.stack(parts, axis=-1).reshape(*parts[0].shape[:-1], -1))
-
-    @cached_property
-    def _solved(self) -> tuple[Floats, Floats]:
-        solved = [np.linalg.eigh(m) for m in self._sectors()]
-        energies = self._merge([np.asarray(e) for e, _ in solved])
-        vectors = solved[0][1]
-        if self.even:
-            mirrored = [np.concatenate([u, sign * u[::-1]]) for (_, u), sign in zip(solved, (1, -1), strict=True)]
-            vectors = self._merge(mirrored) / np.sqrt(2)
-        # The outermost lobe to the right is positive.
-        large = np.abs(vectors) > 1e-3 * np.abs(vectors).max(axis=0)
-        last = len(vectors) - 1 - np.argmax(large[::-1], axis=0)
-        return energies, vectors * np.sign(vectors[last, np.arange(vectors.shape[1])])
-
-    @property
-    def energies(self) -> Floats:
-        return self._solved[0]
-
-    @property
-    def vectors(self) -> Floats:
-        return self._solved[1]
-
-    def interpolate(self, coefficients: NDArray[Any], x: Floats) -> NDArray[Any]:
-        """Sum of sinc functions at points of any shape; zero beyond the grid."""
-        flat = x.ravel()
-        out = np.empty(flat.shape, dtype=coefficients.dtype)
-        rows = max(1, 2**21 // len(self.points))
-        for start in range(0, len(flat), rows):
-            part = flat[start : start + rows]
-            out[start : start + rows] = np.sinc((part[:, None] - self.points) / self.spacing) @ coefficients
-        beyond = (flat < self.points[0] - self.spacing) | (flat > self.points[-1] + self.spacing)
-        out[beyond] = 0
-        return np.asarray(out.reshape(x.shape) / np.sqrt(self.spacing))
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -298,7 +169,7 @@ class Hamiltonian:
     _sampled: bool
     _bases: dict[Any, Any]
     _function: Function
-    _survey: _Survey
+    _survey: Survey
 
     def _from_numbers(self, potential: ArrayLike) -> None:
         put = object.__setattr__
@@ -360,7 +231,7 @@ class Hamiltonian:
             raise ValueError(
                 f"x must lie in the {what} [{low:g}, {high:g}]; got {points.min():g} to {points.max():g}; extend it"
             )
-        return _evaluate("potential", self._function, points, infinite=True)
+        return evaluate("potential", self._function, points, infinite=True)
 
     def __repr__(self) -> str:
         if self._coefficients is not None:
@@ -449,19 +320,19 @@ class Hamiltonian:
 
     # ---- the potential as a whole, and bases
 
-    def _look(self) -> _Survey:
+    def _look(self) -> Survey:
         if self._table is not None or self.domain is not None:
             a, b = (self._table[0][0], self._table[0][-1]) if self._table is not None else self.domain or (0.0, 0.0)
             x = np.linspace(a, b, 20_001)
             self._probe(x[5_000:15_001:2_500])
-            v = _evaluate("potential", self._function, x, infinite=True)
-            even = bool(a == -b and _mirrored(v))
-            return _Survey(x, v, (float(v[0]), float(v[-1])), True, even)
+            v = evaluate("potential", self._function, x, infinite=True)
+            even = bool(a == -b and mirrored(v))
+            return Survey(x, v, (float(v[0]), float(v[-1])), True, even)
         self._probe(np.array([-1.0, -0.5, 0.25, 1.0]))
-        offsets = 2.0 ** np.arange(_OCTAVES[0], _OCTAVES[1], 1 / _PER_OCTAVE)
+        offsets = 2.0 ** np.arange(OCTAVES[0], OCTAVES[1], 1 / PER_OCTAVE)
         centre = 0.0
         x, v = self._from(centre, offsets)
-        even = _mirrored(v)
+        even = mirrored(v)
         for _ in range(2):
             i = int(np.argmin(v))
             low, high = x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
@@ -473,8 +344,11 @@ class Hamiltonian:
             centre = float(fine[j])
             x, v = self._from(centre, offsets)
         lowest = float(v[len(offsets)])
-        sides = (_side(v[: len(offsets)][::-1], lowest, "left"), _side(v[len(offsets) + 1 :], lowest, "right"))
-        survey = _Survey(x, v, sides, False, even)
+        sides = (
+            side_limit(v[: len(offsets)][::-1], lowest, "left"),
+            side_limit(v[len(offsets) + 1 :], lowest, "right"),
+        )
+        survey = Survey(x, v, sides, False, even)
         if survey.threshold - survey.lowest <= 1e-12 * (1e-280 + abs(survey.lowest)):
             raise ValueError(
                 f"potential has no bound state: far away it is {survey.threshold:g}, not above its lowest value "
@@ -510,8 +384,8 @@ class Hamiltonian:
         """A function is called with arrays and gives for each point what it would give alone."""
         if not self._is_function:
             return
-        v = _evaluate("potential", self._function, x, infinite=True)
-        alone = _evaluate("potential", self._function, x[1:].copy(), infinite=True)
+        v = evaluate("potential", self._function, x, infinite=True)
+        alone = evaluate("potential", self._function, x[1:].copy(), infinite=True)
         finite = np.isfinite(alone)
         if not np.allclose(v[1:][finite], alone[finite], rtol=1e-9, atol=0):
             raise ValueError(
@@ -532,7 +406,7 @@ class Hamiltonian:
         """Number of levels below ``threshold``; None if there are infinitely many."""
         return self._bound()
 
-    def _grid(self, interval: tuple[float, float], spacing: float, offset: float = 0.0) -> _Basis:
+    def _grid(self, interval: tuple[float, float], spacing: float, offset: float = 0.0) -> Basis:
         a, b = interval
         size = 2 * max(int(np.ceil((b - a) / spacing / 2)), 4)
         if self._survey.limited:
@@ -547,9 +421,9 @@ class Hamiltonian:
         if wall.any():
             # A wall higher than anything a wave of the basis has.
             v[wall] = max(v[~wall].max(initial=0.0), 1e4 * self.hbar**2 / (self.mass * spacing**2))
-        return _Basis(np.asarray(points), spacing, v, self.hbar, self.mass, even)
+        return Basis(np.asarray(points), spacing, v, self.hbar, self.mass, even)
 
-    def _converge(self, count: int) -> _Basis:
+    def _converge(self, count: int) -> Basis:
         """A basis whose lowest levels have ceased to change when the interval grows and the spacing shrinks."""
         survey, unit = self._survey, self._unit
         lowest, bound = survey.lowest, np.isfinite(survey.threshold)
@@ -560,10 +434,10 @@ class Hamiltonian:
         room = survey.threshold - energy
         ratio, action = 2.0, 11.0 if bound and not survey.limited else 30.0
         previous: Floats | None = None
-        best: tuple[float, _Basis] | None = None
+        best: tuple[float, Basis] | None = None
         history: list[float] = []
         for _ in range(24):
-            spacing = _short(np.pi / (ratio * unit * np.sqrt(energy - lowest)))
+            spacing = short(np.pi / (ratio * unit * np.sqrt(energy - lowest)))
             basis = self._grid(survey.interval(energy, action, unit), spacing)
             size = len(basis.points)
             if size > _MAX_POINTS:
@@ -580,7 +454,7 @@ class Hamiltonian:
                         errors = errors + 6 * basis.kinetic[0, 0] * edge
                     reached = float((errors / height).max())
                     if best is None or reached < best[0]:
-                        best = (reached, _with_errors(basis, errors))
+                        best = (reached, replace(basis, errors=errors))
                     if np.all(np.abs(levels - previous) <= 3 * basis.rounding + 1e-14 * height):
                         break
                     if reached <= self.tolerance > _FINE:
@@ -590,7 +464,7 @@ class Hamiltonian:
                     if len(history) > 4 and survey.limited and reached > 0.5 * history[-4]:
                         break
                 previous = levels
-                energy = max(float(levels[-1]), lowest * (1 + _EPS))
+                energy = max(float(levels[-1]), lowest * (1 + EPS))
                 if bound:
                     # The box of a level that seems unbound still grows step by step.
                     if energy > survey.threshold - room / 4:
@@ -647,7 +521,7 @@ class Hamiltonian:
         bound: int = self._bases["bound"]
         return bound
 
-    def _basis(self, count: int) -> _Basis:
+    def _basis(self, count: int) -> Basis:
         """A basis with at least so many levels."""
         bound = self._bound()
         if bound is not None and count > bound:
@@ -662,7 +536,7 @@ class Hamiltonian:
             )
         for key in sorted(k for k in self._bases if isinstance(k, int)):
             if key >= count:
-                found: _Basis = self._bases[key]
+                found: Basis = self._bases[key]
                 return found
         wanted = _LEVELS
         while wanted < count:
@@ -677,7 +551,7 @@ class Hamiltonian:
                 return basis
         raise AssertionError("unreachable")
 
-    def _distinct(self, basis: _Basis, n: int) -> None:
+    def _distinct(self, basis: Basis, n: int) -> None:
         """An eigenvector is known if its level stands clear of its neighbours or they have the other parity."""
         if basis.even:
             return
@@ -781,11 +655,11 @@ class Hamiltonian:
         while count <= 128 and (bound is None or count <= bound):
             basis = self._basis(count)
             x = basis.points
-            psi = _evaluate("values", values, x, kinds="fciub")
+            psi = evaluate("values", values, x, kinds="fciub")
             coefficients = psi * np.sqrt(basis.spacing)
             # Between the points, and as far again beyond the ends.
             finer = np.concatenate([x + basis.spacing / 2, x[0] - (x[-1] - x)[:-1], x[-1] + (x - x[0])[1:]])
-            exact = _evaluate("values", values, finer, kinds="fciub")
+            exact = evaluate("values", values, finer, kinds="fciub")
             rest = basis.interpolate(coefficients, finer) - exact
             norm = np.sqrt(basis.spacing * np.sum(np.abs(exact) ** 2))
             if norm == 0 and not coefficients.any():
@@ -811,7 +685,7 @@ class Hamiltonian:
         integer("n", n, 1)
         basis = self._basis(n)
         vectors = basis.vectors[:, :n]
-        return np.asarray(vectors.T @ _act(operator, basis, vectors))
+        return np.asarray(vectors.T @ act(operator, basis, vectors))
 
     def commutator(self, n: int) -> Floats:
         r"""<j|[x, p]|k>/(i hbar) between the lowest n eigenstates, shape (n, n).
@@ -838,7 +712,7 @@ class Hamiltonian:
         integer("n", n, 1)
         basis = self._basis(n)
         self._distinct(basis, 0)
-        f = _observable(observable, basis.points)
+        f = values_of(observable, basis.points)
         return np.asarray((basis.vectors[:, :n].T @ (f * basis.vectors[:, 0])) ** 2)
 
     def n_point(self, points: Iterable[tuple[float, Function | None]], *, beta: float | None = None) -> float:
@@ -873,9 +747,9 @@ class Hamiltonian:
         u, decay = basis.vectors, (basis.energies - basis.energies[0]) / self.hbar
         if beta is None:
             self._distinct(basis, 0)
-            state = u[:, 0] * _observable(listed[-1][1], basis.points)
+            state = u[:, 0] * values_of(listed[-1][1], basis.points)
             for (t, f), (later, _) in zip(listed[-2::-1], listed[:0:-1], strict=True):
-                state = u @ (np.exp(-decay * (later - t)) * (u.T @ state)) * _observable(f, basis.points)
+                state = u @ (np.exp(-decay * (later - t)) * (u.T @ state)) * values_of(f, basis.points)
             return float(u[:, 0] @ state)
         span = listed[-1][0] - listed[0][0]
         if span > beta * (1 + 1e-12):
@@ -883,7 +757,7 @@ class Hamiltonian:
         product = np.diag(np.exp(-decay * max(beta - span, 0.0)))
         previous = listed[0][0]
         for t, f in listed:
-            product = product * np.exp(-decay * (t - previous)) @ (u.T * _observable(f, basis.points) @ u)
+            product = product * np.exp(-decay * (t - previous)) @ (u.T * values_of(f, basis.points) @ u)
             previous = t
         return float(np.trace(product) / np.sum(np.exp(-decay * beta)))
 
@@ -919,7 +793,7 @@ class Hamiltonian:
         t = np.abs(floats("times", times))
         basis = self._basis(1) if beta is None else self._thermal_basis(beta)
         u, decay = basis.vectors, (basis.energies - basis.energies[0]) / self.hbar
-        f = _observable(observable, basis.points)
+        f = values_of(observable, basis.points)
         if beta is None:
             self._distinct(basis, 0)
             elements = u.T @ (f * u[:, 0])
@@ -944,7 +818,7 @@ class Hamiltonian:
         basis = self._thermal_basis(beta)
         return float(np.sum(np.exp(-basis.energies * (beta / self.hbar))))
 
-    def _thermal_basis(self, beta: float) -> _Basis:
+    def _thermal_basis(self, beta: float) -> Basis:
         positive("beta", beta)
         if np.isfinite(self.threshold) and not self._survey.limited:
             raise ValueError(
@@ -1044,9 +918,9 @@ class Hamiltonian:
             )
         return replace(fine, error=float(error))
 
-    def _measure(self, basis: _Basis, observable: Function | None) -> SpectralMeasure:
+    def _measure(self, basis: Basis, observable: Function | None) -> SpectralMeasure:
         law = basis.vectors[:, 0] ** 2
-        f = _observable(observable, basis.points)
+        f = values_of(observable, basis.points)
         mean = float(law @ f)
         f = f - mean
         powers = f[:, None] ** np.array([1, 2, 3])
@@ -1163,7 +1037,7 @@ class Hamiltonian:
             float(threshold),
         )
 
-    def _connected(self, basis: _Basis, reference: _Basis) -> None:
+    def _connected(self, basis: Basis, reference: Basis) -> None:
         """Refuse wells between which the ground state vanishes at double precision."""
         for one in (reference, basis):
             law = one.vectors[:, 0] ** 2
@@ -1177,249 +1051,3 @@ class Hamiltonian:
                 )
         self._distinct(reference, 0)
         self._distinct(basis, 0)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class State:
-    r"""A vector in the Hilbert space of a Hamiltonian, real or complex, not necessarily normalised.
-
-    States add, subtract, and are multiplied by numbers; calling one gives its wave function
-
-    .. math:: \psi(x) = h^{-1/2} \sum_i c_i \operatorname{sinc}\frac{x - x_i}{h} .
-
-    Made by ``Hamiltonian.eigenstate`` and ``Hamiltonian.state``.
-
-    Attributes
-    ----------
-    hamiltonian : Hamiltonian
-    coefficients : ndarray
-        c_i = sqrt(h) psi(x_i) in the orthonormal basis of the grid, shape (N,).
-
-    Examples
-    --------
-    >>> oscillator = Hamiltonian([0, 0, 0.5])
-    >>> ground, first = oscillator.eigenstate(0), oscillator.eigenstate(1)
-    >>> both = (ground + first) / np.sqrt(2)
-    >>> round(both.expectation("x"), 10), round(both.evolve(np.pi).expectation("x"), 10)
-    (0.7071067812, -0.7071067812)
-    """
-
-    hamiltonian: Hamiltonian
-    coefficients: NDArray[Any]
-    _basis: _Basis
-
-    def __repr__(self) -> str:
-        return f"State(norm={self.norm():.6g}, {len(self.coefficients)} points, {self.hamiltonian!r})"
-
-    @property
-    def grid(self) -> Floats:
-        """Positions x_i, shape (N,)."""
-        return self._basis.points.copy()
-
-    @property
-    def values(self) -> NDArray[Any]:
-        """psi(x_i) on the grid, shape (N,)."""
-        return np.asarray(self.coefficients / np.sqrt(self._basis.spacing))
-
-    def __call__(self, x: ArrayLike) -> NDArray[Any]:
-        """psi(x) at points of any shape, unit 1/sqrt(length) if normalised."""
-        return self._basis.interpolate(self.coefficients, floats("x", x))
-
-    def _new(self, coefficients: NDArray[Any]) -> State:
-        return State(self.hamiltonian, coefficients, self._basis)
-
-    def _together(self, other: State) -> tuple[NDArray[Any], NDArray[Any], _Basis]:
-        """Coefficients of both in the basis that carries more levels."""
-        if not isinstance(other, State):
-            raise TypeError(f"other must be a State; got {other!r}")
-        if other.hamiltonian != self.hamiltonian:
-            raise ValueError("states must belong to one Hamiltonian; got two that differ")
-        if self._basis is other._basis:
-            return self.coefficients, other.coefficients, self._basis
-        basis = max(self._basis, other._basis, key=lambda b: len(b.errors))
-        return self._in(basis), other._in(basis), basis
-
-    def _in(self, basis: _Basis) -> NDArray[Any]:
-        if basis is self._basis:
-            return self.coefficients
-        return np.asarray(self._basis.interpolate(self.coefficients, basis.points) * np.sqrt(basis.spacing))
-
-    def __add__(self, other: State) -> State:
-        if not isinstance(other, State):
-            return NotImplemented
-        a, b, basis = self._together(other)
-        return State(self.hamiltonian, a + b, basis)
-
-    def __neg__(self) -> State:
-        return self._new(-self.coefficients)
-
-    def __sub__(self, other: State) -> State:
-        return self + -other if isinstance(other, State) else NotImplemented
-
-    def __mul__(self, factor: complex) -> State:
-        if not isinstance(factor, int | float | complex | np.number) or not np.isfinite(factor):
-            raise TypeError(f"a state is multiplied by finite numbers; got {factor!r}; use apply for functions of x")
-        return self._new(self.coefficients * factor)
-
-    __rmul__ = __mul__
-
-    def __truediv__(self, divisor: complex) -> State:
-        return self * (1 / divisor)
-
-    # NumPy scalars on the left leave multiplication to the state.
-    __array_ufunc__ = None
-
-    def inner(self, other: State) -> complex:
-        """<self|other>, antilinear in the first; a float if both are real."""
-        a, b, _ = self._together(other)
-        value = np.vdot(a, b)
-        return complex(value) if np.iscomplexobj(value) else float(value)
-
-    def norm(self) -> float:
-        """sqrt(<psi|psi>)."""
-        return float(np.linalg.norm(self.coefficients))
-
-    def normalised(self) -> State:
-        """The state divided by its norm.
-
-        Raises
-        ------
-        ValueError
-            If the norm is zero.
-        """
-        norm = self.norm()
-        if norm == 0:
-            raise ValueError("a state of norm 0 cannot be normalised")
-        return self / norm
-
-    def apply(self, operator: Operator) -> State:
-        """A|psi>.
-
-        Parameters
-        ----------
-        operator : {"x", "p", "p^2", "H"} or callable
-            p = -i hbar d/dx; a callable is a real function f(x) of position.
-        """
-        return self._new(_act(operator, self._basis, self.coefficients[:, None])[:, 0])
-
-    def element(self, operator: Operator, other: State) -> complex:
-        """<self|A|other> for the operators of ``apply``; a float if it is real throughout."""
-        a, b, basis = self._together(other)
-        value = np.vdot(a, _act(operator, basis, b[:, None])[:, 0])
-        return complex(value) if np.iscomplexobj(value) else float(value)
-
-    def expectation(self, operator: Operator) -> float:
-        """<psi|A|psi>/<psi|psi> of a Hermitian operator (those of ``apply``)."""
-        return float(self.element(operator, self).real / self.norm() ** 2)
-
-    def uncertainty(self, operator: Operator) -> float:
-        """Standard deviation sqrt(<A^2> - <A>^2), as the norm of (A - <A>)|psi>."""
-        rest = self.apply(operator) - self * self.expectation(operator)
-        return rest.norm() / self.norm()
-
-    def evolve(self, time: float) -> State:
-        """exp(-i H t/hbar)|psi>: real time."""
-        t = float(floats("time", time, 0))
-        return self._function_of_energy(lambda e: np.exp(-1j * e * (t / self.hamiltonian.hbar)))
-
-    def evolve_euclidean(self, time: float) -> State:
-        """exp(-H t/hbar)|psi>: Euclidean time, t >= 0.
-
-        Raises
-        ------
-        ValueError
-            If t < 0: high levels would drown everything.
-        """
-        t = float(floats("time", time, 0))
-        if t < 0:
-            raise ValueError(f"time must not be negative; got {t:g}")
-        return self._function_of_energy(lambda e: np.exp(-e * (t / self.hamiltonian.hbar)))
-
-    def _function_of_energy(self, g: Callable[[Floats], NDArray[Any]]) -> State:
-        u = self._basis.vectors
-        return self._new(u @ (g(self._basis.energies) * (u.T @ self.coefficients)))
-
-
-def _with_errors(basis: _Basis, errors: Floats) -> _Basis:
-    return _Basis(basis.points, basis.spacing, basis.potential, basis.hbar, basis.mass, basis.even, errors)
-
-
-def _short(x: float) -> float:
-    """A number of 24 bits nearby: a grid that depends on eigenvalues must not depend on the rounding of a BLAS."""
-    fraction, exponent = np.frexp(x)
-    return float(np.ldexp(np.round(fraction * 2.0**24), int(exponent) - 24))
-
-
-def _mirrored(v: Floats) -> bool:
-    """Values at -x and x are equal."""
-    finite = np.isfinite(v)
-    if not np.array_equal(finite, finite[::-1]):
-        return False
-    u, w = v[finite], v[::-1][finite]
-    return bool(np.all(np.abs(u - w) <= 16 * _EPS * np.abs(u)))
-
-
-def _side(v: Floats, lowest: float, name: str) -> float:
-    """Limit of V on a side from its values outwards, inf if it grows without end."""
-    octaves = v[: len(v) // _PER_OCTAVE * _PER_OCTAVE].reshape(-1, _PER_OCTAVE).min(axis=1)
-    last, middle, first = (float(octaves[i]) for i in (-1, -6, -11))
-    if last == np.inf:
-        return np.inf
-    # A logarithm gains as much from the middle to the last as before, and whatever tends to a limit much less.
-    noise = 1e-4 * (abs(last) + abs(lowest))
-    if last == -np.inf or (middle - last > noise and middle - last > 0.5 * (first - middle)):
-        raise ValueError(
-            f"potential must be bounded below; it falls without end to the {name}, to {last:g} at distance "
-            f"{2.0 ** _OCTAVES[1]:.0e}; give domain if only a part is meant"
-        )
-    return np.inf if last - middle > noise and last - middle > 0.5 * (middle - first) else last + 0.0
-
-
-def _evaluate(name: str, function: Function, x: Floats, *, infinite: bool = False, kinds: str = "fiub") -> NDArray[Any]:
-    """Values of a vectorised function, of the shape of x; +inf only if ``infinite``."""
-    try:
-        with np.errstate(all="ignore"):
-            values = np.asarray(function(x))
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"{name} must take an array and return one of the same shape; calling it raised {error!s}; use NumPy's "
-            "functions, and np.where for cases"
-        ) from None
-    if values.shape != x.shape:
-        raise ValueError(
-            f"{name} must return an array of the shape of its argument; got {values.shape} for {x.shape}; for a "
-            "constant c write c + 0*x"
-        )
-    if values.dtype.kind not in kinds:
-        raise TypeError(f"{name} must return real numbers; got {values.dtype}")
-    values = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
-    bad = ~np.isfinite(values)
-    if infinite:
-        bad &= values != np.inf
-    if bad.any():
-        i = int(np.argmax(bad.ravel()))
-        raise ValueError(
-            f"{name} must be a number{' or +inf' if infinite else ''} at every point; "
-            f"{name}({x.ravel()[i]:g}) is {values.ravel()[i]}; correct it there"
-        )
-    return values
-
-
-def _observable(function: Function | None, x: Floats) -> Floats:
-    if function is None:
-        return x
-    if not callable(function):
-        raise TypeError(f"observable must be a function of x or None for x itself; got {function!r}")
-    return _evaluate("observable", function, x)
-
-
-def _act(operator: Operator, basis: _Basis, vectors: NDArray[Any]) -> NDArray[Any]:
-    """An operator on columns of coefficients."""
-    if callable(operator):
-        return np.asarray(_observable(operator, basis.points)[:, None] * vectors)
-    name = choice("operator", operator, ["x", "p", "p^2", "H"])
-    if name == "x":
-        return np.asarray(basis.points[:, None] * vectors)
-    if name == "p":
-        return np.asarray(-1j * basis.hbar * (basis.derivative @ vectors))
-    return np.asarray((basis.matrix if name == "H" else 2 * basis.mass * basis.kinetic) @ vectors)

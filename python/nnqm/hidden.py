@@ -54,7 +54,7 @@ _SIGNIFICANT = 15.0
 _LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
 # A level moves with t0 when it falls by so many errors of the difference; it is read off so many steps of t0 after it
 # has stopped, since what is left of its movement is then well below its error.
-_DROP_ERRORS, _AFTER = 2.0, 2
+_DROP_ERRORS, _AFTER = 2.5, 2
 # Elements of M(d) differ from those of its transpose by fewer errors; 900 of them reach eight by chance never.
 _IRREVERSIBLE = 8.0
 # What decays by a smaller part than this along a whole path cannot be told from what does not decay.
@@ -140,7 +140,7 @@ def hidden_spectrum(
 
     Examples
     --------
-    >>> network = nnqm.Network([[[3.0], [1.0]], [[1.0, 0.5]]], activation="sin")
+    >>> network = nnqm.Network([[[2.0], [1.0]], [[1.0, 0.5]]], activation="sin")
     >>> theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)  # not monotonic: y cannot be read off x
     >>> found = hidden_spectrum(theory, 128, 0.2, n_paths=20_000, rng=1, n_levels=1)
     >>> bool(abs(found.gaps[0].pull(1.0)) < 3)
@@ -497,13 +497,19 @@ def _irreversible(matrices: _Matrices) -> bool:
 
 
 def _ordered(levels: list[Level]) -> list[Level]:
-    """Levels above one that is not resolved are not either; resolved ones that cannot be told apart are one."""
+    """Levels above one that is not resolved are not either; resolved ones that cannot be told apart are one.
+
+    Unless the upper is much less precise: then it is noise that keeps it from being told.
+    """
     out: list[Level] = []
     for level in levels:
         if out and out[-1].verdict not in ("resolved", "plateau"):
             out.append(replace(level, verdict="above unresolved"))
         elif out and out[-1].resolved and level.resolved and _equal(out[-1], level):
-            out[-1] = _joined(out[-1], level)
+            if _less_precise(out[-1], level):
+                out.append(replace(level, verdict="noise"))
+            else:
+                out[-1] = _joined(out[-1], level)
         else:
             out.append(level)
     return out
@@ -514,6 +520,13 @@ def _equal(lower: Level, upper: Level) -> bool:
     assert upper.gap is not None
     step = upper.gap.map(lambda a, b: a - b, lower.gap)
     return float(step.value) < 3 * float(step.error)
+
+
+def _less_precise(lower: Level, upper: Level) -> bool:
+    """Whether the upper of two levels is near the lower for its own noise only."""
+    assert lower.gap is not None
+    assert upper.gap is not None
+    return float(upper.gap.error) > 3 * float(lower.gap.error)
 
 
 def _joined(lower: Level, upper: Level) -> Level:

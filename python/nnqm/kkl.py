@@ -352,7 +352,7 @@ def karhunen_loeve(
         if mean is not None:
             raise ValueError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
         uncertainty, mean = kernel.error * float(kernel.moments[0]) * (b - a), kernel.mean
-        kernel = _MeasuredSum.of(kernel, b - a)
+        kernel = _SpectralKernel.of(kernel, b - a)
     bias = 0.0 if mean is None else mean if callable(mean) else float(floats("mean", mean, 0))
     if isinstance(kernel, Kernel):
         closed = _closed_form(kernel, a, b, n)
@@ -426,38 +426,33 @@ def _ornstein_uhlenbeck_roots(c: float, n: int) -> Floats:
 
 
 @dataclass(frozen=True)
-class _MeasuredSum:
+class _SpectralKernel:
     """A sum of decaying exponentials of |s - t|, interpolated: thousands of terms at the cost of one polynomial.
 
-    On [d, 2d] a sum of decaying exponentials is analytic as far as 0, so that 28 Chebyshev nodes reach rounding
-    whatever the rates.
+    On [d, 2d] a sum of decaying exponentials is analytic as far as 0, so that 28 Legendre functions reach rounding
+    whatever the rates; and so they do on [0, d] where no rate exceeds 1/d.
     """
 
-    smallest: float
-    at_zero: float
-    coefficients: Floats  # (octaves, nodes)
+    pieces: _Pieces
 
     @classmethod
-    def of(cls, measure: SpectralMeasure, duration: float, octaves: int = 48, nodes: int = 28) -> _MeasuredSum:
-        angle = np.pi * (np.arange(nodes) + 0.5) / nodes
-        smallest = duration * 2.0**-octaves
-        low = smallest * 2.0 ** np.arange(octaves + 1)
-        values = measure.connected(low[:, None] * (1.5 + 0.5 * np.cos(angle)))
-        analysis = 2 / nodes * np.cos(np.outer(angle, np.arange(nodes)))
-        analysis[:, 0] /= 2
-        return cls(smallest, float(measure.connected(0.0)), values @ analysis)
+    def of(cls, measure: SpectralMeasure, duration: float) -> _SpectralKernel:
+        if measure.signs is not None:
+            raise ValueError(
+                f"a chain with negative eigenvalues has a kernel at multiples of dt={measure.step:g} only; give a "
+                "table: (times, measure.connected(times[:, None] - times))"
+            )
+        # Inputs of equal frequencies have many equal energies.
+        first = np.flatnonzero(np.abs(np.diff(measure.energies, prepend=-1.0)) > 1e-12 * measure.energies)
+        rates, weights = measure.energies[first] / measure.hbar, np.add.reduceat(measure.weights, first)
+        octaves = int(np.clip(np.ceil(np.log2(rates.max(initial=1 / duration) * duration)), 1, 48))
+        edges = np.concatenate([[0.0], duration * 2.0 ** np.arange(-octaves, 1)])
+        d = edges[:-1, None] + np.diff(edges)[:, None] * (1 + _rule(28)[0]) / 2
+        values = np.exp(-d[..., None] * rates) @ weights
+        return cls(_Pieces(edges, (values @ _analysis(28).T)[..., None]))
 
     def __call__(self, s: Floats, t: Floats) -> Floats:
-        d = np.abs(t - s)
-        safe = np.maximum(d, self.smallest)
-        octave = np.clip(np.floor(np.log2(safe / self.smallest)).astype(int), 0, len(self.coefficients) - 1)
-        xi = 2 * safe / (self.smallest * 2.0**octave) - 3
-        # Clenshaw's recurrence
-        c = self.coefficients[octave]
-        b1, b2 = np.zeros_like(xi), np.zeros_like(xi)
-        for k in range(c.shape[-1] - 1, 0, -1):
-            b1, b2 = c[..., k] + 2 * xi * b1 - b2, b1
-        return np.where(d >= self.smallest, c[..., 0] + xi * b1 - b2, self.at_zero)
+        return np.asarray(self.pieces(np.abs(t - s))[..., 0])
 
 
 @lru_cache
@@ -503,23 +498,24 @@ def _solve(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solut
     most = max(_MOST_NODES, 3 * _FINE * len(edges) // 2)
     while True:
         fine, coarse = _discretised(kernel, edges, _FINE, tolerance), _discretised(kernel, edges, _COARSE, tolerance)
-        largest = fine.eigenvalues[0]
-        rounding = _ROUNDING * largest
+        largest, lowest = fine.eigenvalues[0], fine.smallest
+        size = max(largest, -lowest)
+        rounding = _ROUNDING * size
         # A larger one among its neighbours: two rules may agree in one eigenvalue by chance.
         m = min(len(coarse.eigenvalues), n + 8)
         change = np.abs(fine.eigenvalues[:m] - coarse.eigenvalues[:m])
         padded = np.pad(change, 1)
         errors = np.maximum(np.maximum(padded[:-2], padded[2:]), change) + rounding
         solution = replace(fine, eigenvalues=fine.eigenvalues[:m], vectors=fine.vectors[:, :m], errors=errors)
-        converged = errors[:n].max() <= tolerance * largest
-        lowest, shift = fine.smallest, abs(fine.smallest - coarse.smallest)
-        if converged and -lowest > max(tolerance * largest, _REAL * shift):
+        converged = errors[:n].max() <= tolerance * size
+        shift = abs(lowest - coarse.smallest)
+        if converged and -lowest > max(tolerance * size, _REAL * shift):
             raise ValueError(
                 f"kernel must be positive semidefinite; it has the eigenvalue {lowest:.6g}({shift:.1g}) on the "
                 f"interval [{breaks[0]:g}, {breaks[-1]:g}], the largest being {largest:.6g}; no process has it as its "
                 "covariance"
             )
-        if largest <= 0:
+        if size <= 0:
             return solution
         coefficients = np.abs(solution.functions().coefficients[:, -2:, :n]).max(axis=1)
         # Rounding disturbs an eigenvector by this much; below it no panel is to blame.
@@ -532,7 +528,7 @@ def _solve(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solut
         if too_many:
             raise ValueError(
                 f"kernel converges slowly: with {len(edges) - 1} panels of {_FINE} polynomials the error of an "
-                f"eigenvalue is {errors[:n].max() / largest:.1g} of the largest, not tolerance={tolerance:g}; give the "
+                f"eigenvalue is {errors[:n].max() / size:.1g} of the largest, not tolerance={tolerance:g}; give the "
                 "times of its kinks as breaks, fewer n_modes, or a larger tolerance"
             )
         edges = np.sort(np.concatenate([edges, cuts]))

@@ -152,7 +152,7 @@ def reflection_positivity(
         Time grid for a theory (dt is not needed on closed paths); for paths dt only labels times (1 by default).
     functionals : str, callable or sequence of them
         "linear": x at each offset, which is all that the two-point function knows. "cubic": monomials of degree 2
-        and 3 at three of the offsets, and the linear ones. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
+        and 3 of x at three of the offsets. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
         + d) of standardised paths z, with fixed random weights. A function of one's own takes x at all offsets,
         float64 of shape (N, len(offsets)), and returns shape (N,). All three families by default.
     channel : int or str

@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._checks import Floats
 from .correlators import Correlators
 from .estimate import Estimate, format_value
-from .exact import average_over_weights, kallen_lehmann, level_energies, thermal_measure
+from .exact import (
+    QuasiMonteCarlo,
+    WeightAverage,
+    average_over_weights,
+    kallen_lehmann,
+    level_energies,
+    quasi_monte_carlo,
+    thermal_measure,
+)
 from .ground_state import GroundStateProcess
 from .levels import Spectrum, spectrum
 from .networks import RandomNetwork
@@ -49,7 +56,7 @@ class Row:
     exact : float or None
         Exact value of the estimator as it stands (its finite dt and lags), if known.
     exact_error : float
-        Error of the exact value where it is an average over finitely many draws of random weights, else 0.
+        Error of the exact value where it is an average over draws of random weights or quasi-random points, else 0.
     limit : float or None
         Exact value for dt -> 0 of an estimator that depends on dt, if known; not what is measured here.
     verdict : str
@@ -164,6 +171,8 @@ _FINER, _FINE_PATHS, _FINE_TIMES = (4, 16), 200_000, 256
 _NOT_CONVERGED = "not converged"
 # Lags whose two-point functions are shown, in steps.
 _SHOWN_LAGS = (1, 5, 10)
+# Points for each scrambling of quasi-Monte Carlo.
+_QUASI_POINTS = 2**13
 # Draws of random weights that exact answers are averaged over, by number of inputs, and their key, not that of a run.
 _DRAWS, _DRAWS_KEY = {1: 4000, 2: 200, 3: 40}, 0x6E6E716D
 
@@ -230,18 +239,17 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     return Report(_title(run, name), tuple(rows), tuple(notes), details)
 
 
-class _Averaged:
-    """Exact answers averaged over draws of random weights, with the names of a ``TwoPointFunction``."""
+class _Estimated:
+    """Values that are exact but for an error of their own, with the names of a ``TwoPointFunction``."""
 
-    commutator = momentum_squared = uncertainty = float("nan")
+    momentum_squared = uncertainty = float("nan")
     commutator_spread = quartic = None
 
-    def __init__(self, theory: Theory, output: int, times: Floats) -> None:
-        assert isinstance(theory.network, RandomNetwork)
-        draws = theory.network.draw(range(_DRAWS[min(theory.n_inputs, 3)]), _DRAWS_KEY)
-        self.average = average_over_weights(theory, draws, np.concatenate([[0.0], times]), output=output)
-        self.mean, self.moments = self.average.mean, self.average.moments
+    def __init__(self, theory: Theory, average: WeightAverage | QuasiMonteCarlo) -> None:
+        self.average = average
+        self.mean, self.moments = average.mean, average.moments
         self.kurtosis = self.moments.map(lambda m: m[..., 2] / m[..., 0] ** 2 - 3)
+        self.commutator = average.commutator if isinstance(average, QuasiMonteCarlo) else float("nan")
         self._factor = theory.mass, theory.hbar
 
     def connected(self, time: float) -> Estimate:
@@ -266,24 +274,29 @@ class _Averaged:
         return self.average.connected.map(lambda g: np.log2((g[..., 0] - g[..., j]) / (g[..., 0] - g[..., i])) / 2)
 
 
-def _exact(run: Correlators, name: str, notes: list[str]) -> TwoPointFunction | _Averaged | None:
+def _exact(run: Correlators, name: str, notes: list[str]) -> TwoPointFunction | _Estimated | None:
     theory = run.theory
     if theory is None:
         return None
+    needed = [0.0] + ([k * run.dt for k in (1, 2, *_SHOWN_LAGS)] if run.uniform else [])
     try:
         if theory.period is not None:
             return thermal_measure(theory, name)
         if isinstance(theory.network, RandomNetwork) and name in theory.outputs:
-            shown = [k * run.dt for k in (1, 2, *_SHOWN_LAGS)] if run.uniform else []
-            averaged = _Averaged(theory, theory.outputs.index(name), np.array(shown))
-            notes.append(
-                f"exact values are averages over {averaged.average.n_draws} other draws of the weights, with errors"
-            )
-            return averaged
+            draws = theory.network.draw(range(_DRAWS[min(theory.n_inputs, 3)]), _DRAWS_KEY)
+            average = average_over_weights(theory, draws, needed, output=theory.outputs.index(name))
+            notes.append(f"exact values are averages over {average.n_draws} other draws of the weights, with errors")
+            return _Estimated(theory, average)
         return kallen_lehmann(theory, name)
-    except ValueError as error:  # nothing reaches the accuracy that "exact" promises
-        notes.append(f"no exact values: {error}")
+    except ValueError as error:
+        reason = error
+    try:
+        found = quasi_monte_carlo(theory, needed, name, n_points=_QUASI_POINTS)
+    except ValueError:
+        notes.append(f"no exact values: {reason}")
         return None
+    notes.append(f"exact values by quasi-Monte Carlo, with errors: {reason}")
+    return _Estimated(theory, found)
 
 
 def _known_gaps(theory: Theory | None, n: int) -> tuple[list[float | None], tuple[int, ...]]:
@@ -298,21 +311,34 @@ def _known_gaps(theory: Theory | None, n: int) -> tuple[list[float | None], tupl
     return values + [None] * missing, multiplicities + (1,) * missing
 
 
-def _finite(value: Any) -> float | None:
+def _known(value: Any) -> Any:
     """What is not defined, such as a limit of a chain that alternates, is not known."""
-    return None if value is None or np.isnan(value) else float(value)
+    return None if value is None or (not isinstance(value, Estimate) and np.isnan(value)) else value
+
+
+def _split(exact: Any) -> tuple[float | None, float]:
+    """Value and error of a number, an ``Estimate`` or None."""
+    if isinstance(exact, Estimate):
+        return float(exact.value), float(exact.total_error)
+    known = _known(exact)
+    return (None if known is None else float(known)), 0.0
+
+
+def _unmeasured(quantity: str, exact: Any, verdict: str) -> Row:
+    value, error = _split(exact)
+    return Row(quantity, None, value, verdict, "commutator", exact_error=error)
 
 
 def _judged(quantity: str, estimate: Estimate, exact: Any, group: str, plain: str = "") -> Row:
     """A row with a number, an ``Estimate`` or None as the exact value."""
-    known, error = (exact.value, float(exact.total_error)) if isinstance(exact, Estimate) else (exact, 0.0)
-    row = Row(quantity, estimate, _finite(known), plain, group, exact_error=error)
+    value, error = _split(exact)
+    row = Row(quantity, estimate, value, plain, group, exact_error=error)
     if row.pull is None:
         return row
     return replace(row, verdict=plain or ("ok" if abs(row.pull) < _DEVIATION else "deviates"))
 
 
-def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | _Averaged | None) -> list[Row]:
+def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | _Estimated | None) -> list[Row]:
     mean, moments = run.mean(name), run.moments(name)
     rows = [_judged(f"<{name}>", mean, None if exact is None else exact.mean, "shape")]
     rows.append(_judged(f"variance of {name}", moments[0], None if exact is None else exact.moments[0], "shape"))
@@ -322,7 +348,7 @@ def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | _Averaged
     return rows
 
 
-def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | _Averaged | None) -> list[Row]:
+def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | _Estimated | None) -> list[Row]:
     sectors = run.theory is not None and run.theory.sectors
     # What one path for each draw of the weights cannot say: its mean at given weights.
     connected = None if sectors and run.group == 1 else run.connected(name)
@@ -340,7 +366,11 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | _Aver
             rows.append(_judged(f"G_c({t:.4g})", connected[i], value, "two-point"))
     if whole is not None and connected is not None:
         plateau = whole.map(lambda a, b: a[..., -1] - b[..., -1], connected)
-        known = exact.average.plateau if isinstance(exact, _Averaged) else None
+        known = (
+            exact.average.plateau
+            if isinstance(exact, _Estimated) and isinstance(exact.average, WeightAverage)
+            else None
+        )
         rows.append(_judged("plateau of G", plateau, known, "two-point"))
     if not isinstance(exact, TwoPointFunction) or connected is None:
         return rows
@@ -410,7 +440,7 @@ def _level_notes(run: Correlators, found: Spectrum) -> list[str]:
 
 
 def _commutator_rows(
-    run: Correlators, name: str, exact: TwoPointFunction | _Averaged | None, details: dict[str, Any]
+    run: Correlators, name: str, exact: TwoPointFunction | _Estimated | None, details: dict[str, Any]
 ) -> list[Row]:
     dt, rows = run.dt, []
     at_lags = commutator_at_lags(run, name)
@@ -418,7 +448,7 @@ def _commutator_rows(
     bracket = square = spread = None
     finite: dict[str, Any] = dict.fromkeys(("commutator", "roughness", "square", "fourth", "fourth limit"))
     if exact is not None:
-        bracket, square, spread = (_finite(v) for v in (exact.commutator, exact.momentum_squared, exact.uncertainty))
+        bracket, square, spread = (_known(v) for v in (exact.commutator, exact.momentum_squared, exact.uncertainty))
         finite |= {
             "commutator": exact.commutator_at(dt),
             "roughness": exact.roughness_exponent(dt),
@@ -428,7 +458,7 @@ def _commutator_rows(
         finite |= {"fourth": exact.commutator_spread_at(dt), "fourth limit": exact.commutator_spread}
     rough = None if bracket is None else 0.5
     row = _judged(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite["commutator"], "commutator")
-    rows.append(replace(row, limit=bracket))
+    rows.append(replace(row, limit=_split(bracket)[0]))
     found: Spectrum | None = details.get("spectrum")
     limits = _Limits(run, name)
     rows.append(limits.row("[x,p]/(i hbar), dt -> 0", commutator, bracket))
@@ -452,11 +482,11 @@ def _commutator_rows(
     return rows
 
 
-def _sum_row(quantity: str, estimate: Estimate, exact: float | None) -> Row:
-    exact = None if exact is None or not np.isfinite(exact) else exact
+def _sum_row(quantity: str, estimate: Estimate, exact: Any) -> Row:
+    exact = None if _split(exact)[0] == np.inf else exact
     share = float(estimate.systematic) / max(abs(float(estimate.value)), 1e-300)
     if share > _LARGE:
-        return Row(quantity, None, exact, f"not resolved: {min(share, 1):.0%} lie in unresolved levels", "commutator")
+        return _unmeasured(quantity, exact, f"not resolved: {min(share, 1):.0%} lie in unresolved levels")
     return _judged(quantity, estimate, exact, "commutator")
 
 
@@ -467,7 +497,7 @@ class _Limits:
         self._run, self._name = run, name
         self._finer: dict[int, Correlators] = {}
 
-    def row(self, quantity: str, estimator: Callable[[Correlators, str], Extrapolation], exact: float | None) -> Row:
+    def row(self, quantity: str, estimator: Callable[[Correlators, str], Extrapolation], exact: Any) -> Row:
         found, used = estimator(self._run, self._name), self._run
         for factor in _FINER:
             if found.verdict != _NOT_CONVERGED or self._run.theory is None or not self._run.keys:
@@ -478,9 +508,9 @@ class _Limits:
                 break
             found = estimator(used, self._name)
         if found.verdict == _NOT_CONVERGED:
-            return Row(quantity, None, exact, "not resolved: still moves with dt, use a smaller one", "commutator")
+            return _unmeasured(quantity, exact, "not resolved: still moves with dt, use a smaller one")
         if found.estimate is None:
-            return Row(quantity, None, exact, found.verdict, "commutator")
+            return _unmeasured(quantity, exact, found.verdict)
         row = _judged(quantity, found.estimate, exact, "commutator")
         where = f"from dt = {used.dt:.3g}" if used is not self._run else ""
         return replace(row, verdict=", ".join(dict.fromkeys(v for v in (row.verdict, found.verdict, where) if v)))
