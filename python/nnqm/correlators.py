@@ -229,17 +229,19 @@ class Correlators:
         self.need("two_time", "simulate with two_time=True")
         c = 0 if self.two_time is None else self.two_time
         shift, scale = self.observables.shift[c], self.observables.scale[c]
-        rows, columns = np.tril_indices(self.n_times)
+        # Where the sum of each pair of times lies among those of s <= t.
+        t = np.arange(self.n_times)
+        later, earlier = np.maximum.outer(t, t), np.minimum.outer(t, t)
+        where = (later * (later + 1) // 2 + earlier).ravel()
 
         def evaluate(s: Mapping[str, Floats]) -> Floats:
             n = s["paths"][:, None]
-            mean = s["time_sums"] / n
-            packed = scale**2 * s["two_time"] / n
-            packed += shift * (shift + scale * (mean[:, rows] + mean[:, columns]))
-            full = np.empty((len(n), self.n_times, self.n_times))
-            full[:, rows, columns] = packed
-            full[:, columns, rows] = packed
-            return full
+            full = np.take(s["two_time"] * (scale**2 / n), where, axis=1).reshape(len(n), len(t), len(t))
+            if shift != 0:
+                offset = shift * (shift / 2 + scale / n * s["time_sums"])
+                full += offset[:, :, None]
+                full += offset[:, None, :]
+            return np.asarray(full)
 
         estimate: Estimate = self.estimate(evaluate, "two_time", "time_sums")
         return estimate

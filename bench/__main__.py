@@ -1,0 +1,299 @@
+"""Races against tuned NumPy, PyTorch and JAX, and how the cost scales: ``python -m bench`` from the root of the repository.
+
+A job goes from a seed to C[T,T] and C[lag] with block errors (of the correlator matrix: to its block sums). Every peer runs
+in its own process on the same number of threads, with the chunk size that was fastest for it on this job; runs are
+interleaved, medians are compared, and every answer is checked: against exact values where they exist, else against ours.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX" if "avx512f" in Path("/proc/cpuinfo").read_text() else "Haswell")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import numpy as np
+
+import nnqm
+
+DT, N_TIMES = 0.2, 256
+LAGS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 45)
+INSTALL = {"numpy": "numpy", "torch": "torch==2.13.0", "jax": "jax"}
+WORKER = Path(__file__).parent / "peers" / "worker.py"
+
+
+class Peer:
+    """A worker process, and the chunk size that it is fastest with on each case."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        command = [sys.executable, str(WORKER), name]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"the worker of {self.name} ended; its message is above")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def tune(self, job: dict[str, Any]) -> int:
+        per_block = job["n_paths"] // job["n_blocks"]
+        sizes = [n for n in (32, 64, 100, 200, 320, 500, 800, 1600) if per_block % n == 0] or [per_block]
+        trial = {}
+        for n in sizes:
+            # Twice: the first compiles.
+            trial[n] = min(self.run({**job, "chunk": n})["seconds"] for _ in range(2))
+        return min(trial, key=trial.__getitem__)
+
+
+class Case:
+    """A job of the table: how we do it, what peers are told, and what the answer must be."""
+
+    def __init__(
+        self, name: str, kind: str, n_paths: int, widths: tuple[int, ...] = (), compiled: bool = False
+    ) -> None:
+        self.name, self.kind, self.n_paths, self.widths, self.compiled = name, kind, n_paths, widths, compiled
+        self.n_blocks = min(50 if kind == "matrix" else 32, n_paths // 128)
+        process = nnqm.OrnsteinUhlenbeck(1.0)
+        network: nnqm.Network | nnqm.RandomNetwork | None = None
+        if kind == "network":
+            network = nnqm.Network.random(widths, "tanh", rng=1, weight_std=1.0, bias_std=0.5)
+        if kind == "own":
+            network = nnqm.RandomNetwork(widths, "tanh", weight_std=1.0)
+        self.theory = nnqm.Theory(process, network)
+        self.network = network
+        self.observables = nnqm.default_observables(self.theory)
+
+    def job(self, seed: int, threads: int) -> dict[str, Any]:
+        job: dict[str, Any] = {
+            "kind": self.kind,
+            "n_paths": self.n_paths,
+            "n_times": N_TIMES,
+            "n_blocks": self.n_blocks,
+        }
+        job |= {"dt": DT, "seed": seed, "threads": threads, "lags": LAGS, "widths": self.widths}
+        if isinstance(self.network, nnqm.Network):
+            job["weights"] = [w.tolist() for w in self.network.weights]
+            job["biases"] = [b.tolist() for b in self.network.biases]
+        if self.kind == "matrix":
+            o = self.observables
+            job |= {"lags": (1, 2, 3), "orders": int(o.orders[0]), "neurons": np.ravel(o.weights).tolist()}
+            job["neuron_biases"] = np.ravel(o.biases).tolist()
+        return job
+
+    def ours(self, seed: int, threads: int, precision: str = "float32") -> dict[str, Any]:
+        start = time.perf_counter()
+        if self.kind == "ou":
+            y = nnqm.sample_paths(
+                self.theory, self.n_paths, N_TIMES, DT, rng=seed, precision=precision, n_threads=threads
+            )
+            seconds = time.perf_counter() - start
+            y = y[..., 0].astype(np.float64)
+            return {"seconds": seconds, "value": [(y**2).mean(), (y[:, 1:] * y[:, :-1]).mean()]}
+        matrix = self.kind == "matrix"
+        run = nnqm.simulate(
+            self.theory,
+            self.n_paths,
+            N_TIMES,
+            DT,
+            rng=seed,
+            precision=precision,
+            n_threads=threads,
+            n_blocks=self.n_blocks,
+            compiled=self.compiled if self.kind == "network" else None,
+            lags=() if matrix else LAGS,
+            observable_lags=(1, 2, 3) if matrix else (),
+            increment_lags=(),
+            two_time=not matrix,
+        )
+        if matrix:
+            sums = run.sums["observable_lags"].sum(0)
+            mean = sums[:, 1] / (2 * sums[:, 1, :1, :1])
+            return {"seconds": time.perf_counter() - start, "value": mean[0].diagonal()}
+        # Random weights have a plateau that only groups subtract; as peers do, the mean over all is taken off.
+        two_point, mean = run.two_point("x"), run.mean("x")
+        full = run.two_time_function()
+        assert full.error.shape == (N_TIMES, N_TIMES)
+        value = two_point.value - mean.value**2
+        return {"seconds": time.perf_counter() - start, "value": value, "error": two_point.error}
+
+    def check(self, who: str, answer: dict[str, Any], reference: dict[str, Any]) -> None:
+        value = np.asarray(answer["value"])
+        if self.kind in ("network", "own"):
+            error = np.hypot(answer["error"], reference["error"])
+            if isinstance(self.network, nnqm.Network):
+                expected, error = (
+                    nnqm.kallen_lehmann(self.theory).connected(np.array(LAGS) * DT),
+                    np.asarray(answer["error"]),
+                )
+            else:
+                expected = np.asarray(reference["value"])
+            wrong = np.abs(value - expected).max() > 7 * error.max()
+        elif self.kind == "ou":
+            wrong = np.abs(value - 0.5 * np.exp(-DT * np.arange(2))).max() > 10 / np.sqrt(self.n_paths * N_TIMES * DT)
+        else:
+            # Neurons are centred in our sums and not in theirs: powers are compared.
+            n = int(self.observables.orders[0]) + 1
+            expected = np.asarray(reference["value"])[:n]
+            wrong = np.abs(value[:n] / expected - 1).max() > 0.25
+        if wrong:
+            sys.exit(f"{self.name}: the answer of {who} is wrong: {value}")
+
+
+def cases(toy: bool) -> list[Case]:
+    size = 32 if toy else 1
+    network = [
+        Case("1-16-1 direct", "network", 102_400 // size, (1, 16, 1)),
+        Case("1-16-1 compiled", "network", 102_400 // size, (1, 16, 1), True),
+        Case("1-64-64-1 direct", "network", 20_480 // size, (1, 64, 64, 1)),
+        Case("1-64-64-1 compiled", "network", 20_480 // size, (1, 64, 64, 1), True),
+        Case("1-128-128-128-1 direct", "network", 6_144 // (8 if toy else 1), (1, 128, 128, 128, 1)),
+        Case("1-128-128-128-1 compiled", "network", 6_144 // (8 if toy else 1), (1, 128, 128, 128, 1), True),
+    ]
+    return [
+        *network,
+        Case("own weights 1-64-1", "own", 20_480 // size, (1, 64, 1)),
+        Case("own weights 1-32-32-1", "own", 20_480 // size, (1, 32, 32, 1)),
+        Case("OU paths, materialised", "ou", 102_400 // size),
+        Case("correlator matrix, 3 lags", "matrix", 3_200 if toy else 100_000),
+    ]
+
+
+def gemm_rate(repeat: int) -> float:
+    """Multiply-adds per second and thread of a float32 matrix product that stays in cache: the limit in practice."""
+    a = np.random.default_rng(1).standard_normal((384, 384), dtype=np.float32)
+    seconds = []
+    for _ in range(5 * repeat):
+        start = time.perf_counter()
+        a @ a
+        seconds.append(time.perf_counter() - start)
+    return len(a) ** 3 / min(seconds)
+
+
+def race(todo: list[Case], peers: list[Peer], threads: int, repeat: int) -> None:
+    limit = gemm_rate(repeat)
+    print(f"\nLimit of one thread in practice (OpenBLAS sgemm): {2e-9 * limit:.0f} GFLOP/s float32")
+    names = [p.name for p in peers]
+    head = ["case", "N x T", "nnqm s", *(f"{n} s" for n in names), "ratio", "of limit", "1 thread", "float64"]
+    print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
+    for case in todo:
+        chunk = {p.name: p.tune(case.job(1, threads)) for p in peers}
+        times: dict[str, list[float]] = {n: [] for n in ("nnqm", "one", "double", *names)}
+        for i in range(repeat):
+            ours = case.ours(i + 1, threads)
+            case.check("nnqm", ours, ours)
+            times["nnqm"].append(ours["seconds"])
+            for peer in peers:
+                answer = peer.run({**case.job(i + 1, threads), "chunk": chunk[peer.name]})
+                case.check(peer.name, answer, ours)
+                times[peer.name].append(answer["seconds"])
+            times["one"].append(case.ours(i + 1, 1)["seconds"])
+            times["double"].append(case.ours(i + 1, threads, "float64")["seconds"])
+        median = {n: statistics.median(t) for n, t in times.items()}
+        best = min(names, key=median.__getitem__)
+        products = sum(a * b for a, b in pairwise(case.widths)) * case.n_paths * N_TIMES
+        share = f"{products / (median['nnqm'] * limit * threads):.0%}" if products and not case.compiled else ""
+        row = [case.name, f"{case.n_paths} x {N_TIMES}", f"{median['nnqm']:.3f}"]
+        row += [f"{median[n]:.3f} ({chunk[n]})" for n in names]
+        row += [f"{median[best] / median['nnqm']:.2f} ({best})", share]
+        row += [f"{median['one'] / median['nnqm']:.2f}x", f"{median['double'] / median['nnqm']:.2f}x"]
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+def seconds_of(job: Callable[[], Any], repeat: int) -> float:
+    def once() -> float:
+        start = time.perf_counter()
+        job()
+        return time.perf_counter() - start
+
+    return min(once() for _ in range(repeat))
+
+
+def scaling(toy: bool, repeat: int) -> None:
+    """One to two threads, cost against paths and times, memory against paths."""
+    network = nnqm.Network.random((1, 64, 64, 1), "tanh", rng=1, weight_std=1.0, bias_std=0.5)
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)
+    options: dict[str, Any] = {"rng": 1, "lags": LAGS, "observable_lags": (), "increment_lags": (), "compiled": False}
+
+    n = 640 if toy else 10_240
+    one = seconds_of(lambda: nnqm.simulate(theory, n, N_TIMES, DT, n_threads=1, **options), repeat)
+    two = seconds_of(lambda: nnqm.simulate(theory, n, N_TIMES, DT, n_threads=2, **options), repeat)
+    print(f"\n1-64-64-1 direct, 1 to 2 threads: {one / two:.2f} times")
+    for what, sizes in (("paths", (640, 6_400, 64_000, 640_000)), ("times", (64, 640, 6_400, 64_000))):
+        print(f"cost per point against {what} (1-64-64-1 compiled, 2 threads), in units of the second:", end=" ")
+        costs = []
+        for size in sizes[: 2 if toy else None]:
+            paths, times = (size, N_TIMES) if what == "paths" else (6_400 if size < 64_000 else 1_280, size)
+            job = {**options, "compiled": True, "n_threads": 2}
+            costs.append(
+                seconds_of(lambda p=paths, t=times, j=job: nnqm.simulate(theory, p, t, DT, **j), repeat)
+                / (paths * times)
+            )
+        print(", ".join(f"{size}: {c / costs[1]:.2f}" for size, c in zip(sizes, costs, strict=False)))
+    program = (
+        "import sys, resource, nnqm; t = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0)); "
+        "nnqm.simulate(t, int(sys.argv[1]), 256, 0.2, rng=1, n_threads=2); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    print("peak memory of a process that samples this many paths, MiB:", end=" ")
+    for size in (10_000, 100_000, 1_000_000)[: 2 if toy else None]:
+        done = subprocess.run([sys.executable, "-c", program, str(size)], capture_output=True, text=True, check=True)
+        print(f"{size}: {int(done.stdout) / 1024:.0f}", end="  ", flush=True)
+    print()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--toy", action="store_true", help="small jobs, once; against NumPy alone unless peers are given"
+    )
+    parser.add_argument("--peers", help="comma-separated subset of numpy, torch, jax")
+    parser.add_argument("--cases", default="", help="only the cases whose names contain this")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeat", type=int, default=7)
+    arguments = parser.parse_args()
+    chosen = (arguments.peers or ("numpy" if arguments.toy else "numpy,torch,jax")).split(",")
+    for name in chosen:
+        if name not in INSTALL:
+            parser.error(f"peers are {', '.join(INSTALL)}; got {name}")
+        if find_spec(name) is None:
+            print(f"peer {name} is missing: pip install {INSTALL[name]}", file=sys.stderr)
+            return 1
+    repeat = 1 if arguments.toy else arguments.repeat
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    info = nnqm.build_info()
+    print(
+        f"nnqm {nnqm.__version__}, level {info['level']}, {arguments.threads} threads, float32, median of {repeat}, load {load}"
+    )
+    print("peers:", ", ".join(f"{n} {__import__(n).__version__}" for n in chosen), "(chunk of paths in brackets)")
+    peers = [Peer(name) for name in chosen]
+    race([c for c in cases(arguments.toy) if arguments.cases in c.name], peers, arguments.threads, repeat)
+    if not arguments.cases:
+        scaling(arguments.toy, 1 if arguments.toy else 3)
+    for peer in peers:
+        peer.process.kill()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
