@@ -22,6 +22,8 @@ Indices = NDArray[np.int64]
 _FLOOR, _ROUNDING = {"float32": 1e-8, "float64": 1e-9}, 4.0
 # Only what lies above this fraction can be a state: below, rounding can look like one.
 _SURE = {"float32": 1e-6, "float64": 1e-9}
+# Each direction kept must have more than this part of its square in each half of the blocks.
+_IN_HALVES = 0.05
 # An observable whose variance is a smaller part of its mean square is a saturated neuron: it moves in rare events
 # only, whose statistics no error bar covers.
 _SATURATED = 1e-3
@@ -31,6 +33,9 @@ _SIGNIFICANT = 5.0
 # a state found on one half of the blocks has a smaller part than the third of its lambda on the other half: the largest
 # eigenvalue of a matrix of noise is many errors above zero, but not on fresh data.
 _LAMBDA_ERRORS, _RELATIVE_ERROR, _SURVIVES = 5.0, 0.1, 0.5
+# A state whose norm has a larger relative error lives in rare events, as high powers of x do, and no error bar of so
+# few of them is right.
+_RARE = 0.05
 # t0 is raised when a level then moves down by so many errors of the difference. Two, with five levels looked at, would
 # raise it by chance in one run of ten, and always where the noise points downwards. What has moved stands still when
 # its next step is below two, and these are below so many errors of the level.
@@ -237,6 +242,7 @@ class _Solution:
     eigenvalues: Floats  # (R, k)
     weights: Floats  # (R, k)
     crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
+    rarity: Floats  # (k,): relative error of the norm of each state
     directions: int
     tau: int
     sizes: Floats
@@ -260,15 +266,20 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
         return metric, later
 
     metric, later = pair(matrices.same, matrices.moved)
+    half_metric, half_later = pair(*matrices.halves)
     tau = lags[position + 1] - (0 if position < 0 else lags[position])
     values, vectors = np.linalg.eigh(metric[0])
     good = values > matrices.floor * values.max()
     if position >= 0:
         along = np.einsum("ik,rij,jk->rk", vectors, metric, vectors, optimize=True)
         good &= values > _SIGNIFICANT * Estimate(along[0], along[1:], matrices.sizes).error
+    whitened = vectors / np.sqrt(np.where(good, values, 1.0))
+    # What moves in one half of the blocks alone is a rare event; smaller directions hold more of them.
+    while good.any() and np.linalg.eigvalsh(whitened[:, good].T @ half_metric @ whitened[:, good]).min() < _IN_HALVES:
+        good[np.argmax(good)] = False
     if not good.any():
         return None
-    whitened = vectors[:, good] / np.sqrt(values[good])
+    whitened = whitened[:, good]
     states = np.linalg.eigh(whitened.T @ later[0] @ whitened)[1]
     # A direction near the floor may correct a state, but not be one.
     real = np.sum(states[(values > matrices.sure * values.max())[good]] ** 2, axis=0) > 0.5
@@ -285,10 +296,11 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
 
     try:
         eigenvalues, states = project(metric, later)
-        half_metric, half_later = pair(*matrices.halves)
         _, half_states = project(half_metric, half_later)
-    except np.linalg.LinAlgError:  # too few paths for so many directions
+    except np.linalg.LinAlgError:  # a block has most of the paths, or t0 is too large
         return None
+    norms = np.einsum("ik,rij,jk->rk", basis, metric, basis, optimize=True)
+    rarity = Estimate(norms[0], norms[1:], matrices.sizes).error / norms[0]
     other = basis @ half_states[::-1]
     crossed = np.einsum("rik,rij,rjk->rk", other, half_later, other, optimize=True)
     crossed /= np.einsum("rik,rij,rjk->rk", other, half_metric, other, optimize=True)
@@ -300,7 +312,7 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
         if position >= 0:
             with np.errstate(divide="ignore", invalid="ignore"):
                 weights = np.where(eigenvalues > 0, weights * np.abs(eigenvalues) ** (-lags[position] / tau), 0)
-    return _Solution(eigenvalues, weights, crossed.mean(axis=0), int(good.sum()), tau, matrices.sizes)
+    return _Solution(eigenvalues, weights, crossed.mean(axis=0), rarity, int(good.sum()), tau, matrices.sizes)
 
 
 def _gaps(solution: _Solution, run: Correlators) -> list[Estimate | None]:
@@ -363,7 +375,8 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     moves down by more than three jackknife errors of the difference and by more than half its own error. A level is
     *resolved* if
 
-    - its eigenvalue stands 5 errors above zero and its relative error is below 10%;
+    - its eigenvalue stands 5 errors above zero, its relative error is below 10%, and that of its norm below 5%: it
+      does not live in rare events, in which high powers of x do;
     - the state found on one half of the blocks has at least half of its eigenvalue on the other: it is no noise;
     - it has stopped moving with t0, and more observables, by the trend from a quarter to a half to all of the neurons
       (without neurons: as the last observables, by order, are added), would lower it by less than an error: it is not
@@ -412,9 +425,14 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     matrices = _Matrices.of(run)
     column = run.observables.index(channel)
     position = -1
+    if matrices.usable.size == 0:
+        raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
     best = _solve(matrices, lags, position, matrices.usable, column)
     if best is None:
-        raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
+        raise SpectrumError(
+            f"no observable moves in both halves of the {len(matrices.sizes)} blocks; there are too few paths for a "
+            "spectrum; use more"
+        )
     gaps = _gaps(best, run)
     moved: set[int] = set()
     later: list[Estimate | None] = []
@@ -459,7 +477,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
 def _noise(solution: _Solution, n: int, gap: Estimate | None) -> bool:
     if gap is None or not float(gap.error) <= _RELATIVE_ERROR * abs(float(gap.value)):
         return True
-    return not _survives(solution, n)
+    return bool(solution.rarity[n] > _RARE) or not _survives(solution, n)
 
 
 def _survives(solution: _Solution, n: int) -> bool:
@@ -611,10 +629,11 @@ def _advise(
     if verdict == "basis-limited":
         return Advice(level, verdict, f"use {wider}, or more observable_lags, so that t0 can be raised further")
     unit = run.hbar / (solution.tau * run.dt)
-    expected, error = _expected_level(solution, gaps, n, resolved, unit)
+    expected, error, rarity = _expected_level(solution, gaps, n, resolved, unit)
     decay = np.exp(-expected / unit)
-    # Both conditions on a resolved level, in terms of the error of lambda.
+    # The conditions on a resolved level, in terms of the error of lambda and that of the norm.
     factor = (error / min(decay / _LAMBDA_ERRORS, _RELATIVE_ERROR * decay * expected / unit)) ** 2
+    factor = max(factor, (rarity / _RARE) ** 2)
     held = int(run.block_paths.sum())
     n_paths = ceil(held * max(2.0, _MARGIN * factor))
     digits = 10 ** max(0, len(str(n_paths)) - 2)
@@ -629,21 +648,24 @@ def _advise(
 
 def _expected_level(
     solution: _Solution, gaps: list[Estimate | None], n: int, resolved: list[Level], unit: float
-) -> tuple[float, float]:
-    """Energy of state n and error of its eigenvalue: as they are, and as the levels below lead one to expect."""
+) -> tuple[float, float, float]:
+    """Energy of state n, errors of its eigenvalue and its norm: as seen, or as the levels below lead one to expect."""
     value = solution.eigenvalue(n)
-    seen, error = float(value.value), float(value.error)
-    if len(resolved) == 0:
+    seen, error, rarity = float(value.value), float(value.error), float(solution.rarity[n])
+    if not resolved:
         # The largest eigenvalue of noise is no measure of a level; what survives on other blocks is.
-        return float(-unit * np.log(np.clip(solution.crossed[n], 1e-3, 0.99))), error
+        return float(-unit * np.log(np.clip(solution.crossed[n], 1e-3, 0.99))), error, rarity
     known = [float(level.gap.value) for level in resolved if level.gap is not None]
-    errors = [float(solution.eigenvalue(m).error) for m in range(n)]
-    spacing = known[-1] - known[-2] if len(known) > 1 else known[-1]
-    growth = errors[-1] / errors[-2] if len(errors) > 1 else 3.0
-    expected = known[-1] + spacing
+    expected = known[-1] + (known[-1] - known[-2] if len(known) > 1 else known[-1])
     if 0 < _SURVIVES * seen < solution.crossed[n]:
         expected = max(float(-unit * np.log(seen)), known[-1])
-    return expected, max(error, errors[-1] * min(max(growth, 1.0), 5.0))
+
+    def continued(below: list[float]) -> float:
+        growth = below[-1] / below[-2] if len(below) > 1 else 3.0
+        return below[-1] * min(max(growth, 1.0), 5.0)
+
+    errors = [float(solution.eigenvalue(m).error) for m in range(n)]
+    return expected, max(error, continued(errors)), max(rarity, continued([float(r) for r in solution.rarity[:n]]))
 
 
 def _multiplets(
