@@ -44,6 +44,8 @@ _DROP_ERRORS, _STILL_ERRORS, _SEEN = 3.0, 2.0, 4.0
 _PLATEAU = 0.01
 # A level still moves with the basis when more observables are estimated to lower it by so many errors.
 _BASIS_ERRORS = 1.0
+# A state is a mixture of several when the variance of its decay stands so many errors above zero.
+_MIXED_ERRORS = 4.0
 # Errors of fewer blocks are too uncertain for a verdict.
 _MIN_BLOCKS = 8
 # Chance at which paths that are stationary and reversible are taken for others.
@@ -241,6 +243,7 @@ class _Solution:
 
     eigenvalues: Floats  # (R, k)
     weights: Floats  # (R, k)
+    variance: Floats  # (R, k): of the decay over a lag among the levels of which each state is made; NaN if unknown
     crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
     rarity: Floats  # (k,): relative error of the norm of each state
     directions: int
@@ -304,6 +307,16 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
     other = basis @ half_states[::-1]
     crossed = np.einsum("rik,rij,rjk->rk", other, half_later, other, optimize=True)
     crossed /= np.einsum("rik,rij,rjk->rk", other, half_metric, other, optimize=True)
+    # A state v that is not one level but a mixture: <v|T^2|v> exceeds <v|T|v>^2. Fixed in the replicas, as the basis.
+    variance = np.full_like(eigenvalues, np.nan)
+    twice = 2 * tau + (0 if position < 0 else lags[position])
+    if twice in lags:
+        fixed = basis @ states[0]
+        further = matrices.moved[:, lags.index(twice)][:, keep][:, :, keep] * scale[:, None] * scale
+        norm, once, again = (
+            np.einsum("ik,rij,jk->rk", fixed, m, fixed, optimize=True) for m in (metric, later, further)
+        )
+        variance = again / norm - (once / norm) ** 2
     weights = np.zeros_like(eigenvalues)  # as they are of a channel that is constant
     row = np.flatnonzero(keep == channel)
     if row.size:
@@ -312,7 +325,7 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
         if position >= 0:
             with np.errstate(divide="ignore", invalid="ignore"):
                 weights = np.where(eigenvalues > 0, weights * np.abs(eigenvalues) ** (-lags[position] / tau), 0)
-    return _Solution(eigenvalues, weights, crossed.mean(axis=0), rarity, int(good.sum()), tau, matrices.sizes)
+    return _Solution(eigenvalues, weights, variance, crossed.mean(axis=0), rarity, int(good.sum()), tau, matrices.sizes)
 
 
 def _gaps(solution: _Solution, run: Correlators) -> list[Estimate | None]:
@@ -379,8 +392,9 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
       does not live in rare events, in which high powers of x do;
     - the state found on one half of the blocks has at least half of its eigenvalue on the other: it is no noise;
     - it has stopped moving with t0, and more observables, by the trend from a quarter to a half to all of the neurons
-      (without neurons: as the last observables, by order, are added), would lower it by less than an error: it is not
-      limited by the basis;
+      (without neurons: as the last observables, by order, are added), would lower it by less than an error, and its
+      decay over two lags is the square of that over one, or the difference too small to matter: it is neither limited
+      by the basis nor a mixture of levels;
     - all levels below it are resolved, or do not decay at all;
     - the paths are stationary and look the same backwards in time, and nothing decays more slowly at long times.
 
@@ -450,7 +464,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
             break
         position, best, gaps, moved, later = position + 1, trial, later, moving, []
     still = {n for n, (a, b) in enumerate(zip(gaps, later, strict=False)) if _stands_still(a, b)}
-    limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps)
+    limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps) | _mixed(best, run, gaps)
     verdicts = _verdicts(run, best, gaps, limited)
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] == "resolved" else None, column)
     if trouble is not None:
@@ -535,6 +549,26 @@ def _basis_limited(
     return limited
 
 
+def _mixed(solution: _Solution, run: Correlators, gaps: list[Estimate | None]) -> set[int]:
+    """States that are mixtures of levels, and thereby too high by more than their errors.
+
+    A part p of a level higher by D raises the mean by p D and makes a variance p D^2; D is at least the distance to the
+    next state.
+    """
+    unit = run.hbar / (solution.tau * run.dt)
+    mixed = set()
+    for n, gap in enumerate(gaps):
+        variance = solution.estimate(solution.variance[:, n])
+        if gap is None or not float(variance.value) > _MIXED_ERRORS * float(variance.error):
+            continue
+        spread = float(variance.value) * (unit / float(solution.eigenvalues[0, n])) ** 2
+        above = [float(g.value) - float(gap.value) for g in gaps[n + 1 :] if g is not None]
+        distance = next((d for d in above if d > 3 * float(gap.error)), float(gap.value))
+        if spread / distance > float(gap.error):
+            mixed.add(n)
+    return mixed
+
+
 def _verdicts(run: Correlators, solution: _Solution, gaps: list[Estimate | None], limited: set[int]) -> list[str]:
     slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
     verdicts: list[str] = []
@@ -596,6 +630,8 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
 
 
 _REMEDIES = {
+    "nothing": "no state found on one half of the blocks persists on the other: nothing says how many paths would "
+    "show one; use a smaller dt, if the paths have one, or many more paths",
     "plateau": "what does not decay within the paths is a sector of its own or a mean; use longer paths (n_times)",
     "not stationary": "the observables drift along the paths or from block to block; leave out the approach to "
     "equilibrium",
@@ -628,6 +664,8 @@ def _advise(
         return Advice(level, "basis-limited", f"the observables have {len(gaps)} states only; use {wider}")
     if verdict == "basis-limited":
         return Advice(level, verdict, f"use {wider}, or more observable_lags, so that t0 can be raised further")
+    if not resolved and solution.crossed[n] < 3 * float(solution.eigenvalue(n).error):
+        return Advice(level, verdict, f"{_REMEDIES['nothing']}; or {wider}")
     unit = run.hbar / (solution.tau * run.dt)
     expected, error, rarity = _expected_level(solution, gaps, n, resolved, unit)
     decay = np.exp(-expected / unit)
