@@ -22,7 +22,7 @@ from .exact import (
     thermal_measure,
 )
 from .ground_state import GroundStateProcess
-from .levels import Spectrum, spectrum
+from .levels import Spectrum, SpectrumError, spectrum
 from .networks import RandomNetwork
 from .reflection import PositivityResult, reflection_positivity
 from .roughness import (
@@ -215,10 +215,15 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     if "lags" in run.sums:
         rows += _two_point_rows(run, name, exact)
     if "observable_lags" in run.sums and len(run.observable_lags) > 1:
-        found = spectrum(run, n_levels, channel=name)
-        details["spectrum"] = found
-        rows += _level_rows(run, found)
-        notes += _level_notes(run, found)
+        try:
+            found: Spectrum | None = spectrum(run, n_levels, channel=name)
+        except SpectrumError as error:  # what could be computed has no resolved level
+            found = error.partial
+            notes.append(str(error))
+        if found is not None:
+            details["spectrum"] = found
+            rows += _level_rows(run, found)
+            notes += _level_notes(run, found)
     if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
         of_increments = _commutator_rows(run, name, exact, details)
         # Stationary and differentiable paths that are reflection positive do not move at all.
