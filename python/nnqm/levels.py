@@ -71,7 +71,8 @@ class Level:
     gap : Estimate or None
         E_n - E_0 in energy units; None where there is no positive eigenvalue. The error is statistical.
     weight : Estimate or None
-        Spectral weight |<0|x|n>|^2 of the channel, summed over the multiplet.
+        Spectral weight |<0|x|n>|^2 of the channel, summed over the multiplet; None for outputs of networks with random
+        weights, of which every draw has weights of its own.
     multiplicity : int
         Members closer to each other than 3 errors of their difference; ``gap`` is their mean.
     verdict : str
@@ -132,9 +133,9 @@ class Spectrum:
         Time, in steps, of the metric of the eigenvalue problem.
     basis_size : int
         Eigendirections kept.
-    commutator, momentum_squared : Estimate
+    commutator, momentum_squared : Estimate or None
         The sums (2m/hbar^2) sum gap |Z|^2 and (m/hbar)^2 sum gap^2 |Z|^2 of the channel, free of dt. The
-        systematic error is what states that are not resolved contribute.
+        systematic error is what states that are not resolved contribute. None where there are no spectral weights.
     advice : Advice or None
         What would resolve the next level; None if all that were asked for are resolved.
     """
@@ -142,8 +143,8 @@ class Spectrum:
     levels: tuple[Level, ...]
     t0: int
     basis_size: int
-    commutator: Estimate
-    momentum_squared: Estimate
+    commutator: Estimate | None
+    momentum_squared: Estimate | None
     advice: Advice | None = None
 
     @property
@@ -188,7 +189,8 @@ class Spectrum:
         for n, level in enumerate(self.levels, start=1):
             times = f" (x{level.multiplicity})" if level.multiplicity > 1 else ""
             if level.resolved:
-                lines.append(f"gap {n}{times} = {level.gap}, weight {level.weight}")
+                weight = "" if level.weight is None else f", weight {level.weight}"
+                lines.append(f"gap {n}{times} = {level.gap}{weight}")
         return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
 
 
@@ -216,6 +218,7 @@ class _Matrices:
         level[len(level) - neurons :] += run.observables.centres
         variance = np.diag(same.value[0])
         usable = np.flatnonzero(variance > _SATURATED * (variance + level**2))
+        usable = np.setdiff1d(usable, _without_levels(run))
         # Rounding is what makes eigenvalues of a matrix of squares negative.
         floor = _FLOOR[run.precision]
         if usable.size:
@@ -223,6 +226,17 @@ class _Matrices:
             floor = max(floor, _ROUNDING * -values[0] / values[-1])
         stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
         return cls(stack[0], stack[1], halves, same.weights, usable, floor, max(floor, _SURE[run.precision]))
+
+
+def _without_levels(run: Correlators) -> list[int]:
+    """Outputs of networks with random weights, where the inputs are seen: every draw has an x of its own.
+
+    Averaged over draws, x has no overlap with functions of the inputs, and would be taken for another state.
+    """
+    o = run.observables
+    if run.theory is None or not run.theory.sectors or max(o.orders) == 1:
+        return []
+    return [i for i, name in enumerate(o.channels) if name in run.theory.outputs and o.orders[i] == 1]
 
 
 def _connected(sums: Floats) -> tuple[Floats, Floats]:
@@ -469,7 +483,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] == "resolved" else None, column)
     if trouble is not None:
         verdicts = [trouble if v == "resolved" else v for v in verdicts]
-    weights = run.observables.scale[column] ** 2 * best.weights
+    weights = None if column in _without_levels(run) else run.observables.scale[column] ** 2 * best.weights
     levels = _multiplets(best, gaps, weights, verdicts)
     found = Spectrum(
         levels[:n_levels],
@@ -707,7 +721,7 @@ def _expected_level(
 
 
 def _multiplets(
-    solution: _Solution, gaps: list[Estimate | None], weights: Floats, verdicts: list[str]
+    solution: _Solution, gaps: list[Estimate | None], weights: Floats | None, verdicts: list[str]
 ) -> tuple[Level, ...]:
     levels: list[Level] = []
     n = 0
@@ -724,15 +738,17 @@ def _multiplets(
                 members.append(m)
             rest = [g for g in (gaps[m] for m in members[1:]) if g is not None]
             gap = gap.map(lambda *v: np.mean(v, axis=0), *rest)
-        weight = solution.estimate(weights[:, members].sum(axis=1))
+        weight = None if weights is None else solution.estimate(weights[:, members].sum(axis=1))
         levels.append(Level(gap, weight, len(members), verdicts[n]))
         n = members[-1] + 1
     return tuple(levels)
 
 
 def _spectral_sum(
-    solution: _Solution, run: Correlators, weights: Floats, verdicts: list[str], power: int, factor: float
-) -> Estimate:
+    solution: _Solution, run: Correlators, weights: Floats | None, verdicts: list[str], power: int, factor: float
+) -> Estimate | None:
+    if weights is None:
+        return None
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = -run.hbar * np.log(solution.eigenvalues) / (solution.tau * run.dt)
     usable = (solution.eigenvalues > 0).all(axis=0)
