@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, erfc, inf, log1p, sqrt
 
@@ -196,8 +195,9 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class _Matrices:
-    """Connected C(0) and C(lag) of every lag on its own windows, (R, n_lags, F-1, F-1): whole run, then replicas."""
+    """Connected C(0) and C(lag) of every lag above 0 on its windows, (R, n_lags, F-1, F-1): whole run, then replicas."""
 
+    lags: tuple[int, ...]
     same: Floats
     moved: Floats
     halves: tuple[Floats, Floats]  # the same of the even and of the odd blocks, R = 2
@@ -209,8 +209,15 @@ class _Matrices:
     @classmethod
     def of(cls, run: Correlators) -> _Matrices:
         run.need("observable_lags", "simulate with observable_lags=(1, 2, 3)")
-        same, moved = run.estimate(lambda s: _connected(s["observable_lags"]), "observable_lags")
-        sums = run.sums["observable_lags"][run.block_paths > 0]
+        lags = tuple(lag for lag in run.observable_lags if lag > 0)
+        if not lags:
+            raise ValueError(
+                f"levels need an observable lag above 0; got {list(run.observable_lags)}; use observable_lags=(1, 2, 3)"
+            )
+        # Lag 0, if it is there, is first.
+        apart = slice(len(run.observable_lags) - len(lags), None)
+        same, moved = run.estimate(lambda s: _connected(s["observable_lags"][:, apart]), "observable_lags")
+        sums = run.sums["observable_lags"][run.block_paths > 0][:, apart]
         halves = _connected(np.stack([sums[::2].sum(axis=0), sums[1::2].sum(axis=0)]))
         total = sums[:, 0].sum(axis=0)
         level = total[1, 0, 1:] / (2 * total[0, 0, 0])
@@ -225,7 +232,8 @@ class _Matrices:
             values = np.linalg.eigvalsh(_unit(same.value[0][np.ix_(usable, usable)]))
             floor = max(floor, _ROUNDING * -values[0] / values[-1])
         stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
-        return cls(stack[0], stack[1], halves, same.weights, usable, floor, max(floor, _SURE[run.precision]))
+        sure = max(floor, _SURE[run.precision])
+        return cls(lags, stack[0], stack[1], halves, same.weights, usable, floor, sure)
 
 
 def _without_levels(run: Correlators) -> list[int]:
@@ -271,10 +279,11 @@ class _Solution:
         return Estimate(values[0], values[1:], self.sizes)
 
 
-def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indices, channel: int) -> _Solution | None:
+def _solve(matrices: _Matrices, position: int, keep: Indices, channel: int) -> _Solution | None:
     """GEVP between t0 (position -1: zero; else lags[position]) and the lag after it, on the observables ``keep``."""
     if keep.size == 0:
         return None
+    lags = matrices.lags
     scale = 1 / np.sqrt(np.diag(matrices.same[0, 0])[keep])
 
     def pair(same: Floats, moved: Floats) -> tuple[Floats, Floats]:
@@ -382,12 +391,12 @@ def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list
     ValueError
         If the run lacks the lags, or no direction of C(t0) is significant.
     """
-    lags = run.observable_lags
+    matrices = _Matrices.of(run)
+    lags = matrices.lags
     if t0 != 0 and t0 not in lags[:-1]:
         raise ValueError(f"t0 must be 0 or one of {list(lags[:-1])}; got {t0}; simulate with more observable_lags")
-    matrices = _Matrices.of(run)
     column = run.observables.index(channel)
-    solution = _solve(matrices, lags, -1 if t0 == 0 else lags.index(t0), matrices.usable, column)
+    solution = _solve(matrices, -1 if t0 == 0 else lags.index(t0), matrices.usable, column)
     if solution is None:
         raise ValueError(f"C(t0) at t0={t0} has no significant direction; use a smaller t0 or more paths")
     scale = run.observables.scale[column] ** 2
@@ -438,7 +447,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
         A ValueError: if all observables are constant, or there are too few blocks for a verdict; in the latter case
         its ``partial`` is the spectrum with the verdict "few blocks".
     ValueError
-        If the run has no observable lags.
+        If the run has no observable lags above 0.
 
     Examples
     --------
@@ -449,13 +458,13 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     (2, (2, 2))
     """
     integer("n_levels", n_levels, 1, 1000)
-    lags = run.observable_lags
     matrices = _Matrices.of(run)
+    lags = matrices.lags
     column = run.observables.index(channel)
     position = -1
     if matrices.usable.size == 0:
         raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
-    best = _solve(matrices, lags, position, matrices.usable, column)
+    best = _solve(matrices, position, matrices.usable, column)
     if best is None:
         raise SpectrumError(
             f"no observable moves in both halves of the {len(matrices.sizes)} blocks; there are too few paths for a "
@@ -465,7 +474,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     moved: set[int] = set()
     later: list[Estimate | None] = []
     while position + 2 < len(lags):
-        trial = _solve(matrices, lags, position + 1, matrices.usable, column)
+        trial = _solve(matrices, position + 1, matrices.usable, column)
         later = [] if trial is None else _gaps(trial, run)
         if trial is None:
             break
@@ -545,7 +554,7 @@ def _basis_limited(
     """Levels that a larger basis would lower by more than their error, by the trend from smaller ones."""
     smaller = []
     for keep in _smaller_bases(run, matrices.usable):
-        solution = _solve(matrices, run.observable_lags, position, keep, column)
+        solution = _solve(matrices, position, keep, column)
         eigenvalues = np.empty(0) if solution is None else solution.eigenvalues[0]
         positive = eigenvalues[eigenvalues > 0]
         energies = -run.hbar * np.log(positive) / ((1 if solution is None else solution.tau) * run.dt)
@@ -634,7 +643,8 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
             return "not stationary"
         if alarm(turning.value / np.hypot(turning.error, rounding), n_blocks - 1):
             return "irreversible"
-    if lowest is not None and "lags" in run.sums and len(run.lags) > 1:
+    one_vacuum = run.theory is None or not run.theory.sectors
+    if lowest is not None and one_vacuum and "lags" in run.sums and len(run.lags) > 1:
         steps = np.diff(run.lags) * run.dt / run.hbar
         # A sum of decaying exponentials falls at least as fast as the slowest of them.
         excess = run.connected(column).map(lambda g, e: g[:, 1:] - g[:, :-1] * np.exp(-e[:, None] * steps), lowest)
@@ -693,7 +703,7 @@ def _advise(
     dt = None
     remedy = f"about {n_paths:,} paths would resolve it, now there are {held:,}"
     if expected > 1.5 * unit:
-        dt = float(f"{run.hbar / (2 * expected * run.observable_lags[0]):.1g}")
+        dt = float(f"{run.hbar / (2 * expected * solution.tau):.1g}")
         remedy += f"; it decays to {decay:.1%} within one lag, dt = {dt:g} leaves more of it"
     return Advice(level, verdict, f"{remedy}; or {wider}", n_paths, dt)
 
