@@ -89,9 +89,9 @@ def test_chunks_and_arrays_are_alike(folded):
 
 
 def test_one_long_trajectory_is_enough(folded):
-    y = nnqm.sample_paths(folded, 1, 100_000, 0.2, rng=6)
+    y = nnqm.sample_paths(folded, 1, 200_000, 0.2, rng=6)
     x = nnqm.apply(folded.network, y)[0, :, 0]
-    assert_consistent(nnqm.hidden_spectrum(x, dt=0.2, n_levels=1).levels[0].gap, 1.0)
+    assert_consistent(nnqm.hidden_spectrum(x, dt=0.2, n_levels=1).gaps[0], 1.0)
 
 
 def test_a_seed_fixes_the_result_and_precision_does_not_matter(folded):

@@ -138,6 +138,23 @@ def test_connected_functions_have_no_plateau_and_the_biased_ones_do():
     assert run.two_point("x")[3].value > 20 * run.two_point("x")[3].error
 
 
+@pytest.mark.parametrize("group", [1, 8])
+def test_levels_are_those_of_the_inputs(group):
+    # Every draw has an x of its own, which averaged over draws would be taken for another state.
+    run = nnqm.simulate(Theory(OU, network(group)), 2**15, 64, 0.2, rng=6)
+    found = nnqm.spectrum(run, 3)
+    for n, level in enumerate(found.levels, start=1):
+        assert level.resolved
+        assert level.weight is None
+        assert_consistent(level.gap, float(n))
+    assert found.commutator is None
+    assert "weight" not in str(found)
+    # Where x alone is seen, it is what there is to decompose.
+    seen = nnqm.default_observables(run.theory, observe=["x"])
+    alone = nnqm.spectrum(nnqm.simulate(run.theory, 2**13, 32, 0.2, rng=6, observables=seen), 3)
+    assert alone.levels[0].weight is not None
+
+
 def test_the_ensemble_mean_is_not_what_connected_functions_subtract():
     # Negative control: with an odd network the mean over the ensemble vanishes, while each draw has its own.
     theory = Theory(OU, network(8))

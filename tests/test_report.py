@@ -265,3 +265,10 @@ def test_the_first_screen_of_the_readme_is_what_its_lines_print():
     for line, row in zip(printed[2:-1], report, strict=True):
         if row.exact is not None:
             assert f"{row.exact:.6g}" in line
+
+
+def test_too_few_blocks_for_verdicts_on_levels_leave_the_other_rows():
+    report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 256, 64, 0.2, rng=1))
+    assert report["gap 1"].verdict == "not resolved: few blocks"
+    assert report["variance of x"].estimate is not None
+    assert any("verdicts on levels need the errors of at least 8 blocks; got 4" in note for note in report.notes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, erfc, inf, log1p, sqrt
 
@@ -22,6 +21,8 @@ Indices = NDArray[np.int64]
 _FLOOR, _ROUNDING = {"float32": 1e-8, "float64": 1e-9}, 4.0
 # Only what lies above this fraction can be a state: below, rounding can look like one.
 _SURE = {"float32": 1e-6, "float64": 1e-9}
+# Each direction kept must have more than this part of its square in each half of the blocks.
+_IN_HALVES = 0.05
 # An observable whose variance is a smaller part of its mean square is a saturated neuron: it moves in rare events
 # only, whose statistics no error bar covers.
 _SATURATED = 1e-3
@@ -31,6 +32,9 @@ _SIGNIFICANT = 5.0
 # a state found on one half of the blocks has a smaller part than the third of its lambda on the other half: the largest
 # eigenvalue of a matrix of noise is many errors above zero, but not on fresh data.
 _LAMBDA_ERRORS, _RELATIVE_ERROR, _SURVIVES = 5.0, 0.1, 0.5
+# A state whose norm has a larger relative error lives in rare events, as high powers of x do, and no error bar of so
+# few of them is right.
+_RARE = 0.05
 # t0 is raised when a level then moves down by so many errors of the difference. Two, with five levels looked at, would
 # raise it by chance in one run of ten, and always where the noise points downwards. What has moved stands still when
 # its next step is below two, and these are below so many errors of the level.
@@ -39,6 +43,8 @@ _DROP_ERRORS, _STILL_ERRORS, _SEEN = 3.0, 2.0, 4.0
 _PLATEAU = 0.01
 # A level still moves with the basis when more observables are estimated to lower it by so many errors.
 _BASIS_ERRORS = 1.0
+# A state is a mixture of several when the variance of its decay stands so many errors above zero.
+_MIXED_ERRORS = 4.0
 # Errors of fewer blocks are too uncertain for a verdict.
 _MIN_BLOCKS = 8
 # Chance at which paths that are stationary and reversible are taken for others.
@@ -64,7 +70,8 @@ class Level:
     gap : Estimate or None
         E_n - E_0 in energy units; None where there is no positive eigenvalue. The error is statistical.
     weight : Estimate or None
-        Spectral weight |<0|x|n>|^2 of the channel, summed over the multiplet.
+        Spectral weight |<0|x|n>|^2 of the channel, summed over the multiplet; None for outputs of networks with random
+        weights, of which every draw has weights of its own.
     multiplicity : int
         Members closer to each other than 3 errors of their difference; ``gap`` is their mean.
     verdict : str
@@ -125,9 +132,9 @@ class Spectrum:
         Time, in steps, of the metric of the eigenvalue problem.
     basis_size : int
         Eigendirections kept.
-    commutator, momentum_squared : Estimate
+    commutator, momentum_squared : Estimate or None
         The sums (2m/hbar^2) sum gap |Z|^2 and (m/hbar)^2 sum gap^2 |Z|^2 of the channel, free of dt. The
-        systematic error is what states that are not resolved contribute.
+        systematic error is what states that are not resolved contribute. None where there are no spectral weights.
     advice : Advice or None
         What would resolve the next level; None if all that were asked for are resolved.
     """
@@ -135,8 +142,8 @@ class Spectrum:
     levels: tuple[Level, ...]
     t0: int
     basis_size: int
-    commutator: Estimate
-    momentum_squared: Estimate
+    commutator: Estimate | None
+    momentum_squared: Estimate | None
     advice: Advice | None = None
 
     @property
@@ -181,14 +188,16 @@ class Spectrum:
         for n, level in enumerate(self.levels, start=1):
             times = f" (x{level.multiplicity})" if level.multiplicity > 1 else ""
             if level.resolved:
-                lines.append(f"gap {n}{times} = {level.gap}, weight {level.weight}")
+                weight = "" if level.weight is None else f", weight {level.weight}"
+                lines.append(f"gap {n}{times} = {level.gap}{weight}")
         return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
 
 
 @dataclass(frozen=True)
 class _Matrices:
-    """Connected C(0) and C(lag) of every lag on its own windows, (R, n_lags, F-1, F-1): whole run, then replicas."""
+    """Connected C(0) and C(lag) of every lag above 0 on its windows, (R, n_lags, F-1, F-1): whole run, then replicas."""
 
+    lags: tuple[int, ...]
     same: Floats
     moved: Floats
     halves: tuple[Floats, Floats]  # the same of the even and of the odd blocks, R = 2
@@ -200,8 +209,15 @@ class _Matrices:
     @classmethod
     def of(cls, run: Correlators) -> _Matrices:
         run.need("observable_lags", "simulate with observable_lags=(1, 2, 3)")
-        same, moved = run.estimate(lambda s: _connected(s["observable_lags"]), "observable_lags")
-        sums = run.sums["observable_lags"][run.block_paths > 0]
+        lags = tuple(lag for lag in run.observable_lags if lag > 0)
+        if not lags:
+            raise ValueError(
+                f"levels need an observable lag above 0; got {list(run.observable_lags)}; use observable_lags=(1, 2, 3)"
+            )
+        # Lag 0, if it is there, is first.
+        apart = slice(len(run.observable_lags) - len(lags), None)
+        same, moved = run.estimate(lambda s: _connected(s["observable_lags"][:, apart]), "observable_lags")
+        sums = run.sums["observable_lags"][run.block_paths > 0][:, apart]
         halves = _connected(np.stack([sums[::2].sum(axis=0), sums[1::2].sum(axis=0)]))
         total = sums[:, 0].sum(axis=0)
         level = total[1, 0, 1:] / (2 * total[0, 0, 0])
@@ -209,13 +225,26 @@ class _Matrices:
         level[len(level) - neurons :] += run.observables.centres
         variance = np.diag(same.value[0])
         usable = np.flatnonzero(variance > _SATURATED * (variance + level**2))
+        usable = np.setdiff1d(usable, _without_levels(run))
         # Rounding is what makes eigenvalues of a matrix of squares negative.
         floor = _FLOOR[run.precision]
         if usable.size:
             values = np.linalg.eigvalsh(_unit(same.value[0][np.ix_(usable, usable)]))
             floor = max(floor, _ROUNDING * -values[0] / values[-1])
         stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
-        return cls(stack[0], stack[1], halves, same.weights, usable, floor, max(floor, _SURE[run.precision]))
+        sure = max(floor, _SURE[run.precision])
+        return cls(lags, stack[0], stack[1], halves, same.weights, usable, floor, sure)
+
+
+def _without_levels(run: Correlators) -> list[int]:
+    """Outputs of networks with random weights, where the inputs are seen: every draw has an x of its own.
+
+    Averaged over draws, x has no overlap with functions of the inputs, and would be taken for another state.
+    """
+    o = run.observables
+    if run.theory is None or not run.theory.sectors or max(o.orders) == 1:
+        return []
+    return [i for i, name in enumerate(o.channels) if name in run.theory.outputs and o.orders[i] == 1]
 
 
 def _connected(sums: Floats) -> tuple[Floats, Floats]:
@@ -236,7 +265,9 @@ class _Solution:
 
     eigenvalues: Floats  # (R, k)
     weights: Floats  # (R, k)
+    variance: Floats  # (R, k): of the decay over a lag among the levels of which each state is made; NaN if unknown
     crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
+    rarity: Floats  # (k,): relative error of the norm of each state
     directions: int
     tau: int
     sizes: Floats
@@ -248,10 +279,11 @@ class _Solution:
         return Estimate(values[0], values[1:], self.sizes)
 
 
-def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indices, channel: int) -> _Solution | None:
+def _solve(matrices: _Matrices, position: int, keep: Indices, channel: int) -> _Solution | None:
     """GEVP between t0 (position -1: zero; else lags[position]) and the lag after it, on the observables ``keep``."""
     if keep.size == 0:
         return None
+    lags = matrices.lags
     scale = 1 / np.sqrt(np.diag(matrices.same[0, 0])[keep])
 
     def pair(same: Floats, moved: Floats) -> tuple[Floats, Floats]:
@@ -260,15 +292,20 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
         return metric, later
 
     metric, later = pair(matrices.same, matrices.moved)
+    half_metric, half_later = pair(*matrices.halves)
     tau = lags[position + 1] - (0 if position < 0 else lags[position])
     values, vectors = np.linalg.eigh(metric[0])
     good = values > matrices.floor * values.max()
     if position >= 0:
         along = np.einsum("ik,rij,jk->rk", vectors, metric, vectors, optimize=True)
         good &= values > _SIGNIFICANT * Estimate(along[0], along[1:], matrices.sizes).error
+    whitened = vectors / np.sqrt(np.where(good, values, 1.0))
+    # What moves in one half of the blocks alone is a rare event; smaller directions hold more of them.
+    while good.any() and np.linalg.eigvalsh(whitened[:, good].T @ half_metric @ whitened[:, good]).min() < _IN_HALVES:
+        good[np.argmax(good)] = False
     if not good.any():
         return None
-    whitened = vectors[:, good] / np.sqrt(values[good])
+    whitened = whitened[:, good]
     states = np.linalg.eigh(whitened.T @ later[0] @ whitened)[1]
     # A direction near the floor may correct a state, but not be one.
     real = np.sum(states[(values > matrices.sure * values.max())[good]] ** 2, axis=0) > 0.5
@@ -285,13 +322,24 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
 
     try:
         eigenvalues, states = project(metric, later)
-        half_metric, half_later = pair(*matrices.halves)
         _, half_states = project(half_metric, half_later)
-    except np.linalg.LinAlgError:  # too few paths for so many directions
+    except np.linalg.LinAlgError:  # a block has most of the paths, or t0 is too large
         return None
+    norms = np.einsum("ik,rij,jk->rk", basis, metric, basis, optimize=True)
+    rarity = Estimate(norms[0], norms[1:], matrices.sizes).error / norms[0]
     other = basis @ half_states[::-1]
     crossed = np.einsum("rik,rij,rjk->rk", other, half_later, other, optimize=True)
     crossed /= np.einsum("rik,rij,rjk->rk", other, half_metric, other, optimize=True)
+    # A state v that is not one level but a mixture: <v|T^2|v> exceeds <v|T|v>^2. Fixed in the replicas, as the basis.
+    variance = np.full_like(eigenvalues, np.nan)
+    twice = 2 * tau + (0 if position < 0 else lags[position])
+    if twice in lags:
+        fixed = basis @ states[0]
+        further = matrices.moved[:, lags.index(twice)][:, keep][:, :, keep] * scale[:, None] * scale
+        norm, once, again = (
+            np.einsum("ik,rij,jk->rk", fixed, m, fixed, optimize=True) for m in (metric, later, further)
+        )
+        variance = again / norm - (once / norm) ** 2
     weights = np.zeros_like(eigenvalues)  # as they are of a channel that is constant
     row = np.flatnonzero(keep == channel)
     if row.size:
@@ -300,7 +348,7 @@ def _solve(matrices: _Matrices, lags: Sequence[int], position: int, keep: Indice
         if position >= 0:
             with np.errstate(divide="ignore", invalid="ignore"):
                 weights = np.where(eigenvalues > 0, weights * np.abs(eigenvalues) ** (-lags[position] / tau), 0)
-    return _Solution(eigenvalues, weights, crossed.mean(axis=0), int(good.sum()), tau, matrices.sizes)
+    return _Solution(eigenvalues, weights, variance, crossed.mean(axis=0), rarity, int(good.sum()), tau, matrices.sizes)
 
 
 def _gaps(solution: _Solution, run: Correlators) -> list[Estimate | None]:
@@ -343,12 +391,12 @@ def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list
     ValueError
         If the run lacks the lags, or no direction of C(t0) is significant.
     """
-    lags = run.observable_lags
+    matrices = _Matrices.of(run)
+    lags = matrices.lags
     if t0 != 0 and t0 not in lags[:-1]:
         raise ValueError(f"t0 must be 0 or one of {list(lags[:-1])}; got {t0}; simulate with more observable_lags")
-    matrices = _Matrices.of(run)
     column = run.observables.index(channel)
-    solution = _solve(matrices, lags, -1 if t0 == 0 else lags.index(t0), matrices.usable, column)
+    solution = _solve(matrices, -1 if t0 == 0 else lags.index(t0), matrices.usable, column)
     if solution is None:
         raise ValueError(f"C(t0) at t0={t0} has no significant direction; use a smaller t0 or more paths")
     scale = run.observables.scale[column] ** 2
@@ -363,11 +411,13 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     moves down by more than three jackknife errors of the difference and by more than half its own error. A level is
     *resolved* if
 
-    - its eigenvalue stands 5 errors above zero and its relative error is below 10%;
+    - its eigenvalue stands 5 errors above zero, its relative error is below 10%, and that of its norm below 5%: it
+      does not live in rare events, in which high powers of x do;
     - the state found on one half of the blocks has at least half of its eigenvalue on the other: it is no noise;
     - it has stopped moving with t0, and more observables, by the trend from a quarter to a half to all of the neurons
-      (without neurons: as the last observables, by order, are added), would lower it by less than an error: it is not
-      limited by the basis;
+      (without neurons: as the last observables, by order, are added), would lower it by less than an error, and its
+      decay over two lags is the square of that over one, or the difference too small to matter: it is neither limited
+      by the basis nor a mixture of levels;
     - all levels below it are resolved, or do not decay at all;
     - the paths are stationary and look the same backwards in time, and nothing decays more slowly at long times.
 
@@ -397,7 +447,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
         A ValueError: if all observables are constant, or there are too few blocks for a verdict; in the latter case
         its ``partial`` is the spectrum with the verdict "few blocks".
     ValueError
-        If the run has no observable lags.
+        If the run has no observable lags above 0.
 
     Examples
     --------
@@ -408,18 +458,23 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     (2, (2, 2))
     """
     integer("n_levels", n_levels, 1, 1000)
-    lags = run.observable_lags
     matrices = _Matrices.of(run)
+    lags = matrices.lags
     column = run.observables.index(channel)
     position = -1
-    best = _solve(matrices, lags, position, matrices.usable, column)
-    if best is None:
+    if matrices.usable.size == 0:
         raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
+    best = _solve(matrices, position, matrices.usable, column)
+    if best is None:
+        raise SpectrumError(
+            f"no observable moves in both halves of the {len(matrices.sizes)} blocks; there are too few paths for a "
+            "spectrum; use more"
+        )
     gaps = _gaps(best, run)
     moved: set[int] = set()
     later: list[Estimate | None] = []
     while position + 2 < len(lags):
-        trial = _solve(matrices, lags, position + 1, matrices.usable, column)
+        trial = _solve(matrices, position + 1, matrices.usable, column)
         later = [] if trial is None else _gaps(trial, run)
         if trial is None:
             break
@@ -432,12 +487,12 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
             break
         position, best, gaps, moved, later = position + 1, trial, later, moving, []
     still = {n for n, (a, b) in enumerate(zip(gaps, later, strict=False)) if _stands_still(a, b)}
-    limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps)
+    limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps) | _mixed(best, run, gaps)
     verdicts = _verdicts(run, best, gaps, limited)
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] == "resolved" else None, column)
     if trouble is not None:
         verdicts = [trouble if v == "resolved" else v for v in verdicts]
-    weights = run.observables.scale[column] ** 2 * best.weights
+    weights = None if column in _without_levels(run) else run.observables.scale[column] ** 2 * best.weights
     levels = _multiplets(best, gaps, weights, verdicts)
     found = Spectrum(
         levels[:n_levels],
@@ -459,7 +514,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
 def _noise(solution: _Solution, n: int, gap: Estimate | None) -> bool:
     if gap is None or not float(gap.error) <= _RELATIVE_ERROR * abs(float(gap.value)):
         return True
-    return not _survives(solution, n)
+    return bool(solution.rarity[n] > _RARE) or not _survives(solution, n)
 
 
 def _survives(solution: _Solution, n: int) -> bool:
@@ -499,7 +554,7 @@ def _basis_limited(
     """Levels that a larger basis would lower by more than their error, by the trend from smaller ones."""
     smaller = []
     for keep in _smaller_bases(run, matrices.usable):
-        solution = _solve(matrices, run.observable_lags, position, keep, column)
+        solution = _solve(matrices, position, keep, column)
         eigenvalues = np.empty(0) if solution is None else solution.eigenvalues[0]
         positive = eigenvalues[eigenvalues > 0]
         energies = -run.hbar * np.log(positive) / ((1 if solution is None else solution.tau) * run.dt)
@@ -515,6 +570,26 @@ def _basis_limited(
         if last > float(gap.error) and last * ratio / (1 - ratio) > _BASIS_ERRORS * float(gap.error):
             limited.add(n)
     return limited
+
+
+def _mixed(solution: _Solution, run: Correlators, gaps: list[Estimate | None]) -> set[int]:
+    """States that are mixtures of levels, and thereby too high by more than their errors.
+
+    A part p of a level higher by D raises the mean by p D and makes a variance p D^2; D is at least the distance to the
+    next state.
+    """
+    unit = run.hbar / (solution.tau * run.dt)
+    mixed = set()
+    for n, gap in enumerate(gaps):
+        variance = solution.estimate(solution.variance[:, n])
+        if gap is None or not float(variance.value) > _MIXED_ERRORS * float(variance.error):
+            continue
+        spread = float(variance.value) * (unit / float(solution.eigenvalues[0, n])) ** 2
+        above = [float(g.value) - float(gap.value) for g in gaps[n + 1 :] if g is not None]
+        distance = next((d for d in above if d > 3 * float(gap.error)), float(gap.value))
+        if spread / distance > float(gap.error):
+            mixed.add(n)
+    return mixed
 
 
 def _verdicts(run: Correlators, solution: _Solution, gaps: list[Estimate | None], limited: set[int]) -> list[str]:
@@ -568,7 +643,8 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
             return "not stationary"
         if alarm(turning.value / np.hypot(turning.error, rounding), n_blocks - 1):
             return "irreversible"
-    if lowest is not None and "lags" in run.sums and len(run.lags) > 1:
+    one_vacuum = run.theory is None or not run.theory.sectors
+    if lowest is not None and one_vacuum and "lags" in run.sums and len(run.lags) > 1:
         steps = np.diff(run.lags) * run.dt / run.hbar
         # A sum of decaying exponentials falls at least as fast as the slowest of them.
         excess = run.connected(column).map(lambda g, e: g[:, 1:] - g[:, :-1] * np.exp(-e[:, None] * steps), lowest)
@@ -578,6 +654,8 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
 
 
 _REMEDIES = {
+    "nothing": "no state found on one half of the blocks persists on the other: nothing says how many paths would "
+    "show one; use a smaller dt, if the paths have one, or many more paths",
     "plateau": "what does not decay within the paths is a sector of its own or a mean; use longer paths (n_times)",
     "not stationary": "the observables drift along the paths or from block to block; leave out the approach to "
     "equilibrium",
@@ -610,11 +688,14 @@ def _advise(
         return Advice(level, "basis-limited", f"the observables have {len(gaps)} states only; use {wider}")
     if verdict == "basis-limited":
         return Advice(level, verdict, f"use {wider}, or more observable_lags, so that t0 can be raised further")
+    if not resolved and solution.crossed[n] < 3 * float(solution.eigenvalue(n).error):
+        return Advice(level, verdict, f"{_REMEDIES['nothing']}; or {wider}")
     unit = run.hbar / (solution.tau * run.dt)
-    expected, error = _expected_level(solution, gaps, n, resolved, unit)
+    expected, error, rarity = _expected_level(solution, gaps, n, resolved, unit)
     decay = np.exp(-expected / unit)
-    # Both conditions on a resolved level, in terms of the error of lambda.
+    # The conditions on a resolved level, in terms of the error of lambda and that of the norm.
     factor = (error / min(decay / _LAMBDA_ERRORS, _RELATIVE_ERROR * decay * expected / unit)) ** 2
+    factor = max(factor, (rarity / _RARE) ** 2)
     held = int(run.block_paths.sum())
     n_paths = ceil(held * max(2.0, _MARGIN * factor))
     digits = 10 ** max(0, len(str(n_paths)) - 2)
@@ -622,32 +703,35 @@ def _advise(
     dt = None
     remedy = f"about {n_paths:,} paths would resolve it, now there are {held:,}"
     if expected > 1.5 * unit:
-        dt = float(f"{run.hbar / (2 * expected * run.observable_lags[0]):.1g}")
+        dt = float(f"{run.hbar / (2 * expected * solution.tau):.1g}")
         remedy += f"; it decays to {decay:.1%} within one lag, dt = {dt:g} leaves more of it"
     return Advice(level, verdict, f"{remedy}; or {wider}", n_paths, dt)
 
 
 def _expected_level(
     solution: _Solution, gaps: list[Estimate | None], n: int, resolved: list[Level], unit: float
-) -> tuple[float, float]:
-    """Energy of state n and error of its eigenvalue: as they are, and as the levels below lead one to expect."""
+) -> tuple[float, float, float]:
+    """Energy of state n, errors of its eigenvalue and its norm: as seen, or as the levels below lead one to expect."""
     value = solution.eigenvalue(n)
-    seen, error = float(value.value), float(value.error)
-    if len(resolved) == 0:
+    seen, error, rarity = float(value.value), float(value.error), float(solution.rarity[n])
+    if not resolved:
         # The largest eigenvalue of noise is no measure of a level; what survives on other blocks is.
-        return float(-unit * np.log(np.clip(solution.crossed[n], 1e-3, 0.99))), error
+        return float(-unit * np.log(np.clip(solution.crossed[n], 1e-3, 0.99))), error, rarity
     known = [float(level.gap.value) for level in resolved if level.gap is not None]
-    errors = [float(solution.eigenvalue(m).error) for m in range(n)]
-    spacing = known[-1] - known[-2] if len(known) > 1 else known[-1]
-    growth = errors[-1] / errors[-2] if len(errors) > 1 else 3.0
-    expected = known[-1] + spacing
+    expected = known[-1] + (known[-1] - known[-2] if len(known) > 1 else known[-1])
     if 0 < _SURVIVES * seen < solution.crossed[n]:
         expected = max(float(-unit * np.log(seen)), known[-1])
-    return expected, max(error, errors[-1] * min(max(growth, 1.0), 5.0))
+
+    def continued(below: list[float]) -> float:
+        growth = below[-1] / below[-2] if len(below) > 1 else 3.0
+        return below[-1] * min(max(growth, 1.0), 5.0)
+
+    errors = [float(solution.eigenvalue(m).error) for m in range(n)]
+    return expected, max(error, continued(errors)), max(rarity, continued([float(r) for r in solution.rarity[:n]]))
 
 
 def _multiplets(
-    solution: _Solution, gaps: list[Estimate | None], weights: Floats, verdicts: list[str]
+    solution: _Solution, gaps: list[Estimate | None], weights: Floats | None, verdicts: list[str]
 ) -> tuple[Level, ...]:
     levels: list[Level] = []
     n = 0
@@ -664,15 +748,17 @@ def _multiplets(
                 members.append(m)
             rest = [g for g in (gaps[m] for m in members[1:]) if g is not None]
             gap = gap.map(lambda *v: np.mean(v, axis=0), *rest)
-        weight = solution.estimate(weights[:, members].sum(axis=1))
+        weight = None if weights is None else solution.estimate(weights[:, members].sum(axis=1))
         levels.append(Level(gap, weight, len(members), verdicts[n]))
         n = members[-1] + 1
     return tuple(levels)
 
 
 def _spectral_sum(
-    solution: _Solution, run: Correlators, weights: Floats, verdicts: list[str], power: int, factor: float
-) -> Estimate:
+    solution: _Solution, run: Correlators, weights: Floats | None, verdicts: list[str], power: int, factor: float
+) -> Estimate | None:
+    if weights is None:
+        return None
     with np.errstate(divide="ignore", invalid="ignore"):
         gap = -run.hbar * np.log(solution.eigenvalues) / (solution.tau * run.dt)
     usable = (solution.eigenvalues > 0).all(axis=0)

@@ -22,7 +22,7 @@ from .exact import (
     thermal_measure,
 )
 from .ground_state import GroundStateProcess
-from .levels import Spectrum, spectrum
+from .levels import Spectrum, SpectrumError, spectrum
 from .networks import RandomNetwork
 from .reflection import PositivityResult, reflection_positivity
 from .roughness import (
@@ -215,10 +215,15 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     if "lags" in run.sums:
         rows += _two_point_rows(run, name, exact)
     if "observable_lags" in run.sums and len(run.observable_lags) > 1:
-        found = spectrum(run, n_levels, channel=name)
-        details["spectrum"] = found
-        rows += _level_rows(run, found)
-        notes += _level_notes(run, found)
+        try:
+            found: Spectrum | None = spectrum(run, n_levels, channel=name)
+        except SpectrumError as error:  # what could be computed has no resolved level
+            found = error.partial
+            notes.append(str(error))
+        if found is not None:
+            details["spectrum"] = found
+            rows += _level_rows(run, found)
+            notes += _level_notes(run, found)
     if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
         of_increments = _commutator_rows(run, name, exact, details)
         # Stationary and differentiable paths that are reflection positive do not move at all.
@@ -463,7 +468,7 @@ def _commutator_rows(
     limits = _Limits(run, name)
     rows.append(limits.row("[x,p]/(i hbar), dt -> 0", commutator, bracket))
     if found is not None:
-        rows.append(_sum_row("[x,p]/(i hbar), from levels", found.commutator, bracket))
+        rows += _sum_rows("[x,p]/(i hbar), from levels", found.commutator, bracket)
     if run.theory is None or run.theory.network is not None:
         # Of x = f(y) the commutator is an operator; of a coordinate a number.
         row = _judged(f"spread of [x,p] at dt = {dt:.4g}", commutator_spread(run, name), finite["fourth"], "commutator")
@@ -475,19 +480,21 @@ def _commutator_rows(
         at_dt = momentum_squared_at_lags(run, name)[0]
         rows.append(_judged(f"<p^2> at dt = {dt:.4g}", at_dt, finite["square"], "commutator"))
     if found is not None:
-        rows.append(_sum_row("<p^2>, from levels", found.momentum_squared, square))
+        rows += _sum_rows("<p^2>, from levels", found.momentum_squared, square)
     rows.append(limits.row("dx dp, dt -> 0", uncertainty, spread))
     row = _judged("roughness exponent H", roughness_exponent(run, name), finite["roughness"], "commutator")
     rows.append(replace(row, limit=rough))
     return rows
 
 
-def _sum_row(quantity: str, estimate: Estimate, exact: Any) -> Row:
+def _sum_rows(quantity: str, estimate: Estimate | None, exact: Any) -> list[Row]:
+    if estimate is None:
+        return []
     exact = None if _split(exact)[0] == np.inf else exact
     share = float(estimate.systematic) / max(abs(float(estimate.value)), 1e-300)
     if share > _LARGE:
-        return _unmeasured(quantity, exact, f"not resolved: {min(share, 1):.0%} lie in unresolved levels")
-    return _judged(quantity, estimate, exact, "commutator")
+        return [_unmeasured(quantity, exact, f"not resolved: {min(share, 1):.0%} lie in unresolved levels")]
+    return [_judged(quantity, estimate, exact, "commutator")]
 
 
 class _Limits:
