@@ -1,8 +1,9 @@
-"""Races against tuned NumPy, PyTorch and JAX, and how the cost scales: ``python -m bench`` from the root of the repository.
+"""Races against tuned NumPy, PyTorch and JAX, and how the cost scales: ``python -m bench`` in the repository's root.
 
-A job goes from a seed to C[T,T] and C[lag] with block errors (of the correlator matrix: to its block sums). Every peer runs
-in its own process on the same number of threads, with the chunk size that was fastest for it on this job; runs are
-interleaved, medians are compared, and every answer is checked: against exact values where they exist, else against ours.
+A job goes from a seed to C[T,T] and C[lag] with block errors (of the correlator matrix: to its block sums). Every peer
+runs in its own process on the same number of threads, with the chunk size that was fastest for it on this job; runs are
+interleaved, medians are compared, and every answer is checked: against exact values where they exist, else against
+ours.
 """
 
 from __future__ import annotations
@@ -20,9 +21,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX" if "avx512f" in Path("/proc/cpuinfo").read_text() else "Haswell")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 import numpy as np
 
 import nnqm
@@ -38,8 +36,21 @@ class Peer:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        command = [sys.executable, str(WORKER), name]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # OpenBLAS doubles its speed on processors it does not know, XLA uses whole vectors, and none starts threads.
+        wide = "avx512f" in Path("/proc/cpuinfo").read_text()
+        tuned = {
+            "OPENBLAS_CORETYPE": "SkylakeX" if wide else "Haswell",
+            "OPENBLAS_NUM_THREADS": "1",
+            "OMP_NUM_THREADS": "1",
+        }
+        tuned["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=512"
+        self.process = subprocess.Popen(
+            [sys.executable, str(WORKER), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **tuned},
+        )
         self._answer()
 
     def _answer(self) -> dict[str, Any]:
@@ -58,11 +69,11 @@ class Peer:
 
     def tune(self, job: dict[str, Any]) -> int:
         per_block = job["n_paths"] // job["n_blocks"]
-        sizes = [n for n in (32, 64, 100, 200, 320, 500, 800, 1600) if per_block % n == 0] or [per_block]
+        sizes = [n for n in (64, 96, 200, 320, 500, 800) if per_block % n == 0] or [per_block]
         trial = {}
         for n in sizes:
-            # Twice: the first compiles.
-            trial[n] = min(self.run({**job, "chunk": n})["seconds"] for _ in range(2))
+            # JAX compiles in the first run.
+            trial[n] = min(self.run({**job, "chunk": n})["seconds"] for _ in range(2 if self.name == "jax" else 1))
         return min(trial, key=trial.__getitem__)
 
 
@@ -92,6 +103,7 @@ class Case:
             "n_blocks": self.n_blocks,
         }
         job |= {"dt": DT, "seed": seed, "threads": threads, "lags": LAGS, "widths": self.widths}
+        job["cpu"] = self.clock is time.process_time
         if isinstance(self.network, nnqm.Network):
             job["weights"] = [w.tolist() for w in self.network.weights]
             job["biases"] = [b.tolist() for b in self.network.biases]
@@ -102,12 +114,12 @@ class Case:
         return job
 
     def ours(self, seed: int, threads: int, precision: str = "float32") -> dict[str, Any]:
-        start = time.perf_counter()
+        start = self.clock()
         if self.kind == "ou":
             y = nnqm.sample_paths(
                 self.theory, self.n_paths, N_TIMES, DT, rng=seed, precision=precision, n_threads=threads
             )
-            seconds = time.perf_counter() - start
+            seconds = self.clock() - start
             y = y[..., 0].astype(np.float64)
             return {"seconds": seconds, "value": [(y**2).mean(), (y[:, 1:] * y[:, :-1]).mean()]}
         matrix = self.kind == "matrix"
@@ -120,6 +132,7 @@ class Case:
             precision=precision,
             n_threads=threads,
             n_blocks=self.n_blocks,
+            observables=self.observables,
             compiled=self.compiled if self.kind == "network" else None,
             lags=() if matrix else LAGS,
             observable_lags=(1, 2, 3) if matrix else (),
@@ -129,13 +142,13 @@ class Case:
         if matrix:
             sums = run.sums["observable_lags"].sum(0)
             mean = sums[:, 1] / (2 * sums[:, 1, :1, :1])
-            return {"seconds": time.perf_counter() - start, "value": mean[0].diagonal()}
+            return {"seconds": self.clock() - start, "value": mean[0].diagonal()}
         # Random weights have a plateau that only groups subtract; as peers do, the mean over all is taken off.
         two_point, mean = run.two_point("x"), run.mean("x")
         full = run.two_time_function()
         assert full.error.shape == (N_TIMES, N_TIMES)
         value = two_point.value - mean.value**2
-        return {"seconds": time.perf_counter() - start, "value": value, "error": two_point.error}
+        return {"seconds": self.clock() - start, "value": value, "error": two_point.error}
 
     def check(self, who: str, answer: dict[str, Any], reference: dict[str, Any]) -> None:
         value = np.asarray(answer["value"])
@@ -179,19 +192,8 @@ def cases(toy: bool) -> list[Case]:
     ]
 
 
-def gemm_rate(repeat: int) -> float:
-    """Multiply-adds per second and thread of a float32 matrix product that stays in cache: the limit in practice."""
-    a = np.random.default_rng(1).standard_normal((384, 384), dtype=np.float32)
-    seconds = []
-    for _ in range(5 * repeat):
-        start = time.perf_counter()
-        a @ a
-        seconds.append(time.perf_counter() - start)
-    return len(a) ** 3 / min(seconds)
-
-
 def race(todo: list[Case], peers: list[Peer], threads: int, repeat: int) -> None:
-    limit = gemm_rate(repeat)
+    limit = max(peer.run({"kind": "gemm"})["rate"] for peer in peers)
     print(f"\nLimit of one thread in practice (OpenBLAS sgemm): {2e-9 * limit:.0f} GFLOP/s float32")
     names = [p.name for p in peers]
     head = ["case", "N x T", "nnqm s", *(f"{n} s" for n in names), "ratio", "of limit", "1 thread", "float64"]
@@ -270,6 +272,9 @@ def main() -> int:
     parser.add_argument("--peers", help="comma-separated subset of numpy, torch, jax")
     parser.add_argument("--cases", default="", help="only the cases whose names contain this")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--cpu", action="store_true", help="processor seconds, for one thread on a machine that is shared"
+    )
     parser.add_argument("--repeat", type=int, default=7)
     arguments = parser.parse_args()
     chosen = (arguments.peers or ("numpy" if arguments.toy else "numpy,torch,jax")).split(",")
@@ -280,11 +285,14 @@ def main() -> int:
             print(f"peer {name} is missing: pip install {INSTALL[name]}", file=sys.stderr)
             return 1
     repeat = 1 if arguments.toy else arguments.repeat
+    if arguments.cpu:
+        Case.clock = staticmethod(time.process_time)
+    run = (
+        f"{arguments.threads} threads, {'processor' if arguments.cpu else 'wall'} seconds, float32, median of {repeat}"
+    )
     load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
     info = nnqm.build_info()
-    print(
-        f"nnqm {nnqm.__version__}, level {info['level']}, {arguments.threads} threads, float32, median of {repeat}, load {load}"
-    )
+    print(f"nnqm {nnqm.__version__}, level {info['level']}, {run}, load {load}")
     print("peers:", ", ".join(f"{n} {__import__(n).__version__}" for n in chosen), "(chunk of paths in brackets)")
     peers = [Peer(name) for name in chosen]
     race([c for c in cases(arguments.toy) if arguments.cases in c.name], peers, arguments.threads, repeat)

@@ -1,27 +1,18 @@
 """A peer of the races in its own process: reads jobs, one JSON object a line, and answers with seconds and results.
 
-All peers do the same: in chunks of paths, from a seed to block sums of x(t) x(s) (or of the products of observables), on a
-pool of Python threads with one thread of the library each, which is the fastest way of each of them on few cores.
+All peers do the same: in chunks of paths, from a seed to block sums of x(t) x(s) (or of the products of observables),
+on a pool of Python threads with one thread of the library each, the fastest way of each of them on few cores.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any
-
-# Before the libraries are loaded: OpenBLAS doubles its speed on processors it does not know, XLA uses whole vectors, and
-# none of them starts threads of its own.
-os.environ.setdefault("OPENBLAS_CORETYPE", "SkylakeX" if "avx512f" in open("/proc/cpuinfo").read() else "Haswell")
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=512")
-
-import itertools
 
 import numpy as np
 
@@ -77,7 +68,7 @@ def numpy_peer() -> dict[str, Chunk]:
         y, rng = process(job, seed, n)
         widths = job["widths"]
         hidden = y.T[:, :, None]
-        for i, (a, b) in enumerate(itertools.pairwise(widths)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             w = rng.standard_normal((n, a, b), dtype=np.float32) / np.float32(np.sqrt(a))
             hidden = hidden * w if a == 1 else hidden @ w
             if i + 2 < len(widths):
@@ -146,7 +137,7 @@ def torch_peer() -> dict[str, Chunk]:
         y, generator = process(job, seed, n)
         widths = job["widths"]
         h = y.T.contiguous()[:, :, None]
-        for i, (a, b) in enumerate(itertools.pairwise(widths)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             w = torch.empty(n, a, b).normal_(0, a**-0.5, generator=generator)
             h = h * w if a == 1 else torch.bmm(h, w)
             if i + 2 < len(widths):
@@ -214,7 +205,7 @@ def jax_peer() -> dict[str, Chunk]:
         first, *keys = jax.random.split(key, len(widths))
         y = process(first, n, n_times, rho, noise, stationary)
         h = y.T[:, :, None]
-        for i, (a, b) in enumerate(itertools.pairwise(widths)):
+        for i, (a, b) in enumerate(pairwise(widths)):
             w = jax.random.normal(keys[i], (n, a, b), jnp.float32) / a**0.5
             h = h * w if a == 1 else h @ w
             if i + 2 < len(widths):
@@ -260,8 +251,21 @@ def jax_peer() -> dict[str, Chunk]:
     return {"network": network, "own": own, "ou": ou, "matrix": matrix}
 
 
+def gemm_rate() -> float:
+    """Multiply-adds per second of a float32 matrix product that stays in cache: the limit in practice."""
+    a = np.random.default_rng(1).standard_normal((384, 384), dtype=np.float32)
+    seconds = []
+    for _ in range(20):
+        start = time.perf_counter()
+        np.dot(a, a)
+        seconds.append(time.perf_counter() - start)
+    return float(len(a) ** 3 / min(seconds))
+
+
 def perform(chunks: dict[str, Chunk], job: Job, stored: dict[str, Any]) -> dict[str, Any]:
     """Run a job: blocks are dealt to threads, and each adds up its chunks in double precision."""
+    if job["kind"] == "gemm":
+        return {"rate": gemm_rate()}
     n_blocks, chunk = job["n_blocks"], job["chunk"]
     per_block = job["n_paths"] // n_blocks
     if job["kind"] == "ou":
@@ -280,7 +284,8 @@ def perform(chunks: dict[str, Chunk], job: Job, stored: dict[str, Any]) -> dict[
             total = parts if not total else [a + b for a, b in zip(total, parts, strict=True)]
         return total
 
-    start = time.perf_counter()
+    clock = time.process_time if job["cpu"] else time.perf_counter
+    start = clock()
     with ThreadPoolExecutor(job["threads"]) as pool:
         blocks = list(pool.map(block, range(n_blocks)))
     answer: dict[str, Any]
@@ -292,7 +297,7 @@ def perform(chunks: dict[str, Chunk], job: Job, stored: dict[str, Any]) -> dict[
         answer = {"value": mean[0].diagonal().tolist()}
     else:
         answer = {}
-    answer["seconds"] = time.perf_counter() - start
+    answer["seconds"] = clock() - start
     if job["kind"] == "ou":
         y = job["store"].astype(np.float64)
         answer["value"] = [float((y**2).mean()), float((y[:, 1:] * y[:, :-1]).mean())]
