@@ -419,3 +419,13 @@ def test_mixtures_of_levels_are_not_resolved():
         assert_consistent(level.gap, exact)
     assert found.levels[2].verdict == "basis-limited"
     assert 2.2 < float(found.levels[2].gap.value) < 2.9
+
+
+def test_lag_zero_is_no_step():
+    theory = nnqm.harmonic_oscillator()
+    with_zero, without = (
+        nnqm.simulate(theory, 6400, 64, 0.2, rng=1, observable_lags=lags) for lags in ((0, 1, 2), (1, 2))
+    )
+    assert nnqm.spectrum(with_zero, 2).gaps[0].value == nnqm.spectrum(without, 2).gaps[0].value
+    with pytest.raises(ValueError, match=r"levels need an observable lag above 0; got \[0\]; use observable_lags="):
+        nnqm.spectrum(nnqm.simulate(theory, 6400, 64, 0.2, rng=1, observable_lags=(0,)))

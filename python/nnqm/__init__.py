@@ -15,15 +15,17 @@ from .exact import (
     thermal_measure,
     thermal_two_point,
 )
+from .expansion import KarhunenLoeve
 from .functions import simulate_functions
 from .ground_state import GroundStateProcess
 from .hamiltonian import GroundStateChain, Hamiltonian, State
 from .hidden import hidden_spectrum
 from .kernels import CosineNetwork, Kernel, TimeNetwork
-from .kkl import KarhunenLoeve, karhunen_loeve
+from .kkl import karhunen_loeve
 from .levels import Advice, Level, Spectrum, SpectrumError, effective_energy, gevp, spectrum
 from .networks import Network, RandomNetwork
 from .observables import Observables, default_observables
+from .processes import KarhunenLoeveProcess, SplittingProcess
 from .reflection import PositivityResult, reflection_positivity
 from .report import Report, Row, analyse
 from .roughness import (
@@ -66,6 +68,7 @@ __all__ = [
     "Hamiltonian",
     "Interrupted",
     "KarhunenLoeve",
+    "KarhunenLoeveProcess",
     "Kernel",
     "Level",
     "MarkovChain",
@@ -81,6 +84,7 @@ __all__ = [
     "SpectralMeasure",
     "Spectrum",
     "SpectrumError",
+    "SplittingProcess",
     "State",
     "Theory",
     "TheoryFile",

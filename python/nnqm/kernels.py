@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from ._checks import Floats, floats, integer, positive
 from .densities import Density
+from .expansion import PAIRINGS, four_times
 from .networks import Network
 from .quadrature import hermite_functions, trapezoid
 
@@ -443,16 +444,6 @@ class TimeNetwork:
             f"the average over {self.activation} neurons has an error of {change:.1g} with {_NODES[-1]} nodes in each "
             "direction: they are saturated; use smaller weight_std or times, or erf, which has a closed form"
         )
-
-
-def four_times(times: ArrayLike) -> Floats:
-    t = floats("times", times)
-    if t.ndim == 0 or t.shape[-1] != 4:
-        raise ValueError(f"times must have shape (..., 4); got {t.shape}")
-    return t
-
-
-PAIRINGS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))
 
 
 def _erf_average(first: Floats, second: Floats, both: Floats) -> Floats:

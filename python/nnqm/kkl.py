@@ -10,7 +10,7 @@ bias is the mean (Ferko and Halverson, arXiv:2504.05462; Ghanem and Spanos, Stoc
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -19,14 +19,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from ._checks import Floats, floats, integer, positive
 from .correlators import Correlators
-from .densities import Density
 from .estimate import Estimate
 from .exact import kallen_lehmann
-from .kernels import PAIRINGS, Kernel, four_times
+from .expansion import KarhunenLoeve, Pieces, Waves, analysis, gauss
+from .kernels import Kernel
 from .spectral import SpectralMeasure
 from .theory import Theory
 
-__all__ = ["KarhunenLoeve", "karhunen_loeve"]
+__all__ = ["TableRule", "karhunen_loeve"]
 
 Function = Callable[[Floats, Floats], ArrayLike]
 
@@ -50,233 +50,6 @@ _NARROWEST = 1e-10
 _UNEVEN = 2.5
 # Points per eigenfunction on which signs are decided.
 _SIGN_GRID = 16
-
-
-@dataclass(frozen=True)
-class _Waves:
-    """Amplitude cos(frequency (t - start) - phase), one per mode."""
-
-    start: float
-    frequency: Floats
-    phase: Floats
-    amplitude: Floats
-
-    def __call__(self, t: Floats) -> Floats:
-        angle = np.multiply.outer(t - self.start, self.frequency) - self.phase
-        return np.asarray(self.amplitude * np.cos(angle))
-
-    def take(self, n: int) -> _Waves:
-        return _Waves(self.start, self.frequency[:n], self.phase[:n], self.amplitude[:n])
-
-
-@dataclass(frozen=True)
-class _Pieces:
-    """Polynomials on panels: Legendre coefficients (P, p, K) between edges (P + 1,)."""
-
-    edges: Floats
-    coefficients: Floats
-
-    def __call__(self, t: Floats) -> Floats:
-        flat = t.ravel()
-        panel = np.clip(np.searchsorted(self.edges, flat, side="right") - 1, 0, len(self.edges) - 2)
-        low, high = self.edges[panel], self.edges[panel + 1]
-        out = np.empty((flat.size, self.coefficients.shape[2]))
-        degree = self.coefficients.shape[1] - 1
-        for i in np.unique(panel):
-            here = panel == i
-            xi = (2 * flat[here] - low[here] - high[here]) / (high[here] - low[here])
-            out[here] = legendre.legvander(xi, degree) @ self.coefficients[i]
-        return out.reshape(*t.shape, out.shape[1])
-
-    def take(self, n: int) -> _Pieces:
-        return _Pieces(self.edges, self.coefficients[..., :n])
-
-
-@dataclass(frozen=True, eq=False)
-class KarhunenLoeve:
-    r"""Modes of a covariance kernel on an interval; a one-layer network in time with neurons e_k.
-
-    Eigenfunctions are orthonormal on the interval, and positive in their first lobe from the left. Among equal
-    eigenvalues the first is the one that does not vanish at the left end.
-
-    Attributes
-    ----------
-    interval : (float, float)
-    eigenvalues : ndarray
-        Descending, shape (K,), unit [x]^2 time. Only modes that are resolved: see ``n_noise``.
-    errors : ndarray
-        Of the eigenvalues, shape (K,): of the eigen-solve (rounding, resolution of panels or of the table's grid) and
-        of the kernel itself where it has an error. For measured kernels statistical errors are added in quadrature.
-    n_noise : int
-        Modes asked for that are not here, because their eigenvalues do not exceed five times their errors: nothing
-        distinguishes them from zero.
-    trace : float
-        Sum of all eigenvalues, the integral of K(t, t).
-    method : {"closed form", "panels", "table", "measured"}
-    estimates : Estimate or None
-        Measured eigenvalues, shape (K,): jackknife errors; the systematic part is the bias by which noise spreads
-        eigenvalues, and the error of the table's grid.
-    """
-
-    interval: tuple[float, float]
-    eigenvalues: Floats
-    errors: Floats
-    n_noise: int
-    trace: float
-    method: str
-    estimates: Estimate | None
-    _functions: _Waves | _Pieces = field(repr=False)
-    _mean: float | _Pieces | Callable[[Floats], ArrayLike] = field(repr=False, default=0.0)
-
-    def __len__(self) -> int:
-        return len(self.eigenvalues)
-
-    def __call__(self, times: ArrayLike) -> Floats:
-        """Eigenfunctions e_k(t) at times of any shape in the interval, shape (..., K), unit 1/sqrt(time)."""
-        t = floats("times", times)
-        (a, b), slack = self.interval, 1e-9 * (self.interval[1] - self.interval[0])
-        outside = t[(t < a - slack) | (t > b + slack)]
-        if outside.size:
-            raise ValueError(
-                f"times must lie in the interval [{a:g}, {b:g}]; got {outside[0]:g}; decompose a longer one"
-            )
-        return self._functions(t)
-
-    def mean(self, times: ArrayLike) -> Floats:
-        """Mean of x at times of any shape: the output bias of the network."""
-        t = floats("times", times)
-        if isinstance(self._mean, _Pieces):
-            return self._mean(t)[..., 0]
-        value = self._mean(t) if callable(self._mean) else self._mean
-        return np.array(np.broadcast_to(np.asarray(value, dtype=np.float64), t.shape))
-
-    def basis(self, times: ArrayLike) -> Floats:
-        """Rows sqrt(lambda_k) e_k(t) of a grid of times, shape (K, n_times): x = mean + theta @ basis."""
-        return np.ascontiguousarray((np.sqrt(self.eigenvalues) * self(np.atleast_1d(times))).T)
-
-    @property
-    def truncation_error(self) -> float:
-        """Part of the trace in modes that are not here: the relative, time-averaged error of the variance."""
-        return max(float(self.trace - self.eigenvalues.sum()), 0.0) / self.trace
-
-    def truncated(self, n_modes: int) -> KarhunenLoeve:
-        """The lowest ``n_modes`` of these modes."""
-        n = integer("n_modes", n_modes, 1, len(self))
-        estimates = None if self.estimates is None else self.estimates[:n]
-        parts = (self.eigenvalues[:n], self.errors[:n])
-        return replace(
-            self,
-            eigenvalues=parts[0],
-            errors=parts[1],
-            n_noise=0,
-            estimates=estimates,
-            _functions=self._functions.take(n),
-        )
-
-    def connected(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """Covariance of these modes, sum lambda_k e_k(s) e_k(t), for times that broadcast."""
-        return np.asarray(np.sum(self.eigenvalues * self(s) * self(t), axis=-1))
-
-    def two_point(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """Two-point function <x(s) x(t)> of these modes, the mean included, for times that broadcast."""
-        return self.connected(s, t) + self.mean(s) * self.mean(t)
-
-    def connected_four_point(self, times: ArrayLike, density: Density) -> Floats:
-        r"""Connected four-point function for independent theta_k.
-
-        .. math:: \kappa \sum_k \lambda_k^2\, e_k(t_1) e_k(t_2) e_k(t_3) e_k(t_4)
-
-        with the excess kurtosis kappa of the density: cumulants of independent variables add. It is exact for these
-        modes. More of them do not make the process Gaussian: the sum of lambda_k^2 converges, a few large eigenvalues
-        dominate it, and the central limit theorem does not apply.
-
-        Parameters
-        ----------
-        times : array_like
-            Shape (..., 4), unit time.
-        density : Density
-            Of each theta_k.
-
-        Returns
-        -------
-        ndarray
-            Shape (...), unit [x]^4.
-
-        Raises
-        ------
-        ValueError
-            If the density has no fourth moment.
-
-        Examples
-        --------
-        >>> kl = karhunen_loeve(Kernel.ornstein_uhlenbeck(1.0), (0.0, 2.0), 4)
-        >>> float(kl.connected_four_point([1.0, 1.0, 1.0, 1.0], Density("uniform")).round(4))
-        -0.1662
-        """
-        density.need_moment(4, "a four-point function of a network with random weights")
-        t = four_times(times)
-        return np.asarray(density.kurtosis * np.sum(self.eigenvalues**2 * self(t).prod(axis=-2), axis=-1))
-
-    def four_point(self, times: ArrayLike, density: Density) -> Floats:
-        """Four-point function <x(t1) x(t2) x(t3) x(t4)>, the mean included; see ``connected_four_point``."""
-        total = self.connected_four_point(times, density)
-        t = floats("times", times)
-        m, pair = self.mean(t), self.connected(t[..., :, None], t[..., None, :])
-        total = total + m.prod(axis=-1)
-        for i, j, k, n in PAIRINGS:
-            first, second = pair[..., i, j], pair[..., k, n]
-            total = total + first * second + first * m[..., k] * m[..., n] + second * m[..., i] * m[..., j]
-        return np.asarray(total)
-
-    def quadratic_variation(self, times: ArrayLike, lag: float) -> Floats:
-        """<(x(t + lag) - x(t))^2> of the fluctuations of these modes, at times t of any shape; unit [x]^2."""
-        t = floats("times", times)
-        return np.asarray(np.sum(self.eigenvalues * (self(t + lag) - self(t)) ** 2, axis=-1))
-
-    def commutator_at(self, lags: ArrayLike, *, hbar: float = 1.0, mass: float = 1.0) -> Floats:
-        r"""[x, p]/(i hbar) at finite lag, averaged over the interval: where the truncated network is quantum mechanics.
-
-        .. math:: C_K(\epsilon) = \frac{m}{\hbar\epsilon} \frac{1}{T - \epsilon}
-                  \int_a^{b - \epsilon} \sum_{k \le K} \lambda_k (e_k(t + \epsilon) - e_k(t))^2\, dt
-
-        A finite sum of smooth modes is smooth: below epsilon of about T/K the commutator vanishes linearly. Above, for
-        a kernel with a kink at s = t, it is too small by 2 T/(pi^2 K epsilon) times its limit for epsilon -> 0 and all
-        modes.
-
-        Parameters
-        ----------
-        lags : array_like
-            Positive, below the length T of the interval, any shape.
-        hbar, mass : float
-            As in ``Theory``.
-
-        Returns
-        -------
-        ndarray
-            Shape of the lags. Exact for these modes up to their error.
-        """
-        epsilon, (a, b) = floats("lags", lags), self.interval
-        if epsilon.size and (epsilon.min() <= 0 or epsilon.max() >= b - a):
-            bad = epsilon[(epsilon <= 0) | (epsilon >= b - a)][0]
-            raise ValueError(f"lags must lie between 0 and the length of the interval, {b - a:g}; got {bad:g}")
-        factor = positive("mass", mass) / positive("hbar", hbar)
-        x, w = _rule(8)
-        out = np.empty(epsilon.shape)
-        for index, lag in np.ndenumerate(epsilon):
-            # Squared modes oscillate at most K + 1 times; eight nodes to every half of that.
-            edges = np.linspace(a, b - lag, 2 * len(self) + 9)
-            half = np.diff(edges) / 2
-            t = edges[:-1, None] + half[:, None] * (1 + x)
-            out[index] = factor / (lag * (b - lag - a)) * np.sum(half[:, None] * w * self.quadratic_variation(t, lag))
-        return out
-
-    def __str__(self) -> str:
-        a, b = self.interval
-        line = (
-            f"{len(self)} modes on [{a:g}, {b:g}] ({self.method}): {1 - self.truncation_error:.4%} of the variance, "
-            f"errors up to {self.errors.max(initial=0.0):.1g}"
-        )
-        return line + (f"; {self.n_noise} more asked for are noise" if self.n_noise else "")
 
 
 def karhunen_loeve(
@@ -353,7 +126,7 @@ def karhunen_loeve(
             raise ValueError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
         uncertainty, mean = kernel.error * float(kernel.moments[0]) * (b - a), kernel.mean
         kernel = _SpectralKernel.of(kernel, b - a)
-    bias = 0.0 if mean is None else mean if callable(mean) else float(floats("mean", mean, 0))
+    bias = _bias(mean, a, b)
     if isinstance(kernel, Kernel):
         closed = _closed_form(kernel, a, b, n)
         if closed is not None:
@@ -375,6 +148,12 @@ def karhunen_loeve(
     )
 
 
+def _bias(mean: float | Callable[[Floats], ArrayLike] | None, a: float, b: float) -> float | Pieces:
+    if mean is None:
+        return 0.0
+    return Pieces.through("mean", mean, a, b) if callable(mean) else float(floats("mean", mean, 0))
+
+
 def _count_resolved(eigenvalues: Floats, errors: Floats) -> int:
     noise = np.flatnonzero(~(eigenvalues > _SIGNIFICANT * errors))
     keep = int(noise[0]) if noise.size else len(eigenvalues)
@@ -386,28 +165,28 @@ def _count_resolved(eigenvalues: Floats, errors: Floats) -> int:
     return keep
 
 
-def _closed_form(kernel: Kernel, a: float, b: float, n: int) -> tuple[Floats, _Waves, float] | None:
+def _closed_form(kernel: Kernel, a: float, b: float, n: int) -> tuple[Floats, Waves, float] | None:
     """Eigenvalues, eigenfunctions and trace where textbooks have them (Ghanem and Spanos, section 2.3)."""
     p, T, k = dict(kernel.parameters), b - a, np.arange(1, n + 1)
     if kernel.name == "wiener" and a == 0:
         w = np.asarray((k - 0.5) * np.pi / T)
-        functions = _Waves(a, w, np.full(n, np.pi / 2), np.full(n, np.sqrt(2 / T)))
+        functions = Waves(a, w, np.full(n, np.pi / 2), np.full(n, np.sqrt(2 / T)))
         return (p["sigma"] / w) ** 2, functions, p["sigma"] ** 2 * T**2 / 2
     if kernel.name == "brownian-bridge" and a == 0 and abs(b - p["duration"]) <= 1e-12 * b:
         w = np.asarray(k * np.pi / T)
-        functions = _Waves(a, w, np.full(n, np.pi / 2), np.full(n, np.sqrt(2 / T)))
+        functions = Waves(a, w, np.full(n, np.pi / 2), np.full(n, np.sqrt(2 / T)))
         return (p["sigma"] / w) ** 2, functions, p["sigma"] ** 2 * T**2 / 6
     if kernel.name == "ornstein-uhlenbeck":
         omega, variance = p["omega"], p["sigma"] ** 2 / (2 * p["omega"])
         w = _ornstein_uhlenbeck_roots(omega * T, n) / T
         eigenvalues = p["sigma"] ** 2 / (omega**2 + w**2)
         amplitude = np.sqrt(2 / (T + 2 * omega / (omega**2 + w**2)))
-        return eigenvalues, _Waves(a, w, np.arctan2(omega, w), amplitude), variance * T
+        return eigenvalues, Waves(a, w, np.arctan2(omega, w), amplitude), variance * T
     if kernel.name == "thermal-ornstein-uhlenbeck" and abs(T - p["beta"]) <= 1e-12 * T:
         w = np.asarray(2 * np.pi * (k // 2) / T)
         amplitude = np.where(k == 1, 1.0, np.sqrt(2)) / np.sqrt(T)
         # cos first, then sin
-        functions = _Waves(a, w, np.where((k > 1) & (k % 2 == 1), np.pi / 2, 0.0), amplitude)
+        functions = Waves(a, w, np.where((k > 1) & (k % 2 == 1), np.pi / 2, 0.0), amplitude)
         return p["sigma"] ** 2 / (p["omega"] ** 2 + w**2), functions, float(kernel(0.0, 0.0)) * T
     return None
 
@@ -433,7 +212,7 @@ class _SpectralKernel:
     whatever the rates; and so they do on [0, d] where no rate exceeds 1/d.
     """
 
-    pieces: _Pieces
+    pieces: Pieces
 
     @classmethod
     def of(cls, measure: SpectralMeasure, duration: float) -> _SpectralKernel:
@@ -447,25 +226,12 @@ class _SpectralKernel:
         rates, weights = measure.energies[first] / measure.hbar, np.add.reduceat(measure.weights, first)
         octaves = int(np.clip(np.ceil(np.log2(rates.max(initial=1 / duration) * duration)), 1, 48))
         edges = np.concatenate([[0.0], duration * 2.0 ** np.arange(-octaves, 1)])
-        d = edges[:-1, None] + np.diff(edges)[:, None] * (1 + _rule(28)[0]) / 2
+        d = edges[:-1, None] + np.diff(edges)[:, None] * (1 + gauss(28)[0]) / 2
         values = np.exp(-d[..., None] * rates) @ weights
-        return cls(_Pieces(edges, (values @ _analysis(28).T)[..., None]))
+        return cls(Pieces(edges, (values @ analysis(28).T)[..., None]))
 
     def __call__(self, s: Floats, t: Floats) -> Floats:
         return np.asarray(self.pieces(np.abs(t - s))[..., 0])
-
-
-@lru_cache
-def _rule(n: int) -> tuple[Floats, Floats]:
-    x, w = legendre.leggauss(n)
-    return x, w
-
-
-@lru_cache
-def _analysis(p: int) -> Floats:
-    """Legendre coefficients (p, p) from values at Gauss nodes."""
-    x, w = _rule(p)
-    return np.asarray((legendre.legvander(x, p - 1) * w[:, None]).T * (np.arange(p) + 0.5)[:, None])
 
 
 @dataclass(frozen=True)
@@ -477,12 +243,12 @@ class _Solution:
     trace: float
     errors: Floats
 
-    def functions(self) -> _Pieces:
+    def functions(self) -> Pieces:
         panels = len(self.edges) - 1
         p = len(self.vectors) // panels
-        weights = np.diff(self.edges)[:, None] / 2 * _rule(p)[1]
+        weights = np.diff(self.edges)[:, None] / 2 * gauss(p)[1]
         values = self.vectors.reshape(panels, p, -1) / np.sqrt(weights)[..., None]
-        return _Pieces(self.edges, np.einsum("kb,ibm->ikm", _analysis(p), values, optimize=True))
+        return Pieces(self.edges, np.einsum("kb,ibm->ikm", analysis(p), values, optimize=True))
 
 
 def _solve(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solution:
@@ -551,7 +317,7 @@ def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _
     need K at pairs of nodes only; a panel and its neighbours need the double integral, the kernel not being smooth
     there.
     """
-    x, w = _rule(p)
+    x, w = gauss(p)
     half = np.diff(edges) / 2
     nodes = edges[:-1, None] + half[:, None] * (1 + x)
     root = np.sqrt(half[:, None] * w)
@@ -592,9 +358,9 @@ def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
     of the root of the distance from the ends of the panel, smooth in a variable of which that distance is a square.
     """
     # Polynomials of degree p - 1 in s, one explicit and one that the inner integral leaves, are cubic in the variable.
-    x, mu = _rule(3 * p + _INNER)
+    x, mu = gauss(3 * p + _INNER)
     outer = x * (3 - x**2) / 2
-    xi, omega = _rule(p + _INNER)
+    xi, omega = gauss(p + _INNER)
     if neighbours:
         # Distances in half-lengths of the target panel.
         near = (1 - outer) / ratio
@@ -609,7 +375,7 @@ def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
         weights.append((highest - lowest) * omega * u)
     inner = np.clip(np.concatenate(positions, axis=1), -1, 1)
     weight = np.concatenate(weights, axis=1) * (mu * 1.5 * (1 - x**2))[:, None]
-    lagrange = [legendre.legvander(z, p - 1) @ _analysis(p) for z in (outer, inner)]
+    lagrange = [legendre.legvander(z, p - 1) @ analysis(p) for z in (outer, inner)]
     return _NearRule(outer, inner, weight, lagrange[0], lagrange[1])
 
 
@@ -660,7 +426,7 @@ def _need_continuous(kernel: Function, a: float, b: float) -> None:
         )
 
 
-def _oriented(functions: _Pieces, eigenvalues: Floats, errors: Floats, interval: tuple[float, float]) -> _Pieces:
+def _oriented(functions: Pieces, eigenvalues: Floats, errors: Floats, interval: tuple[float, float]) -> Pieces:
     """Eigenfunctions made unique: equal eigenvalues by their values at the left end, signs by the first lobe."""
     a, b = interval
     coefficients = functions.coefficients.copy()
@@ -675,12 +441,12 @@ def _oriented(functions: _Pieces, eigenvalues: Floats, errors: Floats, interval:
             rotation, _ = np.linalg.qr(functions(points)[:, start:stop].T)
             coefficients[..., start:stop] = coefficients[..., start:stop] @ rotation
         start = stop
-    rotated = _Pieces(functions.edges, coefficients)
+    rotated = Pieces(functions.edges, coefficients)
     values = rotated(np.linspace(a, b, _SIGN_GRID * (n + 1) + 1))
     # Where it first exceeds half of its maximum it is in its first lobe, or in one like it.
     first = np.argmax(np.abs(values) > np.abs(values).max(axis=0) / 2, axis=0)
     signs = np.where(values[first, np.arange(n)] < 0, -1.0, 1.0)
-    return _Pieces(functions.edges, coefficients * signs)
+    return Pieces(functions.edges, coefficients * signs)
 
 
 def _of_table(
@@ -690,7 +456,7 @@ def _of_table(
     mean: float | Callable[[Floats], ArrayLike] | None,
     tolerance: float,
 ) -> KarhunenLoeve:
-    bias: float | _Pieces | Callable[[Floats], ArrayLike] = 0.0 if mean is None else mean
+    bias: float | Pieces
     table: Floats | Estimate
     if isinstance(kernel, Correlators):
         if mean is not None:
@@ -702,6 +468,7 @@ def _of_table(
             raise TypeError(f"a table must be (times, values); got a tuple of {len(kernel)}")
         times = floats("times", kernel[0], 1)
         table = kernel[1] if isinstance(kernel[1], Estimate) else floats("table", kernel[1])
+        bias = _bias(mean, float(times[0]), float(times[-1])) if times.size else 0.0
     values = table.value if isinstance(table, Estimate) else table
     size = len(times)
     if values.shape != (size, size):
@@ -729,7 +496,7 @@ def _of_table(
             raise ValueError(f"interval must be that of the table, ({a:g}, {b:g}); got {interval}; leave it out")
     _need_symmetric(values, times, tolerance)
     values = (values + values.T) / 2
-    rule = _TableRule.of(times)
+    rule = TableRule.of(times)
     # What makes a table the covariance of a process is that it is positive as a matrix, whatever the quadrature.
     root = np.diag(np.sqrt(rule.outer))
     plain, directions = np.linalg.eigh(root @ values @ root)
@@ -750,7 +517,7 @@ def _of_table(
     change = np.zeros(most)
     for first in (0, 1):
         keep = np.unique([0, *range(first, size, 2), size - 1])
-        coarse = np.linalg.eigvalsh(_TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
+        coarse = np.linalg.eigvalsh(TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
         change = np.maximum(change, np.abs(eigenvalues[:most] - coarse[:most]))
     padded = np.pad(change, 1)
     numerical = (
@@ -795,9 +562,7 @@ def _measured(run: Correlators) -> tuple[Floats, Estimate, Floats]:
     return run.times, run.estimate(evaluate, "two_time", "time_sums"), means
 
 
-def _with_errors(
-    table: Estimate, rule: _TableRule, eigenvalues: Floats, vectors: Floats, numerical: Floats
-) -> Estimate:
+def _with_errors(table: Estimate, rule: TableRule, eigenvalues: Floats, vectors: Floats, numerical: Floats) -> Estimate:
     """Eigenvalues with jackknife errors and, as systematic ones, bias of noise and error of the grid.
 
     First order of perturbation theory: replicas are v^T A v. Second order: noise pushes an eigenvalue away from another
@@ -815,7 +580,7 @@ def _with_errors(
 
 
 @dataclass(frozen=True)
-class _TableRule:
+class TableRule:
     """Quadrature of tables.
 
     Weights of the grid times the kernel make its integral operator; the kink at s = t is an error of second order,
@@ -826,7 +591,8 @@ class _TableRule:
     split: Floats  # (n, n), weights of integrals split at the point of each row, less those of the grid
 
     @classmethod
-    def of(cls, times: Floats) -> _TableRule:
+    def of(cls, times: Floats) -> TableRule:
+        """The rule of a grid."""
         left = _weights_up_to(times)
         outer = left[-1]
         if outer.min() <= 0:
@@ -870,10 +636,10 @@ def _cubic_weights(points: Floats, low: float, high: float) -> Floats:
     return np.asarray(scale * np.linalg.solve(z[None, :] ** powers[:, None], moments))
 
 
-def _interpolated(times: Floats, values: Floats) -> _Pieces:
+def _interpolated(times: Floats, values: Floats) -> Pieces:
     """Local cubics through values (n, K) on a grid, as Legendre series on its intervals."""
     n = len(times)
-    x, _ = _rule(4)
+    x, _ = gauss(4)
     pieces = np.empty((n - 1, 4, values.shape[1]))
     for i in range(n - 1):
         first = min(max(i - 1, 0), n - 4)
@@ -883,5 +649,5 @@ def _interpolated(times: Floats, values: Floats) -> _Pieces:
         lagrange = np.stack(
             [np.prod((t[:, None] - points[o]) / (points[j] - points[o]), axis=1) for j, o in enumerate(others)]
         )
-        pieces[i] = _analysis(4) @ (lagrange.T @ values[first : first + 4])
-    return _Pieces(times, pieces)
+        pieces[i] = analysis(4) @ (lagrange.T @ values[first : first + 4])
+    return Pieces(times, pieces)

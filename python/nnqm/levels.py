@@ -195,7 +195,7 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class _Matrices:
-    """Connected C(0) and C(lag) of every lag above 0 on its windows, (R, n_lags, F-1, F-1): whole run, then replicas."""
+    """Connected C(0) and C(lag) of every lag above 0, on its own windows, (R, n_lags, F-1, F-1): run, then replicas."""
 
     lags: tuple[int, ...]
     same: Floats

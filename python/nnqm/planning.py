@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from ._checks import Floats, floats, integer, lag_list, positive
 from .correlators import Correlators, is_uniform
+from .networks import _bounded
 from .observables import Observables
+from .processes import LinearProcess
 from .sources import Times
 from .theory import Theory
 
@@ -38,7 +40,10 @@ def random_key(rng: Rng) -> int:
 
 
 def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, theory: Theory | None = None) -> Floats:
-    """The grid of times, checked: from 0, on one turn where paths close, around 0 where the input is |t|."""
+    """The grid of times, checked.
+
+    From 0 or the start of an interval, on one turn where paths close, around 0 where the input is |t|.
+    """
     period = None if theory is None else theory.period
     if period is not None and n_times is not None and dt is None and times is None:
         dt = period / integer("n_times", n_times, 1, 2**33)
@@ -46,6 +51,8 @@ def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, th
     if times is None and theory is not None and theory.sources == (Times(reflected=True),):
         # What is reflected about t = 0 is looked at on both sides.
         grid -= grid[-1] / 2
+    if times is None and theory is not None:
+        grid += max((s.interval[0] for s in theory.sources if isinstance(s, LinearProcess)), default=0.0)
     if period is not None:
         steps = np.diff(grid, append=grid[0] + period)
         if np.abs(steps - period / len(grid)).max() > 1e-9 * period:
@@ -112,6 +119,8 @@ def plan_sums(
 ) -> dict[str, Any]:
     n = len(times)
     given = [tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)]
+    if theory is not None:
+        _need_fourth_moments(theory)
     if theory is not None and not theory.stationary:
         for name, value in zip(("lags", "observable_lags", "increment_lags"), given, strict=True):
             if value:
@@ -151,6 +160,14 @@ def plan_sums(
         ),
         "two_time": column,
     }
+
+
+def _need_fourth_moments(theory: Theory) -> None:
+    """Refuse processes of random weights without errors of their two-point function; networks check their own."""
+    if theory.network is None or not any(_bounded(a) for a in theory.network.activations):
+        for source in theory.sources:
+            if isinstance(source, LinearProcess):
+                source.need_moment(4, "the error of the two-point function")
 
 
 def measure_of(run: Correlators) -> _core.Measure:

@@ -13,6 +13,7 @@ from ._checks import Floats, choice, floats, positive
 from .ground_state import GroundStateProcess
 from .hamiltonian import Hamiltonian
 from .networks import Network, RandomNetwork
+from .processes import KarhunenLoeveProcess, SplittingProcess
 from .sources import MarkovChain, OrnsteinUhlenbeck, Source, Times
 from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 
@@ -197,6 +198,8 @@ _SOURCES: dict[str, Callable[[Any], Source]] = {
     "ground-state": GroundStateProcess.from_dict,
     "thermal": ThermalProcess.from_dict,
     "times": lambda d: Times(d["reflected"]),
+    "karhunen-loeve": KarhunenLoeveProcess.from_dict,
+    "splitting": SplittingProcess.from_dict,
 }
 
 
