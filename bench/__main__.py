@@ -80,6 +80,8 @@ class Peer:
 class Case:
     """A job of the table: how we do it, what peers are told, and what the answer must be."""
 
+    clock = staticmethod(time.perf_counter)
+
     def __init__(
         self, name: str, kind: str, n_paths: int, widths: tuple[int, ...] = (), compiled: bool = False
     ) -> None:

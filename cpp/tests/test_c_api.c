@@ -280,6 +280,39 @@ static void other_sources(void) {
     nnqm_run_destroy(run);
 }
 
+/* A network of one input as a table: the same outputs to rounding, in the table's precision only, until another layer is added. */
+static void compiled_networks(void) {
+    const double w_1[4] = {1, -0.5, 2, 0.7}, b_1[4] = {0, 0.1, -0.2, 0.3};
+    const int64_t shape[3] = {n_paths, n_times, 1};
+    static double y[n_paths * n_times], direct[n_paths * n_times], tabulated[n_paths * n_times];
+    static float single[n_paths * n_times];
+    int32_t compiled = -1;
+    for (int i = 0; i < n_paths * n_times; ++i) y[i] = 0.01 * (i - 600);
+    nnqm_theory* theory = NULL;
+    OK(nnqm_theory_create(&theory));
+    OK(nnqm_theory_compile(theory, NNQM_FLOAT64, &compiled));
+    CHECK(compiled == 0);
+    OK(nnqm_theory_add_layer(theory, 1, 4, w_1, b_1, "tanh"));
+    OK(nnqm_theory_add_layer(theory, 4, 1, weights_2, biases_2, "identity"));
+    OK(nnqm_apply(theory, NNQM_FLOAT64, shape, NULL, y, shape, direct, 1));
+    OK(nnqm_theory_compile(theory, NNQM_FLOAT64, &compiled));
+    CHECK(compiled == 1);
+    OK(nnqm_apply(theory, NNQM_FLOAT64, shape, NULL, y, shape, tabulated, 1));
+    double worst = 0;
+    for (int i = 0; i < n_paths * n_times; ++i) worst = fmax(worst, fabs(tabulated[i] - direct[i]));
+    CHECK(worst > 0 && worst < 1e-12);
+    REFUSED("another precision", nnqm_apply(theory, NNQM_FLOAT32, shape, NULL, single, shape, single, 1));
+    REFUSED("precision", nnqm_theory_compile(theory, 3, &compiled));
+    OK(nnqm_theory_compile(theory, 0, NULL));
+    OK(nnqm_apply(theory, NNQM_FLOAT64, shape, NULL, y, shape, tabulated, 1));
+    CHECK(memcmp(tabulated, direct, sizeof direct) == 0);
+    OK(nnqm_theory_compile(theory, NNQM_FLOAT32, &compiled));
+    OK(nnqm_theory_add_layer(theory, 1, 1, weights_2, biases_1, "identity"));
+    OK(nnqm_apply(theory, NNQM_FLOAT64, shape, NULL, y, shape, tabulated, 1));
+    for (int i = 0; i < n_paths * n_times; ++i) CHECK(tabulated[i] == direct[i]);
+    nnqm_theory_destroy(theory);
+}
+
 static void refusals(void) {
     const double times[n_times] = {0, 0.1, 0.2, 0.3, 0.4, 0.5}, one = 1, minus = -1;
     const int64_t huge = INT64_MAX;
@@ -301,6 +334,7 @@ static void refusals(void) {
     REFUSED("theory is null", nnqm_theory_add_periodic_chain(NULL, 1, 1, 1, 1, &one, NULL, NULL, NULL, NULL));
     REFUSED("theory is null", nnqm_theory_draw_layer(NULL, NNQM_GAUSSIAN, 0, &one, NNQM_GAUSSIAN, 0, &one, 1));
     REFUSED("theory is null", nnqm_theory_set_group(NULL, 1, 0));
+    REFUSED("theory is null", nnqm_theory_compile(NULL, NNQM_FLOAT64, NULL));
     REFUSED("measure is null", nnqm_measure_set_group(NULL, 1));
     REFUSED("theory is null", nnqm_draw(NULL, 1, 0, 0, 1, NNQM_FLOAT64, NULL, NULL));
     REFUSED("theory is null", nnqm_apply_run(NULL, run, 0, NNQM_FLOAT64, NULL, NULL, NULL, NULL, NULL));
@@ -543,6 +577,7 @@ int main(int argc, char** argv) {
         chains();
         random_parameters();
         other_sources();
+        compiled_networks();
         refusals();
     }
     printf("%d failures\n", failures);
