@@ -122,7 +122,7 @@ ORDER = [
     ["simulation", "stages"],
     ["exact", "units", "functions"],
     ["levels", "roughness", "reflection", "shape", "kkl"],
-    ["decays", "hidden"],
+    ["decays", "hidden", "universality"],
     ["transition"],
     ["report"],
     ["plot"],

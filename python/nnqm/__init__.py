@@ -48,6 +48,7 @@ from .theory import Theory, builtin_theory, harmonic_oscillator
 from .theory_file import TheoryFile, load_theory, load_theory_file
 from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 from .transition import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
+from .universality import as_network, split_network
 
 __version__: str = build_info()["version"]
 
@@ -98,6 +99,7 @@ __all__ = [
     "accumulate",
     "analyse",
     "apply",
+    "as_network",
     "average_over_weights",
     "binned_effective_levels",
     "build_info",
@@ -136,6 +138,7 @@ __all__ = [
     "simulate",
     "simulate_functions",
     "spectrum",
+    "split_network",
     "thermal_measure",
     "thermal_two_point",
     "uncertainty",

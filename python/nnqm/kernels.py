@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike
 from ._checks import Floats, floats, integer, positive
 from .densities import Density
 from .expansion import PAIRINGS, four_times
-from .networks import Network
+from .networks import Network, RandomNetwork
 from .quadrature import hermite_functions, trapezoid
+from .sources import Times
+from .theory import Theory
 
-__all__ = ["CosineNetwork", "Kernel", "TimeNetwork"]
+__all__ = ["CosineNetwork", "Kernel", "TimeNetwork", "network_kernel"]
 
 # Half-width of Gaussian averages in standard deviations, and what is tried in turn until they are right to this part of
 # the largest value: nodes per direction of double integrals; nodes and highest Hermite polynomial of expansions.
@@ -27,6 +29,8 @@ _WIDTH, _CONVERGED = 12.0, 1e-11
 _NODES, _ORDERS = (48, 96, 192, 384), ((320, 100), (320, 200), (640, 500), (1000, 1500), (2000, 4000))
 # Times in one piece of an expansion, and values of an activation at the nodes, that are held at once.
 _PIECE, _CHUNK = 2**12, 2**21
+# Standard deviation of uniform phases.
+_PHASES = np.pi / np.sqrt(3)
 # Matern kernels in closed form: polynomials in z before exp(-z), highest power first.
 _POLYNOMIALS = {0.5: (1.0,), 1.5: (1.0, 1.0), 2.5: (1 / 3, 1.0, 1.0)}
 
@@ -240,6 +244,19 @@ class CosineNetwork:
             total += (3 + self.amplitudes.kurtosis) / 2 * chi(a + b - c - d) - chi(a - b) * chi(c - d)
         return np.asarray(self.variance**2 / self.width * total)
 
+    def theory(self) -> Theory:
+        """The network as a theory, to be sampled: random weights on ``Times``."""
+        network = RandomNetwork(
+            (1, self.width, 1),
+            "cos",
+            weights=[self.momenta, self.amplitudes],
+            weight_std=[self.scale, np.sqrt(2 * self.variance)],
+            # Phases uniform on (-pi, pi).
+            biases="uniform",
+            bias_std=[_PHASES, 0.0],
+        )
+        return Theory(Times(), network)
+
 
 @dataclass(frozen=True)
 class TimeNetwork:
@@ -348,6 +365,25 @@ class TimeNetwork:
             total = total - pairs[0] * pairs[1]
         return np.asarray(self.weight_std**4 / self.width * total)
 
+    def theory(self) -> Theory:
+        """The network as a theory, to be sampled: random weights on ``Times``.
+
+        Raises
+        ------
+        ValueError
+            Without a width.
+        """
+        if self.width is None:
+            raise ValueError("width must be given to sample the network; at infinite width give the kernel itself")
+        network = RandomNetwork(
+            (1, *[self.width] * self.depth, 1),
+            self.activation,
+            weights=[*["gaussian"] * self.depth, self.output_weights],
+            weight_std=self.weight_std,
+            bias_std=self.bias_std,
+        )
+        return Theory(Times(), network)
+
     def _activate(self, z: Floats) -> Floats:
         return Network([[[1.0]]], activation=[self.activation])(z[..., None])[..., 0]
 
@@ -444,6 +480,28 @@ class TimeNetwork:
             f"the average over {self.activation} neurons has an error of {change:.1g} with {_NODES[-1]} nodes in each "
             "direction: they are saturated; use smaller weight_std or times, or erf, which has a closed form"
         )
+
+
+def network_kernel(theory: Theory) -> CosineNetwork | TimeNetwork | None:
+    """The exact kernel of a theory that is a network in time with one hidden layer of known kernel, if it is."""
+    network = theory.network
+    if not isinstance(network, RandomNetwork) or theory.sources != (Times(),) or network.shared is not None:
+        return None
+    if len(network.widths) != 3 or network.n_outputs != 1 or network.activations[1] != "identity":
+        return None
+    (first, last), (w1, w2), (b1, b2) = network.weights, network.weight_std, network.bias_std
+    if min(w1, w2) == 0 or not last.moment_exists(2):
+        return None
+    if network.activations[0] == "cos" and network.biases[0].name == "uniform" and (b1, b2) == (_PHASES, 0.0):
+        return CosineNetwork(first, network.widths[1], w1, w2**2 / 2, last)
+    if (
+        w1 == w2
+        and b1 == b2
+        and first.name == "gaussian"
+        and (b1 == 0 or {d.name for d in network.biases} == {"gaussian"})
+    ):
+        return TimeNetwork(network.activations[0], 1, w1, b1, network.widths[1], last)
+    return None
 
 
 def _erf_average(first: Floats, second: Floats, both: Floats) -> Floats:

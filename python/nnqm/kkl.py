@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 from numpy.polynomial import legendre
@@ -20,15 +21,17 @@ from numpy.typing import ArrayLike, NDArray
 from ._checks import Floats, floats, integer, positive
 from .correlators import Correlators
 from .estimate import Estimate
-from .exact import kallen_lehmann
+from .exact import kallen_lehmann, thermal_measure
 from .expansion import KarhunenLoeve, Pieces, Waves, analysis, gauss
-from .kernels import Kernel
-from .spectral import SpectralMeasure
+from .kernels import CosineNetwork, Kernel, TimeNetwork, network_kernel
+from .processes import LinearProcess
+from .spectral import SpectralMeasure, ThermalMeasure
 from .theory import Theory
 
 __all__ = ["TableRule", "karhunen_loeve"]
 
 Function = Callable[[Floats, Floats], ArrayLike]
+Exact: TypeAlias = SpectralMeasure | ThermalMeasure | LinearProcess | CosineNetwork | TimeNetwork
 
 # Nodes of a panel; of the coarser rule against which eigenvalues are compared; and modes that one panel holds well.
 _FINE, _COARSE, _MODES_PER_PANEL = 32, 24, 6
@@ -53,7 +56,7 @@ _SIGN_GRID = 16
 
 
 def karhunen_loeve(
-    kernel: Kernel | SpectralMeasure | Theory | Correlators | tuple[ArrayLike, ArrayLike | Estimate] | Function,
+    kernel: Kernel | Exact | Theory | Correlators | tuple[ArrayLike, ArrayLike | Estimate] | Function,
     interval: tuple[float, float] | None = None,
     n_modes: int = 64,
     *,
@@ -73,9 +76,9 @@ def karhunen_loeve(
     ----------
     kernel : Kernel, callable, (times, table), SpectralMeasure, Theory or Correlators
         A callable takes arrays s, t that broadcast and returns K(s, t). A table has shape (n, n) on strictly increasing
-        times (n,); as an ``Estimate`` it is a measured one. A measure or a theory with an exact one stands for its
-        connected two-point function and its mean; a run, with ``two_time=True``, for its measured connected two-time
-        function and its measured mean.
+        times (n,); as an ``Estimate`` it is a measured one. A theory whose two-point function is known stands for its
+        connected part and its mean, and so does a measure; a run, with ``two_time=True``, for its measured connected
+        two-time function and its measured mean.
     interval : (float, float), optional
         Needed for all but tables and runs, whose own range it must be.
     n_modes : int, default 64
@@ -119,8 +122,12 @@ def karhunen_loeve(
     if not b > a:
         raise ValueError(f"interval must be (a, b) with a < b; got {interval}")
     if isinstance(kernel, Theory):
-        kernel = kallen_lehmann(kernel)
+        kernel = exact_kernel(kernel)
     uncertainty = 0.0
+    if isinstance(kernel, LinearProcess | ThermalMeasure):
+        if mean is not None:
+            raise ValueError("mean is that of the theory; leave it out")
+        kernel, mean = _function_and_mean(kernel)
     if isinstance(kernel, SpectralMeasure):
         if mean is not None:
             raise ValueError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
@@ -146,6 +153,31 @@ def karhunen_loeve(
     return KarhunenLoeve(
         (a, b), solved.eigenvalues[:keep], errors[:keep], n - keep, solved.trace, "panels", None, functions, bias
     )
+
+
+def exact_kernel(theory: Theory) -> Exact:
+    """What knows the two-point function of the first output of a theory without sampling.
+
+    Raises
+    ------
+    ValueError
+        If nothing does.
+    """
+    if theory.network is None and isinstance(theory.sources[0], LinearProcess):
+        return theory.sources[0]
+    network = network_kernel(theory)
+    if network is not None:
+        return network
+    return kallen_lehmann(theory) if theory.period is None else thermal_measure(theory)
+
+
+def _function_and_mean(
+    kernel: LinearProcess | ThermalMeasure,
+) -> tuple[Function, float | Callable[[Floats], ArrayLike]]:
+    if isinstance(kernel, LinearProcess):
+        return kernel.connected, kernel.mean_at
+    measure = kernel
+    return lambda s, t: measure.connected(t - s), measure.mean
 
 
 def _bias(mean: float | Callable[[Floats], ArrayLike] | None, a: float, b: float) -> float | Pieces:

@@ -35,6 +35,7 @@ from .roughness import (
     roughness_exponent,
     uncertainty,
 )
+from .shape import clustering
 from .simulation import simulate
 from .sources import OrnsteinUhlenbeck
 from .spectral import SpectralMeasure, TwoPointFunction
@@ -164,6 +165,8 @@ _CONSTANT = 1e-13
 _LARGE = 0.2
 # A pull beyond this is called a deviation: about one in two thousand by chance.
 _DEVIATION = 3.5
+# Longest witness that is printed as a note.
+_LONG_FORMULA = 160
 # Units of the positivity test: enough for its power, few enough to be drawn in a second.
 _POSITIVITY_PATHS = 20_000
 # Runs at smaller dt for limits that do not converge at that of the run: factors, paths and times.
@@ -214,6 +217,8 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
         return Report(_title(run, name), tuple(rows), tuple(notes), details)
     if "lags" in run.sums:
         rows += _two_point_rows(run, name, exact)
+    elif "two_time" in run.sums and run.two_time == column:
+        rows += _two_time_rows(run, name)
     if "observable_lags" in run.sums and len(run.observable_lags) > 1:
         try:
             found: Spectrum | None = spectrum(run, n_levels, channel=name)
@@ -224,11 +229,13 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
             details["spectrum"] = found
             rows += _level_rows(run, found)
             notes += _level_notes(run, found)
+            if not found.gaps:
+                rows += _clustering_rows(run, name)
     if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
         of_increments = _commutator_rows(run, name, exact, details)
         # Stationary and differentiable paths that are reflection positive do not move at all.
         if any(row.verdict.startswith("none (smooth)") for row in of_increments):
-            rows = [_meaningless(row) if row.group == "levels" else row for row in rows]
+            rows, of_increments = _without_levels(rows), _without_levels(of_increments)
         rows += of_increments
     try:
         positivity = _positivity(run, name, paths)
@@ -238,7 +245,13 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     if positivity is not None:
         details["positivity"] = positivity
         if positivity.verdict == "violated":
-            rows = [_meaningless(row) if row.group == "levels" else row for row in rows]
+            formula = str(positivity.witness)
+            long = len(formula) > _LONG_FORMULA
+            notes.append(
+                "reflection positivity is violated by F = "
+                + (f"{formula[:_LONG_FORMULA]} ... (details['positivity'].witness)" if long else formula)
+            )
+            rows = _without_levels(rows)
         verdict = f"{positivity.verdict}, p = {positivity.p_value:.2g}"
         rows.append(Row("<F(reflected) F>, worst F found", positivity.value, None, verdict, "positivity"))
     return Report(_title(run, name), tuple(rows), tuple(notes), details)
@@ -390,6 +403,16 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | _Esti
     return rows
 
 
+def _two_time_rows(run: Correlators, name: str) -> list[Row]:
+    """Of what is not stationary: the two-point function between the first, the middle and the last time."""
+    function, times = run.two_time_function(), run.times
+    chosen = sorted({0, run.n_times // 2, run.n_times - 1})
+    pairs = [(i, j) for i in chosen for j in chosen if j >= i]
+    return [
+        Row(f"<{name}({times[i]:.4g}) {name}({times[j]:.4g})>", function[i, j], None, "", "two-point") for i, j in pairs
+    ]
+
+
 def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
     energies, multiplicities = _known_gaps(run.theory, len(found.levels))
     rows: list[Row] = []
@@ -411,6 +434,25 @@ def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
             row = replace(row, verdict=f"{members}, {'an upper bound only' if row.pull > 0 else 'deviates'}")
         rows.append(row)
     return rows
+
+
+def _clustering_rows(run: Correlators, name: str) -> list[Row]:
+    """What does not decay, where no level says how fast it decays."""
+    if "lags" not in run.sums or (run.theory is not None and run.theory.sectors):
+        return []
+    try:
+        found = clustering(run, channel=name)
+    except ValueError:  # no lags long enough
+        return []
+    if found.verdict == "clusters":
+        return []
+    verdict = f"{found.verdict}, p = {found.p_value:.2g}: sectors, or slower than the paths are long"
+    return [Row("connected correlation at the largest lag", found.far, None, verdict, "two-point")]
+
+
+def _without_levels(rows: list[Row]) -> list[Row]:
+    """The rows with numbers of levels taken out, where paths have none."""
+    return [_meaningless(r) if r.group == "levels" or r.quantity.endswith("from levels") else r for r in rows]
 
 
 def _meaningless(row: Row) -> Row:
