@@ -133,18 +133,18 @@ struct Table {
 //     W h(|t|) - W h(0) + b,   with W, b the last layer, which is linear and whose biases are shared, and h the layers before,
 // so that x(0) depends on shared parameters only.
 struct Network {
-    std::vector<Layer> layers;  // none: the outputs are the inputs
-    std::vector<Drawn> drawn;   // none, or one for each layer
+    std::vector<Layer> layers = {};  // none: the outputs are the inputs
+    std::vector<Drawn> drawn = {};   // none, or one for each layer
     std::int64_t group = 1;
     bool split = false;
-    std::shared_ptr<const Table> table;  // from compile(), for one precision; or null
+    std::shared_ptr<const Table> table = nullptr;  // from compile(), for one precision; or null
     std::int64_t parameters() const;
     bool random() const { return !drawn.empty(); }
 };
 
 struct Theory {
-    std::vector<Source> sources;
-    Network network;
+    std::vector<Source> sources = {};
+    Network network = {};
     int inputs() const;
     int channels() const;  // inputs, then the network's outputs if there is a network
     std::int64_t group() const { return network.random() ? network.group : 1; }
