@@ -123,7 +123,7 @@ ORDER = [
     ["exact", "units", "functions"],
     ["levels", "roughness", "reflection", "shape", "kkl"],
     ["decays", "hidden", "universality"],
-    ["transition"],
+    ["transition", "axioms"],
     ["report"],
     ["plot"],
     ["cli"],

@@ -1,6 +1,7 @@
 """Euclidean-time quantum mechanics as neural networks: define a theory, get its physics with error bars."""
 
 from ._core import build_info
+from .axioms import Properties, Property, check
 from .certificates import PositivityCertificate, Witness, positivity_certificate
 from .correlators import Correlators, load, merge, save
 from .decays import DecayError, DecayLevels, OneCorrelator
@@ -79,6 +80,8 @@ __all__ = [
     "OrnsteinUhlenbeck",
     "PositivityCertificate",
     "PositivityResult",
+    "Properties",
+    "Property",
     "RandomNetwork",
     "Report",
     "Row",
@@ -104,6 +107,7 @@ __all__ = [
     "binned_effective_levels",
     "build_info",
     "builtin_theory",
+    "check",
     "clustering",
     "commutator",
     "commutator_at_lags",
