@@ -270,10 +270,10 @@ def perform(chunks: dict[str, Chunk], job: Job, stored: dict[str, Any]) -> dict[
     per_block = job["n_paths"] // n_blocks
     if job["kind"] == "ou":
         # Written in place; allocated once, so that page faults do not count.
-        if "store" not in stored:
-            stored["store"] = np.empty((-(-job["n_paths"] // chunk), job["n_times"], chunk), np.float32)
+        shape = (job["n_paths"] // chunk, job["n_times"], chunk)
+        if "store" not in stored or stored["store"].shape != shape:
+            stored["store"] = np.empty(shape, np.float32)
         job["store"] = stored["store"]
-        job["store"] = job["store"][: job["n_paths"] // chunk]
 
     def block(i: int) -> list[Any]:
         total: list[Any] = []
