@@ -15,7 +15,7 @@ from scipy import integrate
 import harness
 import nnqm
 from nnqm import Density, Estimate, Kernel, karhunen_loeve
-from nnqm.kkl import _SpectralKernel
+from nnqm.kkl import SpectralKernel
 
 OU = [(1.0, 10.0), (0.1, 1.0), (5.0, 3.0), (0.3, 40.0), (0.02, 1.0)]
 
@@ -300,7 +300,7 @@ def test_kinks_off_the_diagonal_are_given_as_breaks():
 
 def test_sums_of_exponentials_are_interpolated_to_rounding():
     measure = nnqm.kallen_lehmann(nnqm.builtin_theory("deep-tanh"))
-    kernel = _SpectralKernel.of(measure, 7.0)
+    kernel = SpectralKernel.of(measure, 7.0)
     d = np.concatenate([[0.0, 7.0], 7 * 10 ** np.random.default_rng(1).uniform(-15, 0, 500)])
     np.testing.assert_allclose(kernel(np.zeros_like(d), d), measure.connected(d), rtol=1e-13, atol=1e-14)
 

@@ -13,7 +13,7 @@ from .certificates import positivity_certificate
 from .estimate import Estimate, jackknife
 from .ground_state import GroundStateProcess
 from .kernels import CosineNetwork, Kernel, TimeNetwork
-from .kkl import exact_kernel
+from .kkl import SpectralKernel, exact_kernel
 from .networks import Network, RandomNetwork
 from .planning import Rng, random_key
 from .processes import LinearProcess, SplittingProcess
@@ -184,6 +184,9 @@ class _Subject:
         title = " on ".join(str(part) for part in (source.network, *source.sources) if part is not None)
         try:
             known = exact_kernel(source)
+            if isinstance(known, SpectralMeasure):
+                # A sum of thousands of exponentials, at the cost of one; a chain with negative eigenvalues has none.
+                spectral = SpectralKernel.of(known, where[1] - where[0])
         except ValueError:
             return cls(f"{title}, times {span}", where, None, zero, False, source, source.period, *shared)
         gaussian = source.network is None and isinstance(
@@ -194,7 +197,9 @@ class _Subject:
         if isinstance(known, LinearProcess):
             gaussian = known.rows is None and known.density.name == "gaussian"
             covariance, mean = known.connected, known.mean_at
-        elif isinstance(known, SpectralMeasure | ThermalMeasure):
+        elif isinstance(known, SpectralMeasure):
+            covariance = spectral
+        elif isinstance(known, ThermalMeasure):
             measure = known
             covariance = lambda s, t: measure.connected(t - s)  # noqa: E731
         else:

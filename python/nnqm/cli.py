@@ -22,6 +22,7 @@ from rich.text import Text
 
 from . import _core
 from ._checks import choice, integer, positive
+from .axioms import check
 from .correlators import Correlators, check_writable, load, save
 from .report import HEADINGS, Report, analyse
 from .simulation import Interrupted, simulate
@@ -255,6 +256,32 @@ def analyse_paths(
     if data is not None:
         _note(f"wrote {data}")
     _draw(result, report, drawing)
+
+
+@app.command("check")
+def check_theory(
+    theory: Annotated[
+        str,
+        typer.Argument(
+            metavar="THEORY", help="A TOML file (docs/theory-file.md) or a built-in theory.", show_default=False
+        ),
+    ],
+    paths: Annotated[int, typer.Option(help="Paths of a test, where one is needed.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="Seed; equal seeds give equal results.")] = 1,
+    threads: Annotated[int, typer.Option(help="Threads, 0 for all; they do not change the results.")] = 0,
+) -> None:
+    """Print which axioms a theory satisfies, each with its reason.
+
+    Mean-square continuity, finite two-point function, stationarity, Markov property, reflection positivity.
+    """
+    with _input():
+        found = check(
+            load_theory_file(theory).theory,
+            n_paths=integer("--paths", paths, 1000),
+            rng=integer("--seed", seed, 0, 2**128),
+            n_threads=integer("--threads", threads, 0, 4096),
+        )
+    print(found)
 
 
 @app.command()

@@ -28,7 +28,7 @@ from .processes import LinearProcess
 from .spectral import SpectralMeasure, ThermalMeasure
 from .theory import Theory
 
-__all__ = ["TableRule", "karhunen_loeve"]
+__all__ = ["SpectralKernel", "TableRule", "exact_kernel", "karhunen_loeve"]
 
 Function = Callable[[Floats, Floats], ArrayLike]
 Exact: TypeAlias = SpectralMeasure | ThermalMeasure | LinearProcess | CosineNetwork | TimeNetwork
@@ -132,7 +132,7 @@ def karhunen_loeve(
         if mean is not None:
             raise ValueError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
         uncertainty, mean = kernel.error * float(kernel.moments[0]) * (b - a), kernel.mean
-        kernel = _SpectralKernel.of(kernel, b - a)
+        kernel = SpectralKernel.of(kernel, b - a)
     bias = _bias(mean, a, b)
     if isinstance(kernel, Kernel):
         closed = _closed_form(kernel, a, b, n)
@@ -237,7 +237,7 @@ def _ornstein_uhlenbeck_roots(c: float, n: int) -> Floats:
 
 
 @dataclass(frozen=True)
-class _SpectralKernel:
+class SpectralKernel:
     """A sum of decaying exponentials of |s - t|, interpolated: thousands of terms at the cost of one polynomial.
 
     On [d, 2d] a sum of decaying exponentials is analytic as far as 0, so that 28 Legendre functions reach rounding
@@ -247,7 +247,8 @@ class _SpectralKernel:
     pieces: Pieces
 
     @classmethod
-    def of(cls, measure: SpectralMeasure, duration: float) -> _SpectralKernel:
+    def of(cls, measure: SpectralMeasure, duration: float) -> SpectralKernel:
+        """The connected two-point function up to times as long as this."""
         if measure.signs is not None:
             raise ValueError(
                 f"a chain with negative eigenvalues has a kernel at multiples of dt={measure.step:g} only; give a "
@@ -263,6 +264,7 @@ class _SpectralKernel:
         return cls(Pieces(edges, (values @ analysis(28).T)[..., None]))
 
     def __call__(self, s: Floats, t: Floats) -> Floats:
+        """K(s, t) for times that broadcast."""
         return np.asarray(self.pieces(np.abs(t - s))[..., 0])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import dis
+import inspect
 import itertools
 import math
 import os
@@ -21,7 +22,10 @@ from ._checks import Floats, choice, floats, integer, positive, positives
 from .densities import Density
 from .ground_state import GroundStateProcess
 from .hamiltonian import Hamiltonian
+from .kernels import Kernel
+from .kkl import karhunen_loeve
 from .networks import Network, RandomNetwork
+from .processes import KarhunenLoeveProcess
 from .sources import OrnsteinUhlenbeck, Source, Times
 from .theory import _BUILTIN, Theory, builtin_theory
 from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
@@ -32,12 +36,18 @@ __all__ = ["TheoryFile", "load_theory", "load_theory_file"]
 _MOST_WEIGHTS = 10**8
 
 _TOP = ("hbar", "mass", "source", "network", "random_network", "run")
+_KERNEL = ("omega", "sigma", "beta", "duration", "length", "variance", "nu", "alpha")
 _SOURCES = {
     "ornstein-uhlenbeck": ("omega", "sigma", "beta"),
     "ground-state": ("potential", "beta"),
     "times": ("reflected",),
+    "karhunen-loeve": ("kernel", "interval", "modes", "density", *_KERNEL),
 }
 _SOURCE = tuple(dict.fromkeys(("kind", *(key for keys in _SOURCES.values() for key in keys))))
+_KERNEL_NAMES = (
+    *("wiener", "brownian_bridge", "ornstein_uhlenbeck", "squared_exponential", "matern", "rational_quadratic"),
+    "root_exponential",
+)
 _INLINE = ("weights", "biases")
 _STORED = ("weights_file",)
 _DENSITY = ("widths", "density", "seed", "weight_std", "bias_std")
@@ -277,6 +287,8 @@ def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
         if not isinstance(reflected, bool):
             raise TypeError(f"{place}.reflected must be true or false; got {_brief(reflected)}")
         return Times(reflected)
+    if kind == "karhunen-loeve":
+        return _karhunen_loeve(entry, place)
     beta = positive(f"{place}.beta", _number(f"{place}.beta", entry["beta"])) if "beta" in entry else None
     if kind == "ground-state":
         remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
@@ -291,6 +303,28 @@ def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
         if beta is None:
             return OrnsteinUhlenbeck(rates, strengths)
         return ThermalOrnsteinUhlenbeck(rates, strengths, beta=beta)
+
+
+def _karhunen_loeve(entry: Mapping[str, Any], place: str) -> Source:
+    names = {name.replace("_", "-"): getattr(Kernel, name) for name in _KERNEL_NAMES}
+    name = _require(entry, "kernel", f"{place}.", 'write kernel = "ornstein-uhlenbeck"')
+    make = names[_choice(f"{place}.kernel", name, names)]
+    known = inspect.signature(make).parameters
+    given = {key: _number(f"{place}.{key}", entry[key]) for key in _KERNEL if key in entry}
+    for key in given:
+        if key not in known:
+            raise ValueError(f"{place}.{key} does not belong to the kernel {name!r}; it takes {', '.join(known)}")
+    for key, parameter in known.items():
+        if parameter.default is parameter.empty:
+            _require(given, key, f"{place}.", f"the kernel {name!r} needs it: write {key} = 1.0")
+    interval = _numbers(f"{place}.interval", _require(entry, "interval", f"{place}.", "write interval = [0.0, 10.0]"))
+    density = _density(f"{place}.density", entry.get("density", "gaussian"))
+    with located(place):
+        if interval.shape != (2,):
+            raise ValueError(f"interval must have two entries; got {interval.tolist()}; write interval = [0.0, 10.0]")
+        ends = (float(interval[0]), float(interval[1]))
+        expansion = karhunen_loeve(make(**given), ends, _whole("modes", entry.get("modes", 64), 1))
+        return KarhunenLoeveProcess(expansion, density)
 
 
 def _rates(key: str, value: Any) -> tuple[float, ...]:
