@@ -521,7 +521,7 @@ def test_units(scale, stretch, shift, kernel):
 def test_the_examples_of_the_page_run():
     page = (Path(__file__).parent.parent / "docs" / "kkl.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     exec("\n".join(blocks), {})
 
 
