@@ -158,9 +158,51 @@ def main() -> int:
         mine = float(network.commutator_at(lag))
         print(f"{ratio:11.2f}  {full:12.6f} {mine:12.6f} {full - mine:12.6f}  {2 / (np.pi**2 * ratio):12.6f}")
 
+    speed(2000 if arguments.toy else 20_000)
+
     if arguments.plot:
         draw(curves, arguments.plot)
     return int(bool(wrong))
+
+
+def speed(n_paths: int, modes: int = 100, n_times: int = 256) -> None:
+    """One thread: sampled paths, and the fused route, against the float32 matrix product alone and with its draws."""
+    theory = nnqm.Theory(nnqm.KarhunenLoeveProcess(karhunen_loeve(Kernel.ornstein_uhlenbeck(1.0), (0.0, 10.0), modes)))
+    process = theory.sources[0]
+    times = np.linspace(0.0, 10.0, n_times)
+    basis = process.modes(times).T.astype(np.float32)
+    rng = np.random.default_rng(1)
+    theta = rng.standard_normal((n_paths, modes), dtype=np.float32)
+    out = np.empty((n_paths, n_times), dtype=np.float32)
+    drawn = nnqm.Theory(nnqm.KarhunenLoeveProcess(process.expansion, rows=theta[:1000]))
+
+    def product_with_draws() -> None:
+        np.matmul(rng.standard_normal((n_paths, modes), dtype=np.float32), basis, out=out)
+
+    def both_products() -> np.ndarray:
+        return np.matmul(theta, basis, out=out).T @ out
+
+    cases: dict[str, Callable[[], object]] = {
+        "NumPy, theta @ basis": lambda: np.matmul(theta, basis, out=out),
+        "NumPy, into new memory": lambda: theta @ basis,
+        "NumPy, with Gaussian draws": product_with_draws,
+        "sample_paths, Gaussian": lambda: nnqm.sample_paths(theory, n_paths, times=times, key=1, n_threads=1),
+        "sample_paths, joint rows": lambda: nnqm.sample_paths(drawn, n_paths, times=times, key=1, n_threads=1),
+        "NumPy, theta @ basis, T x T": both_products,
+        "simulate, T x T": lambda: nnqm.simulate(theory, n_paths, times=times, rng=1, n_threads=1),
+    }
+    best = dict.fromkeys(cases, np.inf)
+    # In turn, so that a busy machine is busy for all of them; the least time counts.
+    for _ in range(7):
+        for name, run in cases.items():
+            start = time.perf_counter()
+            run()
+            best[name] = min(best[name], time.perf_counter() - start)
+    print(
+        f"\nsampling {n_paths} paths of {modes} modes at {n_times} times, float32, one thread (OPENBLAS_NUM_THREADS=1)"
+    )
+    for name, seconds in best.items():
+        print(f"{name:28s}{1e3 * seconds:9.1f} ms  {seconds / best['NumPy, theta @ basis']:6.2f} of the product")
 
 
 def draw(curves: dict[str, list[tuple[str, list[int], list[float]]]], path: str) -> None:

@@ -95,7 +95,7 @@ def as_network(
     >>> network = as_network(nnqm.builtin_theory("anharmonic"), 16, (0.0, 4.0))
     >>> process = network.sources[0]
     >>> print(process, f"{process.expansion.truncation_error:.3f}")
-    KarhunenLoeveProcess(16 modes on [0, 4], gaussian) 0.061
+    KarhunenLoeveProcess(16 modes on [0, 4], gaussian) 0.100
     """
     wanted, n = integer("rows", rows, 0), integer("n_modes", n_modes, 1)
     if independent and not wanted:
@@ -221,8 +221,8 @@ def split_network(kernel: Any, duration: float, n_modes: int = 64, density: Dens
     Examples
     --------
     >>> theory = split_network(nnqm.Kernel.ornstein_uhlenbeck(1.0), 2.0, 100)
-    >>> theory.sources[0].connected(-0.5, 1.0).round(6)  # exp(-1.5)/2
-    np.float64(0.111565)
+    >>> float(theory.sources[0].connected(-0.5, 1.0).round(6))  # exp(-1.5)/2
+    0.111565
     """
     if not callable(kernel):
         raise TypeError(f"kernel must be a Kernel or a function K(s, t); got {kernel!r}")
