@@ -602,6 +602,7 @@ def _title(run: Correlators, name: str) -> str:
         what = f"{name} of given paths"
     else:
         network = "no network" if run.theory.network is None else repr(run.theory.network)
+        network += " compiled to a table" if run.compiled else ""
         kinds = [type(s).__name__ for s in run.theory.sources for _ in range(s.n_inputs)]
         inputs = ", ".join(f"{kinds.count(k)} {_KINDS[k]}" for k in dict.fromkeys(kinds))
         what = f"{name} of {inputs} input{'s' * (len(kinds) > 1)}, {network}"
