@@ -151,20 +151,32 @@ def check(
     return Properties(subject.title, rows)
 
 
-@dataclass(frozen=True)
 class _Subject:
     """What is looked at: the covariance and the mean where they are known, and the theory if it is one."""
 
-    title: str
-    interval: tuple[float, float]
-    covariance: Callable[[Floats, Floats], Floats] | None
-    mean: Callable[[Floats], Floats]
-    gaussian: bool
-    theory: Theory | None
-    period: float | None
-    n_paths: int
-    key: int
-    n_threads: int
+    def __init__(
+        self,
+        title: str,
+        interval: tuple[float, float],
+        covariance: Callable[[Floats, Floats], Floats] | None,
+        mean: Callable[[Floats], Floats],
+        gaussian: bool,
+        theory: Theory | None,
+        period: float | None,
+        n_paths: int,
+        key: int,
+        n_threads: int,
+    ) -> None:
+        self.title = title
+        self.interval = interval
+        self.covariance = covariance
+        self.mean = mean
+        self.gaussian = gaussian
+        self.theory = theory
+        self.period = period
+        self.n_paths = n_paths
+        self.key = key
+        self.n_threads = n_threads
 
     @classmethod
     def of(cls, source: Any, interval: Any, n_paths: int, key: int, n_threads: int) -> _Subject:

@@ -48,7 +48,7 @@ _PIECES = ("edges", "coefficients")
 _WAVES = ("frequency", "phase", "amplitude")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Waves:
     """Amplitude cos(frequency (t - start) - phase), one per mode."""
 
@@ -71,7 +71,7 @@ class Waves:
         return {"start": self.start} | {name: getattr(self, name).tolist() for name in _WAVES}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pieces:
     """Polynomials on panels: Legendre coefficients (P, p, K) between edges (P + 1,)."""
 

@@ -236,7 +236,7 @@ def _ornstein_uhlenbeck_roots(c: float, n: int) -> Floats:
     return x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class SpectralKernel:
     """A sum of decaying exponentials of |s - t|, interpolated: thousands of terms at the cost of one polynomial.
 
@@ -268,8 +268,10 @@ class SpectralKernel:
         return np.asarray(self.pieces(np.abs(t - s))[..., 0])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Solution:
+    """Eigenpairs on panels; their errors, once there is another rule to compare with."""
+
     edges: Floats
     eigenvalues: Floats
     vectors: Floats  # (P p, K)
@@ -375,8 +377,10 @@ def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _
     return _Solution(edges, eigenvalues[::-1], vectors[:, ::-1], float(eigenvalues[0]), trace, np.zeros(0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _NearRule:
+    """Nodes and weights of double integrals with a kink at s = t, and the polynomials there."""
+
     outer: Floats  # (m,), positions of s on [-1, 1]
     inner: Floats  # (m, q), of t
     weights: Floats  # (m, q)
@@ -613,7 +617,7 @@ def _with_errors(table: Estimate, rule: TableRule, eigenvalues: Floats, vectors:
     return Estimate(eigenvalues[k], diagonal.replicas, diagonal.weights, np.hypot(bias, numerical))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class TableRule:
     """Quadrature of tables.
 
