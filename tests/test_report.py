@@ -272,3 +272,29 @@ def test_too_few_blocks_for_verdicts_on_levels_leave_the_other_rows():
     assert report["gap 1"].verdict == "not resolved: few blocks"
     assert report["variance of x"].estimate is not None
     assert any("verdicts on levels need the errors of at least 8 blocks; got 4" in note for note in report.notes)
+
+
+def test_what_is_not_stationary_has_its_two_time_function():
+    expansion = nnqm.karhunen_loeve(nnqm.Kernel.matern(1.5), (0.0, 4.0), 12)
+    theory = nnqm.Theory(nnqm.KarhunenLoeveProcess(expansion))
+    report = nnqm.analyse(nnqm.simulate(theory, 4000, 9, 0.5, rng=1))
+    rows = [row for row in report.rows if row.group == "two-point"]
+    assert [row.quantity for row in rows][:2] == ["<x(0) x(0)>", "<x(0) x(2)>"]
+    for row in rows:
+        assert_consistent(row.estimate, row.exact)
+    # A smooth kernel violates positivity, and the report says by what.
+    assert "violated" in report.rows[-1].verdict
+    assert any("violated by F =" in note for note in report.notes)
+    split = nnqm.RandomNetwork((1, 4, 1), bias_std=0.5, shared=[True, False])
+    run = nnqm.simulate(nnqm.Theory(nnqm.Times(reflected=True), split), 4096, 7, 0.3, rng=1)
+    rows = nnqm.analyse(run).rows
+    assert next(row.quantity for row in rows) == "<x(-0.9) x(-0.9)>"
+    assert rows[-1].verdict.startswith("consistent")
+
+
+def test_sectors_of_given_paths_are_told():
+    x = nnqm.sample_paths(nnqm.harmonic_oscillator(), 8000, 64, 0.2, rng=1)[:, :, 0]
+    sectors = np.random.default_rng(1).choice([-1.0, 1.0], size=(8000, 1))
+    for paths, clustering in ((x, True), (x + sectors, False)):
+        rows = nnqm.analyse(nnqm.accumulate(paths, 0.2)).rows
+        assert any("does not cluster" in row.verdict for row in rows) != clustering

@@ -24,6 +24,7 @@ from .exact import (
 from .ground_state import GroundStateProcess
 from .levels import Spectrum, SpectrumError, spectrum
 from .networks import RandomNetwork
+from .processes import KarhunenLoeveProcess, SplittingProcess
 from .reflection import PositivityResult, reflection_positivity
 from .roughness import (
     Extrapolation,
@@ -158,6 +159,8 @@ _KINDS = {
     "GroundStateProcess": "ground-state",
     "ThermalProcess": "thermal",
     "Times": "time",
+    "KarhunenLoeveProcess": "Karhunen-Loeve",
+    "SplittingProcess": "splitting",
 }
 # Variance over mean square below which a channel does not move, to the rounding of float32.
 _CONSTANT = 1e-13
@@ -218,7 +221,7 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     if "lags" in run.sums:
         rows += _two_point_rows(run, name, exact)
     elif "two_time" in run.sums and run.two_time == column:
-        rows += _two_time_rows(run, name)
+        rows += _two_time_rows(run)
     if "observable_lags" in run.sums and len(run.observable_lags) > 1:
         try:
             found: Spectrum | None = spectrum(run, n_levels, channel=name)
@@ -294,7 +297,7 @@ class _Estimated:
 
 def _exact(run: Correlators, name: str, notes: list[str]) -> TwoPointFunction | _Estimated | None:
     theory = run.theory
-    if theory is None:
+    if theory is None or not theory.stationary:
         return None
     needed = [0.0] + ([k * run.dt for k in (1, 2, *_SHOWN_LAGS)] if run.uniform else [])
     try:
@@ -403,14 +406,21 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | _Esti
     return rows
 
 
-def _two_time_rows(run: Correlators, name: str) -> list[Row]:
+def _two_time_rows(run: Correlators) -> list[Row]:
     """Of what is not stationary: the two-point function between the first, the middle and the last time."""
     function, times = run.two_time_function(), run.times
+    name = run.channels[run.two_time or 0]
+    theory, process = run.theory, None
+    if theory is not None and theory.network is None and len(theory.sources) == 1:
+        first = theory.sources[0]
+        process = first if isinstance(first, (KarhunenLoeveProcess, SplittingProcess)) else None
     chosen = sorted({0, run.n_times // 2, run.n_times - 1})
-    pairs = [(i, j) for i in chosen for j in chosen if j >= i]
-    return [
-        Row(f"<{name}({times[i]:.4g}) {name}({times[j]:.4g})>", function[i, j], None, "", "two-point") for i, j in pairs
-    ]
+    rows = []
+    for i, j in [(i, j) for i in chosen for j in chosen if j >= i]:
+        exact = None if process is None else float(process.two_point(times[i], times[j]))
+        quantity = f"<{name}({times[i]:.4g}) {name}({times[j]:.4g})>"
+        rows.append(_judged(quantity, function[i, j], exact, "two-point"))
+    return rows
 
 
 def _level_rows(run: Correlators, found: Spectrum) -> list[Row]:
