@@ -59,7 +59,7 @@ SYSTEMS = {
     "oscillator": System(nnqm.harmonic_oscillator(), 100_000, 0.2, 4, 400),
     "anharmonic": System(nnqm.builtin_theory("anharmonic"), 100_000, 0.2, 5, 400),
     "tanh-1-3-3-1": System(TANH, 100_000, 0.2, 3, 400, first_seed=20_000),
-    "oscillator-1e6": System(nnqm.harmonic_oscillator(), 1_000_000, 0.2, 5, 40, first_seed=40_000),
+    "oscillator-1e6": System(nnqm.harmonic_oscillator(), 1_000_000, 0.2, 5, 120, first_seed=40_000),
     "hidden-1-3-3-1": System(TANH, 100_000, 0.2, 2, 400, hidden=True, first_seed=30_000),
 }
 
@@ -178,7 +178,7 @@ def main() -> int:
     parser.add_argument("--toy", action="store_true")
     parser.add_argument("--results", type=Path, help="folder of results, one file of lines for each system")
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
-    parser.add_argument("--seeds", type=int, help="instead of 400 for each system, 40 of a million paths")
+    parser.add_argument("--seeds", type=int, help="instead of 400 for each system, 120 of a million paths")
     parser.add_argument("--correlators", type=int, default=1000, help="of each kind, for false resolution")
     parser.add_argument("--cases", type=int, default=50, help="pieces of advice to follow")
     arguments = parser.parse_args()
