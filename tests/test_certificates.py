@@ -123,6 +123,18 @@ def test_stationary_kernels_may_be_given_as_two_time_ones():
     np.testing.assert_allclose(two.shifted_eigenvalues, one.shifted_eigenvalues, atol=1e-14)
 
 
+def test_functions_say_by_their_arguments_whether_they_are_stationary():
+    kernel = nnqm.Kernel.matern(1.5)
+    np.testing.assert_array_equal(
+        positivity_certificate(kernel, 9, 0.5).eigenvalues,
+        positivity_certificate(lambda s, t: kernel(s, t), 9, 0.5, stationary=False).eigenvalues,
+    )
+    assert positivity_certificate(lambda t, tau=2.0: np.exp(-t / tau), 9).verdict == "positive on the grid"
+    # Ufuncs have no signature.
+    assert positivity_certificate(np.cosh, 9).shifted_eigenvalues is not None
+    assert positivity_certificate(np.multiply, 8).eigenvalues is None
+
+
 def test_errors_of_the_kernel_count():
     noisy = np.exp(-0.2 * np.arange(12)) + 1e-3 * np.random.default_rng(1).normal(size=12)
     assert positivity_certificate(noisy).verdict == "violated"

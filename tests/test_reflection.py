@@ -463,8 +463,19 @@ def test_bad_values_are_named():
         reflection_positivity(x)
     with pytest.raises(TypeError, match="channel of given paths must be its position; got 'x'"):
         reflection_positivity(x, channel="x")
-    with pytest.raises(TypeError, match="positivity_certificate is for exact"):
-        reflection_positivity(nnqm.kallen_lehmann(nnqm.harmonic_oscillator()))
+
+
+def test_what_is_known_exactly_gets_a_certificate():
+    measure = nnqm.kallen_lehmann(nnqm.builtin_theory("deep-tanh"))
+    assert reflection_positivity(measure).verdict == "positive by construction"
+    smooth = reflection_positivity(lambda t: np.exp(-(t**2)), 12, 0.3)
+    assert smooth.verdict == "violated"
+    np.testing.assert_array_equal(
+        smooth.eigenvalues, nnqm.positivity_certificate(lambda t: np.exp(-(t**2)), 12, 0.3).eigenvalues
+    )
+    assert reflection_positivity(nnqm.Kernel.matern(1.5), 12, 0.5).verdict == "violated"
+    with pytest.raises(TypeError, match="channel, key must be left out for an exact two-point function"):
+        reflection_positivity(measure, channel=1, key=3)
 
 
 def test_a_view_looks_at_few_points_of_long_paths():

@@ -9,6 +9,7 @@ more than that takes paths, see ``reflection_positivity``.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -66,7 +67,7 @@ class Witness:
 
 @dataclass(frozen=True)
 class PositivityCertificate:
-    """Outcome of ``positivity_certificate``.
+    """Outcome of ``positivity_certificate``, and of ``reflection_positivity`` for what is known exactly.
 
     Attributes
     ----------
@@ -113,7 +114,7 @@ def positivity_certificate(
     n_times: int | None = None,
     dt: float = 1.0,
     *,
-    stationary: bool = True,
+    stationary: bool | None = None,
     period: float | None = None,
     error: float | None = None,
 ) -> PositivityCertificate:
@@ -132,8 +133,8 @@ def positivity_certificate(
         (n_times - 1) dt, that is with n_times // 2 functionals.
     dt : float, default 1
         Time step.
-    stationary : bool, default True
-        False for a function K(s, t); values tell by their shape.
+    stationary : bool, optional
+        False for a function K(s, t). Default: a function of two arguments is one, and values tell by their shape.
     period : float, optional
         Of closed (thermal) paths, the beta of a ThermalMeasure. The grid must lie within it, functionals within half of
         it, and nothing is to be monotone.
@@ -268,12 +269,24 @@ def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Float
     return found / norms[:, None], np.asarray(values)
 
 
-def _values(kernel: Any, n_times: int | None, step: float, stationary: bool) -> Floats:
+def _one_time(function: Callable[..., Any]) -> bool:
+    """Whether a function takes one argument, so that it is G(t) rather than K(s, t)."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a ufunc, or compiled
+        return getattr(function, "nin", 1) == 1
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(needed) < 2
+
+
+def _values(kernel: Any, n_times: int | None, step: float, stationary: bool | None) -> Floats:
     """Values of the kernel, shape (n_times,) or (n_times, n_times)."""
     if isinstance(kernel, TwoPointFunction) or callable(kernel):
         n = integer("n_times", 16 if n_times is None else n_times, 2, 4096)
         if isinstance(kernel, TwoPointFunction):
             return kernel.connected(np.arange(n) * step)
+        if stationary is None:
+            stationary = _one_time(kernel)
         grid = (np.arange(n) - (0 if stationary else (n - 1) / 2)) * step
         arguments = (grid,) if stationary else tuple(np.meshgrid(grid, grid, indexing="ij"))
         values = floats("kernel", kernel(*arguments))

@@ -12,6 +12,9 @@ from ._checks import Floats
 
 __all__ = ["Estimate", "jackknife"]
 
+# Replicas handled at once when errors are made.
+_PIECE = 1 << 16
+
 
 class Estimate:
     r"""A value, or an array of them, with jackknife replicas.
@@ -66,19 +69,29 @@ class Estimate:
         """Number of independent blocks."""
         return self.weights.size
 
-    def _deviations(self) -> Floats:
-        # Scaled so that their plain sum of squares is the variance.
-        h = self.weights.reshape(-1, *([1] * self.value.ndim))
-        centre = self.n_blocks * self.value - np.sum((1 - 1 / h) * self.replicas, axis=0)
-        pseudo = h * self.value - (h - 1) * self.replicas
-        return np.asarray((pseudo - centre) / np.sqrt((h - 1) * self.n_blocks))
+    def _deviations(self, part: slice = slice(None)) -> Floats:
+        """Scaled so that their plain sum of squares is the variance, shape (n_blocks, entries)."""
+        value, replicas = self.value.reshape(-1)[part], self.replicas.reshape(self.n_blocks, -1)[:, part]
+        rest = (self.weights - 1)[:, None]
+        # In differences from the value, of which pseudo-values and their mean are multiples.
+        deviations = np.subtract(value, replicas, order="C")
+        centre = (deviations * (rest / self.weights[:, None])).sum(axis=0)
+        deviations *= np.sqrt(rest / self.n_blocks)
+        deviations -= centre / np.sqrt(rest * self.n_blocks)
+        return deviations
 
     @property
     def error(self) -> Floats:
         """Statistical error, shape S."""
         if self.n_blocks < 2:
             return np.full(self.value.shape, np.nan)
-        return np.asarray(np.sqrt(np.sum(self._deviations() ** 2, axis=0)))
+        variance = np.empty(self.value.size)
+        # In pieces that stay in cache: a two-time function has millions of replicas.
+        step = max(1, _PIECE // self.n_blocks)
+        for first in range(0, variance.size, step):
+            deviations = self._deviations(slice(first, first + step))
+            variance[first : first + step] = np.square(deviations, out=deviations).sum(axis=0)
+        return np.sqrt(variance).reshape(self.value.shape)
 
     @property
     def total_error(self) -> Floats:

@@ -15,13 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ._checks import Floats, choice, integer
-from .certificates import Witness, lowest_directions
+from .certificates import PositivityCertificate, Witness, lowest_directions, positivity_certificate
 from .estimate import Estimate
 from .planning import Rng
 from .sources import OrnsteinUhlenbeck
@@ -110,8 +110,38 @@ class PositivityResult:
         return f"{text}: p = {self.p_value:.2g}, <F(reflected) F> = {self.value}{written}{tails}"
 
 
+@overload
+def reflection_positivity(
+    source: TwoPointFunction | Callable[..., Any],
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    stationary: bool | None = None,
+) -> PositivityCertificate: ...
+
+
+@overload
 def reflection_positivity(
     source: Theory | ArrayLike,
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    functionals: Functional | Sequence[Functional] = ...,
+    channel: int | str = ...,
+    offsets: Sequence[int] | None = ...,
+    stationary: bool | None = ...,
+    about: float | None = ...,
+    n_paths: int = ...,
+    level: float = ...,
+    rng: Rng = ...,
+    key: int | None = ...,
+    precision: str = ...,
+    n_threads: int = ...,
+) -> PositivityResult: ...
+
+
+def reflection_positivity(
+    source: Theory | ArrayLike | TwoPointFunction | Callable[..., Any],
     n_times: int | None = None,
     dt: float | None = None,
     *,
@@ -126,8 +156,10 @@ def reflection_positivity(
     key: int | None = None,
     precision: str = "float32",
     n_threads: int = 0,
-) -> PositivityResult:
+) -> PositivityResult | PositivityCertificate:
     r"""Test whether paths are reflection positive, and find the functional that says they are not.
+
+    What is known exactly, a spectral measure or a kernel, needs no test: its ``positivity_certificate`` is returned.
 
     For functionals F_i of the path at times t >= 0 the matrix M_ij = <F_i(Theta X) F_j(X)> must be positive. On the
     first half of the units the F_i are scaled to unit second moment and whitened (ridge 1e-3); of the four lowest
@@ -142,12 +174,13 @@ def reflection_positivity(
 
     Parameters
     ----------
-    source : Theory or array_like
-        A theory, of which paths are drawn; or paths, shape (n_paths, n_times[, channels]). One long trajectory,
-        (n_times,), or fewer than 200 are cut into pieces of at least 20 autocorrelation times. Successive paths
-        may be correlated, as configurations of a Markov chain are: they are put together in blocks of at least 20 of
-        their autocorrelation times, and in at most about 200 blocks in any case. Paths of a theory that share random
-        weights stay together.
+    source : Theory, array_like, measure or callable
+        A theory, of which paths are drawn; or a spectral measure, G(t) or K(s, t), of which n_times, dt and stationary
+        are passed on to ``positivity_certificate`` and all else must be left out; or paths, shape
+        (n_paths, n_times[, channels]). One long trajectory, (n_times,), or fewer than 200 are cut into pieces of at
+        least 20 autocorrelation times. Successive paths may be correlated, as configurations of a Markov chain are:
+        they are put together in blocks of at least 20 of their autocorrelation times, and in at most about 200 blocks
+        in any case. Paths of a theory that share random weights stay together.
     n_times, dt : int, float
         Time grid for a theory (dt is not needed on closed paths); for paths dt only labels times (1 by default).
     functionals : str, callable or sequence of them
@@ -176,6 +209,7 @@ def reflection_positivity(
     Returns
     -------
     PositivityResult
+        Or PositivityCertificate, for a measure or a kernel.
 
     Raises
     ------
@@ -185,7 +219,7 @@ def reflection_positivity(
 
     See Also
     --------
-    positivity_certificate : for two-point functions that are known exactly.
+    positivity_certificate : with more options; also for values of an exact two-point function.
 
     Examples
     --------
@@ -195,9 +229,20 @@ def reflection_positivity(
     'consistent'
     """
     if isinstance(source, TwoPointFunction) or callable(source):
-        raise TypeError(
-            f"source must be a theory or paths; got {source!r}; positivity_certificate is for exact two-point functions"
-        )
+        given = {
+            "functionals": functionals is not _BUILT_IN,
+            "channel": channel != 0,
+            "offsets": offsets is not None,
+            "about": about is not None,
+            "rng": rng is not None,
+            "key": key is not None,
+        }
+        if any(given.values()):
+            raise TypeError(
+                f"{', '.join(name for name, is_given in given.items() if is_given)} must be left out for an exact "
+                f"two-point function, which needs no paths; got source={source!r}"
+            )
+        return positivity_certificate(source, n_times, 1.0 if dt is None else dt, stationary=stationary)
     if not 0 < float(level) < 1:
         raise ValueError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
     chosen = (functionals,) if isinstance(functionals, str) or callable(functionals) else tuple(functionals)
