@@ -610,9 +610,14 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
 
 template <class T>
 double lane_sum(const T* x) {
-    double sum = 0;
-    for (int l = 0; l < lanes; ++l) sum += static_cast<double>(x[l]);
-    return sum;
+    // Several sums, because additions of one wait for each other.
+    constexpr int chains = 16;
+    double part[chains] = {};
+    for (int l = 0; l < lanes; l += chains)
+        for (int k = 0; k < chains; ++k) part[k] += static_cast<double>(x[l + k]);
+    for (int half = chains / 2; half >= 1; half /= 2)
+        for (int k = 0; k < half; ++k) part[k] += part[k + half];
+    return part[0];
 }
 
 template <class T>
@@ -689,18 +694,12 @@ void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride
     }
 }
 
-// The terms of the lag sums whose later time lies in begin .. end - 1; `rows` is the observable vector at time `begin` and the
-// rows of earlier times, as far back as the largest lag, lie before it.
+// The terms of sum A A^T + B B^T of each lag that lie in begin .. end - 1; `rows` is the observable vector at time `begin`.
 template <class T>
-void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
-                  double* sums) {
+void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
+                     double* sums) {
     const int size = plan.size, square = size * size;
     const std::int64_t stride = static_cast<std::int64_t>(size) * lanes;
-    for (int k = 0; k < plan.n_lags; ++k) {
-        const std::int64_t first = begin > plan.lags[k] ? begin : plan.lags[k];
-        const T* later = rows + (first - begin) * stride;
-        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size, sums + plan.parts * k * square);
-    }
     for (int s = 0; s < plan.n_stretches; ++s) {
         const std::int64_t from = begin > plan.bounds[s] ? begin : plan.bounds[s];
         const std::int64_t to = end < plan.bounds[s + 1] ? end : plan.bounds[s + 1];
@@ -714,6 +713,69 @@ void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t 
             for (int i = 0; i < square; ++i) out[i] += weight * products[i];
         }
     }
+}
+
+// The terms of the lag sums whose later time lies in begin .. end - 1; rows of earlier times, as far back as the largest lag,
+// lie before `rows`.
+template <class T>
+void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
+                  double* sums) {
+    const int size = plan.size, square = size * size;
+    const std::int64_t stride = static_cast<std::int64_t>(size) * lanes;
+    for (int k = 0; k < plan.n_lags; ++k) {
+        const std::int64_t first = begin > plan.lags[k] ? begin : plan.lags[k];
+        const T* later = rows + (first - begin) * stride;
+        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size, sums + plan.parts * k * square);
+    }
+    add_equal_times(plan, begin, end, rows, products, sums);
+}
+
+// Times whose products are taken at all lags before later ones, while they are near.
+template <class T>
+inline constexpr int dot_chains = row_vectors<T> < 4 ? row_vectors<T> : 4;
+template <class T>
+inline constexpr int dot_rows = run_length * dot_chains<T> / row_vectors<T>;
+
+// Sum over at most dot_rows rows, and lanes, of a b; rows lie `stride` apart.
+template <class T>
+double dot(const T* a, const T* b, std::int64_t rows, std::int64_t stride) {
+    constexpr int chains = dot_chains<T>;
+    Vector<T> sum[chains];
+    for (int c = 0; c < chains; ++c) sum[c] = vector_set(T(0));
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const T *x = a + r * stride, *y = b + r * stride;
+#pragma GCC unroll 16
+        for (int v = 0; v < row_vectors<T>; ++v)
+            sum[v % chains] = vector_fma<T>(vector_load(x + v * width<T>), vector_load(y + v * width<T>), sum[v % chains]);
+    }
+    for (int c = 1; c < chains; ++c) sum[0] += sum[c];
+    return vector_sum<T>(sum[0]);
+}
+
+// The lag sums of one channel, rows (1, z): only z z' needs products, the others are sums over windows.
+template <class T>
+void add_channel_lags(const detail::LagPlan& plan, std::int64_t n_times, int n_valid, const T* linear,
+                      const detail::Scratch<T>& scratch, double* sums) {
+    constexpr std::int64_t stride = 2 * lanes;
+    const T* z = linear + lanes;
+    double* before = scratch.before;
+    before[0] = 0;
+    for (std::int64_t t = 0; t < n_times; ++t) before[t + 1] = before[t] + lane_sum(z + t * stride);
+    for (int k = 0; k < plan.n_lags; ++k) {
+        const std::int64_t rows = n_times - plan.lags[k];
+        double* out = sums + 4 * plan.parts * k;
+        out[0] += static_cast<double>(n_valid * rows);
+        out[1] += before[n_times] - before[plan.lags[k]];
+        out[2] += before[rows];
+    }
+    for (std::int64_t begin = 0; begin < n_times; begin += dot_rows<T>) {
+        const std::int64_t end = begin + dot_rows<T> < n_times ? begin + dot_rows<T> : n_times;
+        for (int k = 0; k < plan.n_lags; ++k) {
+            const std::int64_t lag = plan.lags[k], first = begin > lag ? begin : lag;
+            sums[4 * plan.parts * k + 3] += dot(z + (first - lag) * stride, z + first * stride, end - first, stride);
+        }
+    }
+    add_equal_times(plan, 0, n_times, linear, scratch.products, sums);
 }
 
 // Adds the observables of the times begin .. end - 1 to the running sums of each lane, and marks where the windows of the lags
@@ -905,7 +967,8 @@ int accumulate(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int cha
     const int bad = first_not_finite(n_times * channels, tile, n_valid);
     fill_linear(plan, n_times, channels, tile, n_valid, scratch.linear);
     if (sums.lags) {
-        add_lag_sums(plan.linear_lags, 0, n_times, scratch.linear, scratch.products, sums.lags);
+        if (plan.n_channels == 1) add_channel_lags(plan.linear_lags, n_times, n_valid, scratch.linear, scratch, sums.lags);
+        else add_lag_sums(plan.linear_lags, 0, n_times, scratch.linear, scratch.products, sums.lags);
         if (plan.group > 1) {
             cumulate(plan.linear_lags, 0, n_times, n_times, scratch.linear, scratch.linear_groups);
             add_group_products(plan.linear_lags, plan.group, begins_group, ends_group, scratch.linear_groups, sums.lags);

@@ -140,6 +140,7 @@ struct Scratch {
     T* observables;  // (chunk + largest observable lag, size, lanes)
     T* panels;       // (lanes, T to the next multiple of panel)
     double* products;  // (size, size)
+    double* before;    // (T + 1): sums of one channel over all earlier times
     GroupScratch linear_groups, observable_groups;
 };
 

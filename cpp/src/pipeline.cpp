@@ -499,7 +499,7 @@ struct GroupBuffers {
 template <class T>
 struct Workspace {
     Buffer<T> tile, hidden, parameters, coefficients, linear, observables, panels;
-    Buffer<double> products;
+    Buffer<double> products, before;
     GroupBuffers linear_groups, observable_groups;
     Workspace(std::int64_t n_times, int channels, const TheoryPlan<T>* theory, const Measure* measure,
               const detail::MeasurePlan<T>* plan)
@@ -513,12 +513,13 @@ struct Workspace {
                           : 0),
           panels(measure && measure->two_time >= 0 ? product({n_times + detail::panel, lanes}, "two_time") : 0),
           products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
+          before(measure && !measure->lags.empty() ? static_cast<std::size_t>(n_times) + 1 : 0),
           linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0, measure ? measure->lags.size() : 0),
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
                             measure ? measure->observable_lags.size() : 0) {}
     detail::Scratch<T> scratch() const {
         return {hidden.data(), parameters.data(), coefficients.data(), linear.data(), observables.data(),
-                panels.data(),   products.data(),   linear_groups.scratch(), observable_groups.scratch()};
+                panels.data(),   products.data(),   before.data(), linear_groups.scratch(), observable_groups.scratch()};
     }
 };
 
