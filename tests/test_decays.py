@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.optimize import curve_fit
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent, assert_rate_at_most, assert_uniform, p_value
@@ -169,6 +171,74 @@ def test_the_plateau_uses_the_full_covariance():
     gap = correlator.plateau().levels[0].gap
     assert float(gap.value) == pytest.approx(expected, rel=1e-6)
     assert float(gap.error) == pytest.approx(1 / np.sqrt(inverse.sum()), rel=1e-3)
+
+
+def by_hand(times, values, covariance, extra=False):
+    """Least squares of one exponential by another program: parameters, their covariance, chi^2."""
+
+    def model(t, a, e, v=0.0):
+        return a * np.exp(-e * t) * (1 + v * t**2 / 2)
+
+    start = [values[0], 1.0, 0.0][: 3 if extra else 2]
+    found, errors = curve_fit(
+        model, times, values, start, sigma=covariance, absolute_sigma=True, xtol=1e-13, ftol=1e-13
+    )
+    rest = values - model(times, *found)
+    return found, errors, rest @ np.linalg.solve(covariance, rest)
+
+
+def test_plateaus_are_averaged_by_information():
+    # Every window fitted by hand; the error is that of the average with its probabilities, by finite differences.
+    times, covariance = TIMES[:8], (2e-4) ** 2 * CORRELATED[:8, :8]
+    values = decay([1.0, 6.0], [0.996, 0.004], times)
+
+    def average(g):
+        fits = [by_hand(times[k:], g[k:], covariance[k:, k:]) for k in range(5)]
+        information = np.array([chi_squared + 4 + 4 * k for k, (_, _, chi_squared) in enumerate(fits)])
+        chance = np.exp(-information / 2) / np.exp(-information / 2).sum()
+        return chance @ [found[1] for found, _, _ in fits], chance
+
+    expected, chance = average(values)
+    assert np.sort(chance)[-2] > 0.1
+    step = 1e-6
+    slope = [(average(values + d)[0] - average(values - d)[0]) / (2 * step) for d in step * np.eye(8)]
+    gap = nnqm.OneCorrelator(values, times, covariance=covariance).plateau().levels[0].gap
+    assert float(gap.value) == pytest.approx(expected, rel=1e-6)
+    assert float(gap.error) == pytest.approx(np.sqrt(slope @ covariance @ slope), rel=1e-3)
+
+
+def test_the_error_of_a_fit_knows_that_its_covariance_is_estimated():
+    n = 60
+    correlator = nnqm.OneCorrelator(sampled([1.0], [1.0], 1e-3, 5, n_blocks=n), TIMES)
+    found = correlator.exponentials(1)
+    chosen = np.searchsorted(TIMES, found.times)
+    # Means with a block left out differ from the mean by as much as the block does, over n - 1.
+    covariance = np.cov(correlator.values.replicas[:, chosen].T) * (n - 1) ** 2 / n
+    parameters, errors, chi_squared = by_hand(found.times, correlator.values.value[chosen], covariance)
+    gap = found.levels[0].gap
+    assert float(gap.value) == pytest.approx(parameters[1], rel=1e-6)
+    wider = (n - 1 + chi_squared) / (n - 1 - (len(chosen) - 2))
+    assert float(gap.error) == pytest.approx(np.sqrt(errors[1, 1] * wider), rel=1e-4)
+
+
+@pytest.mark.parametrize("gaps", [[1.0, 1.4], [1.0]])
+def test_the_spread_is_what_a_second_order_term_is_below(gaps):
+    values, covariance = decay(gaps, [1 / len(gaps)] * len(gaps)), (1e-2) ** 2 * CORRELATED
+    gap = nnqm.OneCorrelator(values, TIMES, covariance=covariance).exponentials(1).levels[0].gap
+    chosen = np.searchsorted(TIMES, nnqm.OneCorrelator(values, TIMES, covariance=covariance).exponentials(1).times)
+    found, errors, _ = by_hand(TIMES[chosen], values[chosen], covariance[np.ix_(chosen, chosen)], extra=True)
+    below = max(found[2], 0) + stats.norm.ppf(0.68) * np.sqrt(errors[2, 2])
+    # The term moves the energy it is added to, which changes its own size in the next order.
+    assert float(gap.systematic) == pytest.approx(np.sqrt(below), rel=0.1)
+
+
+def test_slopes_of_the_periodic_shape():
+    shape, step = nnqm.decays._Shape(np.linspace(0, 8, 9), 4.0), 1e-4
+    for energy in (0.3, 2.0, 500.0):
+        e = np.array([energy - step, energy, energy + step])
+        for order in (0, 1):
+            low, _, high = shape(e, order).T
+            np.testing.assert_allclose(shape(e[1:2], order + 1)[:, 0], (high - low) / (2 * step), rtol=1e-5, atol=1e-8)
 
 
 def test_the_effective_energy_of_two_levels_lies_between_them_and_falls():

@@ -14,6 +14,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,12 @@ _SINGULAR = 1e-12
 _POOR = 0.01
 # Fall of chi^2 that a further exponential (two numbers), or a constant (one), must bring: p = 3e-4.
 _FURTHER = {2: 16.0, 1: 13.0}
+# What leaving out a point costs in the information of a plateau. With Akaike's 2 the late windows, whose errors are
+# large, share in the average of even a single exponential, which then scatters five times as much as the fit to all
+# points does; with more than 4 early windows that are not yet flat keep too much weight.
+_CUT = 4.0
+# With a probability of 68% a number is below its estimate and so much of its normal error.
+_ONE_SIDED = 0.47
 # Parts into which each direction of a given covariance is cut where blocks are made for it; see _blocks_for.
 _FEWEST_BLOCKS = 256
 
@@ -71,7 +78,7 @@ class DecayLevels:
     method : str
     levels : tuple of Level
         Lowest first. The statistical error of a gap is that of the data; its systematic error is the distance within
-        which a level of the theory lies: a bound of one standard error, not a shift to be expected. ``weight`` is
+        which a level of the theory lies: a bound that holds in 68% of cases, not a shift to be expected. ``weight`` is
         |Z|^2 at t = 0. Verdicts: "resolved"; "noise" (no signal, or a statistical error above 10%); "basis-limited"
         (levels that hide behind it may lie 20% away, or no fit describes the data); "plateau" (no decay);
         "above unresolved".
@@ -219,6 +226,10 @@ class OneCorrelator:
     def _error(self, message: str) -> DecayError:
         return DecayError(message, *self.effective_energy())
 
+    @property
+    def _half(self) -> float | None:
+        return None if self.period is None else self.period / 2 / self.hbar
+
     def _significant(self) -> int:
         """Number of points before the first one that is not above zero beyond doubt, in each replica."""
         good = (self.values.value > _SIGNIFICANT * self.values.error) & (self.values.replicas > 0).all(axis=0)
@@ -232,10 +243,9 @@ class OneCorrelator:
         most = _MOST_POINTS if self.n_samples is None else min(_MOST_POINTS, self.n_samples // 10)
         return np.unique(np.linspace(0, max(stop - 1, 0), min(stop, most)).round().astype(np.int64))
 
-    def _covariance(self, points: Any, values: Estimate | None = None) -> Floats:
-        """Covariance of points of an estimate (of the correlator by default); raises if it cannot be inverted."""
-        chosen = (self.values if values is None else values)[points]
-        deviations = chosen._deviations()
+    def _covariance(self, points: Any) -> Floats:
+        """Covariance of points of the correlator; raises if it cannot be inverted."""
+        deviations = self.values[points]._deviations()
         covariance = deviations.T @ deviations
         scale = 1 / np.sqrt(np.diag(covariance))
         eigenvalues, vectors = np.linalg.eigh(covariance * scale[:, None] * scale)
@@ -253,16 +263,28 @@ class OneCorrelator:
         """What makes chi^2 from an estimated covariance unbiased (Hartlap et al., Astron. Astrophys. 464, 399)."""
         return 1.0 if self.n_samples is None else (self.n_samples - n_points - 2) / (self.n_samples - 1)
 
-    def _p_value(self, chi_squared: float, n_points: int, n_parameters: int) -> float:
+    def _p_value(self, fit: _Fit) -> float:
         from scipy.special import chdtrc, fdtrc
 
-        freedom = n_points - n_parameters
+        freedom = len(fit.residual) - fit.n_parameters
         if freedom < 1:
             return 1.0
         if self.n_samples is None:
-            return float(chdtrc(freedom, chi_squared))
+            return float(chdtrc(freedom, fit.chi_squared))
         n = self.n_samples
-        return float(fdtrc(freedom, n - freedom, chi_squared * (n - freedom) / (freedom * (n - 1))))
+        return float(fdtrc(freedom, n - freedom, fit.chi_squared * (n - freedom) / (freedom * (n - 1))))
+
+    def _inflation(self, fit: _Fit) -> float:
+        r"""Variance of a fit parameter over what the estimated covariance gives.
+
+        It is :math:`(\nu + \chi^2)/(\nu - q)` with q points more than parameters and a covariance of :math:`\nu`
+        degrees of freedom: exact for Gaussian blocks, whatever chi^2 (C. R. Rao, Proc. 5th Berkeley Symp. 1, 355
+        (1967)). The energy then has Student's distribution of :math:`\nu - q` degrees of freedom.
+        """
+        if self.n_samples is None:
+            return 1.0
+        freedom = self.n_samples - 1
+        return (freedom + fit.chi_squared) / (freedom - len(fit.residual) + fit.n_parameters)
 
     def effective_energy(self) -> tuple[Floats, Estimate]:
         r"""Effective energies between successive times, as long as the correlator is 5 errors above zero.
@@ -307,15 +329,17 @@ class OneCorrelator:
     def plateau(self) -> DecayLevels:
         r"""Lowest gap from constant fits to effective energies, averaged over where the plateau begins.
 
-        Each fit uses the full covariance of the effective energies from one point on, and counts with the
-        probability
+        A constant effective energy from one point on is one exponential, or cosh, from there on. It is fitted to the
+        correlator itself, with the full covariance: that of the effective energies follows their noise, and would
+        draw a fit to them to one side. Each window counts with the probability
 
-        .. math:: p \propto \exp[-(\chi^2 + 2 n_{\mathrm{parameters}} + 2 n_{\mathrm{cut}})/2]
+        .. math:: p \propto \exp[-(\chi^2 + 2 n_{\mathrm{parameters}} + 4 n_{\mathrm{cut}})/2],
 
-        (Jay and Neil, Phys. Rev. D 103, 114502 (2021)), n_cut the points left out. Probabilities and fit weights are
-        held fixed in the jackknife, so that the statistical error is that of the average. The systematic error has
-        the spread between the fits and the spread of energies behind the plateau, from the slope that the most
-        probable window still allows: an effective energy falls as
+        n_cut the points left out (Jay and Neil, Phys. Rev. D 103, 114502 (2021), where a point costs 2, with which late
+        windows take too much part). The average is a smooth function of the data, and its statistical error is that
+        function's, with the changes of the probabilities (Efron, J. Am. Stat. Assoc. 109, 991 (2014)) and with the
+        noise of an estimated covariance. The systematic error is the spread of energies behind the plateau, as in
+        ``exponentials``, averaged likewise: an effective energy falls as
         :math:`dE_{\mathrm{eff}}/dt = -\mathrm{Var}(E)/\hbar`.
 
         Returns
@@ -332,44 +356,30 @@ class OneCorrelator:
         points = self._chosen()
         if len(points) < 4:
             return self._silent(method, points)
-        middle, energy = self._effective(points)
-        covariance = self._covariance_of(energy, middle)
-        n = len(middle)
-        combinations, information, slopes, quality = [], [], [], []
-        for first in range(n - 2):
-            inverse = np.linalg.inv(covariance[first:, first:])
-            ones = np.ones(n - first)
-            factor = self._chi_factor(n - first)
-            row = np.zeros(n)
-            row[first:] = inverse @ ones / (ones @ inverse @ ones)
-            rest = energy.value[first:] - row @ energy.value
-            chi_squared = float(rest @ inverse @ rest)
-            combinations.append(row)
-            information.append(factor * chi_squared + 2 + 2 * first)
-            quality.append(self._p_value(chi_squared, n - first, 1))
-            design = np.stack([ones, middle[first:] - middle[first:].mean()], axis=1)
-            normal = np.linalg.inv(design.T @ inverse @ design)
-            slopes.append(((normal @ design.T @ inverse @ energy.value[first:])[1], np.sqrt(normal[1, 1])))
+        t, values, covariance = self.times[points] / self.hbar, self.values[points], self._covariance(points)
+        fits, energies, information = [], [], []
+        # What a value changes in the energy and in the information of each fit.
+        rows, slopes = np.zeros((2, len(points) - 3, len(points)))
+        for first in range(len(points) - 3):
+            white = np.linalg.inv(np.linalg.cholesky(covariance[first:, first:]))
+            start = [_rate(t[first:], values.value[first:])]
+            fit = _refine(_Shape(t[first:], self._half), values.value[first:], white, start, False)
+            factor = self._chi_factor(len(t) - first)
+            fits.append(fit)
+            energies.append(fit.energies[0])
+            information.append(factor * fit.chi_squared + 2 * fit.n_parameters + _CUT * first)
+            rows[first, first:] = fit.rows[1] @ white
+            slopes[first, first:] = 2 * factor * fit.residual @ white
         chance = np.exp(-(np.array(information) - min(information)) / 2)
         chance /= chance.sum()
-        average = chance @ np.array(combinations)
-        gap = energy.map(lambda e: e @ average)
+        average = float(chance @ energies)
+        row = chance @ rows - 0.5 * (chance * (np.array(energies) - average)) @ slopes
+        inflation = float(chance @ [self._inflation(fit) for fit in fits])
+        spread = np.sqrt(sum(p * fit.spread(0) ** 2 for p, fit in zip(chance, fits, strict=True) if p > 0))
+        gap = self._linear(average, values, row, inflation).with_systematic(spread)
         best = int(np.argmax(chance))
-        between = chance @ (np.array(combinations) @ energy.value - float(gap.value)) ** 2
-        behind = self.hbar * (max(-slopes[best][0], 0.0) + slopes[best][1])
-        gap = gap.with_systematic(np.sqrt(between + behind))
-        verdict = _verdict(gap, quality[best] > _POOR)
-        return self._result(method, [Level(gap, None, 1, verdict)], points[best:], quality[best])
-
-    def _covariance_of(self, energy: Estimate, middle: Floats) -> Floats:
-        deviations = energy._deviations()
-        covariance = np.asarray(deviations.T @ deviations)
-        scale = 1 / np.sqrt(np.diag(covariance))
-        if np.linalg.eigvalsh(covariance * scale[:, None] * scale)[0] < _SINGULAR * len(scale):
-            raise self._error(
-                f"the covariance of the effective energies at times {_listed(middle)} is singular; use fewer times"
-            )
-        return covariance
+        p_value = self._p_value(fits[best])
+        return self._result(method, [Level(gap, None, 1, _verdict(gap, p_value > _POOR))], points[best:], p_value)
 
     def exponentials(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from a fit of exponentials with positive weights.
@@ -378,7 +388,8 @@ class OneCorrelator:
         clusters start a continuous fit of as many exponentials, and a constant, as lower chi^2 by 16 (13) each. Early
         points are left out while the fit is poor (p < 1%). The statistical error is that of the fit; the systematic
         one the spread of energies that an exponential may stand for, from a second-order term
-        :math:`\tfrac12 \mathrm{Var}(E)\,(t/\hbar)^2 e^{-E t/\hbar}` fitted beside it.
+        :math:`\tfrac12 \mathrm{Var}(E)\,(t/\hbar)^2 e^{-E t/\hbar}` fitted beside it: the root of what Var(E) is
+        below with a probability of 68%. The statistical error includes the noise of an estimated covariance.
 
         Parameters
         ----------
@@ -401,32 +412,31 @@ class OneCorrelator:
         method = "positive exponentials"
         points = self._chosen()
         while len(points) >= 4:
-            t, values = self.times[points] / self.hbar, self.values[points]
+            shape, values = _Shape(self.times[points] / self.hbar), self.values[points]
             white = np.linalg.inv(np.linalg.cholesky(self._covariance(points)))
-            factor = self._chi_factor(len(points))
             most = min(n_levels, (len(points) - 1) // 2)
-            fit = _grow(t, white @ values.value, white, most, factor)
-            p_value = self._p_value(fit.chi_squared, len(points), fit.n_parameters)
+            fit = _grow(shape, values.value, white, most, self._chi_factor(len(points)))
+            p_value = self._p_value(fit)
             if p_value > _POOR or len(points) == 4:
                 break
             points = points[1:]
         else:
             return self._silent(method, points)
+
+        def parameter(i: int) -> Estimate:
+            return self._linear(fit.parameters[i], values, fit.rows[i] @ white, self._inflation(fit))
+
         levels = []
         if fit.constant > 0:
-            levels.append(Level(None, self._linear(fit, values, white, fit.n_parameters - 1), 1, "plateau"))
+            levels.append(Level(None, parameter(fit.n_parameters - 1), 1, "plateau"))
         for j in np.argsort(fit.energies):
-            n = len(fit.energies)
-            spread = _spread(t, fit, int(j), white @ values.value, white)
-            gap = self._linear(fit, values, white, n + int(j)).with_systematic(spread)
-            weight = self._linear(fit, values, white, int(j))
-            levels.append(Level(gap, weight, 1, _verdict(gap, p_value > _POOR)))
+            gap = parameter(len(fit.energies) + int(j)).with_systematic(fit.spread(int(j)))
+            levels.append(Level(gap, parameter(int(j)), 1, _verdict(gap, p_value > _POOR)))
         return self._result(method, levels, points, p_value)
 
-    def _linear(self, fit: _Fit, values: Estimate, white: Floats, parameter: int) -> Estimate:
-        """A parameter of a fit, with replicas that follow the data linearly."""
-        row = np.linalg.pinv(fit.jacobian)[parameter] @ white
-        return values.map(lambda g: fit.parameters[parameter] + (g - values.value) @ row)
+    def _linear(self, value: float, values: Estimate, row: Floats, inflation: float) -> Estimate:
+        """An estimate whose replicas follow the data linearly, with a variance so many times larger."""
+        return values.map(lambda g: value + np.sqrt(inflation) * ((g - values.value) @ row))
 
     def rayleigh_ritz(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from the transfer matrix in the space that the observable spans, filtered, with two-sided bounds.
@@ -439,12 +449,12 @@ class OneCorrelator:
 
         In exact arithmetic this is the Lanczos method (Wagman, arXiv:2406.20009; Hackett and Wagman, arXiv:2407.21777);
         some eigenvalue of the transfer matrix lies within :math:`\sqrt B` of each lambda. Noise makes H_0 indefinite:
-        eigendirections of it (scaled by its diagonal) are kept where they stand 5 errors above zero, which leaves a
-        symmetric problem. The weakest are left out until all eigenvalues lie in (0, 1) and belong to states whose
-        weight in the correlator is beyond doubt, which none of noise's own do (a filter of spurious ones, as in Abbott
-        et al., arXiv:2503.17357). The directions are held fixed in the jackknife. The systematic error is
-        :math:`\hbar\sqrt{B + \delta B}/(\lambda\tau)`. No covariance is inverted, so that all times in equal steps from
-        the first on are used.
+        eigendirections of it, in units of the errors of its diagonal, are kept where they stand 5 errors above zero,
+        which leaves a symmetric problem. The weakest are left out until all eigenvalues lie in (0, 1) and belong to
+        states whose weight in the correlator is beyond doubt, which none of noise's own do (a filter of spurious ones,
+        as in Abbott et al., arXiv:2503.17357). The directions are held fixed in the jackknife. The systematic error is
+        :math:`\hbar\sqrt{B_{68}}/(\lambda\tau)`, B_68 what B is below with a probability of 68%. No covariance is
+        inverted, so that all times in equal steps from the first on are used.
 
         Parameters
         ----------
@@ -481,7 +491,8 @@ class OneCorrelator:
         tau = float(self.times[1] - self.times[0])
         stack = np.concatenate([self.values.value[None], self.values.replicas])
         index = np.add.outer(np.arange(size), np.arange(size))
-        scale = 1 / np.sqrt(stack[0, 2 * np.arange(size)])
+        # In units of the errors, so that late times of mostly noise do not weigh as much as early ones.
+        scale = 1 / np.sqrt(self.values.error[2 * np.arange(size)])
         hankel = [stack[:, index + n] * scale[:, None] * scale for n in range(3)]
         eigenvalues, vectors = np.linalg.eigh(hankel[0][0])
         along = self._wrap(np.einsum("ik,rij,jk->rk", vectors, hankel[0], vectors))
@@ -515,7 +526,7 @@ class OneCorrelator:
                 levels.append(None)
                 continue
             gap = value.map(lambda v: -self.hbar * np.log(v) / tau)
-            spread = self.hbar / tau * np.sqrt(max(float(bound.value), 0.0) + float(bound.error)) / float(value.value)
+            spread = self.hbar / tau * _bound(float(bound.value), float(bound.error)) / float(value.value)
             weight = seen.map(lambda w, v: w * v ** (-self.times[0] / tau), value)
             gap = gap.with_systematic(spread)
             levels.append(Level(gap, weight, 1, _verdict(gap, True)))
@@ -552,96 +563,140 @@ class OneCorrelator:
         return DecayLevels(method, tuple(kept), self.times[points], p_value, note)
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """sum_j a_j exp(-E_j t) + constant."""
+@dataclass(frozen=True, eq=False, repr=False)
+class _Shape:
+    """What one level contributes at some times, e^(-E t) or its periodic sum, in units where hbar is 1."""
 
+    t: Floats
+    half: float | None = None
+
+    def __call__(self, energies: ArrayLike, order: int = 0) -> Floats:
+        """A derivative in the energies, shape (K, n)."""
+        t, e = self.t[:, None], np.asarray(energies)
+        if self.half is None:
+            return np.asarray((-t) ** order * np.exp(-t * e))
+        # cosh(E c)/cosh(E h), c = h - t.
+        h, c = self.half, self.half - t
+        value = np.exp(_log_cosh(e * c) - _log_cosh(e * h))
+        slope = c * np.tanh(e * c) - h * np.tanh(e * h)
+        bend = slope**2 + (2 * c * np.exp(-_log_cosh(e * c))) ** 2 - (2 * h * np.exp(-_log_cosh(e * h))) ** 2
+        return np.asarray(value * (1.0, slope, bend)[order])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class _Fit:
+    """sum_j a_j shape(E_j) + constant, fitted to whitened values."""
+
+    shape: _Shape
+    white: Floats
     weights: Floats
     energies: Floats
     constant: float
-    chi_squared: float
-    jacobian: Floats  # (K, n_parameters) of whitened values, weights first, then energies, then the constant
+    residual: Floats
+
+    @property
+    def chi_squared(self) -> float:
+        return float(self.residual @ self.residual)
 
     @property
     def n_parameters(self) -> int:
-        return int(self.jacobian.shape[1])
+        return len(self.parameters)
 
     @property
     def parameters(self) -> Floats:
+        """Weights, then energies, then the constant if there is one."""
         return np.concatenate([self.weights, self.energies, [self.constant] if self.constant > 0 else []])
 
+    @cached_property
+    def jacobian(self) -> Floats:
+        """Derivatives of the whitened values, shape (K, n_parameters)."""
+        columns = [self.shape(self.energies), self.weights * self.shape(self.energies, 1)]
+        if self.constant > 0:
+            columns.append(np.ones((len(self.shape.t), 1)))
+        return np.asarray(self.white @ np.concatenate(columns, axis=1))
 
-def _refine(t: Floats, target: Floats, white: Floats, energies: Floats, constant: bool) -> _Fit:
-    """Fit with so many exponentials, started at these energies; weights are those of non-negative least squares."""
-    from scipy.optimize import least_squares, nnls
+    @cached_property
+    def rows(self) -> Floats:
+        """What each parameter changes by per whitened value, shape (n_parameters, K)."""
+        return np.asarray(np.linalg.pinv(self.jacobian), dtype=np.float64)
 
-    n = len(energies)
-    start, _ = nnls(white @ _columns(t, energies, constant), target)
-    floor = 1e-6 * max(start.max(), 1e-300)
-    begin = np.log(np.concatenate([np.maximum(start, floor), energies]))
-    # The constant last, behind the energies.
-    order = [*range(n), *range(n + constant, 2 * n + constant), *([n] if constant else [])]
-    begin = begin[order]
-
-    def split(p: Floats) -> tuple[Floats, Floats, float]:
-        q = np.exp(np.clip(p, -600, 600))
-        return q[:n], q[n : 2 * n], float(q[2 * n]) if constant else 0.0
-
-    def model(p: Floats) -> Floats:
-        a, e, c = split(p)
-        return np.asarray(white @ (np.exp(-np.multiply.outer(t, e)) @ a + c) - target)
-
-    def jacobian(p: Floats) -> Floats:
-        a, e, c = split(p)
-        return np.asarray(_jacobian(t, a, e, c, white) * np.concatenate([a, e, [c] if constant else []]))
-
-    found = least_squares(model, begin, jac=jacobian, method="lm", xtol=1e-12, ftol=1e-12, max_nfev=400)
-    a, e, c = split(found.x)
-    return _Fit(a, e, c, float(2 * found.cost), _jacobian(t, a, e, c, white))
+    def spread(self, j: int) -> float:
+        """Spread of the energies behind exponential j that the data allow."""
+        second = 0.5 * self.weights[j] * self.white @ self.shape(self.energies[j : j + 1], 2)[:, 0]
+        # What the other parameters can imitate does not count.
+        free = second - self.jacobian @ (self.rows @ second)
+        norm = float(free @ free)
+        if norm <= 1e-20 * float(second @ second):
+            return float(np.inf)
+        return _bound(float(free @ self.residual) / norm, 1 / np.sqrt(norm))
 
 
-def _columns(t: Floats, energies: Floats, constant: bool) -> Floats:
-    columns = np.exp(-np.multiply.outer(t, energies))
-    return np.asarray(np.concatenate([columns, np.ones((len(t), int(constant)))], axis=1))
+def _bound(square: float, error: float) -> float:
+    """Root of what a square that cannot be negative is below with a probability of 68%."""
+    return float(np.sqrt(max(square, 0.0) + _ONE_SIDED * error))
 
 
-def _jacobian(t: Floats, a: Floats, e: Floats, c: float, white: Floats) -> Floats:
-    decay = np.exp(-np.multiply.outer(t, e))
-    columns = [decay, -t[:, None] * a * decay]
-    return np.asarray(white @ np.concatenate([*columns, np.ones((len(t), 1))] if c > 0 else columns, axis=1))
+def _refine(shape: _Shape, values: Floats, white: Floats, energies: ArrayLike, constant: bool) -> _Fit:
+    """Fit with so many exponentials, started at these energies; weights start from non-negative least squares."""
+    from scipy.optimize import leastsq, nnls
+
+    energies = np.asarray(energies)
+    n, target = len(energies), white @ values
+    start, _ = nnls(white @ _columns(shape, energies, constant), target)
+    start = np.maximum(start, 1e-6 * max(start.max(), 1e-300))
+
+    def fit(logarithms: Floats) -> _Fit:
+        q = np.exp(np.clip(logarithms, -600, 600))
+        a, e, c = q[:n], q[n : 2 * n], float(q[2 * n]) if constant else 0.0
+        return _Fit(shape, white, a, e, c, target - white @ (shape(e) @ a + c))
+
+    def jacobian(logarithms: Floats) -> Floats:
+        at = fit(logarithms)
+        return np.asarray(-at.jacobian * at.parameters)
+
+    begin = np.log(np.concatenate([start[:n], energies, start[n:]]))
+    # MINPACK without the checks of least_squares, which would take most of the time. The covariance that comes along is
+    # not used, and overflows where an exponential is not needed.
+    options = {"xtol": 1e-12, "ftol": 1e-12, "maxfev": 400, "full_output": True}
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = leastsq(lambda p: fit(p).residual, begin, Dfun=jacobian, **options)
+    return fit(found[0])
 
 
-def _grow(t: Floats, target: Floats, white: Floats, most: int, factor: float) -> _Fit:
+def _columns(shape: _Shape, energies: Floats, constant: bool) -> Floats:
+    return np.asarray(np.concatenate([shape(energies), np.ones((len(shape.t), int(constant)))], axis=1))
+
+
+def _grow(shape: _Shape, values: Floats, white: Floats, most: int, factor: float) -> _Fit:
     """The fewest exponentials, and a constant, to which no further one is worth adding."""
-    span = t[-1] - t[0]
-    grid = np.geomspace(0.02 / span, 5 / np.diff(t).min(), 160)
-    starts = _clusters(t, target, white, grid)
-    best = _refine(t, target, white, np.array([_effective_rate(t, target, white)]), False)
+    t, target = shape.t, white @ values
+    grid = np.geomspace(0.02 / (t[-1] - t[0]), 5 / np.diff(t).min(), 160)
+    starts = _clusters(shape, target, white, grid)
+    best = _refine(shape, values, white, [_rate(t, values)], False)
     while True:
         n, constant = len(best.energies), best.constant > 0
         room = len(t) - best.n_parameters
         trials = []
         if n < most and room > 2:
             for extra in _further(starts, best.energies):
-                trials.append((_refine(t, target, white, np.append(best.energies, extra), constant), 2))
+                trials.append((_refine(shape, values, white, np.append(best.energies, extra), constant), 2))
         if not constant and room > 1:
-            trials.append((_refine(t, target, white, best.energies, True), 1))
+            trials.append((_refine(shape, values, white, best.energies, True), 1))
         gains = [factor * (best.chi_squared - trial.chi_squared) - _FURTHER[cost] for trial, cost in trials]
         if not gains or max(gains) <= 0:
             return best
         best = trials[int(np.argmax(gains))][0]
 
 
-def _effective_rate(t: Floats, target: Floats, white: Floats) -> float:
-    values = np.linalg.solve(white, target)
+def _rate(t: Floats, values: Floats) -> float:
     return float(np.log(values[0] / values[-1]) / (t[-1] - t[0])) if values[0] > values[-1] > 0 else 1 / float(t[-1])
 
 
-def _clusters(t: Floats, target: Floats, white: Floats, grid: Floats) -> Floats:
+def _clusters(shape: _Shape, target: Floats, white: Floats, grid: Floats) -> Floats:
     """Energies of the measure that non-negative least squares finds on a grid, neighbours merged."""
     from scipy.optimize import nnls
 
-    weights, _ = nnls(white @ _columns(t, grid, True), target, maxiter=30 * len(grid))
+    weights, _ = nnls(white @ _columns(shape, grid, True), target, maxiter=30 * len(grid))
     on = np.flatnonzero(weights[:-1] > 0)
     groups = np.split(on, np.flatnonzero(np.diff(on) > 2) + 1) if on.size else []
     return np.array([np.average(grid[g], weights=weights[g]) for g in groups])
@@ -651,19 +706,6 @@ def _further(starts: Floats, energies: Floats) -> Floats:
     """Where to look for a further exponential: clusters not yet taken, and on either side of those that are."""
     near = np.array([np.abs(np.log(s / energies)).min() > 0.2 for s in starts], dtype=bool)
     return np.concatenate([starts[near] if starts.size else starts, [0.5 * energies.min(), 2.5 * energies.max()]])
-
-
-def _spread(t: Floats, fit: _Fit, j: int, target: Floats, white: Floats) -> float:
-    """Spread of the energies behind exponential j that the data allow, one standard error included."""
-    second = white @ (0.5 * fit.weights[j] * t**2 * np.exp(-fit.energies[j] * t))
-    # What the other parameters can imitate does not count.
-    free = second - fit.jacobian @ np.linalg.lstsq(fit.jacobian, second, rcond=None)[0]
-    norm = float(free @ free)
-    if norm <= 1e-20 * float(second @ second):
-        return float(np.inf)
-    model = white @ (_columns(t, fit.energies, False) @ fit.weights + fit.constant)
-    variance = float(free @ (target - model)) / norm
-    return float(np.sqrt(max(variance, 0.0) + 1 / np.sqrt(norm)))
 
 
 def _verdict(gap: Estimate, good_fit: bool) -> str:
