@@ -133,6 +133,12 @@ def test_nothing_is_claimed_falsely(method):
         assert_rate_at_most(false, 12, 0.05)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_one_level_is_resolved_as_long_as_nothing_can_hide_behind_it(method):
+    assert getattr(known([1.0], [1.0], 1.5e-2), method)().levels[0].verdict == "resolved"
+    assert getattr(known([1.0], [1.0], 4e-2), method)().levels[0].verdict != "resolved"
+
+
 def test_noise_has_no_level():
     for method in METHODS:
         found = getattr(nnqm.OneCorrelator(sampled([], [], 1e-3, 1), TIMES), method)()
