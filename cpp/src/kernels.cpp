@@ -29,6 +29,18 @@ void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, s
     const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
     const auto path = static_cast<std::uint64_t>(first_path);
     const auto path_low = static_cast<std::uint32_t>(path), path_high = static_cast<std::uint32_t>(path >> 32);
+#if defined(__AVX2__) && !defined(__AVX512DQ__)
+    const __m256i high = _mm256_set1_epi64x(path_high), c2 = _mm256_set1_epi64x(static_cast<std::uint32_t>(step)),
+                  c3 = _mm256_set1_epi64x(purpose);
+    for (int l = 0; l < lanes; l += 8) {
+        const __m256i low = _mm256_set1_epi64x(path_low + static_cast<std::uint32_t>(l));
+        __m256i x[4][2] = {{_mm256_add_epi64(low, _mm256_setr_epi64x(0, 2, 4, 6)), _mm256_add_epi64(low, _mm256_setr_epi64x(1, 3, 5, 7))},
+                           {high, high},
+                           {c2, c2},
+                           {c3, c3}};
+        philox_eight(x, k0, k1, {words[0] + l, words[1] + l, words[2] + l, words[3] + l});
+    }
+#else
     for (int l = 0; l < lanes; ++l) {
         std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high, c2 = static_cast<std::uint32_t>(step),
                       c3 = purpose;
@@ -38,12 +50,32 @@ void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, s
         words[2][l] = c2;
         words[3][l] = c3;
     }
+#endif
 }
 
 // The same for any index (path or group) and step per lane.
 void draw_words_at(std::uint64_t key, const std::int64_t* index, const std::int64_t* step, std::uint32_t purpose,
                    std::uint32_t (*words)[lanes]) {
     const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+#if defined(__AVX2__) && !defined(__AVX512DQ__)
+    const auto split = [](const std::int64_t* from, __m256i& even, __m256i& odd) {
+        const __m256i low = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+        const __m256i high = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + 4));
+        even = _mm256_permute4x64_epi64(_mm256_unpacklo_epi64(low, high), 0xd8);
+        odd = _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(low, high), 0xd8);
+    };
+    const __m256i c3 = _mm256_set1_epi64x(purpose);
+    for (int l = 0; l < lanes; l += 8) {
+        __m256i x[4][2];
+        split(index + l, x[0][0], x[0][1]);
+        split(step + l, x[2][0], x[2][1]);
+        for (int half = 0; half < 2; ++half) {
+            x[1][half] = _mm256_srli_epi64(x[0][half], 32);
+            x[3][half] = c3;
+        }
+        philox_eight(x, k0, k1, {words[0] + l, words[1] + l, words[2] + l, words[3] + l});
+    }
+#else
     for (int l = 0; l < lanes; ++l) {
         const auto wide = static_cast<std::uint64_t>(index[l]);
         std::uint32_t c0 = static_cast<std::uint32_t>(wide), c1 = static_cast<std::uint32_t>(wide >> 32),
@@ -54,6 +86,7 @@ void draw_words_at(std::uint64_t key, const std::int64_t* index, const std::int6
         words[2][l] = c2;
         words[3][l] = c3;
     }
+#endif
 }
 
 template <class T>
@@ -338,6 +371,14 @@ enum Activation {
 
 template <class T>
 void activate(int activation, std::int64_t n, T* x) {
+    if constexpr (sizeof(T) == 4) {
+        // Those with a form for whole vectors, which is twice as fast as the vectorised loop.
+        const auto each = [n, x](const auto& f) {
+            for (std::int64_t i = 0; i < n; i += width<T>) *reinterpret_cast<Vector<T>*>(x + i) = f(vector_load(x + i));
+        };
+        if (activation == activation_tanh) return each([](Vector<T> v) { return tanh(v); });
+        if (activation == activation_erf) return each([](Vector<T> v) { return erf(v); });
+    }
     switch (activation) {
 #define NNQM_CASE(name)                                             \
     case activation_##name:                                         \

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__FMA__) || defined(__AVX512F__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -56,10 +56,12 @@ inline Vector<T> vector_fma(Vector<T> a, Vector<T> b, Vector<T> c) noexcept {
 #elif defined(__FMA__)
     if constexpr (sizeof(T) == 4) return _mm256_fmadd_ps(a, b, c);
     else return _mm256_fmadd_pd(a, b, c);
-#else
+#elif defined(__aarch64__)
     Vector<T> r;
     for (int k = 0; k < static_cast<int>(vector_bytes / sizeof(T)); ++k) r[k] = fma(a[k], b[k], c[k]);
     return r;
+#else
+    return a * b + c;
 #endif
 }
 
@@ -72,6 +74,12 @@ template <class T>
 inline Vector<T> vector_set(T x) noexcept {
     return x - Vector<T>{};  // the compiler broadcasts x and drops the zero; filling element by element it does not see through
 }
+
+// For formulas that are written once for numbers and for vectors of them: a constant as either.
+inline Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) noexcept { return vector_fma<float>(a, b, c); }
+inline float like(float, float c) noexcept { return c; }
+inline double like(double, double c) noexcept { return c; }
+inline Vector<float> like(Vector<float>, float c) noexcept { return vector_set(c); }
 
 }  // namespace NNQM_LEVEL_NAMESPACE
 }  // namespace nnqm

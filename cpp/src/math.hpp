@@ -74,6 +74,25 @@ inline T at_most(T x, T high) noexcept { return high < x ? high : x; }
 template <typename T>
 inline T at_least(T x, T low) noexcept { return low > x ? low : x; }
 
+// max(-bound, min(x, bound)), and NaN for a NaN.
+inline float within(float x, float bound) noexcept { return at_most(at_least(x, -bound), bound); }
+
+// The compiler makes branches of the bounds above, and of the branches a mask for each of their combinations: in vectors they are
+// asked for by name. The first operand is the one that a NaN in the second does not replace.
+inline Vector<float> within(Vector<float> x, float bound) noexcept {
+    const Vector<float> high = vector_set(bound), low = vector_set(-bound);
+#if defined(__AVX512F__)
+    return _mm512_min_ps(high, _mm512_max_ps(low, x));
+#elif defined(__AVX2__)
+    return _mm256_min_ps(high, _mm256_max_ps(low, x));
+#elif defined(__x86_64__)
+    return _mm_min_ps(high, _mm_max_ps(low, x));
+#else
+    x = low > x ? low : x;
+    return high < x ? high : x;
+#endif
+}
+
 template <int first = 0, typename T, int count>
 inline T polynomial(T x, const T (&c)[count]) noexcept {
     if constexpr (first + 1 == count)
@@ -83,14 +102,14 @@ inline T polynomial(T x, const T (&c)[count]) noexcept {
 }
 
 // The same in pairs of terms: a shorter chain and fewer roundings one after another, for one more product.
-template <int first = 0, typename T, int count>
-inline T polynomial_in_pairs(T x, T square, const T (&c)[count]) noexcept {
+template <int first = 0, typename V, typename T, int count>
+inline V polynomial_in_pairs(V x, V square, const T (&c)[count]) noexcept {
     if constexpr (first + 1 == count)
-        return c[first];
+        return like(x, c[first]);
     else if constexpr (first + 2 == count)
-        return fma(x, c[first + 1], c[first]);
+        return fma(x, like(x, c[first + 1]), like(x, c[first]));
     else
-        return fma(square, polynomial_in_pairs<first + 2>(x, square, c), fma(x, c[first + 1], c[first]));
+        return fma(square, polynomial_in_pairs<first + 2>(x, square, c), fma(x, like(x, c[first + 1]), like(x, c[first])));
 }
 
 namespace fit {
@@ -349,13 +368,15 @@ inline T cos(T x) noexcept {
     return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant + 1) : layout<T>::nan;
 }
 
-// The bound on the quotient keeps |tanh| <= 1 whatever the rounding of the two polynomials.
-inline float tanh(float x) noexcept {
-    const float c = at_most(at_least(x, -9.02F), 9.02F);
-    const float z = c * c;
-    const float y = c * polynomial_in_pairs(z, z * z, fit::tanh_f_p) / polynomial_in_pairs(z, z * z, fit::tanh_f_q);
-    return at_most(at_least(y, -1.0F), 1.0F);
+// V is float or a vector of them. The bound on the quotient keeps |tanh| <= 1 whatever the rounding of the two polynomials.
+template <typename V>
+inline V tanh_quotient(V x) noexcept {
+    const V c = within(x, 9.02F), z = c * c, square = z * z;
+    return within(c * polynomial_in_pairs(z, square, fit::tanh_f_p) / polynomial_in_pairs(z, square, fit::tanh_f_q), 1.0F);
 }
+
+inline float tanh(float x) noexcept { return tanh_quotient(x); }
+inline Vector<float> tanh(Vector<float> x) noexcept { return tanh_quotient(x); }
 
 inline double tanh(double x) noexcept {
     const double e = expm1(-2.0 * at_most(absolute(x), 20.0));
@@ -375,12 +396,14 @@ inline void exact_square(T a, T& high, T& low) noexcept {
 #endif
 }
 
-inline float erf(float x) noexcept {
-    const float c = at_most(at_least(x, -3.95F), 3.95F);
-    const float z = c * c;
-    const float y = c * polynomial_in_pairs(z, z * z, fit::erf_f_p) / polynomial_in_pairs(z, z * z, fit::erf_f_q);
-    return at_most(at_least(y, -1.0F), 1.0F);
+template <typename V>
+inline V erf_quotient(V x) noexcept {
+    const V c = within(x, 3.95F), z = c * c, square = z * z;
+    return within(c * polynomial_in_pairs(z, square, fit::erf_f_p) / polynomial_in_pairs(z, square, fit::erf_f_q), 1.0F);
 }
+
+inline float erf(float x) noexcept { return erf_quotient(x); }
+inline Vector<float> erf(Vector<float> x) noexcept { return erf_quotient(x); }
 
 inline double erf(double x) noexcept {
     const double u = at_most(absolute(x), 6.0);
