@@ -8,6 +8,7 @@
 #include <set>
 #include <stdexcept>
 
+#include "blocks.hpp"
 #include "checks.hpp"
 #include "kernels.hpp"
 #include "nnqm/nnqm.hpp"
@@ -617,42 +618,6 @@ void load_tile(const ArrayView& view, std::int64_t row, int n, int skip, int cha
     }
 }
 
-// 16 bytes of lanes, and the first or the second halves of two of them, taken in turn. The rows of a tile are transposed in such
-// blocks, which the vector units of every processor have.
-template <class T>
-struct BlockOf {
-    typedef T type __attribute__((vector_size(16)));
-};
-template <class T>
-using Block = typename BlockOf<T>::type;
-
-#if defined(__clang__) || __GNUC__ >= 12
-inline Block<float> first_halves(Block<float> a, Block<float> b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
-inline Block<float> second_halves(Block<float> a, Block<float> b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }
-inline Block<double> first_halves(Block<double> a, Block<double> b) { return __builtin_shufflevector(a, b, 0, 2); }
-inline Block<double> second_halves(Block<double> a, Block<double> b) { return __builtin_shufflevector(a, b, 1, 3); }
-#else
-inline Block<float> first_halves(Block<float> a, Block<float> b) { return Block<float>{a[0], b[0], a[1], b[1]}; }
-inline Block<float> second_halves(Block<float> a, Block<float> b) { return Block<float>{a[2], b[2], a[3], b[3]}; }
-inline Block<double> first_halves(Block<double> a, Block<double> b) { return Block<double>{a[0], b[0]}; }
-inline Block<double> second_halves(Block<double> a, Block<double> b) { return Block<double>{a[1], b[1]}; }
-#endif
-
-inline void transpose(Block<float> (&x)[4]) {
-    const Block<float> a = first_halves(x[0], x[2]), b = second_halves(x[0], x[2]);
-    const Block<float> c = first_halves(x[1], x[3]), d = second_halves(x[1], x[3]);
-    x[0] = first_halves(a, c);
-    x[1] = second_halves(a, c);
-    x[2] = first_halves(b, d);
-    x[3] = second_halves(b, d);
-}
-
-inline void transpose(Block<double> (&x)[2]) {
-    const Block<double> a = first_halves(x[0], x[1]);
-    x[1] = second_halves(x[0], x[1]);
-    x[0] = a;
-}
-
 // Tile channels first .. first + C - 1 -> contiguous (path, time, channel).
 template <class T>
 void store_tile(const T* tile, std::int64_t row, int n_valid, int skip, int channels, int first, const ArrayOut& out) {
@@ -670,9 +635,9 @@ void store_tile(const T* tile, std::int64_t row, int n_valid, int skip, int chan
         const int whole = n_valid - n_valid % block;
         for (int l = 0; n_rows == line && l < whole; l += block) {
             for (int r = 0; r < line; r += block) {
-                Block<T> x[block];
+                detail::Block<T> x[block];
                 for (int k = 0; k < block; ++k) std::memcpy(&x[k], rows[r + k] + l, sizeof x[k]);
-                transpose(x);
+                detail::transpose(x);
                 for (int k = 0; k < block; ++k) std::memcpy(base + (l + k) * count + j + r, &x[k], sizeof x[k]);
             }
         }

@@ -1,5 +1,6 @@
 #include "two_time.hpp"
 
+#include "blocks.hpp"
 #include "kernels.hpp"
 
 namespace nnqm {
@@ -41,13 +42,21 @@ void add(const T* z, std::int64_t n_times, std::int64_t stride, T* panels, doubl
     // (panel of times, lane, time in it): a panel lies in the first-level cache, whatever the number of times.
     constexpr std::int64_t size = lanes * columns<T>;
     const std::int64_t n_panels = (n_times + columns<T> - 1) / columns<T>;
-    for (std::int64_t t = 0; t < n_panels * columns<T>; ++t) {
+    constexpr int block = 16 / sizeof(T);
+    for (std::int64_t t = 0; t < n_panels * columns<T>; t += block) {
         T* to = panels + t / columns<T> * size + t % columns<T>;
-        const T* from = t < n_times ? z + t * stride : nullptr;
-        for (int l = 0; l < lanes; ++l) to[l * columns<T>] = from ? from[l] : T(0);
+        for (int l = 0; l < lanes; l += block) {
+            detail::Block<T> x[block] = {};
+            for (int k = 0; k < block && t + k < n_times; ++k) std::memcpy(&x[k], z + (t + k) * stride + l, sizeof x[k]);
+            detail::transpose(x);
+            for (int k = 0; k < block; ++k) std::memcpy(to + (l + k) * columns<T>, &x[k], sizeof x[k]);
+        }
     }
     for (std::int64_t s = 0; s < n_times; s += columns<T>) {
         for (std::int64_t t = s; t < n_times; t += rows) {
+            // Sums are fetched while the products before theirs are made: the triangle is larger than a cache, and there are many.
+            for (std::int64_t i = t + rows; i < t + 2 * rows && i < n_times; ++i)
+                for (int k = 0; k < columns<T>; k += 8) __builtin_prefetch(packed + i * (i + 1) / 2 + s + k, 1);
             alignas(64) T sum[rows * columns<T>];
             product_block(panels + t / columns<T> * size + t % columns<T>, panels + s / columns<T> * size, sum);
             for (std::int64_t i = t; i < t + rows && i < n_times; ++i) {

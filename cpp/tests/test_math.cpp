@@ -238,6 +238,50 @@ void saturation() {
     }
 }
 
+// The forms for whole vectors have the bits of those for numbers.
+void vectors() {
+    constexpr int width = level::vector_bytes / 4;
+    std::vector<float> x = arguments<float>(-12, 12, -1e30, 1e30);
+    const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+    for (const float v : {0.0F, -0.0F, 1e-45F, inf, -inf, nan}) x.insert(x.end(), 7, v);
+    x.resize(x.size() / width * width);
+    for (std::size_t i = 0; i < x.size(); i += width) {
+        level::Vector<float> v;
+        std::memcpy(&v, &x[i], sizeof v);
+        const level::Vector<float> y[2] = {level::tanh(v), level::erf(v)};
+        for (int k = 0; k < width; ++k) {
+            const float t = level::tanh(x[i + k]), e = level::erf(x[i + k]), vt = y[0][k], ve = y[1][k];
+            const bool same = std::isnan(x[i + k]) ? std::isnan(vt) && std::isnan(ve)
+                                                   : level::bits_of(t) == level::bits_of(vt) && level::bits_of(e) == level::bits_of(ve);
+            CHECK(same, "tanh, erf of %.9g: %.9g, %.9g; in a vector %.9g, %.9g", static_cast<double>(x[i + k]),
+                  static_cast<double>(t), static_cast<double>(e), static_cast<double>(vt), static_cast<double>(ve));
+        }
+    }
+}
+
+#if defined(__AVX2__) && !defined(__AVX512DQ__)
+void eight_words() {
+    Words random{7};
+    for (int round = 0; round < 100; ++round) {
+        std::uint32_t c[4][8], w[4][8];
+        __m256i x[4][2];
+        for (int j = 0; j < 4; ++j) {
+            alignas(32) std::uint64_t halves[2][4];
+            // What is above 32 bits in a lane must not matter.
+            for (int i = 0; i < 8; ++i) halves[i % 2][i / 2] = random.next(), c[j][i] = static_cast<std::uint32_t>(halves[i % 2][i / 2]);
+            for (int half = 0; half < 2; ++half) x[j][half] = _mm256_load_si256(reinterpret_cast<const __m256i*>(halves[half]));
+        }
+        const std::uint64_t key = random.next();
+        const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
+        level::philox_eight(x, k0, k1, {w[0], w[1], w[2], w[3]});
+        for (int i = 0; i < 8; ++i) {
+            level::philox4x32(c[0][i], c[1][i], c[2][i], c[3][i], k0, k1);
+            for (int j = 0; j < 4; ++j) CHECK(w[j][i] == c[j][i], "word %d lane %d: %08x, not %08x", j, i, w[j][i], c[j][i]);
+        }
+    }
+}
+#endif
+
 void known_words() {
     const std::uint32_t cases[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5U, 0xe169c58dU, 0xbc57ac4cU, 0x9b00dbd8U},
@@ -353,6 +397,10 @@ void moments() {
 // Apart from main, which must run where the level's instructions are missing.
 [[gnu::noinline]] int run_all() {
     known_words();
+#if defined(__AVX2__) && !defined(__AVX512DQ__)
+    eight_words();
+#endif
+    vectors();
     all_functions<float>();
     all_functions<double>();
     saturation();
