@@ -4,6 +4,7 @@
 #include <pybind11/stl.h>
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -20,7 +21,13 @@ using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 using Words = py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast>;
 using Shape = std::vector<std::int64_t>;
 
-std::vector<double> to_vector(const Doubles& array) { return {array.data(), array.data() + array.size()}; }
+// Copied byte by byte: a contiguous array need not be aligned to its numbers.
+template <class T>
+std::vector<T> to_vector(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
+    std::vector<T> values(static_cast<std::size_t>(array.size()));
+    if (!values.empty()) std::memcpy(values.data(), static_cast<const py::array&>(array).data(), values.size() * sizeof(T));
+    return values;
+}
 
 nnqm::Layer to_layer(const Doubles& weights, const Doubles& biases, std::string activation) {
     if (weights.ndim() != 2) throw std::invalid_argument("weights must have shape (outputs, inputs)");
@@ -109,7 +116,8 @@ template <class T>
 T* writable(const py::dict& arrays, const std::string& name, const Shape& shape) {
     if (!arrays.contains(name)) throw std::invalid_argument("sums lack the array \"" + name + "\"");
     const auto array = py::cast<py::array>(arrays[name.c_str()]);
-    const bool fits = array.dtype().equal(py::dtype::of<T>()) && array.writeable() && (array.flags() & py::array::c_style) &&
+    constexpr int layout = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    const bool fits = array.dtype().equal(py::dtype::of<T>()) && array.writeable() && (array.flags() & layout) == layout &&
                       static_cast<std::size_t>(array.ndim()) == shape.size() &&
                       std::equal(shape.begin(), shape.end(), array.shape());
     if (!fits) throw std::invalid_argument("sums[\"" + name + "\"] has the wrong shape, type or layout, or is read-only");
@@ -149,7 +157,9 @@ nnqm::Run to_run(std::uint64_t key, const Doubles& times, std::int64_t n_paths, 
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+// Objects are never changed after they are made, and the core has no state but what is set when it is loaded or forked: calls
+// in several threads need no lock, as long as no two of them write the same sums.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "The compiled core of nnqm.";
     m.attr("tile_paths") = nnqm::tile_paths;
     m.attr("random_map_version") = nnqm::random_map_version;
@@ -167,8 +177,8 @@ PYBIND11_MODULE(_core, m) {
     });
 
     py::class_<nnqm::Theory>(m, "Theory")
-        .def(py::init([](const std::vector<nnqm::Source>& sources, const nnqm::Network& network) {
-                 return nnqm::Theory{sources, network};
+        .def(py::init([](std::vector<nnqm::Source> sources, nnqm::Network network) {
+                 return nnqm::Theory{std::move(sources), std::move(network)};
              }),
              py::arg("sources"), py::arg("network"));
 
@@ -210,9 +220,8 @@ PYBIND11_MODULE(_core, m) {
                          const Words& threshold, const Words& alias) {
                  if (values.ndim() != 2) throw std::invalid_argument("values must have shape (grids, states)");
                  const auto grids = static_cast<int>(values.shape(0)), states = static_cast<int>(values.shape(1));
-                 const auto words = [](const Words& w) { return std::vector<std::uint32_t>(w.data(), w.data() + w.size()); };
-                 return nnqm::Chain{dt, states, grids, to_vector(values), words(start_threshold), words(start_alias),
-                                    words(threshold), words(alias)};
+                 return nnqm::Chain{dt, states, grids, to_vector(values), to_vector(start_threshold), to_vector(start_alias),
+                                    to_vector(threshold), to_vector(alias)};
              }),
              py::kw_only(), py::arg("dt"), py::arg("values"), py::arg("start_threshold"), py::arg("start_alias"),
              py::arg("threshold"), py::arg("alias"));
@@ -223,9 +232,8 @@ PYBIND11_MODULE(_core, m) {
                  if (values.ndim() != 2) throw std::invalid_argument("values must have shape (grids, states)");
                  if (remaining.ndim() != 4) throw std::invalid_argument("remaining must have shape (grids, steps - 1, states, states)");
                  const auto grids = static_cast<int>(values.shape(0)), states = static_cast<int>(values.shape(1));
-                 const auto words = [](const Words& w) { return std::vector<std::uint32_t>(w.data(), w.data() + w.size()); };
                  return nnqm::PeriodicChain{dt, states, grids, static_cast<int>(remaining.shape(1)) + 1, to_vector(values),
-                                            words(start_threshold), words(start_alias), words(step_weights), words(remaining)};
+                                            to_vector(start_threshold), to_vector(start_alias), to_vector(step_weights), to_vector(remaining)};
              }),
              py::kw_only(), py::arg("dt"), py::arg("values"), py::arg("start_threshold"), py::arg("start_alias"),
              py::arg("step_weights"), py::arg("remaining"));

@@ -733,6 +733,11 @@ void check_run(const Run& run) {
     product({run.n_paths, static_cast<std::int64_t>(run.times.size())}, "n_paths * n_times");
 }
 
+void check_first_path(std::int64_t first_path, std::int64_t n_paths) {
+    if (first_path < 0 || first_path > max_size - n_paths)
+        refuse("first_path must lie between 0 and " + std::to_string(max_size) + " less the number of paths, got " + std::to_string(first_path));
+}
+
 void check_sums_range(const Sums& sums, Range blocks) {
     if (blocks.begin < sums.first_block || blocks.end > sums.first_block + sums.n_blocks || blocks.begin >= blocks.end)
         refuse("blocks " + std::to_string(blocks.begin) + " .. " + std::to_string(blocks.end) + " are not among those of the sums");
@@ -809,6 +814,7 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
     check_table_precision(theory.network, run.precision);
     // Rounds beyond the last path are empty, however many are asked for.
     const std::int64_t unit = std::max<std::int64_t>(lanes, measure.group), n_units = (run.n_paths - 1) / unit + 1;
+    product({run.n_blocks, unit}, "n_blocks * group");
     const std::int64_t n_rounds = (n_units - 1) / run.n_blocks + 1;
     rounds = {std::min(rounds.begin, n_rounds), std::min(rounds.end, n_rounds)};
     return run.precision == Precision::float32 ? advance_as<float>(theory, measure, run, blocks, rounds, sums)
@@ -819,7 +825,8 @@ int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& in
     check_theory(theory);
     check_times(run.times);
     check_steps(theory, run.times);
-    if (paths.begin < 0 || paths.end <= paths.begin) refuse("paths must be a range that is not empty");
+    if (paths.begin < 0 || paths.end <= paths.begin || paths.end > max_size)
+        refuse("paths must be a range that is not empty, from 0 to " + std::to_string(max_size));
     if (inputs.shape[0] != paths.end - paths.begin || inputs.shape[1] != static_cast<std::int64_t>(run.times.size()) ||
         inputs.shape[2] != theory.inputs() || inputs.precision != run.precision || !inputs.data)
         refuse("the array must have shape (paths, times, inputs) and the precision of the run");
@@ -834,7 +841,7 @@ int apply(const Network& network, const Run& run, std::int64_t first_path, const
         inputs.shape[0] != outputs.shape[0] || inputs.shape[1] != outputs.shape[1] || inputs.precision != outputs.precision)
         refuse("inputs and outputs must have shapes (paths, times, inputs), (paths, times, outputs) and one precision");
     if (inputs.shape[0] < 1 || inputs.shape[1] < 1 || !inputs.data || !outputs.data) refuse("the arrays are empty");
-    if (first_path < 0) refuse("first_path must not be negative");
+    check_first_path(first_path, inputs.shape[0]);
     check_table_precision(network, inputs.precision);
     if (network.split) {
         check_times(run.times);
@@ -854,7 +861,8 @@ int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outpu
 void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters) {
     check_network(network);
     if (!network.random()) refuse("the parameters of the network are fixed");
-    if (groups.begin < 0 || groups.end <= groups.begin) refuse("groups must be a range that is not empty");
+    if (groups.begin < 0 || groups.end <= groups.begin || groups.end > max_size)
+        refuse("groups must be a range that is not empty, from 0 to " + std::to_string(max_size));
     if (parameters.shape[0] != groups.end - groups.begin || parameters.shape[1] != 1 || parameters.shape[2] != network.parameters() ||
         !parameters.data)
         refuse("the array must have shape (groups, 1, parameters)");
@@ -866,6 +874,7 @@ int accumulate(const ArrayView& channels, const Measure& measure, const std::vec
                std::int64_t first_path, int n_threads, Sums& sums) {
     if (channels.shape[1] < 1 || channels.shape[2] < 1 || !channels.data) refuse("the array is empty");
     check_measure(measure, static_cast<int>(channels.shape[2]), channels.shape[1], sums);
+    check_first_path(first_path, channels.shape[0]);
     if (static_cast<std::int64_t>(offsets.size()) != sums.n_blocks + 1) refuse("offsets must have n_blocks + 1 entries");
     for (std::size_t b = 0; b + 1 < offsets.size(); ++b)
         if (offsets[b] < 0 || offsets[b + 1] < offsets[b] || offsets[b + 1] > channels.shape[0])

@@ -459,6 +459,28 @@ static void refusals(void) {
     REFUSED("blocks", nnqm_advance(theory, r, 1, 2, 0, 1, sums));
     nnqm_run_destroy(r);
 
+    /* Products of sizes that overflow although each of them is accepted. */
+    double grid[256];
+    for (int i = 0; i < 256; ++i) grid[i] = i;
+    OK(nnqm_sums_create(&none, m, 256, 0, 1));
+    OK(nnqm_run_create(&r, 1, huge >> 9, 1, 256, grid));
+    REFUSED("n_paths * n_times: the product of the sizes overflows", nnqm_advance(theory, r, 0, 1, 0, 1, none));
+    nnqm_run_destroy(r);
+    nnqm_sums_destroy(none);
+    OK(nnqm_theory_create(&other));
+    OK(nnqm_theory_add_ou(other, 1, &one, &one));
+    OK(nnqm_theory_add_layer(other, 1, 1, &one, &one, "tanh"));
+    OK(nnqm_theory_draw_layer(other, NNQM_GAUSSIAN, 0, &one, NNQM_GAUSSIAN, 0, &one, 1));
+    OK(nnqm_theory_set_group(other, (int64_t)1 << 40, 0));
+    OK(nnqm_measure_set_group(m, (int64_t)1 << 40));
+    OK(nnqm_sums_create(&none, m, n_times, huge >> 10, 1));
+    OK(nnqm_run_create(&r, 1, (int64_t)1 << 40, huge >> 9, n_times, times));
+    REFUSED("n_blocks * group: the product", nnqm_advance(other, r, huge >> 10, (huge >> 10) + 1, 0, 1, none));
+    OK(nnqm_measure_set_group(m, 1));
+    nnqm_run_destroy(r);
+    nnqm_sums_destroy(none);
+    nnqm_theory_destroy(other);
+
     /* Arrays. */
     const int64_t zero[3] = {0, n_times, 2}, negative[3] = {n_paths, -1, 2}, flat[3] = {n_paths, n_times, 0};
     const int64_t large[3] = {huge / 2, n_times, 2}, wide[3] = {n_paths, n_times, huge / 100000}, far[3] = {huge, 8, 8};

@@ -389,15 +389,16 @@ void overflow_is_reported() {
 // ---- Arguments that are not valid.
 
 void refusals() {
+    constexpr int n_times = 10;
     struct Arguments {
         nnqm::Theory theory = deep_theory();
-        nnqm::Measure measure = full_measure(6);
-        nnqm::Run run = make_run(200, 3, 6, Precision::float64);
+        nnqm::Measure measure = full_measure(n_times);
+        nnqm::Run run = make_run(200, 3, n_times, Precision::float64);
         nnqm::Range blocks{0, 3}, rounds{0, 2};
     };
     const auto refuse = [](const char* what, const std::function<void(Arguments&, nnqm::Sums&)>& spoil) {
         Arguments a;
-        nnqm::SumsBuffer buffer(a.measure, 6, 0, 3);
+        nnqm::SumsBuffer buffer(a.measure, n_times, 0, 3);
         nnqm::Sums sums = buffer.view();
         spoil(a, sums);
         CHECK(refused([&] { nnqm::advance(a.theory, a.measure, a.run, a.blocks, a.rounds, sums); }), "%s was accepted", what);
@@ -406,6 +407,12 @@ void refusals() {
     const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
     const auto source = [](Arguments& a) -> nnqm::OrnsteinUhlenbeck& { return std::get<nnqm::OrnsteinUhlenbeck>(a.theory.sources[0]); };
     const auto layer = [](Arguments& a) -> nnqm::Layer& { return a.theory.network.layers[1]; };
+
+    // What is spoilt below is accepted as it is.
+    Arguments valid;
+    nnqm::SumsBuffer filled(valid.measure, n_times, 0, 3);
+    nnqm::Sums all = filled.view();
+    nnqm::advance(valid.theory, valid.measure, valid.run, valid.blocks, valid.rounds, all);
 
     refuse("no source", [](Arguments& a, nnqm::Sums&) { a.theory.sources.clear(); });
     for (const double value : {0.0, -1.0, nan, inf}) {
@@ -425,6 +432,7 @@ void refusals() {
     refuse("infinite time", [&](Arguments& a, nnqm::Sums&) { a.run.times[5] = inf; });
     refuse("no paths", [](Arguments& a, nnqm::Sums&) { a.run.n_paths = 0; });
     refuse("too many paths", [](Arguments& a, nnqm::Sums&) { a.run.n_paths = std::numeric_limits<std::int64_t>::max(); });
+    refuse("too many blocks", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = std::numeric_limits<std::int64_t>::max(); });
     refuse("no blocks", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = 0; });
     refuse("blocks beyond the run", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = 2; });
     refuse("blocks beyond the sums", [](Arguments& a, nnqm::Sums& s) { a.run.n_blocks = 4; a.blocks.end = 4; s.n_blocks = 3; });
@@ -441,7 +449,7 @@ void refusals() {
     refuse("order 65", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 65; });
     refuse("centres of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.centres.pop_back(); });
     refuse("inputs of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.neurons.inputs = 2; a.measure.neurons.weights.resize(12); });
-    refuse("lag beyond the path", [](Arguments& a, nnqm::Sums&) { a.measure.lags.back() = 6; });
+    refuse("lag beyond the path", [](Arguments& a, nnqm::Sums&) { a.measure.lags.back() = n_times; });
     refuse("negative lag", [](Arguments& a, nnqm::Sums&) { a.measure.lags.front() = -1; });
     refuse("lags out of order", [](Arguments& a, nnqm::Sums&) { std::swap(a.measure.observable_lags[0], a.measure.observable_lags[1]); });
     refuse("increment at lag 0", [](Arguments& a, nnqm::Sums&) { a.measure.increment_lags.front() = 0; });
@@ -459,6 +467,10 @@ void refusals() {
     throws("sample: precision", [&] { nnqm::sample(theory, run, {0, 10}, {y.data(), Precision::float32, {10, 4, 3}}); });
     throws("sample: empty range", [&] { nnqm::sample(theory, run, {5, 5}, {y.data(), Precision::float64, {0, 4, 3}}); });
     throws("sample: negative path", [&] { nnqm::sample(theory, run, {-1, 9}, {y.data(), Precision::float64, {10, 4, 3}}); });
+    const std::int64_t last = std::numeric_limits<std::int64_t>::max();
+    throws("sample: beyond all paths", [&] { nnqm::sample(theory, run, {last - 10, last}, {y.data(), Precision::float64, {10, 4, 3}}); });
+    throws("apply: beyond all paths",
+           [&] { nnqm::apply(theory.network, run, last - 10, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 2}}); });
     throws("apply: no layers", [&] { nnqm::apply({}, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
     throws("apply: inputs", [&] { nnqm::apply(theory.network, view_of(y, 15, 4, 2), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
     throws("apply: outputs", [&] { nnqm::apply(theory.network, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 1}}, 1); });
@@ -473,6 +485,7 @@ void refusals() {
     nnqm::Sums sums = buffer.view();
     for (const Integers& offsets : {Integers{0, 10}, {0, 6, 5}, {0, 5, 11}, {-1, 5, 10}})
         throws("accumulate: offsets", [&] { nnqm::accumulate(view_of(y, 10, 4, 3), measure, offsets, 0, 1, sums); });
+    throws("accumulate: beyond all paths", [&] { nnqm::accumulate(view_of(y, 10, 4, 3), measure, {0, 5, 10}, last - 10, 1, sums); });
     throws("accumulate: empty", [&] { nnqm::accumulate(view_of(y, 10, 0, 3), measure, {0, 5, 10}, 0, 1, sums); });
 }
 

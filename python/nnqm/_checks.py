@@ -13,12 +13,36 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 
+# Device types of DLPack whose memory the processor reads: its own, pinned for CUDA or ROCm, and managed by CUDA.
+_READABLE = (1, 3, 11, 13)
+
+
+def array_of(name: str, value: Any) -> NDArray[Any]:
+    """Real numbers as an array, without a copy of what NumPy can read where it lies."""
+    if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
+        raise ValueError(f"{name} must have no masked entries; fill them, or leave them out")
+    try:
+        # The array protocol first: PyTorch refuses there what its DLPack gets wrong, such as tensors negated lazily.
+        if hasattr(value, "__array__") or not hasattr(value, "__dlpack__"):
+            array = np.asarray(value)
+        else:
+            device = value.__dlpack_device__()
+            if device[0] not in _READABLE:
+                raise TypeError(f"it lies on device {tuple(device)} of DLPack")
+            array = np.from_dlpack(value)
+    except (TypeError, ValueError, AttributeError, RuntimeError, BufferError) as error:
+        got = f"{type(value).__name__} that NumPy cannot read: {str(error).rstrip('.')}"
+        raise TypeError(f"{name} must be real numbers; got {got}; give float32 or float64 on the CPU") from None
+    if array.dtype.kind not in "fiubO":
+        remedy = "take the real part or a component, or convert to float64"
+        raise TypeError(f"{name} must be real numbers; got dtype {array.dtype}; {remedy}")
+    return array
+
+
 def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
     """A float64 copy of ``value``, finite, with ``ndim`` axes."""
+    given = array_of(name, value)
     try:
-        given = np.asarray(value)
-        if given.dtype.kind not in "fiubO":
-            raise TypeError(f"got dtype {given.dtype}")
         array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be real numbers; {error}") from None

@@ -27,7 +27,7 @@ from .levels import Advice, Level, Spectrum, SpectrumError
 from .networks import RandomNetwork
 from .observables import Observables, default_observables
 from .planning import Rng, choose_blocks, random_key
-from .stages import accumulate, apply, real_array, sample_paths, three_axes
+from .stages import accumulate, apply, is_array, real_array, sample_paths, three_axes
 from .theory import Theory
 
 __all__ = ["hidden_spectrum"]
@@ -232,11 +232,6 @@ class VisibleChannel:
             return np.asarray(y[:, :, self.theory.channels.index(self.name)])
         x = apply(self.theory.network, y, n_threads=self.n_threads)
         return np.asarray(x[:, :, self.theory.outputs.index(self.name)])
-
-
-def is_array(source: Any) -> bool:
-    """Whether paths come as one array rather than in chunks."""
-    return isinstance(source, (np.ndarray, list, tuple)) or hasattr(source, "__array__")
 
 
 def channel_of(source: Any, channel: int | str) -> Iterator[NDArray[Any]]:

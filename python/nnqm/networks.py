@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._checks import Floats, choice, floats, integer, positive
+from ._checks import Floats, array_of, choice, floats, integer, positive
 from .densities import Density
 
 __all__ = ["Network", "RandomNetwork"]
@@ -165,7 +165,7 @@ class Network:
 
     def __call__(self, y: ArrayLike) -> NDArray[Any]:
         """Evaluate at points y of shape (..., D), giving (..., C); float32 stays float32, all else float64."""
-        array = np.asarray(y)
+        array = array_of("y", y)
         array = array if array.dtype == np.float32 else array.astype(np.float64)
         if array.ndim == 0 or array.shape[-1] != self.n_inputs:
             raise ValueError(f"y must have shape (..., {self.n_inputs}); got {array.shape}")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from ._checks import Floats, choice, floats, integer, positive
+from ._checks import Floats, array_of, choice, floats, integer, positive
 from .correlators import Correlators
 from .networks import Network, RandomNetwork, use_table
 from .observables import Observables, default_observables
@@ -32,6 +33,8 @@ __all__ = ["accumulate", "apply", "draw_weights", "sample_paths"]
 
 # A block of a Markov chain or trajectory must be this many autocorrelation times long to count as independent.
 INDEPENDENT = 20.0
+# Paths, and numbers in an array, beyond any that a run can have.
+_MOST = 2**53
 # Longer paths of a user are cut along time, so that a tile of them stays small.
 _LONG = 16384
 
@@ -70,6 +73,11 @@ def sample_paths(
     grid = time_grid(n_times, dt, times, theory)
     chosen = _path_range(paths)
     choice("precision", precision, ("float32", "float64"))
+    if len(chosen) * len(grid) * theory.n_inputs > _MOST:
+        raise ValueError(
+            f"paths must fit into an array; got {len(chosen)} paths of {len(grid)} times and {theory.n_inputs} inputs; "
+            "ask for ranges of paths, or for the sums that simulate makes"
+        )
     return np.asarray(
         _core.sample(
             theory=theory._compiled(grid),
@@ -84,8 +92,10 @@ def sample_paths(
 
 def _path_range(paths: int | range) -> range:
     chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
-    if chosen.step != 1 or chosen.start < 0 or len(chosen) == 0:
+    if chosen.step != 1 or not 0 <= chosen.start < chosen.stop:
         raise ValueError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
+    if chosen.stop > _MOST:
+        raise ValueError(f"paths must be among the first 2**53; got {chosen}; use smaller numbers")
     return chosen
 
 
@@ -127,6 +137,11 @@ def draw_weights(
     chosen = _path_range(paths)
     group = theory.network.group
     groups = range(chosen.start // group, (chosen.stop - 1) // group + 1)
+    widths = theory.network.widths
+    if len(groups) * sum((a + 1) * b for a, b in pairwise(widths)) > _MOST:
+        raise ValueError(
+            f"paths must draw weights that fit into an array; got {len(groups)} groups; ask for ranges of paths"
+        )
     return theory.network.draw(groups, _key_of(rng, key), negative=negative)
 
 
@@ -154,7 +169,8 @@ def apply(
     compiled : bool, optional
         As for ``simulate``: the bits are those of a run whose ``compiled`` is the same.
     paths : array_like
-        Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout.
+        Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout, CPU
+        arrays of other libraries included.
     n_threads : int
         0 uses what the OpenMP environment offers.
 
@@ -171,6 +187,8 @@ def apply(
     array = real_array(paths)
     if array.ndim != 3:
         raise ValueError(f"paths must have axes (path, time, channel); got shape {array.shape}")
+    if array.size == 0:
+        raise ValueError(f"paths must have axes that are not empty; got shape {array.shape}; give at least one path")
     if network is None:
         return array
     if array.shape[2] != network.n_inputs:
@@ -188,7 +206,7 @@ def apply(
             network=network._compiled(native.dtype.name if tabulated else None),
             key=_key_of(rng, key) if random else 0,
             times=() if times is None else floats("times", times, 1),
-            first_path=integer("first_path", first_path, 0),
+            first_path=integer("first_path", first_path, 0, _MOST),
             inputs=native,
             n_threads=n_threads,
         )
@@ -203,10 +221,16 @@ def apply(
     return out
 
 
+def is_array(paths: Any) -> bool:
+    """Whether paths come as one array rather than in chunks."""
+    known = isinstance(paths, (np.ndarray, list, tuple))
+    return known or hasattr(paths, "__array__") or hasattr(paths, "__dlpack__")
+
+
 def real_array(paths: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(paths)
-    if array.dtype.kind not in "fiub":
-        raise TypeError(f"paths must be real numbers; got dtype {array.dtype}; take the real part or a component first")
+    array = array_of("paths", paths)
+    if array.dtype.kind == "O":
+        raise TypeError("paths must be real numbers; got dtype object; convert them to float64 first")
     return array
 
 
@@ -253,7 +277,8 @@ def accumulate(
     ----------
     paths : array_like, or iterable of array_like
         Shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,); any real dtype and memory layout,
-        memory maps included. Or an iterable of such chunks of paths, each of which is one or more whole blocks.
+        memory maps and CPU arrays of other libraries included. Or an iterable of such chunks of paths, each of which
+        is one or more whole blocks.
     dt : float
         Time step.
     names : sequence of str, optional
@@ -293,8 +318,7 @@ def accumulate(
     positive("hbar", hbar)
     positive("mass", mass)
     integer("n_threads", n_threads, 0, 4096)
-    whole = isinstance(paths, (np.ndarray, list, tuple)) or hasattr(paths, "__array__")
-    chunked = isinstance(paths, Iterable) and not whole
+    chunked = isinstance(paths, Iterable) and not is_array(paths)
     given: Any = paths
     chunks: Iterator[Any] = iter(given if chunked else [given])
     run: Correlators | None = None
