@@ -706,32 +706,43 @@ void product_block(const T* a, const T* b, std::int64_t rows, std::int64_t strid
     }
 }
 
+// Entries of a product that are summed at once: with fewer registers fewer rows, which then leave one for a factor.
+inline constexpr int block_rows = vector_registers == 32 ? 4 : 3, block_columns = 4;
+
 template <class T, int RA>
 void product_rows(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int size,
                   double* out) {
-    constexpr int rb = vector_registers == 32 ? 4 : 2;
-    for (int j = 0; j < size; j += rb) {
-        if (symmetric && j + rb <= i) continue;
+    for (int j = 0; j < size; j += block_columns) {
+        if (symmetric && j + block_columns <= i) continue;
         switch (size - j) {
         case 1: product_block<T, RA, 1>(a, b, rows, stride, symmetric, i, j, size, out); break;
         case 2: product_block<T, RA, 2>(a, b, rows, stride, symmetric, i, j, size, out); break;
-        case 3: product_block<T, RA, rb == 2 ? 2 : 3>(a, b, rows, stride, symmetric, i, j, size, out); break;
-        default: product_block<T, RA, rb>(a, b, rows, stride, symmetric, i, j, size, out); break;
+        case 3: product_block<T, RA, 3>(a, b, rows, stride, symmetric, i, j, size, out); break;
+        default: product_block<T, RA, block_columns>(a, b, rows, stride, symmetric, i, j, size, out); break;
         }
     }
 }
 
+// Rows of a product that are taken together: few, so that those of some observables stay in the first-level cache while they meet
+// all others, or many, where vectors are so wide that the sums over their lanes at the end would cost more.
+inline constexpr int product_rows_at_once = vector_registers == 32 ? 64 : 8;
+
 // out (size, size) += sum over rows and lanes of a b^T; a row is (size, lanes), rows lie `stride` apart.
 template <class T>
 void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size, double* out) {
-    if (rows <= 0) return;
-    int i = 0;
-    for (; i + 4 <= size; i += 4) product_rows<T, 4>(a, b, rows, stride, symmetric, i, size, out);
-    switch (size - i) {
-    case 1: product_rows<T, 1>(a, b, rows, stride, symmetric, i, size, out); break;
-    case 2: product_rows<T, 2>(a, b, rows, stride, symmetric, i, size, out); break;
-    case 3: product_rows<T, 3>(a, b, rows, stride, symmetric, i, size, out); break;
-    default: break;
+    while (rows > 0) {
+        const std::int64_t n = rows < product_rows_at_once ? rows : product_rows_at_once;
+        int i = 0;
+        for (; i + block_rows <= size; i += block_rows) product_rows<T, block_rows>(a, b, n, stride, symmetric, i, size, out);
+        switch (size - i) {
+        case 1: product_rows<T, 1>(a, b, n, stride, symmetric, i, size, out); break;
+        case 2: product_rows<T, 2>(a, b, n, stride, symmetric, i, size, out); break;
+        case 3: product_rows<T, 3>(a, b, n, stride, symmetric, i, size, out); break;
+        default: break;
+        }
+        rows -= n;
+        a += n * stride;
+        b += n * stride;
     }
 }
 
