@@ -60,7 +60,7 @@ SYSTEMS = {
     "anharmonic": System(nnqm.builtin_theory("anharmonic"), 100_000, 0.2, 5, 400),
     "tanh-1-3-3-1": System(TANH, 100_000, 0.2, 3, 400, first_seed=20_000),
     "oscillator-1e6": System(nnqm.harmonic_oscillator(), 1_000_000, 0.2, 5, 120, first_seed=40_000),
-    "hidden-1-3-3-1": System(TANH, 100_000, 0.2, 2, 400, hidden=True, first_seed=30_000),
+    "hidden-1-3-3-1": System(TANH, 100_000, 0.2, 2, 400, hidden=True, first_seed=90_000),
 }
 
 

@@ -52,9 +52,9 @@ _ABOVE_NOISE = 3.0
 _SIGNIFICANT = 15.0
 # A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
 _LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
-# A level moves with t0 when it falls by so many errors of the difference; it is read off so many steps of t0 after it
-# has stopped, since what is left of its movement is then well below its error.
-_DROP_ERRORS, _AFTER = 2.5, 2
+# A level still falls with t0 where a straight line through it and all later ones has a slope of so many errors; it is
+# read off so many steps of t0 after it has stopped, since what is left of its movement is then well below its error.
+_FALL_ERRORS, _AFTER = 2.0, (2, 3)
 # Elements of M(d) differ from those of its transpose by fewer errors; 900 of them reach eight by chance never.
 _IRREVERSIBLE = 8.0
 # What decays by a smaller part than this along a whole path cannot be told from what does not decay.
@@ -90,11 +90,14 @@ def hidden_spectrum(
 
     .. math:: M(t_0 + \tau)\, v = \lambda M(t_0)\, v, \qquad E = -\hbar\ln(\lambda)/\tau
 
-    for t0 = 0, 1, 2, 3, 5 delays and the next longer of these times. In the kept space levels are upper bounds of gaps
-    that fall with t0; each is followed until it does not fall significantly any more, and read off two steps after
-    that. One is *resolved* if it can be followed that far with an error below 10% and all levels below it are
-    resolved; it is "basis-limited" if noise stops it earlier. The statistical error is that of the jackknife over
-    blocks, the systematic one what the level fell in the last step beyond its noise.
+    is solved at t0 = 0, and in the span of its n lowest states for level n at t0 = 1, 2, 3 and 5 delays, each with the
+    next longer of these times. There levels are upper bounds of gaps that fall with t0, and noise has little to choose
+    from: among more states it finds combinations that decay too slowly. Each level is followed until it falls no
+    more: until a straight line through all later values has a slope of less than two errors. It is *resolved* if it
+    can be followed three steps further with errors below 10%, and all levels below it are resolved; it is
+    "basis-limited" if noise stops it earlier. What is given is the mean of its values two and three steps after the
+    stop, among the lowest n and n + 1 states. The statistical error is that of the jackknife over blocks, the
+    systematic one the error of that mean if the values were independent.
 
     Levels whose states do not show in functionals of x have no sign here, and of equal levels one may show only one.
     A fall that is slow against the noise goes unseen: where several inputs are hidden behind one x, levels are dense
@@ -348,10 +351,11 @@ def _matrices(run: Correlators) -> _Matrices:
 
 @dataclass(frozen=True)
 class _Solution:
-    """Eigenvalues at one t0, largest first, and weights of x, each (R, k)."""
+    """Of one t0, with replicas on the first axis; largest eigenvalues first."""
 
-    eigenvalues: Floats
-    weights: Floats
+    eigenvalues: Floats  # (R, k)
+    weights: Floats  # (R, k): of x
+    states: Floats  # (R, F, k)
 
 
 def _basis(matrices: _Matrices, floor: float) -> Floats:
@@ -369,77 +373,75 @@ def _basis(matrices: _Matrices, floor: float) -> Floats:
     return np.asarray(white @ vectors[:, kept] / np.sqrt(values[kept]))
 
 
-def _solve(matrices: _Matrices, basis: Floats, position: int) -> _Solution | None:
-    """Eigenvalue problem between one lag and the next; None if noise leaves no direction."""
-    metric = basis.T @ matrices.metric[:, position] @ basis
-    later = basis.T @ matrices.metric[:, position + 1] @ basis
-    overlap = matrices.metric[:, position, :1] @ basis  # (R, 1, k): of x_0
-    values, vectors = np.linalg.eigh(metric[0])
-    error = matrices.wrap(np.einsum("ik,rij,jk->rk", vectors, metric, vectors)).error
-    kept = vectors[:, values > _SIGNIFICANT * error]
-    if kept.shape[1] == 0:
-        return None
-    metric, later = kept.T @ metric @ kept, kept.T @ later @ kept
+def _solve(matrices: _Matrices, directions: Floats, position: int) -> _Solution | None:
+    """Eigenvalue problem of one lag and the next in the span of ``directions``, shape ([R,] F, k).
+
+    None if noise leaves the metric no longer positive there.
+    """
+    across = np.swapaxes(directions, -1, -2)
+    metric, later = (across @ matrices.metric[:, p] @ directions for p in (position, position + 1))
     try:
-        root = np.linalg.inv(np.linalg.cholesky(metric))
+        root = np.swapaxes(np.linalg.inv(np.linalg.cholesky(metric)), -1, -2)
     except np.linalg.LinAlgError:
         return None
-    across = np.swapaxes(root, -1, -2)
-    eigenvalues, states = np.linalg.eigh(root @ later @ across)
-    amplitude = (overlap @ kept @ across @ states)[:, 0]
-    eigenvalues, amplitude = eigenvalues[:, ::-1], amplitude[:, ::-1]
+    eigenvalues, vectors = np.linalg.eigh(np.swapaxes(root, -1, -2) @ later @ root)
+    eigenvalues, states = eigenvalues[:, ::-1], (directions @ root @ vectors)[:, :, ::-1]
+    amplitude = (matrices.metric[:, position, :1] @ states)[:, 0]  # of x_0
     # <0|x|n>^2 = (M(t0) v)_x^2 lambda^(-t0/tau), v normalised in M(t0).
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = _LAGS[position] / (_LAGS[position + 1] - _LAGS[position])
         weights = np.where(eigenvalues > 0, amplitude**2 * np.abs(eigenvalues) ** -steps, 0)
-    return _Solution(eigenvalues, weights)
+    return _Solution(eigenvalues, weights, states)
 
 
 def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> Spectrum:
     basis = _basis(matrices, _FLOOR[run.precision])
-    found = [_solve(matrices, basis, p) for p in range(len(_LAGS) - 1)] if basis.shape[1] else [None]
-    solutions = [s for s in found if s is not None]
-    if found[0] is None:
+    first = _solve(matrices, basis, 0) if basis.shape[1] else None
+    if first is None:
         raise SpectrumError("no functional of the visible channel stands above noise; use more or longer paths")
     tau = step * run.dt
     slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
 
-    def gap(position: int, n: int) -> Estimate | None:
-        """The n-th gap at one t0, unless it is noise."""
-        if position >= len(solutions) or n >= solutions[position].eigenvalues.shape[1]:
-            return None
-        value = matrices.wrap(solutions[position].eigenvalues[:, n])
-        if value.replicas.min() <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
-            return None
-        time = tau * (_LAGS[position + 1] - _LAGS[position])
-        energy = value.map(lambda v: -run.hbar * np.log(v) / time)
-        precise = float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value))
-        return energy if precise or _still(energy, slowest) else None
+    def follow(n: int, size: int) -> list[tuple[Estimate, Estimate]]:
+        """The n-th gap and its weight among the lowest ``size`` states, at one t0 after the other until it is noise."""
+        found: list[tuple[Estimate, Estimate]] = []
+        for position in range(len(_LAGS) - 1):
+            solution = _solve(matrices, first.states[:, :, :size], position)
+            if solution is None or n >= solution.eigenvalues.shape[1]:
+                break
+            value = matrices.wrap(solution.eigenvalues[:, n])
+            if value.replicas.min() <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
+                break
+            time = tau * (_LAGS[position + 1] - _LAGS[position])
+            energy = value.map(lambda v, time=time: -run.hbar * np.log(v) / time)
+            precise = float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value))
+            if not (precise or _still(energy, slowest)):
+                break
+            found.append((energy, matrices.wrap(run.observables.scale[0] ** 2 * solution.weights[:, n])))
+        return found
 
-    scale = run.observables.scale[0] ** 2
     levels: list[Level] = []
     first_t0 = 0
-    for n in range(solutions[0].eigenvalues.shape[1]):
-        if len(levels) == n_levels:
-            break
-        usable: list[Estimate] = []
-        while (found_gap := gap(len(usable), n)) is not None:
-            usable.append(found_gap)
+    n_states = first.eigenvalues.shape[1]
+    for n in range(min(n_levels, n_states)):
+        usable, *wider = (follow(n, size) for size in range(n + 1, min(n + 2, n_states) + 1))
         if not usable:
             levels.append(Level(None, None, 1, "noise"))
             continue
-        stops = (p for p in range(len(usable) - _AFTER) if not any(_falls(usable[p], e) for e in usable[p + 1 :]))
-        stop = next(stops, None)
+        stops = range(len(usable) - max(_AFTER))
+        stop = next((p for p in stops if not _falls([e for e, _ in usable[p:]], p)), None)
+        if stop is None:
+            position, read_off = len(usable) - 1, usable[-1:]
+        else:
+            position = stop + _AFTER[0]
+            read_off = [u[p] for u in (usable, *wider) for p in (stop + k for k in _AFTER) if p < len(u)]
+        energy, weight = (_mean(estimates) for estimates in zip(*read_off, strict=True))
+        if stop is not None:
+            spread = np.std([float(e.value) for e, _ in read_off], ddof=1) / np.sqrt(len(read_off) - 1)
+            energy = energy.with_systematic(float(spread))
         verdict = "basis-limited" if stop is None else "resolved"
-        position = len(usable) - 1 if stop is None else stop + _AFTER
-        energy = usable[position]
-        if position > 0:
-            # What it fell in the last step, as far as that is more than noise, may come once more.
-            last = usable[position - 1].map(lambda a, b: a - b, energy)
-            energy = energy.with_systematic(max(0.0, float(last.value) - float(last.error)))
         if _still(energy, slowest):
             verdict = "plateau"
-        weight = matrices.wrap(scale * solutions[position].weights[:, n])
         levels.append(Level(energy, weight, 1, verdict))
         if n == 0:
             first_t0 = _LAGS[position] * step
@@ -450,8 +452,8 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
         tuple(levels),
         first_t0,
         basis.shape[1],
-        _spectral_sum(solutions[0], matrices, run, tau, levels, 1, 2 * run.mass / run.hbar**2),
-        _spectral_sum(solutions[0], matrices, run, tau, levels, 2, (run.mass / run.hbar) ** 2),
+        _spectral_sum(first, matrices, run, tau, levels, 1, 2 * run.mass / run.hbar**2),
+        _spectral_sum(first, matrices, run, tau, levels, 2, (run.mass / run.hbar) ** 2),
         _advise(levels, n_levels, int(run.block_paths.sum())),
     )
 
@@ -460,9 +462,22 @@ def _still(energy: Estimate, slowest: float) -> bool:
     return float(energy.value) + 2 * float(energy.error) < slowest
 
 
-def _falls(now: Estimate, later: Estimate) -> bool:
-    fall = now.map(lambda a, b: a - b, later)
-    return float(fall.value) > _DROP_ERRORS * float(fall.error)
+def _mean(estimates: Iterable[Estimate]) -> Estimate:
+    one, *others = estimates
+    return one.map(lambda *values: sum(values) / len(values), *others)
+
+
+def _falls(energies: list[Estimate], position: int) -> bool:
+    """Whether energies of one t0 after the other, from ``position`` on, lie on a line that falls significantly."""
+    joint = energies[0].map(lambda *values: np.stack(values, axis=-1), *energies[1:])
+    lags = np.array(_LAGS[position : position + len(energies) + 1])
+    design = np.stack([np.ones(len(energies)), -(lags[1:] + lags[:-1]) / 2])
+    # Neighbours share their noise, so that differences are much more precise than values; few blocks cannot tell.
+    enough = joint.n_blocks >= 10 * len(energies)
+    weighted = design @ np.linalg.inv(joint.covariance() if enough else np.diag(joint.error**2))
+    fit = np.linalg.solve(weighted @ design.T, weighted)
+    slope = joint.map(lambda values: values @ fit[1])
+    return float(slope.value) > _FALL_ERRORS * float(slope.error)
 
 
 def _advise(levels: list[Level], n_levels: int, n_paths: int) -> Advice | None:
