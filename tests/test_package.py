@@ -76,7 +76,6 @@ print(middle - start, time.process_time() - middle)
     assert ours < of_numpy
 
 
-
 BLOCKED = """
 import importlib.abc, sys
 

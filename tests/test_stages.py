@@ -116,6 +116,43 @@ def test_a_path_does_not_depend_on_number_range_or_batch(precision):
     np.testing.assert_array_equal(nnqm.apply(theory.network, np.asfortranarray(y), n_threads=3), x)
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_paths_are_written_where_one_says(precision):
+    theory = nnqm.builtin_theory("three-inputs")
+    out = np.full((70, 5, 3), np.nan, precision)
+    assert nnqm.sample_paths(theory, 70, 5, 0.3, rng=7, precision=precision, out=out) is out
+    np.testing.assert_array_equal(out, nnqm.sample_paths(theory, 70, 5, 0.3, rng=7, precision=precision))
+    part = np.zeros((90, 5, 3), precision)
+    nnqm.sample_paths(theory, range(10, 70), 5, 0.3, rng=7, precision=precision, out=part[20:80])
+    np.testing.assert_array_equal(part[20:80], out[10:])
+    assert not part[:20].any()
+    assert not part[80:].any()
+
+
+def test_places_that_do_not_fit_are_refused():
+    theory = nnqm.builtin_theory("three-inputs")
+    good = np.zeros((70, 5, 3), np.float32)
+    frozen = good.copy()
+    frozen.flags.writeable = False
+    shifted = np.frombuffer(bytearray(good.nbytes + 1), np.uint8)[1:].view(np.float32).reshape(good.shape)
+    for bad, message in [
+        (good.tolist(), "out must be an array of NumPy; got list"),
+        (good[:69], r"out must have shape \(70, 5, 3\) and dtype float32; got shape \(69, 5, 3\)"),
+        (good.astype(np.float64), "got shape .* and dtype float64"),
+        (np.asfortranarray(good), "C-contiguous"),
+        (good[:, :, ::-1], "C-contiguous"),
+        (frozen, "writable"),
+        (shifted, "aligned"),
+    ]:
+        with pytest.raises((TypeError, ValueError), match=message):
+            nnqm.sample_paths(theory, 70, 5, 0.3, rng=7, out=bad)
+    assert not good.any()
+    arguments = {"theory": theory._compiled(np.arange(5.0)), "key": 1, "times": np.arange(5.0), "paths": (0, 70)}
+    for bad in (good[:69], frozen, shifted, np.asfortranarray(good), good.astype(">f4"), good.astype(int)):
+        with pytest.raises((TypeError, ValueError), match="out "):
+            nnqm._core.sample(**arguments, n_threads=1, out=bad)
+
+
 def test_a_far_path_is_a_path_like_any_other():
     theory = nnqm.harmonic_oscillator()
     first = 2**40 + 13

@@ -113,15 +113,19 @@ std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& m, std::i
 }
 
 template <class T>
-T* writable(const py::dict& arrays, const std::string& name, const Shape& shape) {
-    if (!arrays.contains(name)) throw std::invalid_argument("sums lack the array \"" + name + "\"");
-    const auto array = py::cast<py::array>(arrays[name.c_str()]);
+T* writable(py::array array, const std::string& name, const Shape& shape) {
     constexpr int layout = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
     const bool fits = array.dtype().equal(py::dtype::of<T>()) && array.writeable() && (array.flags() & layout) == layout &&
                       static_cast<std::size_t>(array.ndim()) == shape.size() &&
                       std::equal(shape.begin(), shape.end(), array.shape());
-    if (!fits) throw std::invalid_argument("sums[\"" + name + "\"] has the wrong shape, type or layout, or is read-only");
-    return static_cast<T*>(const_cast<void*>(array.data()));
+    if (!fits) throw std::invalid_argument(name + " has the wrong shape, type or layout, or is read-only");
+    return static_cast<T*>(array.mutable_data());
+}
+
+template <class T>
+T* writable(const py::dict& arrays, const std::string& name, const Shape& shape) {
+    if (!arrays.contains(name)) throw std::invalid_argument("sums lack the array \"" + name + "\"");
+    return writable<T>(py::cast<py::array>(arrays[name.c_str()]), "sums[\"" + name + "\"]", shape);
 }
 
 nnqm::Sums to_sums(const nnqm::Measure& measure, std::int64_t n_times, std::int64_t first_block, const py::dict& arrays) {
@@ -292,18 +296,18 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def(
         "sample",
         [](const nnqm::Theory& theory, std::uint64_t key, const Doubles& times, std::pair<std::int64_t, std::int64_t> paths,
-           const std::string& precision, int n_threads) {
-            const nnqm::Run run = to_run(key, times, paths.second, 1, precision, n_threads);
-            py::array array = new_array(run.precision, {paths.second - paths.first, times.size(), theory.inputs()});
+           int n_threads, py::array array) {
+            const bool single = array_precision(array, "out") == nnqm::Precision::float32;
+            const Shape shape{paths.second - paths.first, times.size(), theory.inputs()};
+            if (single) writable<float>(array, "out", shape);
+            else writable<double>(array, "out", shape);
             const nnqm::ArrayOut out = to_out(array);
-            {
-                const py::gil_scoped_release release;
-                nnqm::sample(theory, run, {paths.first, paths.second}, out);
-            }
-            return array;
+            const nnqm::Run run = to_run(key, times, paths.second, 1, single ? "float32" : "float64", n_threads);
+            const py::gil_scoped_release release;
+            nnqm::sample(theory, run, {paths.first, paths.second}, out);
         },
-        py::kw_only(), py::arg("theory"), py::arg("key"), py::arg("times"), py::arg("paths"), py::arg("precision"),
-        py::arg("n_threads"));
+        py::kw_only(), py::arg("theory"), py::arg("key"), py::arg("times"), py::arg("paths"), py::arg("n_threads"),
+        py::arg("out"));
 
     m.def(
         "apply",

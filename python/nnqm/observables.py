@@ -255,9 +255,9 @@ def _stationary(theory: Theory, key: int, n: int) -> Floats:
     """Inputs of n paths at one time, shape (n, D)."""
     if n == 0:
         return np.empty((0, theory.n_inputs))
-    grid = np.zeros(1)
-    y = _core.sample(theory=theory._compiled(grid), key=key, times=grid, paths=(0, n), precision="float64", n_threads=1)
-    return np.asarray(y[:, 0])
+    grid, y = np.zeros(1), np.empty((n, 1, theory.n_inputs))
+    _core.sample(theory=theory._compiled(grid), key=key, times=grid, paths=(0, n), n_threads=1, out=y)
+    return y[:, 0]
 
 
 def _standardisation(theory: Theory) -> tuple[Floats, Floats]:

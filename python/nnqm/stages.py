@@ -50,6 +50,7 @@ def sample_paths(
     key: int | None = None,
     precision: str = "float32",
     n_threads: int = 0,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
     """Paths of the seed processes, the very ones that ``simulate`` uses for the same rng.
 
@@ -62,11 +63,15 @@ def sample_paths(
         As for ``simulate``.
     key : int, optional
         The key of a run (``run.keys``) instead of an rng.
+    out : ndarray, optional
+        Where to write, C-contiguous and of that shape and precision: what is sampled again and again into the same
+        memory saves the system from clearing new memory each time.
 
     Returns
     -------
     ndarray
-        Shape (paths, n_times, D), of the precision asked for: inputs y of the network; ``apply`` gives x.
+        Shape (paths, n_times, D), of the precision asked for: inputs y of the network; ``apply`` gives x. It is
+        ``out`` if that is given.
     """
     if not isinstance(theory, Theory):
         raise TypeError(f"theory must be a Theory; got {theory!r}")
@@ -78,16 +83,31 @@ def sample_paths(
             f"paths must fit into an array; got {len(chosen)} paths of {len(grid)} times and {theory.n_inputs} inputs; "
             "ask for ranges of paths, or for the sums that simulate makes"
         )
-    return np.asarray(
-        _core.sample(
-            theory=theory._compiled(grid),
-            key=_key_of(rng, key),
-            times=grid,
-            paths=(chosen.start, chosen.stop),
-            precision=precision,
-            n_threads=integer("n_threads", n_threads, 0, 4096),
-        )
+    array = _place(out, (len(chosen), len(grid), theory.n_inputs), precision)
+    _core.sample(
+        theory=theory._compiled(grid),
+        key=_key_of(rng, key),
+        times=grid,
+        paths=(chosen.start, chosen.stop),
+        n_threads=integer("n_threads", n_threads, 0, 4096),
+        out=array,
     )
+    return array
+
+
+def _place(out: NDArray[Any] | None, shape: tuple[int, ...], precision: str) -> NDArray[Any]:
+    """The array to write into, made where none is given."""
+    if out is None:
+        return np.empty(shape, precision)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be an array of NumPy; got {type(out).__name__}; give its view, np.from_dlpack(out)")
+    if out.shape != shape or out.dtype != precision:
+        raise ValueError(
+            f"out must have shape {shape} and dtype {precision}; got shape {out.shape} and dtype {out.dtype}"
+        )
+    if not out.flags.carray:
+        raise ValueError("out must be writable, aligned and C-contiguous; give an array made by np.empty")
+    return out
 
 
 def _path_range(paths: int | range) -> range:
