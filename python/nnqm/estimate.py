@@ -258,7 +258,9 @@ def jackknife(
     totals = {}
     for name, array in sums.items():
         total = array.sum(axis=0)
-        totals[name] = np.concatenate([total[None], total[None] - array[held]]).astype(np.float64)
+        totals[name] = np.empty((counts.size + 1, *total.shape))
+        totals[name][0] = total
+        np.subtract(total, array if held.all() else array[held], out=totals[name][1:])
     result = function(totals)
 
     def wrap(stacked: ArrayLike) -> Estimate:
