@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from .theory import Theory
 __all__ = ["Correlators", "check_writable", "load", "merge", "save"]
 
 _FORMAT = 1
+
+
+@lru_cache(maxsize=2)
+def _pairs(n_times: int) -> NDArray[np.int64]:
+    """Where the sum of each pair of times lies among those of s <= t, shape (n_times, n_times)."""
+    t = np.arange(n_times)
+    later, earlier = np.maximum.outer(t, t), np.minimum.outer(t, t)
+    return np.asarray(later * (later + 1) // 2 + earlier)
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,19 +238,19 @@ class Correlators:
         self.need("two_time", "simulate with two_time=True")
         c = 0 if self.two_time is None else self.two_time
         shift, scale = self.observables.shift[c], self.observables.scale[c]
-        # Where the sum of each pair of times lies among those of s <= t.
-        t = np.arange(self.n_times)
-        later, earlier = np.maximum.outer(t, t), np.minimum.outer(t, t)
-        where = (later * (later + 1) // 2 + earlier).ravel()
+        where = _pairs(self.n_times)
 
         def evaluate(s: Mapping[str, Floats]) -> Floats:
-            n = s["paths"][:, None]
-            full = np.take(s["two_time"] * (scale**2 / n), where, axis=1).reshape(len(n), len(t), len(t))
-            if shift != 0:
-                offset = shift * (shift / 2 + scale / n * s["time_sums"])
-                full += offset[:, :, None]
-                full += offset[:, None, :]
-            return np.asarray(full)
+            full = np.empty((len(s["paths"]), self.n_times, self.n_times))
+            scaled = np.empty(s["two_time"].shape[1])
+            # One replica after the other, each of which stays in cache.
+            for target, n, pairs, sums in zip(full, s["paths"], s["two_time"], s["time_sums"], strict=True):
+                np.take(np.multiply(pairs, scale**2 / n, out=scaled), where, out=target, mode="clip")
+                if shift != 0:
+                    offset = shift * (shift / 2 + scale / n * sums)
+                    target += offset[:, None]
+                    target += offset
+            return full
 
         estimate: Estimate = self.estimate(evaluate, "two_time", "time_sums")
         return estimate

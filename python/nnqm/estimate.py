@@ -85,12 +85,20 @@ class Estimate:
         """Statistical error, shape S."""
         if self.n_blocks < 2:
             return np.full(self.value.shape, np.nan)
+        value, replicas = self.value.reshape(-1), self.replicas.reshape(self.n_blocks, -1)
         variance = np.empty(self.value.size)
+        equal = bool(np.all(self.weights == self.weights[0]))
         # In pieces that stay in cache: a two-time function has millions of replicas.
         step = max(1, _PIECE // self.n_blocks)
         for first in range(0, variance.size, step):
-            deviations = self._deviations(slice(first, first + step))
-            variance[first : first + step] = np.square(deviations, out=deviations).sum(axis=0)
+            part = slice(first, first + step)
+            if equal:
+                deviations = np.subtract(value[part], replicas[:, part], order="C")
+                deviations -= np.einsum("bk->k", deviations) / self.n_blocks
+                variance[part] = np.einsum("bk,bk->k", deviations, deviations) * ((self.n_blocks - 1) / self.n_blocks)
+            else:
+                deviations = self._deviations(part)
+                variance[part] = np.square(deviations, out=deviations).sum(axis=0)
         return np.sqrt(variance).reshape(self.value.shape)
 
     @property

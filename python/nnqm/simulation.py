@@ -264,7 +264,8 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
     """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
     assert run.theory is not None
     theory, measure = run.theory._compiled(run.times, run.precision if run.compiled else None), measure_of(run)
-    sums = {name: array.copy() for name, array in run.sums.items()}
+    # Those of a new run are nobody else's yet.
+    sums = {name: array.copy() for name, array in run.sums.items()} if run.sums["paths"].any() else run.sums
     index = run.first_block + np.arange(len(sums["paths"]))
     # Paths that share weights stay in one block: what is dealt out is a tile, or as many as a group takes.
     unit = max(TILE, run.group)
