@@ -249,21 +249,25 @@ def scaling(toy: bool, repeat: int) -> None:
     one = seconds_of(lambda: nnqm.simulate(theory, n, N_TIMES, DT, n_threads=1, **options), repeat)
     two = seconds_of(lambda: nnqm.simulate(theory, n, N_TIMES, DT, n_threads=2, **options), repeat)
     print(f"\n1-64-64-1 direct, 1 to 2 threads: {one / two:.2f} times")
-    for what, sizes in (("paths", (640, 6_400, 64_000, 640_000)), ("times", (64, 640, 6_400, 64_000))):
-        print(f"cost per point against {what} (1-64-64-1 compiled, 2 threads), in units of the second:", end=" ")
-        costs = []
-        for size in sizes[: 2 if toy else None]:
-            paths, times = (size, N_TIMES) if what == "paths" else (6_400 if size < 64_000 else 1_280, size)
-            job = {**options, "compiled": True, "n_threads": 2}
-            costs.append(
-                seconds_of(lambda p=paths, t=times, j=job: nnqm.simulate(theory, p, t, DT, **j), repeat)
-                / (paths * times)
-            )
-        print(", ".join(f"{size}: {c / costs[1]:.2f}" for size, c in zip(sizes, costs, strict=False)))
+    # Equally many points at each number of times, so that what a call costs anyway is the same for all.
+    most = 64_000 if toy else 6_400_000
+    grids = {
+        "paths": [(n, N_TIMES) for n in (most // 1000, most // 100, most // 10, most)],
+        "times": [(most // 10 // k, 64 * k) for k in (1, 10, 100, 1000)],
+    }
+    job = {**options, "compiled": True, "n_threads": 2, "two_time": False}
+    for what, sizes in grids.items():
+        print(f"cost per point against {what} (1-64-64-1 compiled, lags, 2 threads), in units of the second:", end=" ")
+        costs = [
+            seconds_of(lambda p=paths, t=times: nnqm.simulate(theory, p, t, DT, **job), repeat) / (paths * times)
+            for paths, times in (sizes[:2] if toy else sizes)
+        ]
+        print(", ".join(f"{p} x {t}: {c / costs[1]:.2f}" for (p, t), c in zip(sizes, costs, strict=False)))
     program = (
-        "import sys, resource, nnqm; t = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0)); "
+        "import sys, nnqm; t = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0)); "
         "nnqm.simulate(t, int(sys.argv[1]), 256, 0.2, rng=1, n_threads=2); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        # Since the program was loaded; what getrusage says includes the process that it was forked from.
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     print("peak memory of a process that samples this many paths, MiB:", end=" ")
     for size in (10_000, 100_000, 1_000_000)[: 2 if toy else None]:
