@@ -55,6 +55,8 @@ def test_the_characteristic_function_of_students_t(nu):
             expected = mp.besselk(nu / 2, z) * z ** (nu / 2) / (mp.gamma(nu / 2) * mp.mpf(2) ** (nu / 2 - 1))
         assert float(density.characteristic(t)) == pytest.approx(float(expected), abs=4e-15 if nu >= 2 else 1e-13)
     assert float(density.characteristic(0.0)) == 1.0
+    # What is missing from 1 is of the order of z^nu.
+    np.testing.assert_allclose(density.characteristic([1e-300, 1e-306, 5e-324]), 1, atol=1e-13)
     # No power of z or gamma function overflows.
     assert Density("student-t", 1e5).characteristic(1.0) == pytest.approx(np.exp(-0.5), abs=1e-5)
 

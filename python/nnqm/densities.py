@@ -144,7 +144,8 @@ def _student(half: float, z: Floats) -> Floats:
     if half < 1:
         from scipy.special import gamma, kve
 
-        safe = np.where(z > 0, z, 1.0)
+        # Near the smallest numbers kve gives infinity, where the product is 1 to rounding.
+        safe = np.maximum(z, 1e-290)
         return np.where(z > 0, kve(half, safe) * np.exp(-safe) * safe**half / (gamma(half) * 2 ** (half - 1)), 1.0)
     # The integral of exp(half u - z cosh u) over the line is 2 K. Around its largest term it is one of
     # exp(-half (e^d - 1 - d) - rise (cosh d - 1)), rise = hypot(half, z) - half,
