@@ -177,3 +177,11 @@ def test_a_covariance_that_cannot_be_inverted_is_said():
     constant = jackknife(lambda s: s["x"] / s["n"], {"x": np.ones((40, 1)), "n": np.ones((40, 1))}, np.ones(40))
     with pytest.raises(ValueError, match=r"points \[0\] do not fluctuate"):
         constant.consistency([1.0])
+
+
+def test_a_bias_is_no_error():
+    # Replicas of a biased estimator scatter about another value than its own.
+    replicas = np.random.default_rng(1).normal(size=(16, 3))
+    for value in ([0.0] * 3, [5.0, -2.0, 1e4]):
+        found = Estimate(value, replicas, [16.0] * 16)
+        np.testing.assert_allclose(found.error, np.sqrt(15) * replicas.std(axis=0), rtol=1e-11)

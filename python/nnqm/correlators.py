@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +22,6 @@ from .theory import Theory
 __all__ = ["Correlators", "check_writable", "load", "merge", "save"]
 
 _FORMAT = 1
-
-
-@lru_cache(maxsize=2)
-def _pairs(n_times: int) -> NDArray[np.int64]:
-    """Where the sum of each pair of times lies among those of s <= t, shape (n_times, n_times)."""
-    t = np.arange(n_times)
-    later, earlier = np.maximum.outer(t, t), np.minimum.outer(t, t)
-    return np.asarray(later * (later + 1) // 2 + earlier)
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +229,10 @@ class Correlators:
         self.need("two_time", "simulate with two_time=True")
         c = 0 if self.two_time is None else self.two_time
         shift, scale = self.observables.shift[c], self.observables.scale[c]
-        where = _pairs(self.n_times)
+        # Where the sum of each pair of times lies among those of s <= t.
+        t = np.arange(self.n_times)
+        later, earlier = np.maximum.outer(t, t), np.minimum.outer(t, t)
+        where = later * (later + 1) // 2 + earlier
 
         def evaluate(s: Mapping[str, Floats]) -> Floats:
             full = np.empty((len(s["paths"]), self.n_times, self.n_times))

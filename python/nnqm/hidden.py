@@ -47,7 +47,7 @@ _FLOOR = {"float32": 1e-5, "float64": 1e-9}
 # A random symmetric matrix of size F whose elements have error s has eigenvalues up to 2 s sqrt(F): the metric's must
 # stand so many errors above that, because its directions are chosen by the same data.
 _ABOVE_NOISE = 3.0
-# A direction of M(t0) must stand so many errors above zero: lambda along it is then good to a part in so many, and what
+# A direction of M(0) must stand so many errors above zero: lambda along it is then good to a part in so many, and what
 # it mixes into the others is harmless.
 _SIGNIFICANT = 15.0
 # A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
