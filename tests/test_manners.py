@@ -4,7 +4,6 @@ import gc
 import hashlib
 import importlib.util
 import os
-import subprocess
 import sys
 import sysconfig
 import threading
@@ -15,23 +14,11 @@ import numpy as np
 import pytest
 
 import nnqm
+from interpreter import answer
 from nnqm import _core, hidden, stages
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 OPENMP = nnqm.build_info()["openmp"]
-
-
-def answer(code, timeout=60, **environment):
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def together(works):

@@ -16,27 +16,11 @@ import numpy as np
 import pytest
 
 import nnqm
+from interpreter import answer, python
 
 SOURCE = Path(nnqm.__file__).parent
 HEAVY = ("scipy", "xarray", "h5netcdf", "h5py", "pandas", "typer", "rich", "click", "matplotlib")
 MODULES = sorted(m.name for m in pkgutil.iter_modules(nnqm.__path__) if m.name != "_core")
-
-
-def python(code, *, timeout=60, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-        env={**os.environ, **environment},
-    )
-
-
-def answer(code, **options):
-    done = python(code, **options)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
 
 
 def test_the_version_is_that_of_the_project_file():
