@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -245,10 +246,15 @@ def scaling(toy: bool, repeat: int) -> None:
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)
     options: dict[str, Any] = {"rng": 1, "lags": LAGS, "observable_lags": (), "increment_lags": (), "compiled": False}
 
-    n = 640 if toy else 10_240
-    one = seconds_of(lambda: nnqm.simulate(theory, n, N_TIMES, DT, n_threads=1, **options), repeat)
-    two = seconds_of(lambda: nnqm.simulate(theory, n, N_TIMES, DT, n_threads=2, **options), repeat)
-    print(f"\n1-64-64-1 direct, 1 to 2 threads: {one / two:.2f} times")
+    def direct(threads: int) -> Any:
+        return nnqm.simulate(theory, 640 if toy else 20_480, N_TIMES, DT, n_threads=threads, **options)
+
+    with ThreadPoolExecutor(2) as pool:
+        jobs: list[Callable[[], Any]] = [lambda: direct(1), lambda: direct(2), lambda: list(pool.map(direct, (1, 1)))]
+        seconds = np.array([[seconds_of(job, 1) for job in jobs] for _ in range(repeat)])
+    one, two, apart = np.median(seconds, axis=0)
+    print(f"\n1-64-64-1 direct, 1 to 2 threads: {one / two:.2f} times the work in a given time; ", end="")
+    print(f"two calls of one thread each, side by side: {2 * one / apart:.2f} times")
     # Equally many points at each number of times, so that what a call costs anyway is the same for all.
     most = 64_000 if toy else 6_400_000
     grids = {

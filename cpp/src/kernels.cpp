@@ -102,23 +102,25 @@ void fill_normals(const std::uint32_t (*words)[lanes], T (*normals)[lanes]) {
 }
 
 template <class T>
-void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
-               T* tile) {
+void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
+               int channels, T* tile) {
+    const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
     for (int d = 0; d < plan.n; ++d) {
         const auto purpose = static_cast<std::uint32_t>(plan.first_channel + d);
-        const T* decay = plan.decay + d * n_times;
-        const T* noise = plan.noise + d * n_times;
+        const T* decay = plan.decay + d * window.n_times;
+        const T* noise = plan.noise + d * window.n_times;
         T* out = tile + (plan.first_channel + d) * lanes;
         alignas(64) T state[lanes] = {};
-        for (std::int64_t group = 0; 4 * group < n_times; ++group) {
+        if (window.begin > 0) std::memcpy(state, out + (window.size - 1) * stride, sizeof state);
+        for (std::int64_t group = window.begin / 4; 4 * group < window.end; ++group) {
             alignas(64) std::uint32_t words[4][lanes];
             alignas(64) T normals[4][lanes];
             draw_words(key, first_path, group, purpose, words);
             fill_normals(words, normals);
-            for (int s = 0; s < 4 && 4 * group + s < n_times; ++s) {
+            for (int s = 0; s < 4 && 4 * group + s < window.end; ++s) {
                 const std::int64_t t = 4 * group + s;
                 const T a = decay[t], b = noise[t];
-                T* row = out + t * channels * lanes;
+                T* row = out + (t - window.begin) * stride;
                 for (int l = 0; l < lanes; ++l) {
                     state[l] = fma(a, state[l], b * normals[s][l]);
                     row[l] = state[l];
@@ -129,21 +131,23 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
 }
 
 template <class T>
-void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
-                  int channels, T* tile) {
+void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
+                  int channels, const detail::Scratch<T>& scratch, T* tile) {
     const auto purpose = (std::uint32_t{1} << 16) + static_cast<std::uint32_t>(plan.channel);
     const auto states = static_cast<std::uint64_t>(plan.states);
     const auto square = static_cast<std::int64_t>(plan.states) * plan.states;
     T* out = tile + plan.channel * lanes;
+    std::uint32_t* states_now = scratch.states + 2 * plan.channel * lanes;
     std::uint32_t state[lanes] = {};
+    if (window.begin > 0) std::memcpy(state, states_now, sizeof state);
     std::int64_t grid[lanes];
     for (int l = 0; l < lanes; ++l) grid[l] = (first_path + l) % plan.grids;
-    for (std::int64_t group = 0; 2 * group < n_times; ++group) {
+    for (std::int64_t group = window.begin / 2; 2 * group < window.end; ++group) {
         alignas(64) std::uint32_t words[4][lanes];
         draw_words(key, first_path, group, purpose, words);
-        for (int s = 0; s < 2 && 2 * group + s < n_times; ++s) {
+        for (int s = 0; s < 2 && 2 * group + s < window.end; ++s) {
             const std::int64_t t = 2 * group + s;
-            T* row = out + t * channels * lanes;
+            T* row = out + (t - window.begin) * channels * lanes;
             for (int l = 0; l < lanes; ++l) {
                 const std::int64_t first = t == 0 ? grid[l] * plan.states : grid[l] * square + state[l] * plan.states;
                 const std::uint32_t* threshold = (t == 0 ? plan.start_threshold : plan.threshold) + first;
@@ -154,29 +158,30 @@ void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int6
             }
         }
     }
+    std::memcpy(states_now, state, sizeof state);
 }
 
 template <class T>
 void sample_periodic_chain(const detail::PeriodicChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path,
-                           std::int64_t n_times, int channels, T* tile) {
+                           const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile) {
     const auto purpose = (std::uint32_t{1} << 16) + static_cast<std::uint32_t>(plan.channel);
     const std::int64_t states = plan.states, square = states * states;
     T* out = tile + plan.channel * lanes;
-    std::int64_t start[lanes], state[lanes];
-    for (std::int64_t group = 0; 2 * group < n_times; ++group) {
+    std::uint32_t *state = scratch.states + 2 * plan.channel * lanes, *start = state + lanes;
+    for (std::int64_t group = window.begin / 2; 2 * group < window.end; ++group) {
         alignas(64) std::uint32_t words[4][lanes];
         draw_words(key, first_path, group, purpose, words);
-        for (int s = 0; s < 2 && 2 * group + s < n_times; ++s) {
+        for (int s = 0; s < 2 && 2 * group + s < window.end; ++s) {
             const std::int64_t t = 2 * group + s;
-            T* row = out + t * channels * lanes;
+            T* row = out + (t - window.begin) * channels * lanes;
             for (int l = 0; l < lanes; ++l) {
                 const std::int64_t grid = (first_path + l) % plan.grids;
                 const std::uint64_t word = words[2 * s][l];
                 if (t == 0) {
                     const auto column = static_cast<std::int64_t>((word * static_cast<std::uint64_t>(states)) >> 32);
                     const std::int64_t at = grid * states + column;
-                    start[l] = words[2 * s + 1][l] < plan.start_threshold[at] ? column
-                                                                              : static_cast<std::int64_t>(plan.start_alias[at]);
+                    start[l] = words[2 * s + 1][l] < plan.start_threshold[at] ? static_cast<std::uint32_t>(column)
+                                                                              : plan.start_alias[at];
                     state[l] = start[l];
                 } else {
                     const std::uint32_t* forth = plan.step_weights + grid * square + state[l] * states;
@@ -192,7 +197,7 @@ void sample_periodic_chain(const detail::PeriodicChainPlan<T>& plan, std::uint64
                         sum += (std::uint64_t{forth[j]} * back[j]) >> 16;
                         if (sum > target) break;
                     }
-                    state[l] = total > 0 ? j : state[l];
+                    if (total > 0) state[l] = static_cast<std::uint32_t>(j);
                 }
                 row[l] = plan.values[grid * states + state[l]];
             }
@@ -340,13 +345,12 @@ void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs,
 }
 
 template <class T>
-void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
-                   int channels, const detail::Scratch<T>& scratch, T* tile) {
+void draw_coefficients(const detail::LinearPlan<T>& plan, std::uint64_t key, std::int64_t first_path, T* coefficients) {
     const std::uint32_t purpose = 4U * 65536U + static_cast<std::uint32_t>(plan.channel);
     alignas(64) std::int64_t paths[lanes];
     for (int l = 0; l < lanes; ++l) paths[l] = first_path + l;
     if (plan.rows == 0) {
-        draw_lanes(plan.coefficients, key, paths, purpose, scratch.coefficients);
+        draw_lanes(plan.coefficients, key, paths, purpose, coefficients);
     } else {
         const auto rows = static_cast<std::uint64_t>(plan.rows);
         alignas(64) std::uint32_t words[4][lanes];
@@ -355,12 +359,19 @@ void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::in
             const std::uint32_t* word = words[plan.independent ? k % 4 : 0];
             for (int l = 0; l < lanes; ++l) {
                 const auto row = static_cast<std::int64_t>((word[l] * rows) >> 32);
-                scratch.coefficients[k * lanes + l] = plan.coefficient_rows[row * plan.modes + k];
+                coefficients[k * lanes + l] = plan.coefficient_rows[row * plan.modes + k];
             }
         }
     }
-    affine(plan.basis, plan.mean, n_times, plan.modes, scratch.coefficients, tile + plan.channel * lanes,
-           static_cast<std::int64_t>(channels) * lanes);
+}
+
+template <class T>
+void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
+                   int channels, const detail::Scratch<T>& scratch, T* tile) {
+    T* coefficients = scratch.coefficients + plan.first_coefficient * lanes;
+    if (window.begin == 0) draw_coefficients(plan, key, first_path, coefficients);
+    affine(plan.basis + window.begin * plan.modes, plan.mean + window.begin, window.end - window.begin, plan.modes, coefficients,
+           tile + plan.channel * lanes, static_cast<std::int64_t>(channels) * lanes);
 }
 
 enum Activation {
@@ -470,11 +481,11 @@ void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n,
 }
 
 template <class T>
-void own_times(const detail::NetworkPlan<T>& plan, std::int64_t begin, std::int64_t end, int channels,
-               const detail::Scratch<T>& scratch, T* tile) {
+void own_times(const detail::NetworkPlan<T>& plan, std::int64_t n_rows, int channels, const detail::Scratch<T>& scratch,
+               T* tile) {
     const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
-    for (std::int64_t t = begin; t < end; t += detail::times_at_once) {
-        const int n = end - t < detail::times_at_once ? static_cast<int>(end - t) : detail::times_at_once;
+    for (std::int64_t t = 0; t < n_rows; t += detail::times_at_once) {
+        const int n = n_rows - t < detail::times_at_once ? static_cast<int>(n_rows - t) : detail::times_at_once;
         const T* in[detail::times_at_once];
         T* out[detail::times_at_once];
         for (int r = 0; r < n; ++r) {
@@ -617,24 +628,29 @@ void table_row(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scr
 }
 
 template <class T>
-void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
-             const detail::Scratch<T>& scratch, T* tile) {
+void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
+             int channels, const detail::Scratch<T>& scratch, T* tile) {
+    const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
     if (plan.drawn && plan.group < lanes) {
         alignas(64) std::int64_t groups[lanes];
         for (int l = 0; l < lanes; ++l) groups[l] = (first_path + l) / plan.group;
         const std::int64_t n_negative = plan.split ? plan.n_negative : 0;
         for (int side = n_negative > 0 ? 1 : 0; side >= 0; --side) {
-            const std::int64_t begin = side ? 0 : n_negative, end = side ? n_negative : n_times;
-            if (begin == end) continue;
-            draw_groups(plan, key, groups, side == 1, scratch.parameters);
-            // The outputs of the first time are written after this, so that their place serves.
-            if (plan.split) anchor(plan, scratch, tile + (begin * channels + plan.inputs) * lanes);
-            own_times(plan, begin, end, channels, scratch, tile);
+            const std::int64_t first = side ? 0 : n_negative, last = side ? n_negative : window.n_times;
+            const std::int64_t begin = first > window.begin ? first : window.begin, end = last < window.end ? last : window.end;
+            if (begin >= end) continue;
+            T* rows = tile + (begin - window.begin) * stride;
+            if (begin == first) {
+                draw_groups(plan, key, groups, side == 1, scratch.parameters);
+                // The outputs of the first time are written after this, so that their place serves.
+                if (plan.split) anchor(plan, scratch, rows + plan.inputs * lanes);
+            }
+            own_times(plan, end - begin, channels, scratch, rows);
         }
         return;
     }
-    T* parameters = scratch.parameters;
-    if (plan.drawn) {
+    if (plan.drawn && window.begin == 0) {
+        T* parameters = scratch.parameters;
         for (int i = 0; i < plan.n_layers; ++i) {
             draw_one(plan.drawn[i].weights, key, first_path / plan.group, parameter_purpose(false, i, false), parameters);
             parameters += plan.drawn[i].weights.count;
@@ -642,8 +658,8 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
             parameters += plan.drawn[i].biases.count;
         }
     }
-    for (std::int64_t t = 0; t < n_times; ++t) {
-        T* row = tile + t * channels * lanes;
+    for (std::int64_t t = 0; t < window.end - window.begin; ++t) {
+        T* row = tile + t * stride;
         if (plan.table.coefficients) table_row(plan, scratch, row, row + plan.inputs * lanes);
         else shared_row<T>(plan, scratch.parameters, scratch, row, row + plan.inputs * lanes);
     }
@@ -804,49 +820,49 @@ double dot(const T* a, const T* b, std::int64_t rows, std::int64_t stride) {
     return vector_sum<T>(sum[0]);
 }
 
-// The lag sums of one channel, rows (1, z): only z z' needs products, the others are sums over windows.
+// The lag sums of one channel, rows (1, z): only z z' needs products, the others are sums over stretches of time.
 template <class T>
-void add_channel_lags(const detail::LagPlan& plan, std::int64_t n_times, int n_valid, const T* linear,
+void add_channel_lags(const detail::LagPlan& plan, const detail::Window& window, int n_valid, const T* linear,
                       const detail::Scratch<T>& scratch, double* sums) {
     constexpr std::int64_t stride = 2 * lanes;
     const T* z = linear + lanes;
     double* before = scratch.before;
     before[0] = 0;
-    for (std::int64_t t = 0; t < n_times; ++t) before[t + 1] = before[t] + lane_sum(z + t * stride);
-    for (int k = 0; k < plan.n_lags; ++k) {
-        const std::int64_t rows = n_times - plan.lags[k];
+    for (std::int64_t t = window.begin; t < window.end; ++t) before[t + 1] = before[t] + lane_sum(z + (t - window.begin) * stride);
+    for (int k = 0; window.end == window.n_times && k < plan.n_lags; ++k) {
+        const std::int64_t rows = window.n_times - plan.lags[k];
         double* out = sums + 4 * plan.parts * k;
         out[0] += static_cast<double>(n_valid * rows);
-        out[1] += before[n_times] - before[plan.lags[k]];
+        out[1] += before[window.n_times] - before[plan.lags[k]];
         out[2] += before[rows];
     }
-    for (std::int64_t begin = 0; begin < n_times; begin += dot_rows<T>) {
-        const std::int64_t end = begin + dot_rows<T> < n_times ? begin + dot_rows<T> : n_times;
+    for (std::int64_t begin = window.begin; begin < window.end; begin += dot_rows<T>) {
+        const std::int64_t end = begin + dot_rows<T> < window.end ? begin + dot_rows<T> : window.end;
         for (int k = 0; k < plan.n_lags; ++k) {
             const std::int64_t lag = plan.lags[k], first = begin > lag ? begin : lag;
-            sums[4 * plan.parts * k + 3] += dot(z + (first - lag) * stride, z + first * stride, end - first, stride);
+            const T* later = z + (first - window.begin) * stride;
+            sums[4 * plan.parts * k + 3] += dot(later - lag * stride, later, end - first, stride);
         }
     }
-    add_equal_times(plan, 0, n_times, linear, scratch.products, sums);
+    add_equal_times(plan, window.begin, window.end, linear, scratch.products, sums);
 }
 
-// Adds the observables of the times begin .. end - 1 to the running sums of each lane, and marks where the windows of the lags
+// Adds the observables of a window to the running sums of each lane, and marks them where the earlier and later times of the lags
 // begin and end.
 template <class T>
-void cumulate(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, std::int64_t n_times, const T* rows,
-              const detail::GroupScratch& scratch) {
+void cumulate(const detail::LagPlan& plan, const detail::Window& window, const T* rows, const detail::GroupScratch& scratch) {
     const int n = plan.size * lanes;
-    if (begin == 0)
+    if (window.begin == 0)
         for (int i = 0; i < n; ++i) scratch.cumulative[i] = 0;
-    for (std::int64_t t = begin; t <= end; ++t) {
-        if (t == end && t < n_times) break;  // the next stretch begins there
+    for (std::int64_t t = window.begin; t <= window.end; ++t) {
+        if (t == window.end && t < window.n_times) break;  // the next window begins there
         for (int k = 0; k < plan.n_lags; ++k) {
             const std::size_t bytes = sizeof(double) * static_cast<std::size_t>(n);
             if (t == plan.lags[k]) std::memcpy(scratch.marks + 2 * k * n, scratch.cumulative, bytes);
-            if (t == n_times - plan.lags[k]) std::memcpy(scratch.marks + (2 * k + 1) * n, scratch.cumulative, bytes);
+            if (t == window.n_times - plan.lags[k]) std::memcpy(scratch.marks + (2 * k + 1) * n, scratch.cumulative, bytes);
         }
-        if (t == end) break;
-        const T* row = rows + (t - begin) * n;
+        if (t == window.end) break;
+        const T* row = rows + (t - window.begin) * n;
         for (int i = 0; i < n; ++i) scratch.cumulative[i] += static_cast<double>(row[i]);
     }
 }
@@ -861,13 +877,13 @@ void add_outer(const double* a, const double* b, int size, std::int64_t step, in
         }
 }
 
-// The third matrix of each lag: products of the sums over distinct paths of a group, over the windows of the lag.
+// The third matrix of each lag: products of the sums over distinct paths of a group, over its earlier and over its later times.
 void add_group_products(const detail::LagPlan& plan, std::int64_t group, bool begins, bool ends,
                         const detail::GroupScratch& scratch, double* sums) {
     const int size = plan.size, n = size * lanes, square = size * size;
     const int members = group < lanes ? static_cast<int>(group) : lanes;
     for (int k = 0; k < plan.n_lags; ++k) {
-        double* later = scratch.marks + 2 * k * n;  // sums over the windows' later times
+        double* later = scratch.marks + 2 * k * n;  // sums over the later times
         const double* earlier = scratch.marks + (2 * k + 1) * n;
         for (int i = 0; i < n; ++i) later[i] = scratch.cumulative[i] - later[i];
         double* out = sums + (plan.parts * k + 2) * square;
@@ -892,12 +908,21 @@ void clear_padding(int rows, int n_valid, T* x) {
         for (int l = n_valid; l < lanes; ++l) x[i * lanes + l] = 0;
 }
 
+// The place of the rows of a window, each of `stride` numbers, with those of earlier times before it.
+template <class T>
+T* window_rows(const detail::History& history, const detail::Window& window, std::int64_t stride, T* buffer) {
+    const std::int64_t turn = window.begin / window.size % history.turns;
+    if (turn == 0 && window.begin > 0)
+        std::memcpy(buffer, buffer + history.turns * window.size * stride, sizeof(T) * static_cast<std::size_t>(history.rows * stride));
+    return buffer + (history.rows + turn * window.size) * stride;
+}
+
 // (1, z_1 .. z_n) at every time.
 template <class T>
-void fill_linear(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int channels, const T* tile, int n_valid,
+void fill_linear(const detail::MeasurePlan<T>& plan, std::int64_t n_rows, int channels, const T* tile, int n_valid,
                  T* linear) {
     const int size = 1 + plan.n_channels;
-    for (std::int64_t t = 0; t < n_times; ++t) {
+    for (std::int64_t t = 0; t < n_rows; ++t) {
         T* out = linear + t * size * lanes;
         for (int l = 0; l < lanes; ++l) out[l] = 1;
         for (int c = 0; c < plan.n_channels; ++c) {
@@ -936,31 +961,25 @@ void fill_observables(const detail::MeasurePlan<T>& plan, const T* linear, int n
 }
 
 template <class T>
-void add_observable_lags(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int n_valid, bool begins_group,
-                         bool ends_group, const detail::Scratch<T>& scratch, double* sums) {
+void add_observable_lags(const detail::MeasurePlan<T>& plan, const detail::Window& window, const T* linear, int n_valid,
+                         bool begins_group, bool ends_group, const detail::Scratch<T>& scratch, double* sums) {
     const std::int64_t stride = static_cast<std::int64_t>(plan.observable_lags.size) * lanes;
-    const std::int64_t history = plan.observable_lags.largest;
     const std::int64_t linear_stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
-    T* rows = scratch.observables + history * stride;
-    for (std::int64_t begin = 0; begin < n_times; begin += plan.chunk) {
-        const std::int64_t end = begin + plan.chunk < n_times ? begin + plan.chunk : n_times;
-        if (begin > 0)
-            std::memmove(rows - history * stride, rows + (plan.chunk - history) * stride,
-                         sizeof(T) * static_cast<std::size_t>(history * stride));
-        for (std::int64_t t = begin; t < end; ++t)
-            fill_observables(plan, scratch.linear + t * linear_stride, n_valid, rows + (t - begin) * stride);
-        add_lag_sums(plan.observable_lags, begin, end, rows, scratch.products, sums);
-        if (plan.group > 1) cumulate(plan.observable_lags, begin, end, n_times, rows, scratch.observable_groups);
-    }
-    if (plan.group > 1)
+    T* rows = window_rows(plan.observables, window, stride, scratch.observables);
+    for (std::int64_t t = 0; t < window.end - window.begin; ++t)
+        fill_observables(plan, linear + t * linear_stride, n_valid, rows + t * stride);
+    add_lag_sums(plan.observable_lags, window.begin, window.end, rows, scratch.products, sums);
+    if (plan.group == 1) return;
+    cumulate(plan.observable_lags, window, rows, scratch.observable_groups);
+    if (window.end == window.n_times)
         add_group_products(plan.observable_lags, plan.group, begins_group, ends_group, scratch.observable_groups, sums);
 }
 
 template <class T>
-void add_moments(int n_channels, std::int64_t n_times, const T* linear, double* sums) {
+void add_moments(int n_channels, std::int64_t n_rows, const T* linear, double* sums) {
     for (int c = 0; c < n_channels; ++c) {
-        for (std::int64_t from = 0; from < n_times; from += run_length) {
-            const std::int64_t to = from + run_length < n_times ? from + run_length : n_times;
+        for (std::int64_t from = 0; from < n_rows; from += run_length) {
+            const std::int64_t to = from + run_length < n_rows ? from + run_length : n_rows;
             alignas(64) T power[4][lanes] = {};
             for (std::int64_t t = from; t < to; ++t) {
                 const T* z = linear + (t * (1 + n_channels) + 1 + c) * lanes;
@@ -978,17 +997,17 @@ void add_moments(int n_channels, std::int64_t n_times, const T* linear, double* 
 }
 
 template <class T>
-void add_increments(const detail::MeasurePlan<T>& plan, std::int64_t n_times, const T* linear, double* sums) {
+void add_increments(const detail::MeasurePlan<T>& plan, const detail::Window& window, const T* linear, double* sums) {
     const std::int64_t stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
     for (int c = 0; c < plan.n_channels; ++c) {
         for (int k = 0; k < plan.n_increment_lags; ++k) {
             const std::int64_t lag = plan.increment_lags[k];
             double* out = sums + 2 * (c * plan.n_increment_lags + k);
-            for (std::int64_t from = lag; from < n_times; from += run_length) {
-                const std::int64_t to = from + run_length < n_times ? from + run_length : n_times;
+            for (std::int64_t from = lag > window.begin ? lag : window.begin; from < window.end; from += run_length) {
+                const std::int64_t to = from + run_length < window.end ? from + run_length : window.end;
                 alignas(64) T second[lanes] = {}, fourth[lanes] = {};
                 for (std::int64_t t = from; t < to; ++t) {
-                    const T* z = linear + t * stride + (1 + c) * lanes;
+                    const T* z = linear + (t - window.begin) * stride + (1 + c) * lanes;
                     const T* before = z - lag * stride;
                     for (int l = 0; l < lanes; ++l) {
                         const T step = z[l] - before[l], square = step * step;
@@ -1014,27 +1033,29 @@ int first_not_finite(std::int64_t n_rows, const T* tile, int n_valid) {
 }
 
 template <class T>
-int accumulate(const detail::MeasurePlan<T>& plan, std::int64_t n_times, int channels, const T* tile, int n_valid,
+int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window, int channels, const T* tile, int n_valid,
                bool begins_group, bool ends_group, const detail::Scratch<T>& scratch, const detail::BlockSums& sums) {
-    const int bad = first_not_finite(n_times * channels, tile, n_valid);
-    fill_linear(plan, n_times, channels, tile, n_valid, scratch.linear);
+    const std::int64_t n_rows = window.end - window.begin, stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
+    const int bad = first_not_finite(n_rows * channels, tile, n_valid);
+    T* linear = window_rows(plan.linear, window, stride, scratch.linear);
+    fill_linear(plan, n_rows, channels, tile, n_valid, linear);
     if (sums.lags) {
-        if (plan.n_channels == 1) add_channel_lags(plan.linear_lags, n_times, n_valid, scratch.linear, scratch, sums.lags);
-        else add_lag_sums(plan.linear_lags, 0, n_times, scratch.linear, scratch.products, sums.lags);
+        if (plan.n_channels == 1) add_channel_lags(plan.linear_lags, window, n_valid, linear, scratch, sums.lags);
+        else add_lag_sums(plan.linear_lags, window.begin, window.end, linear, scratch.products, sums.lags);
         if (plan.group > 1) {
-            cumulate(plan.linear_lags, 0, n_times, n_times, scratch.linear, scratch.linear_groups);
-            add_group_products(plan.linear_lags, plan.group, begins_group, ends_group, scratch.linear_groups, sums.lags);
+            cumulate(plan.linear_lags, window, linear, scratch.linear_groups);
+            if (window.end == window.n_times)
+                add_group_products(plan.linear_lags, plan.group, begins_group, ends_group, scratch.linear_groups, sums.lags);
         }
     }
     if (sums.observable_lags)
-        add_observable_lags(plan, n_times, n_valid, begins_group, ends_group, scratch, sums.observable_lags);
-    if (sums.moments) add_moments(plan.n_channels, n_times, scratch.linear, sums.moments);
-    if (sums.increments) add_increments(plan, n_times, scratch.linear, sums.increments);
-    if (sums.two_time) {
+        add_observable_lags(plan, window, linear, n_valid, begins_group, ends_group, scratch, sums.observable_lags);
+    if (sums.moments) add_moments(plan.n_channels, n_rows, linear, sums.moments);
+    if (sums.increments) add_increments(plan, window, linear, sums.increments);
+    if (sums.two_time && window.end == window.n_times) {
         const T* z = scratch.linear + (1 + plan.two_time) * lanes;
-        add_two_time(z, n_times, static_cast<std::int64_t>(1 + plan.n_channels) * lanes, scratch.panels, sums.two_time);
-        for (std::int64_t t = 0; t < n_times; ++t)
-            sums.time_sums[t] += lane_sum(z + t * (1 + plan.n_channels) * lanes);
+        add_two_time(z, window.n_times, stride, scratch.panels, sums.two_time);
+        for (std::int64_t t = 0; t < window.n_times; ++t) sums.time_sums[t] += lane_sum(z + t * stride);
     }
     return bad;
 }

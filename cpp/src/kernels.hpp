@@ -1,7 +1,7 @@
 // What the pipeline asks of one instruction-set level: plain structs and function pointers, so that the files compiled per level
 // need no template of the standard library (the linker would keep one copy of it for every processor).
 //
-// A tile holds tile_paths paths as [time][channel][lane], 64-byte aligned.
+// A tile holds one window of the times of tile_paths paths as [time][channel][lane], 64-byte aligned.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,12 @@ namespace nnqm {
 namespace detail {
 
 inline constexpr int lanes = 64;
+
+// Times begin .. end - 1 of the n_times of a path. The windows of a path follow one another in the same tile; all but the last hold
+// `size` times, a multiple of 16, so that the last time of a window is in the row size - 1 when the next one is written.
+struct Window {
+    std::int64_t begin, end, size, n_times;
+};
 
 template <class T>
 struct OuPlan {
@@ -49,6 +55,7 @@ struct LinearPlan {
     int channel, modes;
     std::int64_t rows;  // 0: coefficients are drawn
     bool independent;
+    std::int64_t first_coefficient;  // in the scratch of all linear sources
     DrawPlan<T> coefficients;
     const T* mean;         // (T)
     const T* basis;        // (T, modes)
@@ -97,11 +104,16 @@ inline constexpr int times_at_once = 8;
 // Lags, and the stretches of time over which all of them give sum A A^T + B B^T the same weight (0, 1 or 2 per time).
 struct LagPlan {
     int n_lags, size, parts;
-    std::int64_t largest;
     const std::int64_t* lags;      // (n_lags)
     int n_stretches;
     const std::int64_t* bounds;    // (n_stretches + 1)
     const unsigned char* weights;  // (n_stretches, n_lags)
+};
+
+// Rows of earlier times that are kept before those of a window. Windows take `turns` places one after the other before the last
+// `rows` rows are copied to the front, so that no row is copied more than once. With two-time sums there is a place for every window.
+struct History {
+    std::int64_t rows, turns;
 };
 
 template <class T>
@@ -118,7 +130,7 @@ struct MeasurePlan {
     const std::int64_t* increment_lags;
     int two_time;
     std::int64_t group;
-    std::int64_t chunk;  // times of the whole observable vector that are held at once
+    History linear, observables;
 };
 
 // Times of the two-time products that are kept together; a multiple of what any level takes.
@@ -136,8 +148,9 @@ struct Scratch {
     T* hidden;       // (2, widest layer, lanes); with drawn parameters (2, times_at_once, widest layer, lanes)
     T* parameters;   // (parameters, lanes)
     T* coefficients; // (modes, lanes)
-    T* linear;       // (T, 1 + n_channels, lanes)
-    T* observables;  // (chunk + largest observable lag, size, lanes)
+    std::uint32_t* states;  // (inputs, 2, lanes): of a chain, now and at the first time
+    T* linear;       // (history and turns, 1 + n_channels, lanes)
+    T* observables;  // (history and turns, size, lanes)
     T* panels;       // (lanes, T to the next multiple of panel)
     double* products;  // (size, size)
     double* before;    // (T + 1): sums of one channel over all earlier times
@@ -151,23 +164,22 @@ struct BlockSums {
 
 template <class T>
 struct Kernels {
-    // One source; the tile has `channels` channels.
-    void (*sample_ou)(const OuPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
-                      T* tile);
-    void (*sample_chain)(const ChainPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
-                         T* tile);
-    void (*sample_periodic_chain)(const PeriodicChainPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
-                                  int channels, T* tile);
-    void (*sample_linear)(const LinearPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+    // One source; the tile has `channels` channels. Windows come in order: scratch and tile hold what the next one needs.
+    void (*sample_ou)(const OuPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels, T* tile);
+    void (*sample_chain)(const ChainPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
+                         const Scratch<T>&, T* tile);
+    void (*sample_periodic_chain)(const PeriodicChainPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&,
+                                  int channels, const Scratch<T>&, T* tile);
+    void (*sample_linear)(const LinearPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                           const Scratch<T>&, T* tile);
     // Reads the channels 0 .. inputs - 1 and writes the following ones.
-    void (*forward)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_path, std::int64_t n_times, int channels,
+    void (*forward)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                     const Scratch<T>&, T* tile);
     // Parameters (parameters, lanes) of the groups first_group .. first_group + lanes - 1, for t < 0 if negative.
     void (*draw)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_group, bool negative, T* parameters);
     // Adds the first n_valid lanes; returns the first of them that has a value that is not finite, or -1. A tile may begin and
     // end a group of several tiles.
-    int (*accumulate)(const MeasurePlan<T>&, std::int64_t n_times, int channels, const T* tile, int n_valid, bool begins_group,
+    int (*accumulate)(const MeasurePlan<T>&, const Window&, int channels, const T* tile, int n_valid, bool begins_group,
                       bool ends_group, const Scratch<T>&, const BlockSums&);
 };
 

@@ -308,7 +308,8 @@ struct TheoryPlan {
     std::vector<detail::LayerPlan<T>> layers;
     std::vector<detail::DrawnPlan<T>> drawn;
     detail::NetworkPlan<T> network{};
-    int inputs = 0, channels = 0, modes = 0;
+    int inputs = 0, channels = 0;
+    std::int64_t modes = 0;  // of all linear sources
 
     const T* keep(std::vector<T> values) {
         storage.push_back(std::move(values));
@@ -377,10 +378,10 @@ void TheoryPlan<T>::add(int first, const Linear& linear, const std::vector<doubl
     for (std::size_t k = 0; k < n_modes; ++k)
         for (std::size_t t = 0; t < n_times; ++t) basis[t * n_modes + k] = static_cast<T>(linear.basis[k * n_times + t]);
     const T* zeros = keep(std::vector<T>(n_modes, T(0)));
-    linears.push_back({first, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes), linear.independent,
+    linears.push_back({first, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes), linear.independent, modes,
                        plan_draws(linear.density, zeros, std::vector<double>(n_modes, 1.0)), keep(cast<T>(linear.mean)),
                        keep(std::move(basis)), keep(cast<T>(linear.rows))});
-    modes = std::max(modes, linear.modes);
+    modes += linear.modes;
 }
 
 template <class T>
@@ -449,13 +450,27 @@ detail::LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, int p
     for (std::size_t s = 0; s + 1 < storage.bounds.size(); ++s)
         for (const std::int64_t lag : lags)
             storage.weights.push_back(static_cast<unsigned char>((storage.bounds[s] < n_times - lag) + (storage.bounds[s] >= lag)));
-    return {static_cast<int>(lags.size()), size, parts, lags.empty() ? 0 : lags.back(), lags.data(),
+    return {static_cast<int>(lags.size()), size, parts, lags.data(),
             static_cast<int>(storage.bounds.size()) - 1, storage.bounds.data(), storage.weights.data()};
+}
+
+// Times of a window of which `rows` rows of lanes are held for each time: they take half a megabyte, which a second-level cache holds.
+template <class T>
+std::int64_t window_size(std::int64_t n_times, std::int64_t rows) {
+    const std::int64_t most = (std::int64_t{1} << 19) / (rows * lanes * static_cast<std::int64_t>(sizeof(T)));
+    return std::min(n_times, std::max<std::int64_t>(16, most - most % (most < 64 ? 16 : 64)));
+}
+
+template <class F>
+void for_windows(std::int64_t n_times, std::int64_t size, const F& work) {
+    for (std::int64_t begin = 0; begin < n_times; begin += size)
+        work(detail::Window{begin, std::min(n_times, begin + size), size, n_times});
 }
 
 template <class T>
 struct FullMeasurePlan {
     detail::MeasurePlan<T> plan{};
+    std::int64_t window;  // does not depend on the theory: paths that are given are summed as those that are sampled
     std::vector<T> shift, inverse_scale, weights, biases, centres;
     LagStorage linear, observables;
 
@@ -481,10 +496,18 @@ struct FullMeasurePlan {
         plan.increment_lags = measure.increment_lags.data();
         plan.two_time = measure.two_time;
         plan.group = measure.group;
-        // The rows held at once stay in half of a small second-level cache.
-        const std::int64_t row_bytes = static_cast<std::int64_t>(measure.size()) * lanes * static_cast<std::int64_t>(sizeof(T));
-        plan.chunk = std::min(n_times, std::max<std::int64_t>(16, (std::int64_t{1} << 19) / row_bytes));
+        const std::int64_t linear_size = measure.linear_size(), size = measure.observable_lags.empty() ? 0 : measure.size();
+        window = window_size<T>(n_times, 2 * linear_size + size);
+        const auto windows = [&](std::int64_t times) { return std::max<std::int64_t>(1, (times + window - 1) / window); };
+        const auto largest = [&](const std::vector<std::int64_t>& lags) {
+            return window < n_times && !lags.empty() ? lags.back() : 0;
+        };
+        const std::int64_t lag = std::max(largest(measure.lags), largest(measure.increment_lags));
+        plan.linear = measure.two_time < 0 ? detail::History{lag, windows(lag)} : detail::History{0, windows(n_times)};
+        plan.observables = {largest(measure.observable_lags), windows(largest(measure.observable_lags))};
     }
+
+    std::int64_t rows(const detail::History& history) const { return history.rows + history.turns * window; }
 };
 
 struct GroupBuffers {
@@ -500,36 +523,38 @@ struct GroupBuffers {
 template <class T>
 struct Workspace {
     Buffer<T> tile, hidden, parameters, coefficients, linear, observables, panels;
+    Buffer<std::uint32_t> states;
     Buffer<double> products, before;
     GroupBuffers linear_groups, observable_groups;
-    Workspace(std::int64_t n_times, int channels, const TheoryPlan<T>* theory, const Measure* measure,
-              const detail::MeasurePlan<T>* plan)
-        : tile(product({n_times, channels, lanes}, "tile")),
+    Workspace(std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory, const Measure* measure,
+              const FullMeasurePlan<T>* full)
+        : tile(product({window, channels, lanes}, "tile")),
           hidden(theory ? theory->hidden_scratch() : 0),
           parameters(theory ? theory->parameter_scratch() : 0),
           coefficients(theory ? product({theory->modes, lanes}, "modes") : 0),
-          linear(measure ? product({n_times, measure->linear_size(), lanes}, "channels") : 0),
+          linear(measure ? product({full->rows(full->plan.linear), measure->linear_size(), lanes}, "channels") : 0),
           observables(measure && !measure->observable_lags.empty()
-                          ? product({plan->chunk + plan->observable_lags.largest, measure->size(), lanes}, "observables")
+                          ? product({full->rows(full->plan.observables), measure->size(), lanes}, "observables")
                           : 0),
           panels(measure && measure->two_time >= 0 ? product({n_times + detail::panel, lanes}, "two_time") : 0),
+          states(theory ? product({theory->inputs, 2, lanes}, "sources") : 0),
           products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
-          before(measure && !measure->lags.empty() ? static_cast<std::size_t>(n_times) + 1 : 0),
+          before(measure && !measure->lags.empty() ? n_times + 1 : 0),
           linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0, measure ? measure->lags.size() : 0),
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
                             measure ? measure->observable_lags.size() : 0) {}
     detail::Scratch<T> scratch() const {
-        return {hidden.data(), parameters.data(), coefficients.data(), linear.data(), observables.data(),
-                panels.data(),   products.data(),   before.data(), linear_groups.scratch(), observable_groups.scratch()};
+        return {hidden.data(), parameters.data(), coefficients.data(), states.data(), linear.data(), observables.data(),
+                panels.data(), products.data(),   before.data(),       linear_groups.scratch(), observable_groups.scratch()};
     }
 };
 
 template <class T>
-std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, int channels, const TheoryPlan<T>* theory,
-                                     const Measure* measure = nullptr, const detail::MeasurePlan<T>* plan = nullptr) {
+std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory,
+                                     const Measure* measure = nullptr, const FullMeasurePlan<T>* full = nullptr) {
     std::vector<Workspace<T>> result;
     result.reserve(static_cast<std::size_t>(n));
-    for (int i = 0; i < n; ++i) result.emplace_back(n_times, channels, theory, measure, plan);
+    for (int i = 0; i < n; ++i) result.emplace_back(n_times, window, channels, theory, measure, full);
     return result;
 }
 
@@ -547,28 +572,31 @@ detail::BlockSums block_sums(const Measure& m, std::int64_t n_times, const Sums&
             at(sums.two_time, t * (t + 1) / 2)};
 }
 
+// Of two lanes, of which -1 is none.
+int first_of(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
+
 void record(const Sums& sums, std::int64_t i, std::int64_t first_path, int n_valid, int bad) {
     sums.paths[i] += n_valid;
     if (bad >= 0 && sums.first_bad[i] < 0) sums.first_bad[i] = first_path + bad;
 }
 
 template <class T>
-void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t n_times,
+void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
                const Workspace<T>& work, bool network) {
     const auto& kernels = detail::level().kernels<T>();
     for (const auto& process : plan.processes)
-        kernels.sample_ou(process, key, first_path, n_times, plan.channels, work.tile.data());
+        kernels.sample_ou(process, key, first_path, window, plan.channels, work.tile.data());
     for (const auto& chain : plan.chains)
-        kernels.sample_chain(chain, key, first_path, n_times, plan.channels, work.tile.data());
+        kernels.sample_chain(chain, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
     for (const auto& chain : plan.periodic_chains)
-        kernels.sample_periodic_chain(chain, key, first_path, n_times, plan.channels, work.tile.data());
+        kernels.sample_periodic_chain(chain, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
     for (const auto& linear : plan.linears)
-        kernels.sample_linear(linear, key, first_path, n_times, plan.channels, work.scratch(), work.tile.data());
+        kernels.sample_linear(linear, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
     for (const auto& source : plan.times)
-        for (std::int64_t t = 0; t < n_times; ++t)
-            std::fill_n(work.tile.data() + (t * plan.channels + source.channel) * lanes, lanes, source.values[t]);
+        for (std::int64_t t = window.begin; t < window.end; ++t)
+            std::fill_n(work.tile.data() + ((t - window.begin) * plan.channels + source.channel) * lanes, lanes, source.values[t]);
     if (network && plan.network.n_layers > 0)
-        kernels.forward(plan.network, key, first_path, n_times, plan.channels, work.scratch(), work.tile.data());
+        kernels.forward(plan.network, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
 }
 
 template <class T>
@@ -578,7 +606,7 @@ int advance_as(const Theory& theory, const Measure& measure, const Run& run, Ran
     const FullMeasurePlan<T> full(measure, n_times);
     const auto& kernels = detail::level().kernels<T>();
     const int n_threads = detail::thread_count(run.n_threads, blocks.end - blocks.begin);
-    const auto works = workspaces<T>(n_threads, n_times, plan.channels, &plan, &measure, &full.plan);
+    const auto works = workspaces<T>(n_threads, n_times, full.window, plan.channels, &plan, &measure, &full);
     const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(blocks.end - blocks.begin, n_threads, [&](std::int64_t item, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
@@ -589,9 +617,12 @@ int advance_as(const Theory& theory, const Measure& measure, const Run& run, Ran
             const std::int64_t first_path = (unit * tiles + tile) * lanes;
             if (first_path >= run.n_paths) break;
             const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, run.n_paths - first_path));
-            fill_tile(plan, run.key, first_path, n_times, work, true);
-            const int bad = kernels.accumulate(full.plan, n_times, plan.channels, work.tile.data(), n_valid, tile == 0,
-                                               tile + 1 == tiles, work.scratch(), out);
+            int bad = -1;
+            for_windows(n_times, full.window, [&](const detail::Window& window) {
+                fill_tile(plan, run.key, first_path, window, work, true);
+                bad = first_of(bad, kernels.accumulate(full.plan, window, plan.channels, work.tile.data(), n_valid, tile == 0,
+                                                       tile + 1 == tiles, work.scratch(), out));
+            });
             record(sums, i, first_path, n_valid, bad);
         }
     });
@@ -599,19 +630,19 @@ int advance_as(const Theory& theory, const Measure& measure, const Run& run, Ran
 
 // Paths row .. row + n - 1 of a strided user array -> lanes skip .. of the tile channels 0 .. C - 1; other lanes are zero.
 template <class T>
-void load_tile(const ArrayView& view, std::int64_t row, int n, int skip, int channels, T* tile) {
-    const std::int64_t n_times = view.shape[1], n_channels = view.shape[2];
+void load_tile(const ArrayView& view, const detail::Window& window, std::int64_t row, int n, int skip, int channels, T* tile) {
+    const std::int64_t n_channels = view.shape[2];
     const char* base = static_cast<const char*>(view.data);
     constexpr std::int64_t step = 16;  // times per visit of a path: few enough that the written rows stay in cache
-    for (std::int64_t t0 = 0; t0 < n_times; t0 += step) {
-        const std::int64_t t1 = std::min(n_times, t0 + step);
+    for (std::int64_t t0 = window.begin; t0 < window.end; t0 += step) {
+        const std::int64_t t1 = std::min(window.end, t0 + step);
         for (int l = 0; l < lanes; ++l) {
             const char* path = base + (row + l - skip) * view.strides[0];
             for (std::int64_t t = t0; t < t1; ++t) {
                 for (std::int64_t c = 0; c < n_channels; ++c) {
                     T value = 0;
                     if (l >= skip && l < skip + n) std::memcpy(&value, path + t * view.strides[1] + c * view.strides[2], sizeof(T));
-                    tile[(t * channels + c) * lanes + l] = value;
+                    tile[((t - window.begin) * channels + c) * lanes + l] = value;
                 }
             }
         }
@@ -620,10 +651,11 @@ void load_tile(const ArrayView& view, std::int64_t row, int n, int skip, int cha
 
 // Tile channels first .. first + C - 1 -> contiguous (path, time, channel).
 template <class T>
-void store_tile(const T* tile, std::int64_t row, int n_valid, int skip, int channels, int first, const ArrayOut& out) {
+void store_tile(const T* tile, const detail::Window& window, std::int64_t row, int n_valid, int skip, int channels, int first,
+                const ArrayOut& out) {
     constexpr int block = 16 / sizeof(T), line = 64 / sizeof(T);
-    const std::int64_t n = out.shape[2], count = out.shape[1] * n;
-    T* base = static_cast<T*>(out.data) + row * count;
+    const std::int64_t n = out.shape[2], stride = out.shape[1] * n, count = (window.end - window.begin) * n;
+    T* base = static_cast<T*>(out.data) + row * stride + window.begin * n;
     // Whole cache lines of the result, from rows that stay in the first-level cache until all lanes are served.
     const T* rows[line];
     for (std::int64_t j = 0, time = 0, channel = 0; j < count; j += line) {
@@ -638,11 +670,11 @@ void store_tile(const T* tile, std::int64_t row, int n_valid, int skip, int chan
                 detail::Block<T> x[block];
                 for (int k = 0; k < block; ++k) std::memcpy(&x[k], rows[r + k] + l, sizeof x[k]);
                 detail::transpose(x);
-                for (int k = 0; k < block; ++k) std::memcpy(base + (l + k) * count + j + r, &x[k], sizeof x[k]);
+                for (int k = 0; k < block; ++k) std::memcpy(base + (l + k) * stride + j + r, &x[k], sizeof x[k]);
             }
         }
         for (int l = n_rows == line ? whole : 0; l < n_valid; ++l)
-            for (int r = 0; r < n_rows; ++r) base[l * count + j + r] = rows[r][l];
+            for (int r = 0; r < n_rows; ++r) base[l * stride + j + r] = rows[r][l];
     }
 }
 
@@ -653,14 +685,17 @@ int sample_as(const Theory& theory, const Run& run, Range paths, const ArrayOut&
     const std::int64_t first_tile = paths.begin / lanes, n_tiles = (paths.end + lanes - 1) / lanes - first_tile;
     detail::level();  // throws here, not among the threads, if the environment names one that this processor lacks
     const int n_threads = detail::thread_count(run.n_threads, n_tiles);
-    const auto works = workspaces<T>(n_threads, n_times, plan.channels, &plan);
+    const std::int64_t size = window_size<T>(n_times, plan.channels);
+    const auto works = workspaces<T>(n_threads, n_times, size, plan.channels, &plan);
     return detail::for_each(n_tiles, n_threads, [&](std::int64_t item, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
         const std::int64_t first_path = (first_tile + item) * lanes;
         const std::int64_t from = std::max(first_path, paths.begin), to = std::min(first_path + lanes, paths.end);
-        fill_tile(plan, run.key, first_path, n_times, work, false);
-        store_tile(work.tile.data(), from - paths.begin, static_cast<int>(to - from), static_cast<int>(from - first_path),
-                   plan.channels, 0, out);
+        for_windows(n_times, size, [&](const detail::Window& window) {
+            fill_tile(plan, run.key, first_path, window, work, false);
+            store_tile(work.tile.data(), window, from - paths.begin, static_cast<int>(to - from),
+                       static_cast<int>(from - first_path), plan.channels, 0, out);
+        });
     });
 }
 
@@ -674,15 +709,18 @@ int apply_as(const Network& network, const Run& run, std::int64_t begin, const A
     const std::int64_t n_times = in.shape[1], end = begin + in.shape[0];
     const std::int64_t first_tile = begin / lanes, n_tiles = (end + lanes - 1) / lanes - first_tile;
     const int n_threads = detail::thread_count(run.n_threads, n_tiles);
-    const auto works = workspaces<T>(n_threads, n_times, plan.channels, &plan);
+    const std::int64_t size = window_size<T>(n_times, plan.channels);
+    const auto works = workspaces<T>(n_threads, n_times, size, plan.channels, &plan);
     return detail::for_each(n_tiles, n_threads, [&](std::int64_t item, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
         const std::int64_t first_path = (first_tile + item) * lanes;
         const std::int64_t from = std::max(first_path, begin), to = std::min(first_path + lanes, end);
         const int n = static_cast<int>(to - from), skip = static_cast<int>(from - first_path);
-        load_tile(in, from - begin, n, skip, plan.channels, work.tile.data());
-        kernels.forward(plan.network, run.key, first_path, n_times, plan.channels, work.scratch(), work.tile.data());
-        store_tile(work.tile.data(), from - begin, n, skip, plan.channels, plan.inputs, out);
+        for_windows(n_times, size, [&](const detail::Window& window) {
+            load_tile(in, window, from - begin, n, skip, plan.channels, work.tile.data());
+            kernels.forward(plan.network, run.key, first_path, window, plan.channels, work.scratch(), work.tile.data());
+            store_tile(work.tile.data(), window, from - begin, n, skip, plan.channels, plan.inputs, out);
+        });
     });
 }
 
@@ -709,7 +747,8 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
     const int channels = static_cast<int>(view.shape[2]);
     const FullMeasurePlan<T> full(measure, n_times);
     const int n_threads = detail::thread_count(threads, sums.n_blocks);
-    const auto works = workspaces<T>(n_threads, n_times, channels, static_cast<const TheoryPlan<T>*>(nullptr), &measure, &full.plan);
+    const auto works =
+        workspaces<T>(n_threads, n_times, full.window, channels, static_cast<const TheoryPlan<T>*>(nullptr), &measure, &full);
     const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(sums.n_blocks, n_threads, [&](std::int64_t b, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
@@ -718,9 +757,12 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
         std::int64_t tile = 0;
         for (std::int64_t first = offsets[static_cast<std::size_t>(b)]; first < end; first += lanes, ++tile) {
             const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, end - first));
-            load_tile(view, first, n_valid, 0, channels, work.tile.data());
-            const int bad = kernels.accumulate(full.plan, n_times, channels, work.tile.data(), n_valid, tile % tiles == 0,
-                                               tile % tiles + 1 == tiles, work.scratch(), out);
+            int bad = -1;
+            for_windows(n_times, full.window, [&](const detail::Window& window) {
+                load_tile(view, window, first, n_valid, 0, channels, work.tile.data());
+                bad = first_of(bad, kernels.accumulate(full.plan, window, channels, work.tile.data(), n_valid, tile % tiles == 0,
+                                                       tile % tiles + 1 == tiles, work.scratch(), out));
+            });
             record(sums, b, path_index + first, n_valid, bad);
         }
     });

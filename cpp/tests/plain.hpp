@@ -183,9 +183,10 @@ struct Naive {
 struct Adder {
     Naive& out;
     std::size_t which, next = 0;
-    void add(double term) {
+    void add(double term) { add(term, std::fabs(term)); }
+    void add(double term, double size_of_term) {
         out.sum[which][next] += term;
-        out.size_of_terms[which][next] += std::fabs(term);
+        out.size_of_terms[which][next] += size_of_term;
         ++next;
     }
 };
@@ -257,14 +258,17 @@ inline void add_group(const nnqm::Measure& m, std::int64_t n_times, const std::v
     const auto add_lags = [&](std::size_t which, const Integers& lags, int length) {
         const auto f = size(length);
         for (std::size_t k = 0; k < lags.size(); ++k) {
-            std::vector<Doubles> a, b;
+            // Sums over time, and those of the absolute values.
+            std::vector<Doubles> a, b, a_size, b_size;
             for (const std::vector<Doubles>& rows : members) {
-                a.emplace_back(f);
-                b.emplace_back(f);
+                for (auto* sums : {&a, &b, &a_size, &b_size}) sums->emplace_back(f);
                 for (std::int64_t t = 0; t + lags[k] < n_times; ++t)
                     for (std::size_t i = 0; i < f; ++i) {
-                        a.back()[i] += rows[size(t)][i];
-                        b.back()[i] += rows[size(t + lags[k])][i];
+                        const double earlier = rows[size(t)][i], later = rows[size(t + lags[k])][i];
+                        a.back()[i] += earlier;
+                        b.back()[i] += later;
+                        a_size.back()[i] += std::fabs(earlier);
+                        b_size.back()[i] += std::fabs(later);
                     }
             }
             for (std::size_t p = 0; p < a.size(); ++p)
@@ -272,7 +276,7 @@ inline void add_group(const nnqm::Measure& m, std::int64_t n_times, const std::v
                     if (p == q) continue;
                     Adder adder{out, which, (parts * k + 2) * f * f};
                     for (std::size_t i = 0; i < f; ++i)
-                        for (std::size_t j = 0; j < f; ++j) adder.add(a[p][i] * b[q][j]);
+                        for (std::size_t j = 0; j < f; ++j) adder.add(a[p][i] * b[q][j], a_size[p][i] * b_size[q][j]);
                 }
         }
     };
@@ -377,4 +381,37 @@ inline int run_tests(const std::function<void()>& tests) {
     tests();
     std::printf("%d failures\n", failures);
     return failures == 0 ? 0 : 1;
+}
+
+// The sums of a run, block by block.
+template <class T>
+void compare_advance(const char* what, const nnqm::Theory& theory, const nnqm::Measure& measure, const nnqm::Run& run) {
+    const auto n_times = static_cast<std::int64_t>(run.times.size());
+    const std::int64_t unit = std::max<std::int64_t>(tile_paths, measure.group);
+    nnqm::SumsBuffer buffer(measure, n_times, 0, run.n_blocks);
+    nnqm::Sums sums = buffer.view();
+    nnqm::advance(theory, measure, run, {0, run.n_blocks}, {0, run.n_paths / unit + 1}, sums);
+    check_against_loops(what, measure, n_times, theory.channels(), all_channels<T>(theory, run), sums,
+                        [&](std::int64_t p) { return p / unit % run.n_blocks; });
+}
+
+// Lags up to `most`, and so many observables that a window holds 16 times.
+inline nnqm::Measure windowed_measure(const std::vector<int>& channels, std::int64_t most, std::int64_t group, int two_time = -1) {
+    Words words{3};
+    const auto n = static_cast<int>(channels.size());
+    nnqm::Measure measure;
+    measure.channels = channels;
+    measure.shift.assign(size(n), 0.1);
+    measure.scale.assign(size(n), 0.8);
+    measure.orders.assign(size(n), 3);
+    measure.neurons = random_layer(n, 64, "tanh", 2.0, words);
+    measure.centres.assign(64, 0.25);
+    for (const std::int64_t lag : {0, 3, 15, 16, 17, 33, 38})
+        if (lag <= most) measure.lags.push_back(lag);
+    measure.observable_lags = {most};
+    if (most > 0) measure.increment_lags = {1 + most / 2};
+    measure.moments = true;
+    measure.group = group;
+    measure.two_time = two_time;
+    return measure;
 }

@@ -21,6 +21,25 @@ nnqm::Theory one_input() {
     return theory;
 }
 
+// Three states on two grids, with tables written by hand, after a process that takes channel 0.
+nnqm::Theory chain_theory() {
+    nnqm::Theory theory = one_input();
+    nnqm::Chain chain;
+    chain.dt = 0.1;
+    chain.states = 3;
+    chain.grids = 2;
+    chain.values = {-1.0, 0.25, 2.0, -1.5, 0.0, 1.5};
+    chain.start_threshold = {0x80000000U, 0xffffffffU, 0x40000000U, 0xffffffffU, 0x11111111U, 0x77777777U};
+    chain.start_alias = {1, 1, 0, 0, 2, 0};
+    Words words{23};
+    for (int i = 0; i < 18; ++i) {
+        chain.threshold.push_back(static_cast<std::uint32_t>(words.uniform(0, 4294967295.0)));
+        chain.alias.push_back(static_cast<std::uint32_t>(words.uniform(0, 3)));
+    }
+    theory.sources.push_back(chain);
+    return theory;
+}
+
 // Everything at once: an output, an input and another input, polynomials of two of them, neurons, all sums.
 nnqm::Measure full_measure(std::int64_t n_times) {
     Words words{11};
@@ -40,33 +59,23 @@ nnqm::Measure full_measure(std::int64_t n_times) {
 }
 
 template <class T>
-void compare_advance(const char* what, const nnqm::Theory& theory, const nnqm::Measure& measure, const nnqm::Run& run) {
-    const auto n_times = static_cast<std::int64_t>(run.times.size());
-    nnqm::SumsBuffer buffer(measure, n_times, 0, run.n_blocks);
-    nnqm::Sums sums = buffer.view();
-    nnqm::advance(theory, measure, run, {0, run.n_blocks}, {0, run.n_paths / tile_paths + 1}, sums);
-    check_against_loops(what, measure, n_times, theory.channels(), all_channels<T>(theory, run), sums,
-                        [&](std::int64_t p) { return p / tile_paths % run.n_blocks; });
-}
-
-template <class T>
 void sums_equal_plain_loops() {
     // 5 tiles, the last of 21 paths, in 3 blocks of 2, 2 and 1 tiles.
     compare_advance<T>("every sum", deep_theory(), full_measure(13), make_run(4 * 64 + 21, 3, 13, precision_of<T>));
 
-    // More observables than fit into half of a small cache for more than 16 times: chunks shorter and longer than lags.
+    // Windows of 16 times: lags shorter and longer than one, and longer than two.
+    for (const std::int64_t most : {0, 3, 15, 16, 17, 33, 38}) {
+        const std::string name = "windows, lags to " + std::to_string(most);
+        compare_advance<T>(name.c_str(), one_input(), windowed_measure({0}, most, 1), make_run(70, 1, 39, precision_of<T>));
+    }
+    compare_advance<T>("windows of a chain", chain_theory(), windowed_measure({1}, 33, 1), make_run(70, 1, 39, precision_of<T>));
+    compare_advance<T>("windows of a deep network", deep_theory(), windowed_measure({4, 0}, 17, 1, 1), make_run(70, 1, 39, precision_of<T>));
+    nnqm::Theory compiled = one_input();
     Words words{3};
-    nnqm::Measure wide;
-    wide.channels = {0};
-    wide.shift = {0.1};
-    wide.scale = {0.8};
-    wide.orders = {6};
-    wide.neurons = random_layer(1, 130, "tanh", 2.0, words);
-    wide.centres.assign(130, 0.25);
-    wide.observable_lags = {1, 15, 16, 17, 33, 38};
-    compare_advance<T>("chunks of 16 times", one_input(), wide, make_run(70, 1, 39, precision_of<T>));
-    wide.observable_lags = {0, 3};
-    compare_advance<T>("chunks longer than the lags", one_input(), wide, make_run(70, 1, 39, precision_of<T>));
+    compiled.network.layers = {random_layer(1, 40, "tanh", 2.0, words), random_layer(40, 1, "identity", 0.2, words)};
+    compiled.network.table = nnqm::compile(compiled.network, precision_of<T>);
+    CHECK(compiled.network.table != nullptr, "no table");
+    compare_advance<T>("windows of a table", compiled, windowed_measure({1}, 17, 1), make_run(70, 1, 39, precision_of<T>));
 
     nnqm::Measure few;
     few.channels = {0};
@@ -113,25 +122,6 @@ void paths_follow_the_random_number_map() {
         CHECK(worst <= (sizeof(T) == 4 ? 5e-6 : 1e-13), "%s: paths from %lld are off by %g", name_of<T>,
               static_cast<long long>(first), worst);
     }
-}
-
-// Three states on two grids, with tables written by hand, after a process that takes channel 0.
-nnqm::Theory chain_theory() {
-    nnqm::Theory theory = one_input();
-    nnqm::Chain chain;
-    chain.dt = 0.1;
-    chain.states = 3;
-    chain.grids = 2;
-    chain.values = {-1.0, 0.25, 2.0, -1.5, 0.0, 1.5};
-    chain.start_threshold = {0x80000000U, 0xffffffffU, 0x40000000U, 0xffffffffU, 0x11111111U, 0x77777777U};
-    chain.start_alias = {1, 1, 0, 0, 2, 0};
-    Words words{23};
-    for (int i = 0; i < 18; ++i) {
-        chain.threshold.push_back(static_cast<std::uint32_t>(words.uniform(0, 4294967295.0)));
-        chain.alias.push_back(static_cast<std::uint32_t>(words.uniform(0, 3)));
-    }
-    theory.sources.push_back(chain);
-    return theory;
 }
 
 template <class T>
@@ -305,21 +295,11 @@ void bits_do_not_depend_on_threads_or_cuts() {
 // ---- User paths: strides of any sign, offsets, and values that are not finite.
 
 template <class T>
-void user_paths() {
+void user_paths(const nnqm::Measure& measure, std::int64_t n_times) {
     Words words{23};
-    const std::int64_t n = 150, n_times = 7, channels = 2;
+    const std::int64_t n = 150, channels = 2;
     std::vector<T> data;
     for (std::int64_t i = 0; i < n * n_times * channels; ++i) data.push_back(static_cast<T>(words.uniform(-2, 2)));
-    nnqm::Measure measure;
-    measure.channels = {1, 0};
-    measure.shift = {0.5, 0.0};
-    measure.scale = {1.5, 1.0};
-    measure.orders = {2, 2};
-    measure.lags = {0, 1, 5};
-    measure.observable_lags = {1};
-    measure.increment_lags = {1};
-    measure.moments = true;
-    measure.two_time = 0;
     const Integers offsets = {0, 70, 70, 149};  // an empty block, and a last path that is left out
     const auto block_of = [&](std::int64_t p) { return p < 70 ? 0 : p < 149 ? 2 : -1; };
     nnqm::SumsBuffer buffer(measure, n_times, 0, 3);
@@ -344,8 +324,8 @@ void user_paths() {
 
     const T bad[2] = {std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::infinity()};
     std::vector<T> broken = data;
-    broken[size((148 * n_times + 6) * channels)] = bad[0];
-    broken[size((101 * n_times + 3) * channels + 1)] = bad[1];
+    broken[size((133 * n_times + 1) * channels)] = bad[0];  // in one tile with the next, at an earlier time
+    broken[size((101 * n_times + n_times - 2) * channels + 1)] = bad[1];
     broken[size((149 * n_times + 3) * channels + 1)] = bad[0];  // belongs to no block
     nnqm::SumsBuffer broken_buffer(measure, n_times, 0, 3);
     nnqm::Sums broken_sums = broken_buffer.view();
@@ -497,7 +477,18 @@ void both_precisions() {
     networks_equal_plain_loops<T>();
     sums_equal_plain_loops<T>();
     bits_do_not_depend_on_threads_or_cuts<T>();
-    user_paths<T>();
+    nnqm::Measure measure;
+    measure.channels = {1, 0};
+    measure.shift = {0.5, 0.0};
+    measure.scale = {1.5, 1.0};
+    measure.orders = {2, 2};
+    measure.lags = {0, 1, 5};
+    measure.observable_lags = {1};
+    measure.increment_lags = {1};
+    measure.moments = true;
+    measure.two_time = 0;
+    user_paths<T>(measure, 7);
+    user_paths<T>(windowed_measure({1, 0}, 17, 1, 0), 39);
 }
 
 }  // namespace

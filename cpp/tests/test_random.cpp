@@ -534,6 +534,57 @@ void periodic_chains_are_bridges() {
     CHECK(chi_squared < 168, "chi-squared of closed paths %g", chi_squared);
 }
 
+// ---- Windows of time: what is cut into windows of 16 times equals what is not.
+
+template <class T>
+void windows_join() {
+    const std::int64_t n_times = 39, n = 70;
+    nnqm::Theory sources;
+    sources.sources = {nnqm::OrnsteinUhlenbeck{{1.3, 0.4}, {0.9, 1.1}}, periodic_chain(3, 2, n_times),
+                       linear_source(4, n_times, {}, 0, false), linear_source(3, n_times, {}, 5, true), nnqm::Times{false}};
+    const int inputs = sources.inputs();
+    const nnqm::Run run = make_run(n, 1, n_times, precision_of<T>);
+    for (int c = 0; c < inputs; ++c) {
+        const std::string name = "windows of input " + std::to_string(c);
+        compare_advance<T>(name.c_str(), sources, windowed_measure({c}, 17, 1), run);
+    }
+    nnqm::Theory many = sources;
+    many.sources.push_back(nnqm::OrnsteinUhlenbeck{Doubles(150, 1.0), Doubles(150, 1.0)});
+    const std::vector<T> y = sampled<T>(sources, run, {0, n}), wide = sampled<T>(many, run, {0, n});
+    std::int64_t wrong = 0;
+    for (std::int64_t i = 0; i < n * n_times; ++i)
+        for (std::int64_t c = 0; c < inputs; ++c) wrong += y[size(i * inputs + c)] != wide[size(i * (inputs + 150) + c)];
+    CHECK(wrong == 0, "%s: %lld inputs differ between windows", name_of<T>, static_cast<long long>(wrong));
+
+    for (const std::int64_t group : {1, 8, 128}) {
+        nnqm::Theory theory;
+        theory.sources.push_back(nnqm::OrnsteinUhlenbeck{{1.3}, {0.9}});
+        theory.network = random_network(1, {3, 1}, "tanh", group);
+        const std::string name = "windows of groups of " + std::to_string(group);
+        compare_advance<T>(name.c_str(), theory, windowed_measure({1}, 17, group), make_run(128, 1, n_times, precision_of<T>));
+    }
+    for (const std::int64_t n_negative : {0, 16, 21, 39}) {
+        nnqm::Run shifted = run;
+        for (double& t : shifted.times) t -= 0.1 * static_cast<double>(n_negative) - 0.05;
+        compare_advance<T>("windows of a split network", split_theory(), windowed_measure({1}, 17, 1), shifted);
+        nnqm::Network network = random_network(1, {5, 150}, "tanh", 1);
+        network.split = true;
+        network.drawn[0].shared = false;
+        nnqm::Theory theory;
+        theory.sources = {nnqm::Times{true}};
+        const std::vector<T> t = sampled<T>(theory, shifted, {0, n}), whole = applied_to(network, shifted, 0, t, n, n_times);
+        for (const nnqm::Range range : {nnqm::Range{0, 5}, {5, 21}, {21, 39}}) {
+            nnqm::Run part = shifted;
+            part.times.assign(shifted.times.begin() + range.begin, shifted.times.begin() + range.end);
+            const std::vector<T> x = applied_to(network, part, 0, sampled<T>(theory, part, {0, n}), n, range.end - range.begin);
+            const std::int64_t row = 150 * (range.end - range.begin);
+            for (std::int64_t p = 0; p < n; ++p)
+                CHECK(std::memcmp(x.data() + p * row, whole.data() + (p * n_times + range.begin) * 150, size(row) * sizeof(T)) == 0,
+                      "%s: outputs of path %d differ between windows", name_of<T>, static_cast<int>(p));
+        }
+    }
+}
+
 // ---- Arguments that are not valid.
 
 void refusals() {
@@ -657,6 +708,7 @@ void both_precisions() {
     linear_sources_equal_plain_sums<T>();
     times_are_inputs<T>();
     periodic_chains_follow_their_tables<T>();
+    windows_join<T>();
 }
 
 }  // namespace

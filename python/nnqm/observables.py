@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -194,8 +195,7 @@ def default_observables(
         draws = 2 * _normals(_NEURON_KEY, neurons, len(seen) + 1)
         inner, biases, activation = draws[:, 1:] / np.sqrt(len(seen)), draws[:, 0], "tanh"
     # The means over standard normals are near enough to those over the standardised channels.
-    neuron = Network([inner], [biases], [activation]) if len(biases) else None
-    centres = np.empty(0) if neuron is None else neuron(_normals(_PILOT_KEY, _PILOT_PATHS, len(seen))).mean(axis=0)
+    centres = _means(Network([inner], [biases], [activation])) if len(biases) else np.empty(0)
     weights = np.zeros((len(biases), len(channels)))
     weights[:, visible] = inner
     return Observables(
@@ -260,19 +260,35 @@ def _stationary(theory: Theory, key: int, n: int) -> Floats:
     return y[:, 0]
 
 
+@lru_cache(maxsize=64)
+def _means(neurons: Network) -> Floats:
+    """Means of neurons over standard normals, shape (m,)."""
+    means: Floats = neurons(_normals(_PILOT_KEY, _PILOT_PATHS, neurons.n_inputs)).mean(axis=0)
+    means.flags.writeable = False
+    return means
+
+
 def _standardisation(theory: Theory) -> tuple[Floats, Floats]:
     mean = np.concatenate([s.mean for s in theory.sources])
     std = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
     if theory.network is None:
         return mean, std
+    output_mean, output_std = _of_pilot(theory, theory.network)
+    return np.concatenate([mean, output_mean]), np.concatenate([std, output_std])
+
+
+# Kept, because for a large network the pilot can take longer than a short run.
+@lru_cache(maxsize=16)
+def _of_pilot(theory: Theory, network: Network | RandomNetwork) -> tuple[Floats, Floats]:
+    """Means and standard deviations of the outputs of a network."""
     y = _stationary(theory, _PILOT_KEY, _PILOT_PATHS)
-    if isinstance(theory.network, RandomNetwork):
-        theory.network.need_moment(2, "the standardisation of the outputs")
+    if isinstance(network, RandomNetwork):
+        network.need_moment(2, "the standardisation of the outputs")
         x = _core.apply(
-            network=theory.network._compiled(), key=_PILOT_KEY, times=(), first_path=0, inputs=y[:, None], n_threads=1
+            network=network._compiled(), key=_PILOT_KEY, times=(), first_path=0, inputs=y[:, None], n_threads=1
         )[:, 0]
     else:
-        x = theory.network(y)
+        x = network(y)
     if not np.isfinite(x).all():
         raise ValueError(
             "the network overflows on typical inputs: its outputs are not finite; make the weights smaller"
@@ -280,4 +296,7 @@ def _standardisation(theory: Theory) -> tuple[Floats, Floats]:
     spread = x.std(axis=0)
     # A constant output has no scale of its own; any positive number serves.
     spread[spread <= 1e-12 * np.abs(x).max(axis=0)] = 1.0
-    return np.concatenate([mean, x.mean(axis=0)]), np.concatenate([std, spread])
+    mean = x.mean(axis=0)
+    for array in (mean, spread):
+        array.flags.writeable = False
+    return mean, spread
