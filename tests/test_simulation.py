@@ -356,7 +356,9 @@ def answer(process):
 
 
 ENDLESS = """
-import nnqm, time
+import nnqm, signal, time
+# Shells start what runs in the background with the signal ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 theory = nnqm.builtin_theory("three-inputs")
 told = False
 def progress(done, wanted):
