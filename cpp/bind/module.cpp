@@ -112,6 +112,16 @@ std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& m, std::i
     return result;
 }
 
+// Doubles that are read where they lie.
+using AlignedDoubles =
+    py::array_t<double, py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
+
+const double* readable(const AlignedDoubles& array, const std::string& name, const Shape& shape) {
+    if (static_cast<std::size_t>(array.ndim()) != shape.size() || !std::equal(shape.begin(), shape.end(), array.shape()))
+        throw std::invalid_argument(name + " has the wrong shape");
+    return array.data();
+}
+
 template <class T>
 T* writable(py::array array, const std::string& name, const Shape& shape) {
     constexpr int layout = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
@@ -351,4 +361,38 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         },
         py::kw_only(), py::arg("channels"), py::arg("measure"), py::arg("offsets"), py::arg("first_path"),
         py::arg("n_threads"), py::arg("sums"));
+
+    m.def(
+        "two_time_matrices",
+        [](const AlignedDoubles& packed, const AlignedDoubles& factors, const AlignedDoubles& offsets) {
+            const std::int64_t n = factors.size(), n_times = n == 0 ? 0 : offsets.size() / n;
+            const double* sums = readable(packed, "packed", {n, n_times * (n_times + 1) / 2});
+            const double* scale = readable(factors, "factors", {n});
+            const double* shift = readable(offsets, "offsets", {n, n_times});
+            Doubles matrices(Shape{n, n_times, n_times});
+            double* out = matrices.mutable_data();
+            {
+                const py::gil_scoped_release release;
+                nnqm::two_time_matrices(sums, scale, shift, n, n_times, out);
+            }
+            return matrices;
+        },
+        py::kw_only(), py::arg("packed"), py::arg("factors"), py::arg("offsets"));
+
+    m.def(
+        "jackknife_variances",
+        [](const AlignedDoubles& values, const AlignedDoubles& replicas, const AlignedDoubles& weights) {
+            const std::int64_t n = weights.size(), size = values.size();
+            const double* value = readable(values, "values", {size});
+            const double* left_out = readable(replicas, "replicas", {n, size});
+            const double* weight = readable(weights, "weights", {n});
+            Doubles variances(size);
+            double* out = variances.mutable_data();
+            {
+                const py::gil_scoped_release release;
+                nnqm::jackknife_variances(value, left_out, weight, n, size, out);
+            }
+            return variances;
+        },
+        py::kw_only(), py::arg("values"), py::arg("replicas"), py::arg("weights"));
 }

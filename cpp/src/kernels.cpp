@@ -1052,10 +1052,11 @@ int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window,
         add_observable_lags(plan, window, linear, n_valid, begins_group, ends_group, scratch, sums.observable_lags);
     if (sums.moments) add_moments(plan.n_channels, n_rows, linear, sums.moments);
     if (sums.increments) add_increments(plan, window, linear, sums.increments);
-    if (sums.two_time && window.end == window.n_times) {
-        const T* z = scratch.linear + (1 + plan.two_time) * lanes;
-        add_two_time(z, window.n_times, stride, scratch.panels, sums.two_time);
-        for (std::int64_t t = 0; t < window.n_times; ++t) sums.time_sums[t] += lane_sum(z + t * stride);
+    if (sums.two_time) {
+        const T* z = linear + (1 + plan.two_time) * lanes;
+        for (std::int64_t t = 0; t < n_rows; ++t) sums.time_sums[window.begin + t] += lane_sum(z + t * stride);
+        fill_panels(z, window.begin, window.end, stride, scratch.panels);
+        if (window.end == window.n_times) add_two_time(window.n_times, scratch.panels, sums.two_time);
     }
     return bad;
 }

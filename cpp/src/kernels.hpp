@@ -111,7 +111,7 @@ struct LagPlan {
 };
 
 // Rows of earlier times that are kept before those of a window. Windows take `turns` places one after the other before the last
-// `rows` rows are copied to the front, so that no row is copied more than once. With two-time sums there is a place for every window.
+// `rows` rows are copied to the front, so that no row is copied more than once.
 struct History {
     std::int64_t rows, turns;
 };

@@ -403,12 +403,20 @@ void TheoryPlan<T>::add(int first, const OrnsteinUhlenbeck& ou, const std::vecto
         // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is used.
         const double span = grid.back() - grid.front();
         const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
+        double last = 0;
         for (std::size_t t = 1; t < n_times; ++t) {
             double step = grid[t] - grid[t - 1];
             if (std::abs(step - nominal) <= 1e-9 * nominal) step = nominal;
+            const std::size_t at = d * n_times + t;
+            if (step == last) {
+                decay[at] = decay[at - 1];
+                noise[at] = noise[at - 1];
+                continue;
+            }
             const double a = ou.omega[d] * step;
-            decay[d * n_times + t] = static_cast<T>(std::exp(-a));
-            noise[d * n_times + t] = static_cast<T>(stationary * std::sqrt(-std::expm1(-2 * a)));
+            decay[at] = static_cast<T>(std::exp(-a));
+            noise[at] = static_cast<T>(stationary * std::sqrt(-std::expm1(-2 * a)));
+            last = step;
         }
     }
     const T* decay_data = keep(std::move(decay));
@@ -498,13 +506,14 @@ struct FullMeasurePlan {
         plan.group = measure.group;
         const std::int64_t linear_size = measure.linear_size(), size = measure.observable_lags.empty() ? 0 : measure.size();
         window = window_size<T>(n_times, 2 * linear_size + size);
-        const auto windows = [&](std::int64_t times) { return std::max<std::int64_t>(1, (times + window - 1) / window); };
         const auto largest = [&](const std::vector<std::int64_t>& lags) {
             return window < n_times && !lags.empty() ? lags.back() : 0;
         };
-        const std::int64_t lag = std::max(largest(measure.lags), largest(measure.increment_lags));
-        plan.linear = measure.two_time < 0 ? detail::History{lag, windows(lag)} : detail::History{0, windows(n_times)};
-        plan.observables = {largest(measure.observable_lags), windows(largest(measure.observable_lags))};
+        const auto history = [&](std::int64_t lag) {
+            return detail::History{lag, std::max<std::int64_t>(1, (lag + window - 1) / window)};
+        };
+        plan.linear = history(std::max(largest(measure.lags), largest(measure.increment_lags)));
+        plan.observables = history(largest(measure.observable_lags));
     }
 
     std::int64_t rows(const detail::History& history) const { return history.rows + history.turns * window; }

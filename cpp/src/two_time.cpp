@@ -37,21 +37,28 @@ inline void product_block(const T* a, const T* b, T* sum) {
     }
 }
 
+// Panels are (panel of times, lane, time in it): one lies in the first-level cache, whatever the number of times.
 template <class T>
-void add(const T* z, std::int64_t n_times, std::int64_t stride, T* panels, double* packed) {
-    // (panel of times, lane, time in it): a panel lies in the first-level cache, whatever the number of times.
-    constexpr std::int64_t size = lanes * columns<T>;
-    const std::int64_t n_panels = (n_times + columns<T> - 1) / columns<T>;
+constexpr std::int64_t panel_size = lanes * columns<T>;
+
+template <class T>
+void fill(const T* z, std::int64_t begin, std::int64_t end, std::int64_t stride, T* panels) {
     constexpr int block = 16 / sizeof(T);
-    for (std::int64_t t = 0; t < n_panels * columns<T>; t += block) {
-        T* to = panels + t / columns<T> * size + t % columns<T>;
+    for (std::int64_t t = begin; t < end; t += block) {
+        T* to = panels + t / columns<T> * panel_size<T> + t % columns<T>;
         for (int l = 0; l < lanes; l += block) {
             detail::Block<T> x[block] = {};
-            for (int k = 0; k < block && t + k < n_times; ++k) std::memcpy(&x[k], z + (t + k) * stride + l, sizeof x[k]);
+            for (int k = 0; k < block && t + k < end; ++k) std::memcpy(&x[k], z + (t + k - begin) * stride + l, sizeof x[k]);
             detail::transpose(x);
             for (int k = 0; k < block; ++k) std::memcpy(to + (l + k) * columns<T>, &x[k], sizeof x[k]);
         }
     }
+}
+
+// Sums that the rest of the last panel enters are not used.
+template <class T>
+void add(std::int64_t n_times, const T* panels, double* packed) {
+    constexpr std::int64_t size = panel_size<T>;
     for (std::int64_t s = 0; s < n_times; s += columns<T>) {
         for (std::int64_t t = s; t < n_times; t += rows) {
             // Sums are fetched while the products before theirs are made: the triangle is larger than a cache, and there are many.
@@ -73,12 +80,14 @@ void add(const T* z, std::int64_t n_times, std::int64_t stride, T* panels, doubl
 
 }  // namespace
 
-void add_two_time(const float* z, std::int64_t n_times, std::int64_t stride, float* panels, double* packed) {
-    add(z, n_times, stride, panels, packed);
+void fill_panels(const float* z, std::int64_t begin, std::int64_t end, std::int64_t stride, float* panels) {
+    fill(z, begin, end, stride, panels);
 }
-void add_two_time(const double* z, std::int64_t n_times, std::int64_t stride, double* panels, double* packed) {
-    add(z, n_times, stride, panels, packed);
+void fill_panels(const double* z, std::int64_t begin, std::int64_t end, std::int64_t stride, double* panels) {
+    fill(z, begin, end, stride, panels);
 }
+void add_two_time(std::int64_t n_times, const float* panels, double* packed) { add(n_times, panels, packed); }
+void add_two_time(std::int64_t n_times, const double* panels, double* packed) { add(n_times, panels, packed); }
 
 }  // namespace NNQM_LEVEL_NAMESPACE
 }  // namespace nnqm

@@ -6,10 +6,14 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// packed (T (T + 1) / 2) += z z^T, lower triangle by rows; the rows of z lie `stride` apart; panels is scratch of
-// lanes rows of T numbers, to the next multiple of detail::panel.
-void add_two_time(const float* z, std::int64_t n_times, std::int64_t stride, float* panels, double* packed);
-void add_two_time(const double* z, std::int64_t n_times, std::int64_t stride, double* panels, double* packed);
+// The times begin .. end - 1 of z, whose rows lie `stride` apart, as panels: lanes rows of T numbers, to the next multiple of
+// detail::panel.
+void fill_panels(const float* z, std::int64_t begin, std::int64_t end, std::int64_t stride, float* panels);
+void fill_panels(const double* z, std::int64_t begin, std::int64_t end, std::int64_t stride, double* panels);
+
+// packed (T (T + 1) / 2) += z z^T, lower triangle by rows, from the panels of all times.
+void add_two_time(std::int64_t n_times, const float* panels, double* packed);
+void add_two_time(std::int64_t n_times, const double* panels, double* packed);
 
 }  // namespace NNQM_LEVEL_NAMESPACE
 }  // namespace nnqm

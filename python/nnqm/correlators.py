@@ -229,22 +229,11 @@ class Correlators:
         self.need("two_time", "simulate with two_time=True")
         c = 0 if self.two_time is None else self.two_time
         shift, scale = self.observables.shift[c], self.observables.scale[c]
-        # Where the sum of each pair of times lies among those of s <= t.
-        t = np.arange(self.n_times)
-        later, earlier = np.maximum.outer(t, t), np.minimum.outer(t, t)
-        where = later * (later + 1) // 2 + earlier
 
         def evaluate(s: Mapping[str, Floats]) -> Floats:
-            full = np.empty((len(s["paths"]), self.n_times, self.n_times))
-            scaled = np.empty(s["two_time"].shape[1])
-            # One replica after the other, each of which stays in cache.
-            for target, n, pairs, sums in zip(full, s["paths"], s["two_time"], s["time_sums"], strict=True):
-                np.take(np.multiply(pairs, scale**2 / n, out=scaled), where, out=target, mode="clip")
-                if shift != 0:
-                    offset = shift * (shift / 2 + scale / n * sums)
-                    target += offset[:, None]
-                    target += offset
-            return full
+            n = s["paths"]
+            offsets = shift * (shift / 2 + (scale / n)[:, None] * s["time_sums"])
+            return _core.two_time_matrices(packed=s["two_time"], factors=scale**2 / n, offsets=offsets)
 
         estimate: Estimate = self.estimate(evaluate, "two_time", "time_sums")
         return estimate

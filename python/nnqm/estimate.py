@@ -8,12 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from . import _core
 from ._checks import Floats
 
 __all__ = ["Estimate", "jackknife"]
-
-# Replicas handled at once when errors are made.
-_PIECE = 1 << 16
 
 
 class Estimate:
@@ -69,12 +67,11 @@ class Estimate:
         """Number of independent blocks."""
         return self.weights.size
 
-    def _deviations(self, part: slice = slice(None)) -> Floats:
+    def _deviations(self) -> Floats:
         """Scaled so that their plain sum of squares is the variance, shape (n_blocks, entries)."""
-        value, replicas = self.value.reshape(-1)[part], self.replicas.reshape(self.n_blocks, -1)[:, part]
         rest = (self.weights - 1)[:, None]
         # In differences from the value, of which pseudo-values and their mean are multiples.
-        deviations = np.subtract(value, replicas, order="C")
+        deviations = np.subtract(self.value.reshape(-1), self.replicas.reshape(self.n_blocks, -1), order="C")
         centre = (deviations * (rest / self.weights[:, None])).sum(axis=0)
         deviations *= np.sqrt(rest / self.n_blocks)
         deviations -= centre / np.sqrt(rest * self.n_blocks)
@@ -85,21 +82,10 @@ class Estimate:
         """Statistical error, shape S."""
         if self.n_blocks < 2:
             return np.full(self.value.shape, np.nan)
-        value, replicas = self.value.reshape(-1), self.replicas.reshape(self.n_blocks, -1)
-        variance = np.empty(self.value.size)
-        equal = bool(np.all(self.weights == self.weights[0]))
-        # In pieces that stay in cache: a two-time function has millions of replicas.
-        step = max(1, _PIECE // self.n_blocks)
-        for first in range(0, variance.size, step):
-            part = slice(first, first + step)
-            if equal:
-                deviations = np.subtract(value[part], replicas[:, part], order="C")
-                deviations -= np.einsum("bk->k", deviations) / self.n_blocks
-                variance[part] = np.einsum("bk,bk->k", deviations, deviations) * ((self.n_blocks - 1) / self.n_blocks)
-            else:
-                deviations = self._deviations(part)
-                variance[part] = np.square(deviations, out=deviations).sum(axis=0)
-        return np.sqrt(variance).reshape(self.value.shape)
+        variances = _core.jackknife_variances(
+            values=self.value.reshape(-1), replicas=self.replicas.reshape(self.n_blocks, -1), weights=self.weights
+        )
+        return np.asarray(np.sqrt(variances).reshape(self.value.shape))
 
     @property
     def total_error(self) -> Floats:

@@ -97,14 +97,16 @@ double compare(const char* what, const std::vector<std::vector<double>>& blocks,
     for (const auto& block : blocks)
         for (std::size_t i = 0; i < total.size(); ++i) total[i] += block[i];
     const double value = function(total);
-    double square = 0;
+    std::vector<double> replicas, weights;
     for (const auto& block : blocks) {
         std::vector<double> rest = total;
         for (std::size_t i = 0; i < rest.size(); ++i) rest[i] -= block[i];
-        square += (function(rest) - value) * (function(rest) - value);
+        replicas.push_back(function(rest));
+        weights.push_back(total[0] / block[0]);
     }
-    const auto n = static_cast<double>(blocks.size());
-    const double error = std::sqrt(square * (n - 1) / n), pull = (value - exact) / error;
+    double variance = 0;
+    nnqm::jackknife_variances(&value, replicas.data(), weights.data(), static_cast<std::int64_t>(blocks.size()), 1, &variance);
+    const double error = std::sqrt(variance), pull = (value - exact) / error;
     const bool good = std::abs(pull) < 5 && error < 0.02 * std::abs(exact);
     std::printf("%-10s %10.6f +- %.6f   exact %10.6f   pull %+5.2f%s\n", what, value, error, exact, pull, good ? "" : "   WRONG");
     failures += !good;

@@ -1,0 +1,69 @@
+// What is made of the sums of blocks where there are millions of numbers: matrices of two times, and jackknife errors.
+#include <algorithm>
+#include <array>
+#include <stdexcept>
+
+#include "nnqm/nnqm.hpp"
+
+namespace nnqm {
+
+void two_time_matrices(const double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times,
+                       double* matrices) {
+    if (n < 0 || n_times < 1 || !packed || !factors || !offsets || !matrices)
+        throw std::invalid_argument("two-time sums need sizes and arrays that are not null");
+    // Square blocks of whole cache lines, because what is above the diagonal is written down columns.
+    constexpr std::int64_t block = 8;
+    for (std::int64_t i = 0; i < n; ++i) {
+        const double factor = factors[i], *sums = packed + i * (n_times * (n_times + 1) / 2), *offset = offsets + i * n_times;
+        double* matrix = matrices + i * n_times * n_times;
+        const auto value = [&](std::int64_t t, std::int64_t s) {
+            return factor * sums[t * (t + 1) / 2 + s] + (offset[t] + offset[s]);
+        };
+        for (std::int64_t row = 0; row < n_times; row += block) {
+            const bool whole = row + block <= n_times;
+            for (std::int64_t column = 0; column < row && whole; column += block) {
+                double part[block][block];
+                for (std::int64_t t = 0; t < block; ++t)
+                    for (std::int64_t s = 0; s < block; ++s) part[t][s] = value(row + t, column + s);
+                for (std::int64_t t = 0; t < block; ++t)
+                    for (std::int64_t s = 0; s < block; ++s) matrix[(row + t) * n_times + column + s] = part[t][s];
+                for (std::int64_t s = 0; s < block; ++s)
+                    for (std::int64_t t = 0; t < block; ++t) matrix[(column + s) * n_times + row + t] = part[t][s];
+            }
+            for (std::int64_t t = row; t < std::min(row + block, n_times); ++t)
+                for (std::int64_t s = whole ? row : 0; s <= t; ++s)
+                    matrix[t * n_times + s] = matrix[s * n_times + t] = value(t, s);
+        }
+    }
+}
+
+void jackknife_variances(const double* values, const double* replicas, const double* weights, std::int64_t n_blocks,
+                         std::int64_t size, double* variances) {
+    if (n_blocks < 2 || size < 0 || !values || !replicas || !weights || !variances)
+        throw std::invalid_argument("a jackknife needs at least two blocks, and arrays that are not null");
+    if (!std::all_of(weights, weights + n_blocks, [](double weight) { return weight > 1; }))
+        throw std::invalid_argument("weights of a jackknife must be larger than 1");
+    constexpr std::int64_t piece = 512;  // of which all replicas stay in cache between the two visits
+    std::array<double, piece> centre;
+    for (std::int64_t first = 0; first < size; first += piece) {
+        const std::int64_t n = std::min(piece, size - first);
+        const double* value = values + first;
+        double* variance = variances + first;
+        std::fill_n(centre.begin(), n, 0.0);
+        std::fill_n(variance, n, 0.0);
+        for (std::int64_t b = 0; b < n_blocks; ++b) {
+            const double share = 1 - 1 / weights[b], *replica = replicas + b * size + first;
+            for (std::int64_t k = 0; k < n; ++k) centre[static_cast<std::size_t>(k)] += share * (value[k] - replica[k]);
+        }
+        for (std::int64_t b = 0; b < n_blocks; ++b) {
+            const double rest = weights[b] - 1, scale = rest / static_cast<double>(n_blocks), *replica = replicas + b * size + first;
+            const double part = 1 / rest;
+            for (std::int64_t k = 0; k < n; ++k) {
+                const double deviation = value[k] - replica[k] - part * centre[static_cast<std::size_t>(k)];
+                variance[k] += scale * (deviation * deviation);
+            }
+        }
+    }
+}
+
+}  // namespace nnqm
