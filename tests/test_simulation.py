@@ -315,11 +315,15 @@ def test_progress_ends_at_the_number_of_paths(monkeypatch):
     assert len(calls) > 1
 
 
-@pytest.mark.parametrize(("widths", "tiles"), [((1, 8, 1), 16), ((1, 200, 200, 1), 1)])
-def test_the_first_slice_is_short_before_the_speed_is_known(widths, tiles):
+# A costly theory gets one tile for each thread, any other as many as leave no thread without one.
+@pytest.mark.parametrize(
+    ("widths", "n_threads", "tiles"),
+    [((1, 8, 1), 1, 16), ((1, 8, 1), 3, 15), ((1, 200, 200, 1), 1, 1), ((1, 200, 200, 1), 3, 3)],
+)
+def test_the_first_slice_is_short_before_the_speed_is_known(widths, n_threads, tiles):
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random(widths, rng=1))
     with pytest.raises(nnqm.Interrupted) as stopped:
-        nnqm.simulate(theory, 64 * 100, 512, 0.1, rng=1, progress=Stop(1))
+        nnqm.simulate(theory, 64 * 100, 512, 0.1, rng=1, n_threads=n_threads, progress=Stop(1))
     assert stopped.value.partial.block_paths.sum() == 64 * tiles
 
 

@@ -275,6 +275,7 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
         for name, array in sums.items():
             array[b] = -1 if name == "first_bad" else 0
     done = -(-sums["paths"] // unit)
+    threads = n_threads or _core.build_info()["max_threads"]
     per_second = 0.0
     before = int(sums["paths"].sum())
     try:
@@ -282,11 +283,13 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
             blocks = where.stop - where.start
             rounds, part = last - tile, blocks
             # Tiles for one slice of time: whole rounds while they are short, some blocks of one round otherwise.
-            tiles = max(1, _first_tiles(run) * TILE // unit)
+            tiles = max(threads, _first_tiles(run) * TILE // unit)
             affordable = max(1, int(per_second * _SLICE)) if per_second else min(blocks, tiles)
             rounds = max(1, min(rounds, affordable // blocks))
             if rounds == 1:
                 part = max(1, min(blocks, affordable))
+                # No thread waits for the last of a slice while there are others.
+                part -= part % threads if threads < part < blocks else 0
             stop = where.start + part
             start = time.perf_counter()
             _core.advance(
