@@ -429,3 +429,16 @@ def test_lag_zero_is_no_step():
     assert nnqm.spectrum(with_zero, 2).gaps[0].value == nnqm.spectrum(without, 2).gaps[0].value
     with pytest.raises(ValueError, match=r"levels need an observable lag above 0; got \[0\]; use observable_lags="):
         nnqm.spectrum(nnqm.simulate(theory, 6400, 64, 0.2, rng=1, observable_lags=(0,)))
+
+
+def test_rounding_of_single_precision_is_smaller_than_what_the_double_well_needs():
+    # States of a chain are few, so that rounding has a direction and does not average out. The third gap needs directions
+    # of 1e-8 and 3e-8 of the largest, which count as such above four times the rounding that is seen.
+    theory = nnqm.builtin_theory("double-well")
+    run = nnqm.simulate(theory, 20_000, 128, 0.1, rng=1, lags=(), observable_lags=(1,), increment_lags=())
+    squares = run.sums["observable_lags"].sum(axis=0)[0, 1]
+    squares /= squares[0, 0]
+    connected = (squares - np.outer(squares[0], squares[0]))[1:, 1:]
+    scale = 1 / np.sqrt(np.diag(connected))
+    values = np.linalg.eigvalsh(connected * scale[:, None] * scale)
+    assert values[0] > -5e-9 * values[-1]

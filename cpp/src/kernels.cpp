@@ -19,8 +19,9 @@ inline constexpr int row_vectors = lanes / width<T>;
 // Terms that a running sum takes before it is put away. Rounding is random where values are; where they are discrete it has a
 // direction, and grows with the number of terms.
 inline constexpr int run_length = 64;
+// Rows of products that are summed in one run: 16 terms, because longer ones lose the small eigenvalues of a correlator matrix.
 template <class T>
-inline constexpr int stretch = row_vectors<T> < run_length ? run_length / row_vectors<T> : 1;
+inline constexpr int stretch = row_vectors<T> < 16 ? 16 / row_vectors<T> : 1;
 
 // One Philox block for each path of a tile, whose first path is a multiple of its size: adding a lane never carries into the
 // high word.
