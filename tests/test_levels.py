@@ -432,8 +432,8 @@ def test_lag_zero_is_no_step():
 
 
 def test_rounding_of_single_precision_is_smaller_than_what_the_double_well_needs():
-    # States of a chain are few, so that rounding has a direction and does not average out. The third gap needs directions
-    # of 1e-8 and 3e-8 of the largest, which count as such above four times the rounding that is seen.
+    # States of a chain are few, so that rounding has a direction and does not average out. The third gap needs
+    # directions of 1e-8 and 3e-8 of the largest, which count as such above four times the rounding that is seen.
     theory = nnqm.builtin_theory("double-well")
     run = nnqm.simulate(theory, 20_000, 128, 0.1, rng=1, lags=(), observable_lags=(1,), increment_lags=())
     squares = run.sums["observable_lags"].sum(axis=0)[0, 1]
