@@ -409,101 +409,84 @@ void layer(const detail::LayerPlan<T>& plan, const T* in, T* out) {
     activate(plan.activation, static_cast<std::int64_t>(plan.outputs) * lanes, out);
 }
 
-// O outputs at one vector of lanes and R times, each lane with weights of its own.
-template <class T, int O, int R>
-inline void own_block(const T* weights, const T* biases, int inputs, const T* const* in, T* const* out) {
-    Vector<T> sum[O][R];
-#pragma GCC unroll 8
+// Outputs of a layer, and times, whose sums stay in registers where each lane has weights of its own.
+inline constexpr int own_outputs = vector_registers == 32 ? 4 : 2;
+
+// O outputs of a layer at one vector of lanes and all times of `in`, then its activation. Inputs and outputs lie one vector after
+// the other, all times of one first.
+template <class T, int O>
+inline void own_block(const T* weights, const T* biases, int inputs, int activation, const T* in, T* out) {
+    constexpr int times = detail::times_at_once;
+    Vector<T> sum[O][times];
+#pragma GCC unroll 4
     for (int o = 0; o < O; ++o)
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) sum[o][r] = vector_load(biases + o * lanes);
+#pragma GCC unroll 4
+        for (int r = 0; r < times; ++r) sum[o][r] = vector_load(biases + o * lanes);
     for (int i = 0; i < inputs; ++i) {
-        Vector<T> x[R];
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) x[r] = vector_load(in[r] + i * lanes);
-#pragma GCC unroll 8
+        Vector<T> x[times];
+#pragma GCC unroll 4
+        for (int r = 0; r < times; ++r) x[r] = vector_load(in + (i * times + r) * width<T>);
+#pragma GCC unroll 4
         for (int o = 0; o < O; ++o) {
             const Vector<T> w = vector_load(weights + (o * inputs + i) * lanes);
-#pragma GCC unroll 8
-            for (int r = 0; r < R; ++r) sum[o][r] = vector_fma<T>(w, x[r], sum[o][r]);
+#pragma GCC unroll 4
+            for (int r = 0; r < times; ++r) sum[o][r] = vector_fma<T>(w, x[r], sum[o][r]);
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int o = 0; o < O; ++o)
-#pragma GCC unroll 8
-        for (int r = 0; r < R; ++r) *reinterpret_cast<Vector<T>*>(out[r] + o * lanes) = sum[o][r];
+#pragma GCC unroll 4
+        for (int r = 0; r < times; ++r) *reinterpret_cast<Vector<T>*>(out + (o * times + r) * width<T>) = sum[o][r];
+    activate(activation, O * times * width<T>, out);
 }
 
-// One layer at times_at_once times, with weights (outputs, inputs, lanes) and biases (outputs, lanes).
+// One vector of lanes at n <= times_at_once times through the network, with parameters of its own for each lane. One vector at a
+// time, so that what lies between the layers stays in the first-level cache. Times beyond the n-th repeat it.
 template <class T>
-void own_layer(const T* weights, const T* biases, int outputs, int inputs, const T* const* in, T* const* out) {
-    constexpr int r = vector_registers == 32 ? 8 : 4;
-    for (int first = 0; first < detail::times_at_once; first += r) {
-        for (int v = 0; v < lanes; v += width<T>) {
-            const T* from[r];
-            T* to[r];
-            for (int k = 0; k < r; ++k) from[k] = in[first + k] + v;
-            int o = 0;
-            for (; o + 2 <= outputs; o += 2) {
-                for (int k = 0; k < r; ++k) to[k] = out[first + k] + o * lanes + v;
-                own_block<T, 2, r>(weights + o * inputs * lanes + v, biases + o * lanes + v, inputs, from, to);
-            }
-            if (o < outputs) {
-                for (int k = 0; k < r; ++k) to[k] = out[first + k] + o * lanes + v;
-                own_block<T, 1, r>(weights + o * inputs * lanes + v, biases + o * lanes + v, inputs, from, to);
-            }
-        }
+void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n, T* hidden, const T* inputs, T* outputs,
+                 std::int64_t stride) {
+    constexpr int times = detail::times_at_once;
+    constexpr std::int64_t step = times * width<T>;
+    static_assert(step <= lanes);
+    T *in = hidden, *out = hidden + plan.widest * step;
+    for (int i = 0; i < plan.inputs; ++i)
+        for (int r = 0; r < times; ++r)
+            *reinterpret_cast<Vector<T>*>(in + i * step + r * width<T>) =
+                vector_load(inputs + (r < n ? r : n - 1) * stride + i * lanes);
+    for (int k = 0; k < plan.n_layers; ++k) {
+        const int size = plan.layers[k].outputs, from = plan.layers[k].inputs, activation = plan.layers[k].activation;
+        const T *weights = parameters, *biases = parameters + static_cast<std::int64_t>(size) * from * lanes;
+        parameters = biases + size * lanes;
+        int o = 0;
+        for (; o + own_outputs <= size; o += own_outputs, weights += own_outputs * from * lanes)
+            own_block<T, own_outputs>(weights, biases + o * lanes, from, activation, in, out + o * step);
+        for (; o < size; ++o, weights += from * lanes) own_block<T, 1>(weights, biases + o * lanes, from, activation, in, out + o * step);
+        T* const next = in;
+        in = out;
+        out = next;
     }
-}
-
-// The network at n <= times_at_once inputs, each lane with parameters of its own. What lies beyond the n-th repeats it.
-template <class T>
-void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n, const detail::Scratch<T>& scratch,
-                 const T* const* inputs, T* const* outputs) {
-    constexpr int many = detail::times_at_once;
-    const T* in[many];
-    T* out[many];
-    const int last = n > 1 ? n - 1 : 0;
-    for (int r = 0; r < many; ++r) in[r] = inputs[r < last ? r : last];
-    for (int i = 0; i < plan.n_layers; ++i) {
-        const detail::LayerPlan<T>& now = plan.layers[i];
-        for (int r = 0; r < many; ++r) {
-            const int at = r < last ? r : last;
-            out[r] = i + 1 == plan.n_layers
-                         ? outputs[at]
-                         : scratch.hidden + (static_cast<std::int64_t>(i % 2) * many + at) * plan.widest * lanes;
-        }
-        const T* biases = parameters + static_cast<std::int64_t>(now.outputs) * now.inputs * lanes;
-        own_layer(parameters, biases, now.outputs, now.inputs, in, out);
-        for (int r = 0; r < n; ++r) activate(now.activation, static_cast<std::int64_t>(now.outputs) * lanes, out[r]);
-        for (int r = 0; r < many; ++r) in[r] = out[r];
-        parameters = biases + now.outputs * lanes;
-    }
+    for (int r = 0; r < n; ++r)
+        for (int o = 0; o < plan.outputs; ++o)
+            *reinterpret_cast<Vector<T>*>(outputs + r * stride + o * lanes) = vector_load(in + o * step + r * width<T>);
 }
 
 template <class T>
 void own_times(const detail::NetworkPlan<T>& plan, std::int64_t n_rows, int channels, const detail::Scratch<T>& scratch,
                T* tile) {
     const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
-    for (std::int64_t t = 0; t < n_rows; t += detail::times_at_once) {
-        const int n = n_rows - t < detail::times_at_once ? static_cast<int>(n_rows - t) : detail::times_at_once;
-        const T* in[detail::times_at_once];
-        T* out[detail::times_at_once];
-        for (int r = 0; r < n; ++r) {
-            in[r] = tile + (t + r) * stride;
-            out[r] = tile + (t + r) * stride + plan.inputs * lanes;
+    for (int v = 0; v < lanes; v += width<T>)
+        for (std::int64_t t = 0; t < n_rows; t += detail::times_at_once) {
+            const int n = n_rows - t < detail::times_at_once ? static_cast<int>(n_rows - t) : detail::times_at_once;
+            T* row = tile + t * stride + v;
+            own_network(plan, scratch.parameters + v, n, scratch.hidden, row, row + plan.inputs * lanes, stride);
         }
-        own_network(plan, scratch.parameters, n, scratch, in, out);
-    }
 }
 
 // Takes W h(0) from the biases of the last layer, so that the output at 0 is these biases.
 template <class T>
 void anchor(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scratch, T* at_zero) {
     alignas(64) const T zero[lanes] = {};
-    const T* in[1] = {zero};
-    T* out[1] = {at_zero};
-    own_network(plan, scratch.parameters, 1, scratch, in, out);
+    for (int v = 0; v < lanes; v += width<T>) own_network(plan, scratch.parameters + v, 1, scratch.hidden, zero + v, at_zero + v, 0);
     T* biases = scratch.parameters + (plan.parameters - plan.outputs) * lanes;
     for (int i = 0; i < plan.outputs * lanes; ++i) biases[i] += biases[i] - at_zero[i];
 }

@@ -88,7 +88,7 @@ struct TablePlan {
 
 template <class T>
 struct NetworkPlan {
-    int n_layers, inputs, outputs, widest;
+    int n_layers, inputs, outputs, widest;  // of the inputs and all layers
     const LayerPlan<T>* layers;
     const DrawnPlan<T>* drawn;  // null: parameters are fixed
     std::int64_t parameters;    // how many there are
@@ -99,7 +99,7 @@ struct NetworkPlan {
 };
 
 // Times that a network with drawn parameters is evaluated at together, so that each parameter is loaded once for all of them.
-inline constexpr int times_at_once = 8;
+inline constexpr int times_at_once = 4;
 
 // Lags, and the stretches of time over which all of them give sum A A^T + B B^T the same weight (0, 1 or 2 per time).
 struct LagPlan {
@@ -145,7 +145,7 @@ struct GroupScratch {
 
 template <class T>
 struct Scratch {
-    T* hidden;       // (2, widest layer, lanes); with drawn parameters (2, times_at_once, widest layer, lanes)
+    T* hidden;       // (2, widest layer, lanes), or with drawn parameters a vector of lanes at times_at_once times instead of all lanes
     T* parameters;   // (parameters, lanes)
     T* coefficients; // (modes, lanes)
     std::uint32_t* states;  // (inputs, 2, lanes): of a chain, now and at the first time

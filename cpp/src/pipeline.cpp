@@ -317,7 +317,7 @@ struct TheoryPlan {
     }
 
     void add_network(const Network& net, const std::vector<double>& grid) {
-        int widest = 1;
+        int widest = std::max(1, inputs);
         for (const Layer& layer : net.layers) {
             layers.push_back(plan_layer(layer));
             widest = std::max(widest, layer.outputs);
@@ -355,7 +355,7 @@ struct TheoryPlan {
         return network.drawn ? product({network.parameters, network.group < lanes ? lanes : 1}, "network") : 0;
     }
     std::int64_t hidden_scratch() const {
-        return product({2, network.drawn && network.group < lanes ? detail::times_at_once : 1, network.widest, lanes}, "network");
+        return product({2, network.widest, lanes}, "network");
     }
 };
 
