@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
@@ -97,6 +98,10 @@ class Case:
         self.theory = nnqm.Theory(process, network)
         self.network = network
         self.observables = nnqm.default_observables(self.theory)
+        if network is not None:
+            # As peers do, of the output alone.
+            o = nnqm.default_observables(((0.0,), (1.0,), ("x",)), order=1, neurons=0)
+            self.observables = replace(o, columns=(1,), shift=self.observables.shift[:1], scale=self.observables.scale[:1])
         self.store: dict[str, np.ndarray] = {}
 
     def job(self, seed: int, threads: int) -> dict[str, Any]:

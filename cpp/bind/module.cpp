@@ -363,21 +363,31 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         py::arg("n_threads"), py::arg("sums"));
 
     m.def(
-        "two_time_matrices",
-        [](const AlignedDoubles& packed, const AlignedDoubles& factors, const AlignedDoubles& offsets) {
+        "two_time_functions",
+        [](const py::array& packed, const AlignedDoubles& factors, const AlignedDoubles& offsets) {
             const std::int64_t n = factors.size(), n_times = n == 0 ? 0 : offsets.size() / n;
-            const double* sums = readable(packed, "packed", {n, n_times * (n_times + 1) / 2});
+            double* functions = writable<double>(packed, "packed", {n, n_times * (n_times + 1) / 2});
             const double* scale = readable(factors, "factors", {n});
             const double* shift = readable(offsets, "offsets", {n, n_times});
-            Doubles matrices(Shape{n, n_times, n_times});
+            const py::gil_scoped_release release;
+            nnqm::two_time_functions(functions, scale, shift, n, n_times);
+        },
+        py::kw_only(), py::arg("packed"), py::arg("factors"), py::arg("offsets"));
+
+    m.def(
+        "unpack_matrices",
+        [](const AlignedDoubles& packed, std::int64_t size) {
+            const std::int64_t n = packed.ndim() == 2 ? packed.shape(0) : 0;
+            const double* values = readable(packed, "packed", {n, size * (size + 1) / 2});
+            Doubles matrices(Shape{n, size, size});
             double* out = matrices.mutable_data();
             {
                 const py::gil_scoped_release release;
-                nnqm::two_time_matrices(sums, scale, shift, n, n_times, out);
+                nnqm::unpack_matrices(values, n, size, out);
             }
             return matrices;
         },
-        py::kw_only(), py::arg("packed"), py::arg("factors"), py::arg("offsets"));
+        py::kw_only(), py::arg("packed"), py::arg("size"));
 
     m.def(
         "jackknife_variances",

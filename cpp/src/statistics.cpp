@@ -1,4 +1,4 @@
-// What is made of the sums of blocks where there are millions of numbers: matrices of two times, and jackknife errors.
+// What is made of the sums of blocks where there are millions of numbers: functions of two times, and jackknife errors.
 #include <algorithm>
 #include <array>
 #include <stdexcept>
@@ -7,33 +7,30 @@
 
 namespace nnqm {
 
-void two_time_matrices(const double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times,
-                       double* matrices) {
-    if (n < 0 || n_times < 1 || !packed || !factors || !offsets || !matrices)
+void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times) {
+    if (n < 0 || n_times < 1 || !packed || !factors || !offsets)
         throw std::invalid_argument("two-time sums need sizes and arrays that are not null");
+    for (std::int64_t i = 0; i < n; ++i) {
+        const double factor = factors[i], *offset = offsets + i * n_times;
+        for (std::int64_t t = 0; t < n_times; packed += ++t) {
+            const double own = offset[t];
+            for (std::int64_t s = 0; s <= t; ++s) packed[s] = factor * packed[s] + (own + offset[s]);
+        }
+    }
+}
+
+void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, double* matrices) {
+    if (n < 0 || size < 1 || !packed || !matrices) throw std::invalid_argument("matrices need sizes and arrays that are not null");
     // Square blocks of whole cache lines, because what is above the diagonal is written down columns.
     constexpr std::int64_t block = 8;
     for (std::int64_t i = 0; i < n; ++i) {
-        const double factor = factors[i], *sums = packed + i * (n_times * (n_times + 1) / 2), *offset = offsets + i * n_times;
-        double* matrix = matrices + i * n_times * n_times;
-        const auto value = [&](std::int64_t t, std::int64_t s) {
-            return factor * sums[t * (t + 1) / 2 + s] + (offset[t] + offset[s]);
-        };
-        for (std::int64_t row = 0; row < n_times; row += block) {
-            const bool whole = row + block <= n_times;
-            for (std::int64_t column = 0; column < row && whole; column += block) {
-                double part[block][block];
-                for (std::int64_t t = 0; t < block; ++t)
-                    for (std::int64_t s = 0; s < block; ++s) part[t][s] = value(row + t, column + s);
-                for (std::int64_t t = 0; t < block; ++t)
-                    for (std::int64_t s = 0; s < block; ++s) matrix[(row + t) * n_times + column + s] = part[t][s];
-                for (std::int64_t s = 0; s < block; ++s)
-                    for (std::int64_t t = 0; t < block; ++t) matrix[(column + s) * n_times + row + t] = part[t][s];
-            }
-            for (std::int64_t t = row; t < std::min(row + block, n_times); ++t)
-                for (std::int64_t s = whole ? row : 0; s <= t; ++s)
-                    matrix[t * n_times + s] = matrix[s * n_times + t] = value(t, s);
-        }
+        const double* values = packed + i * (size * (size + 1) / 2);
+        double* matrix = matrices + i * size * size;
+        for (std::int64_t row = 0; row < size; row += block)
+            for (std::int64_t column = 0; column <= row; column += block)
+                for (std::int64_t t = row; t < std::min(row + block, size); ++t)
+                    for (std::int64_t s = column; s < std::min(column + block, t + 1); ++s)
+                        matrix[t * size + s] = matrix[s * size + t] = values[t * (t + 1) / 2 + s];
     }
 }
 

@@ -368,7 +368,7 @@ void overflow_is_reported() {
 
 // ---- Statistics of blocks.
 
-void two_time_matrices_unpack() {
+void two_time_functions_unpack() {
     Words words{29};
     for (const std::int64_t n_times : {1, 7, 8, 9, 16, 27}) {
         const std::int64_t pairs = n_times * (n_times + 1) / 2;
@@ -376,7 +376,9 @@ void two_time_matrices_unpack() {
         for (std::int64_t i = 0; i < 2 * pairs; ++i) packed.push_back(words.uniform(-1, 1));
         for (std::int64_t i = 0; i < 2 * n_times; ++i) offsets.push_back(words.uniform(-1, 1));
         const double factors[2] = {0.5, -3.0};
-        nnqm::two_time_matrices(packed.data(), factors, offsets.data(), 2, n_times, matrices.data());
+        Doubles functions = packed;
+        nnqm::two_time_functions(functions.data(), factors, offsets.data(), 2, n_times);
+        nnqm::unpack_matrices(functions.data(), 2, n_times, matrices.data());
         double worst = 0;
         for (std::int64_t i = 0; i < 2; ++i)
             for (std::int64_t t = 0; t < n_times; ++t)
@@ -551,7 +553,7 @@ int main() {
         both_precisions<float>();
         both_precisions<double>();
         overflow_is_reported();
-        two_time_matrices_unpack();
+        two_time_functions_unpack();
         jackknife_equals_pseudo_values();
         refusals();
         broken_chains_are_refused();

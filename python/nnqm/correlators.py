@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from ._checks import Floats, integer
-from .estimate import Estimate, jackknife
+from .estimate import Estimate, SymmetricEstimate, jackknife
 from .observables import Observables
 from .theory import Theory
 
@@ -233,10 +233,10 @@ class Correlators:
         def evaluate(s: Mapping[str, Floats]) -> Floats:
             n = s["paths"]
             offsets = shift * (shift / 2 + (scale / n)[:, None] * s["time_sums"])
-            return _core.two_time_matrices(packed=s["two_time"], factors=scale**2 / n, offsets=offsets)
+            _core.two_time_functions(packed=s["two_time"], factors=scale**2 / n, offsets=offsets)
+            return s["two_time"]
 
-        estimate: Estimate = self.estimate(evaluate, "two_time", "time_sums")
-        return estimate
+        return SymmetricEstimate(self.estimate(evaluate, "two_time", "time_sums"), self.n_times)
 
     def _metadata(self) -> dict[str, Any]:
         skipped = {"theory", "observables", "times", "sums"}

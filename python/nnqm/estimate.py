@@ -29,8 +29,6 @@ class Estimate:
     ----------
     value : ndarray
         Shape S, float64.
-    replicas : ndarray
-        Values with one block left out, shape (n_blocks, *S).
     weights : ndarray
         Total over block size, shape (n_blocks,); n_blocks each for equal blocks.
     systematic : ndarray
@@ -44,23 +42,29 @@ class Estimate:
     2.5(6)
     """
 
-    __slots__ = ("replicas", "systematic", "value", "weights")
+    __slots__ = ("_replicas", "systematic", "value", "weights")
 
     value: Floats
-    replicas: Floats
+    _replicas: Floats | None
     weights: Floats
     systematic: Floats
 
     def __init__(self, value: ArrayLike, replicas: ArrayLike, weights: ArrayLike, systematic: ArrayLike = 0.0) -> None:
         self.value = np.asarray(value, dtype=np.float64)
-        self.replicas = np.asarray(replicas, dtype=np.float64)
+        self._replicas = np.asarray(replicas, dtype=np.float64)
         self.weights = np.asarray(weights, dtype=np.float64)
         self.systematic = np.broadcast_to(np.asarray(systematic, dtype=np.float64), self.value.shape)
-        if self.replicas.shape != (self.weights.size, *self.value.shape):
+        if self._replicas.shape != (self.weights.size, *self.value.shape):
             raise ValueError(
                 f"replicas must have shape (n_blocks, *value.shape) = {(self.weights.size, *self.value.shape)}; "
-                f"got {self.replicas.shape}"
+                f"got {self._replicas.shape}"
             )
+
+    @property
+    def replicas(self) -> Floats:
+        """Values with one block left out, shape (n_blocks, *S)."""
+        assert self._replicas is not None
+        return self._replicas
 
     @property
     def n_blocks(self) -> int:
@@ -190,6 +194,36 @@ class Estimate:
         return f"Estimate({self})"
 
 
+class SymmetricEstimate(Estimate):
+    """A symmetric matrix, whose replicas stay packed until they are asked for: they are most of what it takes.
+
+    ``packed`` holds the rows up to the diagonal, one after the other, shape (size (size + 1)/2,).
+    """
+
+    __slots__ = ("_packed",)
+
+    def __init__(self, packed: Estimate, size: int) -> None:
+        self._packed, self._replicas = packed, None
+        self.value, self.systematic = self._matrix(packed.value, size), self._matrix(packed.systematic, size)
+        self.weights = packed.weights
+
+    @staticmethod
+    def _matrix(values: Floats, size: int) -> Floats:
+        return _core.unpack_matrices(packed=values[None], size=size)[0]
+
+    @property
+    def replicas(self) -> Floats:
+        """Values with one block left out, shape (n_blocks, size, size)."""
+        if self._replicas is None:
+            self._replicas = _core.unpack_matrices(packed=self._packed.replicas, size=len(self.value))
+        return self._replicas
+
+    @property
+    def error(self) -> Floats:
+        """Statistical error, shape (size, size)."""
+        return self._matrix(self._packed.error, len(self.value))
+
+
 def format_value(value: float, error: float, systematic: float = 0.0) -> str:
     """0.998(3) for a value and its error to two leading digits; 0.998(3)(1) with a systematic error as well."""
     errors = [error] + ([systematic] if systematic > 0 else [])
@@ -225,8 +259,8 @@ def jackknife(
     Parameters
     ----------
     function : callable
-        Takes a mapping of arrays (R, ...), totals over all blocks and totals with one block left out, and returns
-        an array (R, ...), or a dict or tuple of them.
+        Takes a mapping of arrays (R, ...), totals over all blocks and totals with one block left out, which it may
+        overwrite, and returns an array (R, ...), or a dict or tuple of them.
     sums : mapping of ndarray
         Arrays with a leading block axis, shape (n_blocks, ...).
     sizes : array_like

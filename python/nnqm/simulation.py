@@ -28,6 +28,7 @@ from .planning import (
     random_key,
     time_grid,
 )
+from .sources import OrnsteinUhlenbeck
 from .theory import Theory
 
 __all__ = ["Interrupted", "extend", "simulate"]
@@ -250,14 +251,19 @@ def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tupl
 
 
 def _first_tiles(run: Correlators) -> int:
-    """Tiles of the first slice, before the speed is known: sixteen, or fewer of a costly theory."""
+    """Tiles of the first slice, before the speed is known: some tenths of a second at most, all of a short run."""
     assert run.theory is not None
-    network = run.theory.network
-    weights = 0 if network is None else sum(a * b for a, b in pairwise(network.widths))
+    # In multiplications of a matrix product: an activation takes about 25 of them, a look-up in a table 40, a draw up to 200.
+    widths = () if run.theory.network is None else run.theory.network.widths
+    forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
+    if isinstance(run.theory.network, RandomNetwork):
+        forward += 200 * sum((a + 1) * b for a, b in pairwise(widths)) / run.n_times
     products = 2 * len(run.observable_lags) * run.observables.size**2
     pairs = 0 if run.two_time is None else run.n_times
-    multiplications = TILE * run.n_times * (50 + weights + products + pairs)
-    return max(1, min(16, int(2e9 / multiplications)))
+    tiles = max(1, int(2e9 / (TILE * run.n_times * (50 + forward + products + pairs))))
+    # What other processes cost depends on how they are sampled.
+    known = all(isinstance(source, OrnsteinUhlenbeck) for source in run.theory.sources)
+    return tiles if known else min(16, tiles)
 
 
 def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | None) -> Correlators:
@@ -284,7 +290,7 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
             rounds, part = last - tile, blocks
             # Tiles for one slice of time: whole rounds while they are short, some blocks of one round otherwise.
             tiles = max(threads, _first_tiles(run) * TILE // unit)
-            affordable = max(1, int(per_second * _SLICE)) if per_second else min(blocks, tiles)
+            affordable = max(1, int(per_second * _SLICE)) if per_second else tiles
             rounds = max(1, min(rounds, affordable // blocks))
             if rounds == 1:
                 part = max(1, min(blocks, affordable))

@@ -262,10 +262,12 @@ void draw(const Network& network, std::uint64_t key, bool negative, Range groups
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
                std::int64_t first_path, int n_threads, Sums& sums);
 
-// Two-time sums of n blocks (or of any totals of blocks), packed as in Sums, as matrices (n, T, T):
+// Turns two-time sums of n blocks (or of any totals of blocks), packed as in Sums, into two-time functions, in place:
 //     factors[i] sums[i; t, s] + offsets[i, t] + offsets[i, s].
-void two_time_matrices(const double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times,
-                       double* matrices);
+void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times);
+
+// Symmetric matrices (n, size, size) that are packed as the two-time sums are, row after row up to the diagonal.
+void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, double* matrices);
 
 // Variances (size) of the delete-one jackknife over blocks of unequal size (Busing, Meijer and van der Leeden, Stat. Comput. 9, 3
 // (1999)), from values (size), their replicas with one block left out (n_blocks, size), and weights (n_blocks) > 1, the total over
