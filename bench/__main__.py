@@ -101,7 +101,8 @@ class Case:
         if network is not None:
             # As peers do, of the output alone.
             o = nnqm.default_observables(((0.0,), (1.0,), ("x",)), order=1, neurons=0)
-            self.observables = replace(o, columns=(1,), shift=self.observables.shift[:1], scale=self.observables.scale[:1])
+            shift, scale = self.observables.shift[:1], self.observables.scale[:1]
+            self.observables = replace(o, columns=(1,), shift=shift, scale=scale)
         self.store: dict[str, np.ndarray] = {}
 
     def job(self, seed: int, threads: int) -> dict[str, Any]:

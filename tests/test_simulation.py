@@ -315,16 +315,35 @@ def test_progress_ends_at_the_number_of_paths(monkeypatch):
     assert len(calls) > 1
 
 
-# A costly theory gets one tile for each thread, any other as many as leave no thread without one.
+# A costly theory gets one tile for each thread, any other as many as leave no thread without one: here 2e9
+# multiplications, of which 3 correlator matrices of 24 observables take 2 * 3 * 24^2 a point, and a table 40.
 @pytest.mark.parametrize(
-    ("widths", "n_threads", "tiles"),
-    [((1, 8, 1), 1, 16), ((1, 8, 1), 3, 15), ((1, 200, 200, 1), 1, 1), ((1, 200, 200, 1), 3, 3)],
+    ("widths", "n_threads", "compiled", "tiles"),
+    [
+        ((1, 200, 200, 1), 1, True, 17),
+        ((1, 8, 1), 3, True, 15),
+        ((1, 200, 200, 1), 1, False, 1),
+        ((1, 200, 200, 1), 3, False, 3),
+    ],
 )
-def test_the_first_slice_is_short_before_the_speed_is_known(widths, n_threads, tiles):
+def test_the_first_slice_is_short_before_the_speed_is_known(widths, n_threads, compiled, tiles):
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random(widths, rng=1))
     with pytest.raises(nnqm.Interrupted) as stopped:
-        nnqm.simulate(theory, 64 * 100, 512, 0.1, rng=1, n_threads=n_threads, progress=Stop(1))
+        nnqm.simulate(theory, 64 * 100, 512, 0.1, rng=1, n_threads=n_threads, compiled=compiled, progress=Stop(1))
     assert stopped.value.partial.block_paths.sum() == 64 * tiles
+
+
+def test_a_short_run_is_one_slice_unless_its_cost_is_unknown():
+    hamiltonian = nnqm.Hamiltonian([0, 0, 0.5])
+    for source, fewest, most in (
+        (nnqm.OrnsteinUhlenbeck(1.0), 1, 1),
+        (nnqm.ThermalProcess(hamiltonian, beta=1.6), 2, 100),
+    ):
+        calls = []
+        options = {"observable_lags": (), "progress": lambda *both, calls=calls: calls.append(both)}
+        nnqm.simulate(nnqm.Theory(source), 64 * 100, 16, 0.1, rng=1, n_blocks=50, **options)
+        assert fewest <= len(calls) <= most
+        assert calls[-1] == (6400, 6400)
 
 
 def test_a_run_of_one_block_and_one_of_few_paths():

@@ -209,7 +209,7 @@ class SymmetricEstimate(Estimate):
 
     @staticmethod
     def _matrix(values: Floats, size: int) -> Floats:
-        return _core.unpack_matrices(packed=values[None], size=size)[0]
+        return np.asarray(_core.unpack_matrices(packed=values[None], size=size)[0])
 
     @property
     def replicas(self) -> Floats:

@@ -251,16 +251,17 @@ def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tupl
 
 
 def _first_tiles(run: Correlators) -> int:
-    """Tiles of the first slice, before the speed is known: some tenths of a second at most, all of a short run."""
+    """Tiles of the first slice, before the speed is known, which then holds all of a short run."""
     assert run.theory is not None
-    # In multiplications of a matrix product: an activation takes about 25 of them, a look-up in a table 40, a draw up to 200.
+    # In multiplications of a matrix product, of which any processor makes some 1e10 a second: an activation takes
+    # about 25 of them, a look-up in a table 40, a draw up to 200.
     widths = () if run.theory.network is None else run.theory.network.widths
     forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
     if isinstance(run.theory.network, RandomNetwork):
         forward += 200 * sum((a + 1) * b for a, b in pairwise(widths)) / run.n_times
     products = 2 * len(run.observable_lags) * run.observables.size**2
     pairs = 0 if run.two_time is None else run.n_times
-    tiles = max(1, int(2e9 / (TILE * run.n_times * (50 + forward + products + pairs))))
+    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
     # What other processes cost depends on how they are sampled.
     known = all(isinstance(source, OrnsteinUhlenbeck) for source in run.theory.sources)
     return tiles if known else min(16, tiles)
