@@ -21,7 +21,7 @@ namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
 template <class T>
-inline T identity(T x) noexcept {
+NNQM_INLINE T identity(T x) noexcept {
     return x;
 }
 

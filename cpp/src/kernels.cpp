@@ -382,7 +382,7 @@ enum Activation {
 };
 
 template <class T>
-void activate(int activation, std::int64_t n, T* x) {
+__attribute__((noinline)) void activate(int activation, std::int64_t n, T* x) {
     if constexpr (sizeof(T) == 4) {
         // Those with a form for whole vectors, which is twice as fast as the vectorised loop.
         const auto each = [n, x](const auto& f) {

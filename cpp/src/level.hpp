@@ -17,6 +17,9 @@
 #define NNQM_CONCAT(a, b) NNQM_CONCAT_(a, b)
 #define NNQM_LEVEL_NAMESPACE NNQM_CONCAT(level_, NNQM_LEVEL)
 
+// Of functions that a loop calls for each number: where the compiler finds one too long to inline, the loop is not vectorised.
+#define NNQM_INLINE inline __attribute__((always_inline))
+
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 

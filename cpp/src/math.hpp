@@ -37,49 +37,49 @@ struct layout<double> {
 template <typename T>
 using word_of = typename layout<T>::word;
 
-inline std::uint32_t bits_of(float x) noexcept {
+NNQM_INLINE std::uint32_t bits_of(float x) noexcept {
     std::uint32_t w;
     std::memcpy(&w, &x, sizeof w);
     return w;
 }
 
-inline std::uint64_t bits_of(double x) noexcept {
+NNQM_INLINE std::uint64_t bits_of(double x) noexcept {
     std::uint64_t w;
     std::memcpy(&w, &x, sizeof w);
     return w;
 }
 
-inline float from_bits(std::uint32_t w) noexcept {
+NNQM_INLINE float from_bits(std::uint32_t w) noexcept {
     float x;
     std::memcpy(&x, &w, sizeof x);
     return x;
 }
 
-inline double from_bits(std::uint64_t w) noexcept {
+NNQM_INLINE double from_bits(std::uint64_t w) noexcept {
     double x;
     std::memcpy(&x, &w, sizeof x);
     return x;
 }
 
-inline float absolute(float x) noexcept { return __builtin_fabsf(x); }
-inline double absolute(double x) noexcept { return __builtin_fabs(x); }
-inline float copy_sign(float x, float sign) noexcept { return __builtin_copysignf(x, sign); }
-inline double copy_sign(double x, double sign) noexcept { return __builtin_copysign(x, sign); }
-inline float square_root(float x) noexcept { return __builtin_sqrtf(x); }
-inline double square_root(double x) noexcept { return __builtin_sqrt(x); }
+NNQM_INLINE float absolute(float x) noexcept { return __builtin_fabsf(x); }
+NNQM_INLINE double absolute(double x) noexcept { return __builtin_fabs(x); }
+NNQM_INLINE float copy_sign(float x, float sign) noexcept { return __builtin_copysignf(x, sign); }
+NNQM_INLINE double copy_sign(double x, double sign) noexcept { return __builtin_copysign(x, sign); }
+NNQM_INLINE float square_root(float x) noexcept { return __builtin_sqrtf(x); }
+NNQM_INLINE double square_root(double x) noexcept { return __builtin_sqrt(x); }
 
 // Bounds whose comparison fails for a NaN, so that it passes through.
 template <typename T>
-inline T at_most(T x, T high) noexcept { return high < x ? high : x; }
+NNQM_INLINE T at_most(T x, T high) noexcept { return high < x ? high : x; }
 template <typename T>
-inline T at_least(T x, T low) noexcept { return low > x ? low : x; }
+NNQM_INLINE T at_least(T x, T low) noexcept { return low > x ? low : x; }
 
 // max(-bound, min(x, bound)), and NaN for a NaN.
-inline float within(float x, float bound) noexcept { return at_most(at_least(x, -bound), bound); }
+NNQM_INLINE float within(float x, float bound) noexcept { return at_most(at_least(x, -bound), bound); }
 
 // The compiler makes branches of the bounds above, and of the branches a mask for each of their combinations: in vectors they are
 // asked for by name. The first operand is the one that a NaN in the second does not replace.
-inline Vector<float> within(Vector<float> x, float bound) noexcept {
+NNQM_INLINE Vector<float> within(Vector<float> x, float bound) noexcept {
     const Vector<float> high = vector_set(bound), low = vector_set(-bound);
 #if defined(__AVX512F__)
     return _mm512_min_ps(high, _mm512_max_ps(low, x));
@@ -94,7 +94,7 @@ inline Vector<float> within(Vector<float> x, float bound) noexcept {
 }
 
 template <int first = 0, typename T, int count>
-inline T polynomial(T x, const T (&c)[count]) noexcept {
+NNQM_INLINE T polynomial(T x, const T (&c)[count]) noexcept {
     if constexpr (first + 1 == count)
         return c[first];
     else
@@ -103,7 +103,7 @@ inline T polynomial(T x, const T (&c)[count]) noexcept {
 
 // The same in pairs of terms: a shorter chain and fewer roundings one after another, for one more product.
 template <int first = 0, typename V, typename T, int count>
-inline V polynomial_in_pairs(V x, V square, const T (&c)[count]) noexcept {
+NNQM_INLINE V polynomial_in_pairs(V x, V square, const T (&c)[count]) noexcept {
     if constexpr (first + 1 == count)
         return like(x, c[first]);
     else if constexpr (first + 2 == count)
@@ -190,18 +190,18 @@ constexpr double tail_d[] = {
     -5.9146218996204178e-6, -6.2318614722921830e-7, 1.0120552964211364e-6, 2.5987335395361309e-7,
     -1.4558952930777504e-7, -7.1697102840814372e-8, 9.1103135343465334e-9, 1.0675758964248230e-8, 1.5596726430027599e-9};
 
-inline float exp(float r) noexcept { return polynomial(r, exp_f); }
-inline double exp(double r) noexcept { return polynomial(r, exp_d); }
-inline float sin(float z) noexcept { return polynomial(z, sin_f); }
-inline double sin(double z) noexcept { return polynomial(z, sin_d); }
-inline float cos(float z) noexcept { return polynomial(z, cos_f); }
-inline double cos(double z) noexcept { return polynomial(z, cos_d); }
-inline float sin_quarter(float z) noexcept { return polynomial(z, sin_quarter_f); }
-inline double sin_quarter(double z) noexcept { return polynomial(z, sin_quarter_d); }
-inline float cos_quarter(float z) noexcept { return polynomial(z, cos_quarter_f); }
-inline double cos_quarter(double z) noexcept { return polynomial(z, cos_quarter_d); }
-inline float tail(float t) noexcept { return polynomial(t, tail_f); }
-inline double tail(double t) noexcept { return polynomial(t, tail_d); }
+NNQM_INLINE float exp(float r) noexcept { return polynomial(r, exp_f); }
+NNQM_INLINE double exp(double r) noexcept { return polynomial(r, exp_d); }
+NNQM_INLINE float sin(float z) noexcept { return polynomial(z, sin_f); }
+NNQM_INLINE double sin(double z) noexcept { return polynomial(z, sin_d); }
+NNQM_INLINE float cos(float z) noexcept { return polynomial(z, cos_f); }
+NNQM_INLINE double cos(double z) noexcept { return polynomial(z, cos_d); }
+NNQM_INLINE float sin_quarter(float z) noexcept { return polynomial(z, sin_quarter_f); }
+NNQM_INLINE double sin_quarter(double z) noexcept { return polynomial(z, sin_quarter_d); }
+NNQM_INLINE float cos_quarter(float z) noexcept { return polynomial(z, cos_quarter_f); }
+NNQM_INLINE double cos_quarter(double z) noexcept { return polynomial(z, cos_quarter_d); }
+NNQM_INLINE float tail(float t) noexcept { return polynomial(t, tail_f); }
+NNQM_INLINE double tail(double t) noexcept { return polynomial(t, tail_d); }
 
 }  // namespace fit
 
@@ -225,7 +225,7 @@ struct constant<double> {
 
 // x + low = k ln 2 + r with |r| <= ln(2)/2 (a little more by rounding); `biased` holds k + 2 bias in its low bits.
 template <typename T>
-inline T reduce_ln2(T x, T low, word_of<T>& biased) noexcept {
+NNQM_INLINE T reduce_ln2(T x, T low, word_of<T>& biased) noexcept {
     constexpr T magic = layout<T>::magic + static_cast<T>(2 * layout<T>::bias);
     const T t = fma(x, constant<T>::log2_e, magic);
     const T k = t - magic;
@@ -235,14 +235,14 @@ inline T reduce_ln2(T x, T low, word_of<T>& biased) noexcept {
 
 // y 2^k in two factors: neither overflows nor underflows before the result does, and only the last product rounds.
 template <typename T>
-inline T scale(T y, word_of<T> biased) noexcept {
+NNQM_INLINE T scale(T y, word_of<T> biased) noexcept {
     const word_of<T> half = biased >> 1;
     return y * from_bits(half << layout<T>::fraction_bits) * from_bits((biased - half) << layout<T>::fraction_bits);
 }
 
 // factor e^(x + low) for x <= 0 above constant<T>::exp_low and a small correction `low`.
 template <typename T>
-inline T scaled_exp(T factor, T x, T low) noexcept {
+NNQM_INLINE T scaled_exp(T factor, T x, T low) noexcept {
     word_of<T> biased;
     const T r = reduce_ln2(x, low, biased);
     const T p = fma(r * r, fit::exp(r), r);
@@ -250,13 +250,13 @@ inline T scaled_exp(T factor, T x, T low) noexcept {
 }
 
 template <typename T>
-inline T exp(T x) noexcept {
+NNQM_INLINE T exp(T x) noexcept {
     return scaled_exp(T(1), at_most(at_least(x, constant<T>::exp_low), constant<T>::exp_high), T(0));
 }
 
 // 2^(k-1) rather than 2^k, doubled at the end: k reaches 1024 before the result overflows. Halving a denormal would lose it.
 template <typename T>
-inline T expm1(T x) noexcept {
+NNQM_INLINE T expm1(T x) noexcept {
     word_of<T> biased;
     const T r = reduce_ln2(at_most(at_least(x, constant<T>::expm1_low), constant<T>::exp_high), T(0), biased);
     const T p = fma(r * r, fit::exp(r), r);
@@ -266,12 +266,12 @@ inline T expm1(T x) noexcept {
 }
 
 // k ln 2 + ln(1 + f) for 1 + f in sqrt(1/2)..sqrt(2).
-inline float log_core(float f, float k) noexcept {
+NNQM_INLINE float log_core(float f, float k) noexcept {
     const float rest = fma(f, polynomial(f, fit::log_f), -0.5F);
     return fma(k, constant<float>::ln2_high, f + fma(f * f, rest, k * constant<float>::ln2_low));
 }
 
-inline double log_core(double f, double k) noexcept {
+NNQM_INLINE double log_core(double f, double k) noexcept {
     const double s = f / (2.0 + f), z = s * s, half_square = 0.5 * f * f;
     const double rest = fma(s, fma(z, polynomial(z, fit::log_d), half_square), k * constant<double>::ln2_low);
     return fma(k, constant<double>::ln2_high, f - (half_square - rest));
@@ -279,22 +279,22 @@ inline double log_core(double f, double k) noexcept {
 
 // The exponent k of a normal y = m 2^k with m in sqrt(1/2)..sqrt(2), plus the bias.
 template <typename T>
-inline word_of<T> biased_exponent(T y) noexcept {
+NNQM_INLINE word_of<T> biased_exponent(T y) noexcept {
     return (bits_of(y) - layout<T>::root_half + (layout<T>::bias << layout<T>::fraction_bits)) >> layout<T>::fraction_bits;
 }
 
-inline float exponent_value(std::uint32_t biased) noexcept {
+NNQM_INLINE float exponent_value(std::uint32_t biased) noexcept {
     return static_cast<float>(static_cast<std::int32_t>(biased - layout<float>::bias));
 }
 
-inline double exponent_value(std::uint64_t biased) noexcept {
+NNQM_INLINE double exponent_value(std::uint64_t biased) noexcept {
     constexpr double two_52 = 4503599627370496.0;
     constexpr std::uint64_t two_52_bits = 0x4330000000000000U;
     return from_bits(biased | two_52_bits) - (two_52 + static_cast<double>(layout<double>::bias));
 }
 
 template <typename T>
-inline T log(T x) noexcept {
+NNQM_INLINE T log(T x) noexcept {
     constexpr int bits = layout<T>::fraction_bits;
     const bool denormal = x < layout<T>::smallest_normal;
     const T y = denormal ? x * static_cast<T>(word_of<T>(1) << bits) : x;
@@ -308,7 +308,7 @@ inline T log(T x) noexcept {
 
 // ln(1 + x) for x in 0..1 only; halving 1 + x beyond sqrt(2) keeps one polynomial for the range.
 template <typename T>
-inline T log1p_unit(T x) noexcept {
+NNQM_INLINE T log1p_unit(T x) noexcept {
     const bool upper = x > T(0.41421356237309505);
     return log_core(upper ? T(0.5) * (x - T(1)) : x, upper ? T(1) : T(0));
 }
@@ -317,13 +317,13 @@ inline T log1p_unit(T x) noexcept {
 // of a reduction in float, and the same values with and without fused operations.
 // x less a multiple of 2^26 pi/2, which leaves the quadrant alone, in two parts: x itself for |x| < 5e7; for larger ones the
 // products with the first two parts of 2^26 pi/2 are exact.
-inline double reduce_large(double x, double& low) noexcept {
+NNQM_INLINE double reduce_large(double x, double& low) noexcept {
     const double n = fma(x, 9.486373847239931e-09, layout<double>::magic) - layout<double>::magic;
     low = -n * 4.109232774600752e-09;
     return fma(-n, 1.0665782690048218, fma(-n, 105414356.0, x));
 }
 
-inline double reduce_half_pi(double angle, std::uint64_t& quadrant) noexcept {
+NNQM_INLINE double reduce_half_pi(double angle, std::uint64_t& quadrant) noexcept {
     double low;
     const double x = reduce_large(angle, low);
     const double t = fma(x + low, 0.63661977236758134, layout<double>::magic);
@@ -332,7 +332,7 @@ inline double reduce_half_pi(double angle, std::uint64_t& quadrant) noexcept {
     return fma(-k, 5.7211887261098318e-18, fma(-k, 9.9209357395935172e-10, fma(-k, 1.570796325802803, x)) + low);
 }
 
-inline float reduce_half_pi(float angle, std::uint32_t& quadrant) noexcept {
+NNQM_INLINE float reduce_half_pi(float angle, std::uint32_t& quadrant) noexcept {
     double low;
     const double high = reduce_large(static_cast<double>(angle), low);
     const double x = high + low;
@@ -346,7 +346,7 @@ inline float reduce_half_pi(float angle, std::uint32_t& quadrant) noexcept {
 constexpr double largest_angle = 4e15;
 
 template <typename T>
-inline T sin_of_quadrant(T r, word_of<T> quadrant) noexcept {
+NNQM_INLINE T sin_of_quadrant(T r, word_of<T> quadrant) noexcept {
     const T z = r * r;
     const T s = r * fma(z, fit::sin(z), T(1));
     const T c = fma(z, fma(z, fit::cos(z), T(-0.5)), T(1));
@@ -355,14 +355,14 @@ inline T sin_of_quadrant(T r, word_of<T> quadrant) noexcept {
 }
 
 template <typename T>
-inline T sin(T x) noexcept {
+NNQM_INLINE T sin(T x) noexcept {
     word_of<T> quadrant;
     const T r = reduce_half_pi(x, quadrant);
     return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant) : layout<T>::nan;
 }
 
 template <typename T>
-inline T cos(T x) noexcept {
+NNQM_INLINE T cos(T x) noexcept {
     word_of<T> quadrant;
     const T r = reduce_half_pi(x, quadrant);
     return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant + 1) : layout<T>::nan;
@@ -370,22 +370,22 @@ inline T cos(T x) noexcept {
 
 // V is float or a vector of them. The bound on the quotient keeps |tanh| <= 1 whatever the rounding of the two polynomials.
 template <typename V>
-inline V tanh_quotient(V x) noexcept {
+NNQM_INLINE V tanh_quotient(V x) noexcept {
     const V c = within(x, 9.02F), z = c * c, square = z * z;
     return within(c * polynomial_in_pairs(z, square, fit::tanh_f_p) / polynomial_in_pairs(z, square, fit::tanh_f_q), 1.0F);
 }
 
-inline float tanh(float x) noexcept { return tanh_quotient(x); }
-inline Vector<float> tanh(Vector<float> x) noexcept { return tanh_quotient(x); }
+NNQM_INLINE float tanh(float x) noexcept { return tanh_quotient(x); }
+NNQM_INLINE Vector<float> tanh(Vector<float> x) noexcept { return tanh_quotient(x); }
 
-inline double tanh(double x) noexcept {
+NNQM_INLINE double tanh(double x) noexcept {
     const double e = expm1(-2.0 * at_most(absolute(x), 20.0));
     return copy_sign(e / (e + 2.0), x);
 }
 
 // a^2 = high + low, exactly but for the rounding of `low`: e^(a^2) needs the absolute error of a large square to be small.
 template <typename T>
-inline void exact_square(T a, T& high, T& low) noexcept {
+NNQM_INLINE void exact_square(T a, T& high, T& low) noexcept {
 #if defined(__FMA__) || defined(__aarch64__)
     high = a * a;
     low = fma(a, a, -high);
@@ -397,15 +397,15 @@ inline void exact_square(T a, T& high, T& low) noexcept {
 }
 
 template <typename V>
-inline V erf_quotient(V x) noexcept {
+NNQM_INLINE V erf_quotient(V x) noexcept {
     const V c = within(x, 3.95F), z = c * c, square = z * z;
     return within(c * polynomial_in_pairs(z, square, fit::erf_f_p) / polynomial_in_pairs(z, square, fit::erf_f_q), 1.0F);
 }
 
-inline float erf(float x) noexcept { return erf_quotient(x); }
-inline Vector<float> erf(Vector<float> x) noexcept { return erf_quotient(x); }
+NNQM_INLINE float erf(float x) noexcept { return erf_quotient(x); }
+NNQM_INLINE Vector<float> erf(Vector<float> x) noexcept { return erf_quotient(x); }
 
-inline double erf(double x) noexcept {
+NNQM_INLINE double erf(double x) noexcept {
     const double u = at_most(absolute(x), 6.0);
     double high, low;
     exact_square(u, high, low);
@@ -416,7 +416,7 @@ inline double erf(double x) noexcept {
 
 // a Phi(-a) for a >= 0. Multiplying by a before the power of two keeps its precision where Phi(-a) alone is denormal.
 template <typename T>
-inline T normal_tail(T a) noexcept {
+NNQM_INLINE T normal_tail(T a) noexcept {
     constexpr T centre = constant<T>::tail_centre;
     const T inverse = T(1) / (a + centre);
     T high, low;
@@ -425,23 +425,23 @@ inline T normal_tail(T a) noexcept {
 }
 
 template <typename T>
-inline T relu(T x) noexcept { return at_least(x, T(0)); }
+NNQM_INLINE T relu(T x) noexcept { return at_least(x, T(0)); }
 
 // x Phi(x) = max(x, 0) - |x| Phi(-|x|): one tail serves both signs without cancellation.
 template <typename T>
-inline T gelu(T x) noexcept {
+NNQM_INLINE T gelu(T x) noexcept {
     return relu(x) - normal_tail(at_most(absolute(x), constant<T>::tail_end));
 }
 
 // Both use e^-|x|, which cannot overflow.
 template <typename T>
-inline T sigmoid(T x) noexcept {
+NNQM_INLINE T sigmoid(T x) noexcept {
     const T z = scaled_exp(T(1), at_least(-absolute(x), constant<T>::exp_low), T(0));
     return (x < T(0) ? z : T(1)) / (T(1) + z);
 }
 
 template <typename T>
-inline T softplus(T x) noexcept {
+NNQM_INLINE T softplus(T x) noexcept {
     const T z = scaled_exp(T(1), at_least(-absolute(x), constant<T>::exp_low), T(0));
     return relu(x) + log1p_unit(z);
 }
@@ -449,7 +449,7 @@ inline T softplus(T x) noexcept {
 // ln u of the uniform u = (a + (low 8 bits of b + 1/2)/256) / 2^32. No integer wider than 32 bits is converted, and 1 - u, not u,
 // is what the upper half is computed from, so the float version has the digits of the double one: they differ by rounding only.
 template <typename T>
-inline T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
+NNQM_INLINE T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
     using word = word_of<T>;
     constexpr T unit = T(1) / T(4294967296.0);
     // As a signed number, a gives u below 1/2 and u - 1 above.
@@ -465,7 +465,7 @@ inline T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
 // Two independent standard normal numbers of two random words (Box and Muller): the radius comes from log_uniform, the angle is
 // (high 24 bits of b + 1/2) of 2^24 parts of the circle.
 template <typename T>
-inline void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept {
+NNQM_INLINE void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept {
     using word = word_of<T>;
     const T radius = square_root(T(-2) * log_uniform<T>(a, b));
     // The nearest quarter turn goes to `quadrant`; what remains is an odd multiple of 2^-23 quarter turns, exact in float.
