@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import nnqm
-from nnqm.estimate import Estimate, format_value, jackknife
+from nnqm.estimate import Estimate, SymmetricEstimate, format_value, jackknife
 
 
 def mean_of(samples):
@@ -185,3 +185,20 @@ def test_a_bias_is_no_error():
     for value in ([0.0] * 3, [5.0, -2.0, 1e4]):
         found = Estimate(value, replicas, [16.0] * 16)
         np.testing.assert_allclose(found.error, np.sqrt(15) * replicas.std(axis=0), rtol=1e-11)
+
+
+def test_a_packed_matrix_is_the_full_one():
+    rng = np.random.default_rng(5)
+    for size in (1, 7, 8, 19):
+        rows, columns = np.tril_indices(size)
+        stacked = rng.normal(size=(12, len(rows)))
+        weights = np.linspace(8, 15, 11)
+        full = np.empty((12, size, size))
+        full[:, rows, columns] = full[:, columns, rows] = stacked
+        packed = SymmetricEstimate(Estimate(stacked[0], stacked[1:], weights), size)
+        plain = Estimate(full[0], full[1:], weights)
+        # The error before the replicas, which it must not need.
+        for name in ("value", "error", "replicas", "systematic", "total_error"):
+            assert np.array_equal(getattr(packed, name), getattr(plain, name)), name
+        assert np.array_equal(packed[0].error, plain[0].error)
+        assert np.array_equal(packed.map(np.exp).error, plain.map(np.exp).error)

@@ -74,22 +74,29 @@ NNQM_INLINE T at_most(T x, T high) noexcept { return high < x ? high : x; }
 template <typename T>
 NNQM_INLINE T at_least(T x, T low) noexcept { return low > x ? low : x; }
 
-// max(-bound, min(x, bound)), and NaN for a NaN.
-NNQM_INLINE float within(float x, float bound) noexcept { return at_most(at_least(x, -bound), bound); }
-
 // The compiler makes branches of the bounds above, and of the branches a mask for each of their combinations: in vectors they are
 // asked for by name. The first operand is the one that a NaN in the second does not replace.
-NNQM_INLINE Vector<float> within(Vector<float> x, float bound) noexcept {
-    const Vector<float> high = vector_set(bound), low = vector_set(-bound);
+NNQM_INLINE Vector<float> at_most(Vector<float> x, float high) noexcept {
 #if defined(__AVX512F__)
-    return _mm512_min_ps(high, _mm512_max_ps(low, x));
+    return _mm512_min_ps(vector_set(high), x);
 #elif defined(__AVX2__)
-    return _mm256_min_ps(high, _mm256_max_ps(low, x));
+    return _mm256_min_ps(vector_set(high), x);
 #elif defined(__x86_64__)
-    return _mm_min_ps(high, _mm_max_ps(low, x));
+    return _mm_min_ps(vector_set(high), x);
 #else
-    x = low > x ? low : x;
-    return high < x ? high : x;
+    return vector_set(high) < x ? vector_set(high) : x;
+#endif
+}
+
+NNQM_INLINE Vector<float> at_least(Vector<float> x, float low) noexcept {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(vector_set(low), x);
+#elif defined(__AVX2__)
+    return _mm256_max_ps(vector_set(low), x);
+#elif defined(__x86_64__)
+    return _mm_max_ps(vector_set(low), x);
+#else
+    return vector_set(low) > x ? vector_set(low) : x;
 #endif
 }
 
@@ -368,15 +375,16 @@ NNQM_INLINE T cos(T x) noexcept {
     return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant + 1) : layout<T>::nan;
 }
 
-// V is float or a vector of them. The bound on the quotient keeps |tanh| <= 1 whatever the rounding of the two polynomials.
-template <typename V>
-NNQM_INLINE V tanh_quotient(V x) noexcept {
-    const V c = within(x, 9.02F), z = c * c, square = z * z;
-    return within(c * polynomial_in_pairs(z, square, fit::tanh_f_p) / polynomial_in_pairs(z, square, fit::tanh_f_q), 1.0F);
+// x P(x^2)/Q(x^2) for a float or a vector of them, of a function that is +-1 beyond the square `last`: with x^2 kept there the
+// quotient grows like x, and the bounds make +-1 of it. They also keep it within +-1 whatever the rounding of the polynomials.
+template <typename V, int terms>
+NNQM_INLINE V saturating(V x, float last, const float (&p)[terms], const float (&q)[terms]) noexcept {
+    const V z = at_most(x * x, last), square = z * z;
+    return at_most(at_least(x * polynomial_in_pairs(z, square, p) / polynomial_in_pairs(z, square, q), -1.0F), 1.0F);
 }
 
-NNQM_INLINE float tanh(float x) noexcept { return tanh_quotient(x); }
-NNQM_INLINE Vector<float> tanh(Vector<float> x) noexcept { return tanh_quotient(x); }
+NNQM_INLINE float tanh(float x) noexcept { return saturating(x, 81.36F, fit::tanh_f_p, fit::tanh_f_q); }
+NNQM_INLINE Vector<float> tanh(Vector<float> x) noexcept { return saturating(x, 81.36F, fit::tanh_f_p, fit::tanh_f_q); }
 
 NNQM_INLINE double tanh(double x) noexcept {
     const double e = expm1(-2.0 * at_most(absolute(x), 20.0));
@@ -396,14 +404,8 @@ NNQM_INLINE void exact_square(T a, T& high, T& low) noexcept {
 #endif
 }
 
-template <typename V>
-NNQM_INLINE V erf_quotient(V x) noexcept {
-    const V c = within(x, 3.95F), z = c * c, square = z * z;
-    return within(c * polynomial_in_pairs(z, square, fit::erf_f_p) / polynomial_in_pairs(z, square, fit::erf_f_q), 1.0F);
-}
-
-NNQM_INLINE float erf(float x) noexcept { return erf_quotient(x); }
-NNQM_INLINE Vector<float> erf(Vector<float> x) noexcept { return erf_quotient(x); }
+NNQM_INLINE float erf(float x) noexcept { return saturating(x, 15.6F, fit::erf_f_p, fit::erf_f_q); }
+NNQM_INLINE Vector<float> erf(Vector<float> x) noexcept { return saturating(x, 15.6F, fit::erf_f_p, fit::erf_f_q); }
 
 NNQM_INLINE double erf(double x) noexcept {
     const double u = at_most(absolute(x), 6.0);
