@@ -23,6 +23,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+# As for peers: between products its threads wait on a core that the other processes need.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import numpy as np
 
 import nnqm
