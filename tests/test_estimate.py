@@ -1,5 +1,7 @@
 """The jackknife against formulas, joint tests against their distribution, and what is printed."""
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -187,18 +189,29 @@ def test_a_bias_is_no_error():
         np.testing.assert_allclose(found.error, np.sqrt(15) * replicas.std(axis=0), rtol=1e-11)
 
 
-def test_a_packed_matrix_is_the_full_one():
+def test_a_matrix_made_by_rows_is_the_full_one():
     rng = np.random.default_rng(5)
-    for size in (1, 7, 8, 19):
+    # The last has several parts.
+    for size, n_blocks in ((1, 11), (7, 11), (8, 11), (70, 400)):
         rows, columns = np.tril_indices(size)
-        stacked = rng.normal(size=(12, len(rows)))
-        weights = np.linspace(8, 15, 11)
-        full = np.empty((12, size, size))
+        stacked = rng.normal(size=(n_blocks + 1, len(rows)))
+        weights = np.linspace(8, 15, n_blocks)
+        full = np.empty((n_blocks + 1, size, size))
         full[:, rows, columns] = full[:, columns, rows] = stacked
-        packed = SymmetricEstimate(Estimate(stacked[0], stacked[1:], weights), size)
+        calls = []
+
+        def some(begin, end, stacked=stacked, weights=weights, calls=calls):
+            calls.append((begin, end))
+            part = stacked[:, begin * (begin + 1) // 2 : end * (end + 1) // 2]
+            return Estimate(part[0], part[1:], weights)
+
+        packed = SymmetricEstimate(some, size, n_blocks)
+        assert (len(calls) > 1) == (size == 70)
         plain = Estimate(full[0], full[1:], weights)
-        # The error before the replicas, which it must not need.
-        for name in ("value", "error", "replicas", "systematic", "total_error"):
+        for name in ("value", "error", "replicas", "systematic", "total_error", "weights"):
             assert np.array_equal(getattr(packed, name), getattr(plain, name)), name
         assert np.array_equal(packed[0].error, plain[0].error)
         assert np.array_equal(packed.map(np.exp).error, plain.map(np.exp).error)
+        copy = pickle.loads(pickle.dumps(packed))
+        assert np.array_equal(copy.replicas, plain.replicas)
+        assert np.array_equal(copy.error, plain.error)

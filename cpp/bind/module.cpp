@@ -364,15 +364,17 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     m.def(
         "two_time_functions",
-        [](const py::array& packed, const AlignedDoubles& factors, const AlignedDoubles& offsets) {
+        [](const py::array& packed, const AlignedDoubles& factors, const AlignedDoubles& offsets,
+           std::pair<std::int64_t, std::int64_t> rows) {
             const std::int64_t n = factors.size(), n_times = n == 0 ? 0 : offsets.size() / n;
-            double* functions = writable<double>(packed, "packed", {n, n_times * (n_times + 1) / 2});
+            const std::int64_t pairs = (rows.second * (rows.second + 1) - rows.first * (rows.first + 1)) / 2;
+            double* functions = writable<double>(packed, "packed", {n, pairs});
             const double* scale = readable(factors, "factors", {n});
             const double* shift = readable(offsets, "offsets", {n, n_times});
             const py::gil_scoped_release release;
-            nnqm::two_time_functions(functions, scale, shift, n, n_times);
+            nnqm::two_time_functions(functions, scale, shift, n, n_times, {rows.first, rows.second});
         },
-        py::kw_only(), py::arg("packed"), py::arg("factors"), py::arg("offsets"));
+        py::kw_only(), py::arg("packed"), py::arg("factors"), py::arg("offsets"), py::arg("rows"));
 
     m.def(
         "unpack_matrices",

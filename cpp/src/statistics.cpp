@@ -7,12 +7,13 @@
 
 namespace nnqm {
 
-void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times) {
-    if (n < 0 || n_times < 1 || !packed || !factors || !offsets)
-        throw std::invalid_argument("two-time sums need sizes and arrays that are not null");
+void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times,
+                        Range rows) {
+    if (n < 0 || rows.begin < 0 || rows.end < rows.begin || n_times < rows.end || !packed || !factors || !offsets)
+        throw std::invalid_argument("two-time sums need sizes, rows among the times, and arrays that are not null");
     for (std::int64_t i = 0; i < n; ++i) {
         const double factor = factors[i], *offset = offsets + i * n_times;
-        for (std::int64_t t = 0; t < n_times; packed += ++t) {
+        for (std::int64_t t = rows.begin; t < rows.end; packed += ++t) {
             const double own = offset[t];
             for (std::int64_t s = 0; s <= t; ++s) packed[s] = factor * packed[s] + (own + offset[s]);
         }

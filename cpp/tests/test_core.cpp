@@ -376,8 +376,13 @@ void two_time_functions_unpack() {
         for (std::int64_t i = 0; i < 2 * pairs; ++i) packed.push_back(words.uniform(-1, 1));
         for (std::int64_t i = 0; i < 2 * n_times; ++i) offsets.push_back(words.uniform(-1, 1));
         const double factors[2] = {0.5, -3.0};
+        // All rows of one block, and those of the other in two parts.
         Doubles functions = packed;
-        nnqm::two_time_functions(functions.data(), factors, offsets.data(), 2, n_times);
+        const std::int64_t cut = n_times / 3;
+        double* second = functions.data() + pairs;
+        nnqm::two_time_functions(functions.data(), factors, offsets.data(), 1, n_times, {0, n_times});
+        nnqm::two_time_functions(second, factors + 1, offsets.data() + n_times, 1, n_times, {0, cut});
+        nnqm::two_time_functions(second + cut * (cut + 1) / 2, factors + 1, offsets.data() + n_times, 1, n_times, {cut, n_times});
         nnqm::unpack_matrices(functions.data(), 2, n_times, matrices.data());
         double worst = 0;
         for (std::int64_t i = 0; i < 2; ++i)

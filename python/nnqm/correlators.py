@@ -230,13 +230,21 @@ class Correlators:
         c = 0 if self.two_time is None else self.two_time
         shift, scale = self.observables.shift[c], self.observables.scale[c]
 
-        def evaluate(s: Mapping[str, Floats]) -> Floats:
-            n = s["paths"]
-            offsets = shift * (shift / 2 + (scale / n)[:, None] * s["time_sums"])
-            _core.two_time_functions(packed=s["two_time"], factors=scale**2 / n, offsets=offsets)
-            return s["two_time"]
+        def rows(begin: int, end: int) -> Estimate:
+            pairs = slice(begin * (begin + 1) // 2, end * (end + 1) // 2)
+            sums = {n: self.sums[n] for n in ("two_time", "time_sums", "paths")}
+            sums["two_time"] = sums["two_time"][:, pairs]
 
-        return SymmetricEstimate(self.estimate(evaluate, "two_time", "time_sums"), self.n_times)
+            def evaluate(s: Mapping[str, Floats]) -> Floats:
+                n = s["paths"]
+                offsets = shift * (shift / 2 + (scale / n)[:, None] * s["time_sums"])
+                _core.two_time_functions(packed=s["two_time"], factors=scale**2 / n, offsets=offsets, rows=(begin, end))
+                return s["two_time"]
+
+            estimate: Estimate = jackknife(evaluate, sums, self.block_paths)
+            return estimate
+
+        return SymmetricEstimate(rows, self.n_times, len(self.block_paths))
 
     def _metadata(self) -> dict[str, Any]:
         skipped = {"theory", "observables", "times", "sums"}

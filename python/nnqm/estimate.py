@@ -195,33 +195,46 @@ class Estimate:
 
 
 class SymmetricEstimate(Estimate):
-    """A symmetric matrix, whose replicas stay packed until they are asked for: they are most of what it takes.
+    """A symmetric matrix whose replicas, most of what it would take, are made when they are asked for.
 
-    ``packed`` holds the rows up to the diagonal, one after the other, shape (size (size + 1)/2,).
+    ``rows(begin, end)`` is the estimate of the rows begin .. end - 1 up to the diagonal, one after the other.
     """
 
-    __slots__ = ("_packed",)
+    __slots__ = ("_error", "_rows")
 
-    def __init__(self, packed: Estimate, size: int) -> None:
-        self._packed, self._replicas = packed, None
-        self.value, self.systematic = self._matrix(packed.value, size), self._matrix(packed.systematic, size)
-        self.weights = packed.weights
+    _error: Floats
 
-    @staticmethod
-    def _matrix(values: Floats, size: int) -> Floats:
-        return np.asarray(_core.unpack_matrices(packed=values[None], size=size)[0])
+    def __init__(self, rows: Callable[[int, int], Estimate], size: int, n_blocks: int) -> None:
+        self._rows, self._replicas = rows, None
+        # Rows of a megabyte at a time: memory that the allocator keeps, and near the processor.
+        most, begin, parts = 2**17 // (n_blocks + 1), 0, []
+        while begin < size:
+            end = begin + 1
+            while end < size and ((end + 1) * (end + 2) - begin * (begin + 1)) // 2 <= most:
+                end += 1
+            part = rows(begin, end)
+            parts.append((part.value, part.error))
+            begin = end
+        self.weights = part.weights
+        value, error = (np.concatenate(values) for values in zip(*parts, strict=True))
+        self.value, self._error = _core.unpack_matrices(packed=np.stack([value, error]), size=size)
+        self.systematic = np.broadcast_to(0.0, self.value.shape)
+
+    def __reduce__(self) -> tuple[type[Estimate], tuple[Floats, Floats, Floats]]:
+        return Estimate, (self.value, self.replicas, self.weights)
 
     @property
     def replicas(self) -> Floats:
         """Values with one block left out, shape (n_blocks, size, size)."""
         if self._replicas is None:
-            self._replicas = _core.unpack_matrices(packed=self._packed.replicas, size=len(self.value))
+            size = len(self.value)
+            self._replicas = np.asarray(_core.unpack_matrices(packed=self._rows(0, size).replicas, size=size))
         return self._replicas
 
     @property
     def error(self) -> Floats:
         """Statistical error, shape (size, size)."""
-        return self._matrix(self._packed.error, len(self.value))
+        return self._error
 
 
 def format_value(value: float, error: float, systematic: float = 0.0) -> str:

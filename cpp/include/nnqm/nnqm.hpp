@@ -262,9 +262,10 @@ void draw(const Network& network, std::uint64_t key, bool negative, Range groups
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
                std::int64_t first_path, int n_threads, Sums& sums);
 
-// Turns two-time sums of n blocks (or of any totals of blocks), packed as in Sums, into two-time functions, in place:
-//     factors[i] sums[i; t, s] + offsets[i, t] + offsets[i, s].
-void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times);
+// Turns the rows t = begin .. end - 1 of two-time sums of n blocks (or of any totals of blocks), packed as in Sums, into two-time
+// functions, in place: factors[i] sums[i; t, s] + offsets[i, t] + offsets[i, s], with offsets (n, n_times).
+void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times,
+                        Range rows);
 
 // Symmetric matrices (n, size, size) that are packed as the two-time sums are, row after row up to the diagonal.
 void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, double* matrices);
