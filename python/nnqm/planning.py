@@ -190,7 +190,8 @@ def measure_of(run: Correlators) -> _core.Measure:
 
 def empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     shapes = measure_of(run).shapes(run.n_times)
-    sums: dict[str, NDArray[Any]] = {name: np.zeros((n_blocks, *shape)) for name, shape in shapes}
+    # Written at once: threads that meet new memory at the same time wait for each other in the system.
+    sums: dict[str, NDArray[Any]] = {name: np.full((n_blocks, *shape), 0.0) for name, shape in shapes}
     sums["paths"] = np.zeros(n_blocks, dtype=np.int64)
     sums["first_bad"] = np.full(n_blocks, -1, dtype=np.int64)
     return sums
