@@ -18,6 +18,7 @@ import numpy as np
 from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
+from . import _core
 from ._checks import Floats, floats, integer, positive
 from .correlators import Correlators
 from .estimate import Estimate
@@ -590,11 +591,8 @@ def _measured(run: Correlators) -> tuple[Floats, Estimate, Floats]:
     def evaluate(s: dict[str, Floats]) -> Floats:
         n = s["paths"][:, None]
         mean = s["time_sums"] / n
-        full = np.empty((len(n), run.n_times, run.n_times))
         packed = scale**2 * (s["two_time"] / n - mean[:, rows] * mean[:, columns])
-        full[:, rows, columns] = packed
-        full[:, columns, rows] = packed
-        return full
+        return np.asarray(_core.unpack_matrices(packed=packed, size=run.n_times))
 
     means = shift + scale * run.sums["time_sums"].sum(axis=0) / run.block_paths.sum()
     return run.times, run.estimate(evaluate, "two_time", "time_sums"), means
