@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from nnqm.hamiltonian import Hamiltonian
+from nnqm.quantum.hamiltonian import Hamiltonian
 
 quartic = Hamiltonian([0, 0, 0, 0, 1], mass=0.5)
 print("levels of p^2 + x^4            error")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import nnqm
-from nnqm.certificates import lowest_directions, positivity_certificate
+from nnqm.positivity.certificate import lowest_directions, positivity_certificate
 
 VIOLATING = {
     "squared exponential": lambda t: np.exp(-(t**2) / 2),

@@ -15,8 +15,8 @@ import xarray
 
 import nnqm
 from nnqm import cli
-from nnqm.estimate import Estimate
-from nnqm.report import HEADINGS, Report, Row, analyse
+from nnqm.report.analyse import HEADINGS, Report, Row, analyse
+from nnqm.statistics.estimate import Estimate
 
 SMALL = ("--paths", "8192", "--times", "16")
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import nnqm
-from nnqm.estimate import Estimate, SymmetricEstimate, format_value, jackknife
+from nnqm.statistics.estimate import Estimate, SymmetricEstimate, format_value, jackknife
 
 
 def mean_of(samples):

@@ -10,7 +10,9 @@ from scipy import stats
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm.exact import (
+from nnqm.exact.output_expansion import Moments, adapt, zeros_of_layers
+from nnqm.exact.relu_layers import orthants
+from nnqm.exact.spectral_measures import (
     average_over_weights,
     kallen_lehmann,
     level_energies,
@@ -19,8 +21,6 @@ from nnqm.exact import (
     thermal_measure,
     thermal_two_point,
 )
-from nnqm.quadrature import Moments, adapt, zeros_of_layers
-from nnqm.ridges import orthants
 
 
 def on_ou(network, omega=1.0, sigma=1.0, **constants):

@@ -15,7 +15,7 @@ from scipy import integrate
 import harness
 import nnqm
 from nnqm import Density, Estimate, Kernel, karhunen_loeve
-from nnqm.kkl import SpectralKernel
+from nnqm.time_networks.decompose import SpectralKernel
 
 OU = [(1.0, 10.0), (0.1, 1.0), (5.0, 3.0), (0.3, 40.0), (0.02, 1.0)]
 

@@ -8,7 +8,7 @@ import pytest
 
 import nnqm
 from nnqm.plot import figure, save_figure
-from nnqm.report import analyse
+from nnqm.report.analyse import analyse
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_what_cannot_be_written_is_said(oscillator, tmp_path, name, expected):
 
 def test_pyplot_is_left_alone_and_matplotlib_loaded_on_use():
     script = (
-        "import sys, nnqm, nnqm.plot\nfrom nnqm.report import analyse\n"
+        "import sys, nnqm, nnqm.plot\nfrom nnqm.report.analyse import analyse\n"
         "assert 'matplotlib' not in sys.modules\n"
         "run = nnqm.simulate(nnqm.builtin_theory('oscillator'), 8192, 16, 0.2, rng=1)\n"
         "nnqm.plot.figure(run, analyse(run))\n"

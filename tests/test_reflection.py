@@ -11,8 +11,8 @@ import pytest
 
 import nnqm
 from harness import THRESHOLD, assert_consistent, assert_rate_at_most
-from nnqm.reflection import _heavy_tails, _matrices, _View, reflection_positivity
-from nnqm.units import Units, block_length, corrected_t
+from nnqm.positivity.reflection import _heavy_tails, _matrices, _View, reflection_positivity
+from nnqm.sampling.independent_paths import Units, block_length, corrected_t
 
 DT = 0.2
 
@@ -180,7 +180,7 @@ def test_matrices_are_averages_of_products_over_reflections_and_paths():
         return views[-1]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys.modules["nnqm.reflection"], "_matrices", spy)
+        patch.setattr(sys.modules["nnqm.positivity.reflection"], "_matrices", spy)
         result = reflection_positivity(x, functionals="linear", offsets=[0, 2])
     centre, scale = map(float, re.findall(r"x - ([\d.]+)\)/([\d.]+)", result.witness.variable)[0])
     z = (x[:200] - centre) / scale
@@ -256,7 +256,7 @@ def test_values_do_not_depend_on_units_or_the_size_of_chunks(monkeypatch):
     other = reflection_positivity(1e6 * x, dt=10 * DT)
     np.testing.assert_allclose(other.value.value, one.value.value, rtol=1e-9)
     np.testing.assert_array_equal(other.witness.coefficients, one.witness.coefficients)
-    monkeypatch.setattr(sys.modules["nnqm.reflection"], "_CHUNK", 32 * 8 * 3000)
+    monkeypatch.setattr(sys.modules["nnqm.positivity.reflection"], "_CHUNK", 32 * 8 * 3000)
     np.testing.assert_allclose(reflection_positivity(x, dt=DT).value.value, one.value.value, rtol=1e-9)
 
 

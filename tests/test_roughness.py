@@ -7,7 +7,7 @@ import pytest
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm.roughness import (
+from nnqm.estimators.roughness import (
     commutator,
     commutator_at_lags,
     commutator_spread,
@@ -356,4 +356,4 @@ def test_two_lags_are_not_enough_to_converge():
 def test_examples():
     import sys
 
-    assert doctest.testmod(sys.modules["nnqm.roughness"]).failed == 0
+    assert doctest.testmod(sys.modules["nnqm.estimators.roughness"]).failed == 0

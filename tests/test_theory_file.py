@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nnqm
-from nnqm.theory_file import load_theory, load_theory_file, raised_by_nnqm
+from nnqm.files.theory_file import load_theory, load_theory_file, raised_by_nnqm
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SOURCE = '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\n'
@@ -250,7 +250,7 @@ def test_an_internal_error_is_not_taken_for_bad_input(written, monkeypatch):
     def broken(*_, **__):
         return np.zeros(2) + np.zeros(3)
 
-    monkeypatch.setattr("nnqm.theory_file.Theory", broken)
+    monkeypatch.setattr("nnqm.files.theory_file.Theory", broken)
     with pytest.raises(ValueError, match="broadcast") as caught:
         load_theory(written(SOURCE))
     assert not raised_by_nnqm(caught.value)

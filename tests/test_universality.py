@@ -343,7 +343,7 @@ def test_the_test_of_the_markov_property_raises_no_false_alarms():
     # Monotonic, but by two inputs of which one has no weight, so that nothing is known by construction.
     network = nnqm.Network([[[1.5, 0.0]], [[1.0]]])
     theory = Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.0]), network)
-    from nnqm.axioms import _conditional_independence, _Subject
+    from nnqm.properties import _conditional_independence, _Subject
 
     p = [_conditional_independence(_Subject.of(theory, None, 4000, seed, 0), theory) for seed in range(40)]
     assert np.sum(np.array(p) < 0.01) <= 4
@@ -357,7 +357,7 @@ def test_the_test_of_the_markov_property_raises_no_false_alarms():
 
 
 def test_what_the_present_explains_is_taken_off():
-    from nnqm.axioms import _BINS, _unexplained
+    from nnqm.properties import _BINS, _unexplained
 
     present = np.random.default_rng(3).uniform(-1, 1, 20_000)
     line, square = _unexplained(2 * present + 1, present)

@@ -1,35 +1,8 @@
 """Euclidean-time quantum mechanics as neural networks: define a theory, get its physics with error bars."""
 
 from ._core import build_info
-from .axioms import Properties, Property, check
-from .certificates import PositivityCertificate, Witness, positivity_certificate
-from .correlators import Correlators, load, merge, save
-from .decays import DecayError, DecayLevels, OneCorrelator
-from .densities import Density
-from .estimate import Estimate, jackknife
-from .exact import (
-    WeightAverage,
-    average_over_weights,
-    kallen_lehmann,
-    n_point,
-    quasi_monte_carlo,
-    thermal_measure,
-    thermal_two_point,
-)
-from .expansion import KarhunenLoeve
-from .functions import simulate_functions
-from .ground_state import GroundStateProcess
-from .hamiltonian import GroundStateChain, Hamiltonian, State
-from .hidden import hidden_spectrum
-from .kernels import CosineNetwork, Kernel, TimeNetwork
-from .kkl import karhunen_loeve
-from .levels import Advice, Level, Spectrum, SpectrumError, effective_energy, gevp, spectrum
-from .networks import Network, RandomNetwork
-from .observables import Observables, default_observables
-from .processes import KarhunenLoeveProcess, SplittingProcess
-from .reflection import PositivityResult, reflection_positivity
-from .report import Report, Row, analyse
-from .roughness import (
+from .estimators.four_points import Clustering, clustering, connected_four_point, pair_four_point
+from .estimators.roughness import (
     Extrapolation,
     commutator,
     commutator_at_lags,
@@ -40,16 +13,43 @@ from .roughness import (
     roughness_exponent,
     uncertainty,
 )
-from .shape import Clustering, clustering, connected_four_point, pair_four_point
-from .simulation import Interrupted, extend, simulate
-from .sources import MarkovChain, OrnsteinUhlenbeck, Times
-from .spectral import SpectralMeasure, ThermalMeasure
-from .stages import accumulate, apply, draw_weights, sample_paths
-from .theory import Theory, builtin_theory, harmonic_oscillator
-from .theory_file import TheoryFile, load_theory, load_theory_file
-from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
-from .transition import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
-from .universality import as_network, split_network
+from .exact.spectral_measures import (
+    WeightAverage,
+    average_over_weights,
+    kallen_lehmann,
+    n_point,
+    quasi_monte_carlo,
+    thermal_measure,
+    thermal_two_point,
+)
+from .files.theory_file import TheoryFile, load_theory, load_theory_file
+from .positivity.certificate import PositivityCertificate, Witness, positivity_certificate
+from .positivity.reflection import PositivityResult, reflection_positivity
+from .properties import Properties, Property, check
+from .quantum.hamiltonian import GroundStateChain, Hamiltonian, State
+from .quantum.measures import SpectralMeasure, ThermalMeasure
+from .report.analyse import Report, Row, analyse
+from .sampling.correlators import Correlators, load, merge, save
+from .sampling.observables import Observables, default_observables
+from .sampling.path_functions import simulate_functions
+from .sampling.paths import accumulate, apply, draw_weights, sample_paths
+from .sampling.simulation import Interrupted, extend, simulate
+from .spectra.binned_paths import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
+from .spectra.hidden_state import hidden_spectrum
+from .spectra.one_correlator import DecayError, DecayLevels, OneCorrelator
+from .spectra.verdicts import Advice, Level, Spectrum, SpectrumError, effective_energy, gevp, spectrum
+from .statistics.estimate import Estimate, jackknife
+from .theories.densities import Density
+from .theories.ground_state import GroundStateProcess
+from .theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
+from .theories.mode_sums import KarhunenLoeve
+from .theories.networks import Network, RandomNetwork
+from .theories.sources import MarkovChain, OrnsteinUhlenbeck, Times
+from .theories.theory import Theory, builtin_theory, harmonic_oscillator
+from .theories.thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
+from .time_networks.decompose import karhunen_loeve
+from .time_networks.emulate import as_network, split_network
+from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 
 __version__: str = build_info()["version"]
 

@@ -21,13 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from . import _core
-from ._checks import choice, integer, positive
-from .axioms import check
-from .correlators import Correlators, check_writable, load, save
-from .report import HEADINGS, Report, analyse
-from .simulation import Interrupted, simulate
-from .stages import accumulate
-from .theory_file import load_theory_file, raised_by_nnqm, read_npz
+from ._arguments import choice, integer, positive
+from .files.theory_file import load_theory_file, raised_by_nnqm, read_npz
+from .properties import check
+from .report.analyse import HEADINGS, Report, analyse
+from .sampling.correlators import Correlators, check_writable, load, save
+from .sampling.paths import accumulate
+from .sampling.simulation import Interrupted, simulate
 
 __all__ = ["app", "main"]
 

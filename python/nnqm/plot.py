@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._checks import Floats
-from .correlators import Correlators, check_writable, replacing
-from .report import Report
-from .stages import apply, sample_paths
+from ._arguments import Floats
+from .report.analyse import Report
+from .sampling.correlators import Correlators, check_writable, replacing
+from .sampling.paths import apply, sample_paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -159,7 +159,7 @@ def _levels(axes: Axes, report: Report) -> None:
 
 
 def _commutator(axes: Axes, run: Correlators, report: Report) -> None:
-    from .roughness import commutator_at_lags
+    from .estimators.roughness import commutator_at_lags
 
     axes.set_title(r"Commutator $[x, p]/i\hbar$ at finite lag")
     if "increments" not in run.sums or not run.increment_lags:

@@ -1,0 +1,1 @@
+"""Estimators of one question each: roughness of paths, four-point functions, clustering."""

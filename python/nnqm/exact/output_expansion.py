@@ -1,0 +1,512 @@
+r"""Gaussian averages of functions of a few variables, and their expansion in Hermite functions.
+
+Points z are in standard deviations of the inputs. One input is integrated by Gauss-Legendre panels, split at the kinks
+of the function and halved until a polynomial describes it on each of them; two and three by the trapezoid rule, which
+converges geometrically for functions that are analytic around the real line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial import legendre
+
+from .._arguments import Floats
+from ..theories.networks import Network, RandomNetwork
+from ..theories.theory import Theory
+
+__all__ = ["Expansion", "Moments", "Panels", "adapt", "expand", "hermite_functions", "trapezoid"]
+
+# Values (..., M) of M functions at points (..., D).
+Function = Callable[[Floats], Floats]
+
+# Highest polynomials tried for one input, in turn, until the states beyond weigh less than the first number or,
+# from the second on, the third. Kinks let weights fall as n^(-5/2), saturated neurons first as n^(-3/2).
+_ORDERS = (200, 1000, 4000, 16000)
+_LIGHT, _MANY, _LIGHT_ENOUGH = 1e-12, 4000, 1e-6
+# Half-width of the trapezoid rule, nodes per input and highest polynomial per input, tried in turn.
+RULES_OF_INPUTS = {
+    1: ((12.0, 320, 200),),
+    2: ((11.0, 176, 80), (11.5, 320, 160), (11.5, 600, 240)),
+    3: ((10.5, 100, 48), (11.0, 144, 72)),
+}
+# Rounding of the whole calculation, below which no error is claimed.
+ROUNDING = 1e-13
+# A relative spread of values below this is no motion.
+_CONSTANT = 1e-13
+# Half-width of the panels: the Hermite functions h_n(z) phi(z)^(1/2) are bounded, and phi(14)^(1/2) is 3e-22.
+_WIDTH = 14.0
+# Nodes of a panel when its resolution is judged (and of the coarser rule of an error estimate), and of the result.
+_COARSE, _FINE = 16, 24
+RULES = (_FINE, _COARSE)
+# Last Legendre coefficients below this part of the largest value: the panel is resolved.
+_RESOLVED = 1e-13
+# Legendre coefficients below this part of the largest of their panel are rounding.
+_NOISE = 4e-16
+# A panel as narrow as this is accepted as it is: what it holds is a kink or a jump that nobody announced.
+_NARROWEST = 1e-9
+_MOST_PANELS = 40_000
+# Points of the line at which signs of pre-activations are compared, and the most zeros looked at per layer.
+_GRID, _MOST_ZEROS = 2049, 5000
+# Activations whose derivative jumps at zero.
+KINKED = frozenset({"relu"})
+
+
+@lru_cache
+def _rule(n: int) -> tuple[Floats, ...]:
+    """Gauss-Legendre nodes and weights; the matrix of Legendre coefficients, and those of derivatives from them."""
+    x, w = legendre.leggauss(n)
+    # Discrete orthogonality is exact up to degree 2n - 1.
+    analysis = (legendre.legvander(x, n - 1) * w[:, None]).T * (np.arange(n) + 0.5)[:, None]
+    derivatives = [np.stack([legendre.legval(x, legendre.legder(row, k)) for row in np.eye(n)], axis=1) for k in (1, 2)]
+    return x, w, analysis, *derivatives
+
+
+def density(z: Floats) -> Floats:
+    """Standard normal density."""
+    return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
+
+
+def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
+    """Points z of one input at which an activation's argument vanishes: of kinked activations, and of the others.
+
+    Between its kinks a network of relu layers is linear, so that all are found; behind smooth layers two zeros within
+    1/70 of a standard deviation may be missed. Features of saturated neurons sit at the others.
+    """
+    grid = np.linspace(-_WIDTH, _WIDTH, _GRID)
+    kinks, smooth = np.empty(0), np.empty(0)
+    for i, name in enumerate(network.activations):
+        if name == "identity":
+            continue
+        before = Network(network.weights[: i + 1], network.biases[: i + 1], [*network.activations[:i], "identity"])
+        points = np.union1d(grid, kinks)
+        value = before((points * spread)[:, None])
+        touch = value == 0
+        # A stretch of zeros is the business of the kinks at its ends, which earlier layers made.
+        touch[1:-1] &= (value[:-2] != 0) | (value[2:] != 0)
+        cell, neuron = np.nonzero(value[:-1] * value[1:] < 0)
+        if cell.size > _MOST_ZEROS and name not in KINKED:
+            continue
+        low, high, sign = points[cell], points[cell + 1], np.sign(value[cell, neuron])
+        for _ in range(60):
+            middle = (low + high) / 2
+            left = np.sign(before((middle * spread)[:, None])[np.arange(cell.size), neuron]) == sign
+            low, high = np.where(left, middle, low), np.where(left, high, middle)
+        found = np.concatenate([(low + high) / 2, points[touch.any(axis=1)]])
+        if name in KINKED:
+            kinks = np.union1d(kinks, found)
+        else:
+            smooth = np.union1d(smooth, found)
+    return kinks, smooth
+
+
+@dataclass(frozen=True)
+class Panels:
+    """Intervals of the line on each of which a function is a polynomial to rounding.
+
+    Attributes
+    ----------
+    edges : ndarray
+        Ascending, shape (P + 1,).
+    kinks : ndarray
+        Edges at which the function's derivative may jump.
+    resolved : bool
+        False if panels shrank to 1e-9 without becoming smooth: there is a kink or jump that was not announced.
+    """
+
+    edges: Floats
+    kinks: Floats
+    resolved: bool
+
+    def split(self, widest: float) -> Panels:
+        """The same panels, cut into equal parts where they are wider than asked for."""
+        return replace(self, edges=_split(self.edges, widest))
+
+    def nodes(self, n: int, widest: float = np.inf) -> tuple[Floats, Floats]:
+        """Points z and weights (density included) of n Gauss-Legendre nodes on panels no wider than asked for."""
+        edges = self.split(widest).edges
+        x, w, *_ = _rule(n)
+        half = np.diff(edges)[:, None] / 2
+        z = edges[:-1, None] + half * (1 + x)
+        return z.ravel(), (half * w * density(z)).ravel()
+
+
+def _split(edges: Floats, widest: float) -> Floats:
+    pieces = np.maximum(np.ceil(np.diff(edges) / widest), 1).astype(int)
+    start = np.repeat(edges[:-1], pieces)
+    within = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    return np.append(start + within * np.repeat(np.diff(edges) / pieces, pieces), edges[-1])
+
+
+def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
+    """Panels on which functions of one variable are smooth.
+
+    Parameters
+    ----------
+    function : callable
+        Points (..., 1) to values (..., M).
+    kinks : ndarray
+        Where derivatives jump, shape (K,).
+    probes : ndarray
+        Points near which narrow features may hide between the nodes, shape (L,).
+
+    Raises
+    ------
+    ValueError
+        If the function needs more than 40,000 panels.
+    """
+    inside = np.unique(kinks[np.abs(kinks) < _WIDTH])
+    # Rounding splits a kink that several neurons share into several.
+    inside = inside[np.concatenate([[True], np.diff(inside) > 1e-12])] if inside.size else inside
+    edges = _split(np.concatenate([[-_WIDTH], inside, [_WIDTH]]), 1.0)
+    left, right = edges[:-1], edges[1:]
+    probes = np.sort(np.concatenate([probes, (probes[1:] + probes[:-1]) / 2]))
+    x, _, analysis, *_ = _rule(_COARSE)
+    done: list[Floats] = []
+    tolerance = np.zeros(1)
+    resolved = True
+    while left.size:
+        z = left[:, None] + (right - left)[:, None] / 2 * (1 + x)
+        values = function(z[..., None])
+        if not done:
+            # A typical panel, because steep ones are rounded more.
+            tolerance = np.median(_noise(function, z), axis=0)
+        # Narrow features come to light only now and then.
+        tolerance = np.maximum(
+            tolerance, _RESOLVED * (np.abs(values) * np.sqrt(density(z))[..., None]).max(axis=(0, 1))
+        )
+        coefficients = np.einsum("kn,pnm->pkm", analysis, values)
+        # The half of the density that the Hermite functions leave, where it is largest on the panel.
+        weight = np.sqrt(density(np.clip(0.0, left, right)))
+        rest = np.abs(coefficients[:, -3:]).max(axis=1)
+        if probes.size:
+            rest = np.maximum(rest, _missed(function, probes, left, right, coefficients))
+        bad = (rest * weight[:, None] > tolerance).any(axis=1)
+        # What is left on a steep panel may be the rounding of a large argument.
+        bad[bad] = (rest[bad] > 4 * _noise(function, z[bad])).any(axis=1)
+        narrow = bad & (right - left < _NARROWEST)
+        resolved &= not narrow.any()
+        bad &= ~narrow
+        done.append(left[~bad])
+        middle = (left[bad] + right[bad]) / 2
+        left, right = (
+            np.stack([left[bad], middle], axis=1).ravel(),
+            np.stack([middle, right[bad]], axis=1).ravel(),
+        )
+        if left.size + sum(d.size for d in done) > _MOST_PANELS:
+            raise ValueError(
+                f"the network has too much structure: more than {_MOST_PANELS} panels are needed; "
+                "sample the theory instead"
+            )
+    return Panels(np.append(np.sort(np.concatenate(done)), _WIDTH), inside, resolved)
+
+
+def _noise(function: Function, z: Floats) -> Floats:
+    """Rounding of functions at nodes (P, n) of panels, shape (P, M), that of the points included."""
+    if not z.size:
+        return np.zeros((0, 1))
+    points = z[:, ::2, None]
+    here = function(points)
+    # Second differences so close that they see nothing else; and what moving to the next floating-point number does.
+    second = function(points + 1e-12) + function(points - 1e-12) - 2 * here
+    moved = function(np.nextafter(points, np.inf)) - here
+    return np.asarray(4 * np.maximum(np.abs(second), np.abs(moved)).max(axis=1))
+
+
+def _missed(function: Function, probes: Floats, left: Floats, right: Floats, coefficients: Floats) -> Floats:
+    """Largest distance between function and interpolant at the probes of each panel, shape (P, M)."""
+    panel = np.searchsorted(left, probes, side="right") - 1
+    inside = (panel >= 0) & (probes <= right[np.maximum(panel, 0)])
+    panel, points = panel[inside], probes[inside]
+    x = 2 * (points - left[panel]) / (right - left)[panel] - 1
+    guess = np.einsum("pk,pkm->pm", legendre.legvander(x, coefficients.shape[1] - 1), coefficients[panel])
+    missed = np.zeros((left.size, coefficients.shape[2]))
+    np.maximum.at(missed, panel, np.abs(function(points[:, None]) - guess))
+    return missed
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Averages of one function of one variable, a standard normal one or any other with a smooth density.
+
+    Attributes
+    ----------
+    mean, central : float, ndarray
+        E f and central moments 2, 3, 4.
+    slope, slope_fourth : float
+        E f'^2 and E f'^4, derivatives with respect to z.
+    generator : float
+        E (f'' + b f')^2, b the derivative of the logarithm of the density (-z), infinite if f has kinks.
+    """
+
+    mean: float
+    central: Floats
+    slope: float
+    slope_fourth: float
+    generator: float
+
+    @classmethod
+    def of(
+        cls, function: Function, panels: Panels, n: int, law: Callable[[Floats], tuple[Floats, Floats]] | None = None
+    ) -> Moments:
+        """By n nodes per panel; only the first function counts. A law gives density and b at points (Q,)."""
+        _, _, analysis, slopes, curvatures = _rule(n)
+        z, weights = panels.nodes(n)
+        drift = -z
+        if law is not None:
+            other, drift = law(z)
+            weights = weights / density(z) * other
+        f = function(z[:, None])[:, 0]
+        width = np.diff(panels.edges)[:, None]
+        mean = float(weights @ f)
+        coefficients = f.reshape(-1, n) @ analysis.T
+        # Coefficients beyond the last that stands out of rounding would only be amplified, as their fourth power.
+        size = np.abs(coefficients)
+        beyond = np.maximum.accumulate(size[:, ::-1], axis=1)[:, ::-1] < _NOISE * size.max(axis=1)[:, None]
+        coefficients = np.where(beyond, 0.0, coefficients)
+        first = coefficients @ slopes.T * (2 / width)
+        second = coefficients @ curvatures.T * (2 / width) ** 2
+        kinked = not panels.resolved or _kinked(coefficients, panels, float(weights @ first.ravel() ** 2))
+        return cls(
+            mean,
+            np.array([weights @ (f - mean) ** k for k in (2, 3, 4)]),
+            float(weights @ first.ravel() ** 2),
+            float(weights @ first.ravel() ** 4),
+            np.inf if kinked else float(weights @ (second.ravel() + drift * first.ravel()) ** 2),
+        )
+
+
+def _kinked(coefficients: Floats, panels: Panels, slope: float) -> bool:
+    """Whether the derivative jumps at an announced kink, by more than rounding and where the density sees it."""
+    k = np.arange(coefficients.shape[1])
+    rise = k * (k + 1) / 2
+    width = np.diff(panels.edges)
+    left_end = coefficients @ (rise * (-1.0) ** (k + 1)) * 2 / width
+    right_end = coefficients @ rise * 2 / width
+    inner = np.flatnonzero(np.isin(panels.edges[1:-1], panels.kinks))
+    jump = np.abs(left_end[inner + 1] - right_end[inner])
+    noise = 1e-13 * np.abs(coefficients).max(axis=1) / width
+    threshold = 1e-9 * np.sqrt(slope) + 100 * (noise[inner + 1] + noise[inner])
+    return bool(np.any(jump * np.sqrt(density(panels.edges[1:-1][inner])) > threshold))
+
+
+def project(z: Floats, weights: Floats, values: Floats, order: int) -> Floats:
+    """Coefficients E[f h_n], n = 0 ... order, of values (Q, M) at the nodes, shape (order + 1, M)."""
+    out = np.empty((order + 1, values.shape[1]))
+    below, here = np.zeros_like(weights), weights.copy()
+    columns = np.ascontiguousarray(values.T)
+    out[0] = columns @ here
+    for n in range(order):
+        # The density rides along in the polynomials, so that they do not overflow.
+        below *= -np.sqrt(n / (n + 1))
+        below += z * here * (1 / np.sqrt(n + 1))
+        below, here = here, below
+        out[n + 1] = columns @ here
+    return out
+
+
+def hermite_functions(z: Floats, weights: Floats, order: int) -> Floats:
+    """h_n(z) times the root of the weights, shape (order + 1, Q): orthonormal rows as far as the rule is exact."""
+    rows = np.empty((order + 1, z.size))
+    rows[0] = np.sqrt(weights)
+    if order:
+        rows[1] = z * rows[0]
+    for n in range(1, order):
+        rows[n + 1] = (z * rows[n] - np.sqrt(n) * rows[n - 1]) / np.sqrt(n + 1)
+    return rows
+
+
+def widest_panel(order: int) -> float:
+    """Width at which the nodes of a panel resolve h_n, whose wave number is the root of n."""
+    return float(min(1.0, 6 / np.sqrt(order)))
+
+
+def trapezoid(width: float, nodes: int) -> tuple[Floats, Floats]:
+    """Points z and weights (density included) of the trapezoid rule on [-width, width]."""
+    z, step = np.linspace(-width, width, nodes, retstep=True)
+    return z, step * density(z)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Coefficients (order + 1, ..., 3) of x - mean, its square and its cube, and averages of one output."""
+
+    coefficients: Floats
+    order: int
+    mean: float
+    moments: Floats
+    beyond: float
+    error: float
+    gradient: float = 0.0
+    gradient_squared: float = 0.0
+    generator: float = 0.0
+    generator_error: float = 0.0
+
+    @property
+    def share(self) -> float:
+        """Part of the variance beyond the highest polynomial."""
+        return self.beyond / float(self.moments[0]) if self.moments[0] > 0 else 0.0
+
+
+def fixed_network(theory: Theory) -> Network:
+    """The network of a theory.
+
+    Raises
+    ------
+    ValueError
+        If its weights are random.
+    """
+    if isinstance(theory.network, RandomNetwork):
+        raise ValueError(
+            f"theory must have fixed weights; got {theory.network!r}; average_over_weights averages the exact answers "
+            "of its draws, which draw_weights gives"
+        )
+    if theory.network is None:
+        raise ValueError("theory must have a network; got none")
+    return theory.network
+
+
+def expand(theory: Theory, output: int, spread: Floats, *, accuracy: float, share: float) -> Expansion:
+    """Expansion of an output at given standard deviations of the inputs, the best that there is.
+
+    Rules of several inputs are refined until the relative error is below ``accuracy`` and less than ``share`` of the
+    variance lies beyond the highest polynomial.
+    """
+    if theory.n_inputs == 1:
+        return _on_line(theory, output, spread)
+    # Kinks are lines or planes here, and no number of nodes is enough.
+    kinked = KINKED & set(fixed_network(theory).activations)
+    rules = RULES_OF_INPUTS[theory.n_inputs][: 1 if kinked else None]
+    for rule in rules:
+        found = _on_grid(theory, output, spread, rule)
+        if found.error <= accuracy and max(found.generator_error, found.share) <= share:
+            break
+    return found
+
+
+def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
+    network = fixed_network(theory)
+
+    def evaluate(z: Floats) -> Floats:
+        return np.asarray(network(z * spread)[..., output : output + 1])
+
+    kinks, probes = zeros_of_layers(network, float(spread[0]))
+    panels = adapt(evaluate, kinks, probes)
+    fine, coarse = (Moments.of(evaluate, panels, n) for n in (_FINE, _COARSE))
+    variance = float(fine.central[0])
+    if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
+        return Expansion(np.zeros((2, 3)), 1, fine.mean, np.zeros(3), 0.0, 0.0)
+
+    def coefficients(n: int, order: int) -> Floats:
+        z, weights = panels.nodes(n, widest_panel(order))
+        centred = evaluate(z[:, None]) - fine.mean
+        return project(z, weights, centred ** np.array([1, 2, 3]), order)
+
+    for order in _ORDERS[0 if np.isfinite(fine.generator) else 2 :]:
+        c = coefficients(_FINE, order)
+        beyond = max(variance - float((c[1:, 0] ** 2).sum()), 0.0)
+        if beyond <= (_LIGHT if order < _MANY else _LIGHT_ENOUGH) * variance:
+            break
+    rough = coefficients(_COARSE, order)
+    power = variance ** (np.arange(2, 5) / 2)
+    error = max(
+        ROUNDING,
+        abs(fine.mean - coarse.mean) / np.sqrt(variance),
+        float(np.abs(c[1:, 0] ** 2 - rough[1:, 0] ** 2).max()) / variance,
+        float((np.abs(fine.central - coarse.central) / power).max()),
+        abs(fine.slope - coarse.slope) / fine.slope,
+    )
+    rate, s = theory.omega[0], theory.sigma[0] / spread[0]
+    kinked = np.inf in (fine.generator, coarse.generator)
+    return Expansion(
+        c,
+        order,
+        fine.mean,
+        fine.central,
+        beyond,
+        float(error),
+        s**2 * fine.slope,
+        s**4 * fine.slope_fourth,
+        np.inf if kinked else rate**2 * fine.generator,
+        # The finer rule is not the better one where rounding decides.
+        0.0 if kinked else 4 * abs(fine.generator / coarse.generator - 1),
+    )
+
+
+def coarser(rule: tuple[float, int, int]) -> tuple[float, int, int]:
+    """The rule that a trapezoid rule is compared with."""
+    width, nodes, order = rule
+    return 0.95 * width, int(0.8 * nodes), order
+
+
+def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]) -> Expansion:
+    fine, coarse = (_grid_expansion(theory, output, spread, *r) for r in (rule, coarser(rule)))
+    variance = float(fine.moments[0])
+    if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
+        return Expansion(np.zeros((2,) * theory.n_inputs + (3,)), 1, fine.mean, np.zeros(3), 0.0, 0.0)
+    error = max(
+        ROUNDING,
+        float(np.abs(fine.coefficients[..., 0] ** 2 - coarse.coefficients[..., 0] ** 2).max()) / variance,
+        float((np.abs(fine.moments - coarse.moments) / variance ** (np.arange(2, 5) / 2)).max()),
+        abs(fine.gradient - coarse.gradient) / fine.gradient,
+    )
+    return replace(fine, error=error, generator_error=abs(fine.generator - coarse.generator) / fine.generator)
+
+
+def _grid_expansion(theory: Theory, output: int, spread: Floats, width: float, nodes: int, order: int) -> Expansion:
+    """Coefficients and averages by the trapezoid rule on a tensor grid; ``error`` is not known."""
+    z, weights = trapezoid(width, nodes)
+    grid = np.stack(np.meshgrid(*(s * z for s in spread), indexing="ij"), axis=-1)
+    f = fixed_network(theory)(grid)[..., output]
+    # Hermite polynomials with the density, so that they do not overflow.
+    hermite = hermite_functions(z, weights, order) * np.sqrt(weights)
+    mean = _mean(weights, f)
+    centred = f - mean
+    coefficients = np.empty((order + 1,) * theory.n_inputs + (3,))
+    powers = [centred, centred * centred, centred * centred * centred]
+    for i, projected in enumerate(powers):
+        for _ in range(theory.n_inputs):
+            # Each pass projects the first axis and puts the result last, so that the order of the inputs is kept.
+            projected = np.tensordot(projected, hermite, axes=(0, 1))
+        coefficients[..., i] = projected
+    coefficients[(0,) * theory.n_inputs + (0,)] = 0
+    moments = np.array([_mean(weights, x) for x in (powers[1], powers[2], powers[1] * powers[1])])
+    gradient, squared, generator = _derivatives(theory, spread, z, weights, centred)
+    beyond = max(float(moments[0]) - float((coefficients[..., 0] ** 2).sum()), 0.0)
+    return Expansion(coefficients, order, mean, moments, beyond, np.inf, gradient, squared, generator)
+
+
+def _derivatives(theory: Theory, spread: Floats, z: Floats, weights: Floats, f: Floats) -> tuple[float, float, float]:
+    r"""E g, E g^2 and E(L f)^2, g = sum_i sigma_i^2 (d_i f)^2, L = sum_i (sigma_i^2/2) d_i^2 - omega_i y_i d_i.
+
+    With u = f times the root of the density, f' becomes u' + z u/2 and f'' - z f' becomes u'' + (1/2 - z^2/4) u;
+    u' and u'' are those of the sinc interpolant, as accurate as the trapezoid rule itself.
+    """
+    step = z[1] - z[0]
+    distance = np.arange(z.size)[:, None] - np.arange(z.size) + np.eye(z.size)
+    sign = (-1.0) ** np.abs(np.arange(z.size)[:, None] - np.arange(z.size))
+    slope, curvature = sign / (step * distance), -2 * sign / (step * distance) ** 2
+    np.fill_diagonal(slope, z / 2)
+    np.fill_diagonal(curvature, 0.5 - z**2 / 4 - (np.pi / step) ** 2 / 3)
+    root = np.ones(())
+    for _ in range(f.ndim):
+        root = np.multiply.outer(root, np.sqrt(weights))
+    u = f * root
+    gradient, generator = np.zeros(f.shape), np.zeros(f.shape)
+    for axis, (rate, sigma) in enumerate(zip(theory.omega, theory.sigma, strict=True)):
+        first = np.moveaxis(np.tensordot(slope, u, axes=(1, axis)), 0, axis)
+        gradient += (sigma / spread[axis] * first) ** 2
+        generator += rate * np.moveaxis(np.tensordot(curvature, u, axes=(1, axis)), 0, axis)
+    # Dividing by a smaller density would leave nothing but the error of the interpolant.
+    seen = root > 1e-6
+    squared = float(((gradient[seen] / root[seen]) ** 2).sum())
+    return float(gradient.sum()), squared, float((generator**2).sum())
+
+
+def _mean(weights: Floats, values: Floats) -> float:
+    for _ in range(values.ndim):
+        values = np.asarray(weights @ values)
+    return float(values)

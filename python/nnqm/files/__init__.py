@@ -1,0 +1,1 @@
+"""Files: theories in TOML, saved runs, tables of weights and paths."""

@@ -1,0 +1,1 @@
+"""Reflection positivity: tests on paths and certificates of exact two-point functions."""

@@ -1,0 +1,320 @@
+r"""Reflection positivity of an exact two-point function, certified on a grid.
+
+For stationary kernels the matrices :math:`G(t_i + t_j)` (reflection about a point of the grid) and
+:math:`G(t_i + t_j + dt)` (about a point half-way between two) must both be positive; a continuous bounded G that is
+so at all times is completely monotone, :math:`(-1)^k G^{(k)} \ge 0`. For a kernel K(s, t) that is not stationary
+the matrix is :math:`K(-t_i, t_j)`. Only functionals linear in x are seen by a two-point function: positivity of
+more than that takes paths, see ``reflection_positivity``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, floats, integer, positive
+from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
+
+__all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
+
+# Added to the eigenvalues of correlation matrices before their inverse root is taken.
+_RIDGE = 1e-3
+# Rounding of kernels computed in float64, in units of the last place of their largest value.
+_ROUNDING = 64
+
+
+@dataclass(frozen=True)
+class Witness:
+    """A functional F of the path at times t >= 0, written out: F = sum_i c_i f_i + constant.
+
+    Attributes
+    ----------
+    coefficients : ndarray
+        c_i, shape (n,), the largest 1; with three significant digits, and tested as such.
+    terms : tuple of str
+        f_i, n of them, such as "z(0.2)^2 z(0.6)"; times count from the reflection, in the unit of dt.
+    constant : float
+    variable : str
+        What z is, such as "z = (x - 0.25)/0.7".
+    reflection : str
+        What the reflection is about.
+    bound : float
+        F is clipped to [-bound, bound] if that is finite, because its tails are heavy.
+    """
+
+    coefficients: Floats
+    terms: tuple[str, ...]
+    constant: float
+    variable: str
+    reflection: str
+    bound: float = np.inf
+
+    def __str__(self) -> str:
+        parts = [(c, f" {term}") for c, term in zip(self.coefficients, self.terms, strict=True)]
+        if self.constant:
+            parts.append((self.constant, ""))
+        text = " ".join(f"{'-' if c < 0 else '+'} {abs(c):.4g}{term}" for c, term in parts)
+        text = text.removeprefix("+ ")
+        if np.isfinite(self.bound):
+            text = f"clip({text}, -{self.bound:.3g}, {self.bound:.3g})"
+        return f"{text}, {self.variable}, reflected about {self.reflection}"
+
+
+@dataclass(frozen=True)
+class PositivityCertificate:
+    """Outcome of ``positivity_certificate``, and of ``reflection_positivity`` for what is known exactly.
+
+    Attributes
+    ----------
+    verdict : str
+        "positive by construction", "positive on the grid" (which no finite grid turns into a proof) or "violated"
+        (which is one, within ``error``).
+    reason : str
+        What decided.
+    eigenvalues, shifted_eigenvalues : ndarray or None
+        Of the matrix of the kernel reflected about a point of the grid, and about one half-way between two,
+        ascending, in the unit of the kernel. None where the grid has no such reflection.
+    whitened, shifted_whitened : ndarray or None
+        The same for functionals of unit second moment (ridge 1e-3): what ``reflection_positivity`` would find in
+        paths without noise.
+    complete_monotonicity : tuple of (int, float) or None
+        Order k and time of the first difference (-1)^k Delta^k G that is negative beyond ``error``; None if there is
+        none, or the kernel is not one of open stationary paths.
+    witness : Witness or None
+        The linear functional with the most negative norm, if the matrices are violated.
+    value : float or None
+        <F(Theta X) F(X)> of it, for <F(X)^2> = 1.
+    error : float
+        Error of a value of the kernel.
+    """
+
+    verdict: str
+    reason: str
+    eigenvalues: Floats | None
+    shifted_eigenvalues: Floats | None
+    whitened: Floats | None
+    shifted_whitened: Floats | None
+    complete_monotonicity: tuple[int, float] | None
+    witness: Witness | None
+    value: float | None
+    error: float
+
+    def __str__(self) -> str:
+        found = "" if self.witness is None else f"; <F(reflected) F> = {self.value:.3g} for F = {self.witness}"
+        return f"{self.verdict}: {self.reason}{found}"
+
+
+def positivity_certificate(
+    kernel: TwoPointFunction | Callable[..., Any] | ArrayLike,
+    n_times: int | None = None,
+    dt: float = 1.0,
+    *,
+    stationary: bool | None = None,
+    period: float | None = None,
+    error: float | None = None,
+) -> PositivityCertificate:
+    r"""Whether an exact two-point function is reflection positive on a grid.
+
+    Parameters
+    ----------
+    kernel : SpectralMeasure, ThermalMeasure, callable or array_like
+        A measure, positive by construction if its weights are not negative, or the two-point function of closed paths
+        from ``thermal_measure``. A function G(t) of an array of times
+        t >= 0, or K(s, t) of two arrays if not stationary. Or values: G at 0, dt, 2 dt, ..., shape (n_times,), or K
+        on a grid of equal steps symmetric about 0, shape (n_times, n_times), which has 0 on it if n_times is odd.
+        The mean may be included or not: a constant is positive.
+    n_times : int, optional
+        Length of the grid, for measures and functions; 16 by default. A stationary kernel is looked at up to
+        (n_times - 1) dt, that is with n_times // 2 functionals.
+    dt : float, default 1
+        Time step.
+    stationary : bool, optional
+        False for a function K(s, t). Default: a function of two arguments is one, and values tell by their shape.
+    period : float, optional
+        Of closed (thermal) paths, the beta of a ThermalMeasure. The grid must lie within it, functionals within half of
+        it, and nothing is to be monotone.
+    error : float, optional
+        Largest error of a value of the kernel, in its unit; 64 units in the last place by default. An eigenvalue of
+        an n x n matrix counts as negative below -n times that (Weyl's inequality).
+
+    Returns
+    -------
+    PositivityCertificate
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the grid is too short, or values are not finite, real or of such a shape.
+
+    Notes
+    -----
+    Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973); on a grid the conditions are those of Hausdorff's
+    moment problem (Widder, The Laplace Transform, chapter III).
+
+    Examples
+    --------
+    >>> alternating = positivity_certificate(lambda t: (-0.5) ** t)
+    >>> print(alternating.eigenvalues[0] > -1e-12, alternating.verdict, alternating.complete_monotonicity)
+    True violated (0, 1.0)
+    >>> positivity_certificate(lambda t: np.exp(-t)).verdict
+    'positive on the grid'
+    """
+    step = positive("dt", dt)
+    measure = kernel if isinstance(kernel, SpectralMeasure) else None
+    if isinstance(kernel, ThermalMeasure):
+        period = kernel.beta
+    values = _values(kernel, n_times, step, stationary)
+    length = len(values)
+    largest = float(np.abs(values).max())
+    if not largest > 0:
+        raise ValueError("kernel is zero at all times, so that there is nothing to certify; give one that is not")
+    accuracy = _ROUNDING * float(np.finfo(float).eps) * largest if error is None else positive("error", error)
+    if measure is not None:
+        accuracy += measure.error * float(measure.moments[0])
+    elif isinstance(kernel, ThermalMeasure):
+        accuracy += kernel.tolerance * float(kernel.moments[0])
+
+    stationary = values.ndim == 1
+    if period is not None and (length - 1) * step > positive("period", period) * (1 + 1e-9):
+        raise ValueError(
+            f"the grid must lie within the period, {period:g}; got {length} times with dt = {step:g}; use fewer times"
+        )
+    cases: dict[int, tuple[Floats, Floats]] = {}
+    if stationary:
+        index = np.arange(length // 2)
+        equal = values[np.abs(np.subtract.outer(index, index))]
+        for shift in (0, 1):
+            cases[shift] = (values[np.add.outer(index, index) + shift], equal)
+    else:
+        shift = 1 - length % 2
+        future = np.arange(length // 2, length)
+        past = length - 1 - future
+        second = (values[np.ix_(future, future)] + values[np.ix_(past, past)]) / 2
+        cases[shift] = (values[np.ix_(past, future)], second)
+        index = future - length // 2
+
+    spectra: dict[int, tuple[Floats, Floats]] = {}
+    worst: tuple[float, Floats, int] | None = None
+    reasons = []
+    for shift, (matrix, second) in cases.items():
+        name = ("G(t_i + t_j)", "G(t_i + t_j + dt)")[shift] if stationary else "K(-t_i, t_j)"
+        lack = float(np.abs(matrix - matrix.T).max())
+        if lack > 2 * accuracy:
+            reasons.append(f"{name} is not symmetric, by {lack:.3g}")
+        even = (matrix + matrix.T) / 2
+        raw, vectors = np.linalg.eigh(even)
+        directions, whitened = lowest_directions(even, second, 1)
+        spectra[shift] = (raw, whitened)
+        if raw[0] < -len(even) * accuracy:
+            reasons.append(f"the lowest eigenvalue of {name} is {raw[0]:.3g}")
+        for found in (vectors[:, 0], directions[0]):
+            # Rounded as it is printed, so that what is written out is what has the value.
+            v = np.round(found / found[np.argmax(np.abs(found))], 3)
+            norm = float(v @ second @ v)
+            if float(v @ even @ v) < -accuracy * np.abs(v).sum() ** 2 and norm > 0:
+                value = float(v @ even @ v) / norm
+                if worst is None or value < worst[0]:
+                    worst = (value, v, shift)
+    monotone = _first_increase(values, accuracy, step) if stationary and period is None else None
+    if monotone is not None:
+        order, time = monotone
+        reasons.append(f"the difference of order {order} at t = {time:.4g} has the wrong sign: not completely monotone")
+
+    witness = None
+    if worst is not None:
+        _, v, shift = worst
+        terms = tuple(f"x({(i + shift / 2) * step:.4g})" for i in index[v != 0])
+        witness = Witness(v[v != 0], terms, 0.0, "x less its mean", "t = 0")
+    if reasons:
+        verdict, reason = "violated", "; ".join(reasons)
+    elif measure is not None and measure.weights.min(initial=0) >= 0 and measure.energies.min(initial=0) >= 0:
+        verdict, reason = "positive by construction", "weights and energies of the measure are not negative"
+    else:
+        lowest = min(float(raw[0]) for raw, _ in spectra.values())
+        verdict = "positive on the grid"
+        reason = f"the lowest eigenvalue is {lowest:.3g}, with an error of {len(index) * accuracy:.1g}"
+    none = (None, None)
+    return PositivityCertificate(
+        verdict,
+        reason,
+        spectra.get(0, none)[0],
+        spectra.get(1, none)[0],
+        spectra.get(0, none)[1],
+        spectra.get(1, none)[1],
+        monotone,
+        witness if reasons else None,
+        None if worst is None or not reasons else worst[0],
+        accuracy,
+    )
+
+
+def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Floats, Floats]:
+    """Lowest eigenvectors (count, n) of the whitened matrix as functionals with <F^2> = 1, and all its eigenvalues."""
+    size = np.diag(second)
+    if not size.min() > 0:
+        raise ValueError("the channel is constant, so that there is nothing to test; choose one that moves")
+    scale = 1 / np.sqrt(size)
+    spectrum, basis = np.linalg.eigh(scale[:, None] * second * scale)
+    white = scale[:, None] * basis / np.sqrt(np.maximum(spectrum, 0) + _RIDGE)
+    values, vectors = np.linalg.eigh(white.T @ (matrix + matrix.T) @ white / 2)
+    found = (white @ vectors[:, :count]).T
+    # Dependent functionals have combinations that are zero, to rounding.
+    squares = np.einsum("vi,ij,vj->v", found, second, found)
+    norms = np.sqrt(np.maximum(squares, np.finfo(float).eps * (found**2 @ size)))
+    return found / norms[:, None], np.asarray(values)
+
+
+def _one_time(function: Callable[..., Any]) -> bool:
+    """Whether a function takes one argument, so that it is G(t) rather than K(s, t)."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a ufunc, or compiled
+        return getattr(function, "nin", 1) == 1
+    needed = [p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(needed) < 2
+
+
+def _values(kernel: Any, n_times: int | None, step: float, stationary: bool | None) -> Floats:
+    """Values of the kernel, shape (n_times,) or (n_times, n_times)."""
+    if isinstance(kernel, TwoPointFunction) or callable(kernel):
+        n = integer("n_times", 16 if n_times is None else n_times, 2, 4096)
+        if isinstance(kernel, TwoPointFunction):
+            return kernel.connected(np.arange(n) * step)
+        if stationary is None:
+            stationary = _one_time(kernel)
+        grid = (np.arange(n) - (0 if stationary else (n - 1) / 2)) * step
+        arguments = (grid,) if stationary else tuple(np.meshgrid(grid, grid, indexing="ij"))
+        values = floats("kernel", kernel(*arguments))
+        if values.shape != arguments[0].shape:
+            raise ValueError(
+                f"kernel must return one value for each time, shape {arguments[0].shape}; got {values.shape}; "
+                "write it for arrays of times"
+            )
+        return values
+    if n_times is not None:
+        raise ValueError("n_times is for measures and functions; values have their own; leave it out")
+    values = floats("kernel", kernel)
+    if values.ndim not in (1, 2) or values.shape[0] != values.shape[-1] or values.shape[0] < 2:
+        raise ValueError(
+            "kernel must be a measure, a function, values G(k dt) of shape (n_times,) or K of shape "
+            f"(n_times, n_times), n_times at least 2; got shape {values.shape}"
+        )
+    if values.ndim == 2 and not np.allclose(values, values.T, rtol=1e-9, atol=1e-9 * np.abs(values).max()):
+        raise ValueError("kernel must be symmetric, K(s, t) = K(t, s); give a covariance on a grid symmetric about 0")
+    return values
+
+
+def _first_increase(values: Floats, error: float, step: float) -> tuple[int, float] | None:
+    """Order and time of the first difference of the wrong sign, beyond the error that 2^k values add up to."""
+    difference = values
+    for order in range(len(values)):
+        wrong = np.flatnonzero(difference < -error * 2.0**order)
+        if wrong.size:
+            return order, float(wrong[0] * step)
+        difference = difference[:-1] - difference[1:]
+    return None

@@ -1,0 +1,657 @@
+r"""Reflection positivity of paths, decided by sample splitting.
+
+For a functional F of the path at times t >= 0 and the reflection Theta about t = 0, a quantum theory has
+
+.. math:: \langle F(\Theta X)\, F(X) \rangle \ge 0
+
+(Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973)). The lowest eigenvalue of a noisy matrix of such
+averages is always negative, so that it decides nothing; a functional found on one half of the data and tested
+on the other does. Functionals must include nonlinear ones: sqrt(2) cos(k t + b) with k of Cauchy's law has the
+two-point function of an Ornstein-Uhlenbeck process, and is no quantum theory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import Any, TypeAlias, overload
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, choice, integer
+from ..quantum.measures import TwoPointFunction
+from ..sampling.independent_paths import FEWEST, Units, block_length, corrected_t, merged, path_units, theory_units
+from ..sampling.paths import sample_paths
+from ..sampling.run_settings import Rng
+from ..statistics.estimate import Estimate
+from ..theories.sources import OrnsteinUhlenbeck
+from ..theories.theory import Theory
+from .certificate import PositivityCertificate, Witness, lowest_directions, positivity_certificate
+
+__all__ = ["PositivityResult", "reflection_positivity"]
+
+Functional: TypeAlias = "str | Callable[[Floats], ArrayLike]"
+
+# Bytes of features handled at once; about three arrays of this size live at a time.
+_CHUNK = 16 << 20
+# Lowest eigenvectors of each family that are looked at.
+_CANDIDATES = 4
+# Lengths of shorter functionals that are looked at as well, and the part of the worst statistic that they must keep;
+# less where what is left is beyond doubt.
+_SHORT, _SHORTER, _SHORTER_YET, _OBVIOUS = (1, 2, 3, 5, 8), 0.9, 0.4, 12.0
+# Units in which F and its reflection must both be large.
+_BOTH_LARGE = 5
+# Values that a bound is taken from, and the part of the kurtosis allowed that it aims at.
+_BOUND_VALUES, _MARGIN = 8000, 0.8
+# Units that the standardisation of the functionals is taken from, and reflection points used of a path at most.
+_STANDARD_UNITS, _POINTS = 2000, 32
+# The built-in families: highest degree of monomials, at how many times nonlinear functionals look, neurons, their key.
+_DEGREE, _TIMES, _NEURONS, _NEURON_KEY = 3, 3, 16, 1973
+_BUILT_IN = ("linear", "cubic", "neurons")
+
+
+@dataclass(frozen=True)
+class PositivityResult:
+    """Outcome of ``reflection_positivity``.
+
+    Attributes
+    ----------
+    verdict : str
+        "consistent", "violated" (p_value below level) or "undecided" (the same, but tails are heavy).
+    p_value : float
+        One-sided: how likely so negative a value is for a reflection-positive theory.
+    level : float
+        The p-value below which the verdict is "violated".
+    value : Estimate
+        <F(Theta X) F(X)> of the witness F, scaled to <F(X)^2> = 1 on the half of the data that chose F, from the
+        other half; the error is statistical, over independent blocks of units.
+    witness : Witness
+        The functional F, written out.
+    functionals : tuple of str
+        The families that F was looked for in.
+    minimum_eigenvalue : float
+        Lowest eigenvalue of the whitened matrix of all functionals on the half that chose F. Biased low: negative
+        whatever the theory.
+    shift : int
+        0 for reflection about a point of the grid, 1 for reflection half-way between two.
+    heavy_tails : bool
+        Whether F, clipped as it may be, is still large so rarely that the p-value is not to be relied on (n_units/2
+        below 5 times its squared kurtosis).
+    n_units : int
+        Units (paths, or pieces of trajectories) used, both halves together.
+    block_length : int
+        Successive units put together into one sample of the test.
+    """
+
+    verdict: str
+    p_value: float
+    level: float
+    value: Estimate
+    witness: Witness
+    functionals: tuple[str, ...]
+    minimum_eigenvalue: float
+    shift: int
+    heavy_tails: bool
+    n_units: int
+    block_length: int
+
+    def __str__(self) -> str:
+        seen = "two-point" if self.functionals == ("linear",) else ", ".join(self.functionals)
+        text = {
+            "consistent": f"consistent with reflection positivity ({seen})",
+            "violated": f"reflection positivity is violated ({seen})",
+            "undecided": f"reflection positivity is undecided ({seen}; heavy tails: use bounded functionals)",
+        }[self.verdict]
+        tails = "; heavy tails: p is not reliable" if self.heavy_tails and self.verdict == "consistent" else ""
+        # Where nothing is violated, F is the noise of the half that chose it.
+        written = " for the worst F found" if self.verdict == "consistent" else f" for F = {self.witness}"
+        return f"{text}: p = {self.p_value:.2g}, <F(reflected) F> = {self.value}{written}{tails}"
+
+
+@overload
+def reflection_positivity(
+    source: TwoPointFunction | Callable[..., Any],
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    stationary: bool | None = None,
+) -> PositivityCertificate: ...
+
+
+@overload
+def reflection_positivity(
+    source: Theory | ArrayLike,
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    functionals: Functional | Sequence[Functional] = ...,
+    channel: int | str = ...,
+    offsets: Sequence[int] | None = ...,
+    stationary: bool | None = ...,
+    about: float | None = ...,
+    n_paths: int = ...,
+    level: float = ...,
+    rng: Rng = ...,
+    key: int | None = ...,
+    precision: str = ...,
+    n_threads: int = ...,
+) -> PositivityResult: ...
+
+
+def reflection_positivity(
+    source: Theory | ArrayLike | TwoPointFunction | Callable[..., Any],
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    functionals: Functional | Sequence[Functional] = _BUILT_IN,
+    channel: int | str = 0,
+    offsets: Sequence[int] | None = None,
+    stationary: bool | None = None,
+    about: float | None = None,
+    n_paths: int = 20_000,
+    level: float = 1e-3,
+    rng: Rng = None,
+    key: int | None = None,
+    precision: str = "float32",
+    n_threads: int = 0,
+) -> PositivityResult | PositivityCertificate:
+    r"""Test whether paths are reflection positive, and find the functional that says they are not.
+
+    What is known exactly, a spectral measure or a kernel, needs no test: its ``positivity_certificate`` is returned.
+
+    For functionals F_i of the path at times t >= 0 the matrix M_ij = <F_i(Theta X) F_j(X)> must be positive. On the
+    first half of the units the F_i are scaled to unit second moment and whitened (ridge 1e-3); of the four lowest
+    eigenvectors of M of each family and of all together, and of shorter combinations nearly as negative, the one with
+    the most negative statistic is kept, rounded as it is printed. On the second half a one-sided t-test decides on it
+    alone, with Hall's correction for the skewness of products (J. R. Stat. Soc. B 54, 221 (1992)). False alarms are
+    therefore at most as frequent as the p-value says. Functionals with heavy tails are kept only if there are no
+    others, and then clipped, F in [-c, c]: those are functionals as well, and must be positive.
+
+    "consistent" is no proof: only these functionals are seen, at these times, with this noise; and only the symmetric
+    part of M, which is all of it where paths are statistically the same backwards in time.
+
+    Parameters
+    ----------
+    source : Theory, array_like, measure or callable
+        A theory, of which paths are drawn; or a spectral measure, G(t) or K(s, t), of which n_times, dt and stationary
+        are passed on to ``positivity_certificate`` and all else must be left out; or paths, shape
+        (n_paths, n_times[, channels]). One long trajectory, (n_times,), or fewer than 200 are cut into pieces of at
+        least 20 autocorrelation times. Successive paths may be correlated, as configurations of a Markov chain are:
+        they are put together in blocks of at least 20 of their autocorrelation times, and in at most about 200 blocks
+        in any case. Paths of a theory that share random weights stay together.
+    n_times, dt : int, float
+        Time grid for a theory (dt is not needed on closed paths); for paths dt only labels times (1 by default).
+    functionals : str, callable or sequence of them
+        "linear": x at each offset, which is all that the two-point function knows. "cubic": monomials of degree 2
+        and 3 of x at three of the offsets. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
+        + d) of standardised paths z, with fixed random weights. A function of one's own takes x at all offsets,
+        float64 of shape (N, len(offsets)), and returns shape (N,). All three families by default.
+    channel : int or str
+        Which output of the theory, or which channel of the paths.
+    offsets : sequence of int, optional
+        Times t_i in steps, not negative. Default: 0 to 3 and four widening ones up to an eighth of the
+        paths (at least 8).
+    stationary : bool, optional
+        Average over reflection times within a path (at most 32), about points of the grid and half-way between them.
+        False reflects about one time only. Default: what the theory is; True for paths.
+    about : float, optional
+        That time if not stationary, as an index of the grid, whole or half; by default the middle, which is a point
+        of the grid if n_times is odd and half-way between two if it is even.
+    n_paths : int, default 20000
+        Paths drawn of a theory; of paths given, at most so many (the first ones) are used.
+    level : float, default 0.001
+        p-value below which the verdict is "violated".
+    rng, key, precision, n_threads
+        As for ``sample_paths``.
+
+    Returns
+    -------
+    PositivityResult
+        Or PositivityCertificate, for a measure or a kernel.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit, a value is not finite, there are fewer than 200 units, or they are so correlated that
+        fewer than 30 blocks are left to decide.
+
+    See Also
+    --------
+    positivity_certificate : with more options; also for values of an exact two-point function.
+
+    Examples
+    --------
+    >>> import nnqm
+    >>> result = reflection_positivity(nnqm.harmonic_oscillator(), 64, 0.2, n_paths=2000, rng=1)
+    >>> result.verdict
+    'consistent'
+    """
+    if isinstance(source, TwoPointFunction) or callable(source):
+        given = {
+            "functionals": functionals is not _BUILT_IN,
+            "channel": channel != 0,
+            "offsets": offsets is not None,
+            "about": about is not None,
+            "rng": rng is not None,
+            "key": key is not None,
+        }
+        if any(given.values()):
+            raise TypeError(
+                f"{', '.join(name for name, is_given in given.items() if is_given)} must be left out for an exact "
+                f"two-point function, which needs no paths; got source={source!r}"
+            )
+        return positivity_certificate(source, n_times, 1.0 if dt is None else dt, stationary=stationary)
+    if not 0 < float(level) < 1:
+        raise ValueError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
+    chosen = (functionals,) if isinstance(functionals, str) or callable(functionals) else tuple(functionals)
+    if not chosen:
+        raise ValueError(f"functionals must name at least one family; got none; choose from {', '.join(_BUILT_IN)}")
+    for i, functional in enumerate(chosen):
+        if not callable(functional):
+            choice(f"functionals[{i}]", functional, _BUILT_IN)
+    wanted = integer("n_paths", n_paths, 1)
+    if isinstance(source, Theory):
+        if stationary and not source.stationary:
+            raise ValueError("stationary=True needs a stationary theory; got networks in time; leave it out")
+        fixed = not (source.stationary if stationary is None else stationary)
+        paths = theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
+    else:
+        if n_times is not None:
+            raise ValueError("n_times is for a theory; given paths have their own; leave it out")
+        fixed = stationary is False
+        paths = path_units(source, wanted, 1.0 if dt is None else dt, channel, not fixed)
+    if paths.n_units // paths.group < FEWEST:
+        shared = f" (in groups of {paths.group} that share weights)" if paths.group > 1 else ""
+        raise ValueError(
+            f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}{shared}; "
+            "give more of them, or one long trajectory to be cut"
+        )
+    middle = _middle(paths.n_times, fixed, about)
+    times = _offsets(offsets, paths.n_times, middle)
+    half = paths.n_units // (2 * paths.group) * paths.group
+    centre, scale = _standardisation(paths, half)
+    families = tuple(_family(f, i, len(times), centre, scale) for i, f in enumerate(chosen))
+
+    views = [_View(paths, times, shift, middle, centre, scale, families) for shift in _shifts(middle)]
+    searched = [_candidates(*_matrices(view, range(half)), view) for view in views]
+    # Tails are judged with a margin here, so that the other half, where they decide, agrees.
+    most = float(np.sqrt(half / (2 * _BOTH_LARGE)))
+    found: list[_Candidate] = []
+    for clipped in (False, True):
+        for view, (rows, _) in zip(views, searched, strict=True):
+            bounds = _bounds(view, range(min(half, _STANDARD_UNITS)), rows, most) if clipped else None
+            found += _judged(view, range(half), rows, bounds)
+        light = [c for c in found if c.kurtosis <= most]
+        if light:
+            break
+    usable = light or found
+    worst = min(c.statistic for c in usable)
+    limit = worst * (_SHORTER if worst < 0 else 1 / _SHORTER)
+    if _SHORTER_YET * worst < -_OBVIOUS:
+        limit = _SHORTER_YET * worst
+    # Of those nearly as negative as the worst, the one with the fewest terms.
+    best = min((c for c in usable if c.statistic <= limit), key=lambda c: (np.count_nonzero(c.row), c.statistic))
+
+    (samples,), _, (kurtosis,) = _samples(best.view, range(half, paths.n_units), best.row[None], np.array([best.bound]))
+    heavy = _heavy_tails(float(kurtosis), len(samples))
+    samples = samples / best.norm
+    block = block_length(samples, paths.group)
+    blocks = merged(samples, block)
+    from scipy.special import stdtr
+
+    p_value = float(stdtr(len(blocks) - 1, corrected_t(blocks)))
+    return PositivityResult(
+        verdict="consistent" if p_value >= level else "undecided" if heavy else "violated",
+        p_value=p_value,
+        level=float(level),
+        value=Estimate(blocks.mean(), (blocks.sum() - blocks) / (len(blocks) - 1), np.full(len(blocks), len(blocks))),
+        witness=_witness(best),
+        functionals=tuple(f.name for f in families),
+        minimum_eigenvalue=min(lowest for _, lowest in searched),
+        shift=best.view.shift,
+        heavy_tails=heavy,
+        n_units=paths.n_units,
+        block_length=block,
+    )
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Functionals f_i of standardised paths z at the k offsets: (k, N) -> (size, N), and how they are written."""
+
+    name: str
+    evaluate: Callable[[Floats], Floats]
+    write: Callable[[list[str]], list[str]]
+
+
+@dataclass(frozen=True)
+class _View:
+    """What F looks at: offsets from the reflection, in steps, and functionals of them."""
+
+    paths: Units
+    offsets: tuple[int, ...]
+    shift: int
+    middle: float | None
+    centre: float
+    scale: float
+    families: tuple[_Family, ...]
+
+    def points(self) -> range:
+        """Reflection points (of the nearest earlier time)."""
+        if self.middle is not None:
+            return range(int(self.middle), int(self.middle) + 1)
+        reach = max(self.offsets)
+        end = self.paths.n_times - reach - self.shift
+        return range(reach, end, max(1, -(-(end - reach) // _POINTS)))
+
+    def features(self, units: range) -> Iterator[tuple[list[Floats], list[Floats]]]:
+        """Functionals of reflected and of plain paths, one array (size, units, points) of each family, by chunks."""
+        points = np.array(self.points())
+        k, size = len(self.offsets), self.size
+        offsets = np.array(self.offsets)[:, None]
+        at_once = max(1, _CHUNK // (8 * max(self.paths.n_times, (k + size) * len(points))))
+        for first in range(units.start, units.stop, at_once):
+            x = self.paths.read(first, min(first + at_once, units.stop))
+            z = (x - self.centre) / self.scale
+            sides = []
+            for where in (points - offsets, points + self.shift + offsets):
+                # (k, units, points)
+                seen = np.ascontiguousarray(z[:, where].transpose(1, 0, 2))
+                shape = (-1, *seen.shape[1:])
+                sides.append([f.evaluate(seen.reshape(k, -1)).reshape(shape) for f in self.families])
+            yield sides[0], sides[1]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of functionals of each family."""
+        return tuple(len(f.write(["z"] * len(self.offsets))) for f in self.families)
+
+    @property
+    def size(self) -> int:
+        """Number of functionals."""
+        return sum(self.sizes)
+
+
+def _family(which: Functional, position: int, k: int, centre: float, scale: float) -> _Family:
+    # Nonlinear functionals look at a few times only: the first but one, the last and one between.
+    few = sorted({int(i) for i in np.linspace(min(1, k - 1), k - 1, _TIMES).round()})
+    if callable(which):
+        return _own_family(which, position, centre, scale)
+    if which == "linear":
+        return _Family(which, lambda z: z, lambda arguments: arguments)
+    if which == "cubic":
+        monomials = [c for d in range(2, _DEGREE + 1) for c in combinations_with_replacement(few, d)]
+
+        def powers(arguments: list[str], monomial: tuple[int, ...]) -> str:
+            times = dict.fromkeys(monomial)
+            return " ".join(arguments[i] + (f"^{monomial.count(i)}" if monomial.count(i) > 1 else "") for i in times)
+
+        return _Family(
+            which,
+            lambda z: np.stack([np.prod(z[list(c)], axis=0) for c in monomials]),
+            lambda arguments: [powers(arguments, c) for c in monomials],
+        )
+    normal = sample_paths(
+        Theory(OrnsteinUhlenbeck([0.5] * (_TIMES + 1))), _NEURONS, times=[0.0], key=_NEURON_KEY, precision="float64"
+    )[:, 0].astype(np.float64)
+    # To two digits, as they are printed.
+    weights, biases = np.round(1.5 * normal[:, : len(few)], 2), np.round(normal[:, -1:], 2)
+
+    def neuron(arguments: list[str], a: Floats, b: float) -> str:
+        terms = [f"{c:+.2f} {arguments[i]}" for c, i in zip(a, few, strict=True)]
+        return f"tanh({' '.join(terms)} {b:+.2f})"
+
+    return _Family(
+        which,
+        lambda z: np.tanh(weights @ z[few] + biases),
+        lambda arguments: [neuron(arguments, a, float(b[0])) for a, b in zip(weights, biases, strict=True)],
+    )
+
+
+def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: float, scale: float) -> _Family:
+    given = getattr(function, "__name__", "")
+    name = given if given.isidentifier() else f"f{position}"
+
+    def evaluate(z: Floats) -> Floats:
+        values = np.asarray(function(np.ascontiguousarray(centre + scale * z.T)), dtype=np.float64)
+        if values.shape != z.shape[1:]:
+            raise ValueError(
+                f"functionals[{position}] ({name}) must return shape {z.shape[1:]} for paths at the offsets, shape "
+                f"{z.T.shape}; got {values.shape}"
+            )
+        if not np.isfinite(values).all():
+            bad = int(np.flatnonzero(~np.isfinite(values))[0])
+            raise ValueError(
+                f"functionals[{position}] ({name}) must be finite; it is {values[bad]} for x = "
+                f"{(centre + scale * z[:, bad]).tolist()}; bound it"
+            )
+        return values[None]
+
+    return _Family(
+        name, evaluate, lambda arguments: [f"{name}({', '.join(a.replace('z', 'x', 1) for a in arguments)})"]
+    )
+
+
+def _middle(n_times: int, fixed: bool, about: float | None) -> float | None:
+    """Index of the one reflection time, or None for all."""
+    if not fixed:
+        if about is not None:
+            raise ValueError("about is the one reflection time of paths that are not stationary; give stationary=False")
+        return None
+    middle = (n_times - 1) / 2 if about is None else float(about)
+    if (2 * middle) % 1 or not 0 <= middle <= n_times - 1:
+        raise ValueError(
+            f"about must be a whole or half index of the time grid, from 0 to {n_times - 1}; got {about}; "
+            "it counts steps, not time"
+        )
+    return middle
+
+
+def _shifts(middle: float | None) -> tuple[int, ...]:
+    return (0, 1) if middle is None else (int(2 * middle) % 2,)
+
+
+def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) -> tuple[int, ...]:
+    largest = (n_times - 2) // 2 if middle is None else int(min(middle, n_times - 1 - middle))
+    if largest < 0 or n_times < 2:
+        raise ValueError(f"n_times must be at least 2 for reflections; got {n_times}; use longer paths")
+    if offsets is None:
+        wide = np.geomspace(4, max(8, n_times // 8), 4).round().astype(int)
+        chosen = [k for k in (0, 1, 2, 3, *wide.tolist()) if k <= largest]
+        return tuple(dict.fromkeys(chosen))
+    given = tuple(integer(f"offsets[{i}]", k, 0) for i, k in enumerate(offsets))
+    if not given or len(set(given)) != len(given):
+        raise ValueError(f"offsets must be distinct, at least one; got {list(given)}")
+    if max(given) > largest:
+        where = "" if middle is None else f" and reflection about index {middle:g}"
+        raise ValueError(
+            f"offsets must be at most {largest} for n_times={n_times}{where}; got {max(given)}; "
+            "use smaller offsets or longer paths"
+        )
+    return tuple(sorted(given))
+
+
+def _standardisation(paths: Units, half: int) -> tuple[float, float]:
+    """Median and half the width of the central 68% (which heavy tails do not move), rounded as they are printed."""
+    x = paths.read(0, min(half, _STANDARD_UNITS))
+    low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
+    width = (high - low) / 2
+    if not width > 1e-12 * max(abs(low), abs(high)):
+        median, width = x.mean(), x.std()
+    if not width > 1e-12 * abs(median):
+        raise ValueError("the channel is constant, so that there is nothing to test; choose one that moves")
+    digits = 3 - int(np.floor(np.log10(width)))
+    return round(float(median), digits), round(float(width), digits)
+
+
+def _matrices(view: _View, units: range) -> tuple[Floats, Floats, Floats]:
+    """<F_i(Theta X) F_j(X)> and <F_i F_j> of centred functionals, (n, n), and what was subtracted, (n,)."""
+    n = view.size
+    matrix, second, means = np.zeros((n, n)), np.zeros((n, n)), np.zeros((2, n))
+    count = 0
+    for sides in view.features(units):
+        past, future = (np.concatenate([f.reshape(len(f), -1) for f in side]) for side in sides)
+        matrix += past @ future.T
+        second += (past @ past.T + future @ future.T) / 2
+        means += past.sum(axis=1), future.sum(axis=1)
+        count += past.shape[1]
+    past_mean, future_mean = means / count
+    # One number for both sides, so that F and its reflection stay one functional.
+    centre = (past_mean + future_mean) / 2
+    matrix = matrix / count - np.outer(centre, future_mean) - np.outer(past_mean, centre) + np.outer(centre, centre)
+    return (matrix + matrix.T) / 2, second / count - np.outer(centre, centre), centre
+
+
+def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> tuple[Floats, float]:
+    """Coefficients and constants of functionals to look at, (m, n + 1), as they are printed, and the lowest eigenvalue.
+
+    They are the lowest eigenvectors within each family and of all, and those of subsets with few terms.
+    """
+    groups = np.split(np.arange(view.size), np.cumsum(view.sizes)[:-1])
+    if len(groups) > 1:
+        groups.append(np.arange(view.size))
+    # What does not fluctuate (the square of a spin) is no functional of its own.
+    moves = np.diag(second) > 1e-12 * (np.diag(second) + centre**2)
+    found: list[Floats] = []
+    lowest = np.inf
+    for group in groups:
+        used = group[moves[group]]
+        if not used.size:
+            continue
+        vectors, values = lowest_directions(matrix[np.ix_(used, used)], second[np.ix_(used, used)], _CANDIDATES)
+        lowest = min(lowest, float(values[0]))
+        wanted = [(used, v) for v in vectors]
+        v = vectors[0]
+        while len(used) > 1:
+            # The terms that contribute least go, and the rest is solved for again.
+            contributions = np.abs(v) * np.sqrt(np.diag(second)[used])
+            fewer = max(len(used) - max(1, len(used) // 4), max((k for k in _SHORT if k < len(used)), default=1))
+            used = used[np.sort(np.argsort(contributions)[len(used) - fewer :])]
+            (v,), _ = lowest_directions(matrix[np.ix_(used, used)], second[np.ix_(used, used)], 1)
+            if len(used) in _SHORT:
+                wanted.append((used, v))
+        for where, vector in wanted:
+            row = np.zeros(view.size + 1)
+            row[where] = _printable(vector, np.sqrt(np.diag(second)[where]))
+            constant = -float(row[:-1] @ centre)
+            # Of rounding, or too small to matter.
+            if constant**2 > 1e-8 * float(row[:-1] @ second @ row[:-1]):
+                row[-1] = _significant(constant, 4)
+            found.append(row)
+    if not found:
+        raise ValueError("no functional fluctuates, so that there is nothing to test; use others")
+    return np.array(found), lowest
+
+
+def _printable(vector: Floats, sizes: Floats) -> Floats:
+    """The largest 1, three significant digits, and none of what is too small to matter."""
+    kept = np.where(np.abs(vector) * sizes > 2e-3 * np.max(np.abs(vector) * sizes), vector, 0.0)
+    kept = kept / kept[np.argmax(np.abs(kept))]
+    return np.array([_significant(float(c), 3) for c in kept])
+
+
+def _significant(value: float, digits: int) -> float:
+    return float(f"{value:.{digits - 1}e}")
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    """A functional, clipped to +-bound, and what the first half of the units says of it."""
+
+    view: _View
+    row: Floats
+    bound: float
+    norm: float
+    statistic: float
+    kurtosis: float
+
+
+def _judged(view: _View, units: range, rows: Floats, bounds: Floats | None) -> list[_Candidate]:
+    used = np.full(len(rows), np.inf) if bounds is None else bounds
+    return [
+        _Candidate(view, row, float(bound), float(norm), corrected_t(sample), float(kurtosis))
+        for row, bound, sample, norm, kurtosis in zip(rows, used, *_samples(view, units, rows, used), strict=True)
+        if norm > 0
+    ]
+
+
+def _functionals(view: _View, units: range, rows: Floats) -> Iterator[tuple[Floats, Floats]]:
+    """F of reflected and of plain paths, (m, units, points) of m functionals, by chunks."""
+    for sides in view.features(units):
+        values = []
+        for side in sides:
+            total = rows[:, -1][:, None, None] + np.zeros((1, *side[0].shape[1:]))
+            begin = 0
+            for block in side:
+                end = begin + len(block)
+                total += np.tensordot(rows[:, begin:end], block, axes=1)
+                begin = end
+            values.append(total)
+        yield values[0], values[1]
+
+
+def _samples(view: _View, units: range, rows: Floats, bounds: Floats) -> tuple[Floats, Floats, Floats]:
+    """F(Theta X) F(X) averaged over the reflections of each unit, (m, units); <F^2> and the kurtosis of F, (m,)."""
+    samples = np.empty((len(rows), len(units)))
+    moments = np.zeros((2, len(rows)))
+    done = 0
+    limits = bounds[:, None, None]
+    for past, future in _functionals(view, units, rows):
+        if np.isfinite(bounds).any():
+            past, future = (np.clip(side, -limits, limits) for side in (past, future))
+        n = past.shape[1]
+        samples[:, done : done + n] = (past * future).mean(axis=2)
+        for side in (past, future):
+            squares = side**2
+            moments += squares.sum(axis=(1, 2)), np.einsum("mup,mup->m", squares, squares)
+        done += n
+    second, fourth = moments / (2 * len(units) * len(view.points()))
+    return samples, second, fourth / np.maximum(second**2, np.finfo(float).tiny)
+
+
+def _bounds(view: _View, units: range, rows: Floats, most: float) -> Floats:
+    """Where functionals must be clipped for a kurtosis of at most ``most``, (m,), as it is printed."""
+    parts = [np.concatenate(sides, axis=1).reshape(len(rows), -1) for sides in _functionals(view, units, rows)]
+    bounds = np.empty(len(rows))
+    for i, values in enumerate(np.concatenate(parts, axis=1)):
+        # Sixty-four levels from the median to the largest value; the kurtosis grows with the level.
+        sizes = np.sort(np.abs(values[:: max(1, len(values) // _BOUND_VALUES)]))
+        levels = np.geomspace(max(float(sizes[len(sizes) // 2]), 1e-9 * float(sizes[-1])), float(sizes[-1]), 64)
+        bounds[i] = levels[0]
+        for level in levels:
+            squares = np.minimum(sizes, level) ** 2
+            if np.mean(squares**2) > _MARGIN * most * np.mean(squares) ** 2:
+                break
+            bounds[i] = level
+    return np.array([_significant(float(b), 3) for b in bounds])
+
+
+def _heavy_tails(kurtosis: float, n_units: int) -> bool:
+    """Whether F is large so rarely that F and its reflection are never large together in so many units.
+
+    If it is large with probability p, the kurtosis is 1/p, and n p^2 units have both large. Where there are none, what
+    makes the mean positive is missing, and the rest looks significantly negative.
+    """
+    return n_units < _BOTH_LARGE * kurtosis**2
+
+
+def _witness(found: _Candidate) -> Witness:
+    view, row = found.view, found.row
+    step = view.paths.step
+    times = [f"z({(k + view.shift / 2) * step:.4g})" for k in view.offsets]
+    terms = [term for family in view.families for term in family.write(times)]
+    used = np.flatnonzero(row[:-1])
+    # In steps, so that rounding leaves 0 what it is.
+    about = 0.0 if view.middle is None else round(view.paths.start / step + view.middle, 9) * step
+    centre, scale = view.centre, view.scale
+    shifted = f"(x {'-' if centre > 0 else '+'} {abs(centre):.12g})" if centre else "x"
+    return Witness(
+        row[used],
+        tuple(terms[i] for i in used),
+        float(row[-1]),
+        f"z = {shifted}/{scale:.12g}",
+        f"t = {about:.4g}",
+        found.bound,
+    )

@@ -1,0 +1,559 @@
+"""Is it a quantum mechanics, and which? The axioms of a minimal model, and what more a theory or a kernel has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ._arguments import Floats, floats, integer
+from .positivity.certificate import positivity_certificate
+from .positivity.reflection import reflection_positivity
+from .quantum.measures import SpectralMeasure, ThermalMeasure
+from .sampling.paths import apply, sample_paths
+from .sampling.run_settings import Rng, random_key
+from .sampling.simulation import simulate
+from .statistics.estimate import Estimate, jackknife
+from .theories.ground_state import GroundStateProcess
+from .theories.linear_processes import LinearProcess, SplittingProcess
+from .theories.networks import Network, RandomNetwork
+from .theories.sources import MarkovChain, OrnsteinUhlenbeck
+from .theories.theory import Theory
+from .theories.thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
+from .time_networks.decompose import SpectralKernel, exact_kernel
+from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
+
+__all__ = ["Properties", "Property", "check"]
+
+# Points of the grid on which a kernel is looked at, and half-width in standard deviations of what a network is.
+_TIMES, _WIDTH = 33, 8.0
+# Shortest and longest distance of increments, in powers of two of the interval, and the smallest above rounding.
+_SHORTEST, _LONGEST, _ABOVE_ROUNDING = 20, 6, 1e-10
+# Increments of smooth paths fall with this power of the distance, 2, to the accuracy of a fit.
+_SMOOTH = 1.99
+# A kernel is stationary, or Markov, if it lacks less than this part of its largest value.
+_LACK = 1e-8
+# p-value below which a property that is tested on paths fails.
+_LEVEL = 1e-3
+# Bins of the present, on each of which functions of past and future are straight lines; blocks of the test.
+_BINS, _BLOCKS = 40, 128
+
+
+@dataclass(frozen=True)
+class Property:
+    """One property.
+
+    Attributes
+    ----------
+    name : str
+        "mean-square continuity", "finite two-point function", "stationarity", "Markov property" or "reflection
+        positivity".
+    verdict : str
+        "holds" or "fails" where that is known, or proved within rounding; "consistent" where nothing that was looked at
+        (a grid, a test on paths) contradicts; "violated" where a test on paths does, at p < 0.001; "unknown".
+    reason : str
+        What decided.
+    """
+
+    name: str
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Properties:
+    """Outcome of ``check``; ``print`` shows the table, and a name between brackets gives a row.
+
+    Attributes
+    ----------
+    title : str
+    rows : tuple of Property
+    """
+
+    title: str
+    rows: tuple[Property, ...]
+
+    def __iter__(self) -> Iterator[Property]:
+        return iter(self.rows)
+
+    def __getitem__(self, name: str) -> Property:
+        for row in self.rows:
+            if row.name == name:
+                return row
+        raise KeyError(f"{name!r} is not among the properties; they are {', '.join(r.name for r in self.rows)}")
+
+    def __str__(self) -> str:
+        wide, wider = max(len(r.name) for r in self.rows), max(len(r.verdict) for r in self.rows)
+        return "\n".join([self.title, *(f"{r.name:{wide}}  {r.verdict:{wider}}  {r.reason}" for r in self.rows)])
+
+
+def check(
+    source: Theory | Kernel | CosineNetwork | TimeNetwork | Callable[[Floats, Floats], Any],
+    interval: tuple[float, float] | None = None,
+    *,
+    n_paths: int = 20_000,
+    rng: Rng = None,
+    n_threads: int = 0,
+) -> Properties:
+    r"""Properties of a theory or a kernel, each with its reason.
+
+    A minimal quantum mechanics is a process that is mean-square continuous, with a finite two-point function (Ferko and
+    Halverson, arXiv:2504.05462). Whether it is stationary, Markov and reflection positive says how much more it has:
+    energies need the first, a Hamiltonian in x alone the second, and a Hilbert space with positive norms the third.
+
+    What is known of the construction decides first; then the two-point function where it is exact; then paths. The
+    Markov property of a Gaussian process is the semigroup identity :math:`K(s,u) K(u,t) = K(s,t) K(u,u)`, s < u < t
+    (Doob, Ann. Math. 43, 351 (1942)); of paths it is tested as the independence of past and future given the present:
+    what is left of x and x^2 at one time on either side, after regression on the present, must be uncorrelated,
+    also when weighted with the square of the present.
+
+    Parameters
+    ----------
+    source : Theory, Kernel, CosineNetwork, TimeNetwork or callable
+        A kernel, K(s, t) of arrays of times, stands for the Gaussian process of which it is the covariance; so does a
+        ``TimeNetwork`` without a width. Of a theory the first output is looked at.
+    interval : (float, float), optional
+        Needed for functions; otherwise some natural times. What is not stationary is reflected about its middle.
+    n_paths : int, default 20000
+        Paths of a test.
+    rng, n_threads
+        As for ``simulate``.
+
+    Returns
+    -------
+    Properties
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the source is none of these, the interval is empty, or a kernel is not finite.
+
+    Examples
+    --------
+    >>> print(check(nnqm.Kernel.matern(1.5)))  # doctest: +ELLIPSIS
+    Gaussian process of the kernel matern on [0, 4]
+    mean-square continuity     holds  <(x(t+h) - x(t))^2> falls as h^2.00, to ...
+    finite two-point function  holds  the largest value is 1
+    stationarity               holds  K(s, t) depends on t - s only
+    Markov property            fails  K(s,u) K(u,t)/K(u,u) differs from K(s,t), by 0.13 of the variance
+    reflection positivity      fails  stationary paths that are smooth and reflection positive do not move
+    """
+    paths = integer("n_paths", n_paths, 1000)
+    if isinstance(source, CosineNetwork) or (isinstance(source, TimeNetwork) and source.width is not None):
+        source = source.theory()
+    subject = _Subject.of(source, interval, paths, random_key(rng), n_threads)
+    finite = _finite(subject)
+    stationary, markov = _stationarity(subject, finite), _markov(subject)
+    settled = subject.gaussian and stationary.verdict == markov.verdict == "holds"
+    rows = (_continuity(subject, finite), finite, stationary, markov, _positivity(subject, settled))
+    return Properties(subject.title, rows)
+
+
+class _Subject:
+    """What is looked at: the covariance and the mean where they are known, and the theory if it is one."""
+
+    def __init__(
+        self,
+        title: str,
+        interval: tuple[float, float],
+        covariance: Callable[[Floats, Floats], Floats] | None,
+        mean: Callable[[Floats], Floats],
+        gaussian: bool,
+        theory: Theory | None,
+        period: float | None,
+        n_paths: int,
+        key: int,
+        n_threads: int,
+    ) -> None:
+        self.title = title
+        self.interval = interval
+        self.covariance = covariance
+        self.mean = mean
+        self.gaussian = gaussian
+        self.theory = theory
+        self.period = period
+        self.n_paths = n_paths
+        self.key = key
+        self.n_threads = n_threads
+
+    @classmethod
+    def of(cls, source: Any, interval: Any, n_paths: int, key: int, n_threads: int) -> _Subject:
+        where = _interval(source, interval)
+        span = f"[{where[0]:g}, {where[1]:g}]"
+        shared = (n_paths, key, integer("n_threads", n_threads, 0, 4096))
+
+        def zero(t: Floats) -> Floats:
+            return np.zeros(t.shape)
+
+        if not isinstance(source, Theory):
+            name = f"the kernel {source.name}" if isinstance(source, Kernel) else "a kernel"
+            name = str(source) if isinstance(source, TimeNetwork) else name
+            period = dict(source.parameters).get("beta") if isinstance(source, Kernel) else None
+            return cls(
+                f"Gaussian process of {name} on {span}", where, _checked(source), zero, True, None, period, *shared
+            )
+        title = " on ".join(str(part) for part in (source.network, *source.sources) if part is not None)
+        try:
+            known = exact_kernel(source)
+            if isinstance(known, SpectralMeasure):
+                # A sum of thousands of exponentials, at the cost of one; a chain with negative eigenvalues has none.
+                spectral = SpectralKernel.of(known, where[1] - where[0])
+        except ValueError:
+            return cls(f"{title}, times {span}", where, None, zero, False, source, source.period, *shared)
+        gaussian = source.network is None and isinstance(
+            source.sources[0], OrnsteinUhlenbeck | ThermalOrnsteinUhlenbeck | LinearProcess
+        )
+        covariance: Callable[[Floats, Floats], Floats]
+        mean: Callable[[Floats], Floats] = zero
+        if isinstance(known, LinearProcess):
+            gaussian = known.rows is None and known.density.name == "gaussian"
+            covariance, mean = known.connected, known.mean_at
+        elif isinstance(known, SpectralMeasure):
+            covariance = spectral
+        elif isinstance(known, ThermalMeasure):
+            measure = known
+            covariance = lambda s, t: measure.connected(t - s)  # noqa: E731
+        else:
+            covariance = known
+        return cls(f"{title}, times {span}", where, covariance, mean, gaussian, source, source.period, *shared)
+
+    def grid(self) -> Floats:
+        a, b = self.interval
+        return np.linspace(a, b, _TIMES)
+
+    def table(self) -> Floats:
+        """Covariances of the grid."""
+        assert self.covariance is not None
+        t = self.grid()
+        return self.covariance(t[:, None], t[None, :])
+
+    def increments(self) -> tuple[Floats, Floats]:
+        """Distances h, and the largest <(x(t+h) - x(t))^2> over t relative to the largest variance, above rounding."""
+        assert self.covariance is not None
+        a, b = self.interval
+        h = np.asarray((b - a) * 0.5 ** np.arange(_LONGEST, _SHORTEST + 1), dtype=np.float64)
+        # Irrational fractions of the interval, so that no period of the kernel is met.
+        t = (a + (b - a) * (np.sqrt(2) * np.arange(1, 33) % 1) * (1 - 2.0**-_LONGEST))[:, None]
+        k = self.covariance
+        jumps = (k(t, t) + k(t + h, t + h) - 2 * k(t, t + h)).max(axis=0)
+        return h, jumps / max(float(np.abs(k(t, t)).max()), np.finfo(float).tiny)
+
+
+def _interval(source: Any, given: Any) -> tuple[float, float]:
+    if given is not None:
+        pair = floats("interval", given)
+        if pair.shape != (2,) or not pair[1] > pair[0]:
+            raise ValueError(f"interval must be (a, b) with a < b; got {given}")
+        return float(pair[0]), float(pair[1])
+    if isinstance(source, Kernel):
+        p = dict(source.parameters)
+        scale = p["length"] if "length" in p else p.get("duration", 1.0) / 4
+        return 0.0, p.get("beta", 4 / p["omega"] if "omega" in p else 4 * scale)
+    if isinstance(source, Theory):
+        for process in source.sources:
+            if isinstance(process, LinearProcess):
+                return process.interval
+        step = min(s.natural_step for s in source.sources)
+        if source.period is not None:
+            return 0.0, source.period
+        return (0.0, step * (_TIMES - 1)) if source.stationary else (-step * (_TIMES - 1) / 2, step * (_TIMES - 1) / 2)
+    if isinstance(source, TimeNetwork):
+        return -2.0, 2.0
+    if not callable(source):
+        raise TypeError(f"source must be a theory, a Kernel or a function K(s, t); got {source!r}")
+    raise ValueError("interval must be given for a function: interval=(0.0, 10.0)")
+
+
+def _checked(kernel: Callable[[Floats, Floats], Any]) -> Callable[[Floats, Floats], Floats]:
+    def covariance(s: Floats, t: Floats) -> Floats:
+        values = floats("kernel", kernel(s, t))
+        if values.shape != np.broadcast_shapes(s.shape, t.shape):
+            raise ValueError(
+                f"kernel must return an array of the shape that s and t broadcast to, "
+                f"{np.broadcast_shapes(s.shape, t.shape)}; got {values.shape}; use NumPy functions"
+            )
+        return values
+
+    return covariance
+
+
+def _finite(subject: _Subject) -> Property:
+    name = "finite two-point function"
+    theory = subject.theory
+    if theory is not None and isinstance(theory.network, RandomNetwork):
+        try:
+            theory.network.need_moment(2, "the two-point function")
+        except ValueError as error:
+            return Property(name, "fails", str(error).split(";")[0])
+    if subject.covariance is not None:
+        largest = float(np.abs(subject.table()).max())
+        return Property(name, "holds", f"the largest value is {largest:.4g}")
+    return Property(name, "holds", "all densities have the moments that it needs")
+
+
+def _continuity(subject: _Subject, finite: Property) -> Property:
+    name = "mean-square continuity"
+    theory = subject.theory
+    if theory is not None and any(isinstance(s, MarkovChain) for s in theory.sources):
+        return Property(name, "unknown", "time is discrete: a chain has no values between its steps")
+    if finite.verdict == "fails":
+        return Property(name, "fails", "it needs a finite two-point function")
+    if subject.covariance is None:
+        return Property(name, "holds", "seed processes and activations are continuous")
+    h, jumps = subject.increments()
+    power = _power(h, jumps)
+    if power is None:
+        return Property(name, "holds", "paths do not move")
+    text = f"<(x(t+h) - x(t))^2> falls as h^{power:.2f}, to {jumps[-1]:.1g} of the variance at h = {h[-1]:.1g}"
+    if power < 0.01:
+        text = f"<(x(t+h) - x(t))^2> is {jumps[-1]:.2g} of the variance at h = {h[-1]:.1g}, and does not fall with h"
+        return Property(name, "fails", text)
+    return Property(name, "holds", text)
+
+
+def _power(h: Floats, jumps: Floats) -> float | None:
+    """Power with which increments fall at the shortest distances that rounding leaves, None if there are none."""
+    seen = np.flatnonzero(jumps > _ABOVE_ROUNDING)
+    if seen.size < 3:
+        return None
+    last = seen[-3:]
+    return float(np.polyfit(np.log(h[last]), np.log(jumps[last]), 1)[0])
+
+
+def _stationarity(subject: _Subject, finite: Property) -> Property:
+    name = "stationarity"
+    theory = subject.theory
+    if theory is not None and theory.stationary:
+        return Property(name, "holds", "all seed processes are, and the network does not see the time")
+    if subject.covariance is not None:
+        table, mean = subject.table(), subject.mean(subject.grid())
+        lags = np.abs(np.subtract.outer(np.arange(_TIMES), np.arange(_TIMES)))
+        averages = np.bincount(lags.ravel(), table.ravel()) / np.bincount(lags.ravel())
+        lack = np.abs(table - averages[lags]).max() / np.abs(table).max()
+        drift = np.ptp(mean) / np.sqrt(np.abs(table).max())
+        if max(lack, drift) > _LACK:
+            what = f"K(t, t + h) varies with t by {lack:.2g} of the variance"
+            if drift > _LACK:
+                what = f"the mean moves by {drift:.2g} standard deviations"
+            return Property(name, "fails", what)
+        if subject.gaussian:
+            return Property(name, "holds", "K(s, t) depends on t - s only")
+        if theory is not None and isinstance(theory.network, RandomNetwork) and theory.network.activations[0] == "cos":
+            return Property(name, "holds", "phases are uniform: a shift of time is a shift of phase")
+        return Property(name, "consistent", "the two-point function depends on t - s only")
+    if finite.verdict == "fails" or theory is None:
+        return Property(name, "unknown", "there is no two-point function to compare")
+    try:
+        function = _sampled(subject, theory)
+    except ValueError as error:
+        return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
+    # The same distances at other times.
+    first, second = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 2, 4, 1, 3])
+    shifted = np.array([4, 8, 4, 4, 7, 5])
+    difference = function[first, second].map(lambda x, y: x - y, function[first + shifted, second + shifted])
+    p = difference.consistency(np.zeros(len(first)))
+    return _tested(name, p, "<x(t) x(t + h)> at six pairs of times")
+
+
+def _sampled(subject: _Subject, theory: Theory) -> Estimate:
+    """Two-time function at thirteen times."""
+    a, b = subject.interval
+    blocks = _whole_groups(subject.n_paths, theory.group)
+    times = np.linspace(a, b, 13)
+    run = simulate(theory, blocks, times=times, rng=subject.key, n_threads=subject.n_threads)
+    return run.two_time_function()
+
+
+def _whole_groups(n_paths: int, group: int) -> int:
+    return -(-n_paths // group) * group
+
+
+def _tested(name: str, p: float, what: str) -> Property:
+    verdict = "violated" if p < _LEVEL else "consistent"
+    return Property(name, verdict, f"test on paths, {what}: p = {p:.2g}")
+
+
+def _markov(subject: _Subject) -> Property:
+    name = "Markov property"
+    theory = subject.theory
+    if subject.period is not None:
+        return Property(name, "fails", "paths close: past and future meet on the other side of the circle")
+    if theory is not None:
+        known = _markov_by_construction(theory)
+        if known:
+            return Property(name, "holds", known)
+    if subject.gaussian:
+        table = subject.table()
+        variance = np.diag(table)
+        worst = 0.0
+        for u in np.flatnonzero(variance > _LACK * variance.max()):
+            lack = np.abs(np.outer(table[:u, u], table[u, u + 1 :]) / variance[u] - table[:u, u + 1 :])
+            worst = max(worst, float(lack.max(initial=0.0)) / float(variance.max()))
+        if worst > _LACK:
+            text = f"K(s,u) K(u,t)/K(u,u) differs from K(s,t), by {worst:.2g} of the variance"
+            return Property(name, "fails", text)
+        return Property(name, "holds", f"Gaussian, and K(s,u) K(u,t) = K(s,t) K(u,u) on {_TIMES} times")
+    assert theory is not None
+    try:
+        p = _conditional_independence(subject, theory)
+    except ValueError as error:
+        return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
+    return _tested(name, p, "past and future given the present")
+
+
+def _markov_by_construction(theory: Theory) -> str:
+    """Why a theory is Markov, if it is by construction; else nothing."""
+    if len(theory.sources) > 1 or theory.n_inputs > 1:
+        return ""
+    source = theory.sources[0]
+    if not isinstance(source, OrnsteinUhlenbeck | GroundStateProcess | MarkovChain):
+        return ""
+    # Paths on several grids remember theirs.
+    if isinstance(source, MarkovChain) and len(source.values) > 1:
+        return ""
+    if theory.network is None:
+        return "the seed process is"
+    if not isinstance(theory.network, Network):
+        return ""
+    y = source.mean + np.sqrt(source.variance) * np.linspace(-_WIDTH, _WIDTH, 4001)
+    steps = np.diff(theory.network(y[:, None])[:, 0])
+    if np.all(steps > 0) or np.all(steps < 0):
+        return f"the seed process is, and the network is monotonic over {_WIDTH:g} standard deviations"
+    return ""
+
+
+def _conditional_independence(subject: _Subject, theory: Theory) -> float:
+    """p-value of the hypothesis that what the present leaves of past and future is uncorrelated."""
+    a, b = subject.interval
+    if theory.stationary:
+        times = 3 * min(s.natural_step for s in theory.sources) * np.arange(3)
+        for source in theory.sources:
+            if isinstance(source, MarkovChain):
+                times = source.dt * np.arange(3)
+    else:
+        times = a + (b - a) * np.array([0.3, 0.6, 0.8])
+    n = _whole_groups(subject.n_paths, theory.group)
+    options: dict[str, Any] = {"key": subject.key, "n_threads": subject.n_threads}
+    y = sample_paths(theory, n, times=times, precision="float64", **options)
+    past, present, future = apply(theory.network, y, times=times, **options)[:, :, 0].T.astype(np.float64)
+    residuals = [_unexplained(side, present) for side in (past, future)]
+    # Also where the present is large against where it is small, lest both cancel.
+    z = _bounded(present)
+    weights = (np.ones(n), z * z - np.mean(z * z))
+    products = np.stack([f * g * w for f in residuals[0] for g in residuals[1] for w in weights], axis=1)
+    blocks = min(_BLOCKS, n // theory.group)
+    edges = np.linspace(0, n // theory.group, blocks + 1).astype(int)[:-1] * theory.group
+    sums = {"products": np.add.reduceat(products, edges), "n": np.diff(np.append(edges, n)).astype(np.float64)}
+    means = jackknife(lambda s: s["products"] / s["n"][:, None], sums, sums["n"])
+    return float(means.consistency(np.zeros(products.shape[1])))
+
+
+def _bounded(x: Floats) -> Floats:
+    """Standardised by median and the width of the central 68%, which heavy tails do not move, and cut at four."""
+    low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
+    width = (high - low) / 2
+    return np.asarray(np.clip((x - median) / (width if width > 0 else 1.0), -4, 4))
+
+
+def _unexplained(x: Floats, present: Floats) -> list[Floats]:
+    """What straight lines on bins of the present leave of x and x^2, bounded."""
+    z = _bounded(x)
+    edges = np.quantile(present, np.linspace(0, 1, _BINS + 1)[1:-1])
+    bins = np.searchsorted(edges, present)
+    counts = np.maximum(np.bincount(bins, minlength=_BINS), 1)
+
+    def average(values: Floats) -> Floats:
+        return np.asarray((np.bincount(bins, values, _BINS) / counts)[bins])
+
+    u = present - average(present)
+    spread = np.maximum(average(u * u), np.finfo(float).tiny)
+    out = []
+    for values in (z, z * z):
+        centred = values - average(values)
+        out.append(centred - u * average(u * centred) / spread)
+    return out
+
+
+def _positivity(subject: _Subject, settled: bool) -> Property:
+    name = "reflection positivity"
+    theory = subject.theory
+    if settled:
+        return Property(name, "holds", "a Gaussian process that is stationary, hence reversible, and Markov")
+    if theory is not None:
+        known = _positive_by_construction(theory)
+        if known:
+            return Property(name, "holds", known)
+    if subject.covariance is not None:
+        found = _by_two_points(subject)
+        if found is not None:
+            return Property(name, *found)
+    assert theory is not None
+    options: dict[str, Any] = {"n_paths": subject.n_paths, "level": _LEVEL, "n_threads": subject.n_threads}
+    a, b = subject.interval
+    step = (b - a) / (_TIMES - 1)
+    try:
+        if theory.stationary:
+            options["n_paths"] = _whole_groups(subject.n_paths, theory.group)
+            dt = step if theory.period is None else None
+            result = reflection_positivity(theory, _TIMES, dt, key=subject.key, **options)
+        else:
+            # About the middle of the interval, which the grid of a theory need not have; one path for each draw.
+            times, n = subject.grid(), subject.n_paths * theory.group
+            y = sample_paths(theory, n, times=times, key=subject.key, n_threads=subject.n_threads)
+            x = apply(theory.network, y, key=subject.key, times=times, n_threads=subject.n_threads)
+            result = reflection_positivity(x[:: theory.group, :, :1], dt=step, stationary=False, **options)
+    except ValueError as error:
+        return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
+    verdict = {"undecided": "unknown"}.get(result.verdict, result.verdict)
+    text = f"test on paths ({', '.join(result.functionals)}): p = {result.p_value:.2g}"
+    return Property(name, verdict, text if verdict == "consistent" else f"{text}, <F(reflected) F> = {result.value}")
+
+
+def _by_two_points(subject: _Subject) -> tuple[str, str] | None:
+    """Verdict and reason, if the two-point function decides: of a Gaussian process it always does."""
+    assert subject.covariance is not None
+    k, (a, b) = subject.covariance, subject.interval
+    step = (b - a) / (_TIMES - 1)
+    table = subject.table()
+    lags = np.abs(np.subtract.outer(np.arange(_TIMES), np.arange(_TIMES)))
+    if (
+        np.abs(table - table[0][lags]).max() <= _LACK * np.abs(table).max()
+        and np.ptp(subject.mean(subject.grid())) == 0
+    ):
+        power = _power(*subject.increments())
+        if power is not None and power > _SMOOTH and subject.period is None:
+            return "fails", "stationary paths that are smooth and reflection positive do not move"
+        certificate = positivity_certificate(
+            lambda t: k(np.full(t.shape, a), a + t), _TIMES, step, period=subject.period
+        )
+    else:
+        # Without the ends and the middle of the interval, where a bridge and a network without biases do not move.
+        middle = (a + b) / 2
+        certificate = positivity_certificate(lambda s, t: k(middle + s, middle + t), _TIMES - 3, step, stationary=False)
+    if certificate.verdict == "violated":
+        return "fails", f"two-point function: {certificate.reason}"
+    if subject.gaussian:
+        return "consistent", f"Gaussian, and the two-point function is {certificate.verdict}"
+    return None
+
+
+def _positive_by_construction(theory: Theory) -> str:
+    """Why a theory is reflection positive, if it is by construction; else nothing."""
+    if isinstance(theory.network, RandomNetwork) and theory.network.shared is not None:
+        return "by construction: parameters are split at t = 0, and x(0) depends on the shared ones only"
+    if all(isinstance(s, SplittingProcess) for s in theory.sources) and len(theory.sources) == 1:
+        return "by construction: weights are split at t = 0, and x(0) depends on the shared ones only"
+    kinds = OrnsteinUhlenbeck | GroundStateProcess | ThermalOrnsteinUhlenbeck | ThermalProcess | MarkovChain
+    if not all(isinstance(s, kinds) for s in theory.sources):
+        return ""
+    for source in theory.sources:
+        if isinstance(source, MarkovChain):
+            for p, law in zip(source.transitions, source.law, strict=True):
+                root = np.sqrt(np.maximum(law, 0))
+                safe = np.where(root > 0, root, 1.0)
+                if np.linalg.eigvalsh(root[:, None] * p / safe + (root[:, None] * p / safe).T)[0] < -_LACK:
+                    return ""
+    mixture = ", for every draw of the weights" if isinstance(theory.network, RandomNetwork) else ""
+    return f"by construction: functions at one time of reversible Markov processes{mixture}"

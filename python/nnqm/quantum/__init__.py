@@ -1,0 +1,1 @@
+"""Quantum mechanics of one Hamiltonian: levels, states, Euclidean functions, spectral measures."""

@@ -1,0 +1,177 @@
+"""States of a Hamiltonian as vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._arguments import Floats, floats
+from .sinc_basis import Basis, Operator, act
+
+__all__ = ["State"]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class State:
+    r"""A vector in the Hilbert space of a Hamiltonian, real or complex, not necessarily normalised.
+
+    States add, subtract, and are multiplied by numbers; calling one gives its wave function
+
+    .. math:: \psi(x) = h^{-1/2} \sum_i c_i \operatorname{sinc}\frac{x - x_i}{h} .
+
+    Made by ``Hamiltonian.eigenstate`` and ``Hamiltonian.state``.
+
+    Attributes
+    ----------
+    hamiltonian : Hamiltonian
+    coefficients : ndarray
+        c_i = sqrt(h) psi(x_i) in the orthonormal basis of the grid, shape (N,).
+
+    Examples
+    --------
+    >>> oscillator = nnqm.Hamiltonian([0, 0, 0.5])
+    >>> ground, first = oscillator.eigenstate(0), oscillator.eigenstate(1)
+    >>> both = (ground + first) / np.sqrt(2)
+    >>> round(both.expectation("x"), 10), round(both.evolve(np.pi).expectation("x"), 10)
+    (0.7071067812, -0.7071067812)
+    """
+
+    # Of a module above.
+    hamiltonian: Any
+    coefficients: NDArray[Any]
+    _basis: Basis
+
+    def __repr__(self) -> str:
+        return f"State(norm={self.norm():.6g}, {len(self.coefficients)} points, {self.hamiltonian!r})"
+
+    @property
+    def grid(self) -> Floats:
+        """Positions x_i, shape (N,)."""
+        return self._basis.points.copy()
+
+    @property
+    def values(self) -> NDArray[Any]:
+        """psi(x_i) on the grid, shape (N,)."""
+        return np.asarray(self.coefficients / np.sqrt(self._basis.spacing))
+
+    def __call__(self, x: ArrayLike) -> NDArray[Any]:
+        """psi(x) at points of any shape, unit 1/sqrt(length) if normalised."""
+        return self._basis.interpolate(self.coefficients, floats("x", x))
+
+    def _new(self, coefficients: NDArray[Any]) -> State:
+        return State(self.hamiltonian, coefficients, self._basis)
+
+    def _together(self, other: State) -> tuple[NDArray[Any], NDArray[Any], Basis]:
+        """Coefficients of both in the basis that carries more levels."""
+        if not isinstance(other, State):
+            raise TypeError(f"other must be a State; got {other!r}")
+        if other.hamiltonian != self.hamiltonian:
+            raise ValueError("states must belong to one Hamiltonian; got two that differ")
+        if self._basis is other._basis:
+            return self.coefficients, other.coefficients, self._basis
+        basis = max(self._basis, other._basis, key=lambda b: len(b.errors))
+        return self._in(basis), other._in(basis), basis
+
+    def _in(self, basis: Basis) -> NDArray[Any]:
+        if basis is self._basis:
+            return self.coefficients
+        return np.asarray(self._basis.interpolate(self.coefficients, basis.points) * np.sqrt(basis.spacing))
+
+    def __add__(self, other: State) -> State:
+        if not isinstance(other, State):
+            return NotImplemented
+        a, b, basis = self._together(other)
+        return State(self.hamiltonian, a + b, basis)
+
+    def __neg__(self) -> State:
+        return self._new(-self.coefficients)
+
+    def __sub__(self, other: State) -> State:
+        return self + -other if isinstance(other, State) else NotImplemented
+
+    def __mul__(self, factor: complex) -> State:
+        if not isinstance(factor, int | float | complex | np.number) or not np.isfinite(factor):
+            raise TypeError(f"a state is multiplied by finite numbers; got {factor!r}; use apply for functions of x")
+        return self._new(self.coefficients * factor)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: complex) -> State:
+        return self * (1 / divisor)
+
+    # NumPy scalars on the left leave multiplication to the state.
+    __array_ufunc__ = None
+
+    def inner(self, other: State) -> complex:
+        """<self|other>, antilinear in the first; a float if both are real."""
+        a, b, _ = self._together(other)
+        value = np.vdot(a, b)
+        return complex(value) if np.iscomplexobj(value) else float(value)
+
+    def norm(self) -> float:
+        """sqrt(<psi|psi>)."""
+        return float(np.linalg.norm(self.coefficients))
+
+    def normalised(self) -> State:
+        """The state divided by its norm.
+
+        Raises
+        ------
+        ValueError
+            If the norm is zero.
+        """
+        norm = self.norm()
+        if norm == 0:
+            raise ValueError("a state of norm 0 cannot be normalised")
+        return self / norm
+
+    def apply(self, operator: Operator) -> State:
+        """A|psi>.
+
+        Parameters
+        ----------
+        operator : {"x", "p", "p^2", "H"} or callable
+            p = -i hbar d/dx; a callable is a real function f(x) of position.
+        """
+        return self._new(act(operator, self._basis, self.coefficients[:, None])[:, 0])
+
+    def element(self, operator: Operator, other: State) -> complex:
+        """<self|A|other> for the operators of ``apply``; a float if it is real throughout."""
+        a, b, basis = self._together(other)
+        value = np.vdot(a, act(operator, basis, b[:, None])[:, 0])
+        return complex(value) if np.iscomplexobj(value) else float(value)
+
+    def expectation(self, operator: Operator) -> float:
+        """<psi|A|psi>/<psi|psi> of a Hermitian operator (those of ``apply``)."""
+        return float(self.element(operator, self).real / self.norm() ** 2)
+
+    def uncertainty(self, operator: Operator) -> float:
+        """Standard deviation sqrt(<A^2> - <A>^2), as the norm of (A - <A>)|psi>."""
+        rest = self.apply(operator) - self * self.expectation(operator)
+        return rest.norm() / self.norm()
+
+    def evolve(self, time: float) -> State:
+        """exp(-i H t/hbar)|psi>: real time."""
+        t = float(floats("time", time, 0))
+        return self._function_of_energy(lambda e: np.exp(-1j * e * (t / self._basis.hbar)))
+
+    def evolve_euclidean(self, time: float) -> State:
+        """exp(-H t/hbar)|psi>: Euclidean time, t >= 0.
+
+        Raises
+        ------
+        ValueError
+            If t < 0: high levels would drown everything.
+        """
+        t = float(floats("time", time, 0))
+        if t < 0:
+            raise ValueError(f"time must not be negative; got {t:g}")
+        return self._function_of_energy(lambda e: np.exp(-e * (t / self._basis.hbar)))
+
+    def _function_of_energy(self, g: Callable[[Floats], NDArray[Any]]) -> State:
+        u = self._basis.vectors
+        return self._new(u @ (g(self._basis.energies) * (u.T @ self.coefficients)))

@@ -1,0 +1,1 @@
+"""Sampling: paths of theories, block sums, two-point functions."""

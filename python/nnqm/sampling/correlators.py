@@ -1,0 +1,494 @@
+"""Block sums of a run: what every estimator is a function of."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _core
+from .._arguments import Floats, integer
+from ..statistics.estimate import Estimate, SymmetricEstimate, jackknife
+from ..theories.theory import Theory
+from .observables import Observables
+
+__all__ = ["Correlators", "check_writable", "load", "merge", "save"]
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Correlators:
+    """Sums over independent blocks of paths, with all that is needed to make, extend and merge them.
+
+    Made by ``simulate``, ``accumulate`` and ``load``; estimators such as ``two_point`` are functions of it.
+
+    Attributes
+    ----------
+    theory : Theory or None
+        None for paths from elsewhere.
+    observables : Observables
+        What was correlated.
+    times : ndarray
+        Time grid, shape (n_times,).
+    n_paths : int
+        Paths of the whole run; those held here are ``block_paths.sum()``.
+    n_blocks : int
+        Blocks of the whole run; those held here begin at ``first_block``.
+    keys : tuple of int
+        Random-number keys; several after merging runs of different seeds, none for paths from elsewhere.
+    lags, observable_lags, increment_lags : tuple of int
+        Lags in steps of the sums of the same names.
+    two_time : int or None
+        Position of the channel whose two-time function is held.
+    precision : str
+        Of the paths, "float32" or "float64"; sums are float64.
+    level : str
+        Instruction-set level that computed them.
+    version : str
+        Of the package that computed them.
+    hbar, mass : float
+        Of the theory, or as given for paths from elsewhere.
+    notes : tuple of str
+        What a reader must know of how paths from elsewhere were cut and checked.
+    group : int
+        Successive paths that share random weights: units of the blocks, within which connected functions subtract.
+    compiled : bool
+        Whether the network was evaluated by a table of polynomials, see ``simulate``.
+    sums : dict of ndarray
+        Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad".
+    """
+
+    theory: Theory | None
+    observables: Observables
+    times: Floats
+    n_paths: int
+    n_blocks: int
+    first_block: int
+    keys: tuple[int, ...]
+    lags: tuple[int, ...]
+    observable_lags: tuple[int, ...]
+    increment_lags: tuple[int, ...]
+    two_time: int | None
+    precision: str
+    level: str
+    version: str
+    hbar: float
+    mass: float
+    notes: tuple[str, ...] = ()
+    group: int = 1
+    compiled: bool = False
+    random_map_version: int = _core.random_map_version
+    sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
+
+    @property
+    def block_paths(self) -> NDArray[np.int64]:
+        """Paths summed in each block held, shape (blocks,)."""
+        return self.sums["paths"]
+
+    @property
+    def n_times(self) -> int:
+        """Length of the time grid."""
+        return len(self.times)
+
+    @property
+    def uniform(self) -> bool:
+        """Whether the time grid is uniform, which lag averages need."""
+        return is_uniform(self.times)
+
+    @property
+    def dt(self) -> float:
+        """Time step of a uniform grid."""
+        if not self.uniform:
+            raise ValueError("times are not uniform, so that there is no dt; give n_times and dt, or use two_time")
+        return float((self.times[-1] - self.times[0]) / (self.n_times - 1))
+
+    @property
+    def period(self) -> float | None:
+        """The period of closed (thermal) paths, None for open ones."""
+        return None if self.theory is None else self.theory.period
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the channels measured; the outputs come first."""
+        return self.observables.channels
+
+    def estimate(self, function: Any, *names: str) -> Any:
+        """Jackknife of a function of the named sums and of "paths"; see ``nnqm.estimate.jackknife``."""
+        return jackknife(function, {n: self.sums[n] for n in (*names, "paths")}, self.block_paths)
+
+    def need(self, name: str, remedy: str) -> None:
+        """Raise if a sum was not asked for."""
+        if name not in self.sums:
+            raise ValueError(f"this run holds no {name}; {remedy}")
+
+    def mean(self, channel: int | str = 0) -> Estimate:
+        """Average of a channel over paths and times; the error is statistical."""
+        return self._moments(channel, lambda m, shift, scale: shift + scale * m[..., 0])
+
+    def moments(self, channel: int | str = 0) -> Estimate:
+        """Central moments 2, 3, 4 of a channel over paths and times, shape (3,); the error is statistical."""
+
+        def central(m: Floats, _: float, scale: float) -> Floats:
+            m1, m2, m3, m4 = np.moveaxis(m, -1, 0)
+            second = m2 - m1**2
+            third = m3 - 3 * m1 * m2 + 2 * m1**3
+            fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+            return np.stack([scale**2 * second, scale**3 * third, scale**4 * fourth], axis=-1)
+
+        return self._moments(channel, central)
+
+    def kurtosis(self, channel: int | str = 0) -> Estimate:
+        """Excess kurtosis of a channel at one time, zero for a Gaussian; the error is statistical."""
+        return self.moments(channel).map(lambda m: m[..., 2] / m[..., 0] ** 2 - 3)
+
+    def _moments(self, channel: int | str, function: Callable[[Floats, float, float], Floats]) -> Estimate:
+        self.need("moments", "simulate with moments=True")
+        c = self.observables.index(channel)
+        shift, scale = self.observables.shift[c], self.observables.scale[c]
+
+        def evaluate(s: Mapping[str, Floats]) -> Floats:
+            return function(s["moments"][:, c] / (s["paths"] * self.n_times)[:, None], shift, scale)
+
+        estimate: Estimate = self.estimate(evaluate, "moments")
+        return estimate
+
+    def two_point(self, channel: int | str = 0, other: int | str | None = None) -> Estimate:
+        r"""Two-point function :math:`\langle x(t)\, x'(t+\tau)\rangle` at the lags of the run.
+
+        Averaged over all windows of the paths (of closed paths also those across the end) and symmetrised in time.
+        The error is statistical; with random weights its unit is a draw of them.
+
+        Parameters
+        ----------
+        channel, other : int or str
+            Channels x and x'; other defaults to the same channel.
+
+        Returns
+        -------
+        Estimate
+            Shape (n_lags,), at times ``lags * dt``.
+        """
+        return self._lagged(channel, other, connected=False)
+
+    def connected(self, channel: int | str = 0, other: int | str | None = None) -> Estimate:
+        """Two-point function less the product of the means over the same windows; see ``two_point``.
+
+        With random weights the product is that of distinct paths with the same weights, which is unbiased for each draw
+        of them; this needs groups of two or more paths (``RandomNetwork(..., group=8)``) and is a ValueError otherwise.
+        """
+        if self.group == 1 and self.theory is not None and self.theory.sectors:
+            raise ValueError(
+                "connected functions need two or more paths for each draw of the weights, and this theory has group=1: "
+                "one path's own average is biased; use group=8, or average_over_weights, which needs no paths"
+            )
+        return self._lagged(channel, other, connected=True)
+
+    def _lagged(self, channel: int | str, other: int | str | None, *, connected: bool) -> Estimate:
+        self.need("lags", "simulate with lags=(0, 1, 2, ...)")
+        a = self.observables.index(channel)
+        b = a if other is None else self.observables.index(other)
+        shift, scale = self.observables.shift, self.observables.scale
+
+        # Windows of a closed path that cross its end are those of the lag that complements it to a whole turn.
+        turns, rest = np.arange(len(self.lags)), np.zeros(len(self.lags))
+        if self.period is not None:
+            where = {lag: i for i, lag in enumerate(self.lags)}
+            turns = np.array([where.get((self.n_times - lag) % self.n_times, i) for lag, i in where.items()])
+            rest = np.where(turns == np.arange(len(turns)), 0.0, np.asarray(self.lags) / self.n_times)
+
+        def evaluate(s: Mapping[str, Floats]) -> Floats:
+            own = values(s)
+            return np.asarray(own + rest * (own[..., turns] - own))
+
+        def values(s: Mapping[str, Floats]) -> Floats:
+            product, _ = normalised_lags(s["lags"])
+            ma, mb = product[..., 0, 1 + a], product[..., 0, 1 + b]
+            za, zb = product[..., 1 + a, 0], product[..., 1 + b, 0]
+            # Means over both windows, so that the estimator is the same under time reversal.
+            ma, mb = (ma + za) / 2, (mb + zb) / 2
+            zz = (product[..., 1 + a, 1 + b] + product[..., 1 + b, 1 + a]) / 2
+            apart = vacuum(s["lags"])[..., 1 + a, 1 + b] if self.group > 1 else ma * mb
+            fluctuation = scale[a] * scale[b] * (zz - (apart if connected else ma * mb))
+            if connected:
+                return np.asarray(fluctuation)
+            return np.asarray(fluctuation + (shift[a] + scale[a] * ma) * (shift[b] + scale[b] * mb))
+
+        estimate: Estimate = self.estimate(evaluate, "lags")
+        return estimate
+
+    def two_time_function(self) -> Estimate:
+        r""":math:`\langle x(t) x(s)\rangle` on the whole grid, shape (n_times, n_times); the error is statistical."""
+        self.need("two_time", "simulate with two_time=True")
+        c = 0 if self.two_time is None else self.two_time
+        shift, scale = self.observables.shift[c], self.observables.scale[c]
+
+        def rows(begin: int, end: int) -> Estimate:
+            pairs = slice(begin * (begin + 1) // 2, end * (end + 1) // 2)
+            sums = {n: self.sums[n] for n in ("two_time", "time_sums", "paths")}
+            sums["two_time"] = sums["two_time"][:, pairs]
+
+            def evaluate(s: Mapping[str, Floats]) -> Floats:
+                n = s["paths"]
+                offsets = shift * (shift / 2 + (scale / n)[:, None] * s["time_sums"])
+                _core.two_time_functions(packed=s["two_time"], factors=scale**2 / n, offsets=offsets, rows=(begin, end))
+                return s["two_time"]
+
+            estimate: Estimate = jackknife(evaluate, sums, self.block_paths)
+            return estimate
+
+        return SymmetricEstimate(rows, self.n_times, len(self.block_paths))
+
+    def _metadata(self) -> dict[str, Any]:
+        skipped = {"theory", "observables", "times", "sums"}
+        data = {k: v for k, v in vars(self).items() if k not in skipped}
+        data["theory"] = None if self.theory is None else self.theory.to_dict()
+        data["observables"] = self.observables.to_dict()
+        return data
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Correlators):
+            return NotImplemented
+        return (
+            json.dumps(self._metadata()) == json.dumps(other._metadata())
+            and np.array_equal(self.times, other.times)
+            and self.sums.keys() == other.sums.keys()
+            and all(np.array_equal(v, other.sums[k]) for k, v in self.sums.items())
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.keys, self.n_paths, self.n_blocks, self.first_block))
+
+
+def is_uniform(times: Floats) -> bool:
+    """Whether a time grid has equal steps, to the rounding of its entries."""
+    if len(times) < 2:
+        return False
+    steps = np.diff(times)
+    tolerance = 1e-9 * steps.mean() + 4 * np.finfo(float).eps * np.abs(times).max()
+    return bool(np.all(np.abs(steps - steps.mean()) <= tolerance))
+
+
+def normalised_lags(sums: Floats) -> tuple[Floats, Floats]:
+    """Averages <A B^T>, (<A A^T> + <B B^T>)/2 from lag sums (..., parts, F, F); the count is the constant's entry."""
+    count = sums[..., 0, :1, :1]
+    return sums[..., 0, :, :] / count, sums[..., 1, :, :] / (2 * count)
+
+
+def vacuum(sums: Floats) -> Floats:
+    """Products of the means over both windows from lag sums (..., parts, F, F), at fixed weights if shared."""
+    if sums.shape[-3] == 3:
+        distinct = sums[..., 2, :, :]
+        return np.asarray((distinct + np.swapaxes(distinct, -1, -2)) / (2 * distinct[..., :1, :1]))
+    mean = normalised_lags(sums)[1][..., 0, :]
+    return np.asarray(mean[..., :, None] * mean[..., None, :])
+
+
+def merge(runs: Iterable[Correlators]) -> Correlators:
+    """Put runs together, block after block.
+
+    Parts of one run (disjoint block ranges, one key) give the bits of the whole run. Runs of different seeds, and
+    different batches of paths from elsewhere, are appended: their blocks stay what they were.
+
+    Parameters
+    ----------
+    runs : iterable of Correlators
+        Of one theory, grid, precision and choice of observables and lags.
+
+    Returns
+    -------
+    Correlators
+
+    Raises
+    ------
+    ValueError
+        If they differ in one of these, or share paths.
+    """
+    parts = list(runs)
+    if not parts:
+        raise ValueError("runs must have at least one entry; got none")
+    first = parts[0]
+    same = [
+        *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
+        *("group", "compiled", "hbar", "mass", "random_map_version"),
+    ]
+    for i, part in enumerate(parts[1:], start=1):
+        differs = [n for n in same if getattr(part, n) != getattr(first, n)]
+        if not np.array_equal(part.times, first.times):
+            differs.append("times")
+        if part.sums.keys() != first.sums.keys():
+            differs.append("sums")
+        if differs:
+            raise ValueError(f"runs[{i}] differs from runs[0] in {', '.join(differs)}; only equal runs merge")
+    keys = [p.keys for p in parts]
+    one_run = len(set(keys)) == 1 and len(keys[0]) == 1
+    if one_run:
+        parts.sort(key=lambda p: p.first_block)
+        expected = parts[0].first_block
+        for part in parts:
+            if part.n_blocks != first.n_blocks or part.n_paths != first.n_paths:
+                raise ValueError(
+                    "runs of one seed must be parts of the same run; "
+                    f"got n_paths {part.n_paths} and {first.n_paths}, n_blocks {part.n_blocks} and {first.n_blocks}"
+                )
+            if part.first_block != expected:
+                raise ValueError(
+                    f"runs of one seed must hold adjacent block ranges; block {expected} is missing or held twice; "
+                    "use another rng for an independent run"
+                )
+            expected += len(part.block_paths)
+    elif len({k for ks in keys for k in ks}) != sum(map(len, keys)):
+        raise ValueError("runs share a seed: their paths are the same; use another rng for each")
+    sums = {n: np.concatenate([p.sums[n] for p in parts]) for n in first.sums}
+    if one_run:
+        return replace(parts[0], sums=sums)
+    return replace(
+        first,
+        sums=sums,
+        keys=tuple(k for ks in keys for k in ks),
+        n_paths=sum(int(p.block_paths.sum()) if p.keys else p.n_paths for p in parts),
+        n_blocks=len(sums["paths"]),
+        first_block=0,
+        notes=tuple(dict.fromkeys(n for p in parts for n in p.notes)),
+    )
+
+
+def check_writable(path: str | os.PathLike[str]) -> Path:
+    """The path, if a file can be written there; raises ValueError before any work is done otherwise."""
+    import tempfile
+
+    target = Path(path)
+    folder = target.parent
+    if target.is_dir():
+        raise ValueError(f"output {target} is a folder; give a file name")
+    if not folder.is_dir():
+        raise ValueError(f"output folder {folder} does not exist; create it first")
+    try:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".nnqm-")
+    except OSError as error:
+        raise ValueError(f"output {target} cannot be written: {error.strerror}; choose another place") from None
+    os.close(handle)
+    os.unlink(name)
+    return target
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[str]:
+    """Name of a new file that takes the place of ``target`` once it is written, and is removed if writing fails."""
+    import tempfile
+
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=target.suffix)
+    os.close(handle)
+    try:
+        yield name
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
+    """Write a run as NetCDF, replacing the file only once the new one is whole.
+
+    Plain ``xarray.open_dataset`` reads it; ``load`` gives back the same bits.
+
+    Parameters
+    ----------
+    run : Correlators
+    path : path-like
+        Usually ending in .nc.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If no file can be written there.
+    """
+    import xarray
+
+    target = check_writable(path)
+    feature, linear = list(run.observables.labels), list(run.observables.labels[: 1 + len(run.channels)])
+    axes = {
+        "lags": ("block", "lag", "part", "linear_a", "linear_b"),
+        "observable_lags": ("block", "observable_lag", "part", "observable_a", "observable_b"),
+        "increments": ("block", "channel", "increment_lag", "power"),
+        "moments": ("block", "channel", "moment"),
+        "time_sums": ("block", "time"),
+        "two_time": ("block", "time_pair"),
+        "paths": ("block",),
+        "first_bad": ("block",),
+    }
+    coords: dict[str, Any] = {
+        "time": run.times,
+        "lag": list(run.lags),
+        "observable_lag": list(run.observable_lags),
+        "increment_lag": list(run.increment_lags),
+        "channel": list(run.channels),
+        "linear_a": linear,
+        "linear_b": linear,
+        "observable_a": feature,
+        "observable_b": feature,
+    }
+    used = {axis for name in run.sums for axis in axes[name]} | {"time"}
+    dataset = xarray.Dataset(
+        {f"sum_{name}": (axes[name], array) for name, array in run.sums.items()},
+        coords={k: (k, v) for k, v in coords.items() if k in used},
+        attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
+    )
+    with replacing(target) as name:
+        dataset.to_netcdf(name, engine="h5netcdf")
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> Correlators:
+    """Read a run that ``save`` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Correlators
+        Equal to the saved one, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one that ``save`` wrote, or is of a newer format.
+    """
+    import xarray
+
+    try:
+        dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False)
+    except FileNotFoundError:
+        raise ValueError(f"file {path} does not exist") from None
+    except OSError as error:
+        raise ValueError(f"file {path} cannot be read as NetCDF: {error}") from None
+    if "nnqm" not in dataset.attrs:
+        raise ValueError(f"file {path} is not a saved run: it lacks the attribute nnqm")
+    if integer("nnqm_format", int(dataset.attrs["nnqm_format"]), 1) > _FORMAT:
+        raise ValueError(f"file {path} has a newer format than this nnqm reads; upgrade nnqm")
+    data = json.loads(dataset.attrs["nnqm"])
+    data["theory"] = None if data["theory"] is None else Theory.from_dict(data["theory"])
+    data["observables"] = Observables.from_dict(data["observables"])
+    for name in ("keys", "lags", "observable_lags", "increment_lags", "notes"):
+        data[name] = tuple(data[name])
+    sums = {
+        str(name).removeprefix("sum_"): np.ascontiguousarray(variable.values)
+        for name, variable in dataset.data_vars.items()
+    }
+    return Correlators(times=dataset["time"].values, sums=sums, **data)

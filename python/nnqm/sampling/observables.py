@@ -1,0 +1,302 @@
+r"""The observables whose correlators are summed.
+
+At one time the observable vector of a path is
+
+.. math:: (1, z_1 \ldots z_n, h_2(z_1) \ldots, \mathrm{tanh}(W z + b) - c), \qquad z_i = (x_i - \mu_i)/s_i,
+
+with :math:`h_k = He_k/\sqrt{k!}` and c near the means of the neurons. All of it depends on the theory only,
+never on the seed of a run, so that runs can be merged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _core
+from .._arguments import Floats, choice, floats, integer
+from ..theories.networks import Network, RandomNetwork
+from ..theories.sources import OrnsteinUhlenbeck
+from ..theories.theory import Theory
+
+__all__ = ["Observables", "default_observables"]
+
+# Keys of draws that belong to the package, not to a run: neurons of the default observables, and pilot paths.
+_NEURON_KEY = 20250408
+_PILOT_KEY = 5462
+_PILOT_PATHS = 16384
+
+
+@dataclass(frozen=True, eq=False)
+class Observables:
+    """Which observables are correlated; see ``default_observables``.
+
+    Attributes
+    ----------
+    channels : tuple of str
+        Names of the channels measured, n of them.
+    columns : tuple of int
+        Where each stands among the channels of a path.
+    shift, scale : ndarray
+        Standardisation of each channel, shape (n,); scale is positive.
+    orders : tuple of int
+        Highest normalised Hermite polynomial of each channel, at least 1.
+    weights, biases : ndarray
+        Neurons on the standardised channels, shapes (m, n) and (m,); m may be 0.
+    centres : ndarray
+        Constants taken off the neurons, near their means, shape (m,).
+    activation : str
+        Of the neurons.
+    """
+
+    channels: tuple[str, ...]
+    columns: tuple[int, ...]
+    shift: Floats
+    scale: Floats
+    orders: tuple[int, ...]
+    weights: Floats
+    biases: Floats
+    centres: Floats
+    activation: str = "tanh"
+
+    @property
+    def size(self) -> int:
+        """Length F of the observable vector, the constant included."""
+        return 1 + sum(self.orders) + len(self.biases)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Name of each observable, length F."""
+        names = ["1", *self.channels]
+        for channel, order in zip(self.channels, self.orders, strict=True):
+            names += [f"h{k}({channel})" for k in range(2, order + 1)]
+        return (*names, *(f"{self.activation}{i + 1}" for i in range(len(self.biases))))
+
+    def index(self, channel: int | str) -> int:
+        """Position of a channel, given by name or position, among the measured ones."""
+        if isinstance(channel, str):
+            return self.channels.index(choice("channel", channel, self.channels))
+        return integer("channel", channel, 0, len(self.channels) - 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands."""
+        return {
+            "channels": list(self.channels),
+            "columns": list(self.columns),
+            "shift": self.shift.tolist(),
+            "scale": self.scale.tolist(),
+            "orders": list(self.orders),
+            "weights": self.weights.tolist(),
+            "biases": self.biases.tolist(),
+            "centres": self.centres.tolist(),
+            "activation": self.activation,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Observables:
+        """The observables that ``to_dict`` described."""
+        n = len(data["channels"])
+        return cls(
+            tuple(data["channels"]),
+            tuple(data["columns"]),
+            np.asarray(data["shift"], dtype=np.float64),
+            np.asarray(data["scale"], dtype=np.float64),
+            tuple(data["orders"]),
+            np.asarray(data["weights"], dtype=np.float64).reshape(-1, n),
+            np.asarray(data["biases"], dtype=np.float64),
+            np.asarray(data["centres"], dtype=np.float64),
+            data["activation"],
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Observables) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.channels, self.columns, self.orders, self.shift.tobytes(), self.scale.tobytes()))
+
+
+def default_observables(
+    source: Theory | tuple[ArrayLike, ArrayLike, Sequence[str]],
+    *,
+    observe: Sequence[str] | None = None,
+    order: int = 6,
+    neurons: int | Network = 16,
+) -> Observables:
+    r"""A constant, Hermite polynomials of the standardised channels and neurons.
+
+    Random neurons are tanh(a.z + b) with a, b ~ N(0, 2^2) (divided by the root of the number of channels they see),
+    drawn from a fixed key. Polynomials alone, ``neurons=0``, span all powers up to the same order.
+
+    Means and standard deviations are the exact stationary ones for channels of a theory without a
+    network and come from a pilot of 16384 points with a fixed key otherwise.
+
+    Parameters
+    ----------
+    source : Theory, or (mean, std, names) of the channels
+        What the standardisation follows from.
+    observe : sequence of str, optional
+        Channels whose polynomials and neurons form the basis. Default: the inputs y of the theory, in which every
+        state of the theory is visible, and all channels where there is no network; the outputs then enter linearly.
+    order : int, default 6
+        Highest Hermite polynomial.
+    neurons : int or Network, default 16
+        Number of random neurons; or a network, such as that of the theory, on the channels observed: its first hidden
+        layer. (Deeper ones are functions for ``simulate_functions``.)
+
+    Returns
+    -------
+    Observables
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a channel is unknown, a number out of range, or the network takes other inputs or has no hidden layer.
+
+    Examples
+    --------
+    >>> network = Network([[[1.5], [0.5]], [[1.0, -1.0]]])
+    >>> theory = Theory(OrnsteinUhlenbeck(1.0), network)
+    >>> default_observables(theory, order=3, neurons=network).labels
+    ('1', 'x', 'y', 'h2(y)', 'h3(y)', 'tanh1', 'tanh2')
+    """
+    integer("order", order, 1, 64)
+    if not isinstance(neurons, Network):
+        integer("neurons", neurons, 0, 4096)
+    if isinstance(source, Theory) and not source.stationary:
+        return _of_outputs(source, observe)
+    if isinstance(source, Theory):
+        names: tuple[str, ...] = source.channels
+        mean, std = _standardisation(source)
+        seen = names[: source.n_inputs] if observe is None else tuple(observe)
+        # Outputs first: what is measured comes before what explains it.
+        n_hidden = 0 if source.network is None else source.n_inputs
+        columns = tuple(range(n_hidden, len(names))) + tuple(range(n_hidden))
+    else:
+        mean, std = floats("mean", source[0], 1), floats("std", source[1], 1)
+        names = tuple(source[2])
+        seen = names if observe is None else tuple(observe)
+        columns = tuple(range(len(names)))
+    for name in seen:
+        choice("observe", name, names)
+    if not seen:
+        raise ValueError("observe must name at least one channel; got none")
+    channels = tuple(names[c] for c in columns)
+    visible = np.array([name in seen for name in channels])
+    shift, scale = _rounded(mean[list(columns)]), _rounded(std[list(columns)])
+    if isinstance(neurons, Network):
+        inner, biases = _first_layer(neurons, shift[visible], scale[visible])
+        activation = neurons.activations[0]
+    else:
+        draws = 2 * _normals(_NEURON_KEY, neurons, len(seen) + 1)
+        inner, biases, activation = draws[:, 1:] / np.sqrt(len(seen)), draws[:, 0], "tanh"
+    # The means over standard normals are near enough to those over the standardised channels.
+    centres = _means(Network([inner], [biases], [activation])) if len(biases) else np.empty(0)
+    weights = np.zeros((len(biases), len(channels)))
+    weights[:, visible] = inner
+    return Observables(
+        channels,
+        columns,
+        shift,
+        scale,
+        tuple(order if v else 1 for v in visible),
+        _rounded(weights),
+        _rounded(biases),
+        _rounded(centres),
+        activation,
+    )
+
+
+def _first_layer(network: Network, shift: Floats, scale: Floats) -> tuple[Floats, Floats]:
+    """Weights and biases of the first hidden layer on the standardised channels."""
+    if len(network.weights) < 2:
+        raise ValueError("neurons must be a network with a hidden layer; got one of a single layer; give a number")
+    if network.n_inputs != len(shift):
+        raise ValueError(
+            f"neurons must be a network on the {len(shift)} channels observed; got one of {network.n_inputs} inputs; "
+            "choose the channels with observe"
+        )
+    inner, biases = network.weights[0], network.biases[0]
+    return inner * scale, biases + inner @ shift
+
+
+def _of_outputs(theory: Theory, observe: Sequence[str] | None) -> Observables:
+    """The outputs as they are: what changes with time has no mean and no scale, and no correlator matrix."""
+    channels = theory.outputs if observe is None else tuple(choice("observe", n, theory.outputs) for n in observe)
+    n = len(channels)
+    return Observables(
+        channels,
+        tuple(theory.channels.index(name) for name in channels),
+        np.zeros(n),
+        np.ones(n),
+        (1,) * n,
+        np.empty((0, n)),
+        np.empty(0),
+        np.empty(0),
+    )
+
+
+def _rounded(values: Floats) -> Floats:
+    # To five digits, which all instruction sets agree on, so that runs from different machines can be merged.
+    return np.array([float(f"{v:.5g}") for v in values.ravel()]).reshape(values.shape)
+
+
+def _normals(key: int, n: int, columns: int) -> Floats:
+    """Standard normals from the package's own random-number map, shape (n, columns)."""
+    unit = Theory(OrnsteinUhlenbeck([0.5] * columns))
+    return _stationary(unit, key, n)
+
+
+def _stationary(theory: Theory, key: int, n: int) -> Floats:
+    """Inputs of n paths at one time, shape (n, D)."""
+    if n == 0:
+        return np.empty((0, theory.n_inputs))
+    grid, y = np.zeros(1), np.empty((n, 1, theory.n_inputs))
+    _core.sample(theory=theory._compiled(grid), key=key, times=grid, paths=(0, n), n_threads=1, out=y)
+    return y[:, 0]
+
+
+@lru_cache(maxsize=64)
+def _means(neurons: Network) -> Floats:
+    """Means of neurons over standard normals, shape (m,)."""
+    means: Floats = neurons(_normals(_PILOT_KEY, _PILOT_PATHS, neurons.n_inputs)).mean(axis=0)
+    means.flags.writeable = False
+    return means
+
+
+def _standardisation(theory: Theory) -> tuple[Floats, Floats]:
+    mean = np.concatenate([s.mean for s in theory.sources])
+    std = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
+    if theory.network is None:
+        return mean, std
+    output_mean, output_std = _of_pilot(theory, theory.network)
+    return np.concatenate([mean, output_mean]), np.concatenate([std, output_std])
+
+
+# Kept, because for a large network the pilot can take longer than a short run.
+@lru_cache(maxsize=16)
+def _of_pilot(theory: Theory, network: Network | RandomNetwork) -> tuple[Floats, Floats]:
+    """Means and standard deviations of the outputs of a network."""
+    y = _stationary(theory, _PILOT_KEY, _PILOT_PATHS)
+    if isinstance(network, RandomNetwork):
+        network.need_moment(2, "the standardisation of the outputs")
+        x = _core.apply(
+            network=network._compiled(), key=_PILOT_KEY, times=(), first_path=0, inputs=y[:, None], n_threads=1
+        )[:, 0]
+    else:
+        x = network(y)
+    if not np.isfinite(x).all():
+        raise ValueError(
+            "the network overflows on typical inputs: its outputs are not finite; make the weights smaller"
+        )
+    spread = x.std(axis=0)
+    # A constant output has no scale of its own; any positive number serves.
+    spread[spread <= 1e-12 * np.abs(x).max(axis=0)] = 1.0
+    mean = x.mean(axis=0)
+    for array in (mean, spread):
+        array.flags.writeable = False
+    return mean, spread

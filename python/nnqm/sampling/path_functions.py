@@ -1,0 +1,132 @@
+"""Correlators of anybody's functions of paths."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._arguments import choice, integer
+from ..theories.theory import Theory
+from .correlators import Correlators
+from .observables import default_observables
+from .paths import accumulate, apply, sample_paths
+from .run_settings import TILE, Rng, choose_blocks, random_key, time_grid
+
+__all__ = ["simulate_functions"]
+
+
+def simulate_functions(
+    theory: Theory,
+    functions: Callable[[NDArray[Any]], ArrayLike],
+    n_paths: int,
+    n_times: int,
+    dt: float,
+    *,
+    names: Sequence[str] | None = None,
+    rng: Rng = None,
+    precision: str = "float32",
+    n_threads: int = 0,
+    n_blocks: int | None = None,
+    lags: Iterable[int] | None = None,
+    observable_lags: Iterable[int] | None = None,
+) -> Correlators:
+    """Sample a theory and add up correlators of functions of one's own, for ``spectrum`` and everything else.
+
+    Paths are drawn, mapped and summed block by block, so that memory holds one block only. The observables are the
+    functions themselves and a constant: no polynomials or neurons are added.
+
+    Parameters
+    ----------
+    theory : Theory
+        Stationary.
+    functions : callable
+        Takes paths, shape (paths, n_times, channels) with the channels of ``theory.channels`` (inputs y, then outputs
+        x), and returns the functions at each time, real, shape (paths, n_times, K), K at least 1. A function of
+        several times may look at the whole path, as long as it is the same function at every time.
+    n_paths, n_times, dt, rng, precision, n_threads, n_blocks, lags, observable_lags
+        As for ``simulate``.
+    names : sequence of str, optional
+        Names of the functions; x1, x2, ... by default.
+
+    Returns
+    -------
+    Correlators
+        Its channels are the functions, the first of which is the channel whose spectral weights ``spectrum`` gives
+        by default. Errors come from blocks of independent paths. The key is recorded; the functions are not, so that
+        the run cannot be extended, only merged with others.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not valid; if the functions return another shape, complex numbers or values that are not
+        finite (from the first block on).
+
+    Examples
+    --------
+    >>> import nnqm
+    >>> run = simulate_functions(
+    ...     nnqm.harmonic_oscillator(), lambda x: np.concatenate([x, x**3], axis=2), 20_000, 64, 0.2, rng=1
+    ... )
+    >>> bool(abs(nnqm.spectrum(run, 1).gaps[0].pull(1.0)) < 3)
+    True
+    """
+    if not isinstance(theory, Theory):
+        raise TypeError(f"theory must be a Theory; got {theory!r}")
+    if not callable(functions):
+        raise TypeError(f"functions must be callable; got {functions!r}; give one function that returns all of them")
+    time_grid(n_times, dt, None)
+    paths = integer("n_paths", n_paths, 1)
+    choice("precision", precision, ("float32", "float64"))
+    key = random_key(rng)
+    blocks = choose_blocks(n_blocks, -(-paths // TILE), f"tiles of {TILE} paths")
+    bounds = [paths * b // blocks for b in range(blocks + 1)]
+
+    def values(first: int, stop: int) -> NDArray[Any]:
+        y = sample_paths(theory, range(first, stop), n_times, dt, key=key, precision=precision, n_threads=n_threads)
+        if theory.network is not None:
+            y = np.concatenate([y, apply(theory.network, y, n_threads=n_threads)], axis=2)
+        found = np.asarray(functions(y))
+        if found.dtype.kind not in "fiub":
+            raise TypeError(
+                f"functions must return real numbers; got dtype {found.dtype}; take real and imaginary parts"
+            )
+        if found.ndim != 3 or found.shape[:2] != y.shape[:2] or found.shape[2] == 0:
+            raise ValueError(
+                f"functions must return shape (paths, n_times, K) = ({y.shape[0]}, {y.shape[1]}, K); got {found.shape}"
+            )
+        return found.astype(precision, copy=False)
+
+    chunks = (values(first, stop) for first, stop in pairwise(bounds))
+    start = next(chunks)
+    size = start.shape[2]
+    labels = tuple(f"x{i + 1}" for i in range(size)) if names is None else tuple(names)
+    if len(labels) != size or len(set(labels)) != size:
+        raise ValueError(f"names must be {size} different strings, one per function; got {labels}")
+    flat = start.reshape(-1, size).astype(np.float64)
+    mean, std = np.zeros(size), np.ones(size)
+    if np.isfinite(flat).all():  # accumulate says where they are not
+        mean, std = flat.mean(axis=0), flat.std(axis=0)
+        std[~(std > 1e-12 * np.abs(mean))] = 1.0
+
+    def all_chunks() -> Iterator[NDArray[Any]]:
+        yield start
+        yield from chunks
+
+    run = accumulate(
+        all_chunks(),
+        dt,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        n_threads=n_threads,
+        n_blocks=1,
+        observables=default_observables((mean, std, labels), order=1, neurons=0),
+        lags=lags,
+        observable_lags=observable_lags,
+        increment_lags=(),
+    )
+    return replace(run, keys=(key,))

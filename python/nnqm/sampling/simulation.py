@@ -1,0 +1,343 @@
+"""The fused route from a theory to block sums: paths are sampled, mapped and summed tile by tile, and never stored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _core
+from .._arguments import choice, integer, positive
+from ..theories.networks import RandomNetwork, use_table
+from ..theories.sources import OrnsteinUhlenbeck
+from ..theories.theory import Theory
+from .correlators import Correlators
+from .observables import Observables, default_observables
+from .run_settings import (
+    TILE,
+    Rng,
+    build_facts,
+    check_scale,
+    choose_blocks,
+    empty_sums,
+    measure_of,
+    plan_sums,
+    random_key,
+    time_grid,
+)
+
+__all__ = ["Interrupted", "extend", "simulate"]
+
+# Seconds of one call to the core, between which Ctrl-C is heard and progress is told.
+_SLICE = 0.2
+
+Progress = Callable[[int, int], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run stopped by Ctrl-C; ``partial`` holds what was completed, or None if nothing was.
+
+    ``extend(stopped.partial, n_paths)`` goes on from there and gives the bits of a run that was never stopped.
+    """
+
+    def __init__(self, partial: Correlators | None) -> None:
+        held = 0 if partial is None else int(partial.block_paths.sum())
+        super().__init__(f"interrupted; the partial result holds {held} paths")
+        self.partial = partial
+
+
+def simulate(
+    theory: Theory,
+    n_paths: int,
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    times: ArrayLike | None = None,
+    rng: Rng = None,
+    precision: str = "float32",
+    compiled: bool | None = None,
+    n_threads: int = 0,
+    n_blocks: int | None = None,
+    blocks: range | None = None,
+    observables: Observables | None = None,
+    lags: Iterable[int] | None = None,
+    observable_lags: Iterable[int] | None = None,
+    increment_lags: Iterable[int] | None = None,
+    two_time: bool | int | str = False,
+    until: tuple[Callable[[Correlators], Any], float] | None = None,
+    progress: Progress | None = None,
+) -> Correlators:
+    """Sample a theory and add up what its physics follows from; paths are never stored.
+
+    The same key gives the same bits for any number of threads and however the run was cut into calls.
+
+    Parameters
+    ----------
+    theory : Theory
+    n_paths : int
+        Independent paths, each started from the stationary density.
+    n_times, dt : int, float
+        A uniform grid 0, dt, 2 dt, ...; dt in units of time. Paths that close after a period take all of it, so that
+        dt may be left out; where the input is the reflected time, the grid is centred on 0.
+    times : array_like, optional
+        A strictly increasing grid instead, shape (n_times,); only two_time is defined on one that is not uniform.
+    rng : int, SeedSequence, Generator or None
+        By NumPy's conventions; None draws fresh entropy. The key is recorded.
+    precision : {"float32", "float64"}
+        Of paths and networks. Sums are float64 either way.
+    compiled : bool, optional
+        A fixed network of one input is a function of one variable. By default it is evaluated by a table of polynomials
+        wherever that differs from the network by less than 1e-7 (float32) or 1e-13 (float64) of its outputs, for
+        which it is verified first: the cost no longer depends on width and depth. False evaluates every layer; True
+        raises where there is no table. The result's ``compiled`` tells which it was: the bits of paths depend on it.
+    n_threads : int
+        0 uses what the OpenMP environment offers.
+    n_blocks : int, optional
+        Independent blocks for the errors; 128, or the number of tiles of 64 paths if that is smaller.
+    blocks : range, optional
+        Compute only these blocks of the run; ``merge`` puts the parts of several workers together.
+    observables : Observables, optional
+        Default: ``default_observables(theory)``.
+    lags : iterable of int, optional
+        Lags, in steps, of two-point functions; about 24 log-spaced ones by default. Like all that is averaged over
+        time, they need a stationary theory.
+    observable_lags : iterable of int, optional
+        Lags of the correlator matrix of all observables; 1, 2, 3 by default, () for none.
+    increment_lags : iterable of int, optional
+        Lags of the squared increments.
+    two_time : bool, int or str
+        Also sum x(t) x(s) for all pairs of times, of the first output or the channel named; always done for a theory
+        that is not stationary.
+    until : (function, float), optional
+        Stop once ``function(run).error`` (largest entry) is at most the number; looked at whenever the number of
+        paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
+    progress : callable, optional
+        Called with (paths done, paths wanted) about five times a second.
+
+    Returns
+    -------
+    Correlators
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before any work starts if an argument is not valid; afterwards if a path is not finite.
+    Interrupted
+        On Ctrl-C, with the completed part in its ``partial``.
+    """
+    if not isinstance(theory, Theory):
+        raise TypeError(f"theory must be a Theory; got {theory!r}; load_theory and builtin_theory make one")
+    grid = time_grid(n_times, dt, times, theory)
+    paths = integer("n_paths", n_paths, 1, 2**53 // len(grid))
+    if paths % theory.group:
+        raise ValueError(
+            f"n_paths must be a multiple of the {theory.group} paths that share their weights; got {paths}; "
+            f"use {-(-paths // theory.group) * theory.group}"
+        )
+    if isinstance(theory.network, RandomNetwork):
+        theory.network.need_moment(2, "the two-point function")
+        theory.network.need_moment(4, "the error of the two-point function")
+    unit = max(TILE, theory.group)
+    choice("precision", precision, ("float32", "float64"))
+    tabulated = use_table(theory.network, precision, compiled)
+    integer("n_threads", n_threads, 0, 4096)
+    total = choose_blocks(n_blocks, -(-paths // unit), f"tiles of {unit} paths")
+    held = range(total) if blocks is None else blocks
+    if not isinstance(held, range):
+        raise TypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
+    if held.step != 1 or not 0 <= held.start < held.stop <= total:
+        raise ValueError(f"blocks must be a range within 0..{total}; got {held}")
+    chosen = default_observables(theory) if observables is None else observables
+    if max(chosen.columns) >= len(theory.channels):
+        raise ValueError(
+            f"observables measure channel {max(chosen.columns)}, but the theory has {len(theory.channels)}; "
+            "make them with default_observables(theory)"
+        )
+    run = Correlators(
+        theory=theory,
+        observables=chosen,
+        times=grid,
+        n_paths=paths,
+        n_blocks=total,
+        first_block=held.start,
+        keys=(random_key(rng),),
+        precision=precision,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        group=theory.group,
+        compiled=tabulated,
+        **plan_sums(theory, chosen, grid, lags, observable_lags, increment_lags, two_time),
+        **build_facts(),
+    )
+    check_scale(run)
+    run = replace(run, sums=empty_sums(run, len(held)))
+    if until is None:
+        return _advance(run, paths, n_threads, progress)
+    if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
+        raise TypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
+    function, wanted = until[0], positive("until[1]", until[1])
+    target = min(paths, total * unit * 2)
+    while True:
+        run = _advance(replace(run, n_paths=target), paths, n_threads, progress)
+        if target == paths or float(np.max(function(run).error)) <= wanted:
+            return run
+        target = min(paths, 2 * target)
+
+
+def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Progress | None = None) -> Correlators:
+    """Continue a run to more paths, or finish one that was interrupted.
+
+    The result has the bits of one run of ``n_paths`` with the same number of blocks.
+
+    Parameters
+    ----------
+    run : Correlators
+        From ``simulate`` (one seed).
+    n_paths : int
+        Paths wanted in total, at least ``run.n_paths``.
+    n_threads, progress
+        As for ``simulate``.
+
+    Returns
+    -------
+    Correlators
+
+    Raises
+    ------
+    ValueError
+        If the run cannot be continued: merged seeds, paths from elsewhere, another instruction set or version of
+        the random-number map.
+    """
+    if run.theory is None or len(run.keys) != 1:
+        raise ValueError("only a run of one seed can be extended; merge it with a run of another rng instead")
+    if run.random_map_version != _core.random_map_version:
+        raise ValueError(
+            f"the run was made with version {run.random_map_version} of the random-number map, this nnqm has "
+            f"{_core.random_map_version}; merge it with a run of another rng instead"
+        )
+    if run.level != build_facts()["level"]:
+        raise ValueError(
+            f"the run was made at instruction-set level {run.level}, this process uses {build_facts()['level']}; "
+            f"set NNQM_LEVEL={run.level} for the same bits"
+        )
+    paths = integer("n_paths", n_paths, max(1, run.n_paths), 2**53 // run.n_times)
+    if paths % run.group:
+        raise ValueError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
+    integer("n_threads", n_threads, 0, 4096)
+    if run.compiled and not use_table(run.theory.network, run.precision, None):
+        raise ValueError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
+    return _advance(replace(run, n_paths=paths), paths, n_threads, progress)
+
+
+def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tuple[slice, int, int]]:
+    """Adjacent blocks that stand at the same unit of tiles, and the units they lack; fewest first."""
+    while True:
+        open_blocks = np.flatnonzero(done < wanted)
+        if open_blocks.size == 0:
+            return
+        tile = done[open_blocks].min()
+        begin = int(open_blocks[done[open_blocks] == tile][0])
+        end = begin
+        while end < len(done) and done[end] == tile and wanted[end] > tile:
+            end += 1
+        ahead = done[done > tile]
+        limit = min(int(wanted[begin:end].min()), int(ahead.min()) if ahead.size else 2**62)
+        yield slice(begin, end), int(tile), limit
+
+
+def _first_tiles(run: Correlators) -> int:
+    """Tiles of the first slice, before the speed is known, which then holds all of a short run."""
+    assert run.theory is not None
+    # In multiplications of a matrix product, of which any processor makes some 1e10 a second: an activation takes
+    # about 25 of them, a look-up in a table 40, a draw up to 200.
+    widths = () if run.theory.network is None else run.theory.network.widths
+    forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
+    if isinstance(run.theory.network, RandomNetwork):
+        forward += 200 * sum((a + 1) * b for a, b in pairwise(widths)) / run.n_times
+    products = 2 * len(run.observable_lags) * run.observables.size**2
+    pairs = 0 if run.two_time is None else run.n_times
+    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
+    # What other processes cost depends on how they are sampled.
+    known = all(isinstance(source, OrnsteinUhlenbeck) for source in run.theory.sources)
+    return tiles if known else min(16, tiles)
+
+
+def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | None) -> Correlators:
+    """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
+    assert run.theory is not None
+    theory, measure = run.theory._compiled(run.times, run.precision if run.compiled else None), measure_of(run)
+    # Those of a new run are nobody else's yet.
+    sums = {name: array.copy() for name, array in run.sums.items()} if run.sums["paths"].any() else run.sums
+    index = run.first_block + np.arange(len(sums["paths"]))
+    # Paths that share weights stay in one block: what is dealt out is a tile, or as many as a group takes.
+    unit = max(TILE, run.group)
+    wanted = np.maximum(0, -(-(-(-run.n_paths // unit) - index) // run.n_blocks))
+    # A block whose last tile was cut short is done again: its sums cannot be undone.
+    for b in np.flatnonzero((sums["paths"] % unit != 0) & (sums["paths"] < _paths_wanted(run, index))):
+        for name, array in sums.items():
+            array[b] = -1 if name == "first_bad" else 0
+    done = -(-sums["paths"] // unit)
+    threads = n_threads or _core.build_info()["max_threads"]
+    per_second = 0.0
+    before = int(sums["paths"].sum())
+    try:
+        for where, tile, last in _slices(done, wanted):
+            blocks = where.stop - where.start
+            rounds, part = last - tile, blocks
+            # Tiles for one slice of time: whole rounds while they are short, some blocks of one round otherwise.
+            tiles = max(threads, _first_tiles(run) * TILE // unit)
+            affordable = max(1, int(per_second * _SLICE)) if per_second else tiles
+            rounds = max(1, min(rounds, affordable // blocks))
+            if rounds == 1:
+                part = max(1, min(blocks, affordable))
+                # No thread waits for the last of a slice while there are others.
+                part -= part % threads if threads < part < blocks else 0
+            stop = where.start + part
+            start = time.perf_counter()
+            _core.advance(
+                theory=theory,
+                measure=measure,
+                key=run.keys[0],
+                times=run.times,
+                n_paths=run.n_paths,
+                n_blocks=run.n_blocks,
+                precision=run.precision,
+                n_threads=n_threads,
+                blocks=(run.first_block + where.start, run.first_block + stop),
+                rounds=(tile, tile + rounds),
+                first_block=run.first_block,
+                sums=sums,
+            )
+            per_second = part * rounds / max(time.perf_counter() - start, 1e-6)
+            done[where.start : stop] += rounds
+            if progress is not None:
+                progress(int(sums["paths"].sum()), limit)
+            _check_finite(run, sums)
+    except KeyboardInterrupt:
+        partial = replace(run, sums=sums) if sums["paths"].sum() > before or before else None
+        raise Interrupted(partial) from None
+    return replace(run, sums=sums)
+
+
+def _paths_wanted(run: Correlators, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Paths of each block once the run is complete."""
+    unit = max(TILE, run.group)
+    full, rest = divmod(run.n_paths, unit)
+    whole = np.maximum(0, -(-(full - index) // run.n_blocks)) * unit
+    return whole + np.where(full % run.n_blocks == index, rest, 0)
+
+
+def _check_finite(run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
+    bad = sums["first_bad"][sums["first_bad"] >= 0]
+    if bad.size:
+        linear = run.theory is None or run.theory.network is None
+        what, smaller = ("the process", "sigma") if linear else ("the network", "weights")
+        raise ValueError(
+            f"{what} overflows: path {bad.min()} has a value that is not finite in {run.precision}; "
+            f"use precision='float64' or smaller {smaller}"
+        )

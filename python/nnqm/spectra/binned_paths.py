@@ -1,0 +1,476 @@
+r"""Effective levels of a binned one-step transition matrix: an estimator of the literature, and its exact value.
+
+The range of x is cut into bins, transitions between them after one lag are counted, and the eigenvalues of the matrix
+of transition probabilities are read as exp(-E lag/hbar). For a Markov process and infinitely many bins these are
+gaps. With finitely many, or where x = f(y) is not Markov, they are numbers of the estimator: larger than gaps by an
+amount that depends on bins and lag, without a limit in the number of paths that would tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._arguments import Floats, floats, integer, positive
+from ..sampling.observables import default_observables
+from ..sampling.paths import INDEPENDENT, autocorrelation_time
+from ..sampling.run_settings import DEFAULT_BLOCKS, Rng, choose_blocks, random_key
+from ..statistics.estimate import Estimate, jackknife
+from ..theories.ground_state import GroundStateProcess
+from ..theories.networks import Network
+from ..theories.sources import MarkovChain, OrnsteinUhlenbeck
+from ..theories.theory import Theory
+from .hidden_state import VisibleChannel, channel_of
+
+__all__ = ["EffectiveLevels", "ExactEffectiveLevels", "binned_effective_levels", "exact_effective_levels"]
+
+# Default edges lie within so many standard deviations of the mean; the outermost bins are open.
+_REACH = 3.0
+# Rarer bins go to their neighbours: one that holds a single visit has an eigenvalue of its own.
+_VISITS_PER_BLOCK = 4
+# An eigenvalue fewer errors than this above zero has no logarithm worth showing, nor has one below so many times the
+# largest of independent pairs, 2 (n_bins/2 n_pairs)^(1/2).
+_SIGNIFICANT, _NOISE = 5.0, 1.5
+_MOST_BINS = 512
+# Bytes of paths handled at once.
+_CHUNK = 16 << 20
+# The exact side reaches so many standard deviations; steps between nodes of the smooth average, in units of its
+# width; and points per standard deviation along the first input and along the others, by the number of inputs.
+_WIDTH = 7.0
+_NODES_PER_WIDTH = 2.0
+_FINE = {1: (2000, 0), 2: (300, 60), 3: (20, 10)}
+# The coarser calculation whose difference is the error.
+_COARSER = 0.6
+
+
+@dataclass(frozen=True)
+class EffectiveLevels:
+    """Outcome of ``binned_effective_levels``; these are not energies.
+
+    Attributes
+    ----------
+    levels : tuple of (Estimate or None)
+        -hbar ln(lambda_n)/lag, n = 1, 2, ..., energy units; None where lambda_n is no more than noise makes.
+    edges : ndarray
+        Inner edges of the bins used, ascending, unit of x; the outermost bins are open.
+    lag : float
+        Unit time.
+    """
+
+    levels: tuple[Estimate | None, ...]
+    edges: Floats
+    lag: float
+
+
+@dataclass(frozen=True)
+class ExactEffectiveLevels:
+    """Outcome of ``exact_effective_levels``.
+
+    Attributes
+    ----------
+    levels : ndarray
+        What ``binned_effective_levels`` measures apart from noise, shape (n,), energy units; infinite where the
+        eigenvalue is not positive.
+    error : ndarray
+        Of the quadrature, shape (n,): the change when it is coarsened.
+    probabilities : ndarray
+        P(x(0) in bin i, x(lag) in bin j), shape (n_bins, n_bins).
+    """
+
+    levels: Floats
+    error: Floats
+    probabilities: Floats
+
+
+def binned_effective_levels(
+    source: Theory | ArrayLike,
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    n_levels: int = 9,
+    lag: int = 1,
+    n_bins: int = 50,
+    edges: ArrayLike | None = None,
+    channel: int | str = 0,
+    n_paths: int = 100_000,
+    n_blocks: int | None = None,
+    hbar: float = 1.0,
+    rng: Rng = None,
+    key: int | None = None,
+    precision: str = "float32",
+    n_threads: int = 0,
+) -> EffectiveLevels:
+    r"""Effective levels from a histogram of pairs of values one lag apart. They are not energies.
+
+    .. math:: P_{ij} \propto N_{ij} + N_{ji}, \qquad E^{\mathrm{eff}}_n = -\hbar \ln(\lambda_n)/\mathrm{lag}
+
+    with the eigenvalues 1 = lambda_0 > lambda_1 > ... of the reversible transition matrix P. The errors are
+    statistical (jackknife over blocks) and say nothing of the distance to the gaps: bins bring a systematic shift
+    upwards even for a Markov process, and for a function of hidden inputs there is another that no number of bins
+    removes. Eigenvalues of noise are of the order of the root of the number of bins over that of pairs, so that there
+    is a ceiling to what comes out, whatever the theory; levels near it are biased downwards.
+    ``exact_effective_levels`` is the value without noise; ``spectrum`` and ``hidden_spectrum`` measure gaps.
+
+    Parameters
+    ----------
+    source : Theory or array_like
+        A theory, of which paths are drawn; or paths, shape (n_paths, n_times[, channels]) or (n_times,).
+    n_times, dt : int, float
+        Time grid for a theory; for paths dt only (1 by default).
+    n_levels : int, default 9
+        Effective levels wanted, without the ground state.
+    lag : int, default 1
+        In steps.
+    n_bins : int, default 50
+        Bins of equal width within 3 standard deviations of the mean, the outermost two open. Those with fewer than
+        4 visits per block are joined to a neighbour.
+    edges : array_like, optional
+        Inner edges instead, ascending, shape (n_bins - 1,).
+    channel : int or str
+        Which output of the theory, or which channel of the paths.
+    n_paths : int, default 100000
+        Paths drawn of a theory.
+    n_blocks : int, optional
+        Independent blocks; see ``accumulate``.
+    hbar : float
+        For paths from elsewhere.
+    rng, key, precision, n_threads
+        As for ``sample_paths``.
+
+    Returns
+    -------
+    EffectiveLevels
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit, a value is not finite, or paths are not longer than the lag.
+
+    Examples
+    --------
+    >>> theory = nnqm.harmonic_oscillator()
+    >>> found = binned_effective_levels(theory, 64, 0.2, n_bins=8, n_paths=4000, rng=1, n_levels=2)
+    >>> exact = exact_effective_levels(theory, found.edges, found.lag, n_levels=2)
+    >>> exact.levels.round(4)  # not 1 and 2
+    array([1.4002, 2.788 ])
+    >>> bool(abs(found.levels[1].pull(exact.levels[1])) < 3)
+    True
+    """
+    wanted, step = integer("n_levels", n_levels, 1, _MOST_BINS), integer("lag", lag, 1)
+    integer("n_bins", n_bins, 2, _MOST_BINS)
+    if isinstance(source, Theory):
+        if n_times is None or dt is None:
+            raise ValueError("the time grid of the theory is missing: give n_times and dt")
+        if key is not None and rng is not None:
+            raise ValueError("give either rng or key, not both")
+        steps, hbar = integer("n_times", n_times, 1), source.hbar
+        visible = VisibleChannel(source, channel, precision, n_threads)
+        observables = default_observables(source, neurons=0)
+        place = observables.channels.index(visible.name)
+        mean, spread = float(observables.shift[place]), float(observables.scale[place])
+        blocks = choose_blocks(n_blocks, integer("n_paths", n_paths, 2), "paths")
+        chosen = random_key(rng) if key is None else key
+        parts = _drawn(visible, n_paths, blocks, steps, float(dt), chosen)
+    else:
+        if n_times is not None:
+            raise ValueError("n_times is for a theory; given paths have their own; leave it out")
+        dt = 1.0 if dt is None else dt
+        x = next(channel_of(source, channel))
+        pieces = _stretches(x, n_blocks)
+        stride = max(1, x.size >> 20)
+        sample = np.asarray(x[:, ::stride], dtype=np.float64)
+        mean, spread = float(sample.mean()), float(sample.std())
+        steps, blocks = pieces[0].shape[1], len(pieces)
+        parts = enumerate(pieces)
+    if step >= steps:
+        raise ValueError(f"lag must be below n_times; got lag={step} with {steps} times; use longer paths")
+    positive("dt", dt)
+    positive("hbar", hbar)
+    inner = _edges(edges, n_bins, mean, spread)
+    counts, paths = _counted(parts, inner, step, blocks)
+    counts, inner = _without_rare(counts, inner)
+
+    def eigenvalues(s: Any) -> Floats:
+        return _eigenvalues(s["counts"])
+
+    lambdas = jackknife(eigenvalues, {"counts": counts}, paths)
+    time = step * float(dt)
+    floor = _NOISE * np.sqrt(2 * len(counts[0]) / counts.sum())
+    levels: list[Estimate | None] = []
+    for n in range(1, min(wanted, len(inner)) + 1):
+        value = lambdas[n]
+        sure = value.value > max(_SIGNIFICANT * float(value.error), floor) and value.replicas.min() > 0
+        levels.append(value.map(lambda v: -hbar * np.log(v) / time) if sure else None)
+    return EffectiveLevels(tuple(levels), inner, time)
+
+
+def _stretches(x: NDArray[Any], n_blocks: int | None) -> list[NDArray[Any]]:
+    """Blocks of paths (n_paths, n_times), each at least 20 autocorrelation times long; few paths are cut along time."""
+    n_paths, n_times = x.shape
+    many = n_paths >= 16
+    # Of paths their means, which a Markov chain of configurations correlates; of a long path its first million steps.
+    series = x.mean(axis=1, dtype=np.float64)[None] if many else x[:, :1_000_000].astype(np.float64)
+    if not np.isfinite(series).all():
+        path, time = np.argwhere(~np.isfinite(x))[0]
+        raise ValueError(f"paths must be finite; path {path} at time step {time} is {x[path, time]}; remove it")
+    tau = max(autocorrelation_time(s) for s in series)
+    unit = INDEPENDENT * tau if tau > 1 else 1.0
+    most = int((n_paths if many else n_times) / unit) * (1 if many else n_paths)
+    blocks = min(DEFAULT_BLOCKS, most) if n_blocks is None else integer("n_blocks", n_blocks, 2)
+    if blocks > most or blocks < 8:
+        raise ValueError(
+            f"errors need at least 8 blocks of {INDEPENDENT:g} autocorrelation times; the time is {tau:.3g} "
+            f"{'paths' if many else 'steps'}, which makes {most} blocks, and n_blocks={n_blocks}; give more or longer "
+            "paths, or fewer blocks"
+        )
+    if many:
+        return [x[n_paths * b // blocks : n_paths * (b + 1) // blocks] for b in range(blocks)]
+    per_path = max(1, blocks // n_paths)
+    steps = n_times // per_path
+    return [path[None, b * steps : (b + 1) * steps] for path in x for b in range(per_path)]
+
+
+def _edges(given: ArrayLike | None, n_bins: int, mean: float, spread: float) -> Floats:
+    if given is None:
+        if not spread > 1e-12 * abs(mean):
+            raise ValueError("the channel is constant, so that there is nothing to bin; choose one that moves")
+        return np.linspace(mean - _REACH * spread, mean + _REACH * spread, n_bins - 1)
+    inner = floats("edges", given, 1)
+    if not 1 <= inner.size < _MOST_BINS:
+        raise ValueError(f"edges must have 1 to {_MOST_BINS - 1} entries; got {inner.size}")
+    for i in np.flatnonzero(np.diff(inner) <= 0)[:1]:
+        raise ValueError(
+            f"edges must be strictly increasing; edges[{i + 1}]={inner[i + 1]:g} <= edges[{i}]={inner[i]:g}; sort them"
+        )
+    return inner
+
+
+def _drawn(
+    visible: VisibleChannel, n_paths: int, blocks: int, n_times: int, dt: float, key: int
+) -> Iterator[tuple[int, NDArray[Any]]]:
+    at_once = max(1, _CHUNK // (8 * n_times))
+    edges = [n_paths * b // blocks for b in range(blocks + 1)]
+    for b in range(blocks):
+        for first in range(edges[b], edges[b + 1], at_once):
+            yield b, visible.paths(range(first, min(first + at_once, edges[b + 1])), n_times, dt, key)
+
+
+def _counted(
+    parts: Iterable[tuple[int, NDArray[Any]]], edges: Floats, lag: int, n_blocks: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Pairs of bins in each block, shape (n_blocks, n_bins, n_bins), and paths in each block."""
+    n = len(edges) + 1
+    counts = np.zeros((n_blocks, n * n), dtype=np.int64)
+    paths = np.zeros(n_blocks, dtype=np.int64)
+    for block, x in parts:
+        if not np.isfinite(x).all():
+            path, time = np.argwhere(~np.isfinite(x))[0]
+            raise ValueError(
+                f"paths must be finite; path {path} of block {block} at time step {time} is {x[path, time]}; remove it"
+            )
+        where = np.searchsorted(edges, x)
+        counts[block] += np.bincount((where[:, :-lag] * n + where[:, lag:]).ravel(), minlength=n * n)
+        paths[block] += len(x)
+    return counts.reshape(n_blocks, n, n), paths
+
+
+def _without_rare(counts: NDArray[np.int64], edges: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """Bins with too few visits joined to the less visited neighbour."""
+    while len(edges) > 1:
+        total = counts.sum(axis=0)
+        visits = total.sum(axis=0) + total.sum(axis=1)
+        rare = int(np.argmin(visits))
+        if visits[rare] >= _VISITS_PER_BLOCK * len(counts):
+            break
+        beside = [i for i in (rare - 1, rare + 1) if 0 <= i < len(visits)]
+        low = min(rare, min(beside, key=lambda i: int(visits[i])))
+        for axis in (1, 2):
+            joined = np.take(counts, low, axis=axis) + np.take(counts, low + 1, axis=axis)
+            counts = np.delete(counts, low + 1, axis=axis)
+            if axis == 1:
+                counts[:, low, :] = joined
+            else:
+                counts[:, :, low] = joined
+        edges = np.delete(edges, low)
+    return counts, edges
+
+
+def _eigenvalues(pairs: Floats) -> Floats:
+    """Eigenvalues of the reversible transition matrices of pair counts or probabilities (..., B, B), largest first."""
+    flow = pairs + np.swapaxes(pairs, -1, -2)
+    visits = flow.sum(axis=-1)
+    root = 1 / np.sqrt(np.where(visits > 0, visits, 1.0))
+    return np.asarray(np.linalg.eigvalsh(flow * root[..., :, None] * root[..., None, :])[..., ::-1])
+
+
+def exact_effective_levels(
+    theory: Theory, edges: ArrayLike, lag: float, *, n_levels: int = 9, channel: str | None = None
+) -> ExactEffectiveLevels:
+    r"""What ``binned_effective_levels`` measures apart from noise: its value at these bins and this lag.
+
+    For Ornstein-Uhlenbeck inputs both ends of a step are independent given its middle,
+
+    .. math:: P(i, j) = E_z[U_i(z)\, U_j(z)], \qquad
+              U_i(z) = P(x \in \mathrm{bin}\ i \mid z\ \text{half a lag before}),
+
+    which is smooth in z and integrated by the trapezoid rule; U_i comes from intervals along the first input on
+    which f is linear, and the trapezoid rule over the others. For a chain or a Hamiltonian the matrix of the chain is
+    added up over states.
+
+    Parameters
+    ----------
+    theory : Theory
+        Up to three Ornstein-Uhlenbeck inputs, or one Markov chain or ground-state process.
+    edges : array_like
+        Inner edges, ascending, shape (n_bins - 1,).
+    lag : float
+        Time between the two values, unit time; for a chain a multiple of its step.
+    n_levels : int, default 9
+        Levels wanted.
+    channel : str, optional
+        Name of a channel; the first output by default.
+
+    Returns
+    -------
+    ExactEffectiveLevels
+
+    Raises
+    ------
+    ValueError
+        With other sources, or more than three inputs.
+    """
+    wanted = integer("n_levels", n_levels, 1, _MOST_BINS)
+    inner = _edges(np.asarray(edges), 2, 0.0, 1.0)
+    time = positive("lag", lag)
+    name = theory.outputs[0] if channel is None else channel
+    visible = VisibleChannel(theory, name, "float64", 0).name
+    if all(isinstance(s, OrnsteinUhlenbeck) for s in theory.sources):
+        if theory.n_inputs > 3:
+            raise ValueError(
+                f"exact bin probabilities need at most 3 inputs; got {theory.n_inputs}; sample the theory instead"
+            )
+        fine, coarse = (_gaussian(theory, visible, inner, time, finer) for finer in (1.0, _COARSER))
+    elif len(theory.sources) == 1:
+        fine = coarse = _of_chain(theory, visible, inner, time)
+    else:
+        raise ValueError(
+            "exact bin probabilities are known for Ornstein-Uhlenbeck inputs and for one chain or ground-state "
+            f"process; got {theory.sources}; sample the theory instead"
+        )
+    results = []
+    for pairs in (fine, coarse):
+        values = _eigenvalues(pairs)[1 : wanted + 1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            results.append(np.where(values > 0, -theory.hbar * np.log(np.abs(values)) / time, np.inf))
+    both = np.isfinite(results[0]) & np.isfinite(results[1])
+    error = np.where(both, np.abs(np.subtract(*np.where(both, results, 0.0))), 0.0)
+    return ExactEffectiveLevels(results[0], error, fine)
+
+
+def _outputs(theory: Theory, name: str, y: Floats) -> Floats:
+    """A channel at inputs y, shape (..., D)."""
+    if theory.network is None or name not in theory.outputs:
+        return np.asarray(y[..., theory.channels.index(name)])
+    assert isinstance(theory.network, Network)
+    return np.asarray(theory.network(y)[..., theory.outputs.index(name)])
+
+
+def _of_chain(theory: Theory, name: str, edges: Floats, time: float) -> Floats:
+    source = theory.sources[0]
+    if isinstance(source, GroundStateProcess):
+        chain, power = source.chain(time), 1
+    else:
+        assert isinstance(source, MarkovChain)
+        chain, power = source, round(time / source.dt)
+        if power < 1 or abs(power * source.dt - time) > 1e-9 * time:
+            raise ValueError(f"lag must be a multiple of the chain's step, {source.dt:g}; got {time:g}")
+    n = len(edges) + 1
+    pairs = np.zeros((n, n))
+    for values, law, step in zip(chain.values, chain.law, chain.transitions, strict=True):
+        flow = law[:, None] * np.linalg.matrix_power(step, power)
+        where = np.searchsorted(edges, _outputs(theory, name, values[:, None]))
+        np.add.at(pairs, np.ix_(where, where), flow / len(chain.values))
+    return pairs
+
+
+def _gaussian(theory: Theory, name: str, edges: Floats, time: float, finer: float) -> Floats:
+    """Joint bin probabilities for Ornstein-Uhlenbeck inputs, shape (n_bins, n_bins)."""
+    from scipy.special import ndtr
+
+    d, n_bins = theory.n_inputs, len(edges) + 1
+    spread = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
+    rho = np.exp(-np.array(theory.omega) * time / 2)
+    width = np.sqrt(-np.expm1(-np.array(theory.omega) * time))
+    along, across = (max(2, int(2 * _WIDTH * finer * k) | 1) for k in _FINE[d])
+    # Nodes of the middle of the step, with weights, for each input.
+    middles = []
+    for k in range(d):
+        n = int(np.ceil(2 * _WIDTH * _NODES_PER_WIDTH * rho[k] / width[k])) | 1
+        z = np.linspace(-_WIDTH, _WIDTH, n)
+        middles.append((z, np.exp(-(z**2) / 2) / np.exp(-(z**2) / 2).sum()))
+    # Cells along the first input, and how likely each is from each middle; the outermost are open.
+    points = np.linspace(-_WIDTH, _WIDTH, along)
+    below = ndtr((points[:, None] - rho[0] * middles[0][0]) / width[0])
+    below[0], below[-1] = 0.0, 1.0
+    cells = np.diff(below, axis=0)  # (along - 1, nodes of the first input)
+    # Points of the other inputs, and how likely each is from each of their middles.
+    others = []
+    for k in range(1, d):
+        fine = max(across, int(2 * _WIDTH * 3 / width[k]) | 1)
+        z = np.linspace(-_WIDTH, _WIDTH, fine)
+        chance = np.exp(-(((z - rho[k] * middles[k][0][:, None]) / width[k]) ** 2) / 2)
+        others.append((z, chance / chance.sum(axis=1, keepdims=True)))
+    lines = np.zeros((1, 0))
+    for z, _ in others:
+        lines = np.concatenate([np.repeat(lines, len(z), axis=0), np.tile(z, len(lines))[:, None]], axis=1)
+    shares = _shares(theory, name, edges, points, lines, spread)
+    pairs = np.zeros((n_bins, n_bins))
+    for m, weight in enumerate(middles[0][1]):
+        if weight < 1e-16:
+            continue
+        seen = np.asarray(shares @ cells[:, m]).reshape(*(len(z) for z, _ in others), n_bins)
+        for _, chance in others:
+            # The first axis goes last but one each time, so that the order of inputs is restored in the end.
+            seen = np.moveaxis(np.tensordot(chance, seen, axes=(1, 0)), 0, -2)
+        weights = np.ones(())
+        for _, w in middles[1:]:
+            weights = np.multiply.outer(weights, w)
+        rows = seen.reshape(-1, n_bins)
+        pairs += weight * (rows.T * weights.ravel()) @ rows
+    return pairs
+
+
+def _shares(theory: Theory, name: str, edges: Floats, points: Floats, lines: Floats, spread: Floats) -> Any:
+    """Share of each bin in each cell of each line, as a sparse matrix (n_lines n_bins, n_cells).
+
+    Between two points of a line x is taken as linear, and the probability as uniform.
+    """
+    from scipy.sparse import csr_matrix
+
+    n_cells, n_bins = len(points) - 1, len(edges) + 1
+    bounded = np.concatenate([[-np.inf], edges, [np.inf]])
+    rows, columns, values = [], [], []
+    at_once = max(1, (1 << 21) // len(points))
+    for first in range(0, len(lines), at_once):
+        chunk = lines[first : first + at_once]
+        z = np.empty((len(chunk), len(points), 1 + lines.shape[1]))
+        z[:, :, 0], z[:, :, 1:] = points, chunk[:, None, :]
+        x = _outputs(theory, name, z * spread)
+        low, high = np.minimum(x[:, :-1], x[:, 1:]).ravel(), np.maximum(x[:, :-1], x[:, 1:]).ravel()
+        bottom, top = np.searchsorted(edges, low), np.searchsorted(edges, high)
+        touched = top - bottom + 1
+        cell = np.repeat(np.arange(low.size), touched)
+        bin_ = bottom[cell] + np.arange(touched.sum()) - np.repeat(np.cumsum(touched) - touched, touched)
+        length = high[cell] - low[cell]
+        inside = np.minimum(high[cell], bounded[bin_ + 1]) - np.maximum(low[cell], bounded[bin_])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = np.where(length > 0, inside / length, 1.0 / touched[cell])
+        rows.append((first + cell // n_cells) * n_bins + bin_)
+        columns.append(cell % n_cells)
+        values.append(share)
+    index = (np.concatenate(rows), np.concatenate(columns))
+    return csr_matrix((np.concatenate(values), index), shape=(max(1, len(lines)) * n_bins, n_cells))

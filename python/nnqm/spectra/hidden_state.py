@@ -1,0 +1,572 @@
+r"""Levels of a theory of which one function of the state is seen.
+
+Where only x = f(y) is visible, x is not a Markov process, and correlators of functions of x at one time no longer have
+the levels of the theory as their variational limit. Functionals of several times have, if their metric is that of
+Osterwalder and Schrader:
+
+.. math:: M_{ij}(\tau) = \langle F_i(x_0, x_{-d}, x_{-2d})\, F_j(x_\tau, x_{\tau+d}, x_{\tau+2d})\rangle
+          = \langle F_i| e^{-H\tau/\hbar} |F_j\rangle ,
+
+a positive matrix for every reflection-positive process, with the vacuum subtracted. At tau = 0 both sides share x_0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .._arguments import Floats, choice, integer, positive
+from ..sampling.correlators import Correlators
+from ..sampling.observables import Observables, default_observables
+from ..sampling.paths import accumulate, apply, is_array, real_array, sample_paths, three_axes
+from ..sampling.run_settings import Rng, choose_blocks, random_key
+from ..statistics.estimate import Estimate
+from ..theories.networks import RandomNetwork
+from ..theories.theory import Theory
+from .verdicts import Advice, Level, Spectrum, SpectrumError
+
+__all__ = ["hidden_spectrum"]
+
+# Times of a functional; more add little to what noise lets through.
+_WINDOW = 3
+# Hermite polynomials of each time, and neurons on all of them (each with its mirror image). Higher polynomials of an x
+# with heavy tails are noise that hides what lower ones show.
+_ORDER, _NEURONS = 3, 14
+# Multiples of the delay at which M(tau) is measured, so that t0 can be raised: to each t0 belongs the next one.
+_LAGS = (0, 1, 2, 3, 5, 8)
+_SHORTEST = 2 * (_WINDOW - 1) + _LAGS[-1] + 1
+# The delay is the first lag at which x keeps less than this part of its variance.
+_KEPT = 0.85
+# Eigendirections of the second moment below this fraction of the largest are rounding.
+_FLOOR = {"float32": 1e-5, "float64": 1e-9}
+# A random symmetric matrix of size F whose elements have error s has eigenvalues up to 2 s sqrt(F): the metric's must
+# stand so many errors above that, because its directions are chosen by the same data.
+_ABOVE_NOISE = 3.0
+# A direction of M(0) must stand so many errors above zero: lambda along it is then good to a part in so many, and what
+# it mixes into the others is harmless.
+_SIGNIFICANT = 15.0
+# A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
+_LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
+# A level still falls with t0 where a straight line through it and all later ones has a slope of so many errors; it is
+# read off so many steps of t0 after it has stopped, since what is left of its movement is then well below its error.
+_FALL_ERRORS, _AFTER = 2.0, (2, 3)
+# Elements of M(d) differ from those of its transpose by fewer errors; 900 of them reach eight by chance never.
+_IRREVERSIBLE = 8.0
+# What decays by a smaller part than this along a whole path cannot be told from what does not decay.
+_PLATEAU = 0.01
+# Paths, and their length in natural steps, of the pilot run that decides on the delay.
+_PILOT_KEY, _PILOT_PATHS, _PILOT_TIMES = 5462, 2048, 64
+# Bytes of paths handled at once.
+_CHUNK = 8 << 20
+
+
+def hidden_spectrum(
+    source: Theory | ArrayLike | Iterable[ArrayLike],
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    n_levels: int = 3,
+    channel: int | str = 0,
+    delay: int | None = None,
+    n_paths: int = 100_000,
+    n_blocks: int | None = None,
+    hbar: float = 1.0,
+    mass: float = 1.0,
+    rng: Rng = None,
+    key: int | None = None,
+    precision: str = "float32",
+    n_threads: int = 0,
+) -> Spectrum:
+    r"""Levels above the ground state from paths of one visible channel, each with a verdict.
+
+    Functionals are Hermite polynomials of x at three times in steps of ``delay``, and bounded neurons on the three.
+    Whitened by their second moments, the matrix M(0) has the eigenvalue 1 for functions of x_0, and less for
+    those that see more; directions that noise could have made are left out and the rest held fixed. Then
+
+    .. math:: M(t_0 + \tau)\, v = \lambda M(t_0)\, v, \qquad E = -\hbar\ln(\lambda)/\tau
+
+    is solved at t0 = 0, and in the span of its n lowest states for level n at t0 = 1, 2, 3 and 5 delays, each with the
+    next longer of these times. There levels are upper bounds of gaps that fall with t0, and noise has little to choose
+    from: among more states it finds combinations that decay too slowly. Each level is followed until it falls no
+    more: until a straight line through all later values has a slope of less than two errors. It is *resolved* if it
+    can be followed three steps further with errors below 10%, and all levels below it are resolved; it is
+    "basis-limited" if noise stops it earlier. What is given is the mean of its values two and three steps after the
+    stop, among the lowest n and n + 1 states. The statistical error is that of the jackknife over blocks, the
+    systematic one the error of that mean if the values were independent.
+
+    Levels whose states do not show in functionals of x have no sign here, and of equal levels one may show only one.
+    A fall that is slow against the noise goes unseen: where several inputs are hidden behind one x, levels are dense
+    and gaps may come out some errors too large.
+
+    Parameters
+    ----------
+    source : Theory, array_like, or iterable of array_like
+        A theory, of which paths are drawn; or stationary paths, shape (n_paths, n_times[, channels]) or (n_times,);
+        or chunks of such paths, each one of several (a multiple of ``n_blocks``) independent blocks.
+    n_times, dt : int, float
+        Time grid for a theory; for paths dt only (1 by default).
+    n_levels : int, default 3
+        Levels asked for.
+    channel : int or str
+        Which output of the theory, or which channel of the paths, is visible.
+    delay : int, optional
+        Steps between the times of a functional. Default: the first lag at which x keeps less than 85% of its
+        variance, in a pilot run of the theory or the first paths given.
+    n_paths : int, default 100000
+        Paths drawn of a theory.
+    n_blocks : int, optional
+        Independent blocks for the jackknife, of each chunk where there are several; see ``accumulate``.
+    hbar, mass : float
+        For paths from elsewhere; a theory has its own.
+    rng, key, precision, n_threads
+        As for ``sample_paths``.
+
+    Returns
+    -------
+    Spectrum
+        ``t0`` is that of the lowest level, ``basis_size`` the number of directions kept at t0 = 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If arguments do not fit, x is constant or not finite, or paths are shorter than 13 delays.
+
+    Notes
+    -----
+    Transfer matrices of reflected functionals: Osterwalder and Seiler, Ann. Phys. 110, 440 (1978). The eigenvalue
+    problem: Luescher and Wolff, Nucl. Phys. B 339, 222 (1990).
+
+    Examples
+    --------
+    >>> network = nnqm.Network([[[2.0], [1.0]], [[1.0, 0.5]]], activation="sin")
+    >>> theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)  # not monotonic: y cannot be read off x
+    >>> found = hidden_spectrum(theory, 128, 0.2, n_paths=20_000, rng=1, n_levels=1)
+    >>> bool(abs(found.gaps[0].pull(1.0)) < 3)
+    True
+    """
+    integer("n_levels", n_levels, 1, 1000)
+    if isinstance(source, Theory):
+        hbar, mass = source.hbar, source.mass
+        if n_times is None or dt is None:
+            raise ValueError("the time grid of the theory is missing: give n_times and dt")
+        if key is not None and rng is not None:
+            raise ValueError("give either rng or key, not both")
+        visible = VisibleChannel(source, channel, precision, n_threads)
+        steps = integer("n_times", n_times, 1)
+        pilot = visible.paths(range(_PILOT_PATHS), min(steps, _PILOT_TIMES), dt, _PILOT_KEY)
+        chunks: Iterator[NDArray[Any]] | None = None
+    else:
+        if n_times is not None:
+            raise ValueError("n_times is for a theory; given paths have their own; leave it out")
+        dt = 1.0 if dt is None else dt
+        chunks = channel_of(source, channel)
+        try:
+            pilot = next(chunks)
+        except StopIteration:
+            raise ValueError("source must have at least one chunk of paths; got none") from None
+        steps = pilot.shape[1]
+    observables, step = _functionals(pilot, delay, "x" if not isinstance(source, Theory) else visible.name)
+    span = (_WINDOW - 1) * step
+    if steps < _SHORTEST * step:
+        raise ValueError(
+            f"paths must be at least {_SHORTEST} delays long, {_SHORTEST * step} steps; got {steps} with "
+            f"delay={step}; use longer paths or a smaller delay"
+        )
+    windows: Any
+    per_chunk: int | None
+    if chunks is None:
+        blocks = choose_blocks(n_blocks, integer("n_paths", n_paths, 2), "paths")
+        chosen = random_key(rng) if key is None else key
+        windows, per_chunk = _drawn(visible, n_paths, blocks, steps, float(dt), chosen, step)
+    elif is_array(source):
+        windows, per_chunk = _windows(pilot, step), n_blocks
+    else:
+        windows, per_chunk = (_windows(c, step) for c in chain([pilot], chunks)), n_blocks or 1
+    run = accumulate(
+        windows,
+        positive("dt", dt),
+        hbar=hbar,
+        mass=mass,
+        observables=observables,
+        lags=(),
+        observable_lags=[span + k * step for k in _LAGS],
+        increment_lags=(),
+        n_blocks=per_chunk,
+        n_threads=n_threads,
+    )
+    return _levels(_matrices(run), run, step, n_levels)
+
+
+@dataclass(frozen=True)
+class VisibleChannel:
+    """The visible channel of a theory."""
+
+    theory: Theory
+    channel: int | str
+    precision: str
+    n_threads: int
+
+    def __post_init__(self) -> None:
+        if isinstance(self.theory.network, RandomNetwork):
+            raise ValueError(
+                f"the network has random weights, {self.theory.network!r}: each draw of them is a sector with levels "
+                "of its own; fix the weights"
+            )
+        if self.theory.period is not None or not self.theory.stationary:
+            raise ValueError(
+                "the theory must be stationary, on open paths; "
+                f"{'periodic paths do not decay' if self.theory.period else 'it is not stationary'}; use other sources"
+            )
+
+    @property
+    def name(self) -> str:
+        if isinstance(self.channel, str):
+            return choice("channel", self.channel, self.theory.channels)
+        return self.theory.outputs[integer("channel", self.channel, 0, self.theory.n_outputs - 1)]
+
+    def paths(self, which: range, n_times: int, dt: float, key: int) -> NDArray[Any]:
+        y = sample_paths(self.theory, which, n_times, dt, key=key, precision=self.precision, n_threads=self.n_threads)
+        if self.name not in self.theory.outputs:
+            return np.asarray(y[:, :, self.theory.channels.index(self.name)])
+        x = apply(self.theory.network, y, n_threads=self.n_threads)
+        return np.asarray(x[:, :, self.theory.outputs.index(self.name)])
+
+
+def channel_of(source: Any, channel: int | str) -> Iterator[NDArray[Any]]:
+    """The visible channel of each chunk, shape (n_paths, n_times)."""
+    if isinstance(channel, str):
+        raise TypeError(f"channel of given paths must be its position; got {channel!r}")
+    for chunk in [source] if is_array(source) else source:
+        array = three_axes(real_array(chunk))
+        yield array[:, :, integer("channel", channel, 0, array.shape[2] - 1)]
+
+
+def _windows(x: NDArray[Any], step: int) -> NDArray[Any]:
+    """(x_t, x_{t+d}, x_{t+2d}) as a view, shape (n_paths, n_times - 2 d, 3)."""
+    return np.lib.stride_tricks.sliding_window_view(x, (_WINDOW - 1) * step + 1, axis=1)[:, :, ::step]
+
+
+def _drawn(
+    visible: VisibleChannel, n_paths: int, blocks: int, n_times: int, dt: float, key: int, step: int
+) -> tuple[Iterator[NDArray[Any]], int]:
+    """Windows of paths of a theory, in chunks of one block each."""
+    edges = [n_paths * b // blocks for b in range(blocks + 1)]
+    together = max(1, min(_CHUNK // (8 * n_times * max(1, n_paths // blocks)), blocks))
+    # Chunks hold equally many blocks.
+    while blocks % together:
+        together -= 1
+
+    def chunks() -> Iterator[NDArray[Any]]:
+        for b in range(0, blocks, together):
+            yield _windows(visible.paths(range(edges[b], edges[b + together]), n_times, dt, key), step)
+
+    return chunks(), together
+
+
+def _functionals(pilot: NDArray[Any], delay: int | None, name: str) -> tuple[Observables, int]:
+    """The functionals of a window, closed under its reversal, and the delay in steps."""
+    stride = max(1, pilot.size >> 20)
+    sample = pilot[:: min(stride, max(1, len(pilot) // 64)), : 1 << 14].astype(np.float64)
+    mean, spread = sample.mean(), sample.std()
+    if not (np.isfinite(mean) and np.isfinite(spread)):
+        path, time = np.argwhere(~np.isfinite(pilot))[0]
+        raise ValueError(f"paths must be finite; path {path} at time step {time} is {pilot[path, time]}; remove it")
+    if not spread > 1e-12 * abs(mean):
+        raise ValueError("the visible channel is constant, so that there is no spectrum; choose one that moves")
+    if delay is None:
+        most = max(1, pilot.shape[1] // _SHORTEST)
+        centred = sample - mean
+        step = most
+        for k in range(1, most):
+            if float(np.mean(centred[:, k:] * centred[:, :-k])) < _KEPT * spread**2:
+                step = k
+                break
+    else:
+        step = integer("delay", delay, 1)
+    names = [f"{name}(t)", *(f"{name}(t+{k * step})" for k in range(1, _WINDOW))]
+    half = default_observables(
+        (np.full(_WINDOW, mean), np.full(_WINDOW, spread), names), order=_ORDER, neurons=_NEURONS
+    )
+    both = replace(
+        half,
+        weights=np.concatenate([half.weights, half.weights[:, ::-1]]),
+        biases=np.tile(half.biases, 2),
+        centres=np.tile(half.centres, 2),
+    )
+    return both, step
+
+
+def _mirror(observables: Observables) -> NDArray[np.int64]:
+    """Where each functional stands after reversal of the window."""
+    higher = _ORDER - 1
+    first = 1 + _WINDOW
+    neurons = first + _WINDOW * higher
+    half = len(observables.biases) // 2
+    where = [0, *range(_WINDOW, 0, -1)]
+    for w in reversed(range(_WINDOW)):
+        where += range(first + w * higher, first + (w + 1) * higher)
+    return np.array([*where, *range(neurons + half, neurons + 2 * half), *range(neurons, neurons + half)])
+
+
+@dataclass(frozen=True)
+class _Matrices:
+    """With replicas on the first axis."""
+
+    metric: Floats  # (R, n_lags, F, F): M(0), M(d), M(2 d), ...
+    second: Floats  # (F, F): second moments of the functionals, without replicas
+    odd: Floats  # (R, F (F - 1)/2): what time reversal changes in M(d)
+    weights: Floats
+
+    def wrap(self, stack: Floats) -> Estimate:
+        return Estimate(stack[0], stack[1:], self.weights)
+
+
+def _matrices(run: Correlators) -> _Matrices:
+    """M(tau) from sums over windows: a past functional is the mirror image of one that starts 2 d earlier."""
+    mirror = _mirror(run.observables)
+
+    upper = np.triu_indices(run.observables.size - 1, 1)
+
+    def connected(s: dict[str, Floats]) -> tuple[Floats, Floats]:
+        sums = s["observable_lags"][..., 0, :, :]
+        product = (sums / sums[..., :1, :1])[..., mirror, :]
+        mean = (product[..., 0, :] + product[..., :, 0]) / 2
+        matrix = (product + np.swapaxes(product, -1, -2)) / 2 - mean[..., :, None] * mean[..., None, :]
+        odd = (product - np.swapaxes(product, -1, -2))[:, 1]
+        return np.asarray(matrix[..., 1:, 1:]), np.asarray(odd[:, 1:, 1:][:, upper[0], upper[1]])
+
+    estimate, odd = run.estimate(connected, "observable_lags")
+    total = run.sums["observable_lags"][:, 0].sum(axis=0)
+    square = total[1] / total[1, 0, 0]
+    square = (square + square[mirror][:, mirror]) / 2
+    second = (square - np.outer(square[0], square[0]))[1:, 1:]
+    stack = [np.concatenate([e.value[None], e.replicas]) for e in (estimate, odd)]
+    return _Matrices(stack[0], second, stack[1], estimate.weights)
+
+
+@dataclass(frozen=True)
+class _Solution:
+    """Of one t0, with replicas on the first axis; largest eigenvalues first."""
+
+    eigenvalues: Floats  # (R, k)
+    weights: Floats  # (R, k): of x
+    states: Floats  # (R, F, k)
+
+
+def _basis(matrices: _Matrices, floor: float) -> Floats:
+    """Directions of the functionals that M(0) shows above noise, normalised in it, shape (F, k)."""
+    scale = 1 / np.sqrt(np.maximum(np.diag(matrices.second), np.finfo(float).tiny))
+    values, vectors = np.linalg.eigh(matrices.second * scale[:, None] * scale)
+    good = values > floor * values.max()
+    white = scale[:, None] * vectors[:, good] / np.sqrt(values[good])
+    seen = white.T @ matrices.metric[:, 0] @ white
+    values, vectors = np.linalg.eigh(seen[0])
+    along = matrices.wrap(np.einsum("ik,rij,jk->rk", vectors, seen, vectors))
+    noise = float(np.median(along.error))
+    kept = values > (2 * np.sqrt(len(values)) + _ABOVE_NOISE) * noise
+    kept &= values > _SIGNIFICANT * along.error
+    return np.asarray(white @ vectors[:, kept] / np.sqrt(values[kept]))
+
+
+def _solve(matrices: _Matrices, directions: Floats, position: int) -> _Solution | None:
+    """Eigenvalue problem of one lag and the next in the span of ``directions``, shape ([R,] F, k).
+
+    None if noise leaves the metric no longer positive there.
+    """
+    across = np.swapaxes(directions, -1, -2)
+    metric, later = (across @ matrices.metric[:, p] @ directions for p in (position, position + 1))
+    try:
+        root = np.swapaxes(np.linalg.inv(np.linalg.cholesky(metric)), -1, -2)
+    except np.linalg.LinAlgError:
+        return None
+    eigenvalues, vectors = np.linalg.eigh(np.swapaxes(root, -1, -2) @ later @ root)
+    eigenvalues, states = eigenvalues[:, ::-1], (directions @ root @ vectors)[:, :, ::-1]
+    amplitude = (matrices.metric[:, position, :1] @ states)[:, 0]  # of x_0
+    # <0|x|n>^2 = (M(t0) v)_x^2 lambda^(-t0/tau), v normalised in M(t0).
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = _LAGS[position] / (_LAGS[position + 1] - _LAGS[position])
+        weights = np.where(eigenvalues > 0, amplitude**2 * np.abs(eigenvalues) ** -steps, 0)
+    return _Solution(eigenvalues, weights, states)
+
+
+def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> Spectrum:
+    basis = _basis(matrices, _FLOOR[run.precision])
+    first = _solve(matrices, basis, 0) if basis.shape[1] else None
+    if first is None:
+        raise SpectrumError("no functional of the visible channel stands above noise; use more or longer paths")
+    tau = step * run.dt
+    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
+
+    def follow(n: int, size: int) -> list[tuple[Estimate, Estimate]]:
+        """The n-th gap and its weight among the lowest ``size`` states, at one t0 after the other until it is noise."""
+        found: list[tuple[Estimate, Estimate]] = []
+        for position in range(len(_LAGS) - 1):
+            solution = _solve(matrices, first.states[:, :, :size], position)
+            if solution is None or n >= solution.eigenvalues.shape[1]:
+                break
+            value = matrices.wrap(solution.eigenvalues[:, n])
+            if value.replicas.min() <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
+                break
+            time = tau * (_LAGS[position + 1] - _LAGS[position])
+            energy = value.map(lambda v, time=time: -run.hbar * np.log(v) / time)
+            precise = float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value))
+            if not (precise or _still(energy, slowest)):
+                break
+            found.append((energy, matrices.wrap(run.observables.scale[0] ** 2 * solution.weights[:, n])))
+        return found
+
+    levels: list[Level] = []
+    first_t0 = 0
+    n_states = first.eigenvalues.shape[1]
+    for n in range(min(n_levels, n_states)):
+        usable, *wider = (follow(n, size) for size in range(n + 1, min(n + 2, n_states) + 1))
+        if not usable:
+            levels.append(Level(None, None, 1, "noise"))
+            continue
+        stops = range(len(usable) - max(_AFTER))
+        stop = next((p for p in stops if not _falls([e for e, _ in usable[p:]], p)), None)
+        if stop is None:
+            position, read_off = len(usable) - 1, usable[-1:]
+        else:
+            position = stop + _AFTER[0]
+            read_off = [u[p] for u in (usable, *wider) for p in (stop + k for k in _AFTER) if p < len(u)]
+        energy, weight = (_mean(estimates) for estimates in zip(*read_off, strict=True))
+        if stop is not None:
+            spread = np.std([float(e.value) for e, _ in read_off], ddof=1) / np.sqrt(len(read_off) - 1)
+            energy = energy.with_systematic(float(spread))
+        verdict = "basis-limited" if stop is None else "resolved"
+        if _still(energy, slowest):
+            verdict = "plateau"
+        levels.append(Level(energy, weight, 1, verdict))
+        if n == 0:
+            first_t0 = _LAGS[position] * step
+    if _irreversible(matrices):
+        levels = [replace(e, verdict="irreversible") if e.resolved else e for e in levels]
+    levels = _ordered(levels)
+    return Spectrum(
+        tuple(levels),
+        first_t0,
+        basis.shape[1],
+        _spectral_sum(first, matrices, run, tau, levels, 1, 2 * run.mass / run.hbar**2),
+        _spectral_sum(first, matrices, run, tau, levels, 2, (run.mass / run.hbar) ** 2),
+        _advise(levels, n_levels, int(run.block_paths.sum())),
+    )
+
+
+def _still(energy: Estimate, slowest: float) -> bool:
+    return float(energy.value) + 2 * float(energy.error) < slowest
+
+
+def _mean(estimates: Iterable[Estimate]) -> Estimate:
+    one, *others = estimates
+    return one.map(lambda *values: sum(values) / len(values), *others)
+
+
+def _falls(energies: list[Estimate], position: int) -> bool:
+    """Whether energies of one t0 after the other, from ``position`` on, lie on a line that falls significantly."""
+    joint = energies[0].map(lambda *values: np.stack(values, axis=-1), *energies[1:])
+    lags = np.array(_LAGS[position : position + len(energies) + 1])
+    design = np.stack([np.ones(len(energies)), -(lags[1:] + lags[:-1]) / 2])
+    # Neighbours share their noise, so that differences are much more precise than values; few blocks cannot tell.
+    enough = joint.n_blocks >= 10 * len(energies)
+    weighted = design @ np.linalg.inv(joint.covariance() if enough else np.diag(joint.error**2))
+    fit = np.linalg.solve(weighted @ design.T, weighted)
+    slope = joint.map(lambda values: values @ fit[1])
+    return float(slope.value) > _FALL_ERRORS * float(slope.error)
+
+
+def _advise(levels: list[Level], n_levels: int, n_paths: int) -> Advice | None:
+    resolved = sum(level.resolved for level in levels)
+    if resolved and resolved == min(n_levels, len(levels)) == n_levels:
+        return None
+    failed = next((level for level in levels if not level.resolved), None)
+    if failed is None:
+        return Advice(resolved + 1, "noise", "no further direction stands above noise; use more paths")
+    if failed.verdict == "plateau":
+        remedy = "what does not decay within the paths is a sector of its own; use longer paths"
+        return Advice(resolved + 1, "plateau", remedy)
+    if failed.verdict == "irreversible":
+        return Advice(resolved + 1, "irreversible", "the paths differ from their time reversal; levels need others")
+    if failed.gap is None:
+        remedy = f"its signal is lost in noise; use more than the {n_paths:,} paths there are"
+    else:
+        remedy = f"noise stops it before it has stopped falling; use more than the {n_paths:,} paths there are"
+    return Advice(resolved + 1, failed.verdict, remedy)
+
+
+def _irreversible(matrices: _Matrices) -> bool:
+    """Whether M(d) differs from its transpose, which it cannot for a reversible process, beyond doubt."""
+    odd = matrices.wrap(matrices.odd)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return bool(np.nanmax(np.abs(odd.value / odd.error)) > _IRREVERSIBLE)
+
+
+def _ordered(levels: list[Level]) -> list[Level]:
+    """Levels above one that is not resolved are not either; resolved ones that cannot be told apart are one.
+
+    Unless the upper is much less precise: then it is noise that keeps it from being told.
+    """
+    out: list[Level] = []
+    for level in levels:
+        if out and out[-1].verdict not in ("resolved", "plateau"):
+            out.append(replace(level, verdict="above unresolved"))
+        elif out and out[-1].resolved and level.resolved and _equal(out[-1], level):
+            if _less_precise(out[-1], level):
+                out.append(replace(level, verdict="noise"))
+            else:
+                out[-1] = _joined(out[-1], level)
+        else:
+            out.append(level)
+    return out
+
+
+def _equal(lower: Level, upper: Level) -> bool:
+    assert lower.gap is not None
+    assert upper.gap is not None
+    step = upper.gap.map(lambda a, b: a - b, lower.gap)
+    return float(step.value) < 3 * float(step.error)
+
+
+def _less_precise(lower: Level, upper: Level) -> bool:
+    """Whether the upper of two levels is near the lower for its own noise only."""
+    assert lower.gap is not None
+    assert upper.gap is not None
+    return float(upper.gap.error) > 3 * float(lower.gap.error)
+
+
+def _joined(lower: Level, upper: Level) -> Level:
+    assert lower.gap is not None
+    assert lower.weight is not None
+    assert upper.gap is not None
+    assert upper.weight is not None
+    n = lower.multiplicity
+    mean = lower.gap.map(lambda a, b: (n * a + b) / (n + 1), upper.gap)
+    return Level(mean, lower.weight.map(lambda a, b: a + b, upper.weight), n + 1, "resolved")
+
+
+def _spectral_sum(
+    solution: _Solution,
+    matrices: _Matrices,
+    run: Correlators,
+    tau: float,
+    levels: list[Level],
+    power: int,
+    factor: float,
+) -> Estimate:
+    """Sum of gap^power times weight: of resolved levels as they are, of other states at t0 = 0."""
+    usable = (solution.eigenvalues > 0).all(axis=0)
+    gap = -run.hbar * np.log(solution.eigenvalues[:, usable]) / tau
+    terms = run.observables.scale[0] ** 2 * gap**power * solution.weights[:, usable]
+    sure = [level for level in levels if level.resolved]
+    rest = matrices.wrap(terms[:, sum(level.multiplicity for level in sure) :].sum(axis=1))
+    total = rest
+    for level in sure:
+        assert level.gap is not None
+        assert level.weight is not None
+        total = total.map(lambda sum_, e, w: sum_ + e**power * w, level.gap, level.weight)
+    return total.map(lambda v: factor * v).with_systematic(factor * abs(float(rest.value)))

@@ -1,0 +1,1 @@
+"""Estimates with errors, moments and autocorrelation times."""

@@ -1,0 +1,315 @@
+"""Numbers with honest errors: jackknife over independent blocks, the only error code of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _core
+from .._arguments import Floats
+
+__all__ = ["Estimate", "jackknife"]
+
+
+class Estimate:
+    r"""A value, or an array of them, with jackknife replicas.
+
+    The statistical error is that of the delete-one jackknife over blocks of unequal size (Busing, Meijer and
+    van der Leeden, Stat. Comput. 9, 3 (1999)); for equal blocks it is the usual
+
+    .. math:: \sigma^2 = \frac{B-1}{B} \sum_b (\theta_{(b)} - \bar\theta)^2 .
+
+    It covers the fluctuation between blocks and nothing else. A systematic part (extrapolation, truncation), where
+    an estimator has one, stands apart in ``systematic``.
+
+    Attributes
+    ----------
+    value : ndarray
+        Shape S, float64.
+    weights : ndarray
+        Total over block size, shape (n_blocks,); n_blocks each for equal blocks.
+    systematic : ndarray
+        Systematic error, shape S; zero unless the estimator gives one.
+
+    Examples
+    --------
+    >>> sums = {"x": np.array([1.0, 2.0, 3.0, 4.0])}
+    >>> mean = jackknife(lambda s: s["x"] / 4, sums, [1, 1, 1, 1])
+    >>> print(jackknife(lambda s: s["x"] / s["n"], sums | {"n": np.ones(4)}, [1, 1, 1, 1]))
+    2.5(6)
+    """
+
+    __slots__ = ("_replicas", "systematic", "value", "weights")
+
+    value: Floats
+    _replicas: Floats | None
+    weights: Floats
+    systematic: Floats
+
+    def __init__(self, value: ArrayLike, replicas: ArrayLike, weights: ArrayLike, systematic: ArrayLike = 0.0) -> None:
+        self.value = np.asarray(value, dtype=np.float64)
+        self._replicas = np.asarray(replicas, dtype=np.float64)
+        self.weights = np.asarray(weights, dtype=np.float64)
+        self.systematic = np.broadcast_to(np.asarray(systematic, dtype=np.float64), self.value.shape)
+        if self._replicas.shape != (self.weights.size, *self.value.shape):
+            raise ValueError(
+                f"replicas must have shape (n_blocks, *value.shape) = {(self.weights.size, *self.value.shape)}; "
+                f"got {self._replicas.shape}"
+            )
+
+    @property
+    def replicas(self) -> Floats:
+        """Values with one block left out, shape (n_blocks, *S)."""
+        assert self._replicas is not None
+        return self._replicas
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of independent blocks."""
+        return self.weights.size
+
+    def _deviations(self) -> Floats:
+        """Scaled so that their plain sum of squares is the variance, shape (n_blocks, entries)."""
+        rest = (self.weights - 1)[:, None]
+        # In differences from the value, of which pseudo-values and their mean are multiples.
+        deviations = np.subtract(self.value.reshape(-1), self.replicas.reshape(self.n_blocks, -1), order="C")
+        centre = (deviations * (rest / self.weights[:, None])).sum(axis=0)
+        deviations *= np.sqrt(rest / self.n_blocks)
+        deviations -= centre / np.sqrt(rest * self.n_blocks)
+        return deviations
+
+    @property
+    def error(self) -> Floats:
+        """Statistical error, shape S."""
+        if self.n_blocks < 2:
+            return np.full(self.value.shape, np.nan)
+        variances = _core.jackknife_variances(
+            values=self.value.reshape(-1), replicas=self.replicas.reshape(self.n_blocks, -1), weights=self.weights
+        )
+        return np.asarray(np.sqrt(variances).reshape(self.value.shape))
+
+    @property
+    def total_error(self) -> Floats:
+        """Statistical and systematic error in quadrature, shape S."""
+        return np.asarray(np.hypot(self.error, self.systematic))
+
+    def covariance(self) -> Floats:
+        """Covariance matrix of a one-dimensional estimate, shape (k, k).
+
+        Raises
+        ------
+        ValueError
+            If there are more points than n_blocks/10: an estimated covariance of so many is too noisy to invert.
+        """
+        if self.value.ndim != 1:
+            raise ValueError(f"covariance needs a one-dimensional estimate; got shape {self.value.shape}")
+        if self.value.size > self.n_blocks / 10:
+            raise ValueError(
+                f"covariance of {self.value.size} points needs at least {10 * self.value.size} blocks; "
+                f"got {self.n_blocks}; use fewer points (12 log-spaced lags are enough) or more blocks"
+            )
+        deviations = self._deviations()
+        return np.asarray(deviations.T @ deviations)
+
+    def consistency(self, expected: ArrayLike) -> float:
+        r"""p-value of the joint comparison with ``expected``, by Hotelling's test.
+
+        .. math:: T^2 = d^T \Sigma^{-1} d, \qquad \frac{n_b - k}{k (n_b - 1)} T^2 \sim F(k, n_b - k)
+
+        It accounts for the noise of the estimated covariance; systematic errors are not included.
+
+        Parameters
+        ----------
+        expected : array_like
+            Shape (k,), k at most n_blocks/10.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        ValueError
+            If the covariance cannot be had or inverted: too many points, or dependent or constant ones.
+        """
+        from scipy.special import fdtrc
+
+        difference = self.value - np.asarray(expected, dtype=np.float64)
+        k, n = self.value.size, self.n_blocks
+        covariance = self.covariance()
+        constant = np.flatnonzero(np.diag(covariance) <= 0)
+        if constant.size:
+            raise ValueError(f"points {constant.tolist()} do not fluctuate and cannot be tested; leave them out")
+        # In units of the errors, so that points of very different size are solved for as well as equal ones.
+        scale = 1 / np.sqrt(np.diag(covariance))
+        correlation = covariance * scale[:, None] * scale
+        if np.linalg.eigvalsh(correlation)[0] < 1e-13:
+            raise ValueError("the covariance is singular: some points are functions of others; use fewer points")
+        statistic = float((difference * scale) @ np.linalg.solve(correlation, difference * scale))
+        return float(fdtrc(k, n - k, statistic * (n - k) / (k * (n - 1))))
+
+    def pull(self, expected: ArrayLike) -> Floats:
+        """(value - expected) / total error, shape S."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray((self.value - np.asarray(expected)) / self.total_error)
+
+    def map(self, function: Callable[..., ArrayLike], *others: Estimate) -> Estimate:
+        """Apply a vectorised function of this and other estimates of the same blocks; systematic errors are dropped.
+
+        The function receives arrays with a leading replica axis.
+        """
+        for other in others:
+            if not np.array_equal(other.weights, self.weights):
+                raise ValueError("estimates must come from the same blocks; make them from one run")
+        stacked = [np.concatenate([e.value[None], e.replicas]) for e in (self, *others)]
+        result = np.asarray(function(*stacked))
+        return Estimate(result[0], result[1:], self.weights)
+
+    def with_systematic(self, systematic: ArrayLike) -> Estimate:
+        """The same estimate with another systematic error."""
+        return Estimate(self.value, self.replicas, self.weights, systematic)
+
+    def __getitem__(self, index: Any) -> Estimate:
+        if isinstance(index, tuple):
+            return Estimate(
+                self.value[index], self.replicas[(slice(None), *index)], self.weights, self.systematic[index]
+            )
+        return self[(index,)]
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    def __str__(self) -> str:
+        if self.value.ndim:
+            return "[" + ", ".join(str(self[i]) for i in range(len(self))) + "]"
+        return format_value(float(self.value), float(self.error), float(self.systematic))
+
+    def __repr__(self) -> str:
+        return f"Estimate({self})"
+
+
+class SymmetricEstimate(Estimate):
+    """A symmetric matrix whose replicas, most of what it would take, are made when they are asked for.
+
+    ``rows(begin, end)`` is the estimate of the rows begin .. end - 1 up to the diagonal, one after the other.
+    """
+
+    __slots__ = ("_error", "_rows")
+
+    _error: Floats
+
+    def __init__(self, rows: Callable[[int, int], Estimate], size: int, n_blocks: int) -> None:
+        self._rows, self._replicas = rows, None
+        # Rows of a megabyte at a time: memory that the allocator keeps, and near the processor.
+        most, begin, parts = 2**17 // (n_blocks + 1), 0, []
+        while begin < size:
+            end = begin + 1
+            while end < size and ((end + 1) * (end + 2) - begin * (begin + 1)) // 2 <= most:
+                end += 1
+            part = rows(begin, end)
+            parts.append((part.value, part.error))
+            begin = end
+        self.weights = part.weights
+        value, error = (np.concatenate(values) for values in zip(*parts, strict=True))
+        self.value, self._error = _core.unpack_matrices(packed=np.stack([value, error]), size=size)
+        self.systematic = np.broadcast_to(0.0, self.value.shape)
+
+    def __reduce__(self) -> tuple[type[Estimate], tuple[Floats, Floats, Floats]]:
+        return Estimate, (self.value, self.replicas, self.weights)
+
+    @property
+    def replicas(self) -> Floats:
+        """Values with one block left out, shape (n_blocks, size, size)."""
+        if self._replicas is None:
+            size = len(self.value)
+            self._replicas = np.asarray(_core.unpack_matrices(packed=self._rows(0, size).replicas, size=size))
+        return self._replicas
+
+    @property
+    def error(self) -> Floats:
+        """Statistical error, shape (size, size)."""
+        return self._error
+
+
+def format_value(value: float, error: float, systematic: float = 0.0) -> str:
+    """0.998(3) for a value and its error to two leading digits; 0.998(3)(1) with a systematic error as well."""
+    errors = [error] + ([systematic] if systematic > 0 else [])
+    if not np.isfinite(value):
+        return "unknown"
+    largest = max((e for e in errors if np.isfinite(e)), default=0.0)
+    if largest <= 0:
+        return f"{value:.6g}" + ("" if np.isfinite(error) else "(?)")
+    size = int(np.floor(np.log10(max(abs(value), largest))))
+    if not -5 <= size <= 7:
+        unit = 10.0**size
+        return f"{format_value(value / unit, error / unit, systematic / unit)}e{size:+03d}"
+    exponent = int(np.floor(np.log10(largest)))
+    # Two digits of an error that begins with 1, 2 or 3, one otherwise, as the field prints them; both at least one.
+    digits = -exponent + (1 if largest / 10.0**exponent < 3.95 else 0)
+    if digits > 0:
+        parts = "".join(f"({_ceil(e, digits)})" if np.isfinite(e) else "(?)" for e in errors)
+        return f"{value:.{digits}f}{parts}"
+    parts = "".join(f"({e:.0f})" if np.isfinite(e) else "(?)" for e in errors)
+    return f"{value:.0f}{parts}"
+
+
+def _ceil(error: float, digits: int) -> str:
+    units = round(error * 10.0**digits)
+    return str(max(units, 1) if error > 0 else 0)
+
+
+def jackknife(
+    function: Callable[[Mapping[str, Floats]], Any], sums: Mapping[str, NDArray[Any]], sizes: ArrayLike
+) -> Any:
+    """Estimates of functions of sums over independent blocks.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a mapping of arrays (R, ...), totals over all blocks and totals with one block left out, which it may
+        overwrite, and returns an array (R, ...), or a dict or tuple of them.
+    sums : mapping of ndarray
+        Arrays with a leading block axis, shape (n_blocks, ...).
+    sizes : array_like
+        Numbers of independent units in each block, shape (n_blocks,); blocks of none are left out.
+
+    Returns
+    -------
+    Estimate, or a dict or tuple of Estimate
+        As the function returns.
+
+    Raises
+    ------
+    ValueError
+        With fewer than two blocks that hold anything.
+    """
+    counts = np.asarray(sizes, dtype=np.float64)
+    # Those that an interrupted run has not reached say nothing about the fluctuation between blocks.
+    held = counts > 0
+    counts = counts[held]
+    if counts.size < 2:
+        raise ValueError(f"errors need at least 2 blocks; got {counts.size}; use more paths or n_blocks=2")
+    weights = counts.sum() / counts
+    totals = {}
+    for name, array in sums.items():
+        total = array.sum(axis=0)
+        totals[name] = np.empty((counts.size + 1, *total.shape))
+        totals[name][0] = total
+        np.subtract(total, array if held.all() else array[held], out=totals[name][1:])
+    result = function(totals)
+
+    def wrap(stacked: ArrayLike) -> Estimate:
+        values = np.asarray(stacked)
+        return Estimate(values[0], values[1:], weights)
+
+    if isinstance(result, dict):
+        return {name: wrap(values) for name, values in result.items()}
+    if isinstance(result, tuple):
+        return tuple(wrap(values) for values in result)
+    return wrap(result)

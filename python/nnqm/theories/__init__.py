@@ -1,0 +1,1 @@
+"""Theories: seed processes, networks, densities of random weights."""

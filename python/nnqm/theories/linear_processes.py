@@ -1,0 +1,428 @@
+"""Seed processes made of modes: Karhunen-Loeve networks as theories, and those split at t = 0."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import _core
+from .._arguments import Floats, floats
+from .densities import Density
+from .mode_sums import PAIRINGS, KarhunenLoeve, four_times, fourth_moment, gauss
+from .sources import Source
+
+__all__ = ["KarhunenLoeveProcess", "LinearProcess", "SplittingProcess"]
+
+# Values of paths at four times that are held at once.
+_CHUNK = 2**21
+# A split mode vanishes at t = 0 if it is below this part of the standard deviation.
+_VANISHES = 1e-6
+# Steps of the natural time grid.
+_STEPS = 255
+
+
+class LinearProcess(Source):
+    r"""x(t) = m(t) + sum_k theta_k b_k(t) with random theta: a network in time with random output weights.
+
+    One input channel, on an interval, generally not stationary.
+
+    Attributes
+    ----------
+    density : Density
+        Of each theta_k.
+    rows : ndarray or None
+        Instead of it, joint values of all theta, shape (R, K), of which every path draws a row.
+    independent : bool
+        Whether each theta_k is drawn from its own column instead.
+    """
+
+    __slots__ = ("density", "independent", "rows")
+
+    density: Density
+    rows: Floats | None
+    independent: bool
+
+    @property
+    @abstractmethod
+    def interval(self) -> tuple[float, float]:
+        """Times at which it exists."""
+
+    @abstractmethod
+    def modes(self, times: ArrayLike) -> Floats:
+        """Modes b_k at times of any shape, shape (..., K), unit [x]."""
+
+    @abstractmethod
+    def _offset(self, times: Floats) -> Floats:
+        """m(t)."""
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels, one."""
+        return 1
+
+    @property
+    def stationary(self) -> bool:
+        """False: it exists on an interval only."""
+        return False
+
+    @property
+    def natural_step(self) -> float:
+        """The interval in 256 points."""
+        a, b = self.interval
+        return (b - a) / _STEPS
+
+    @property
+    def mean(self) -> Floats:
+        """Average of the mean over the interval, shape (1,)."""
+        return np.array([self._average(self.mean_at)])
+
+    @property
+    def variance(self) -> Floats:
+        """Average of the variance over the interval, shape (1,)."""
+        return np.array([self._average(lambda t: self.connected(t, t))])
+
+    def _average(self, function: Any) -> float:
+        # Fine enough for the squares of all modes.
+        (a, b), (x, w) = self.interval, gauss(8)
+        edges = np.linspace(a, b, 2 * self.modes(a).shape[-1] + 9)
+        half = np.diff(edges)[:, None] / 2
+        return float(np.sum(half * w * function(edges[:-1, None] + half * (1 + x))) / (b - a))
+
+    def mean_at(self, times: ArrayLike) -> Floats:
+        """Mean of x at times of any shape, exact."""
+        t = floats("times", times)
+        fixed = self._offset(t)
+        return fixed if self.rows is None else np.asarray(fixed + self.modes(t) @ self.rows.mean(axis=0))
+
+    def connected(self, s: ArrayLike, t: ArrayLike) -> Floats:
+        """Covariance of x(s) and x(t), for times that broadcast; exact for what is sampled, unit [x]^2."""
+        left, right = self.modes(s), self.modes(t)
+        if self.rows is not None:
+            spread = self.rows.var(axis=0)
+            left = (
+                left * spread if self.independent else left @ np.cov(self.rows.T, bias=True).reshape(2 * spread.shape)
+            )
+        return np.asarray(np.sum(left * right, axis=-1))
+
+    def two_point(self, s: ArrayLike, t: ArrayLike) -> Floats:
+        """<x(s) x(t)>, the mean included, for times that broadcast; exact for what is sampled, unit [x]^2."""
+        return self.connected(s, t) + self.mean_at(s) * self.mean_at(t)
+
+    def connected_four_point(self, times: ArrayLike) -> Floats:
+        r"""Connected four-point function at times (..., 4), unit [x]^4, exact for what is sampled.
+
+        .. math:: \sum_k \kappa_k\, b_k(t_1) b_k(t_2) b_k(t_3) b_k(t_4)
+
+        for independent theta_k with fourth cumulants kappa_k, because cumulants of independent numbers add; for joint
+        rows the average over the rows, less the three products of two-point functions.
+
+        Raises
+        ------
+        ValueError
+            If the density has no fourth moment.
+        """
+        t = four_times(times)
+        if self.rows is not None and not self.independent:
+            total = self._over_rows(t, centred=True)
+            pair = self.connected(t[..., :, None], t[..., None, :])
+            return np.asarray(total - sum(pair[..., i, j] * pair[..., k, n] for i, j, k, n in PAIRINGS))
+        return np.asarray(np.sum(self._cumulants(4) * self.modes(t).prod(axis=-2), axis=-1))
+
+    def four_point(self, times: ArrayLike) -> Floats:
+        """<x(t1) x(t2) x(t3) x(t4)> at times (..., 4), the mean included; see ``connected_four_point``."""
+        t = four_times(times)
+        if self.rows is not None and not self.independent:
+            return self._over_rows(t, centred=False)
+        modes, third = self.modes(t), self._cumulants(3)
+        others = [[j for j in range(4) if j != i] for i in range(4)]
+        triple = np.stack([np.sum(third * modes[..., o, :].prod(axis=-2), axis=-1) for o in others], axis=-1)
+        pair = self.connected(t[..., :, None], t[..., None, :])
+        return fourth_moment(self.mean_at(t), pair, triple, self.connected_four_point(t))
+
+    def kurtosis(self, times: ArrayLike) -> Floats:
+        r"""Excess kurtosis of x(t) at times of any shape, the connected four-point function over the squared variance.
+
+        For independent theta_k of excess kurtosis kappa_k and variance 1 it is
+        :math:`\sum_k \kappa_k b_k(t)^4 / (\sum_k b_k(t)^2)^2`.
+        """
+        t = floats("times", times)
+        together = np.repeat(t[..., None], 4, axis=-1)
+        return np.asarray(self.connected_four_point(together) / self.connected(t, t) ** 2)
+
+    def need_moment(self, order: int, what: str) -> None:
+        """Raise ValueError if x has no moment of this order, which ``what`` needs."""
+        if self.rows is None:
+            self.density.need_moment(order, what)
+
+    def _cumulants(self, order: int) -> Floats:
+        """Third or fourth cumulants of independent theta_k, (K,) or a number."""
+        if self.rows is None:
+            if order == 3:
+                return np.zeros(())
+            self.density.need_moment(4, "a four-point function of a network with random weights")
+            return np.asarray(self.density.kurtosis)
+        deviations = self.rows - self.rows.mean(axis=0)
+        moment = np.mean(deviations**order, axis=0)
+        return np.asarray(moment if order == 3 else moment - 3 * np.mean(deviations**2, axis=0) ** 2)
+
+    def _over_rows(self, t: Floats, *, centred: bool) -> Floats:
+        """Average over the rows of the product of four values, with or without the mean of each."""
+        assert self.rows is not None
+        modes = self.modes(t).reshape(-1, self.rows.shape[1])
+        fixed = -modes @ self.rows.mean(axis=0) if centred else self._offset(t).ravel()
+        total = np.zeros(len(modes) // 4)
+        step = max(1, _CHUNK // len(modes))
+        for first in range(0, len(self.rows), step):
+            values = self.rows[first : first + step] @ modes.T + fixed
+            total += values.reshape(len(values), -1, 4).prod(axis=2).sum(axis=0)
+        return np.asarray(total / len(self.rows)).reshape(t.shape[:-1])
+
+    def _compiled(self, times: Floats) -> list[_core.Linear]:
+        name, nu = self.density.core_name
+        linear = _core.Linear(
+            mean=self._offset(times),
+            basis=np.ascontiguousarray(self.modes(times).T),
+            density=name,
+            nu=nu,
+            rows=np.empty(0) if self.rows is None else self.rows.ravel(),
+            independent=self.independent,
+        )
+        return [linear]
+
+    def _contents(self) -> dict[str, Any]:
+        return {
+            "density": self.density.to_dict(),
+            "rows": None if self.rows is None else self.rows.tolist(),
+            "independent": self.independent,
+        }
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; make a new one instead of setting {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if type(other) is type(self) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.interval, self.density, None if self.rows is None else self.rows.tobytes()))
+
+
+class KarhunenLoeveProcess(LinearProcess):
+    r"""A Karhunen-Loeve network as a theory: neurons e_k, random output weights, the mean as output bias.
+
+    .. math:: x(t) = m(t) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(t)
+
+    Every mean-square continuous process with a finite two-point function is one, with infinitely many modes (Ferko and
+    Halverson, arXiv:2504.05462). It is sampled in the core, on any grid of times in the interval.
+
+    Parameters
+    ----------
+    expansion : KarhunenLoeve
+        Of ``karhunen_loeve``; its ``truncated`` makes fewer modes.
+    density : Density or str, default "gaussian"
+        Of each theta_k, independent, with a variance.
+    rows : array_like, optional
+        Instead of a density, joint values of the theta_k, shape (R, K): every path draws one row. ``as_network`` makes
+        them of paths.
+    independent : bool, default False
+        Draw each theta_k from a row of its own: the same marginals, but independent.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no expansion, the density has no variance, or the rows do not have one entry for each mode.
+
+    Examples
+    --------
+    >>> expansion = nnqm.karhunen_loeve(nnqm.Kernel.ornstein_uhlenbeck(1.0), (0.0, 2.0), 4)
+    >>> network = KarhunenLoeveProcess(expansion, "laplace")
+    >>> float(network.kurtosis(1.0).round(4)), nnqm.Theory(network).stationary
+    (2.168, False)
+    """
+
+    __slots__ = ("expansion",)
+
+    expansion: KarhunenLoeve
+
+    def __init__(
+        self,
+        expansion: KarhunenLoeve,
+        density: Density | str = "gaussian",
+        *,
+        rows: ArrayLike | None = None,
+        independent: bool = False,
+    ) -> None:
+        if not isinstance(expansion, KarhunenLoeve):
+            raise TypeError(f"expansion must be a KarhunenLoeve; got {expansion!r}; karhunen_loeve makes one")
+        law = _with_variance(density)
+        values = None
+        if rows is not None:
+            values = floats("rows", rows, 2)
+            if law != Density("gaussian"):
+                raise ValueError(f"rows take the place of a density; got rows and {law}; leave one of them out")
+            if len(values) < 2 or values.shape[1] != len(expansion):
+                raise ValueError(
+                    f"rows must have shape (R, {len(expansion)}), one column for each mode and at least two rows; got "
+                    f"{values.shape}"
+                )
+            values.flags.writeable = False
+        elif independent:
+            raise ValueError("independent=True draws from the columns of rows; give rows, or leave it out")
+        object.__setattr__(self, "expansion", expansion)
+        object.__setattr__(self, "density", law)
+        object.__setattr__(self, "rows", values)
+        object.__setattr__(self, "independent", bool(independent))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """That of the expansion."""
+        return self.expansion.interval
+
+    def modes(self, times: ArrayLike) -> Floats:
+        """sqrt(lambda_k) e_k at times of any shape in the interval, shape (..., K), unit [x]."""
+        return np.asarray(np.sqrt(self.expansion.eigenvalues) * self.expansion(times))
+
+    def _offset(self, times: Floats) -> Floats:
+        return self.expansion.mean(times)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``Theory.from_dict`` understands."""
+        return {"kind": "karhunen-loeve", "expansion": self.expansion.to_dict(), **self._contents()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> KarhunenLoeveProcess:
+        """The process that ``to_dict`` described."""
+        expansion, density = KarhunenLoeve.from_dict(data["expansion"]), Density.from_dict(data["density"])
+        return cls(expansion, density, rows=data["rows"], independent=data["independent"])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_karhunen_loeve_process, (self.expansion, self.density, self.rows, self.independent))
+
+    def __repr__(self) -> str:
+        a, b = self.interval
+        law = str(self.density)
+        if self.rows is not None:
+            law = f"{len(self.rows)} {'independent columns' if self.independent else 'joint rows'}"
+        return f"KarhunenLoeveProcess({len(self.expansion)} modes on [{a:g}, {b:g}], {law})"
+
+
+def _karhunen_loeve_process(
+    expansion: KarhunenLoeve, density: Density, rows: Floats | None, independent: bool
+) -> KarhunenLoeveProcess:
+    return KarhunenLoeveProcess(expansion, density, rows=rows, independent=independent)
+
+
+def _with_variance(density: Density | str) -> Density:
+    if not isinstance(density, Density | str):
+        raise TypeError(f"density must be a Density or its name; got {density!r}")
+    law = Density(density) if isinstance(density, str) else density
+    law.need_moment(2, "a two-point function of a network with random weights")
+    return law
+
+
+class SplittingProcess(LinearProcess):
+    r"""A Karhunen-Loeve network whose parameters are split at t = 0: reflection positive by construction.
+
+    .. math:: x(t) = m(|t|) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(|t|)
+              + \sum_k \theta^{\pm}_k \sqrt{\mu_k}\, (g_k(|t|) - g_k(0)), \qquad \pm = \mathrm{sgn}\, t
+
+    with theta^+ and theta^- independent. Given theta the two sides are independent and alike, so that
+    :math:`\langle F(\Theta X) F(X)\rangle = E|E[F|\theta]|^2 \ge 0` for every functional F of t >= 0 and every density
+    (Ferko and Halverson, arXiv:2504.05462). Generally it is not stationary.
+
+    Parameters
+    ----------
+    shared : KarhunenLoeve
+        Modes e_k on [0, T] whose weights both sides share; with the mean m.
+    split : KarhunenLoeve
+        Modes g_k on the same interval that vanish at 0, without a mean, whose weights each side draws for itself.
+    density : Density or str, default "gaussian"
+        Of all weights, independent, with a variance.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the intervals differ or do not begin at 0, a split mode does not vanish at 0, so that x(0) would depend on
+        theta^+ and theta^-, or the density has no variance.
+
+    Examples
+    --------
+    With x(0) shared and Brownian motion on either side:
+
+    >>> start = nnqm.karhunen_loeve(lambda s, t: 0.5 + 0 * s * t, (0.0, 1.0), 1)
+    >>> sides = nnqm.karhunen_loeve(nnqm.Kernel.wiener(), (0.0, 1.0), 200)
+    >>> process = SplittingProcess(start, sides)
+    >>> process.connected([-0.5, 0.5], [0.5, 0.5]).round(2)
+    array([0.5, 1. ])
+    """
+
+    __slots__ = ("shared", "split")
+
+    shared: KarhunenLoeve
+    split: KarhunenLoeve
+
+    def __init__(self, shared: KarhunenLoeve, split: KarhunenLoeve, density: Density | str = "gaussian") -> None:
+        for name, given in (("shared", shared), ("split", split)):
+            if not isinstance(given, KarhunenLoeve):
+                raise TypeError(f"{name} must be a KarhunenLoeve; got {given!r}; karhunen_loeve makes one")
+        if shared.interval != split.interval or shared.interval[0] != 0:
+            raise ValueError(
+                f"shared and split must be on one interval (0, T); got {shared.interval} and {split.interval}"
+            )
+        end = split.interval[1]
+        size = np.sqrt(split.trace / end)
+        at_zero = split.basis([0.0])[:, 0]
+        worst = int(np.abs(at_zero).argmax())
+        if abs(at_zero[worst]) > _VANISHES * size:
+            raise ValueError(
+                f"split modes must vanish at t = 0, or x(0) depends on what t < 0 and t > 0 do not share; mode {worst} "
+                f"is {at_zero[worst]:.3g} there, for a standard deviation of {size:.3g}; decompose "
+                "K(s, t) - K(s, 0) K(0, t)/K(0, 0) instead of K, and share the rest"
+            )
+        drift = np.abs(split.mean(np.linspace(0, end, 33))).max()
+        if drift > 0:
+            raise ValueError(f"split must have no mean; got one of up to {drift:.3g}; give it to shared")
+        object.__setattr__(self, "shared", shared)
+        object.__setattr__(self, "split", split)
+        object.__setattr__(self, "density", _with_variance(density))
+        object.__setattr__(self, "rows", None)
+        object.__setattr__(self, "independent", False)
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """(-T, T)."""
+        return -self.shared.interval[1], self.shared.interval[1]
+
+    def modes(self, times: ArrayLike) -> Floats:
+        """Shared modes, those of t > 0 and those of t < 0, at times of any shape, shape (..., K), unit [x]."""
+        t = floats("times", times)
+        both = np.sqrt(self.shared.eigenvalues) * self.shared(np.abs(t))
+        sides = np.sqrt(self.split.eigenvalues) * (self.split(np.abs(t)) - self.split(0.0))
+        return np.concatenate([both, sides * (t > 0)[..., None], sides * (t < 0)[..., None]], axis=-1)
+
+    def _offset(self, times: Floats) -> Floats:
+        return self.shared.mean(np.abs(times))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``Theory.from_dict`` understands."""
+        parts = {"shared": self.shared.to_dict(), "split": self.split.to_dict()}
+        return {"kind": "splitting", **parts, "density": self.density.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> SplittingProcess:
+        """The process that ``to_dict`` described."""
+        shared, split = (KarhunenLoeve.from_dict(data[name]) for name in ("shared", "split"))
+        return cls(shared, split, Density.from_dict(data["density"]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (SplittingProcess, (self.shared, self.split, self.density))
+
+    def __repr__(self) -> str:
+        a, b = self.interval
+        return (
+            f"SplittingProcess({len(self.shared)} shared and {len(self.split)} split modes on [{a:g}, {b:g}], "
+            f"{self.density})"
+        )

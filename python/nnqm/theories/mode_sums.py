@@ -1,0 +1,374 @@
+r"""A Karhunen-Loeve expansion as such: modes of a covariance kernel, of which a network in time is made.
+
+.. math:: x(t) = m(t) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(t)
+
+``karhunen_loeve`` finds the modes; here is what follows from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.polynomial import legendre
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, floats, integer, positive
+from ..statistics.estimate import Estimate
+from .densities import Density
+
+__all__ = ["PAIRINGS", "KarhunenLoeve", "Pieces", "Waves", "analysis", "four_times", "fourth_moment", "gauss"]
+
+# The three ways to pair four times.
+PAIRINGS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))
+# Nodes of a panel of a function of the time; its last Legendre coefficients are then below this part of the largest
+# value, or the panel below this part of the interval (at a kink or a jump); and the most panels.
+_NODES, _RESOLVED, _NARROWEST, _MOST_PANELS = 24, 1e-14, 1e-11, 2000
+
+
+@lru_cache
+def gauss(n: int) -> tuple[Floats, Floats]:
+    """Nodes and weights of Gauss-Legendre quadrature on [-1, 1]."""
+    x, w = legendre.leggauss(n)
+    return x, w
+
+
+@lru_cache
+def analysis(p: int) -> Floats:
+    """Legendre coefficients (p, p) from values at Gauss nodes."""
+    x, w = gauss(p)
+    return np.asarray((legendre.legvander(x, p - 1) * w[:, None]).T * (np.arange(p) + 0.5)[:, None])
+
+
+_ESTIMATE = ("value", "replicas", "weights", "systematic")
+_PIECES = ("edges", "coefficients")
+_WAVES = ("frequency", "phase", "amplitude")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Waves:
+    """Amplitude cos(frequency (t - start) - phase), one per mode."""
+
+    start: float
+    frequency: Floats
+    phase: Floats
+    amplitude: Floats
+
+    def __call__(self, t: Floats) -> Floats:
+        """Values at times of any shape, shape (..., K)."""
+        angle = np.multiply.outer(t - self.start, self.frequency) - self.phase
+        return np.asarray(self.amplitude * np.cos(angle))
+
+    def take(self, n: int) -> Waves:
+        """The first n of them."""
+        return Waves(self.start, self.frequency[:n], self.phase[:n], self.amplitude[:n])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"start": self.start} | {name: getattr(self, name).tolist() for name in _WAVES}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pieces:
+    """Polynomials on panels: Legendre coefficients (P, p, K) between edges (P + 1,)."""
+
+    edges: Floats
+    coefficients: Floats
+
+    def __call__(self, t: Floats) -> Floats:
+        """Values at times of any shape, shape (..., K)."""
+        flat = t.ravel()
+        panel = np.clip(np.searchsorted(self.edges, flat, side="right") - 1, 0, len(self.edges) - 2)
+        low, high = self.edges[panel], self.edges[panel + 1]
+        out = np.empty((flat.size, self.coefficients.shape[2]))
+        degree = self.coefficients.shape[1] - 1
+        for i in np.unique(panel):
+            here = panel == i
+            xi = (2 * flat[here] - low[here] - high[here]) / (high[here] - low[here])
+            out[here] = legendre.legvander(xi, degree) @ self.coefficients[i]
+        return out.reshape(*t.shape, out.shape[1])
+
+    def take(self, n: int) -> Pieces:
+        """The first n of them."""
+        return Pieces(self.edges, self.coefficients[..., :n])
+
+    @classmethod
+    def through(cls, name: str, function: Callable[[Floats], ArrayLike], a: float, b: float) -> Pieces:
+        """A function of the time, to rounding; panels are halved where it is not resolved."""
+        x, _ = gauss(_NODES)
+        todo, done, largest = [(a, b)], [], 0.0
+        while todo:
+            low, high = todo.pop()
+            t = low + (high - low) * (1 + x) / 2
+            values = floats(name, function(t))
+            if values.shape not in ((), t.shape):
+                raise ValueError(
+                    f"{name} must return one value for each time, shape {t.shape}; got {values.shape}; "
+                    "use NumPy functions"
+                )
+            values = np.broadcast_to(values, t.shape)
+            largest = max(largest, float(np.abs(values).max()))
+            c = analysis(_NODES) @ values
+            if np.abs(c[-2:]).max() <= _RESOLVED * largest or high - low <= _NARROWEST * (b - a):
+                done.append((low, high, c))
+                continue
+            middle = (low + high) / 2
+            todo += [(low, middle), (middle, high)]
+            if len(todo) + len(done) > _MOST_PANELS:
+                raise ValueError(
+                    f"{name} is too rough: {_MOST_PANELS} panels of {_NODES} polynomials do not resolve it near "
+                    f"t={middle:.6g}; give a smoother one"
+                )
+        done.sort(key=lambda piece: piece[0])
+        return cls(np.array([a, *(high for _, high, _ in done)]), np.array([c for *_, c in done])[..., None])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {name: getattr(self, name).tolist() for name in _PIECES}
+
+
+def _of_dict(data: Mapping[str, Any]) -> Waves | Pieces:
+    if "edges" in data:
+        return Pieces(*(np.array(data[name]) for name in _PIECES))
+    return Waves(data["start"], *(np.array(data[name]) for name in _WAVES))
+
+
+@dataclass(frozen=True, eq=False)
+class KarhunenLoeve:
+    r"""Modes of a covariance kernel on an interval; a one-layer network in time with neurons e_k.
+
+    Eigenfunctions are orthonormal on the interval, and positive in their first lobe from the left. Among equal
+    eigenvalues the first is the one that does not vanish at the left end.
+
+    Attributes
+    ----------
+    interval : (float, float)
+    eigenvalues : ndarray
+        Descending, shape (K,), unit [x]^2 time. Only modes that are resolved: see ``n_noise``.
+    errors : ndarray
+        Of the eigenvalues, shape (K,): of the eigen-solve (rounding, resolution of panels or of the table's grid) and
+        of the kernel itself where it has an error. For measured kernels statistical errors are added in quadrature.
+    n_noise : int
+        Modes asked for that are not here, because their eigenvalues do not exceed five times their errors: nothing
+        distinguishes them from zero.
+    trace : float
+        Sum of all eigenvalues, the integral of K(t, t).
+    method : {"closed form", "panels", "table", "measured"}
+    estimates : Estimate or None
+        Measured eigenvalues, shape (K,): jackknife errors; the systematic part is the bias by which noise spreads
+        eigenvalues, and the error of the table's grid.
+    """
+
+    interval: tuple[float, float]
+    eigenvalues: Floats
+    errors: Floats
+    n_noise: int
+    trace: float
+    method: str
+    estimates: Estimate | None
+    _functions: Waves | Pieces = field(repr=False)
+    _mean: float | Pieces = field(repr=False, default=0.0)
+
+    def __len__(self) -> int:
+        return len(self.eigenvalues)
+
+    def __call__(self, times: ArrayLike) -> Floats:
+        """Eigenfunctions e_k(t) at times of any shape in the interval, shape (..., K), unit 1/sqrt(time)."""
+        t = floats("times", times)
+        (a, b), slack = self.interval, 1e-9 * (self.interval[1] - self.interval[0])
+        outside = t[(t < a - slack) | (t > b + slack)]
+        if outside.size:
+            raise ValueError(
+                f"times must lie in the interval [{a:g}, {b:g}]; got {outside[0]:g}; decompose a longer one"
+            )
+        return self._functions(t)
+
+    def mean(self, times: ArrayLike) -> Floats:
+        """Mean of x at times of any shape: the output bias of the network."""
+        t = floats("times", times)
+        if isinstance(self._mean, Pieces):
+            return self._mean(t)[..., 0]
+        return np.full(t.shape, self._mean)
+
+    def basis(self, times: ArrayLike) -> Floats:
+        """Rows sqrt(lambda_k) e_k(t) of a grid of times, shape (K, n_times): x = mean + theta @ basis."""
+        return np.ascontiguousarray((np.sqrt(self.eigenvalues) * self(np.atleast_1d(times))).T)
+
+    @property
+    def truncation_error(self) -> float:
+        """Part of the trace in modes that are not here: the relative, time-averaged error of the variance."""
+        return max(float(self.trace - self.eigenvalues.sum()), 0.0) / self.trace
+
+    def truncated(self, n_modes: int) -> KarhunenLoeve:
+        """The lowest ``n_modes`` of these modes."""
+        n = integer("n_modes", n_modes, 1, len(self))
+        estimates = None if self.estimates is None else self.estimates[:n]
+        parts = (self.eigenvalues[:n], self.errors[:n])
+        return replace(
+            self,
+            eigenvalues=parts[0],
+            errors=parts[1],
+            n_noise=0,
+            estimates=estimates,
+            _functions=self._functions.take(n),
+        )
+
+    def connected(self, s: ArrayLike, t: ArrayLike) -> Floats:
+        """Covariance of these modes, sum lambda_k e_k(s) e_k(t), for times that broadcast."""
+        return np.asarray(np.sum(self.eigenvalues * self(s) * self(t), axis=-1))
+
+    def two_point(self, s: ArrayLike, t: ArrayLike) -> Floats:
+        """Two-point function <x(s) x(t)> of these modes, the mean included, for times that broadcast."""
+        return self.connected(s, t) + self.mean(s) * self.mean(t)
+
+    def connected_four_point(self, times: ArrayLike, density: Density) -> Floats:
+        r"""Connected four-point function for independent theta_k.
+
+        .. math:: \kappa \sum_k \lambda_k^2\, e_k(t_1) e_k(t_2) e_k(t_3) e_k(t_4)
+
+        with the excess kurtosis kappa of the density: cumulants of independent variables add. It is exact for these
+        modes. More of them do not make the process Gaussian: the sum of lambda_k^2 converges, a few large eigenvalues
+        dominate it, and the central limit theorem does not apply.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (..., 4), unit time.
+        density : Density
+            Of each theta_k.
+
+        Returns
+        -------
+        ndarray
+            Shape (...), unit [x]^4.
+
+        Raises
+        ------
+        ValueError
+            If the density has no fourth moment.
+
+        Examples
+        --------
+        >>> kl = nnqm.karhunen_loeve(nnqm.Kernel.ornstein_uhlenbeck(1.0), (0.0, 2.0), 4)
+        >>> float(kl.connected_four_point([1.0, 1.0, 1.0, 1.0], Density("uniform")).round(4))
+        -0.1662
+        """
+        density.need_moment(4, "a four-point function of a network with random weights")
+        t = four_times(times)
+        return np.asarray(density.kurtosis * np.sum(self.eigenvalues**2 * self(t).prod(axis=-2), axis=-1))
+
+    def four_point(self, times: ArrayLike, density: Density) -> Floats:
+        """Four-point function <x(t1) x(t2) x(t3) x(t4)>, the mean included; see ``connected_four_point``."""
+        connected = self.connected_four_point(times, density)
+        t = floats("times", times)
+        return fourth_moment(self.mean(t), self.connected(t[..., :, None], t[..., None, :]), 0.0, connected)
+
+    def quadratic_variation(self, times: ArrayLike, lag: float) -> Floats:
+        """<(x(t + lag) - x(t))^2> of the fluctuations of these modes, at times t of any shape; unit [x]^2."""
+        t = floats("times", times)
+        return np.asarray(np.sum(self.eigenvalues * (self(t + lag) - self(t)) ** 2, axis=-1))
+
+    def commutator_at(self, lags: ArrayLike, *, hbar: float = 1.0, mass: float = 1.0) -> Floats:
+        r"""[x, p]/(i hbar) at finite lag, averaged over the interval: where the truncated network is quantum mechanics.
+
+        .. math:: C_K(\epsilon) = \frac{m}{\hbar\epsilon} \frac{1}{T - \epsilon}
+                  \int_a^{b - \epsilon} \sum_{k \le K} \lambda_k (e_k(t + \epsilon) - e_k(t))^2\, dt
+
+        A finite sum of smooth modes is smooth: below epsilon of about T/K the commutator vanishes linearly. Above, for
+        a kernel with a kink at s = t, it is too small by 2 T/(pi^2 K epsilon) times its limit for epsilon -> 0 and all
+        modes.
+
+        Parameters
+        ----------
+        lags : array_like
+            Positive, below the length T of the interval, any shape.
+        hbar, mass : float
+            As in ``Theory``.
+
+        Returns
+        -------
+        ndarray
+            Shape of the lags. Exact for these modes up to their error.
+        """
+        epsilon, (a, b) = floats("lags", lags), self.interval
+        if epsilon.size and (epsilon.min() <= 0 or epsilon.max() >= b - a):
+            bad = epsilon[(epsilon <= 0) | (epsilon >= b - a)][0]
+            raise ValueError(f"lags must lie between 0 and the length of the interval, {b - a:g}; got {bad:g}")
+        factor = positive("mass", mass) / positive("hbar", hbar)
+        x, w = gauss(8)
+        out = np.empty(epsilon.shape)
+        for index, lag in np.ndenumerate(epsilon):
+            # Squared modes oscillate at most K + 1 times; eight nodes to every half of that.
+            edges = np.linspace(a, b - lag, 2 * len(self) + 9)
+            half = np.diff(edges) / 2
+            t = edges[:-1, None] + half[:, None] * (1 + x)
+            out[index] = factor / (lag * (b - lag - a)) * np.sum(half[:, None] * w * self.quadratic_variation(t, lag))
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands; floats survive the round trip through JSON bit for bit."""
+        found = self.estimates
+        return {
+            "interval": list(self.interval),
+            "eigenvalues": self.eigenvalues.tolist(),
+            "errors": self.errors.tolist(),
+            "n_noise": self.n_noise,
+            "trace": self.trace,
+            "method": self.method,
+            "estimates": None if found is None else {n: getattr(found, n).tolist() for n in _ESTIMATE},
+            "functions": self._functions.to_dict(),
+            "mean": self._mean.to_dict() if isinstance(self._mean, Pieces) else self._mean,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> KarhunenLoeve:
+        """The expansion that ``to_dict`` described."""
+        found, mean = data["estimates"], data["mean"]
+        return cls(
+            (float(data["interval"][0]), float(data["interval"][1])),
+            np.array(data["eigenvalues"]),
+            np.array(data["errors"]),
+            data["n_noise"],
+            data["trace"],
+            data["method"],
+            None if found is None else Estimate(*(found[n] for n in _ESTIMATE)),
+            _of_dict(data["functions"]),
+            Pieces(*(np.array(mean[n]) for n in _PIECES)) if isinstance(mean, Mapping) else float(mean),
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return self.to_dict() == other.to_dict() if isinstance(other, KarhunenLoeve) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((self.interval, self.trace, self.eigenvalues.tobytes()))
+
+    def __str__(self) -> str:
+        a, b = self.interval
+        line = (
+            f"{len(self)} modes on [{a:g}, {b:g}] ({self.method}): {1 - self.truncation_error:.4%} of the variance, "
+            f"errors up to {self.errors.max(initial=0.0):.1g}"
+        )
+        return line + (f"; {self.n_noise} more asked for are noise" if self.n_noise else "")
+
+
+def four_times(times: ArrayLike) -> Floats:
+    """Times of a four-point function, checked."""
+    t = floats("times", times)
+    if t.ndim == 0 or t.shape[-1] != 4:
+        raise ValueError(f"times must have shape (..., 4); got {t.shape}")
+    return t
+
+
+def fourth_moment(mean: Floats, pair: Floats, triple: Floats | float, quadruple: Floats) -> Floats:
+    """<x1 x2 x3 x4> from cumulants.
+
+    First (..., 4), second (..., 4, 4), third of all but one (..., 4), and fourth (...).
+    """
+    total = quadruple + np.sum(mean * triple, axis=-1) + mean.prod(axis=-1)
+    for i, j, k, n in PAIRINGS:
+        first, second = pair[..., i, j], pair[..., k, n]
+        total = total + first * second + first * mean[..., k] * mean[..., n] + second * mean[..., i] * mean[..., j]
+    return np.asarray(total)

@@ -1,0 +1,447 @@
+"""Feed-forward networks, with fixed weights and with random ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .. import _core
+from .._arguments import Floats, array_of, choice, floats, integer, positive
+from .densities import Density
+
+__all__ = ["Network", "RandomNetwork"]
+
+_ACTIVATIONS = tuple(_core.activations())
+
+
+def _layer_shape(i: int, weights: Floats, biases: Floats, inputs: int | None) -> None:
+    if weights.size == 0:
+        raise ValueError(f"weights[{i}] is empty (shape {weights.shape}); a layer needs inputs and outputs")
+    if inputs is not None and weights.shape[1] != inputs:
+        raise ValueError(
+            f"weights[{i}] takes {weights.shape[1]} inputs, but layer {i - 1} has {inputs} outputs; "
+            "weights have shape (outputs, inputs)"
+        )
+    if biases.shape != weights.shape[:1]:
+        raise ValueError(
+            f"biases[{i}] must have shape ({weights.shape[0]},), one per output of the layer; got {biases.shape}"
+        )
+
+
+class Network:
+    r"""A multi-layer perceptron with fixed weights, x = f(y).
+
+    .. math:: h^{(0)} = y, \quad h^{(l+1)} = a_l(W^{(l)} h^{(l)} + b^{(l)})
+
+    Its input is the physical y, not y divided by its standard deviation.
+
+    Parameters
+    ----------
+    weights : sequence of array_like
+        One matrix per layer, shape (outputs, inputs), float64.
+    biases : sequence of array_like, optional
+        One vector per layer, shape (outputs,); zero by default.
+    activation : str or sequence of str, default "tanh"
+        Activation of the hidden layers, the last one being linear; or one name per layer. Known:
+        identity, tanh, relu, sin, cos, erf, gelu (the exact one, x Phi(x)), sigmoid, softplus.
+
+    Raises
+    ------
+    ValueError
+        If widths do not chain, a weight is not finite or an activation is unknown.
+
+    Examples
+    --------
+    >>> net = Network([[[1.0], [2.0]], [[0.5, -0.5]]], activation="tanh")
+    >>> net.widths
+    (1, 2, 1)
+    >>> net([[0.5]]).round(4)
+    array([[-0.1497]])
+    """
+
+    __slots__ = ("_hash", "activations", "biases", "weights")
+
+    weights: tuple[Floats, ...]
+    biases: tuple[Floats, ...]
+    activations: tuple[str, ...]
+    _hash: int
+
+    def __init__(
+        self,
+        weights: Sequence[ArrayLike],
+        biases: Sequence[ArrayLike] | None = None,
+        activation: str | Sequence[str] = "tanh",
+    ) -> None:
+        matrices = [floats(f"weights[{i}]", w, 2) for i, w in enumerate(weights)]
+        if not matrices:
+            raise ValueError("weights must have at least one layer; got none")
+        if biases is None:
+            vectors = [np.zeros(w.shape[0]) for w in matrices]
+        else:
+            vectors = [floats(f"biases[{i}]", b, 1) for i, b in enumerate(biases)]
+        if len(vectors) != len(matrices):
+            raise ValueError(f"biases must have one vector per layer, {len(matrices)}; got {len(vectors)}")
+        inputs: int | None = None
+        for i, (w, b) in enumerate(zip(matrices, vectors, strict=True)):
+            _layer_shape(i, w, b, inputs)
+            inputs = w.shape[0]
+        if not isinstance(activation, (str, list, tuple)):
+            raise TypeError(f"activation must be a name or a list of names, one per layer; got {activation!r}")
+        if isinstance(activation, str):
+            names = [activation] * (len(matrices) - 1) + ["identity"]
+            choice("activation", activation, _ACTIVATIONS)
+        else:
+            names = [choice(f"activation[{i}]", a, _ACTIVATIONS) for i, a in enumerate(activation)]
+        if len(names) != len(matrices):
+            raise ValueError(f"activation must be one name or one per layer, {len(matrices)}; got {len(names)}")
+        for array in matrices + vectors:
+            array.flags.writeable = False
+        object.__setattr__(self, "weights", tuple(matrices))
+        object.__setattr__(self, "biases", tuple(vectors))
+        object.__setattr__(self, "activations", tuple(names))
+        # Adding zero turns -0.0 into 0.0, which it equals.
+        contents = tuple((a + 0.0).tobytes() for a in matrices + vectors) + tuple(names) + self.widths
+        object.__setattr__(self, "_hash", hash(contents))
+
+    @classmethod
+    def random(
+        cls,
+        widths: Sequence[int],
+        activation: str = "tanh",
+        *,
+        rng: int | np.random.SeedSequence | np.random.Generator,
+        weight_std: float = 1.0,
+        bias_std: float = 0.0,
+    ) -> Network:
+        r"""Fixed weights drawn once from a Gaussian, W ~ N(0, weight_std^2 / fan-in), b ~ N(0, bias_std^2).
+
+        Parameters
+        ----------
+        widths : sequence of int
+            Numbers of inputs, hidden neurons and outputs, e.g. (1, 16, 16, 1).
+        activation : str, default "tanh"
+            Activation of the hidden layers.
+        rng : int, SeedSequence or Generator
+            Where the weights come from; required, because the theory is the weights.
+        weight_std, bias_std : float
+            Standard deviations; bias_std may be 0.
+
+        Returns
+        -------
+        Network
+        """
+        sizes = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
+        if len(sizes) < 2:
+            raise ValueError(f"widths must have at least the inputs and the outputs; got {sizes}")
+        positive("weight_std", weight_std)
+        if float(floats("bias_std", bias_std, 0)) < 0:
+            raise ValueError(f"bias_std must not be negative; got {bias_std}")
+        generator = np.random.default_rng(rng)
+        weights, biases = [], []
+        for inputs, outputs in pairwise(sizes):
+            weights.append(generator.normal(size=(outputs, inputs)) * (weight_std / np.sqrt(inputs)))
+            biases.append(generator.normal(size=outputs) * bias_std)
+        return cls(weights, biases, activation)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers of inputs, hidden neurons and outputs."""
+        return (self.weights[0].shape[1], *(w.shape[0] for w in self.weights))
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs D."""
+        return self.widths[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs C."""
+        return self.widths[-1]
+
+    def __call__(self, y: ArrayLike) -> NDArray[Any]:
+        """Evaluate at points y of shape (..., D), giving (..., C); float32 stays float32, all else float64."""
+        array = array_of("y", y)
+        array = array if array.dtype == np.float32 else array.astype(np.float64)
+        if array.ndim == 0 or array.shape[-1] != self.n_inputs:
+            raise ValueError(f"y must have shape (..., {self.n_inputs}); got {array.shape}")
+        if array.size == 0:
+            return np.empty((*array.shape[:-1], self.n_outputs), array.dtype)
+        flat = array.reshape(-1, 1, self.n_inputs)
+        out = _core.apply(network=self._compiled(), key=0, times=(), first_path=0, inputs=flat, n_threads=1)
+        return np.asarray(out).reshape(*array.shape[:-1], self.n_outputs)
+
+    def _compiled(self, table: str | None = None) -> _core.Network:
+        """For the core; with a precision for ``table``, as a table of polynomials if it has one."""
+        plain = _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))
+        return plain if table is None else _table(self, table) or plain
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands; floats survive the round trip through JSON bit for bit."""
+        return {
+            "weights": [w.tolist() for w in self.weights],
+            "biases": [b.tolist() for b in self.biases],
+            "activation": list(self.activations),
+        }
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"Network is immutable; make a new one instead of setting {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Network):
+            return NotImplemented
+        return (
+            self.activations == other.activations
+            and self.widths == other.widths
+            and all(np.array_equal(a, b) for a, b in zip(self.weights, other.weights, strict=True))
+            and all(np.array_equal(a, b) for a, b in zip(self.biases, other.biases, strict=True))
+        )
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Network, (self.weights, self.biases, self.activations))
+
+    def __repr__(self) -> str:
+        kinds = dict.fromkeys(self.activations[:-1]) or dict.fromkeys(self.activations)
+        return f"Network({'-'.join(map(str, self.widths))}, {'/'.join(kinds)})"
+
+
+@lru_cache(maxsize=64)
+def _table(network: Network, precision: str) -> _core.Network | None:
+    return network._compiled().tabulated(precision)
+
+
+def use_table(network: Network | RandomNetwork | None, precision: str, compiled: bool | None) -> bool:
+    """Whether a network is evaluated by its table: as ``compiled`` says, and where there is one if it is None."""
+    exists = compiled is not False and isinstance(network, Network) and _table(network, precision) is not None
+    if compiled and not exists:
+        raise ValueError(
+            f"compiled=True needs a network that a table of polynomials represents in {precision}: one input, fixed "
+            f"weights, no kinks (relu), no steps far below the unit of the input; got {network!r}; leave compiled out"
+        )
+    return exists
+
+
+class RandomNetwork:
+    r"""A multi-layer perceptron whose weights theta are drawn from a density: a theory is an ensemble of them.
+
+    .. math:: W^{(l)}_{ij} = \frac{s_l}{\sqrt{n_l}}\, u_{ij}, \qquad b^{(l)}_i = r_l\, v_i
+
+    with u and v independent draws of the densities, n_l the fan-in, and s_l, r_l the standard deviations (for densities
+    without a variance their half-widths). Paths draw their own theta, or share it in groups; draws are a pure function
+    of the run's key and of the group, and ``draw_weights`` shows them.
+
+    With random seed processes theta labels superselection sectors: the two-point function has a plateau
+    :math:`E_\theta[c_0(\theta)^2]`, which connected functions subtract for each theta. That needs two or more paths per
+    theta; one path's own average over time is no substitute, because it is biased.
+
+    Parameters
+    ----------
+    widths : sequence of int
+        Numbers of inputs, hidden neurons and outputs, e.g. (1, 16, 16, 1).
+    activation : str or sequence of str, default "tanh"
+        Of the hidden layers, the last one being linear; or one name per layer.
+    weights, biases : Density, str or sequence of them, default "gaussian"
+        Densities of all layers, or one per layer; a name stands for ``Density(name)``.
+    weight_std, bias_std : float or sequence of float, default 1 and 0
+        s_l and r_l of all layers, or one per layer; not negative.
+    group : int, default 1
+        Successive paths that share theta: a divisor of 64 or a multiple of it.
+    shared : sequence of bool, optional
+        Parameter splitting, for the single input of ``Times(reflected=True)``: the layers that paths at t > 0 and t < 0
+        have in common. The others are drawn separately for the two sides, the output is
+        :math:`W h(|t|) - W h(0) + b` with the last layer's biases b in common, and reflection positivity holds by
+        construction, because x(0) and what is shared is all that the two sides know of each other
+        (Ferko and Halverson, arXiv:2504.05462).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a width is below 1, an activation or a density is unknown, a number per layer is missing, or the group is
+        not a divisor or multiple of 64.
+
+    Examples
+    --------
+    >>> net = RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, group=8)
+    >>> net
+    RandomNetwork(1-16-1, tanh, gaussian, group=8)
+    """
+
+    __slots__ = ("activations", "bias_std", "biases", "group", "shared", "weight_std", "weights", "widths")
+
+    widths: tuple[int, ...]
+    activations: tuple[str, ...]
+    weights: tuple[Density, ...]
+    biases: tuple[Density, ...]
+    weight_std: tuple[float, ...]
+    bias_std: tuple[float, ...]
+    group: int
+    shared: tuple[bool, ...] | None
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        activation: str | Sequence[str] = "tanh",
+        *,
+        weights: Density | str | Sequence[Density | str] = "gaussian",
+        biases: Density | str | Sequence[Density | str] = "gaussian",
+        weight_std: float | Sequence[float] = 1.0,
+        bias_std: float | Sequence[float] = 0.0,
+        group: int = 1,
+        shared: Sequence[bool] | None = None,
+    ) -> None:
+        sizes = tuple(integer(f"widths[{i}]", w, 1, 1 << 20) for i, w in enumerate(widths))
+        if len(sizes) < 2:
+            raise ValueError(f"widths must have at least the inputs and the outputs; got {list(sizes)}")
+        n = len(sizes) - 1
+        if isinstance(activation, str):
+            names = (choice("activation", activation, _ACTIVATIONS),) * (n - 1) + ("identity",)
+        else:
+            names = tuple(choice(f"activation[{i}]", a, _ACTIVATIONS) for i, a in enumerate(activation))
+        if len(names) != n:
+            raise ValueError(f"activation must be one name or one per layer, {n}; got {len(names)}")
+        members = integer("group", group, 1)
+        if 64 % members and members % 64:
+            below, above = 1 << (members.bit_length() - 1), -(-members // 64) * 64
+            near = f"{min(below, 64)} or {min(2 * below, 64)}" if members < 64 else f"{above - 64} or {above}"
+            raise ValueError(f"group must be a divisor of 64 or a multiple of it; got {members}; use {near}")
+        split = None
+        if shared is not None:
+            split = tuple(bool(s) for s in shared)
+            if len(split) != n or sizes[0] != 1 or n < 2 or members != 1 or names[-1] != "identity":
+                raise ValueError(
+                    f"shared needs one entry per layer, {n}, one input, a hidden layer, a linear last layer and "
+                    f"group=1; got {len(split)} entries, {sizes[0]} inputs, {n - 1} hidden layers, last layer "
+                    f"{names[-1]}, group={members}"
+                )
+        object.__setattr__(self, "widths", sizes)
+        object.__setattr__(self, "activations", names)
+        object.__setattr__(self, "weights", _per_layer("weights", weights, n))
+        object.__setattr__(self, "biases", _per_layer("biases", biases, n))
+        object.__setattr__(self, "weight_std", _spreads("weight_std", weight_std, n))
+        object.__setattr__(self, "bias_std", _spreads("bias_std", bias_std, n))
+        object.__setattr__(self, "group", members)
+        object.__setattr__(self, "shared", split)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs D."""
+        return self.widths[0]
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs C."""
+        return self.widths[-1]
+
+    def need_moment(self, order: int, what: str) -> None:
+        """Raise ValueError if the outputs lack moments of this order, which ``what`` needs; says whose fault it is."""
+        for i in reversed(range(len(self.activations))):
+            for kind, densities, spreads in (
+                ("weights", self.weights, self.weight_std),
+                ("biases", self.biases, self.bias_std),
+            ):
+                if spreads[i] > 0 and not densities[i].moment_exists(order):
+                    raise ValueError(
+                        f"{what} needs moments of order {order} of the outputs, but {kind}[{i}] ({densities[i]}) have "
+                        "none and no bounded activation follows; use another density there, or tanh, sin or erf "
+                        "after it"
+                    )
+            # What a bounded activation gives has all moments, whatever goes in.
+            if i > 0 and _bounded(self.activations[i - 1]):
+                return
+
+    def draw(self, groups: range, key: int, *, negative: bool = False) -> list[Network]:
+        """The networks of these groups of paths in a run with this key; see ``draw_weights``."""
+        drawn = _core.draw(network=self._compiled(), key=key, negative=negative, groups=(groups.start, groups.stop))
+        networks = []
+        for row in np.asarray(drawn)[:, 0]:
+            weights, biases, at = [], [], 0
+            for inputs, outputs in pairwise(self.widths):
+                weights.append(row[at : at + inputs * outputs].reshape(outputs, inputs))
+                at += inputs * outputs
+                biases.append(row[at : at + outputs])
+                at += outputs
+            networks.append(Network(weights, biases, self.activations))
+        return networks
+
+    def _compiled(self, table: str | None = None) -> _core.Network:
+        """For the core; random weights have no table."""
+        layers, drawn = [], []
+        for i, (inputs, outputs) in enumerate(pairwise(self.widths)):
+            layers.append((np.zeros((outputs, inputs)), np.zeros(outputs), self.activations[i]))
+            scale = np.full((outputs, inputs), self.weight_std[i] / np.sqrt(inputs))
+            spread = np.full(outputs, self.bias_std[i])
+            of_weights, of_biases = self.weights[i].core_name, self.biases[i].core_name
+            drawn.append((*of_weights, scale, *of_biases, spread, True if self.shared is None else self.shared[i]))
+        return _core.Network(layers).drawn(drawn, self.group, self.shared is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands."""
+        return {
+            "widths": list(self.widths),
+            "activation": list(self.activations),
+            "weights": [d.to_dict() for d in self.weights],
+            "biases": [d.to_dict() for d in self.biases],
+            "weight_std": list(self.weight_std),
+            "bias_std": list(self.bias_std),
+            "group": self.group,
+            "shared": None if self.shared is None else list(self.shared),
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> RandomNetwork:
+        """The network that ``to_dict`` described."""
+        densities = {k: [Density.from_dict(d) for d in data[k]] for k in ("weights", "biases")}
+        return cls(**{**data, **densities})
+
+    def _key(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"RandomNetwork is immutable; make a new one instead of setting {name}")
+
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, RandomNetwork) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (RandomNetwork.from_dict, (self.to_dict(),))
+
+    def __repr__(self) -> str:
+        kinds = "/".join(dict.fromkeys(self.activations[:-1] or self.activations))
+        densities = "/".join(dict.fromkeys(map(str, self.weights)))
+        more = f", group={self.group}" if self.group > 1 else ""
+        more += ", split" if self.shared is not None else ""
+        return f"RandomNetwork({'-'.join(map(str, self.widths))}, {kinds}, {densities}{more})"
+
+
+def _per_layer(name: str, given: Density | str | Sequence[Density | str], n: int) -> tuple[Density, ...]:
+    entries = [given] * n if isinstance(given, (Density, str)) else list(given)
+    if len(entries) != n:
+        raise ValueError(f"{name} must be one density or one per layer, {n}; got {len(entries)}")
+    for entry in entries:
+        if not isinstance(entry, (Density, str)):
+            raise TypeError(f"{name} must be densities or their names; got {entry!r}")
+    return tuple(e if isinstance(e, Density) else Density(e) for e in entries)
+
+
+def _spreads(name: str, given: float | Sequence[float], n: int) -> tuple[float, ...]:
+    array = np.atleast_1d(floats(name, given))
+    if array.ndim != 1 or len(array) not in (1, n):
+        raise ValueError(f"{name} must be one number or one per layer, {n}; got shape {array.shape}")
+    if array.min() < 0:
+        raise ValueError(f"{name} must not be negative; got {array.min():g}")
+    return tuple(float(x) for x in np.broadcast_to(array, n))
+
+
+def _bounded(activation: str) -> bool:
+    far = Network([[[1.0]]], activation=[activation])(np.array([[-1e7], [1e7]]))
+    return bool(np.abs(far).max() < 10)

@@ -1,0 +1,296 @@
+"""A theory: seed processes, a network, and the constants that turn paths into quantum mechanics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .. import _core
+from .._arguments import Floats, choice, floats, positive
+from ..quantum.hamiltonian import Hamiltonian
+from .ground_state import GroundStateProcess
+from .linear_processes import KarhunenLoeveProcess, SplittingProcess
+from .networks import Network, RandomNetwork
+from .sources import MarkovChain, OrnsteinUhlenbeck, Source, Times
+from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
+
+__all__ = ["Theory", "builtin_theory", "harmonic_oscillator"]
+
+
+@dataclass(frozen=True, init=False)
+class Theory:
+    r"""A Euclidean-time quantum theory: x(t) = f(y(t)) with seed processes y and a network f.
+
+    Parameters
+    ----------
+    sources : source or sequence of sources
+        Seed processes; their channels are the inputs of the network, in order.
+    network : Network or RandomNetwork, optional
+        Without one x = y.
+    hbar : float, optional
+        1, or that of a Hamiltonian among the sources, by default. Correlators decay as
+        :math:`\exp(-(E_n - E_0) t / \hbar)`.
+    mass : float, optional
+        1, or that of a Hamiltonian among the sources, by default. The factor in :math:`p = i m\,dx/dt`; it does not
+        change the paths.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the network does not take as many inputs as the sources give, or a constant is not positive.
+
+    Notes
+    -----
+    Every Euclidean quantum mechanics is such a theory (Ferko and Halverson, arXiv:2504.05462).
+
+    Examples
+    --------
+    >>> Theory(OrnsteinUhlenbeck(omega=2.0)).channels
+    ('x',)
+    """
+
+    sources: tuple[Source, ...]
+    network: Network | RandomNetwork | None
+    hbar: float
+    mass: float
+
+    def __init__(
+        self,
+        sources: Source | Sequence[Source],
+        network: Network | RandomNetwork | None = None,
+        *,
+        hbar: float | None = None,
+        mass: float | None = None,
+    ) -> None:
+        listed = tuple(sources) if isinstance(sources, Iterable) else (sources,)
+        if not listed:
+            raise ValueError("sources must have at least one entry; got none")
+        for i, source in enumerate(listed):
+            if not isinstance(source, Source):
+                raise TypeError(f"sources[{i}] must be a source such as OrnsteinUhlenbeck; got {source!r}")
+        if network is not None:
+            if not isinstance(network, (Network, RandomNetwork)):
+                raise TypeError(f"network must be a Network, a RandomNetwork or None; got {network!r}")
+            n_inputs = sum(s.n_inputs for s in listed)
+            if network.n_inputs != n_inputs:
+                raise ValueError(
+                    f"network takes {network.n_inputs} inputs, but the sources give {n_inputs}; "
+                    "make the first width equal to the number of inputs"
+                )
+            if isinstance(network, RandomNetwork) and network.shared is not None and listed != (Times(True),):
+                raise ValueError(
+                    f"a network with shared layers splits its parameters at t = 0 and takes Times(reflected=True); "
+                    f"got {listed[0]!r}"
+                )
+        if len({s.period for s in listed}) > 1:
+            raise ValueError(
+                f"sources must close after the same period, or all be open; got periods {[s.period for s in listed]}"
+            )
+        object.__setattr__(self, "sources", listed)
+        object.__setattr__(self, "network", network)
+        known = [s.constants for s in listed if s.constants is not None]
+        for i, (name, given) in enumerate((("hbar", hbar), ("mass", mass))):
+            of_sources = sorted({constants[i] for constants in known})
+            if len(of_sources) > 1 or (of_sources and given is not None and given != of_sources[0]):
+                raise ValueError(
+                    f"{name} must be that of the Hamiltonians of the sources; got "
+                    f"{', '.join(f'{v:g}' for v in of_sources)} there and {name}={given}; "
+                    "leave it out or make them equal"
+                )
+            value = of_sources[0] if of_sources else 1.0 if given is None else given
+            object.__setattr__(self, name, positive(name, value))
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of input channels D."""
+        return sum(s.n_inputs for s in self.sources)
+
+    @property
+    def n_outputs(self) -> int:
+        """Number of outputs C; without a network the inputs are the outputs."""
+        return self.n_inputs if self.network is None else self.network.n_outputs
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs: "x", or "x1", "x2", ..."""
+        return _names("x", self.n_outputs)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of all channels of a path: inputs y, then outputs x; without a network the outputs only."""
+        return self.outputs if self.network is None else _names("y", self.n_inputs) + self.outputs
+
+    @property
+    def stationary(self) -> bool:
+        """Whether the law of a path does not change with time: only then do lag averages mean anything."""
+        return all(s.stationary for s in self.sources)
+
+    @property
+    def period(self) -> float | None:
+        """The period beta of closed (thermal) paths, None for open ones."""
+        return self.sources[0].period
+
+    @property
+    def group(self) -> int:
+        """Successive paths that share random weights; 1 where there are none."""
+        return self.network.group if isinstance(self.network, RandomNetwork) else 1
+
+    @property
+    def sectors(self) -> bool:
+        """Whether paths move in superselection sectors, labelled by random weights."""
+        return isinstance(self.network, RandomNetwork) and self.stationary
+
+    @property
+    def omega(self) -> tuple[float, ...]:
+        """Rates of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
+        return tuple(w for s in self._processes("omega") for w in s.omega)
+
+    @property
+    def sigma(self) -> tuple[float, ...]:
+        """Noise strengths of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
+        return tuple(w for s in self._processes("sigma") for w in s.sigma)
+
+    def _processes(self, name: str) -> list[OrnsteinUhlenbeck]:
+        processes = [s for s in self.sources if isinstance(s, OrnsteinUhlenbeck)]
+        if len(processes) < len(self.sources):
+            raise ValueError(f"{name} exists for Ornstein-Uhlenbeck sources only; got {self.sources}")
+        return processes
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands."""
+        data: dict[str, Any] = {
+            "hbar": self.hbar,
+            "mass": self.mass,
+            "source": [s.to_dict() for s in self.sources],
+        }
+        if self.network is not None:
+            name = "network" if isinstance(self.network, Network) else "random_network"
+            data[name] = self.network.to_dict()
+        return data
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Theory:
+        """The theory that ``to_dict`` described."""
+        sources: list[Source] = []
+        for entry in data["source"]:
+            sources.append(_SOURCES[choice("source kind", entry["kind"], _SOURCES)](entry))
+        network: Network | RandomNetwork | None = None
+        if "random_network" in data:
+            network = RandomNetwork.from_dict(data["random_network"])
+        elif "network" in data:
+            network = Network(**data["network"])
+        return cls(sources, network, hbar=data["hbar"], mass=data["mass"])
+
+    def _compiled(self, times: Floats, table: str | None = None) -> _core.Theory:
+        return _core.Theory(
+            sources=[compiled for s in self.sources for compiled in s._compiled(times)],
+            network=_core.Network([]) if self.network is None else self.network._compiled(table),
+        )
+
+
+_SOURCES: dict[str, Callable[[Any], Source]] = {
+    "ornstein-uhlenbeck": lambda d: OrnsteinUhlenbeck(d["omega"], d["sigma"]),
+    "thermal-ornstein-uhlenbeck": lambda d: ThermalOrnsteinUhlenbeck(d["omega"], d["sigma"], beta=d["beta"]),
+    "markov-chain": lambda d: MarkovChain(d["values"], d["transitions"], d["dt"], law=d["law"]),
+    "ground-state": GroundStateProcess.from_dict,
+    "thermal": ThermalProcess.from_dict,
+    "times": lambda d: Times(d["reflected"]),
+    "karhunen-loeve": KarhunenLoeveProcess.from_dict,
+    "splitting": SplittingProcess.from_dict,
+}
+
+
+def _names(letter: str, n: int) -> tuple[str, ...]:
+    return (letter,) if n == 1 else tuple(f"{letter}{i + 1}" for i in range(n))
+
+
+def harmonic_oscillator(omega: float = 1.0, *, mass: float = 1.0, hbar: float = 1.0) -> Theory:
+    r"""The harmonic oscillator :math:`H = p^2/2m + m\omega^2 x^2/2` as a theory.
+
+    Its ground-state process is the Ornstein-Uhlenbeck process with :math:`\sigma^2 = \hbar/m`
+    (Nelson, Phys. Rev. 150, 1079 (1966)), so that E_n - E_0 = n hbar omega.
+
+    Parameters
+    ----------
+    omega, mass, hbar : float
+        Positive.
+
+    Returns
+    -------
+    Theory
+    """
+    positive("mass", mass)
+    positive("hbar", hbar)
+    source = OrnsteinUhlenbeck(positive("omega", omega), np.sqrt(hbar / mass))
+    return Theory(source, hbar=hbar, mass=mass)
+
+
+def _deep_tanh() -> Theory:
+    # A monotonic and a wiggling part, so that odd and even levels all have weight.
+    hidden = floats("weights", [[1.2], [-0.7], [2.0], [0.4]])
+    middle = floats("weights", [[0.9, -0.5, 0.3, 0.2], [0.4, 1.1, -0.8, 0.5], [-0.3, 0.6, 0.7, 1.0]])
+    network = Network(
+        [hidden, middle, [[1.0, -0.8, 0.6]]],
+        [[0.1, -0.4, 0.6, 0.0], [0.0, 0.3, -0.2], [0.25]],
+        "tanh",
+    )
+    return Theory(OrnsteinUhlenbeck(1.0), network)
+
+
+def _three_inputs() -> Theory:
+    network = Network.random((3, 8, 1), "tanh", rng=3, weight_std=1.5, bias_std=0.5)
+    return Theory(OrnsteinUhlenbeck([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]), network)
+
+
+def _random_tanh() -> Theory:
+    # Eight paths for each draw of the weights: enough for connected functions, and as many draws as possible.
+    return Theory(OrnsteinUhlenbeck(1.0), RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, bias_std=0.5, group=8))
+
+
+def _from_potential(coefficients: list[float]) -> Theory:
+    return Theory(GroundStateProcess(Hamiltonian(coefficients)))
+
+
+def _anharmonic() -> Theory:
+    return _from_potential([0.0, 0.0, 0.5, 0.0, 1.0])
+
+
+def _double_well() -> Theory:
+    # (x^2 - a^2)^2, a = 1.5
+    return _from_potential([1.5**4, 0.0, -2 * 1.5**2, 0.0, 1.0])
+
+
+_BUILTIN: dict[str, Callable[[], Theory]] = {
+    "anharmonic": _anharmonic,
+    "double-well": _double_well,
+    "oscillator": harmonic_oscillator,
+    "deep-tanh": _deep_tanh,
+    "three-inputs": _three_inputs,
+    "random-tanh": _random_tanh,
+}
+
+
+def builtin_theory(name: str) -> Theory:
+    """A theory by name.
+
+    Parameters
+    ----------
+    name : {"oscillator", "deep-tanh", "three-inputs", "random-tanh", "anharmonic", "double-well"}
+        The harmonic oscillator (identity network, omega = mass = hbar = 1); a fixed 1-4-3-1 tanh network on
+        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal ones; 1-16-1 tanh networks with
+        Gaussian weights on one, eight paths for each draw of the weights; the ground-state processes
+        of V = x^2/2 + x^4 and of V = (x^2 - 1.5^2)^2, mass = hbar = 1.
+
+    Returns
+    -------
+    Theory
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown; the message suggests the nearest.
+    """
+    return _BUILTIN[choice("theory", name, _BUILTIN)]()

@@ -1,0 +1,1 @@
+"""Theories as networks of time: kernels and their Karhunen-Loeve decompositions."""

@@ -1,0 +1,239 @@
+"""Every theory is a network in time: of any theory or any paths, the Karhunen-Loeve network that has their physics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, floats, integer
+from ..quantum.measures import SpectralMeasure
+from ..sampling.correlators import Correlators
+from ..sampling.paths import accumulate, apply, real_array, sample_paths, three_axes
+from ..sampling.run_settings import Rng, random_key
+from ..sampling.simulation import simulate
+from ..theories.densities import Density
+from ..theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
+from ..theories.mode_sums import KarhunenLoeve
+from ..theories.theory import Theory
+from .decompose import TableRule, exact_kernel, karhunen_loeve
+from .kernels import CosineNetwork, Kernel, TimeNetwork
+
+__all__ = ["as_network", "split_network"]
+
+# Points of the grid per mode, by default and at least, and the most by default: each block holds a table of pairs.
+_PER_MODE, _FEWEST_PER_MODE, _MOST_TIMES = 8, 4, 257
+# Values of paths that are held at once.
+_CHUNK = 2**24
+
+
+def as_network(
+    source: Any,
+    n_modes: int = 64,
+    interval: tuple[float, float] | None = None,
+    *,
+    density: Density | str = "gaussian",
+    rows: int = 0,
+    independent: bool = False,
+    times: ArrayLike | None = None,
+    n_times: int | None = None,
+    n_paths: int = 100_000,
+    rng: Rng = None,
+    n_threads: int = 0,
+) -> Theory:
+    r"""The Karhunen-Loeve network of any theory, kernel or paths: a theory with the same mean and two-point function.
+
+    .. math:: x(t) = m(t) + \sum_{k \le K} \theta_k \sqrt{\lambda_k}\, e_k(t), \qquad
+              \theta_k = \frac{1}{\sqrt{\lambda_k}} \int (x(t) - m(t))\, e_k(t)\, dt
+
+    (Ferko and Halverson, arXiv:2504.05462). With ``rows`` the theta_k of sampled paths are kept as joint rows, from
+    which the network draws: then it has all correlation functions of these paths, up to the modes left out. With a
+    density, or with independent columns, it has the same two-point function only.
+
+    Parameters
+    ----------
+    source : Theory, Correlators, array_like, or what ``karhunen_loeve`` takes
+        A theory: by its exact two-point function where that is known, otherwise by sampling (its first output). A run
+        with ``two_time=True``. Paths, shape (n_paths, n_times), with their ``times``. Or a kernel.
+    n_modes : int, default 64
+        K. Modes that are not distinguished from zero are left out.
+    interval : (float, float), optional
+        Needed for theories and kernels. A stationary theory starts at its beginning.
+    density : Density or str, default "gaussian"
+        Of each theta_k, where there are no rows.
+    rows : int, default 0
+        Joint rows of theta, from as many paths: drawn of the theory, or the first ones of those given.
+    independent : bool, default False
+        Draw each theta_k from a row of its own.
+    times : array_like, optional
+        Of paths given, shape (n_times,).
+    n_times : int, optional
+        Points of the grid on which a theory is sampled; 8 for each mode, at most 257, by default.
+    n_paths : int, default 100000
+        Paths from which a two-point function is measured that is not known.
+    rng, n_threads
+        As for ``simulate``.
+
+    Returns
+    -------
+    Theory
+        Its only source is a ``KarhunenLoeveProcess``, whose ``expansion`` has the eigenvalues with their errors and the
+        ``truncation_error``: the part of the variance, averaged over time, that is left out. Moments of rows have the
+        statistical error of so many paths, and the quadrature of the grid: mode k has a relative error of its variance
+        of about (w_k dt)^2/12, w_k = pi k over the interval, where paths are rough.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument does not fit, or the grid has fewer than four times per mode and rows are asked for.
+
+    Examples
+    --------
+    >>> network = as_network(nnqm.builtin_theory("anharmonic"), 16, (0.0, 4.0))
+    >>> process = network.sources[0]
+    >>> print(process, f"{process.expansion.truncation_error:.3f}")
+    KarhunenLoeveProcess(16 modes on [0, 4], gaussian) 0.100
+    """
+    wanted, n = integer("rows", rows, 0), integer("n_modes", n_modes, 1)
+    if independent and not wanted:
+        raise ValueError("independent=True draws from the columns of rows; ask for rows=10000, or leave it out")
+    hbar, mass = (source.hbar, source.mass) if isinstance(source, Theory | Correlators) else (1.0, 1.0)
+    draws: Callable[[int, int], Floats] | None = None
+    grid = np.empty(0)
+    if isinstance(source, Theory):
+        if source.n_outputs > 1:
+            raise ValueError(f"theory must have one output; got {source.n_outputs}; give a network with one")
+        expansion, grid, draws = _of_theory(source, n, interval, wanted, n_times, n_paths, rng, n_threads)
+    elif isinstance(source, Correlators | Kernel | SpectralMeasure | CosineNetwork | TimeNetwork | tuple) or callable(
+        source
+    ):
+        if wanted:
+            raise ValueError(f"rows need paths; got {type(source).__name__}; give a theory or paths with their times")
+        expansion = karhunen_loeve(source, interval, n)
+    else:
+        paths = three_axes(real_array(source))
+        if paths.shape[2] != 1:
+            raise ValueError(f"paths must have one channel; got {paths.shape[2]}; choose one")
+        if times is None:
+            raise ValueError("times of the paths are missing; give times, shape (n_times,)")
+        grid = floats("times", times, 1)
+        if grid.shape != paths.shape[1:2]:
+            raise ValueError(f"times must have one entry per time of the paths, {paths.shape[1]}; got {grid.shape}")
+        run = accumulate(paths, 1.0, two_time=True, lags=(), observable_lags=(), increment_lags=(), n_threads=n_threads)
+        if run.n_times != len(grid):
+            raise ValueError(f"paths must be at least 16 independent ones, which are not cut; got {len(paths)}")
+        expansion = karhunen_loeve(replace(run, times=grid), interval, n)
+        if wanted > len(paths):
+            raise ValueError(f"rows must be at most the number of paths, {len(paths)}; got {wanted}")
+        draws = lambda first, last: paths[first:last, :, 0].astype(np.float64)  # noqa: E731
+    if not wanted:
+        return Theory(KarhunenLoeveProcess(expansion, density), hbar=hbar, mass=mass)
+    assert draws is not None
+    theta = _projected(draws, wanted, grid, expansion)
+    return Theory(KarhunenLoeveProcess(expansion, density, rows=theta, independent=independent), hbar=hbar, mass=mass)
+
+
+def _of_theory(
+    theory: Theory,
+    n_modes: int,
+    interval: tuple[float, float] | None,
+    rows: int,
+    n_times: int | None,
+    n_paths: int,
+    rng: Rng,
+    n_threads: int,
+) -> tuple[KarhunenLoeve, Floats, Callable[[int, int], Floats]]:
+    """Expansion, grid, and a function that draws paths (first, last) on it."""
+    if interval is None or np.shape(interval) != (2,) or not interval[1] > interval[0]:
+        raise ValueError(f"interval must be (a, b) with a < b for a theory; got {interval}")
+    a, b = (float(v) for v in interval)
+    points = min(_PER_MODE * n_modes + 1, _MOST_TIMES) if n_times is None else integer("n_times", n_times, 8)
+    grid = np.linspace(a, b, points)
+    key = random_key(rng)
+    # Of a stationary theory any piece serves, and its own grid may have to begin at 0.
+    own = grid - a if theory.stationary else grid
+    try:
+        known = exact_kernel(theory)
+    except ValueError:
+        known = None
+    if known is None:
+        run = simulate(theory, n_paths, times=own, rng=key, two_time=theory.outputs[0], n_threads=n_threads)
+        expansion = karhunen_loeve(replace(run, times=grid), None, n_modes)
+    else:
+        expansion = karhunen_loeve(theory, (a, b), n_modes)
+
+    # Other paths than those that the kernel is measured from, which may be many more.
+    def draws(first: int, last: int) -> Floats:
+        y = sample_paths(theory, range(first, last), times=own, key=key, precision="float64", n_threads=n_threads)
+        x = apply(theory.network, y, key=key, first_path=first, times=own, n_threads=n_threads)
+        return np.asarray(x[:, :, 0])
+
+    return expansion, grid, draws
+
+
+def _projected(draws: Callable[[int, int], Floats], rows: int, times: Floats, expansion: KarhunenLoeve) -> Floats:
+    """Weights theta of paths, shape (rows, K), by the quadrature of tables."""
+    if len(times) < _FEWEST_PER_MODE * len(expansion):
+        raise ValueError(
+            f"rows need at least {_FEWEST_PER_MODE} times per mode, {_FEWEST_PER_MODE * len(expansion)}; got "
+            f"{len(times)}; use fewer modes or a finer grid"
+        )
+    weighted = (TableRule.of(times).outer * expansion(times).T).T / np.sqrt(expansion.eigenvalues)
+    mean = expansion.mean(times)
+    at_once = max(1, _CHUNK // len(times))
+    parts = [(draws(i, min(i + at_once, rows)) - mean) @ weighted for i in range(0, rows, at_once)]
+    return np.concatenate(parts)
+
+
+def split_network(kernel: Any, duration: float, n_modes: int = 64, density: Density | str = "gaussian") -> Theory:
+    r"""A reflection-positive network in \|t\| of a kernel: what x(0) says is shared, the rest is split at t = 0.
+
+    .. math:: K(s, t) = \frac{K(s, 0) K(0, t)}{K(0, 0)} + \Big[K(s, t) - \frac{K(s, 0) K(0, t)}{K(0, 0)}\Big]
+
+    The first part is one mode that both sides share; the modes of the second vanish at t = 0 and have weights
+    theta^+ and theta^- of each side's own. On each side the two-point function is K; across t = 0 it is the first part,
+    which is K itself for Gaussian Markov processes such as Ornstein and Uhlenbeck's.
+
+    Parameters
+    ----------
+    kernel : Kernel or callable
+        K(s, t) on [0, duration].
+    duration : float
+        T; the theory exists on [-T, T].
+    n_modes : int, default 64
+        Of the split part.
+    density : Density or str, default "gaussian"
+        Of all weights.
+
+    Returns
+    -------
+    Theory
+        Its only source is a ``SplittingProcess``, generally not stationary.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As ``karhunen_loeve``; or if K(0, 0) vanishes.
+
+    Examples
+    --------
+    >>> theory = split_network(nnqm.Kernel.ornstein_uhlenbeck(1.0), 2.0, 100)
+    >>> float(theory.sources[0].connected(-0.5, 1.0).round(6))  # exp(-1.5)/2
+    0.111565
+    """
+    if not callable(kernel):
+        raise TypeError(f"kernel must be a Kernel or a function K(s, t); got {kernel!r}")
+    zero = np.zeros(())
+    start = float(kernel(zero, zero))
+    if not start > 0:
+        raise ValueError(f"kernel must be positive at s = t = 0, where the sides meet; got K(0, 0) = {start:g}")
+
+    def shared(s: Floats, t: Floats) -> Floats:
+        return np.asarray(kernel(s, 0 * s) * kernel(0 * t, t) / start)
+
+    one = karhunen_loeve(shared, (0.0, duration), 1)
+    rest = karhunen_loeve(lambda s, t: kernel(s, t) - shared(s, t), (0.0, duration), n_modes)
+    return Theory(SplittingProcess(one, rest, density))
