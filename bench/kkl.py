@@ -22,7 +22,7 @@ import nnqm
 from nnqm import Kernel, karhunen_loeve
 
 # One discretisation, without the refinement that ``karhunen_loeve`` adds.
-from nnqm.time_networks.decompose import _discretised
+from nnqm.time_networks.nystrom import _discretised
 
 MODES = 10
 KERNELS: dict[str, tuple[Kernel | nnqm.TimeNetwork, tuple[float, float]]] = {

@@ -11,7 +11,7 @@ import argparse
 import numpy as np
 
 import nnqm
-from nnqm.exact.spectral_measures import level_energies
+from nnqm.exact.energies import level_energies
 
 SETTINGS = [
     ((1, 1, 1), (1, 1, 1), {1: 1.89, 2: 3.33, 3: 4.66, 9: 7.3}),

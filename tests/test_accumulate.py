@@ -11,7 +11,7 @@ from scipy.signal import lfilter
 
 import nnqm
 from harness import assert_consistent
-from nnqm.sampling.paths import autocorrelation_time
+from nnqm.statistics.autocorrelation import autocorrelation_time
 
 SUMS = {"lags": (0, 1, 3), "observable_lags": (1,), "increment_lags": (1, 2), "two_time": True}
 

@@ -15,7 +15,8 @@ import xarray
 
 import nnqm
 from nnqm import cli
-from nnqm.report.analyse import HEADINGS, Report, Row, analyse
+from nnqm.report.analyse import analyse
+from nnqm.report.table import HEADINGS, Report, Row
 from nnqm.statistics.estimate import Estimate
 
 SMALL = ("--paths", "8192", "--times", "16")

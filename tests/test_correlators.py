@@ -10,7 +10,8 @@ import xarray
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm.sampling.correlators import check_writable, is_uniform
+from nnqm.files.writing import check_writable
+from nnqm.sampling.correlators import is_uniform
 
 THEORY = nnqm.Theory(
     [nnqm.OrnsteinUhlenbeck([1.0, 0.1 + 0.2]), nnqm.OrnsteinUhlenbeck(3.0, 1 / 3)],

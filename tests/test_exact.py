@@ -10,17 +10,14 @@ from scipy import stats
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
+from nnqm.exact.energies import level_energies
+from nnqm.exact.n_points import n_point
 from nnqm.exact.output_expansion import Moments, adapt, zeros_of_layers
+from nnqm.exact.quasi_monte_carlo import quasi_monte_carlo
+from nnqm.exact.random_weights import average_over_weights
 from nnqm.exact.relu_layers import orthants
-from nnqm.exact.spectral_measures import (
-    average_over_weights,
-    kallen_lehmann,
-    level_energies,
-    n_point,
-    quasi_monte_carlo,
-    thermal_measure,
-    thermal_two_point,
-)
+from nnqm.exact.spectral_measures import kallen_lehmann
+from nnqm.exact.thermal_measures import thermal_measure, thermal_two_point
 
 
 def on_ou(network, omega=1.0, sigma=1.0, **constants):

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnqm.quantum.hamiltonian import GroundStateChain, Hamiltonian, State
+from nnqm.quantum.chain import GroundStateChain
+from nnqm.quantum.hamiltonian import Hamiltonian, State
 
 OSCILLATOR = Hamiltonian([0, 0, 0.5])
 QUARTIC = Hamiltonian([0, 0, 0.5, 0, 1])

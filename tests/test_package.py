@@ -1,10 +1,8 @@
 """The package as a whole: what it imports, in which order, in which processes and threads, and its examples."""
 
-import ast
 import doctest
 import importlib
 import os
-import pkgutil
 import re
 import subprocess
 import sys
@@ -15,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import house
 import nnqm
 from interpreter import answer, python
 
 SOURCE = Path(nnqm.__file__).parent
 HEAVY = ("scipy", "xarray", "h5netcdf", "h5py", "pandas", "typer", "rich", "click", "matplotlib")
-MODULES = sorted(m.name for m in pkgutil.iter_modules(nnqm.__path__) if m.name != "_core")
 
 
 def test_the_version_is_that_of_the_project_file():
@@ -101,63 +99,7 @@ def test_the_physics_works_with_numpy_alone():
     assert answer(BLOCKED).endswith("done []")
 
 
-# Each imports from lines above its own only.
-ORDER = [
-    ["_checks", "_core"],
-    ["densities"],
-    ["sources", "networks", "estimate", "spectral", "sinc"],
-    ["states", "expansion"],
-    ["hamiltonian", "certificates"],
-    ["ground_state", "thermal", "processes"],
-    ["theory"],
-    ["observables", "quadrature", "ridges"],
-    ["correlators", "modes", "kernels"],
-    ["planning"],
-    ["simulation", "stages"],
-    ["exact", "units", "functions"],
-    ["levels", "roughness", "reflection", "shape", "kkl"],
-    ["decays", "hidden", "universality", "theory_file"],
-    ["transition", "axioms"],
-    ["report"],
-    ["plot"],
-    ["cli"],
-]
-RANK = {module: i for i, row in enumerate(ORDER) for module in row}
-
-
-def imported(module):
-    tree = ast.parse((SOURCE / f"{module}.py").read_text())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from [node.module] if node.module else [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("nnqm"):
-            yield node.module.removeprefix("nnqm").lstrip(".") or "__init__"
-        elif isinstance(node, ast.Import):
-            yield from (a.name.removeprefix("nnqm.") for a in node.names if a.name.startswith("nnqm"))
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_point_one_way(module):
-    assert module in RANK, f"say where {module} stands in the order of the modules"
-    for other in imported(module):
-        # A module may take the version and the core's facts from the core, never from the package.
-        assert other in RANK, f"{module} imports {other}"
-        assert RANK[other] < RANK[module], f"{module} imports {other}"
-
-
-def test_nothing_imports_the_command_line_or_the_figures():
-    for module in [*MODULES, "__init__"]:
-        if module != "cli":
-            assert not {"cli", "plot"} & set(imported(module)), module
-
-
-def test_the_order_is_looked_at():
-    # Negative control: simulation does import correlators, and inside functions imports are seen too.
-    assert "correlators" in set(imported("simulation"))
-    assert "simulation" not in set(imported("correlators"))
-
-
-@pytest.mark.parametrize("module", ["__init__", *MODULES])
+@pytest.mark.parametrize("module", ["__init__", *house.modules()])
 def test_the_examples_in_docstrings_are_right(module):
     name = "nnqm" if module == "__init__" else f"nnqm.{module}"
     loaded = importlib.import_module(name)
@@ -167,7 +109,7 @@ def test_the_examples_in_docstrings_are_right(module):
 
 def test_there_are_examples():
     finder = doctest.DocTestFinder()
-    examples = sum(len(t.examples) for m in MODULES for t in finder.find(importlib.import_module(f"nnqm.{m}")))
+    examples = sum(len(t.examples) for m in house.modules() for t in finder.find(importlib.import_module(f"nnqm.{m}")))
     assert examples >= 5
 
 

@@ -5,7 +5,8 @@ import pytest
 
 import nnqm
 from harness import THRESHOLD, assert_consistent, assert_inconsistent, assert_rate_at_most
-from nnqm.estimators.four_points import _cumulant, clustering, connected_four_point, pair_four_point
+from nnqm.estimators.clustering import clustering
+from nnqm.estimators.four_points import _cumulant, connected_four_point, pair_four_point
 
 DT = 0.2
 QUADRUPLES = np.array([[0, 0, 0, 0], [0, 0, 3, 3], [0, 1, 1, 4], [0, 2, 3, 7], [0, 0, 0, 5]])

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import nnqm
-from nnqm.files.theory_file import load_theory, load_theory_file, raised_by_nnqm
+from nnqm.files.tables import raised_by_nnqm
+from nnqm.files.theory_file import load_theory, load_theory_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SOURCE = '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\n'

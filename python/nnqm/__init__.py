@@ -1,7 +1,8 @@
 """Euclidean-time quantum mechanics as neural networks: define a theory, get its physics with error bars."""
 
 from ._core import build_info
-from .estimators.four_points import Clustering, clustering, connected_four_point, pair_four_point
+from .estimators.clustering import Clustering, clustering
+from .estimators.four_points import connected_four_point, pair_four_point
 from .estimators.roughness import (
     Extrapolation,
     commutator,
@@ -13,39 +14,42 @@ from .estimators.roughness import (
     roughness_exponent,
     uncertainty,
 )
-from .exact.spectral_measures import (
-    WeightAverage,
-    average_over_weights,
-    kallen_lehmann,
-    n_point,
-    quasi_monte_carlo,
-    thermal_measure,
-    thermal_two_point,
-)
+from .exact.n_points import n_point
+from .exact.quasi_monte_carlo import quasi_monte_carlo
+from .exact.random_weights import WeightAverage, average_over_weights
+from .exact.spectral_measures import kallen_lehmann
+from .exact.thermal_measures import thermal_measure, thermal_two_point
+from .files.run_file import load, save
 from .files.theory_file import TheoryFile, load_theory, load_theory_file
 from .positivity.certificate import PositivityCertificate, Witness, positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .properties import Properties, Property, check
-from .quantum.hamiltonian import GroundStateChain, Hamiltonian, State
+from .quantum.chain import GroundStateChain
+from .quantum.hamiltonian import Hamiltonian, State
 from .quantum.measures import SpectralMeasure, ThermalMeasure
-from .report.analyse import Report, Row, analyse
-from .sampling.correlators import Correlators, load, merge, save
+from .report.analyse import analyse
+from .report.table import Report, Row
+from .sampling.block_sums import accumulate
+from .sampling.correlators import Correlators, merge
 from .sampling.observables import Observables, default_observables
 from .sampling.path_functions import simulate_functions
-from .sampling.paths import accumulate, apply, draw_weights, sample_paths
+from .sampling.paths import apply, draw_weights, sample_paths
 from .sampling.simulation import Interrupted, extend, simulate
 from .spectra.binned_paths import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
+from .spectra.gevp import effective_energy, gevp
 from .spectra.hidden_state import hidden_spectrum
+from .spectra.levels import Advice, Level, Spectrum, SpectrumError
 from .spectra.one_correlator import DecayError, DecayLevels, OneCorrelator
-from .spectra.verdicts import Advice, Level, Spectrum, SpectrumError, effective_energy, gevp, spectrum
+from .spectra.verdicts import spectrum
 from .statistics.estimate import Estimate, jackknife
+from .theories.builtin import builtin_theory, harmonic_oscillator
 from .theories.densities import Density
 from .theories.ground_state import GroundStateProcess
 from .theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .theories.mode_sums import KarhunenLoeve
 from .theories.networks import Network, RandomNetwork
 from .theories.sources import MarkovChain, OrnsteinUhlenbeck, Times
-from .theories.theory import Theory, builtin_theory, harmonic_oscillator
+from .theories.theory import Theory
 from .theories.thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 from .time_networks.decompose import karhunen_loeve
 from .time_networks.emulate import as_network, split_network

@@ -22,11 +22,16 @@ from rich.text import Text
 
 from . import _core
 from ._arguments import choice, integer, positive
-from .files.theory_file import load_theory_file, raised_by_nnqm, read_npz
+from .files.arrays import read_npz
+from .files.run_file import load, save
+from .files.tables import raised_by_nnqm
+from .files.theory_file import load_theory_file
+from .files.writing import check_writable
 from .properties import check
-from .report.analyse import HEADINGS, Report, analyse
-from .sampling.correlators import Correlators, check_writable, load, save
-from .sampling.paths import accumulate
+from .report.analyse import analyse
+from .report.table import HEADINGS, Report
+from .sampling.block_sums import accumulate
+from .sampling.correlators import Correlators
 from .sampling.simulation import Interrupted, simulate
 
 __all__ = ["app", "main"]

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arguments import Floats
-from .report.analyse import Report
-from .sampling.correlators import Correlators, check_writable, replacing
+from .files.writing import check_writable, replacing
+from .report.table import Report
+from .sampling.correlators import Correlators
 from .sampling.paths import apply, sample_paths
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, floats, integer, positive
+from .chain import GroundStateChain
 from .measures import SpectralMeasure
 from .sinc_basis import (
     EPS,
@@ -28,57 +29,24 @@ from .sinc_basis import (
 )
 from .states import State
 
-__all__ = ["GroundStateChain", "Hamiltonian", "State"]
+__all__ = ["Hamiltonian", "State"]
 
 # Grid points of a dense eigenvalue problem, at most; seconds on one core.
 _MAX_POINTS = 2500
+
 _MAX_STATES = 4000
+
 # Where psi_0^2 has fallen so low a chain ends, and a barrier cuts double precision in two.
 _TAIL, _BARRIER = 1e-20, 1e-14
+
 # Relative accuracy asked of levels unless the user wants less.
 _FINE = 1e-10
+
 # A basis carries so many levels, or twice, four times, ... as many.
 _LEVELS = 16
+
 # What e^{-x} is nothing beside one.
 _NOTHING = 37.0
-
-
-@dataclass(frozen=True)
-class GroundStateChain:
-    r"""The ground-state process of a Hamiltonian on a grid of positions: a reversible Markov chain.
-
-    .. math:: P_{ij} = \frac{K_{ij} \psi_j}{(K\psi)_i}, \qquad \pi_i \propto \psi_i (K\psi)_i, \qquad
-              K = e^{-(H - E_0) dt/\hbar}
-
-    Its correlation functions at multiples of dt are the Euclidean ones of the Hamiltonian (Doob's transform).
-
-    Attributes
-    ----------
-    values : ndarray
-        Positions, equidistant and ascending, shape (S,).
-    law : ndarray
-        Stationary probabilities, shape (S,).
-    transitions : ndarray
-        P, rows sum to one, shape (S, S).
-    dt : float
-        Euclidean time of a step.
-    spacing : float
-        Distance of the positions.
-    gap_error : float
-        Largest difference between -hbar ln(eigenvalue of P)/dt and E_n - E_0, energy units, for the bound n <= 5
-        that a step leaves visible (eigenvalue above 1e-4) and that lie within the positions to 1e-9: hardly bound
-        states reach far beyond where ground-state paths ever come.
-    threshold : float
-        Energy above E_0 where the continuum begins, of which a finite grid shows discrete levels; inf without one.
-    """
-
-    values: Floats
-    law: Floats
-    transitions: Floats
-    dt: float
-    spacing: float
-    gap_error: float
-    threshold: float = np.inf
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
-from .._arguments import Floats, integer
+from .._arguments import Floats
 from ..statistics.estimate import Estimate, SymmetricEstimate, jackknife
 from ..theories.theory import Theory
 from .observables import Observables
 
-__all__ = ["Correlators", "check_writable", "load", "merge", "save"]
-
-_FORMAT = 1
+__all__ = [
+    "Correlators",
+    "merge",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,137 +356,3 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
         first_block=0,
         notes=tuple(dict.fromkeys(n for p in parts for n in p.notes)),
     )
-
-
-def check_writable(path: str | os.PathLike[str]) -> Path:
-    """The path, if a file can be written there; raises ValueError before any work is done otherwise."""
-    import tempfile
-
-    target = Path(path)
-    folder = target.parent
-    if target.is_dir():
-        raise ValueError(f"output {target} is a folder; give a file name")
-    if not folder.is_dir():
-        raise ValueError(f"output folder {folder} does not exist; create it first")
-    try:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".nnqm-")
-    except OSError as error:
-        raise ValueError(f"output {target} cannot be written: {error.strerror}; choose another place") from None
-    os.close(handle)
-    os.unlink(name)
-    return target
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[str]:
-    """Name of a new file that takes the place of ``target`` once it is written, and is removed if writing fails."""
-    import tempfile
-
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=target.suffix)
-    os.close(handle)
-    try:
-        yield name
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
-
-
-def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
-    """Write a run as NetCDF, replacing the file only once the new one is whole.
-
-    Plain ``xarray.open_dataset`` reads it; ``load`` gives back the same bits.
-
-    Parameters
-    ----------
-    run : Correlators
-    path : path-like
-        Usually ending in .nc.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    ValueError
-        If no file can be written there.
-    """
-    import xarray
-
-    target = check_writable(path)
-    feature, linear = list(run.observables.labels), list(run.observables.labels[: 1 + len(run.channels)])
-    axes = {
-        "lags": ("block", "lag", "part", "linear_a", "linear_b"),
-        "observable_lags": ("block", "observable_lag", "part", "observable_a", "observable_b"),
-        "increments": ("block", "channel", "increment_lag", "power"),
-        "moments": ("block", "channel", "moment"),
-        "time_sums": ("block", "time"),
-        "two_time": ("block", "time_pair"),
-        "paths": ("block",),
-        "first_bad": ("block",),
-    }
-    coords: dict[str, Any] = {
-        "time": run.times,
-        "lag": list(run.lags),
-        "observable_lag": list(run.observable_lags),
-        "increment_lag": list(run.increment_lags),
-        "channel": list(run.channels),
-        "linear_a": linear,
-        "linear_b": linear,
-        "observable_a": feature,
-        "observable_b": feature,
-    }
-    used = {axis for name in run.sums for axis in axes[name]} | {"time"}
-    dataset = xarray.Dataset(
-        {f"sum_{name}": (axes[name], array) for name, array in run.sums.items()},
-        coords={k: (k, v) for k, v in coords.items() if k in used},
-        attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
-    )
-    with replacing(target) as name:
-        dataset.to_netcdf(name, engine="h5netcdf")
-    return target
-
-
-def load(path: str | os.PathLike[str]) -> Correlators:
-    """Read a run that ``save`` wrote.
-
-    Parameters
-    ----------
-    path : path-like
-
-    Returns
-    -------
-    Correlators
-        Equal to the saved one, bit for bit.
-
-    Raises
-    ------
-    ValueError
-        If the file is not one that ``save`` wrote, or is of a newer format.
-    """
-    import xarray
-
-    try:
-        dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False)
-    except FileNotFoundError:
-        raise ValueError(f"file {path} does not exist") from None
-    except OSError as error:
-        raise ValueError(f"file {path} cannot be read as NetCDF: {error}") from None
-    if "nnqm" not in dataset.attrs:
-        raise ValueError(f"file {path} is not a saved run: it lacks the attribute nnqm")
-    if integer("nnqm_format", int(dataset.attrs["nnqm_format"]), 1) > _FORMAT:
-        raise ValueError(f"file {path} has a newer format than this nnqm reads; upgrade nnqm")
-    data = json.loads(dataset.attrs["nnqm"])
-    data["theory"] = None if data["theory"] is None else Theory.from_dict(data["theory"])
-    data["observables"] = Observables.from_dict(data["observables"])
-    for name in ("keys", "lags", "observable_lags", "increment_lags", "notes"):
-        data[name] = tuple(data[name])
-    sums = {
-        str(name).removeprefix("sum_"): np.ascontiguousarray(variable.values)
-        for name, variable in dataset.data_vars.items()
-    }
-    return Correlators(times=dataset["time"].values, sums=sums, **data)

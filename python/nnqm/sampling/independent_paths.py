@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, integer, positive
+from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..theories.theory import Theory
-from .paths import INDEPENDENT, apply, autocorrelation_time, real_array, sample_paths, three_axes
+from .arrays import real_array, three_axes
+from .paths import apply, sample_paths
 from .run_settings import Rng, random_key, time_grid
 
 __all__: list[str] = []

@@ -12,9 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import choice, integer
 from ..theories.theory import Theory
+from .block_sums import accumulate
 from .correlators import Correlators
 from .observables import default_observables
-from .paths import accumulate, apply, sample_paths
+from .paths import apply, sample_paths
 from .run_settings import TILE, Rng, choose_blocks, random_key, time_grid
 
 __all__ = ["simulate_functions"]

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, floats, integer, lag_list, positive
 from ..theories.linear_processes import LinearProcess
-from ..theories.networks import _bounded
+from ..theories.networks import is_bounded
 from ..theories.sources import Times
 from ..theories.theory import Theory
 from .correlators import Correlators, is_uniform
@@ -164,7 +164,7 @@ def plan_sums(
 
 def _need_fourth_moments(theory: Theory) -> None:
     """Refuse processes of random weights without errors of their two-point function; networks check their own."""
-    if theory.network is None or not any(_bounded(a) for a in theory.network.activations):
+    if theory.network is None or not any(is_bounded(a) for a in theory.network.activations):
         for source in theory.sources:
             if isinstance(source, LinearProcess):
                 source.need_moment(4, "the error of the two-point function")

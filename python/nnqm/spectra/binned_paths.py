@@ -17,14 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
 from ..sampling.observables import default_observables
-from ..sampling.paths import INDEPENDENT, autocorrelation_time
+from ..sampling.path_source import VisibleChannel, channel_of
 from ..sampling.run_settings import DEFAULT_BLOCKS, Rng, choose_blocks, random_key
+from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..statistics.estimate import Estimate, jackknife
 from ..theories.ground_state import GroundStateProcess
 from ..theories.networks import Network
 from ..theories.sources import MarkovChain, OrnsteinUhlenbeck
 from ..theories.theory import Theory
-from .hidden_state import VisibleChannel, channel_of
 
 __all__ = ["EffectiveLevels", "ExactEffectiveLevels", "binned_effective_levels", "exact_effective_levels"]
 

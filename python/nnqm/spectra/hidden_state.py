@@ -20,47 +20,61 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, choice, integer, positive
+from .._arguments import Floats, integer, positive
+from ..sampling.arrays import is_array
+from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables, default_observables
-from ..sampling.paths import accumulate, apply, is_array, real_array, sample_paths, three_axes
+from ..sampling.path_source import VisibleChannel, channel_of
 from ..sampling.run_settings import Rng, choose_blocks, random_key
 from ..statistics.estimate import Estimate
-from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
-from .verdicts import Advice, Level, Spectrum, SpectrumError
+from .levels import Advice, Level, Spectrum, SpectrumError
 
 __all__ = ["hidden_spectrum"]
 
 # Times of a functional; more add little to what noise lets through.
 _WINDOW = 3
+
 # Hermite polynomials of each time, and neurons on all of them (each with its mirror image). Higher polynomials of an x
 # with heavy tails are noise that hides what lower ones show.
 _ORDER, _NEURONS = 3, 14
+
 # Multiples of the delay at which M(tau) is measured, so that t0 can be raised: to each t0 belongs the next one.
 _LAGS = (0, 1, 2, 3, 5, 8)
+
 _SHORTEST = 2 * (_WINDOW - 1) + _LAGS[-1] + 1
+
 # The delay is the first lag at which x keeps less than this part of its variance.
 _KEPT = 0.85
+
 # Eigendirections of the second moment below this fraction of the largest are rounding.
 _FLOOR = {"float32": 1e-5, "float64": 1e-9}
+
 # A random symmetric matrix of size F whose elements have error s has eigenvalues up to 2 s sqrt(F): the metric's must
 # stand so many errors above that, because its directions are chosen by the same data.
 _ABOVE_NOISE = 3.0
+
 # A direction of M(0) must stand so many errors above zero: lambda along it is then good to a part in so many, and what
 # it mixes into the others is harmless.
 _SIGNIFICANT = 15.0
+
 # A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
 _LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
+
 # A level still falls with t0 where a straight line through it and all later ones has a slope of so many errors; it is
 # read off so many steps of t0 after it has stopped, since what is left of its movement is then well below its error.
 _FALL_ERRORS, _AFTER = 2.0, (2, 3)
+
 # Elements of M(d) differ from those of its transpose by fewer errors; 900 of them reach eight by chance never.
 _IRREVERSIBLE = 8.0
+
 # What decays by a smaller part than this along a whole path cannot be told from what does not decay.
 _PLATEAU = 0.01
+
 # Paths, and their length in natural steps, of the pilot run that decides on the delay.
 _PILOT_KEY, _PILOT_PATHS, _PILOT_TIMES = 5462, 2048, 64
+
 # Bytes of paths handled at once.
 _CHUNK = 8 << 20
 
@@ -200,50 +214,6 @@ def hidden_spectrum(
         n_threads=n_threads,
     )
     return _levels(_matrices(run), run, step, n_levels)
-
-
-@dataclass(frozen=True)
-class VisibleChannel:
-    """The visible channel of a theory."""
-
-    theory: Theory
-    channel: int | str
-    precision: str
-    n_threads: int
-
-    def __post_init__(self) -> None:
-        if isinstance(self.theory.network, RandomNetwork):
-            raise ValueError(
-                f"the network has random weights, {self.theory.network!r}: each draw of them is a sector with levels "
-                "of its own; fix the weights"
-            )
-        if self.theory.period is not None or not self.theory.stationary:
-            raise ValueError(
-                "the theory must be stationary, on open paths; "
-                f"{'periodic paths do not decay' if self.theory.period else 'it is not stationary'}; use other sources"
-            )
-
-    @property
-    def name(self) -> str:
-        if isinstance(self.channel, str):
-            return choice("channel", self.channel, self.theory.channels)
-        return self.theory.outputs[integer("channel", self.channel, 0, self.theory.n_outputs - 1)]
-
-    def paths(self, which: range, n_times: int, dt: float, key: int) -> NDArray[Any]:
-        y = sample_paths(self.theory, which, n_times, dt, key=key, precision=self.precision, n_threads=self.n_threads)
-        if self.name not in self.theory.outputs:
-            return np.asarray(y[:, :, self.theory.channels.index(self.name)])
-        x = apply(self.theory.network, y, n_threads=self.n_threads)
-        return np.asarray(x[:, :, self.theory.outputs.index(self.name)])
-
-
-def channel_of(source: Any, channel: int | str) -> Iterator[NDArray[Any]]:
-    """The visible channel of each chunk, shape (n_paths, n_times)."""
-    if isinstance(channel, str):
-        raise TypeError(f"channel of given paths must be its position; got {channel!r}")
-    for chunk in [source] if is_array(source) else source:
-        array = three_axes(real_array(chunk))
-        yield array[:, :, integer("channel", channel, 0, array.shape[2] - 1)]
 
 
 def _windows(x: NDArray[Any], step: int) -> NDArray[Any]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -23,31 +22,24 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats, integer, positive
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
-from .verdicts import Level
+from .levels import Level
+from .positive_sums import CUT_COST, POOR_FIT, SINGULAR, Fit, Shape, bound_of_levels, grow, log_cosh, rate_of, refine
 
 __all__ = ["DecayError", "DecayLevels", "OneCorrelator"]
 
 # A point of the correlator, or a direction of its Hankel matrix, is used while it stands so many errors above zero.
 _SIGNIFICANT = 5.0
+
 # Nothing is a level whose statistical error is a larger part of it than the first, or that and the spread together than
 # the second.
 _RELATIVE_ERROR, _SPREAD = 0.1, 0.2
+
 # A correlator that is negative, or rises, by so many errors is not a sum of decays. Of a hundred points one in 1e6 is.
 _IMPOSSIBLE = 6.0
+
 # Fits to more points than these gain nothing, and the covariance of neighbours comes ever closer to singular.
 _MOST_POINTS = 24
-# A correlation matrix with a smaller eigenvalue cannot be inverted in float64.
-_SINGULAR = 1e-12
-# A fit is rejected below this p-value.
-_POOR = 0.01
-# Fall of chi^2 that a further exponential (two numbers), or a constant (one), must bring: p = 3e-4.
-_FURTHER = {2: 16.0, 1: 13.0}
-# What leaving out a point costs in the information of a plateau. With Akaike's 2 the late windows, whose errors are
-# large, share in the average of even a single exponential, which then scatters five times as much as the fit to all
-# points does; with more than 4 early windows that are not yet flat keep too much weight.
-_CUT = 4.0
-# With a probability of 68% a number is below its estimate and so much of its normal error.
-_ONE_SIDED = 0.47
+
 # Parts into which each direction of a given covariance is cut where blocks are made for it; see _blocks_for.
 _FEWEST_BLOCKS = 256
 
@@ -249,7 +241,7 @@ class OneCorrelator:
         covariance = deviations.T @ deviations
         scale = 1 / np.sqrt(np.diag(covariance))
         eigenvalues, vectors = np.linalg.eigh(covariance * scale[:, None] * scale)
-        null = eigenvalues < _SINGULAR * len(scale)
+        null = eigenvalues < SINGULAR * len(scale)
         if null.any():
             # A time takes part in a dependence if it has a share in the null space that rounding cannot give it.
             guilty = np.asarray(points)[np.sqrt((vectors[:, null] ** 2).sum(axis=1)) > 0.05]
@@ -263,7 +255,7 @@ class OneCorrelator:
         """What makes chi^2 from an estimated covariance unbiased (Hartlap et al., Astron. Astrophys. 464, 399)."""
         return 1.0 if self.n_samples is None else (self.n_samples - n_points - 2) / (self.n_samples - 1)
 
-    def _p_value(self, fit: _Fit) -> float:
+    def _p_value(self, fit: Fit) -> float:
         from scipy.special import chdtrc, fdtrc
 
         freedom = len(fit.residual) - fit.n_parameters
@@ -274,7 +266,7 @@ class OneCorrelator:
         n = self.n_samples
         return float(fdtrc(freedom, n - freedom, fit.chi_squared * (n - freedom) / (freedom * (n - 1))))
 
-    def _inflation(self, fit: _Fit) -> float:
+    def _inflation(self, fit: Fit) -> float:
         r"""Variance of a fit parameter over what the estimated covariance gives.
 
         It is :math:`(\nu + \chi^2)/(\nu - q)` with q points more than parameters and a covariance of :math:`\nu`
@@ -317,10 +309,10 @@ class OneCorrelator:
             a, b = half - t[1:], half - t[:-1]
             low, high = np.zeros_like(target), np.full_like(target, 1.0)
             for _ in range(60):
-                high = np.where(_log_cosh(high * a) - _log_cosh(high * b) > target, 2 * high, high)
+                high = np.where(log_cosh(high * a) - log_cosh(high * b) > target, 2 * high, high)
             for _ in range(80):
                 mid = (low + high) / 2
-                above = _log_cosh(mid * a) - _log_cosh(mid * b) > target
+                above = log_cosh(mid * a) - log_cosh(mid * b) > target
                 low, high = np.where(above, mid, low), np.where(above, high, mid)
             return self.hbar * (low + high) / 2
 
@@ -362,12 +354,12 @@ class OneCorrelator:
         rows, slopes = np.zeros((2, len(points) - 3, len(points)))
         for first in range(len(points) - 3):
             white = np.linalg.inv(np.linalg.cholesky(covariance[first:, first:]))
-            start = [_rate(t[first:], values.value[first:])]
-            fit = _refine(_Shape(t[first:], self._half), values.value[first:], white, start, False)
+            start = [rate_of(t[first:], values.value[first:])]
+            fit = refine(Shape(t[first:], self._half), values.value[first:], white, start, False)
             factor = self._chi_factor(len(t) - first)
             fits.append(fit)
             energies.append(fit.energies[0])
-            information.append(factor * fit.chi_squared + 2 * fit.n_parameters + _CUT * first)
+            information.append(factor * fit.chi_squared + 2 * fit.n_parameters + CUT_COST * first)
             rows[first, first:] = fit.rows[1] @ white
             slopes[first, first:] = 2 * factor * fit.residual @ white
         chance = np.exp(-(np.array(information) - min(information)) / 2)
@@ -379,7 +371,7 @@ class OneCorrelator:
         gap = self._linear(average, values, row, inflation).with_systematic(spread)
         best = int(np.argmax(chance))
         p_value = self._p_value(fits[best])
-        return self._result(method, [Level(gap, None, 1, _verdict(gap, p_value > _POOR))], points[best:], p_value)
+        return self._result(method, [Level(gap, None, 1, _verdict(gap, p_value > POOR_FIT))], points[best:], p_value)
 
     def exponentials(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from a fit of exponentials with positive weights.
@@ -412,12 +404,12 @@ class OneCorrelator:
         method = "positive exponentials"
         points = self._chosen()
         while len(points) >= 4:
-            shape, values = _Shape(self.times[points] / self.hbar), self.values[points]
+            shape, values = Shape(self.times[points] / self.hbar), self.values[points]
             white = np.linalg.inv(np.linalg.cholesky(self._covariance(points)))
             most = min(n_levels, (len(points) - 1) // 2)
-            fit = _grow(shape, values.value, white, most, self._chi_factor(len(points)))
+            fit = grow(shape, values.value, white, most, self._chi_factor(len(points)))
             p_value = self._p_value(fit)
-            if p_value > _POOR or len(points) == 4:
+            if p_value > POOR_FIT or len(points) == 4:
                 break
             points = points[1:]
         else:
@@ -431,7 +423,7 @@ class OneCorrelator:
             levels.append(Level(None, parameter(fit.n_parameters - 1), 1, "plateau"))
         for j in np.argsort(fit.energies):
             gap = parameter(len(fit.energies) + int(j)).with_systematic(fit.spread(int(j)))
-            levels.append(Level(gap, parameter(int(j)), 1, _verdict(gap, p_value > _POOR)))
+            levels.append(Level(gap, parameter(int(j)), 1, _verdict(gap, p_value > POOR_FIT)))
         return self._result(method, levels, points, p_value)
 
     def _linear(self, value: float, values: Estimate, row: Floats, inflation: float) -> Estimate:
@@ -496,7 +488,7 @@ class OneCorrelator:
         hankel = [stack[:, index + n] * scale[:, None] * scale for n in range(3)]
         eigenvalues, vectors = np.linalg.eigh(hankel[0][0])
         along = self._wrap(np.einsum("ik,rij,jk->rk", vectors, hankel[0], vectors))
-        good = (eigenvalues > _SIGNIFICANT * along.error) & (eigenvalues > _SINGULAR * eigenvalues.max())
+        good = (eigenvalues > _SIGNIFICANT * along.error) & (eigenvalues > SINGULAR * eigenvalues.max())
         directions = (vectors[:, good] / np.sqrt(eigenvalues[good]))[:, ::-1]
         levels: list[Level] = []
         for kept in range(directions.shape[1], 0, -1):
@@ -526,7 +518,7 @@ class OneCorrelator:
                 levels.append(None)
                 continue
             gap = value.map(lambda v: -self.hbar * np.log(v) / tau)
-            spread = self.hbar / tau * _bound(float(bound.value), float(bound.error)) / float(value.value)
+            spread = self.hbar / tau * bound_of_levels(float(bound.value), float(bound.error)) / float(value.value)
             weight = seen.map(lambda w, v: w * v ** (-self.times[0] / tau), value)
             gap = gap.with_systematic(spread)
             levels.append(Level(gap, weight, 1, _verdict(gap, True)))
@@ -563,151 +555,6 @@ class OneCorrelator:
         return DecayLevels(method, tuple(kept), self.times[points], p_value, note)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
-class _Shape:
-    """What one level contributes at some times, e^(-E t) or its periodic sum, in units where hbar is 1."""
-
-    t: Floats
-    half: float | None = None
-
-    def __call__(self, energies: ArrayLike, order: int = 0) -> Floats:
-        """A derivative in the energies, shape (K, n)."""
-        t, e = self.t[:, None], np.asarray(energies)
-        if self.half is None:
-            return np.asarray((-t) ** order * np.exp(-t * e))
-        # cosh(E c)/cosh(E h), c = h - t.
-        h, c = self.half, self.half - t
-        value = np.exp(_log_cosh(e * c) - _log_cosh(e * h))
-        slope = c * np.tanh(e * c) - h * np.tanh(e * h)
-        bend = slope**2 + (2 * c * np.exp(-_log_cosh(e * c))) ** 2 - (2 * h * np.exp(-_log_cosh(e * h))) ** 2
-        return np.asarray(value * (1.0, slope, bend)[order])
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _Fit:
-    """sum_j a_j shape(E_j) + constant, fitted to whitened values."""
-
-    shape: _Shape
-    white: Floats
-    weights: Floats
-    energies: Floats
-    constant: float
-    residual: Floats
-
-    @property
-    def chi_squared(self) -> float:
-        return float(self.residual @ self.residual)
-
-    @property
-    def n_parameters(self) -> int:
-        return len(self.parameters)
-
-    @property
-    def parameters(self) -> Floats:
-        """Weights, then energies, then the constant if there is one."""
-        return np.concatenate([self.weights, self.energies, [self.constant] if self.constant > 0 else []])
-
-    @cached_property
-    def jacobian(self) -> Floats:
-        """Derivatives of the whitened values, shape (K, n_parameters)."""
-        columns = [self.shape(self.energies), self.weights * self.shape(self.energies, 1)]
-        if self.constant > 0:
-            columns.append(np.ones((len(self.shape.t), 1)))
-        return np.asarray(self.white @ np.concatenate(columns, axis=1))
-
-    @cached_property
-    def rows(self) -> Floats:
-        """What each parameter changes by per whitened value, shape (n_parameters, K)."""
-        return np.asarray(np.linalg.pinv(self.jacobian), dtype=np.float64)
-
-    def spread(self, j: int) -> float:
-        """Spread of the energies behind exponential j that the data allow."""
-        second = 0.5 * self.weights[j] * self.white @ self.shape(self.energies[j : j + 1], 2)[:, 0]
-        # What the other parameters can imitate does not count.
-        free = second - self.jacobian @ (self.rows @ second)
-        norm = float(free @ free)
-        if norm <= 1e-20 * float(second @ second):
-            return float(np.inf)
-        return _bound(float(free @ self.residual) / norm, 1 / np.sqrt(norm))
-
-
-def _bound(square: float, error: float) -> float:
-    """Root of what a square that cannot be negative is below with a probability of 68%."""
-    return float(np.sqrt(max(square, 0.0) + _ONE_SIDED * error))
-
-
-def _refine(shape: _Shape, values: Floats, white: Floats, energies: ArrayLike, constant: bool) -> _Fit:
-    """Fit with so many exponentials, started at these energies; weights start from non-negative least squares."""
-    from scipy.optimize import leastsq, nnls
-
-    energies = np.asarray(energies)
-    n, target = len(energies), white @ values
-    start, _ = nnls(white @ _columns(shape, energies, constant), target)
-    start = np.maximum(start, 1e-6 * max(start.max(), 1e-300))
-
-    def fit(logarithms: Floats) -> _Fit:
-        q = np.exp(np.clip(logarithms, -600, 600))
-        a, e, c = q[:n], q[n : 2 * n], float(q[2 * n]) if constant else 0.0
-        return _Fit(shape, white, a, e, c, target - white @ (shape(e) @ a + c))
-
-    def jacobian(logarithms: Floats) -> Floats:
-        at = fit(logarithms)
-        return np.asarray(-at.jacobian * at.parameters)
-
-    begin = np.log(np.concatenate([start[:n], energies, start[n:]]))
-    # MINPACK without the checks of least_squares, which would take most of the time. The covariance that comes along is
-    # not used, and overflows where an exponential is not needed.
-    options = {"xtol": 1e-12, "ftol": 1e-12, "maxfev": 400, "full_output": True}
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = leastsq(lambda p: fit(p).residual, begin, Dfun=jacobian, **options)
-    return fit(found[0])
-
-
-def _columns(shape: _Shape, energies: Floats, constant: bool) -> Floats:
-    return np.asarray(np.concatenate([shape(energies), np.ones((len(shape.t), int(constant)))], axis=1))
-
-
-def _grow(shape: _Shape, values: Floats, white: Floats, most: int, factor: float) -> _Fit:
-    """The fewest exponentials, and a constant, to which no further one is worth adding."""
-    t, target = shape.t, white @ values
-    grid = np.geomspace(0.02 / (t[-1] - t[0]), 5 / np.diff(t).min(), 160)
-    starts = _clusters(shape, target, white, grid)
-    best = _refine(shape, values, white, [_rate(t, values)], False)
-    while True:
-        n, constant = len(best.energies), best.constant > 0
-        room = len(t) - best.n_parameters
-        trials = []
-        if n < most and room > 2:
-            for extra in _further(starts, best.energies):
-                trials.append((_refine(shape, values, white, np.append(best.energies, extra), constant), 2))
-        if not constant and room > 1:
-            trials.append((_refine(shape, values, white, best.energies, True), 1))
-        gains = [factor * (best.chi_squared - trial.chi_squared) - _FURTHER[cost] for trial, cost in trials]
-        if not gains or max(gains) <= 0:
-            return best
-        best = trials[int(np.argmax(gains))][0]
-
-
-def _rate(t: Floats, values: Floats) -> float:
-    return float(np.log(values[0] / values[-1]) / (t[-1] - t[0])) if values[0] > values[-1] > 0 else 1 / float(t[-1])
-
-
-def _clusters(shape: _Shape, target: Floats, white: Floats, grid: Floats) -> Floats:
-    """Energies of the measure that non-negative least squares finds on a grid, neighbours merged."""
-    from scipy.optimize import nnls
-
-    weights, _ = nnls(white @ _columns(shape, grid, True), target, maxiter=30 * len(grid))
-    on = np.flatnonzero(weights[:-1] > 0)
-    groups = np.split(on, np.flatnonzero(np.diff(on) > 2) + 1) if on.size else []
-    return np.array([np.average(grid[g], weights=weights[g]) for g in groups])
-
-
-def _further(starts: Floats, energies: Floats) -> Floats:
-    """Where to look for a further exponential: clusters not yet taken, and on either side of those that are."""
-    near = np.array([np.abs(np.log(s / energies)).min() > 0.2 for s in starts], dtype=bool)
-    return np.concatenate([starts[near] if starts.size else starts, [0.5 * energies.min(), 2.5 * energies.max()]])
-
-
 def _verdict(gap: Estimate, good_fit: bool) -> str:
     value, error, total = float(gap.value), float(gap.error), float(gap.total_error)
     if value < 3 * error and value + 3 * error > 0:
@@ -717,10 +564,6 @@ def _verdict(gap: Estimate, good_fit: bool) -> str:
     if not good_fit or total > _SPREAD * value:
         return "basis-limited"
     return "resolved"
-
-
-def _log_cosh(x: Floats) -> Floats:
-    return np.asarray(np.abs(x) + np.log1p(np.exp(-2 * np.abs(x))))
 
 
 def _listed(times: Floats) -> str:

@@ -353,7 +353,7 @@ class RandomNetwork:
                         "after it"
                     )
             # What a bounded activation gives has all moments, whatever goes in.
-            if i > 0 and _bounded(self.activations[i - 1]):
+            if i > 0 and is_bounded(self.activations[i - 1]):
                 return
 
     def draw(self, groups: range, key: int, *, negative: bool = False) -> list[Network]:
@@ -442,6 +442,6 @@ def _spreads(name: str, given: float | Sequence[float], n: int) -> tuple[float, 
     return tuple(float(x) for x in np.broadcast_to(array, n))
 
 
-def _bounded(activation: str) -> bool:
+def is_bounded(activation: str) -> bool:
     far = Network([[[1.0]]], activation=[activation])(np.array([[-1e7], [1e7]]))
     return bool(np.abs(far).max() < 10)

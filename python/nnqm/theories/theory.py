@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from .. import _core
-from .._arguments import Floats, choice, floats, positive
-from ..quantum.hamiltonian import Hamiltonian
+from .._arguments import Floats, choice, positive
 from .ground_state import GroundStateProcess
 from .linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .networks import Network, RandomNetwork
 from .sources import MarkovChain, OrnsteinUhlenbeck, Source, Times
 from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 
-__all__ = ["Theory", "builtin_theory", "harmonic_oscillator"]
+__all__ = [
+    "Theory",
+]
 
 
 @dataclass(frozen=True, init=False)
@@ -205,92 +204,3 @@ _SOURCES: dict[str, Callable[[Any], Source]] = {
 
 def _names(letter: str, n: int) -> tuple[str, ...]:
     return (letter,) if n == 1 else tuple(f"{letter}{i + 1}" for i in range(n))
-
-
-def harmonic_oscillator(omega: float = 1.0, *, mass: float = 1.0, hbar: float = 1.0) -> Theory:
-    r"""The harmonic oscillator :math:`H = p^2/2m + m\omega^2 x^2/2` as a theory.
-
-    Its ground-state process is the Ornstein-Uhlenbeck process with :math:`\sigma^2 = \hbar/m`
-    (Nelson, Phys. Rev. 150, 1079 (1966)), so that E_n - E_0 = n hbar omega.
-
-    Parameters
-    ----------
-    omega, mass, hbar : float
-        Positive.
-
-    Returns
-    -------
-    Theory
-    """
-    positive("mass", mass)
-    positive("hbar", hbar)
-    source = OrnsteinUhlenbeck(positive("omega", omega), np.sqrt(hbar / mass))
-    return Theory(source, hbar=hbar, mass=mass)
-
-
-def _deep_tanh() -> Theory:
-    # A monotonic and a wiggling part, so that odd and even levels all have weight.
-    hidden = floats("weights", [[1.2], [-0.7], [2.0], [0.4]])
-    middle = floats("weights", [[0.9, -0.5, 0.3, 0.2], [0.4, 1.1, -0.8, 0.5], [-0.3, 0.6, 0.7, 1.0]])
-    network = Network(
-        [hidden, middle, [[1.0, -0.8, 0.6]]],
-        [[0.1, -0.4, 0.6, 0.0], [0.0, 0.3, -0.2], [0.25]],
-        "tanh",
-    )
-    return Theory(OrnsteinUhlenbeck(1.0), network)
-
-
-def _three_inputs() -> Theory:
-    network = Network.random((3, 8, 1), "tanh", rng=3, weight_std=1.5, bias_std=0.5)
-    return Theory(OrnsteinUhlenbeck([1.0, 1.0, 1.0], [1.0, 1.0, 1.0]), network)
-
-
-def _random_tanh() -> Theory:
-    # Eight paths for each draw of the weights: enough for connected functions, and as many draws as possible.
-    return Theory(OrnsteinUhlenbeck(1.0), RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, bias_std=0.5, group=8))
-
-
-def _from_potential(coefficients: list[float]) -> Theory:
-    return Theory(GroundStateProcess(Hamiltonian(coefficients)))
-
-
-def _anharmonic() -> Theory:
-    return _from_potential([0.0, 0.0, 0.5, 0.0, 1.0])
-
-
-def _double_well() -> Theory:
-    # (x^2 - a^2)^2, a = 1.5
-    return _from_potential([1.5**4, 0.0, -2 * 1.5**2, 0.0, 1.0])
-
-
-_BUILTIN: dict[str, Callable[[], Theory]] = {
-    "anharmonic": _anharmonic,
-    "double-well": _double_well,
-    "oscillator": harmonic_oscillator,
-    "deep-tanh": _deep_tanh,
-    "three-inputs": _three_inputs,
-    "random-tanh": _random_tanh,
-}
-
-
-def builtin_theory(name: str) -> Theory:
-    """A theory by name.
-
-    Parameters
-    ----------
-    name : {"oscillator", "deep-tanh", "three-inputs", "random-tanh", "anharmonic", "double-well"}
-        The harmonic oscillator (identity network, omega = mass = hbar = 1); a fixed 1-4-3-1 tanh network on
-        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal ones; 1-16-1 tanh networks with
-        Gaussian weights on one, eight paths for each draw of the weights; the ground-state processes
-        of V = x^2/2 + x^4 and of V = (x^2 - 1.5^2)^2, mass = hbar = 1.
-
-    Returns
-    -------
-    Theory
-
-    Raises
-    ------
-    ValueError
-        If the name is unknown; the message suggests the nearest.
-    """
-    return _BUILTIN[choice("theory", name, _BUILTIN)]()

@@ -11,16 +11,19 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
 from ..quantum.measures import SpectralMeasure
+from ..sampling.arrays import real_array, three_axes
+from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
-from ..sampling.paths import accumulate, apply, real_array, sample_paths, three_axes
+from ..sampling.paths import apply, sample_paths
 from ..sampling.run_settings import Rng, random_key
 from ..sampling.simulation import simulate
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from ..theories.mode_sums import KarhunenLoeve
 from ..theories.theory import Theory
-from .decompose import TableRule, exact_kernel, karhunen_loeve
+from .decompose import exact_kernel, karhunen_loeve
 from .kernels import CosineNetwork, Kernel, TimeNetwork
+from .tables import TableRule
 
 __all__ = ["as_network", "split_network"]
 

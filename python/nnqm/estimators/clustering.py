@@ -1,0 +1,243 @@
+"""Clustering: whether correlations decay, or paths move in superselection sectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats
+from ..sampling.correlators import Correlators
+from ..sampling.independent_paths import (
+    FEWEST_BLOCKS,
+    Units,
+    block_length,
+    corrected_t,
+    merged,
+)
+from ..sampling.path_source import chunks_of, first_paths, location_of, paths_of
+from ..sampling.run_settings import Rng
+from ..statistics.estimate import Estimate
+from ..theories.theory import Theory
+
+__all__ = ["Clustering", "clustering"]
+
+# Part of the correlation at half the distance that a decaying one may keep, at most.
+_KEPT = 0.5
+
+
+@dataclass(frozen=True)
+class Clustering:
+    """Outcome of ``clustering``.
+
+    Attributes
+    ----------
+    verdict : str
+        "clusters", as far as can be told, or "does not cluster" (p_value below level): correlations do not decay
+        within the paths.
+    p_value : float
+        One-sided, and corrected for the number of observables: how likely so much correlation over a long time is where
+        it at least halves between the two distances.
+    level : float
+        The p-value below which the verdict is "does not cluster".
+    observable : str
+        The one with the smallest p-value.
+    near, far : Estimate
+        Its connected correlation at about half of the largest distance and at the largest, over its variance where that
+        is known; errors are statistical. Equal for a plateau.
+    """
+
+    verdict: str
+    p_value: float
+    level: float
+    observable: str
+    near: Estimate
+    far: Estimate
+
+    def __str__(self) -> str:
+        return (
+            f"{self.verdict} (p = {self.p_value:.2g}): connected correlation of {self.observable} {self.near} at half "
+            f"the distance, {self.far} at the whole"
+        )
+
+
+def clustering(
+    source: Correlators | Theory | ArrayLike,
+    n_times: int | None = None,
+    dt: float | None = None,
+    *,
+    channel: int | str = 0,
+    n_paths: int = 20_000,
+    level: float = 1e-3,
+    rng: Rng = None,
+    key: int | None = None,
+    precision: str = "float32",
+    n_threads: int = 0,
+) -> Clustering:
+    r"""Test whether correlations decay: whether there is one vacuum, or a mixture of sectors.
+
+    With :math:`G_c` the connected correlation of an observable at a distance L and at half of it, the hypothesis is
+    :math:`G_c(L) \le G_c(L/2)/2`, which holds if the slowest relaxation time is shorter than 0.7 L. A plateau, as that
+    of theories with different means mixed path by path, makes them equal. Sectors that mix more slowly than paths are
+    long cannot be told from sectors that never do.
+
+    For paths the observables are x, averaged over the first, the middle and the last quarter of each path, and two
+    bounded ones, z^2/(1 + z^2) and d^2/(1 + d^2), which see sectors that differ in spread or in noise and rate of decay
+    (z is x and d the step of x from one time to the next, standardised by median and width). The test is a one-sided
+    t-test over independent paths, corrected for skewness (Hall) and for three observables (Bonferroni). For a run it is
+    x at its largest lag (or between its first, middle and last time), and the t-test is that of the jackknife.
+
+    Parameters
+    ----------
+    source : Correlators, Theory or array_like
+        A run with lags or the two-time function; or a theory, of which paths are drawn; or paths, shape (n_paths,
+        n_times[, channels]). Successive paths may be correlated: blocks are made as in ``reflection_positivity``.
+    n_times, dt : int, float
+        Time grid for a theory.
+    channel : int or str
+    n_paths : int, default 20000
+        Paths drawn of a theory; of paths given, at most so many are used.
+    level : float, default 0.001
+        p-value below which the verdict is "does not cluster".
+    rng, key, precision, n_threads
+        As for ``sample_paths``.
+
+    Returns
+    -------
+    Clustering
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the arguments do not fit, paths are fewer than 30 or shorter than 8 times, the channel is constant, or the
+        run has no lags long enough.
+
+    Examples
+    --------
+    >>> import nnqm
+    >>> clustering(nnqm.harmonic_oscillator(), 64, 0.2, n_paths=2000, rng=1).verdict
+    'clusters'
+    """
+    if not 0 < float(level) < 1:
+        raise ValueError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
+    if isinstance(source, Correlators):
+        found = [_of_run(source, channel)]
+    else:
+        paths = paths_of(source, n_times, dt, channel, n_paths, rng, key, precision, n_threads)
+        if paths.n_units // paths.group < FEWEST_BLOCKS:
+            raise ValueError(
+                f"sectors differ between paths, and the test needs at least {FEWEST_BLOCKS} independent ones; got "
+                f"{paths.n_units}; pieces of one trajectory do not count"
+            )
+        if paths.n_times < 8:
+            raise ValueError(f"n_times must be at least 8 for correlations over a distance; got {paths.n_times}")
+        found = _of_paths(paths)
+    p_value, observable, near, far = min(
+        ((_p_value(near, far, samples), name, near, far) for name, near, far, samples in found), key=lambda f: f[0]
+    )
+    p_value = min(1.0, len(found) * p_value)
+    return Clustering(
+        "does not cluster" if p_value < level else "clusters", p_value, float(level), observable, near, far
+    )
+
+
+# Name, correlation at half the distance and at the whole, and independent samples of the excess where there are any.
+_Found: TypeAlias = "tuple[str, Estimate, Estimate, Floats | None]"
+
+
+def _p_value(near: Estimate, far: Estimate, samples: Floats | None) -> float:
+    from scipy.special import stdtr
+
+    if samples is not None:
+        return float(stdtr(len(samples) - 1, corrected_t(-samples)))
+    excess = far.map(lambda f, n: f - _KEPT * n, near)
+    return float(stdtr(excess.n_blocks - 1, -float(excess.value) / float(excess.error)))
+
+
+def _of_run(run: Correlators, channel: int | str) -> _Found:
+    if "lags" in run.sums and max(run.lags, default=0) >= 2:
+        largest = max(run.lags)
+        half = min((k for k in run.lags if k > 0), key=lambda k: abs(k - largest / 2))
+        if 0.4 * largest <= half <= 0.6 * largest:
+            connected = run.connected(channel)
+            variance = connected[run.lags.index(0)] if 0 in run.lags else None
+            near, far = (connected[run.lags.index(k)] for k in (half, largest))
+            return run.channels[run.observables.index(channel)], _over(near, variance), _over(far, variance), None
+    if "two_time" in run.sums and run.two_time == run.observables.index(channel) and run.n_times >= 3:
+        return _of_two_times(run)
+    raise ValueError(
+        f"clustering needs a lag and its half (within a fifth), or the two-time function; this run has lags "
+        f"{list(run.lags)}; simulate with more lags, or give paths"
+    )
+
+
+def _of_two_times(run: Correlators) -> _Found:
+    span = run.times[-1] - run.times[0]
+    middle = int(np.argmin(np.abs(run.times - run.times[0] - span / 2)))
+    if not 0.4 * span <= run.times[middle] - run.times[0] <= 0.6 * span:
+        raise ValueError("times must have one near the middle; add it, or use a uniform grid")
+    n, scale = run.n_times, run.observables.scale[run.two_time or 0]
+
+    def between(s: Mapping[str, Floats], i: int, j: int) -> Floats:
+        # Of the standardised channel, packed by rows of the lower triangle.
+        mean = s["time_sums"] / s["paths"][:, None]
+        packed = s["two_time"][:, j * (j + 1) // 2 + i] / s["paths"]
+        return np.asarray(scale**2 * (packed - mean[:, i] * mean[:, j]))
+
+    def evaluate(s: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+        variance = (between(s, 0, 0) + between(s, n - 1, n - 1)) / 2
+        near = (between(s, 0, middle) + between(s, middle, n - 1)) / 2
+        return near / variance, between(s, 0, n - 1) / variance
+
+    near, far = run.estimate(evaluate, "two_time", "time_sums")
+    return run.channels[run.two_time or 0], near, far, None
+
+
+def _over(estimate: Estimate, variance: Estimate | None) -> Estimate:
+    return estimate if variance is None else estimate.map(lambda g, v: g / v, variance)
+
+
+def _of_paths(paths: Units) -> list[_Found]:
+    """Name, correlations and samples of the excess of each observable."""
+    n = paths.n_times
+    quarter = n // 4
+    centre, scale = location_of(paths)
+    steps = np.diff(first_paths(paths), axis=1)
+    width = float(np.median(np.abs(steps))) or float(steps.std())
+    windows = [slice(0, quarter), slice((n - quarter) // 2, (n - quarter) // 2 + quarter), slice(n - quarter, n)]
+    averages = np.empty((3, 3, paths.n_units))
+    spreads = np.zeros((3, 2))
+    done = 0
+    for x in chunks_of(paths, 0, paths.n_units):
+        z = (x - centre) / scale
+        # One value for each time, so that all share the windows.
+        d = np.diff(x, axis=1, append=x[:, -2:-1]) / width
+        bounded = [u**2 / (1 + u**2) for u in (z, d)]
+        for o, values in enumerate((z, *bounded)):
+            spreads[o] += values.sum(), (values**2).sum()
+            for w, window in enumerate(windows):
+                averages[o, w, done : done + len(x)] = values[:, window].mean(axis=1)
+        done += len(x)
+    found: list[_Found] = []
+    for name, (early, middle, late), (first, second) in zip(
+        ("x", "z^2/(1 + z^2)", "d^2/(1 + d^2)"), averages, spreads, strict=True
+    ):
+        variance = second / (paths.n_units * n) - (first / (paths.n_units * n)) ** 2
+        if not variance > 0:
+            continue
+        # Means of their own, so that they may drift in time.
+        early, middle, late = (v - v.mean() for v in (early, middle, late))
+        near, far = (early + late) * middle / 2 / variance, early * late / variance
+        samples = far - _KEPT * near
+        length = block_length(samples, paths.group)
+        blocks = [merged(v, length) for v in (near, far, samples)]
+        found.append((name, _mean(blocks[0]), _mean(blocks[1]), blocks[2]))
+    return found
+
+
+def _mean(samples: Floats) -> Estimate:
+    n = len(samples)
+    return Estimate(samples.mean(), (samples.sum() - samples) / (n - 1), np.full(n, n))

@@ -1,0 +1,168 @@
+"""Exact n-point functions of networks on oscillators, Hamiltonians and chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, choice, floats
+from ..theories.sources import OrnsteinUhlenbeck
+from ..theories.theory import Theory
+from . import output_expansion, state_grids
+from .inputs import MOST_POINTS, OPEN_SOURCES, all_oscillators, input_spreads, need_few_inputs, need_known
+from .output_expansion import fixed_network
+
+__all__ = ["n_point"]
+
+# exp(-37) is below the rounding of a sum: no polynomial beyond this over omega dt matters; and the most taken.
+_FORGOTTEN, _MOST_ORDERS = 37.0, {1: 1000, 2: 160, 3: 72}
+
+
+def n_point(
+    theory: Theory,
+    times: ArrayLike,
+    channels: Sequence[str] | None = None,
+    *,
+    functions: Sequence[Callable[[Floats], ArrayLike]] | None = None,
+    tolerance: float = 1e-8,
+) -> Floats:
+    r"""Exact Euclidean n-point functions at any times.
+
+    .. math:: \langle f_1(t_1) \cdots f_n(t_n)\rangle
+              = E\, f_1 P_{t_2 - t_1} f_2 \cdots P_{t_n - t_{n-1}} f_n, \qquad
+              P_t = H^T e^{-n \omega t} H W
+
+    for ordered times: multiply by f at the nodes of the quadrature, propagate in Hermite functions (or in the states of
+    a Hamiltonian or chain), and so on.
+
+    Parameters
+    ----------
+    theory : Theory
+        With at most three inputs.
+    times : array_like
+        Shape (..., n), unit time, in any order.
+    channels : sequence of str, optional
+        One channel per time; the first output everywhere by default.
+    functions : sequence of callable, optional
+        One per time, instead of channels: each takes all channels of the theory, shape (..., channels), and returns
+        shape (...).
+    tolerance : float, default 1e-8
+        Largest acceptable error, relative to the product of the root mean squares of the functions.
+
+    Returns
+    -------
+    ndarray
+        Shape (...).
+
+    Raises
+    ------
+    ValueError
+        With more than three inputs, or if the tolerance is not reached (times closer than 0.04/omega with kinks, kinks
+        in several inputs); the message says what was reached.
+
+    Examples
+    --------
+    >>> float(n_point(nnqm.harmonic_oscillator(), [0.0, 0.0, 0.0, 0.0]).round(12))  # 3 (1/2)^2
+    0.75
+    """
+    need_known(theory, *OPEN_SOURCES)
+    need_few_inputs(theory)
+    t = floats("times", times)
+    if t.ndim == 0 or t.shape[-1] == 0:
+        raise ValueError(f"times must have at least one entry along their last axis; got shape {t.shape}")
+    n = t.shape[-1]
+    for name, given in (("channels", channels), ("functions", functions)):
+        if given is not None and len(given) != n:
+            raise ValueError(f"{name} must have one entry per time, {n}; got {len(given)}")
+    if channels is not None and functions is not None:
+        raise ValueError("channels and functions exclude each other; give one of them")
+    wanted: list[Any] = [theory.outputs[0]] * n if channels is None else list(channels)
+    if functions is not None:
+        wanted = list(functions)
+    else:
+        for name in wanted:
+            choice("channel", name, theory.channels)
+    distinct = list(dict.fromkeys(wanted))
+    which = [distinct.index(w) for w in wanted]
+    network = None if theory.network is None else fixed_network(theory)
+
+    def evaluate(y: Floats) -> Floats:
+        values = y if network is None else np.concatenate([y, network(y)], axis=-1)
+        columns = [values[..., theory.channels.index(w)] if isinstance(w, str) else w(values) for w in distinct]
+        return np.stack([np.broadcast_to(np.asarray(c, dtype=np.float64), y.shape[:-1]) for c in columns], axis=-1)
+
+    steps = np.diff(np.sort(t, axis=-1), axis=-1)
+    order = 40
+    if rates := [rate for s in theory.sources if isinstance(s, OrnsteinUhlenbeck) for rate in s.omega]:
+        slowest = steps[steps > 0].min(initial=np.inf) * min(rates)
+        order = int(np.clip(np.ceil(_FORGOTTEN / slowest), order, _MOST_ORDERS[theory.n_inputs]))
+    results, scale = [], 1.0
+    for inputs_of_grids in _axes(theory, evaluate, order):
+        total, scale, share = np.zeros(t.size // n), 0.0, 1 / len(inputs_of_grids)
+        for inputs in inputs_of_grids:
+            if np.prod([m.points.size for m in inputs]) > MOST_POINTS:
+                raise ValueError(
+                    f"the product of the grids of {theory.n_inputs} inputs has more than {MOST_POINTS} points; sample "
+                    "the theory"
+                )
+            grid = np.stack(np.meshgrid(*(m.points for m in inputs), indexing="ij"), axis=-1)
+            values = np.moveaxis(evaluate(grid), -1, 0)
+            vacuum = np.ones(())
+            for m in inputs:
+                vacuum = np.multiply.outer(vacuum, m.rows[0])
+            total += share * _propagated(t.reshape(-1, n), which, values, inputs, vacuum)
+            scale += share * float(np.prod([np.sqrt(((values[i] * vacuum) ** 2).sum()) for i in which]))
+        results.append(total)
+    error = float(np.abs(results[0] - results[1]).max(initial=0)) + output_expansion.ROUNDING * scale
+    if error > tolerance * scale:
+        raise ValueError(
+            f"the {n}-point function reaches an error of {error / scale:.1e} (relative to the root mean squares) only, "
+            f"not tolerance={tolerance:g}; use times further apart, a larger tolerance, or sample the theory"
+        )
+    return np.asarray(results[0].reshape(t.shape[:-1]))
+
+
+def _axes(theory: Theory, evaluate: output_expansion.Function, order: int) -> list[list[list[state_grids.Modes]]]:
+    """Fine and coarse modes of each input, on each of the grids that paths are divided between."""
+    degrees = (order, int(0.7 * order))
+    if theory.n_inputs == 1 and all_oscillators(theory):
+        kinks = probes = np.zeros(0)
+        spread = float(input_spreads(theory)[0])
+        if theory.network is not None:
+            kinks, probes = output_expansion.zeros_of_layers(fixed_network(theory), spread)
+
+        def scaled(z: Floats) -> Floats:
+            return evaluate(z * spread)
+
+        panels = output_expansion.adapt(scaled, kinks, probes)
+        rules = [panels.nodes(n, output_expansion.widest_panel(order)) for n in output_expansion.RULES]
+        return [
+            [[state_grids.oscillator(theory.omega[0], spread, rule, degree, theory.hbar)]]
+            for rule, degree in zip(rules, degrees, strict=True)
+        ]
+    width, nodes = {1: (12.0, 600), 2: (11.0, 320), 3: (9.5, 112)}[theory.n_inputs]
+    levels = list(state_grids.grids(theory, (width, nodes, degrees[0]), (0.85 * width, int(0.7 * nodes), degrees[1])))
+    return [[pair[k] for pair in levels] for k in (0, 1)]
+
+
+def _propagated(
+    times: Floats, which: list[int], values: Floats, inputs: list[state_grids.Modes], vacuum: Floats
+) -> Floats:
+    """n-point functions at each row of times from values (M, nodes...) on the grid of the inputs."""
+    out = np.empty(len(times))
+    for b, row in enumerate(times):
+        order = np.argsort(row, kind="stable")
+        state = vacuum * values[which[order[0]]]
+        for earlier, later in pairwise(order):
+            dt = row[later] - row[earlier]
+            if dt > 0:
+                for m in inputs:
+                    # The first axis goes last each time, so that their order is restored in the end.
+                    state = np.tensordot(np.tensordot(state, m.rows, axes=(0, 1)) * m.decay(dt), m.rows, axes=(-1, 0))
+            state = state * values[which[later]]
+        out[b] = (state * vacuum).sum()
+    return out

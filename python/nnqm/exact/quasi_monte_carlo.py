@@ -1,0 +1,176 @@
+"""Averages over the ground state by scrambled Sobol points, for any number of inputs."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, choice, floats, integer
+from ..statistics.estimate import Estimate, jackknife
+from ..theories.sources import OrnsteinUhlenbeck
+from ..theories.theory import Theory
+from .inputs import input_spreads, need_known
+from .output_expansion import fixed_network
+
+__all__ = ["QuasiMonteCarlo", "quasi_monte_carlo"]
+
+# Distance of the differences from which quasi-Monte Carlo takes derivatives, in standard deviations.
+_STEP = 1e-6
+
+
+@dataclass(frozen=True)
+class QuasiMonteCarlo:
+    """Averages over the ground state by quasi-Monte Carlo: approximate, each with its error.
+
+    Attributes
+    ----------
+    times : ndarray
+        Shape (k,), unit time.
+    mean : Estimate
+        Expectation value of x.
+    moments : Estimate
+        Central moments 2, 3, 4 of x, shape (3,).
+    two_point, connected : Estimate
+        <x(0) x(t)> with and without the squared mean, shape (k,).
+    commutator : Estimate
+        (m/hbar) sum_i sigma_i^2 E(d_i f)^2.
+    n_points : int
+        Points of all replicates together.
+
+    Errors are those of independently scrambled replicates and cover the integration, there being nothing else.
+    """
+
+    times: Floats
+    mean: Estimate
+    moments: Estimate
+    two_point: Estimate
+    connected: Estimate
+    commutator: Estimate
+    n_points: int
+
+    @property
+    def error(self) -> float:
+        """Largest error of mean, variance and two-point function, relative to the spread of x; of the commutator."""
+        variance = max(float(self.moments.value[0]), 1e-300)
+        parts = [
+            float(self.mean.error) / variance**0.5,
+            float(self.moments.error[0]) / variance,
+            float(self.connected.error.max(initial=0)) / variance,
+            float(self.commutator.error) / max(float(self.commutator.value), 1e-300),
+        ]
+        return float(max(parts))
+
+
+def quasi_monte_carlo(
+    theory: Theory,
+    times: ArrayLike = (),
+    channel: str | None = None,
+    *,
+    n_points: int = 2**14,
+    n_replicates: int = 16,
+    rng: int | np.random.SeedSequence | np.random.Generator | None = 1,
+) -> QuasiMonteCarlo:
+    r"""Averages of a theory with any number of inputs, by scrambled Sobol points.
+
+    Two-point functions take Gaussian pairs :math:`(y_0, \rho y_0 + s\sqrt{1 - \rho^2}\,\xi)`, so that the points fill
+    2D dimensions. The error falls nearly as 1/n_points for smooth networks of few inputs, and never slower than that
+    of Monte Carlo.
+
+    Parameters
+    ----------
+    theory : Theory
+    times : array_like
+        Lags of the two-point function, shape (k,), unit time.
+    channel : str, optional
+        Name of a channel; the first output by default.
+    n_points : int, default 16384
+        Points per replicate, a power of two.
+    n_replicates : int, default 16
+        Independent scramblings (Owen, J. Complexity 14, 466 (1998)), from which errors come; at least 2.
+    rng : int, SeedSequence, Generator or None, default 1
+        Of the scramblings; fixed by default, so that calls repeat.
+
+    Returns
+    -------
+    QuasiMonteCarlo
+
+    Raises
+    ------
+    ValueError
+        If ``n_points`` is not a power of two.
+    """
+    from scipy.special import ndtri
+    from scipy.stats import qmc
+
+    need_known(theory, OrnsteinUhlenbeck)
+    name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
+    column = theory.channels.index(name)
+    size, replicates = integer("n_points", n_points, 2, 2**24), integer("n_replicates", n_replicates, 2, 4096)
+    if size & (size - 1):
+        raise ValueError(f"n_points must be a power of two; got {size}; use {2 ** (size.bit_length())}")
+    t = np.abs(np.atleast_1d(floats("times", times)))
+    if t.ndim != 1:
+        raise ValueError(f"times must be one-dimensional; got shape {t.shape}")
+    spread, omega, sigma = input_spreads(theory), np.array(theory.omega), np.array(theory.sigma)
+    n_inputs = theory.n_inputs
+    network = None if theory.network is None else fixed_network(theory)
+
+    def evaluate(y: Floats) -> Floats:
+        if network is None or column < n_inputs:
+            return np.asarray(y[..., column])
+        return np.asarray(network(y)[..., column - n_inputs], dtype=np.float64)
+
+    generator = np.random.default_rng(rng)
+    # The keyword has another name in older versions of SciPy.
+    keyword = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"
+    powers = np.empty((replicates, 4))
+    products, gradients = np.empty((replicates, t.size)), np.empty(replicates)
+    centre = float(evaluate(np.zeros((1, n_inputs)))[0])
+    for r in range(replicates):
+        points = qmc.Sobol(2 * n_inputs if t.size else n_inputs, **{keyword: generator}).random_base2(
+            size.bit_length() - 1
+        )
+        # Points lie on the lower corners of cells of a fine grid, where 0 is one.
+        normal = ndtri(points + 2.0**-32)
+        y = normal[:, :n_inputs] * spread
+        x = evaluate(y) - centre
+        powers[r] = [(x**k).sum() for k in (1, 2, 3, 4)]
+        for i, lag in enumerate(t):
+            decay = np.exp(-omega * lag)
+            noise = spread * np.sqrt(-np.expm1(-2 * omega * lag)) * normal[:, n_inputs:]
+            products[r, i] = x @ (evaluate(decay * y + noise) - centre)
+        gradients[r] = 0
+        for axis in range(n_inputs):
+            move = np.zeros(n_inputs)
+            move[axis] = _STEP * spread[axis]
+            slope = (evaluate(y + move) - evaluate(y - move)) / (2 * move[axis])
+            gradients[r] += sigma[axis] ** 2 * (slope @ slope)
+
+    def averages(s: Any) -> dict[str, Floats]:
+        n = s["size"][:, None]
+        first, second, third, fourth = (s["powers"] / n).T
+        pairs = s["products"] / n
+        mean = first + centre
+        return {
+            "mean": mean,
+            "moments": np.stack(
+                [
+                    second - first**2,
+                    third - 3 * first * second + 2 * first**3,
+                    fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
+                ],
+                axis=1,
+            ),
+            "connected": pairs - first[:, None] ** 2,
+            "two_point": pairs + (2 * centre * first + centre**2)[:, None],
+            "commutator": theory.mass / theory.hbar * s["gradients"] / s["size"],
+        }
+
+    sizes = np.full(replicates, float(size))
+    sums = {"size": sizes, "powers": powers, "products": products, "gradients": gradients}
+    found = jackknife(averages, sums, sizes)
+    return QuasiMonteCarlo(times=t, n_points=size * replicates, **found)

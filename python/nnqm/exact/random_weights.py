@@ -1,0 +1,216 @@
+"""Averages of exact answers over draws of random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, floats, integer
+from ..statistics.estimate import Estimate, jackknife
+from ..theories.networks import Network
+from ..theories.theory import Theory
+from . import output_expansion, state_grids
+from .energies import level_energies
+from .inputs import OPEN_SOURCES, need_few_inputs, need_known
+
+__all__ = ["WeightAverage", "average_over_weights"]
+
+# Averages over weights: rules by number of inputs, values of networks held at a time, blocks of draws.
+_RULES_OF_DRAWS = {1: (11.0, 256, 160), 2: (9.5, 104, 56), 3: (8.0, 44, 24)}
+
+_CHUNK, _BLOCKS_OF_DRAWS = 2_000_000, 128
+
+
+@dataclass(frozen=True)
+class WeightAverage:
+    """Exact answers averaged over draws of a network's weights: no noise of paths, only that of the draws.
+
+    Attributes
+    ----------
+    times : ndarray
+        Shape (k,), unit time.
+    mean : Estimate
+        E[c_0], c_0 being the expectation value of x at given weights.
+    moments : Estimate
+        Central moments 2, 3, 4 of x over paths and weights, shape (3,).
+    two_point : Estimate
+        E[G(t)], shape (k,).
+    connected : Estimate
+        E[G(t) - c_0^2], the mean subtracted at given weights, shape (k,).
+    plateau : Estimate
+        E[c_0^2], what is left of ``two_point`` at late times: weights label superselection sectors.
+    energies : ndarray
+        Gaps of the lowest levels, energy units, shape (n,).
+    weights : Estimate
+        E of the sum of |<0|x|n>|^2 over the states of each level, shape (n,).
+    n_draws : int
+
+    Statistical errors are those of the draws, by jackknife over blocks of them; systematic ones are the change when
+    the quadrature is coarsened, where it exceeds a hundredth of the statistical error.
+    """
+
+    times: Floats
+    mean: Estimate
+    moments: Estimate
+    two_point: Estimate
+    connected: Estimate
+    plateau: Estimate
+    energies: Floats
+    weights: Estimate
+    n_draws: int
+
+
+def average_over_weights(
+    theory: Theory,
+    networks: Iterable[Network],
+    times: ArrayLike = (),
+    *,
+    output: int = 0,
+    n_levels: int = 8,
+) -> WeightAverage:
+    r"""Two-point function, moments and level weights of a theory with random weights, averaged exactly over paths.
+
+    .. math:: E_\theta[G(t)] = E_\theta[c_0(\theta)^2] + \sum_\alpha E_\theta[c_\alpha(\theta)^2]\,
+              e^{-\epsilon_\alpha t/\hbar}
+
+    by the exact coefficients of each draw theta (Rao and Blackwell's way to a smaller variance: the average over paths
+    at given weights is known).
+
+    Parameters
+    ----------
+    theory : Theory
+        Its sources, hbar and mass count; at most three inputs.
+    networks : iterable of Network
+        Independent draws of the weights, at least two.
+    times : array_like
+        Lags, shape (k,), unit time.
+    output : int, default 0
+        Which output of the networks.
+    n_levels : int, default 8
+        Levels whose weights are wanted.
+
+    Returns
+    -------
+    WeightAverage
+
+    Raises
+    ------
+    ValueError
+        With more than three inputs, fewer than two networks, or networks of other inputs.
+
+    Notes
+    -----
+    One input takes a thousand draws in about a second, two or three some ten times as long: grids are coarser than
+    those of ``kallen_lehmann``, because the error of the draws dominates. What kinks and saturated neurons cost is in
+    the systematic errors.
+
+    Examples
+    --------
+    >>> source = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0))
+    >>> draws = [nnqm.Network([[[1.0]], [[v]]], [[0.5], [0.0]], "sin") for v in (1.0, -1.0, 2.0, -2.0)]
+    >>> found = average_over_weights(source, draws, [0.0, 1.0])
+    >>> float(found.plateau.value.round(10))  # 5/2 exp(-1/2) sin(1/2)^2
+    0.3485259321
+    """
+    need_known(theory, *OPEN_SOURCES)
+    need_few_inputs(theory)
+    draws = list(networks)
+    if len(draws) < 2:
+        raise ValueError(f"networks must be at least 2 draws; got {len(draws)}")
+    for i, network in enumerate(draws):
+        if not isinstance(network, Network):
+            raise TypeError(f"networks[{i}] must be a Network; got {network!r}")
+        if network.n_inputs != theory.n_inputs or network.n_outputs != draws[0].n_outputs:
+            raise ValueError(
+                f"networks[{i}] must take {theory.n_inputs} inputs to {draws[0].n_outputs} outputs; got {network!r}"
+            )
+    column = integer("output", output, 0, draws[0].n_outputs - 1)
+    t = np.abs(np.atleast_1d(floats("times", times)))
+    if t.ndim != 1:
+        raise ValueError(f"times must be one-dimensional; got shape {t.shape}")
+    levels, _ = level_energies(theory, n_levels)
+    rule = _RULES_OF_DRAWS[theory.n_inputs]
+    grids = list(state_grids.grids(theory, rule, output_expansion.coarser(rule)))
+    n_blocks = min(len(draws), _BLOCKS_OF_DRAWS)
+    block = np.arange(len(draws)) * n_blocks // len(draws)
+    sizes = np.bincount(block).astype(np.float64)
+
+    def averages(s: Any) -> dict[str, Floats]:
+        first, second, third, fourth = (s["powers"] / s["size"][:, None]).T
+        return {
+            "mean": first,
+            "moments": np.stack(
+                [
+                    second - first**2,
+                    third - 3 * first * second + 2 * first**3,
+                    fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
+                ],
+                axis=1,
+            ),
+            "plateau": s["plateau"] / s["size"],
+            "connected": s["connected"] / s["size"][:, None],
+            "two_point": (s["connected"] + s["plateau"][:, None]) / s["size"][:, None],
+            "weights": s["weights"] / s["size"][:, None],
+        }
+
+    found = []
+    for k in (0, 1):
+        total: dict[str, Floats] = {}
+        for pair in grids:
+            parts = _of_draws(draws, column, pair[k], t, levels)
+            for name, values in parts.items():
+                total[name] = total.get(name, 0.0) + values / len(grids)
+        sums = {
+            name: np.stack([values[block == b].sum(axis=0) for b in range(n_blocks)]) for name, values in total.items()
+        }
+        found.append(jackknife(averages, {**sums, "size": sizes}, sizes))
+    fine, coarse = found
+    result = {}
+    for name, estimate in fine.items():
+        change = np.abs(estimate.value - coarse[name].value)
+        # What nobody would see is not told.
+        result[name] = estimate.with_systematic(np.where(change > 0.01 * estimate.error, change, 0.0))
+    return WeightAverage(times=t, energies=levels, n_draws=len(draws), **result)
+
+
+def _of_draws(
+    draws: list[Network], column: int, inputs: list[state_grids.Modes], times: Floats, levels: Floats
+) -> dict[str, Floats]:
+    """Powers, squared mean, connected function and level weights of each draw on one product of grids."""
+    grid = np.stack(np.meshgrid(*(m.points for m in inputs), indexing="ij"), axis=-1)
+    energies: Floats = np.zeros(1)
+    decay = np.ones((times.size, 1))
+    for m in inputs:
+        energies = np.add.outer(energies, m.energies).ravel()
+        rates = np.stack([m.decay(float(s)) for s in times]) if times.size else np.ones((0, len(m.energies)))
+        decay = (decay[:, :, None] * rates[:, None, :]).reshape(times.size, -1)
+    # States beyond the highest of an input have at least that input's last energy.
+    cutoff = min(float(m.energies[-1]) for m in inputs)
+    rest = np.exp(-times * (cutoff / inputs[0].hbar))
+    member = np.abs(energies[:, None] - levels) < 1e-9 * levels
+    chunk = max(1, _CHUNK // grid[..., 0].size)
+    out: dict[str, list[Floats]] = {name: [] for name in ("powers", "plateau", "connected", "weights")}
+    for start in range(0, len(draws), chunk):
+        x = np.stack([network(grid)[..., column] for network in draws[start : start + chunk]])
+        c = x
+        for m in inputs:
+            # The axis of the first input that is left goes last, so that their order is restored in the end.
+            c = np.tensordot(c, m.rows * m.rows[0], axes=(1, 1))
+        squares = c.reshape(len(x), -1) ** 2
+        powers = []
+        square = x * x
+        for mean in (x, square, square * x, square * square):
+            for m in inputs:
+                mean = np.tensordot(mean, m.law, axes=(1, 0))
+            powers.append(mean)
+        variance = powers[1] - powers[0] ** 2
+        beyond = np.maximum(variance - squares[:, 1:].sum(axis=1), 0.0)
+        out["powers"].append(np.stack(powers, axis=1))
+        out["plateau"].append(powers[0] ** 2)
+        out["connected"].append(squares[:, 1:] @ decay[:, 1:].T + np.multiply.outer(beyond, rest))
+        out["weights"].append(squares @ member)
+    return {name: np.concatenate(parts) for name, parts in out.items()}

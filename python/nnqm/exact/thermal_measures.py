@@ -1,0 +1,217 @@
+"""Exact two-point functions at finite temperature."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, floats, positive
+from ..quantum.measures import ThermalMeasure
+from ..theories.ground_state import GroundStateProcess
+from ..theories.theory import Theory
+from . import output_expansion, state_grids
+from .inputs import MOST_POINTS, all_oscillators, average_over_grids, input_spreads, locate_channel, open_form
+from .output_expansion import fixed_network
+
+__all__ = ["thermal_measure", "thermal_two_point"]
+
+
+def thermal_measure(
+    theory: Theory, channel: str | None = None, *, beta: float | None = None, tolerance: float = 1e-7
+) -> ThermalMeasure:
+    r"""Exact two-point function and moments at finite temperature, periodic in Euclidean time.
+
+    .. math:: G(t) = \sum_\alpha c_\alpha(s_\beta)^2 \prod_i
+              \left[\frac{\cosh \omega_i(\beta/2 - t)}{\cosh(\omega_i\beta/2)}\right]^{\alpha_i}, \qquad
+              s_{\beta,i}^2 = \frac{\sigma_i^2}{2\omega_i} \coth\frac{\omega_i\beta}{2}
+
+    Thermal oscillators are Gaussian, so that Mehler's formula holds at every pair of times, with coefficients at the
+    thermal width. (A cosh in place of each exponential of the ground-state sum would be wrong.) Hamiltonians and chains
+    among the inputs have the joint density :math:`K_t(y, y') K_{\beta - t}(y', y)/Z` at two times.
+
+    Parameters
+    ----------
+    theory : Theory
+        With at most three inputs; closed, or open ones that are then heated.
+    channel : str, optional
+        Name of a channel; the first output by default.
+    beta : float, optional
+        Period, the Euclidean time hbar/kT, unit time; that of a closed theory by default.
+    tolerance : float, default 1e-7
+        Largest acceptable error, relative to the thermal variance.
+
+    Returns
+    -------
+    ThermalMeasure
+
+    Raises
+    ------
+    ValueError
+        Without a period, or with two different ones; with more than three inputs, a chain that beta is no multiple of,
+        or a Hamiltonian with a continuum; if the tolerance is not reached.
+
+    Examples
+    --------
+    >>> hot = thermal_measure(nnqm.harmonic_oscillator(), beta=2.0)
+    >>> hot.connected([0.0, 1.0, 2.0]).round(6)  # coth(1)/2, 1/(2 sinh 1) and coth(1)/2
+    array([0.656518, 0.425459, 0.656518])
+    """
+    period = theory.period if beta is None else positive("beta", beta)
+    if period is None or (theory.period is not None and period != theory.period):
+        raise ValueError(
+            f"beta must be given for an open theory, and be the period of a closed one; got beta={beta} for "
+            f"period {theory.period}"
+        )
+    positive("tolerance", tolerance)
+    opened = open_form(theory)
+    output, direct = locate_channel(opened, channel)
+    if not all_oscillators(opened):
+        return _thermal_of_states(opened, output, direct, period, tolerance)
+    omega = np.array(opened.omega)
+    spread = input_spreads(opened) / np.sqrt(np.tanh(omega * period / 2))
+    constants = {"hbar": theory.hbar, "mass": theory.mass, "beta": period, "tolerance": tolerance}
+
+    def ratios(t: Floats) -> Floats:
+        waves = np.exp(-np.multiply.outer(omega, t)) + np.exp(-np.multiply.outer(omega, period - t))
+        return np.asarray(waves / (1 + np.exp(-omega * period))[:, None])
+
+    if direct is not None:
+        square = float(spread[direct] ** 2)
+        return ThermalMeasure(
+            mean=0.0,
+            moments=np.array([square, 0.0, 3 * square**2]),
+            commutator=theory.mass / theory.hbar * opened.sigma[direct] ** 2,
+            # Of H = p^2/2m + m omega^2 x^2/2 with hbar -> m sigma^2: both halves of the energy are equal.
+            momentum_squared=theory.mass**2 * omega[direct] ** 2 * square,
+            _function=lambda t: (square * ratios(t)[direct], 0.0),
+            **constants,
+        )
+    # The tail matters at early times only, and is judged there.
+    found = output_expansion.expand(opened, output, spread, accuracy=tolerance, share=1e-5)
+
+    def connected(t: Floats) -> tuple[Floats, float]:
+        ratio = ratios(t)
+        sums = np.empty(t.size)
+        for i in range(t.size):
+            total = found.coefficients[..., 0] ** 2
+            for r in ratio[:, i]:
+                total = np.tensordot(r ** np.arange(total.shape[0]), total, axes=(0, 0))
+            sums[i] = total
+        rest = found.beyond * ratio.max(axis=0, initial=0) ** (found.order + 1)
+        # All of it at t = 0, where it is no error.
+        moving = ratio.min(axis=0, initial=1) < 1
+        return sums + rest, max(found.error * float(found.moments[0]), float(rest[moving].max(initial=0)))
+
+    return ThermalMeasure(
+        mean=found.mean,
+        moments=found.moments,
+        commutator=theory.mass / theory.hbar * found.gradient,
+        momentum_squared=np.nan,
+        _function=connected,
+        **constants,
+    )
+
+
+def thermal_two_point(
+    theory: Theory,
+    beta: float,
+    times: ArrayLike,
+    channel: str | None = None,
+    *,
+    connected: bool = False,
+    tolerance: float = 1e-7,
+) -> Floats:
+    """Exact two-point function at finite temperature; see ``thermal_measure``.
+
+    Parameters
+    ----------
+    theory, beta, channel, tolerance
+        As for ``thermal_measure``.
+    times : array_like
+        Of any shape, unit time; taken modulo beta.
+    connected : bool, default False
+        Whether the squared thermal mean is subtracted.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of ``times``.
+
+    Raises
+    ------
+    ValueError
+        As for ``thermal_measure``.
+
+    Examples
+    --------
+    >>> thermal_two_point(nnqm.harmonic_oscillator(), 2.0, [0.0, 1.0]).round(6)  # coth(1)/2, 1/(2 sinh 1)
+    array([0.656518, 0.425459])
+    """
+    t = floats("times", times)
+    measure = thermal_measure(theory, channel, beta=beta, tolerance=tolerance)
+    return measure.connected(t) if connected else measure.two_point(t)
+
+
+def _thermal_of_states(
+    theory: Theory, output: int, direct: int | None, beta: float, tolerance: float
+) -> ThermalMeasure:
+    """Traces over states of every input on a product of grids."""
+    rule = output_expansion.RULES_OF_INPUTS[theory.n_inputs][0]
+    levels = list(state_grids.thermal_grids(theory, beta, rule, output_expansion.coarser(rule)))
+    share = 1 / len(levels)
+    # For each level of refinement, values, laws and inputs on each of the shifted grids.
+    parts: list[list[tuple[Floats, list[state_grids.ThermalModes]]]] = [[], []]
+    powers = np.zeros((2, 4))
+    for pair in levels:
+        for k, inputs in enumerate(pair):
+            if np.prod([m.modes.points.size for m in inputs]) > MOST_POINTS:
+                raise ValueError(
+                    f"the product of the grids of {theory.n_inputs} inputs has more than {MOST_POINTS} points; "
+                    "sample the theory"
+                )
+            grid = np.stack(np.meshgrid(*(m.modes.points for m in inputs), indexing="ij"), axis=-1)
+            if direct is not None:
+                f = grid[..., direct]
+            else:
+                f = np.asarray(fixed_network(theory)(grid)[..., output], dtype=np.float64)
+            laws = [m.joint(0.0).sum(axis=1) for m in inputs]
+            parts[k].append((f, inputs))
+            powers[k] += [share * average_over_grids(f**n, laws) for n in (1, 2, 3, 4)]
+    moments = [
+        np.array([b - a**2, c - 3 * a * b + 2 * a**3, d - 4 * a * c + 6 * a**2 * b - 3 * a**4]) for a, b, c, d in powers
+    ]
+    scale = max(float(moments[0][0]), 1e-300)
+    reached = max(
+        abs(powers[0, 0] - powers[1, 0]) / np.sqrt(scale),
+        float((np.abs(moments[0] - moments[1]) / scale ** (np.arange(2, 5) / 2)).max()),
+    )
+    if reached > tolerance:
+        raise ValueError(
+            f"thermal moments reach a relative error of {reached:.1e} only, not tolerance={tolerance:g}, for "
+            f"{theory.network!r} on {theory.sources}; use smooth networks or a larger tolerance"
+        )
+
+    def connected(times: Floats) -> tuple[Floats, float]:
+        totals = np.zeros((2, times.size))
+        for total, of_level in zip(totals, parts, strict=True):
+            for f, inputs in of_level:
+                for i, t in enumerate(times):
+                    state = f
+                    for m in inputs:
+                        state = np.tensordot(state, m.joint(float(t)), axes=(0, 0))
+                    total[i] += share * float((f * state).sum())
+        return totals[0] - powers[0, 0] ** 2, float(np.abs(totals[0] - totals[1]).max(initial=0))
+
+    alone = direct is not None and theory.n_inputs == 1 and isinstance(theory.sources[0], GroundStateProcess)
+    return ThermalMeasure(
+        mean=float(powers[0, 0]),
+        moments=moments[0],
+        # Of a coordinate the commutator is a number.
+        commutator=1.0 if alone else np.nan,
+        momentum_squared=np.nan,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        beta=beta,
+        tolerance=tolerance,
+        _function=connected,
+    )

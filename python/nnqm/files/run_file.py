@@ -1,0 +1,117 @@
+"""Runs as NetCDF files: saved and loaded bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._arguments import integer
+from ..sampling.correlators import Correlators
+from ..sampling.observables import Observables
+from ..theories.theory import Theory
+from .writing import check_writable, replacing
+
+__all__ = ["load", "save"]
+
+_FORMAT = 1
+
+
+def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
+    """Write a run as NetCDF, replacing the file only once the new one is whole.
+
+    Plain ``xarray.open_dataset`` reads it; ``load`` gives back the same bits.
+
+    Parameters
+    ----------
+    run : Correlators
+    path : path-like
+        Usually ending in .nc.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ValueError
+        If no file can be written there.
+    """
+    import xarray
+
+    target = check_writable(path)
+    feature, linear = list(run.observables.labels), list(run.observables.labels[: 1 + len(run.channels)])
+    axes = {
+        "lags": ("block", "lag", "part", "linear_a", "linear_b"),
+        "observable_lags": ("block", "observable_lag", "part", "observable_a", "observable_b"),
+        "increments": ("block", "channel", "increment_lag", "power"),
+        "moments": ("block", "channel", "moment"),
+        "time_sums": ("block", "time"),
+        "two_time": ("block", "time_pair"),
+        "paths": ("block",),
+        "first_bad": ("block",),
+    }
+    coords: dict[str, Any] = {
+        "time": run.times,
+        "lag": list(run.lags),
+        "observable_lag": list(run.observable_lags),
+        "increment_lag": list(run.increment_lags),
+        "channel": list(run.channels),
+        "linear_a": linear,
+        "linear_b": linear,
+        "observable_a": feature,
+        "observable_b": feature,
+    }
+    used = {axis for name in run.sums for axis in axes[name]} | {"time"}
+    dataset = xarray.Dataset(
+        {f"sum_{name}": (axes[name], array) for name, array in run.sums.items()},
+        coords={k: (k, v) for k, v in coords.items() if k in used},
+        attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
+    )
+    with replacing(target) as name:
+        dataset.to_netcdf(name, engine="h5netcdf")
+    return target
+
+
+def load(path: str | os.PathLike[str]) -> Correlators:
+    """Read a run that ``save`` wrote.
+
+    Parameters
+    ----------
+    path : path-like
+
+    Returns
+    -------
+    Correlators
+        Equal to the saved one, bit for bit.
+
+    Raises
+    ------
+    ValueError
+        If the file is not one that ``save`` wrote, or is of a newer format.
+    """
+    import xarray
+
+    try:
+        dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False)
+    except FileNotFoundError:
+        raise ValueError(f"file {path} does not exist") from None
+    except OSError as error:
+        raise ValueError(f"file {path} cannot be read as NetCDF: {error}") from None
+    if "nnqm" not in dataset.attrs:
+        raise ValueError(f"file {path} is not a saved run: it lacks the attribute nnqm")
+    if integer("nnqm_format", int(dataset.attrs["nnqm_format"]), 1) > _FORMAT:
+        raise ValueError(f"file {path} has a newer format than this nnqm reads; upgrade nnqm")
+    data = json.loads(dataset.attrs["nnqm"])
+    data["theory"] = None if data["theory"] is None else Theory.from_dict(data["theory"])
+    data["observables"] = Observables.from_dict(data["observables"])
+    for name in ("keys", "lags", "observable_lags", "increment_lags", "notes"):
+        data[name] = tuple(data[name])
+    sums = {
+        str(name).removeprefix("sum_"): np.ascontiguousarray(variable.values)
+        for name, variable in dataset.data_vars.items()
+    }
+    return Correlators(times=dataset["time"].values, sums=sums, **data)

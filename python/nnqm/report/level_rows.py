@@ -1,0 +1,78 @@
+"""Rows and notes of the report about levels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..sampling.correlators import Correlators
+from ..spectra.levels import Spectrum
+from ..theories.ground_state import GroundStateProcess
+from ..theories.sources import OrnsteinUhlenbeck
+from .exact_values import known_gaps
+from .table import DEVIATION, Row
+
+__all__: list[str] = []
+
+# What the table says of verdicts on levels that do not speak for themselves.
+_REASONS = {"above unresolved": "unresolved", "plateau": "no decay within the paths, longer ones are needed"}
+
+
+def level_rows(run: Correlators, found: Spectrum) -> list[Row]:
+    energies, multiplicities = known_gaps(run.theory, len(found.levels))
+    rows: list[Row] = []
+    # Without exact levels to count by, what does not decay is no level but a sector or a mean.
+    plateaus = 0 if energies[0] is not None else sum(level.verdict == "plateau" for level in found.levels)
+    if plateaus:
+        weight = found.levels[0].weight
+        rows.append(Row("non-decaying part", weight, None, "plateau: superselection or a mean", "levels"))
+    for n, level in enumerate(found.levels[plateaus:]):
+        times = f" (x{multiplicities[n]})" if multiplicities[n] > 1 else ""
+        if not level.resolved or level.gap is None:
+            reason = _REASONS.get(level.verdict, level.verdict)
+            rows.append(Row(f"gap {n + 1}{times}", None, energies[n], f"not resolved: {reason}", "levels"))
+            break
+        members = f"resolved, {level.multiplicity} seen" if level.multiplicity > 1 or times else "resolved"
+        row = Row(f"gap {n + 1}{times}", level.gap, energies[n], members, "levels")
+        if row.pull is not None and abs(row.pull) > DEVIATION:
+            # Functions of x give upper bounds of gaps, which are not sharp where x shows too little of the inputs.
+            row = replace(row, verdict=f"{members}, {'an upper bound only' if row.pull > 0 else 'deviates'}")
+        rows.append(row)
+    return rows
+
+
+def without_levels(rows: list[Row]) -> list[Row]:
+    """The rows with numbers of levels taken out, where paths have none."""
+    return [_meaningless(r) if r.group == "levels" or r.quantity.endswith("from levels") else r for r in rows]
+
+
+def _meaningless(row: Row) -> Row:
+    return replace(row, estimate=None, verdict="not resolved: levels need reflection positivity")
+
+
+def level_notes(run: Correlators, found: Spectrum) -> list[str]:
+    theory = run.theory
+    if theory is None:
+        return []
+    notes = []
+    wells = [s.hamiltonian for s in theory.sources if isinstance(s, GroundStateProcess)]
+    edge = min((h.threshold - h.energies(1)[0] for h in wells), default=np.inf)
+    if np.isfinite(edge):
+        notes.append(
+            f"the continuum begins {edge:.6g} above the ground state: gaps from there on are those of the box that "
+            "paths are confined to"
+        )
+    if theory.network is not None or theory.n_inputs != 1 or not found.gaps:
+        return notes
+    process = theory.sources[0]
+    if isinstance(process, GroundStateProcess):
+        ground, of_what = float(process.hamiltonian.energies(1)[0]), "with the E_0 of the Hamiltonian"
+    elif isinstance(process, OrnsteinUhlenbeck) and np.isclose(
+        process.sigma[0] ** 2, theory.hbar / theory.mass, rtol=1e-12
+    ):
+        ground, of_what = theory.hbar * process.omega[0] / 2, "this is the harmonic oscillator: with its E_0"
+    else:
+        return notes
+    listed = ", ".join(str(e) for e in found.absolute_energies(ground)[1:])
+    return [*notes, f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]

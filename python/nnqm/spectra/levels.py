@@ -1,0 +1,151 @@
+"""Results of level searches: levels, spectra and advice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..statistics.estimate import Estimate
+
+__all__ = ["Advice", "Level", "Spectrum", "SpectrumError"]
+
+
+class SpectrumError(ValueError):
+    """Levels cannot be had; ``partial`` is the Spectrum that could be computed, none of it resolved, or None."""
+
+    def __init__(self, message: str, partial: Spectrum | None = None) -> None:
+        super().__init__(message)
+        self.partial = partial
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level above the ground state, or a multiplet of levels that cannot be told apart.
+
+    Attributes
+    ----------
+    gap : Estimate or None
+        E_n - E_0 in energy units; None where there is no positive eigenvalue. The error is statistical.
+    weight : Estimate or None
+        Spectral weight |<0|x|n>|^2 of the channel, summed over the multiplet; None for outputs of networks with random
+        weights, of which every draw has weights of its own.
+    multiplicity : int
+        Members closer to each other than 3 errors of their difference; ``gap`` is their mean.
+    verdict : str
+        "resolved"; or "noise", "basis-limited" (still moves with the basis or with t0), "plateau" (no decay),
+        "above unresolved"; or, of all levels of paths that have none, "not stationary", "irreversible", "slower tail"
+        (the two-point function decays more slowly than the lowest level), "few blocks".
+    """
+
+    gap: Estimate | None
+    weight: Estimate | None
+    multiplicity: int
+    verdict: str
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the number may be used as a level."""
+        return self.verdict == "resolved"
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What would resolve the lowest level asked for that is not resolved; ``print`` shows it as a sentence.
+
+    Attributes
+    ----------
+    level : int
+        Its number, 1 for the first above the ground state; a multiplet counts once.
+    verdict : str
+        Why it is not resolved, as in ``Level``.
+    remedy : str
+        What to do, in words.
+    n_paths : int or None
+        Paths, in total, with which it is expected to be resolved; None where more paths are not what is missing. An
+        estimate from the errors of this run, right within a factor of two or so.
+    dt : float or None
+        A time step that suits the level better, where that of the run does not.
+    """
+
+    level: int
+    verdict: str
+    remedy: str
+    n_paths: int | None = None
+    dt: float | None = None
+
+    def __str__(self) -> str:
+        return f"level {self.level} is not resolved ({self.verdict}): {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Levels of a run; see ``spectrum``. ``print`` shows them as a table, with the advice.
+
+    Attributes
+    ----------
+    levels : tuple of Level
+        Those asked for, resolved ones first.
+    t0 : int
+        Time, in steps, of the metric of the eigenvalue problem.
+    basis_size : int
+        Eigendirections kept.
+    commutator, momentum_squared : Estimate or None
+        The sums (2m/hbar^2) sum gap |Z|^2 and (m/hbar)^2 sum gap^2 |Z|^2 of the channel, free of dt. The
+        systematic error is what states that are not resolved contribute. None where there are no spectral weights.
+    advice : Advice or None
+        What would resolve the next level; None if all that were asked for are resolved.
+    """
+
+    levels: tuple[Level, ...]
+    t0: int
+    basis_size: int
+    commutator: Estimate | None
+    momentum_squared: Estimate | None
+    advice: Advice | None = None
+
+    @property
+    def gaps(self) -> tuple[Estimate, ...]:
+        """Resolved gaps E_n - E_0, n = 1, 2, ...; a multiplet counts once."""
+        return tuple(level.gap for level in self.levels if level.resolved and level.gap is not None)
+
+    @property
+    def joint(self) -> Estimate:
+        """Resolved gaps as one estimate, shape (k,), which knows their covariance: ``joint.covariance()``.
+
+        Raises
+        ------
+        SpectrumError
+            If no level is resolved.
+        """
+        gaps = self.gaps
+        if not gaps:
+            raise SpectrumError(f"no level is resolved, so that there is no covariance of levels; {self.advice}", self)
+        return gaps[0].map(lambda *values: np.stack(values, axis=-1), *gaps[1:])
+
+    @property
+    def energies(self) -> tuple[Estimate, ...]:
+        """Levels relative to E_0 = 0, the ground state first: paths give gaps only."""
+        zero = self.gaps[0].map(np.zeros_like) if self.gaps else Estimate(0.0, [0.0, 0.0], [2.0, 2.0])
+        return (zero, *self.gaps)
+
+    def absolute_energies(self, ground_energy: float | None = None) -> tuple[Estimate, ...]:
+        """E_0 + gaps, for a ground-state energy known from elsewhere, such as hbar omega/2 of the oscillator.
+
+        Raises
+        ------
+        ValueError
+            Without ``ground_energy``: no path contains it.
+        """
+        if ground_energy is None:
+            raise ValueError("ground_energy is needed: paths determine gaps only; take it from the Hamiltonian")
+        return tuple(e.map(lambda v: v + ground_energy) for e in self.energies)
+
+    def __str__(self) -> str:
+        lines = []
+        for n, level in enumerate(self.levels, start=1):
+            times = f" (x{level.multiplicity})" if level.multiplicity > 1 else ""
+            if level.resolved:
+                weight = "" if level.weight is None else f", weight {level.weight}"
+                lines.append(f"gap {n}{times} = {level.gap}{weight}")
+        return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
