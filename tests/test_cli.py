@@ -196,7 +196,7 @@ def test_an_internal_error_is_not_taken_for_bad_input(where, command, monkeypatc
 
     target = {
         "simulate": (cli, "simulate"),
-        "core": (nnqm.simulation._core, "advance"),
+        "core": (nnqm.sampling.simulation._core, "advance"),
         "analyse": (cli, "analyse"),
         "figure": (nnqm.plot, "save_figure"),
     }[where]

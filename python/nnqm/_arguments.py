@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .errors import InputError, InputTypeError
+
 Floats = NDArray[np.float64]
 
 
@@ -20,7 +22,7 @@ _READABLE = (1, 3, 11, 13)
 def array_of(name: str, value: Any) -> NDArray[Any]:
     """Real numbers as an array, without a copy of what NumPy can read where it lies."""
     if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
-        raise ValueError(f"{name} must have no masked entries; fill them, or leave them out")
+        raise InputError(f"{name} must have no masked entries; fill them, or leave them out")
     try:
         # The array protocol first: PyTorch refuses there what its DLPack gets wrong, such as tensors negated lazily.
         if hasattr(value, "__array__") or not hasattr(value, "__dlpack__"):
@@ -28,14 +30,14 @@ def array_of(name: str, value: Any) -> NDArray[Any]:
         else:
             device = value.__dlpack_device__()
             if device[0] not in _READABLE:
-                raise TypeError(f"it lies on device {tuple(device)} of DLPack")
+                raise InputTypeError(f"it lies on device {tuple(device)} of DLPack")
             array = np.from_dlpack(value)
     except (TypeError, ValueError, AttributeError, RuntimeError, BufferError) as error:
         got = f"{type(value).__name__} that NumPy cannot read: {str(error).rstrip('.')}"
-        raise TypeError(f"{name} must be real numbers; got {got}; give float32 or float64 on the CPU") from None
+        raise InputTypeError(f"{name} must be real numbers; got {got}; give float32 or float64 on the CPU") from None
     if array.dtype.kind not in "fiubO":
         remedy = "take the real part or a component, or convert to float64"
-        raise TypeError(f"{name} must be real numbers; got dtype {array.dtype}; {remedy}")
+        raise InputTypeError(f"{name} must be real numbers; got dtype {array.dtype}; {remedy}")
     return array
 
 
@@ -45,13 +47,13 @@ def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
     try:
         array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be real numbers; {error}") from None
+        raise InputTypeError(f"{name} must be real numbers; {error}") from None
     if ndim is not None and array.ndim != ndim:
-        raise ValueError(f"{name} must have {ndim} axes; got {array.ndim} (shape {array.shape})")
+        raise InputError(f"{name} must have {ndim} axes; got {array.ndim} (shape {array.shape})")
     bad = np.argwhere(~np.isfinite(array))
     if len(bad):
         where = "" if array.ndim == 0 else f"[{', '.join(map(str, bad[0]))}]"
-        raise ValueError(f"{name} must be finite; {name}{where}={array[tuple(bad[0])]}")
+        raise InputError(f"{name} must be finite; {name}{where}={array[tuple(bad[0])]}")
     return array
 
 
@@ -59,7 +61,7 @@ def positive(name: str, value: Any) -> float:
     """A finite float above zero."""
     number = float(floats(name, value, 0))
     if number <= 0:
-        raise ValueError(f"{name} must be positive; got {name}={number:g}")
+        raise InputError(f"{name} must be positive; got {name}={number:g}")
     return number
 
 
@@ -67,10 +69,10 @@ def positives(name: str, value: ArrayLike) -> tuple[float, ...]:
     """Finite floats above zero, from a number or a sequence."""
     array = np.atleast_1d(floats(name, value))
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"{name} must be a number or a one-dimensional sequence; got shape {array.shape}")
+        raise InputError(f"{name} must be a number or a one-dimensional sequence; got shape {array.shape}")
     for i, number in enumerate(array):
         if number <= 0:
-            raise ValueError(f"{name} must be positive; got {name}[{i}]={number:g}")
+            raise InputError(f"{name} must be positive; got {name}[{i}]={number:g}")
     return tuple(float(x) for x in array)
 
 
@@ -79,11 +81,11 @@ def integer(name: str, value: Any, minimum: int, maximum: int = 2**62) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{name} must be an integer; got {value!r}") from None
+        raise InputTypeError(f"{name} must be an integer; got {value!r}") from None
     if number < minimum:
-        raise ValueError(f"{name} must be at least {minimum}; got {number}")
+        raise InputError(f"{name} must be at least {minimum}; got {number}")
     if number > maximum:
-        raise ValueError(f"{name} must be at most {maximum}; got {number}")
+        raise InputError(f"{name} must be at most {maximum}; got {number}")
     return number
 
 
@@ -94,19 +96,19 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
         return value
     near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(f"{name} {value!r} is unknown; choose from {', '.join(known)}{hint}")
+    raise InputError(f"{name} {value!r} is unknown; choose from {', '.join(known)}{hint}")
 
 
 def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int) -> tuple[int, ...]:
     """Sorted, distinct lags in steps, below ``n_times``."""
     if not isinstance(value, Iterable):
-        raise TypeError(f"{name} must be a sequence of integers; got {value!r}")
+        raise InputTypeError(f"{name} must be a sequence of integers; got {value!r}")
     lags = tuple(integer(f"{name}[{i}]", v, minimum) for i, v in enumerate(value))
     for lag in lags:
         if lag >= n_times:
-            raise ValueError(
+            raise InputError(
                 f"{name} must be below n_times; got lag {lag} with n_times={n_times}; use smaller lags or longer paths"
             )
     if len(set(lags)) != len(lags):
-        raise ValueError(f"{name} must be distinct; got {list(lags)}")
+        raise InputError(f"{name} must be distinct; got {list(lags)}")
     return tuple(sorted(lags))

@@ -22,9 +22,9 @@ from rich.text import Text
 
 from . import _core
 from ._arguments import choice, integer, positive
+from .errors import InputError
 from .files.arrays import read_npz
 from .files.run_file import load, save
-from .files.tables import raised_by_nnqm
 from .files.theory_file import load_theory_file
 from .files.writing import check_writable
 from .properties import check
@@ -59,9 +59,7 @@ def _input() -> Iterator[None]:
     """Turn the package's own input errors into one line; any other error keeps its traceback."""
     try:
         yield
-    except (TypeError, ValueError) as error:
-        if not raised_by_nnqm(error):
-            raise
+    except (InputError, InputTypeError) as error:
         raise _BadInput(str(error)) from error
 
 
@@ -431,11 +429,11 @@ def _read_npy(path: Path) -> np.ndarray[Any, Any]:
 def _only(held: list[str], array: str | None, path: Path) -> str:
     """The array asked for, or the only one."""
     if not held:
-        raise ValueError(f"file {path} holds no arrays; write the paths with numpy.savez or xarray")
+        raise InputError(f"file {path} holds no arrays; write the paths with numpy.savez or xarray")
     if array is not None:
         return choice(f"--array of {path}:", array, held)
     if len(held) > 1:
-        raise ValueError(f"file {path} holds {', '.join(held)}; choose one with --array NAME")
+        raise InputError(f"file {path} holds {', '.join(held)}; choose one with --array NAME")
     return held[0]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ._arguments import Floats
+from .errors import InputError
 from .files.writing import check_writable, replacing
 from .report.table import Report
 from .sampling.correlators import Correlators
@@ -97,7 +98,7 @@ def check_figure_file(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     known = sorted(FigureCanvasBase.get_supported_filetypes())
     if target.suffix.lower().removeprefix(".") not in known:
-        raise ValueError(f"figure {target} must end in one of .{', .'.join(known)}; name it {target.stem}.png")
+        raise InputError(f"figure {target} must end in one of .{', .'.join(known)}; name it {target.stem}.png")
     return check_writable(target)
 
 

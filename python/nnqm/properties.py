@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._arguments import Floats, floats, integer
+from .errors import InputError, InputTypeError
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
@@ -200,7 +201,7 @@ class _Subject:
             if isinstance(known, SpectralMeasure):
                 # A sum of thousands of exponentials, at the cost of one; a chain with negative eigenvalues has none.
                 spectral = SpectralKernel.of(known, where[1] - where[0])
-        except ValueError:
+        except InputError:
             return cls(f"{title}, times {span}", where, None, zero, False, source, source.period, *shared)
         gaussian = source.network is None and isinstance(
             source.sources[0], OrnsteinUhlenbeck | ThermalOrnsteinUhlenbeck | LinearProcess
@@ -245,7 +246,7 @@ def _interval(source: Any, given: Any) -> tuple[float, float]:
     if given is not None:
         pair = floats("interval", given)
         if pair.shape != (2,) or not pair[1] > pair[0]:
-            raise ValueError(f"interval must be (a, b) with a < b; got {given}")
+            raise InputError(f"interval must be (a, b) with a < b; got {given}")
         return float(pair[0]), float(pair[1])
     if isinstance(source, Kernel):
         p = dict(source.parameters)
@@ -262,15 +263,15 @@ def _interval(source: Any, given: Any) -> tuple[float, float]:
     if isinstance(source, TimeNetwork):
         return -2.0, 2.0
     if not callable(source):
-        raise TypeError(f"source must be a theory, a Kernel or a function K(s, t); got {source!r}")
-    raise ValueError("interval must be given for a function: interval=(0.0, 10.0)")
+        raise InputTypeError(f"source must be a theory, a Kernel or a function K(s, t); got {source!r}")
+    raise InputError("interval must be given for a function: interval=(0.0, 10.0)")
 
 
 def _checked(kernel: Callable[[Floats, Floats], Any]) -> Callable[[Floats, Floats], Floats]:
     def covariance(s: Floats, t: Floats) -> Floats:
         values = floats("kernel", kernel(s, t))
         if values.shape != np.broadcast_shapes(s.shape, t.shape):
-            raise ValueError(
+            raise InputError(
                 f"kernel must return an array of the shape that s and t broadcast to, "
                 f"{np.broadcast_shapes(s.shape, t.shape)}; got {values.shape}; use NumPy functions"
             )
@@ -285,7 +286,7 @@ def _finite(subject: _Subject) -> Property:
     if theory is not None and isinstance(theory.network, RandomNetwork):
         try:
             theory.network.need_moment(2, "the two-point function")
-        except ValueError as error:
+        except InputError as error:
             return Property(name, "fails", str(error).split(";")[0])
     if subject.covariance is not None:
         largest = float(np.abs(subject.table()).max())
@@ -347,7 +348,7 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
         return Property(name, "unknown", "there is no two-point function to compare")
     try:
         function = _sampled(subject, theory)
-    except ValueError as error:
+    except InputError as error:
         return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
     # The same distances at other times.
     first, second = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 2, 4, 1, 3])
@@ -398,7 +399,7 @@ def _markov(subject: _Subject) -> Property:
     assert theory is not None
     try:
         p = _conditional_independence(subject, theory)
-    except ValueError as error:
+    except InputError as error:
         return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
     return _tested(name, p, "past and future given the present")
 
@@ -504,7 +505,7 @@ def _positivity(subject: _Subject, settled: bool) -> Property:
             y = sample_paths(theory, n, times=times, key=subject.key, n_threads=subject.n_threads)
             x = apply(theory.network, y, key=subject.key, times=times, n_threads=subject.n_threads)
             result = reflection_positivity(x[:: theory.group, :, :1], dt=step, stationary=False, **options)
-    except ValueError as error:
+    except InputError as error:
         return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
     verdict = {"undecided": "unknown"}.get(result.verdict, result.verdict)
     text = f"test on paths ({', '.join(result.functionals)}): p = {result.p_value:.2g}"

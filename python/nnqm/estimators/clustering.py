@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.independent_paths import (
     FEWEST_BLOCKS,
@@ -122,18 +123,18 @@ def clustering(
     'clusters'
     """
     if not 0 < float(level) < 1:
-        raise ValueError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
+        raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
     if isinstance(source, Correlators):
         found = [_of_run(source, channel)]
     else:
         paths = paths_of(source, n_times, dt, channel, n_paths, rng, key, precision, n_threads)
         if paths.n_units // paths.group < FEWEST_BLOCKS:
-            raise ValueError(
+            raise InputError(
                 f"sectors differ between paths, and the test needs at least {FEWEST_BLOCKS} independent ones; got "
                 f"{paths.n_units}; pieces of one trajectory do not count"
             )
         if paths.n_times < 8:
-            raise ValueError(f"n_times must be at least 8 for correlations over a distance; got {paths.n_times}")
+            raise InputError(f"n_times must be at least 8 for correlations over a distance; got {paths.n_times}")
         found = _of_paths(paths)
     p_value, observable, near, far = min(
         ((_p_value(near, far, samples), name, near, far) for name, near, far, samples in found), key=lambda f: f[0]
@@ -168,7 +169,7 @@ def _of_run(run: Correlators, channel: int | str) -> _Found:
             return run.channels[run.observables.index(channel)], _over(near, variance), _over(far, variance), None
     if "two_time" in run.sums and run.two_time == run.observables.index(channel) and run.n_times >= 3:
         return _of_two_times(run)
-    raise ValueError(
+    raise InputError(
         f"clustering needs a lag and its half (within a fifth), or the two-time function; this run has lags "
         f"{list(run.lags)}; simulate with more lags, or give paths"
     )
@@ -178,7 +179,7 @@ def _of_two_times(run: Correlators) -> _Found:
     span = run.times[-1] - run.times[0]
     middle = int(np.argmin(np.abs(run.times - run.times[0] - span / 2)))
     if not 0.4 * span <= run.times[middle] - run.times[0] <= 0.6 * span:
-        raise ValueError("times must have one near the middle; add it, or use a uniform grid")
+        raise InputError("times must have one near the middle; add it, or use a uniform grid")
     n, scale = run.n_times, run.observables.scale[run.two_time or 0]
 
     def between(s: Mapping[str, Floats], i: int, j: int) -> Floats:

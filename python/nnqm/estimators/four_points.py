@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags
 from ..sampling.path_source import chunks_of, location_of, paths_of
 from ..sampling.run_settings import Rng
@@ -95,13 +96,13 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     True
     """
     if tuple(powers) not in ((2, 2), (1, 3), (3, 1)):
-        raise ValueError(f"powers must be (2, 2), (1, 3) or (3, 1); got {tuple(powers)}")
+        raise InputError(f"powers must be (2, 2), (1, 3) or (3, 1); got {tuple(powers)}")
     first, second = sorted(powers)
     run.need("observable_lags", "simulate with observable_lags=(1, 2, 3, ...)")
     o = run.observables
     c = o.index(channel)
     if o.orders[c] < second:
-        raise ValueError(
+        raise InputError(
             f"observables must hold polynomials of {o.channels[c]} up to order {second}; got {o.orders[c]}; simulate "
             f"with observables=default_observables(theory, observe=[{o.channels[c]!r}])"
         )
@@ -186,19 +187,19 @@ def connected_four_point(
     """
     given = np.asarray(steps)
     if given.dtype.kind not in "iu" or given.ndim == 0 or given.shape[-1] != 4 or given.size == 0:
-        raise ValueError(f"steps must be integers of shape (..., 4); got shape {given.shape}, dtype {given.dtype}")
+        raise InputError(f"steps must be integers of shape (..., 4); got shape {given.shape}, dtype {given.dtype}")
     paths = paths_of(source, n_times, dt, channel, n_paths, rng, key, precision, n_threads)
     rows = given.reshape(-1, 4)
     if stationary:
         rows = rows - rows.min(axis=1, keepdims=True)
     if rows.min() < 0 or rows.max() >= paths.n_times:
-        raise ValueError(
+        raise InputError(
             f"steps must span less than the paths, {paths.n_times} steps; got {given.reshape(-1, 4).tolist()}; "
             "use longer paths"
         )
     n_groups = -(-paths.n_units // paths.group)
     if n_groups < 2:
-        raise ValueError(f"errors need at least 2 independent paths; got {n_groups}; give more of them")
+        raise InputError(f"errors need at least 2 independent paths; got {n_groups}; give more of them")
     n_blocks = min(_N_BLOCKS, n_groups)
     edges = np.minimum(np.arange(n_blocks + 1) * n_groups // n_blocks * paths.group, paths.n_units)
     sums = np.zeros((n_blocks, len(rows), len(_SUBSETS)))

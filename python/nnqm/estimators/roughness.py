@@ -23,6 +23,7 @@ from itertools import pairwise
 import numpy as np
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
 
@@ -389,7 +390,7 @@ def _increments(run: Correlators, channel: int | str, function: Callable[[Floats
     remedy = "simulate or accumulate on a uniform time grid with increment_lags=(1, 2, ..., 12)"
     run.need("increments", remedy)
     if not run.increment_lags:
-        raise ValueError(f"this run holds no increments; {remedy}")
+        raise InputError(f"this run holds no increments; {remedy}")
     c = run.observables.index(channel)
     scale = run.observables.scale[c]
     windows = run.n_times - np.asarray(run.increment_lags)
@@ -410,7 +411,7 @@ def _leading(run: Correlators, multiple: int) -> list[int]:
     """Lags 1, 2, ..., K in steps, as far as k and ``multiple`` k are held."""
     missing = [k for k in (1, 2) if k not in run.increment_lags]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"increment_lags must hold 1 and 2 for this estimator; got {list(run.increment_lags)}; "
             "simulate with increment_lags=(1, 2, ..., 12)"
         )
@@ -438,7 +439,7 @@ def _is_constant(run: Correlators, channel: int | str) -> bool:
 def _not_constant(run: Correlators, channel: int | str) -> None:
     if _is_constant(run, channel):
         name = run.channels[run.observables.index(channel)]
-        raise ValueError(f"channel {name} is constant: its increments are all zero; choose a channel that moves")
+        raise InputError(f"channel {name} is constant: its increments are all zero; choose a channel that moves")
 
 
 def _exponents(run: Correlators, channel: int | str) -> Estimate:

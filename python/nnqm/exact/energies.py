@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._arguments import Floats, integer
+from ..errors import InputError
 from ..quantum.hamiltonian import Hamiltonian
 from ..theories.ground_state import GroundStateProcess
 from ..theories.sources import MarkovChain, OrnsteinUhlenbeck
@@ -53,7 +54,7 @@ def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ..
             found = state_grids.chain_modes(source, 0, theory.hbar)
             ladders.append((found.energies, np.ones(len(found.energies)) if found.signs is None else found.signs))
         else:
-            raise ValueError(f"levels are known for oscillators, Hamiltonians and chains on one grid; got {source!r}")
+            raise InputError(f"levels are known for oscillators, Hamiltonians and chains on one grid; got {source!r}")
     # Levels above the n-th of one input are not among the lowest n.
     positive_ones = [energies[(signs > 0) & (energies > 0)] for energies, signs in ladders]
     limit = min((np.sort(e)[n_levels - 1] for e in positive_ones if len(e) >= n_levels), default=np.inf) * (1 + 1e-9)
@@ -63,7 +64,7 @@ def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ..
         kept = sums <= limit
         sums, sign = sums[kept], sign[kept]
         if sums.size > _MOST_LEVELS:
-            raise ValueError(f"more than {_MOST_LEVELS} combinations of levels; ask for fewer than {n_levels}")
+            raise InputError(f"more than {_MOST_LEVELS} combinations of levels; ask for fewer than {n_levels}")
     sums = np.sort(sums[(sign > 0) & (sums > 0) & (sums < ceiling)])
     if not sums.size:
         return sums, ()
@@ -80,7 +81,7 @@ def _bound_gaps(hamiltonian: Hamiltonian, n: int) -> tuple[Floats, float]:
     while found:
         try:
             gaps = hamiltonian.gaps(found)
-        except ValueError:  # kinked or hardly bound: not to the tolerance
+        except InputError:  # kinked or hardly bound: not to the tolerance
             found -= 1
             continue
         return gaps, ceiling if found == n or np.isfinite(ceiling) else float(gaps[-1]) * (1 + 1e-9)

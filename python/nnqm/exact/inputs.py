@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .._arguments import Floats, choice
+from ..errors import InputError
 from ..theories.ground_state import GroundStateProcess
 from ..theories.sources import MarkovChain, OrnsteinUhlenbeck, Source
 from ..theories.theory import Theory
@@ -47,14 +48,14 @@ def need_known(theory: Theory, *kinds: type[Source]) -> None:
     for i, source in enumerate(theory.sources):
         if not isinstance(source, kinds):
             closed = "thermal_measure knows closed paths" if source.period is not None else "sample the theory"
-            raise ValueError(
+            raise InputError(
                 f"sources[{i}] must be {' or '.join(kind.__name__ for kind in kinds)}; got {source!r}; {closed}"
             )
 
 
 def need_few_inputs(theory: Theory) -> None:
     if theory.n_inputs > _MOST_INPUTS:
-        raise ValueError(
+        raise InputError(
             f"exact measures are for at most {_MOST_INPUTS} inputs; got {theory.n_inputs}; "
             "use quasi_monte_carlo, or sample the theory"
         )

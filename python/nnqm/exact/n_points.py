@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, choice, floats
+from ..errors import InputError
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
@@ -73,13 +74,13 @@ def n_point(
     need_few_inputs(theory)
     t = floats("times", times)
     if t.ndim == 0 or t.shape[-1] == 0:
-        raise ValueError(f"times must have at least one entry along their last axis; got shape {t.shape}")
+        raise InputError(f"times must have at least one entry along their last axis; got shape {t.shape}")
     n = t.shape[-1]
     for name, given in (("channels", channels), ("functions", functions)):
         if given is not None and len(given) != n:
-            raise ValueError(f"{name} must have one entry per time, {n}; got {len(given)}")
+            raise InputError(f"{name} must have one entry per time, {n}; got {len(given)}")
     if channels is not None and functions is not None:
-        raise ValueError("channels and functions exclude each other; give one of them")
+        raise InputError("channels and functions exclude each other; give one of them")
     wanted: list[Any] = [theory.outputs[0]] * n if channels is None else list(channels)
     if functions is not None:
         wanted = list(functions)
@@ -105,7 +106,7 @@ def n_point(
         total, scale, share = np.zeros(t.size // n), 0.0, 1 / len(inputs_of_grids)
         for inputs in inputs_of_grids:
             if np.prod([m.points.size for m in inputs]) > MOST_POINTS:
-                raise ValueError(
+                raise InputError(
                     f"the product of the grids of {theory.n_inputs} inputs has more than {MOST_POINTS} points; sample "
                     "the theory"
                 )
@@ -119,7 +120,7 @@ def n_point(
         results.append(total)
     error = float(np.abs(results[0] - results[1]).max(initial=0)) + output_expansion.ROUNDING * scale
     if error > tolerance * scale:
-        raise ValueError(
+        raise InputError(
             f"the {n}-point function reaches an error of {error / scale:.1e} (relative to the root mean squares) only, "
             f"not tolerance={tolerance:g}; use times further apart, a larger tolerance, or sample the theory"
         )

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..theories.networks import Network, RandomNetwork
 from ..theories.theory import Theory
 
@@ -197,7 +198,7 @@ def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
             np.stack([middle, right[bad]], axis=1).ravel(),
         )
         if left.size + sum(d.size for d in done) > _MOST_PANELS:
-            raise ValueError(
+            raise InputError(
                 f"the network has too much structure: more than {_MOST_PANELS} panels are needed; "
                 "sample the theory instead"
             )
@@ -360,12 +361,12 @@ def fixed_network(theory: Theory) -> Network:
         If its weights are random.
     """
     if isinstance(theory.network, RandomNetwork):
-        raise ValueError(
+        raise InputError(
             f"theory must have fixed weights; got {theory.network!r}; average_over_weights averages the exact answers "
             "of its draws, which draw_weights gives"
         )
     if theory.network is None:
-        raise ValueError("theory must have a network; got none")
+        raise InputError("theory must have a network; got none")
     return theory.network
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, choice, floats, integer
+from ..errors import InputError
 from ..statistics.estimate import Estimate, jackknife
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
@@ -111,10 +112,10 @@ def quasi_monte_carlo(
     column = theory.channels.index(name)
     size, replicates = integer("n_points", n_points, 2, 2**24), integer("n_replicates", n_replicates, 2, 4096)
     if size & (size - 1):
-        raise ValueError(f"n_points must be a power of two; got {size}; use {2 ** (size.bit_length())}")
+        raise InputError(f"n_points must be a power of two; got {size}; use {2 ** (size.bit_length())}")
     t = np.abs(np.atleast_1d(floats("times", times)))
     if t.ndim != 1:
-        raise ValueError(f"times must be one-dimensional; got shape {t.shape}")
+        raise InputError(f"times must be one-dimensional; got shape {t.shape}")
     spread, omega, sigma = input_spreads(theory), np.array(theory.omega), np.array(theory.sigma)
     n_inputs = theory.n_inputs
     network = None if theory.network is None else fixed_network(theory)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
+from ..errors import InputError, InputTypeError
 from ..statistics.estimate import Estimate, jackknife
 from ..theories.networks import Network
 from ..theories.theory import Theory
@@ -120,18 +121,18 @@ def average_over_weights(
     need_few_inputs(theory)
     draws = list(networks)
     if len(draws) < 2:
-        raise ValueError(f"networks must be at least 2 draws; got {len(draws)}")
+        raise InputError(f"networks must be at least 2 draws; got {len(draws)}")
     for i, network in enumerate(draws):
         if not isinstance(network, Network):
-            raise TypeError(f"networks[{i}] must be a Network; got {network!r}")
+            raise InputTypeError(f"networks[{i}] must be a Network; got {network!r}")
         if network.n_inputs != theory.n_inputs or network.n_outputs != draws[0].n_outputs:
-            raise ValueError(
+            raise InputError(
                 f"networks[{i}] must take {theory.n_inputs} inputs to {draws[0].n_outputs} outputs; got {network!r}"
             )
     column = integer("output", output, 0, draws[0].n_outputs - 1)
     t = np.abs(np.atleast_1d(floats("times", times)))
     if t.ndim != 1:
-        raise ValueError(f"times must be one-dimensional; got shape {t.shape}")
+        raise InputError(f"times must be one-dimensional; got shape {t.shape}")
     levels, _ = level_energies(theory, n_levels)
     rule = _RULES_OF_DRAWS[theory.n_inputs]
     grids = list(state_grids.grids(theory, rule, output_expansion.coarser(rule)))

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._arguments import Floats, positive
+from ..errors import InputError
 from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.measures import SpectralMeasure
 from ..theories.ground_state import GroundStateProcess
@@ -94,7 +95,7 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     found = output_expansion.expand(theory, output, input_spreads(theory), accuracy=accuracy, share=tolerance)
     reached = max(found.error, found.generator_error, found.share)
     if found.error > accuracy or reached > tolerance:
-        raise ValueError(
+        raise InputError(
             f"the quadrature reaches a relative error of {reached:.1e} only "
             f"({found.share:.1e} of the variance lies beyond the highest polynomial, {found.order}), "
             f"not tolerance={tolerance:g}, for {theory.network!r}; saturated networks and kinks in several inputs need "
@@ -190,7 +191,7 @@ def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> Spectr
         output_expansion.ROUNDING, float(errors[:4].max()), float(blurred.max()) / moments[0], beyond / moments[0]
     )
     if reached > tolerance:
-        raise ValueError(
+        raise InputError(
             f"the closed form of {theory.network!r} reaches a relative error of {reached:.1e} only, not "
             f"tolerance={tolerance:g}; use a larger tolerance, or sample the theory instead"
         )
@@ -237,12 +238,12 @@ def _measure_of_states(theory: Theory, output: int, direct: int | None, toleranc
             if reached <= _SAFETY * tolerance:
                 break
     if measure is None:
-        raise ValueError(
+        raise InputError(
             f"the product of the grids of {theory.n_inputs} inputs has more than {MOST_POINTS} points; "
             "sample the theory"
         )
     if reached > tolerance:
-        raise ValueError(
+        raise InputError(
             f"the sum over states reaches a relative error of {reached:.1e} only, not tolerance={tolerance:g}, for "
             f"{theory.network!r} on {theory.sources}; kinks and saturated neurons need more than it offers: use a "
             "larger tolerance, or sample the theory instead"

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..quantum.measures import whole_steps
 from ..theories.ground_state import GroundStateProcess
 from ..theories.sources import MarkovChain, OrnsteinUhlenbeck, Source
@@ -90,7 +91,7 @@ def chain_modes(chain: MarkovChain, grid: int, hbar: float) -> Modes:
     """
     values, law, transitions = chain.values[grid], chain.law[grid], chain.transitions[grid]
     if values.size > _MOST_STATES:
-        raise ValueError(
+        raise InputError(
             f"exact functions of a chain need at most {_MOST_STATES} states; got {values.size}; sample it instead"
         )
     root = np.sqrt(law)
@@ -218,12 +219,12 @@ def _count_grids(theory: Theory) -> int:
     # Path i is on grid i mod G of every source.
     count = math.lcm(*(len(s.values) for s in theory.sources if isinstance(s, MarkovChain)))
     if count > _MOST_GRIDS:
-        raise ValueError(f"exact functions average over at most {_MOST_GRIDS} combinations of grids; got {count}")
+        raise InputError(f"exact functions average over at most {_MOST_GRIDS} combinations of grids; got {count}")
     return count
 
 
-def _unknown(source: Source) -> ValueError:
-    return ValueError(
+def _unknown(source: Source) -> InputError:
+    return InputError(
         f"the exact side knows Ornstein-Uhlenbeck, ground-state and Markov-chain sources; got {source!r}; "
         "sample the theory"
     )

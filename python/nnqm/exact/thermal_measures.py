@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, positive
+from ..errors import InputError
 from ..quantum.measures import ThermalMeasure
 from ..theories.ground_state import GroundStateProcess
 from ..theories.theory import Theory
@@ -58,7 +59,7 @@ def thermal_measure(
     """
     period = theory.period if beta is None else positive("beta", beta)
     if period is None or (theory.period is not None and period != theory.period):
-        raise ValueError(
+        raise InputError(
             f"beta must be given for an open theory, and be the period of a closed one; got beta={beta} for "
             f"period {theory.period}"
         )
@@ -165,7 +166,7 @@ def _thermal_of_states(
     for pair in levels:
         for k, inputs in enumerate(pair):
             if np.prod([m.modes.points.size for m in inputs]) > MOST_POINTS:
-                raise ValueError(
+                raise InputError(
                     f"the product of the grids of {theory.n_inputs} inputs has more than {MOST_POINTS} points; "
                     "sample the theory"
                 )
@@ -186,7 +187,7 @@ def _thermal_of_states(
         float((np.abs(moments[0] - moments[1]) / scale ** (np.arange(2, 5) / 2)).max()),
     )
     if reached > tolerance:
-        raise ValueError(
+        raise InputError(
             f"thermal moments reach a relative error of {reached:.1e} only, not tolerance={tolerance:g}, for "
             f"{theory.network!r} on {theory.sources}; use smooth networks or a larger tolerance"
         )

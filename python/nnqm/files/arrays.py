@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .tables import raised_by_nnqm, reason_of
+from ..errors import InputError
+from .tables import reason_of
 
 __all__ = ["read_npz"]
 
@@ -26,17 +27,17 @@ def read_npz(
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise ValueError(f"{key} must be an .npz file; {path} holds one array; {remedy}")
+            raise InputError(f"{key} must be an .npz file; {path} holds one array; {remedy}")
         with loaded:
             arrays = {name: loaded[name] for name in choose(loaded.files)}
         for name, array in arrays.items():
             # NumPy hands out what is not an array as bytes.
             if not isinstance(array, np.ndarray):
-                raise ValueError(f"{key}: {name!r} in {path} is not an array; {remedy}")
+                raise InputError(f"{key}: {name!r} in {path} is not an array; {remedy}")
         return arrays
+    except InputError:
+        raise
     except FileNotFoundError:
-        raise ValueError(f"{key}: file {path} does not exist; paths are relative to the TOML file") from None
+        raise InputError(f"{key}: file {path} does not exist; paths are relative to the TOML file") from None
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
-        if raised_by_nnqm(error):
-            raise
-        raise ValueError(f"{key}: {path} cannot be read as .npz ({reason_of(error)}); {remedy}") from None
+        raise InputError(f"{key}: {path} cannot be read as .npz ({reason_of(error)}); {remedy}") from None

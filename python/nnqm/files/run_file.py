@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._arguments import integer
+from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables
 from ..theories.theory import Theory
@@ -98,13 +99,13 @@ def load(path: str | os.PathLike[str]) -> Correlators:
     try:
         dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False)
     except FileNotFoundError:
-        raise ValueError(f"file {path} does not exist") from None
+        raise InputError(f"file {path} does not exist") from None
     except OSError as error:
-        raise ValueError(f"file {path} cannot be read as NetCDF: {error}") from None
+        raise InputError(f"file {path} cannot be read as NetCDF: {error}") from None
     if "nnqm" not in dataset.attrs:
-        raise ValueError(f"file {path} is not a saved run: it lacks the attribute nnqm")
+        raise InputError(f"file {path} is not a saved run: it lacks the attribute nnqm")
     if integer("nnqm_format", int(dataset.attrs["nnqm_format"]), 1) > _FORMAT:
-        raise ValueError(f"file {path} has a newer format than this nnqm reads; upgrade nnqm")
+        raise InputError(f"file {path} has a newer format than this nnqm reads; upgrade nnqm")
     data = json.loads(dataset.attrs["nnqm"])
     data["theory"] = None if data["theory"] is None else Theory.from_dict(data["theory"])
     data["observables"] = Observables.from_dict(data["observables"])

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import dis
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .._arguments import Floats, choice, floats, integer
+from ..errors import InputError, InputTypeError
 
-__all__ = ["located", "raised_by_nnqm"]
+__all__: list[str] = []
 
 TOP_KEYS = ("hbar", "mass", "source", "network", "random_network", "run")
 
@@ -52,32 +51,6 @@ _TABLES = {
 }
 
 
-def raised_by_nnqm(error: BaseException) -> bool:
-    """Whether a ``raise`` statement of this package made the error, as for bad input.
-
-    An error that NumPy or the core throws inside a call of this package is a fault of the package,
-    not of the input.
-    """
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    if trace is None:
-        return False
-    inside = str(trace.tb_frame.f_globals.get("__name__", "")).partition(".")[0] == __name__.partition(".")[0]
-    return inside and trace.tb_frame.f_code.co_code[trace.tb_lasti] == dis.opmap["RAISE_VARARGS"]
-
-
-@contextmanager
-def located(place: str) -> Iterator[None]:
-    """Begin the messages of input errors with the place that they speak of."""
-    try:
-        yield
-    except (TypeError, ValueError) as error:
-        if not raised_by_nnqm(error):
-            raise
-        raise type(error)(f"{place}: {error}") from None
-
-
 def nearest_hint(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
@@ -89,13 +62,13 @@ def need_known_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str
             continue
         homes = [where for where, keys in _TABLES.items() if key in keys]
         hint = f"; it belongs to {' or '.join(homes)}" if homes else nearest_hint(key, known) or "; remove it"
-        raise ValueError(f"key {place}{key} is unknown; known are {', '.join(known)}{hint}")
+        raise InputError(f"key {place}{key} is unknown; known are {', '.join(known)}{hint}")
 
 
 def sub_table(data: Mapping[str, Any], name: str, known: tuple[str, ...]) -> Mapping[str, Any]:
     table = data.get(name, {})
     if not isinstance(table, dict):
-        raise TypeError(f"{name} must be a table; got {brief(table)}; begin it with [{name}]")
+        raise InputTypeError(f"{name} must be a table; got {brief(table)}; begin it with [{name}]")
     need_known_keys(table, known, f"{name}.")
     return table
 
@@ -107,46 +80,46 @@ def brief(value: Any) -> str:
 
 def required(table: Mapping[str, Any], key: str, place: str, remedy: str) -> Any:
     if key not in table:
-        raise ValueError(f"key {place}{key} is missing; {remedy}")
+        raise InputError(f"key {place}{key} is missing; {remedy}")
     return table[key]
 
 
 def real_number(key: str, value: Any) -> float:
     # NumPy would take "1.5" and true for numbers; a file should say what it means.
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{key} must be a number; got {brief(value)}; write it without quotes")
+        raise InputTypeError(f"{key} must be a number; got {brief(value)}; write it without quotes")
     try:
         number = float(value)
     except OverflowError:
-        raise ValueError(f"{key} must be a double-precision number; got {brief(value)}") from None
+        raise InputError(f"{key} must be a double-precision number; got {brief(value)}") from None
     if not math.isfinite(number):
-        raise ValueError(f"{key} must be finite; got {number}")
+        raise InputError(f"{key} must be finite; got {number}")
     return number
 
 
 def real_numbers(key: str, value: Any) -> Floats:
     if not isinstance(value, list):
-        raise TypeError(f"{key} must be an array of numbers; got {brief(value)}; write it as [1.0, 2.0]")
+        raise InputTypeError(f"{key} must be an array of numbers; got {brief(value)}; write it as [1.0, 2.0]")
     return floats(key, [real_number(f"{key}[{i}]", v) for i, v in enumerate(value)], 1)
 
 
 def whole_number(key: str, value: Any, minimum: int, maximum: int = 2**62) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{key} must be an integer; got {brief(value)}; write it as 42")
+        raise InputTypeError(f"{key} must be an integer; got {brief(value)}; write it as 42")
     return integer(key, value, minimum, maximum)
 
 
 def text_choice(key: str, value: Any, options: Iterable[str]) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{key} must be a string; got {brief(value)}; choose from {', '.join(sorted(options))}")
+        raise InputTypeError(f"{key} must be a string; got {brief(value)}; choose from {', '.join(sorted(options))}")
     return choice(key, value, options)
 
 
 def filled_list(key: str, value: Any, of: str) -> list[Any]:
     if not isinstance(value, list):
-        raise TypeError(f"{key} must be an array of {of}; got {brief(value)}")
+        raise InputTypeError(f"{key} must be an array of {of}; got {brief(value)}")
     if not value:
-        raise ValueError(f"{key} must have at least one entry; got []")
+        raise InputError(f"{key} must have at least one entry; got []")
     return value
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from .. import _core
 from .._arguments import Floats, floats, positive, positives
+from ..errors import InputError, InputTypeError, located
 from ..quantum.hamiltonian import Hamiltonian
 from ..theories.builtin import BUILTIN_THEORIES, builtin_theory
 from ..theories.densities import Density
@@ -41,7 +42,6 @@ from .tables import (
     TOP_KEYS,
     brief,
     filled_list,
-    located,
     nearest_hint,
     need_known_keys,
     real_number,
@@ -127,7 +127,7 @@ def load_theory_file(source: str | os.PathLike[str]) -> TheoryFile:
     if not path.exists():
         known = sorted(BUILTIN_THEORIES)
         near = nearest_hint(str(source), known)
-        raise ValueError(
+        raise InputError(
             f"theory {str(source)!r} is neither a file nor a built-in name; "
             f"give a TOML file or one of {', '.join(known)}{near}"
         )
@@ -141,16 +141,16 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         text = path.read_bytes().decode()
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}; give a TOML file") from None
+        raise InputError(f"cannot be read: {error.strerror}; give a TOML file") from None
     except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise InputError(f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     try:
         return tomllib.loads(text)
     except ValueError as error:
         # TOMLDecodeError says line and column; an integer of thousands of digits is a plain ValueError.
-        raise ValueError(f"is not valid TOML: {reason_of(error)}; see docs/theory-file.md") from None
+        raise InputError(f"is not valid TOML: {reason_of(error)}; see docs/theory-file.md") from None
     except RecursionError:
-        raise ValueError("is not valid TOML: nested too deeply; weights have three levels") from None
+        raise InputError("is not valid TOML: nested too deeply; weights have three levels") from None
 
 
 def _theory(data: Mapping[str, Any], folder: Path) -> Theory:
@@ -158,11 +158,11 @@ def _theory(data: Mapping[str, Any], folder: Path) -> Theory:
     constants = {key: positive(key, real_number(key, data[key])) for key in ("hbar", "mass") if key in data}
     entries = required(data, "source", "", 'begin one with [[source]], kind = "ornstein-uhlenbeck" and omega = 1.0')
     if isinstance(entries, dict):
-        raise TypeError("source must be an array of tables; got one table; write [[source]], not [source]")
+        raise InputTypeError("source must be an array of tables; got one table; write [[source]], not [source]")
     tables = enumerate(filled_list("source", entries, "tables"))
     sources = [_source(entry, f"source[{i}]", constants) for i, entry in tables]
     if "network" in data and "random_network" in data:
-        raise ValueError("a theory has one network; got network and random_network; keep one")
+        raise InputError("a theory has one network; got network and random_network; keep one")
     network: Network | RandomNetwork | None = None
     if "network" in data:
         network = _network(sub_table(data, "network", NETWORK_KEYS), folder)
@@ -173,19 +173,19 @@ def _theory(data: Mapping[str, Any], folder: Path) -> Theory:
 
 def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
     if not isinstance(entry, dict):
-        raise TypeError(f"{place} must be a table; got {brief(entry)}; begin it with [[source]]")
+        raise InputTypeError(f"{place} must be a table; got {brief(entry)}; begin it with [[source]]")
     need_known_keys(entry, SOURCE_KEYS, f"{place}.")
     kind = required(entry, "kind", f"{place}.", 'write kind = "ornstein-uhlenbeck"')
     text_choice(f"{place}.kind", kind, KEYS_OF_SOURCES)
     for key in entry:
         if key != "kind" and key not in KEYS_OF_SOURCES[kind]:
-            raise ValueError(
+            raise InputError(
                 f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {KEYS_OF_SOURCES[kind]}"
             )
     if kind == "times":
         reflected = entry.get("reflected", False)
         if not isinstance(reflected, bool):
-            raise TypeError(f"{place}.reflected must be true or false; got {brief(reflected)}")
+            raise InputTypeError(f"{place}.reflected must be true or false; got {brief(reflected)}")
         return Times(reflected)
     if kind == "karhunen-loeve":
         return _karhunen_loeve(entry, place)
@@ -213,7 +213,7 @@ def _karhunen_loeve(entry: Mapping[str, Any], place: str) -> Source:
     given = {key: real_number(f"{place}.{key}", entry[key]) for key in KERNEL_KEYS if key in entry}
     for key in given:
         if key not in known:
-            raise ValueError(f"{place}.{key} does not belong to the kernel {name!r}; it takes {', '.join(known)}")
+            raise InputError(f"{place}.{key} does not belong to the kernel {name!r}; it takes {', '.join(known)}")
     for key, parameter in known.items():
         if parameter.default is parameter.empty:
             required(given, key, f"{place}.", f"the kernel {name!r} needs it: write {key} = 1.0")
@@ -223,7 +223,7 @@ def _karhunen_loeve(entry: Mapping[str, Any], place: str) -> Source:
     density = _density(f"{place}.density", entry.get("density", "gaussian"))
     with located(place):
         if interval.shape != (2,):
-            raise ValueError(f"interval must have two entries; got {interval.tolist()}; write interval = [0.0, 10.0]")
+            raise InputError(f"interval must have two entries; got {interval.tolist()}; write interval = [0.0, 10.0]")
         ends = (float(interval[0]), float(interval[1]))
         expansion = karhunen_loeve(make(**given), ends, whole_number("modes", entry.get("modes", 64), 1))
         return KarhunenLoeveProcess(expansion, density)
@@ -238,11 +238,11 @@ def _network(table: Mapping[str, Any], folder: Path) -> Network:
     given = [key for key in forms if key in table]
     if len(given) != 1:
         got = f"got {' and '.join(given)}; keep one" if given else "got none of them; add one"
-        raise ValueError(f"network must have exactly one of weights, weights_file and widths; {got}")
+        raise InputError(f"network must have exactly one of weights, weights_file and widths; {got}")
     for key in table:
         if key != "activation" and key not in forms[given[0]]:
             owner = next(form for form, keys in forms.items() if key in keys)
-            raise ValueError(
+            raise InputError(
                 f"network.{key} goes with network.{owner}, but the network is given by {given[0]}; "
                 f"remove {key} or {given[0]}"
             )
@@ -277,7 +277,7 @@ def _widths(value: Any) -> list[int]:
     widths = [whole_number(f"widths[{i}]", w, 1) for i, w in enumerate(filled_list("widths", value, "integers"))]
     count = sum(a * b for a, b in itertools.pairwise(widths))
     if count > _MOST_WEIGHTS:
-        raise ValueError(f"widths must give at most {_MOST_WEIGHTS} weights; got {count}; use narrower ones")
+        raise InputError(f"widths must give at most {_MOST_WEIGHTS} weights; got {count}; use narrower ones")
     return widths
 
 
@@ -296,7 +296,7 @@ def _random_network(table: Mapping[str, Any]) -> RandomNetwork:
             options["shared"] = filled_list("shared", table["shared"], "true or false")
             for i, value in enumerate(options["shared"]):
                 if not isinstance(value, bool):
-                    raise TypeError(f"shared[{i}] must be true or false; got {brief(value)}")
+                    raise InputTypeError(f"shared[{i}] must be true or false; got {brief(value)}")
         return RandomNetwork(
             _widths(widths), activation, group=whole_number("group", table.get("group", 1), 1), **options
         )
@@ -312,7 +312,7 @@ def _density(key: str, value: Any) -> Density:
         name = required(value, "name", f"{key}.", 'write { name = "student-t", nu = 5.0 }')
         return Density(name, real_number(f"{key}.nu", value["nu"]) if "nu" in value else None)
     if not isinstance(value, str):
-        raise TypeError(
+        raise InputTypeError(
             f'{key} must be the name of a density, or {{ name = "student-t", nu = 5.0 }}; got {brief(value)}'
         )
     return Density(value)
@@ -322,7 +322,7 @@ def _matrix(key: str, value: Any) -> Floats:
     rows = [real_numbers(f"{key}[{i}]", row) for i, row in enumerate(filled_list(key, value, "rows, one per output"))]
     for i, row in enumerate(rows):
         if row.size != rows[0].size:
-            raise ValueError(
+            raise InputError(
                 f"{key} must have rows of equal length; row {i} has {row.size} entries, "
                 f"row 0 has {rows[0].size}; a row holds the weights of one output"
             )
@@ -344,7 +344,7 @@ def _drawn(table: Mapping[str, Any]) -> Network:
 def _stored(name: Any, folder: Path) -> tuple[list[Floats], list[Floats] | None]:
     """Arrays weights_0, biases_0, weights_1, ... of an npz file."""
     if not isinstance(name, str):
-        raise TypeError(f"network.weights_file must be a string; got {brief(name)}; name an .npz file")
+        raise InputTypeError(f"network.weights_file must be a string; got {brief(name)}; name an .npz file")
     path = folder / name
     arrays = read_npz(path, "network.weights_file")
     n_layers = sum(key.startswith("weights_") for key in arrays)
@@ -352,18 +352,18 @@ def _stored(name: Any, folder: Path) -> tuple[list[Floats], list[Floats] | None]
         expected = [f"{kind}_{i}" for i in range(n_layers) for kind in ("weights", "biases")]
         for key in arrays:
             if key not in expected:
-                raise ValueError(
+                raise InputError(
                     f"array {key!r} is unknown; name them weights_0, biases_0, weights_1, ... without gaps"
                 )
         has_biases = any(key.startswith("biases_") for key in arrays)
         for key in expected if has_biases else expected[::2]:
             if key not in arrays:
-                raise ValueError(f"array {key!r} is missing; give one per layer, or no biases at all")
+                raise InputError(f"array {key!r} is missing; give one per layer, or no biases at all")
         for key, array in arrays.items():
             if array.dtype.kind not in "fiu":
-                raise TypeError(f"array {key!r} must hold real numbers; got dtype {array.dtype}")
+                raise InputTypeError(f"array {key!r} must hold real numbers; got dtype {array.dtype}")
         if not n_layers:
-            raise ValueError("holds no arrays; name them weights_0, biases_0, weights_1, ...")
+            raise InputError("holds no arrays; name them weights_0, biases_0, weights_1, ...")
         weights = [floats(f"weights_{i}", arrays[f"weights_{i}"], 2) for i in range(n_layers)]
         biases = [floats(f"biases_{i}", arrays[f"biases_{i}"], 1) for i in range(n_layers) if has_biases]
     return weights, biases or None

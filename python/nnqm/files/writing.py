@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..errors import InputError
+
 __all__ = ["check_writable", "replacing"]
 
 
@@ -17,13 +19,13 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     folder = target.parent
     if target.is_dir():
-        raise ValueError(f"output {target} is a folder; give a file name")
+        raise InputError(f"output {target} is a folder; give a file name")
     if not folder.is_dir():
-        raise ValueError(f"output folder {folder} does not exist; create it first")
+        raise InputError(f"output folder {folder} does not exist; create it first")
     try:
         handle, name = tempfile.mkstemp(dir=folder, prefix=".nnqm-")
     except OSError as error:
-        raise ValueError(f"output {target} cannot be written: {error.strerror}; choose another place") from None
+        raise InputError(f"output {target} cannot be written: {error.strerror}; choose another place") from None
     os.close(handle)
     os.unlink(name)
     return target

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer, positive
+from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
@@ -172,7 +173,7 @@ def positivity_certificate(
     length = len(values)
     largest = float(np.abs(values).max())
     if not largest > 0:
-        raise ValueError("kernel is zero at all times, so that there is nothing to certify; give one that is not")
+        raise InputError("kernel is zero at all times, so that there is nothing to certify; give one that is not")
     accuracy = _ROUNDING * float(np.finfo(float).eps) * largest if error is None else positive("error", error)
     if measure is not None:
         accuracy += measure.error * float(measure.moments[0])
@@ -181,7 +182,7 @@ def positivity_certificate(
 
     stationary = values.ndim == 1
     if period is not None and (length - 1) * step > positive("period", period) * (1 + 1e-9):
-        raise ValueError(
+        raise InputError(
             f"the grid must lie within the period, {period:g}; got {length} times with dt = {step:g}; use fewer times"
         )
     cases: dict[int, tuple[Floats, Floats]] = {}
@@ -257,7 +258,7 @@ def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Float
     """Lowest eigenvectors (count, n) of the whitened matrix as functionals with <F^2> = 1, and all its eigenvalues."""
     size = np.diag(second)
     if not size.min() > 0:
-        raise ValueError("the channel is constant, so that there is nothing to test; choose one that moves")
+        raise InputError("the channel is constant, so that there is nothing to test; choose one that moves")
     scale = 1 / np.sqrt(size)
     spectrum, basis = np.linalg.eigh(scale[:, None] * second * scale)
     white = scale[:, None] * basis / np.sqrt(np.maximum(spectrum, 0) + _RIDGE)
@@ -291,21 +292,21 @@ def _values(kernel: Any, n_times: int | None, step: float, stationary: bool | No
         arguments = (grid,) if stationary else tuple(np.meshgrid(grid, grid, indexing="ij"))
         values = floats("kernel", kernel(*arguments))
         if values.shape != arguments[0].shape:
-            raise ValueError(
+            raise InputError(
                 f"kernel must return one value for each time, shape {arguments[0].shape}; got {values.shape}; "
                 "write it for arrays of times"
             )
         return values
     if n_times is not None:
-        raise ValueError("n_times is for measures and functions; values have their own; leave it out")
+        raise InputError("n_times is for measures and functions; values have their own; leave it out")
     values = floats("kernel", kernel)
     if values.ndim not in (1, 2) or values.shape[0] != values.shape[-1] or values.shape[0] < 2:
-        raise ValueError(
+        raise InputError(
             "kernel must be a measure, a function, values G(k dt) of shape (n_times,) or K of shape "
             f"(n_times, n_times), n_times at least 2; got shape {values.shape}"
         )
     if values.ndim == 2 and not np.allclose(values, values.T, rtol=1e-9, atol=1e-9 * np.abs(values).max()):
-        raise ValueError("kernel must be symmetric, K(s, t) = K(t, s); give a covariance on a grid symmetric about 0")
+        raise InputError("kernel must be symmetric, K(s, t) = K(t, s); give a covariance on a grid symmetric about 0")
     return values
 
 

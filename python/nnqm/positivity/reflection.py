@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, choice, integer
+from ..errors import InputError, InputTypeError
 from ..quantum.measures import TwoPointFunction
 from ..sampling.independent_paths import FEWEST, Units, block_length, corrected_t, merged, path_units, theory_units
 from ..sampling.paths import sample_paths
@@ -238,33 +239,33 @@ def reflection_positivity(
             "key": key is not None,
         }
         if any(given.values()):
-            raise TypeError(
+            raise InputTypeError(
                 f"{', '.join(name for name, is_given in given.items() if is_given)} must be left out for an exact "
                 f"two-point function, which needs no paths; got source={source!r}"
             )
         return positivity_certificate(source, n_times, 1.0 if dt is None else dt, stationary=stationary)
     if not 0 < float(level) < 1:
-        raise ValueError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
+        raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
     chosen = (functionals,) if isinstance(functionals, str) or callable(functionals) else tuple(functionals)
     if not chosen:
-        raise ValueError(f"functionals must name at least one family; got none; choose from {', '.join(_BUILT_IN)}")
+        raise InputError(f"functionals must name at least one family; got none; choose from {', '.join(_BUILT_IN)}")
     for i, functional in enumerate(chosen):
         if not callable(functional):
             choice(f"functionals[{i}]", functional, _BUILT_IN)
     wanted = integer("n_paths", n_paths, 1)
     if isinstance(source, Theory):
         if stationary and not source.stationary:
-            raise ValueError("stationary=True needs a stationary theory; got networks in time; leave it out")
+            raise InputError("stationary=True needs a stationary theory; got networks in time; leave it out")
         fixed = not (source.stationary if stationary is None else stationary)
         paths = theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
     else:
         if n_times is not None:
-            raise ValueError("n_times is for a theory; given paths have their own; leave it out")
+            raise InputError("n_times is for a theory; given paths have their own; leave it out")
         fixed = stationary is False
         paths = path_units(source, wanted, 1.0 if dt is None else dt, channel, not fixed)
     if paths.n_units // paths.group < FEWEST:
         shared = f" (in groups of {paths.group} that share weights)" if paths.group > 1 else ""
-        raise ValueError(
+        raise InputError(
             f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}{shared}; "
             "give more of them, or one long trajectory to be cut"
         )
@@ -417,13 +418,13 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
     def evaluate(z: Floats) -> Floats:
         values = np.asarray(function(np.ascontiguousarray(centre + scale * z.T)), dtype=np.float64)
         if values.shape != z.shape[1:]:
-            raise ValueError(
+            raise InputError(
                 f"functionals[{position}] ({name}) must return shape {z.shape[1:]} for paths at the offsets, shape "
                 f"{z.T.shape}; got {values.shape}"
             )
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise ValueError(
+            raise InputError(
                 f"functionals[{position}] ({name}) must be finite; it is {values[bad]} for x = "
                 f"{(centre + scale * z[:, bad]).tolist()}; bound it"
             )
@@ -438,11 +439,11 @@ def _middle(n_times: int, fixed: bool, about: float | None) -> float | None:
     """Index of the one reflection time, or None for all."""
     if not fixed:
         if about is not None:
-            raise ValueError("about is the one reflection time of paths that are not stationary; give stationary=False")
+            raise InputError("about is the one reflection time of paths that are not stationary; give stationary=False")
         return None
     middle = (n_times - 1) / 2 if about is None else float(about)
     if (2 * middle) % 1 or not 0 <= middle <= n_times - 1:
-        raise ValueError(
+        raise InputError(
             f"about must be a whole or half index of the time grid, from 0 to {n_times - 1}; got {about}; "
             "it counts steps, not time"
         )
@@ -456,17 +457,17 @@ def _shifts(middle: float | None) -> tuple[int, ...]:
 def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) -> tuple[int, ...]:
     largest = (n_times - 2) // 2 if middle is None else int(min(middle, n_times - 1 - middle))
     if largest < 0 or n_times < 2:
-        raise ValueError(f"n_times must be at least 2 for reflections; got {n_times}; use longer paths")
+        raise InputError(f"n_times must be at least 2 for reflections; got {n_times}; use longer paths")
     if offsets is None:
         wide = np.geomspace(4, max(8, n_times // 8), 4).round().astype(int)
         chosen = [k for k in (0, 1, 2, 3, *wide.tolist()) if k <= largest]
         return tuple(dict.fromkeys(chosen))
     given = tuple(integer(f"offsets[{i}]", k, 0) for i, k in enumerate(offsets))
     if not given or len(set(given)) != len(given):
-        raise ValueError(f"offsets must be distinct, at least one; got {list(given)}")
+        raise InputError(f"offsets must be distinct, at least one; got {list(given)}")
     if max(given) > largest:
         where = "" if middle is None else f" and reflection about index {middle:g}"
-        raise ValueError(
+        raise InputError(
             f"offsets must be at most {largest} for n_times={n_times}{where}; got {max(given)}; "
             "use smaller offsets or longer paths"
         )
@@ -481,7 +482,7 @@ def _standardisation(paths: Units, half: int) -> tuple[float, float]:
     if not width > 1e-12 * max(abs(low), abs(high)):
         median, width = x.mean(), x.std()
     if not width > 1e-12 * abs(median):
-        raise ValueError("the channel is constant, so that there is nothing to test; choose one that moves")
+        raise InputError("the channel is constant, so that there is nothing to test; choose one that moves")
     digits = 3 - int(np.floor(np.log10(width)))
     return round(float(median), digits), round(float(width), digits)
 
@@ -541,7 +542,7 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
                 row[-1] = _significant(constant, 4)
             found.append(row)
     if not found:
-        raise ValueError("no functional fluctuates, so that there is nothing to test; use others")
+        raise InputError("no functional fluctuates, so that there is nothing to test; use others")
     return np.array(found), lowest
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, floats, integer, positive
+from ..errors import InputError, InputTypeError
 from .chain import GroundStateChain
 from .measures import SpectralMeasure
 from .sinc_basis import (
@@ -117,7 +118,7 @@ class Hamiltonian:
         if domain is not None:
             ends = floats("domain", domain, 1)
             if len(ends) != 2 or ends[0] >= ends[1]:
-                raise ValueError(f"domain must be two ascending numbers; got {domain!r}")
+                raise InputError(f"domain must be two ascending numbers; got {domain!r}")
             put(self, "domain", (float(ends[0]), float(ends[1])))
         else:
             put(self, "domain", None)
@@ -144,7 +145,7 @@ class Hamiltonian:
         try:
             numbers = floats("potential", potential)
         except TypeError:
-            raise TypeError(
+            raise InputTypeError(
                 "potential must be a function of an array, coefficients of a polynomial, or a table (x, V) of two "
                 f"equally long sequences; got {potential!r}"
             ) from None
@@ -153,7 +154,7 @@ class Hamiltonian:
             degree = len(coefficients) - 1
             if degree < 2 or degree % 2 or coefficients[-1] < 0:
                 leading = coefficients[-1] if len(coefficients) else 0.0
-                raise ValueError(
+                raise InputError(
                     "potential must have even degree of at least 2 and a positive leading coefficient, else it is "
                     f"unbounded below or binds nothing; got degree {max(degree, 0)} with leading coefficient "
                     f"{leading:g}; coefficients are ascending, the constant first"
@@ -162,21 +163,21 @@ class Hamiltonian:
             put(self, "_function", lambda x: np.polynomial.polynomial.polyval(x, coefficients))
             return
         if numbers.ndim != 2 or numbers.shape[0] != 2:
-            raise ValueError(
+            raise InputError(
                 f"potential must be coefficients (one axis) or a table of shape (2, k); got shape {numbers.shape}"
             )
         x, v = numbers
         if len(x) < 8:
-            raise ValueError(f"potential as a table must have at least 8 points; got {len(x)}")
+            raise InputError(f"potential as a table must have at least 8 points; got {len(x)}")
         steps = np.flatnonzero(np.diff(x) <= 0)
         if len(steps):
             i = int(steps[0])
-            raise ValueError(
+            raise InputError(
                 f"potential as a table must have strictly ascending x; x[{i}]={x[i]:g} >= x[{i + 1}]={x[i + 1]:g}; "
                 "sort it"
             )
         if self.domain is not None:
-            raise ValueError("domain must be None for a table, whose ends are its domain; cut the table instead")
+            raise InputError("domain must be None for a table, whose ends are its domain; cut the table instead")
         from scipy.interpolate import make_interp_spline
 
         spline = make_interp_spline(x, v, k=5)
@@ -196,7 +197,7 @@ class Hamiltonian:
         low, high = survey.x[0], survey.x[-1]
         if survey.limited and points.size and (points.min() < low or points.max() > high):
             what = "table" if self._table is not None else "domain"
-            raise ValueError(
+            raise InputError(
                 f"x must lie in the {what} [{low:g}, {high:g}]; got {points.min():g} to {points.max():g}; extend it"
             )
         return evaluate("potential", self._function, points, infinite=True)
@@ -275,7 +276,7 @@ class Hamiltonian:
                 x = np.linspace(a, b, size)
                 v = self.potential(x)
                 if not np.isfinite(v).all():
-                    raise ValueError("potential is infinite inside its domain, and no table can hold that; cap it")
+                    raise InputError("potential is infinite inside its domain, and no table can hold that; cap it")
                 middle = (x[1:] + x[:-1]) / 2
                 exact = self.potential(middle)
                 error = np.abs(make_interp_spline(x, v, k=5)(middle) - exact) / (np.abs(exact) + scale)
@@ -318,7 +319,7 @@ class Hamiltonian:
         )
         survey = Survey(x, v, sides, False, even)
         if survey.threshold - survey.lowest <= 1e-12 * (1e-280 + abs(survey.lowest)):
-            raise ValueError(
+            raise InputError(
                 f"potential has no bound state: far away it is {survey.threshold:g}, not above its lowest value "
                 f"{survey.lowest:g}; it must have a well or grow, or give domain where its well is"
             )
@@ -337,12 +338,12 @@ class Hamiltonian:
                 if bad > 0 and side[bad - 1] > 1e100:
                     side[bad:] = np.inf
         if (v[np.abs(x - centre) < 2.0**20] == -np.inf).any():
-            raise ValueError(
+            raise InputError(
                 f"potential must be bounded below; potential({x[int(np.argmin(v))]:g}) is -inf; cut the singularity off"
             )
         if np.isnan(v).any():
             at = x[int(np.argmax(np.isnan(v)))]
-            raise ValueError(
+            raise InputError(
                 f"potential must be a number everywhere; potential({at:g}) is nan; correct it, or give domain "
                 "between whose ends it is defined"
             )
@@ -356,7 +357,7 @@ class Hamiltonian:
         alone = evaluate("potential", self._function, x[1:].copy(), infinite=True)
         finite = np.isfinite(alone)
         if not np.allclose(v[1:][finite], alone[finite], rtol=1e-9, atol=0):
-            raise ValueError(
+            raise InputError(
                 "potential must be a function of each point alone; got values that depend on the other points"
             )
 
@@ -443,7 +444,7 @@ class Hamiltonian:
                 action = min(action + 1.5, 44.0 if not bound or survey.limited else 20.0)
             ratio *= 1.25
         if best is None and not history and size > _MAX_POINTS:
-            raise ValueError(
+            raise InputError(
                 f"{count} levels need a grid of {size} points, more than {_MAX_POINTS}; ask for fewer levels, or give "
                 "domain where the potential extends over very different scales"
             )
@@ -455,7 +456,7 @@ class Hamiltonian:
                     f"; waves must vanish at the ends of [{survey.x[0]:g}, {survey.x[-1]:g}]: a wider "
                     f"{'table' if self._table is not None else 'domain'} may help"
                 )
-            raise ValueError(
+            raise InputError(
                 f"tolerance={self.tolerance:g} is not reached for {count} levels: {got} with at most {_MAX_POINTS} "
                 f"points; kinks, steps, coarse tables and hardly bound levels need a larger tolerance{hint}"
             )
@@ -495,10 +496,10 @@ class Hamiltonian:
         if bound is not None and count > bound:
             where = "the lower end of the table or domain" if self._survey.limited else "the continuum threshold"
             if bound == 0:
-                raise ValueError(
+                raise InputError(
                     f"potential has no bound state: none is found below {where}, {self.threshold:g}; make it deeper"
                 )
-            raise ValueError(
+            raise InputError(
                 f"level n={count - 1} lies at or above {where}, {self.threshold:g}; {bound} levels are bound, "
                 f"n=0 to {bound - 1}"
             )
@@ -512,7 +513,7 @@ class Hamiltonian:
         for n in (wanted if bound is None else min(wanted, bound), count):
             try:
                 self._bases[n] = basis = self._converge(n)
-            except ValueError:
+            except InputError:
                 if n == count:
                     raise
             else:
@@ -526,7 +527,7 @@ class Hamiltonian:
         e = basis.energies
         for m in (n - 1, n + 1):
             if 0 <= m < len(e) and abs(e[m] - e[n]) < 1e3 * basis.rounding:
-                raise ValueError(
+                raise InputError(
                     f"levels {min(m, n)} and {max(m, n)} differ by {abs(e[m] - e[n]):.1e}, less than double precision "
                     "tells apart: the wells are disconnected and the states of either level are not known; lower or "
                     "narrow the barrier"
@@ -614,7 +615,7 @@ class Hamiltonian:
             basis = self._basis(1)
             given = np.asarray(values)
             if given.shape != basis.points.shape or given.dtype.kind not in "fciu" or not np.isfinite(given).all():
-                raise ValueError(
+                raise InputError(
                     f"values must be {len(basis.points)} finite numbers, one for each point of grid; "
                     f"got shape {given.shape} of {given.dtype}"
                 )
@@ -631,12 +632,12 @@ class Hamiltonian:
             rest = basis.interpolate(coefficients, finer) - exact
             norm = np.sqrt(basis.spacing * np.sum(np.abs(exact) ** 2))
             if norm == 0 and not coefficients.any():
-                raise ValueError("values must not vanish on the whole grid; got zero everywhere")
+                raise InputError("values must not vanish on the whole grid; got zero everywhere")
             missing = float(np.sqrt(basis.spacing * np.sum(np.abs(rest) ** 2)) / max(norm, 1e-300))
             if missing < 1e-8:
                 return State(self, coefficients, basis)
             count = 2 * max(len(basis.errors), count)
-        raise ValueError(
+        raise InputError(
             f"values must be a wave function that the basis holds; {missing:.1e} of its norm is missing on "
             f"[{x[0]:g}, {x[-1]:g}] with spacing {basis.spacing:.2g}; make it smoother or narrower"
         )
@@ -709,7 +710,7 @@ class Hamiltonian:
         """
         listed = [(float(floats(f"points[{i}] time", t, 0)), f) for i, (t, f) in enumerate(points)]
         if not listed:
-            raise ValueError("points must have at least one (time, function); got none")
+            raise InputError("points must have at least one (time, function); got none")
         listed.sort(key=lambda p: p[0])
         basis = self._basis(1) if beta is None else self._thermal_basis(beta)
         u, decay = basis.vectors, (basis.energies - basis.energies[0]) / self.hbar
@@ -721,7 +722,7 @@ class Hamiltonian:
             return float(u[:, 0] @ state)
         span = listed[-1][0] - listed[0][0]
         if span > beta * (1 + 1e-12):
-            raise ValueError(f"points must span at most beta={beta:g}; got {span:g}; wrap their times")
+            raise InputError(f"points must span at most beta={beta:g}; got {span:g}; wrap their times")
         product = np.diag(np.exp(-decay * max(beta - span, 0.0)))
         previous = listed[0][0]
         for t, f in listed:
@@ -767,7 +768,7 @@ class Hamiltonian:
             elements = u.T @ (f * u[:, 0])
             return np.asarray(np.exp(-np.multiply.outer(t, decay)) @ elements**2), float(elements[0])
         if t.size and t.max() > beta * (1 + 1e-12):
-            raise ValueError(f"times must be at most beta={beta:g}; got {t.max():g}; wrap them")
+            raise InputError(f"times must be at most beta={beta:g}; got {t.max():g}; wrap them")
         squares = u.T @ (f[:, None] * u)
         law = np.exp(-decay * beta)
         mean = float(np.diag(squares) @ law / law.sum())
@@ -789,19 +790,19 @@ class Hamiltonian:
     def _thermal_basis(self, beta: float) -> Basis:
         positive("beta", beta)
         if np.isfinite(self.threshold) and not self._survey.limited:
-            raise ValueError(
+            raise InputError(
                 f"thermal functions need a potential that grows on both sides; here the continuum begins at "
                 f"{self.threshold:g} and Z diverges; use ground-state functions, or domain for a box"
             )
         top = self.energies(1)[0] + _NOTHING * self.hbar / beta
         if top > self.threshold:
-            raise ValueError(
+            raise InputError(
                 f"beta={beta:g} excites levels up to {top:g}, but the table or domain ends at V={self.threshold:g}; "
                 "widen it, or use a larger beta"
             )
         count = int(self._survey.phase(top, self._unit)) + 2
         if count > _MAX_POINTS // 4:
-            raise ValueError(f"beta={beta:g} excites {count} levels, too many to solve for; use a larger beta")
+            raise InputError(f"beta={beta:g} excites {count} levels, too many to solve for; use a larger beta")
         return self._basis(count)
 
     # ---- for the exact column and the sampler
@@ -868,7 +869,7 @@ class Hamiltonian:
         coarse, fine = (self._measure(b, observable) for b in (basis, finer))
         scale = fine.moments[0]
         if scale <= 1e-24 * fine.mean**2:
-            raise ValueError("observable must vary in the ground state; got a constant")
+            raise InputError("observable must vary in the ground state; got a constant")
         lags = self.hbar / fine.energies[0] * np.geomspace(0.01, 5, 12)
         error = max(
             abs(fine.mean - coarse.mean) / np.sqrt(scale),
@@ -880,7 +881,7 @@ class Hamiltonian:
             float(np.abs(fine.connected(lags) / coarse.connected(lags) - 1).max()),
         )
         if error > tolerance:
-            raise ValueError(
+            raise InputError(
                 f"the measure of observable reaches a relative error of {error:.1e} only, tolerance={tolerance:g}; "
                 "kinks and steps do that: use a smooth observable or a larger tolerance"
             )
@@ -932,7 +933,7 @@ class Hamiltonian:
         """
         positive("dt", dt)
         if not abs(float(floats("offset", offset, 0))) <= 0.5:
-            raise ValueError(f"offset must be between -0.5 and 0.5 spacings; got {offset}")
+            raise InputError(f"offset must be between -0.5 and 0.5 spacings; got {offset}")
         bound = self._bound()
         count = 6 if bound is None else max(1, min(6, bound))
         # Hardly bound levels may need more points than there can be; the gaps below them still serve as a check.
@@ -940,7 +941,7 @@ class Hamiltonian:
             try:
                 reference = self._basis(count)
                 break
-            except ValueError:
+            except InputError:
                 if count == 1:
                     raise
                 count -= 1
@@ -948,7 +949,7 @@ class Hamiltonian:
         threshold = self.threshold - reference.energies[0]
         first = float(gaps[0]) if count > 1 else threshold
         if first * dt / self.hbar > 25:
-            raise ValueError(
+            raise InputError(
                 f"dt={dt:g} is too coarse: after a step exp(-gap dt/hbar) = {np.exp(-first * dt / self.hbar):.0e} is "
                 f"left of the first excitation; use dt below {25 * self.hbar / first:.2g}"
             )
@@ -966,7 +967,7 @@ class Hamiltonian:
         size = (interval[1] - interval[0]) / spacing
         if size > _MAX_STATES:
             least = dt * (size / _MAX_STATES) ** 2
-            raise ValueError(
+            raise InputError(
                 f"dt={dt:g} is too fine: it needs {size:.0f} states, more than {_MAX_STATES}; use dt of at least "
                 f"{least:.2g}"
             )
@@ -1013,7 +1014,7 @@ class Hamiltonian:
             hole = law[kept[0] : kept[-1] + 1]
             if hole.min() <= _BARRIER * law.max():
                 at = one.points[kept[0] + int(np.argmin(hole))]
-                raise ValueError(
+                raise InputError(
                     f"the wells are disconnected at double precision: psi_0^2 at x={at:.3g} is "
                     f"{hole.min() / law.max():.0e} of its maximum, and no path crosses; lower or narrow the barrier"
                 )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
+from ..errors import InputError
 
 __all__ = ["SpectralMeasure", "ThermalMeasure", "TwoPointFunction", "whole_steps"]
 
@@ -26,7 +27,7 @@ def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
     ratio = np.abs(np.asarray(times, dtype=np.float64)) / step
     steps = np.round(ratio)
     if np.any(np.abs(ratio - steps) > 1e-6 * np.maximum(ratio, 1)):
-        raise ValueError(
+        raise InputError(
             f"times must be multiples of the chain's dt={step:g}; got "
             f"{(ratio * step).flat[int(np.argmax(np.abs(ratio - steps)))]:g}; between its steps a chain has no values"
         )
@@ -131,7 +132,7 @@ class ThermalMeasure(TwoPointFunction):
         t = np.mod(np.asarray(times, dtype=np.float64), self.beta)
         values, error = self._function(t.ravel())
         if error > self.tolerance * self.moments[0]:
-            raise ValueError(
+            raise InputError(
                 f"the thermal two-point function reaches a relative error of {error / self.moments[0]:.1e} only, not "
                 f"tolerance={self.tolerance:g}; use smooth networks, later times or a larger tolerance"
             )
@@ -290,7 +291,7 @@ class SpectralMeasure(TwoPointFunction):
             If the measure holds no quartic coefficients.
         """
         if self.quartic is None:
-            raise ValueError("quartic is None: this measure knows two-point functions only; use kallen_lehmann")
+            raise InputError("quartic is None: this measure knows two-point functions only; use kallen_lehmann")
         lags = np.asarray(lags, dtype=np.float64)
         sign = self._sign(lags, self.quartic[2] if len(self.quartic) > 2 else None)
         decay = np.expm1(-np.multiply.outer(lags, self.quartic[0] / self.hbar))

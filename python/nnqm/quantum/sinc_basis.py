@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import Floats, choice
+from ..errors import InputError, InputTypeError
 
 __all__ = [
     "EPS",
@@ -206,7 +207,7 @@ def side_limit(v: Floats, lowest: float, name: str) -> float:
     # A logarithm gains as much from the middle to the last as before, and whatever tends to a limit much less.
     noise = 1e-4 * (abs(last) + abs(lowest))
     if last == -np.inf or (middle - last > noise and middle - last > 0.5 * (first - middle)):
-        raise ValueError(
+        raise InputError(
             f"potential must be bounded below; it falls without end to the {name}, to {last:g} at distance "
             f"{2.0 ** OCTAVES[1]:.0e}; give domain if only a part is meant"
         )
@@ -219,24 +220,24 @@ def evaluate(name: str, function: Function, x: Floats, *, infinite: bool = False
         with np.errstate(all="ignore"):
             values = np.asarray(function(x))
     except (TypeError, ValueError) as error:
-        raise TypeError(
+        raise InputTypeError(
             f"{name} must take an array and return one of the same shape; calling it raised {error!s}; use NumPy's "
             "functions, and np.where for cases"
         ) from None
     if values.shape != x.shape:
-        raise ValueError(
+        raise InputError(
             f"{name} must return an array of the shape of its argument; got {values.shape} for {x.shape}; for a "
             "constant c write c + 0*x"
         )
     if values.dtype.kind not in kinds:
-        raise TypeError(f"{name} must return real numbers; got {values.dtype}")
+        raise InputTypeError(f"{name} must return real numbers; got {values.dtype}")
     values = values.astype(np.complex128 if values.dtype.kind == "c" else np.float64)
     bad = ~np.isfinite(values)
     if infinite:
         bad &= values != np.inf
     if bad.any():
         i = int(np.argmax(bad.ravel()))
-        raise ValueError(
+        raise InputError(
             f"{name} must be a number{' or +inf' if infinite else ''} at every point; "
             f"{name}({x.ravel()[i]:g}) is {values.ravel()[i]}; correct it there"
         )
@@ -248,7 +249,7 @@ def values_of(function: Function | None, x: Floats) -> Floats:
     if function is None:
         return x
     if not callable(function):
-        raise TypeError(f"observable must be a function of x or None for x itself; got {function!r}")
+        raise InputTypeError(f"observable must be a function of x or None for x itself; got {function!r}")
     return evaluate("observable", function, x)
 
 

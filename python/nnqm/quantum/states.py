@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats
+from ..errors import InputError, InputTypeError
 from .sinc_basis import Basis, Operator, act
 
 __all__ = ["State"]
@@ -68,9 +69,9 @@ class State:
     def _together(self, other: State) -> tuple[NDArray[Any], NDArray[Any], Basis]:
         """Coefficients of both in the basis that carries more levels."""
         if not isinstance(other, State):
-            raise TypeError(f"other must be a State; got {other!r}")
+            raise InputTypeError(f"other must be a State; got {other!r}")
         if other.hamiltonian != self.hamiltonian:
-            raise ValueError("states must belong to one Hamiltonian; got two that differ")
+            raise InputError("states must belong to one Hamiltonian; got two that differ")
         if self._basis is other._basis:
             return self.coefficients, other.coefficients, self._basis
         basis = max(self._basis, other._basis, key=lambda b: len(b.errors))
@@ -95,7 +96,9 @@ class State:
 
     def __mul__(self, factor: complex) -> State:
         if not isinstance(factor, int | float | complex | np.number) or not np.isfinite(factor):
-            raise TypeError(f"a state is multiplied by finite numbers; got {factor!r}; use apply for functions of x")
+            raise InputTypeError(
+                f"a state is multiplied by finite numbers; got {factor!r}; use apply for functions of x"
+            )
         return self._new(self.coefficients * factor)
 
     __rmul__ = __mul__
@@ -126,7 +129,7 @@ class State:
         """
         norm = self.norm()
         if norm == 0:
-            raise ValueError("a state of norm 0 cannot be normalised")
+            raise InputError("a state of norm 0 cannot be normalised")
         return self / norm
 
     def apply(self, operator: Operator) -> State:
@@ -169,7 +172,7 @@ class State:
         """
         t = float(floats("time", time, 0))
         if t < 0:
-            raise ValueError(f"time must not be negative; got {t:g}")
+            raise InputError(f"time must not be negative; got {t:g}")
         return self._function_of_energy(lambda e: np.exp(-e * (t / self._basis.hbar)))
 
     def _function_of_energy(self, g: Callable[[Floats], NDArray[Any]]) -> State:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..errors import InputError
 from ..estimators.clustering import clustering
 from ..exact.random_weights import WeightAverage
 from ..positivity.reflection import PositivityResult, reflection_positivity
@@ -103,7 +104,7 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
         rows += of_increments
     try:
         positivity = _positivity(run, name, paths)
-    except ValueError as error:  # too few independent units: the other rows stand
+    except InputError as error:  # too few independent units: the other rows stand
         rows.append(Row("reflection positivity", None, None, f"not tested: {error}", "positivity"))
         positivity = None
     if positivity is not None:
@@ -189,7 +190,7 @@ def _clustering_rows(run: Correlators, name: str) -> list[Row]:
         return []
     try:
         found = clustering(run, channel=name)
-    except ValueError:  # no lags long enough
+    except InputError:  # no lags long enough
         return []
     if found.verdict == "clusters":
         return []

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 
+from ..errors import InputError
 from ..exact.energies import level_energies
 from ..exact.quasi_monte_carlo import QuasiMonteCarlo, quasi_monte_carlo
 from ..exact.random_weights import WeightAverage, average_over_weights
@@ -78,11 +79,11 @@ def exact_column(run: Correlators, name: str, notes: list[str]) -> TwoPointFunct
             notes.append(f"exact values are averages over {average.n_draws} other draws of the weights, with errors")
             return Estimated(theory, average)
         return kallen_lehmann(theory, name)
-    except ValueError as error:
+    except InputError as error:
         reason = error
     try:
         found = quasi_monte_carlo(theory, needed, name, n_points=_QUASI_POINTS)
-    except ValueError:
+    except InputError:
         notes.append(f"no exact values: {reason}")
         return None
     notes.append(f"exact values by quasi-Monte Carlo, with errors: {reason}")

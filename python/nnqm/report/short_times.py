@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..estimators.roughness import (
     Extrapolation,
     commutator,
@@ -108,7 +109,7 @@ class _Limits:
                 break
             try:
                 used = self._fine(factor)
-            except ValueError:  # a chain has its own step, and the grid of a Hamiltonian a finest
+            except InputError:  # a chain has its own step, and the grid of a Hamiltonian a finest
                 break
             found = estimator(used, self._name)
         if found.verdict == _NOT_CONVERGED:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import array_of
+from ..errors import InputError, InputTypeError
 
 __all__ = ["is_array", "real_array", "three_axes"]
 
@@ -21,7 +22,7 @@ def is_array(paths: Any) -> bool:
 def real_array(paths: ArrayLike) -> NDArray[Any]:
     array = array_of("paths", paths)
     if array.dtype.kind == "O":
-        raise TypeError("paths must be real numbers; got dtype object; convert them to float64 first")
+        raise InputTypeError("paths must be real numbers; got dtype object; convert them to float64 first")
     return array
 
 
@@ -34,7 +35,7 @@ def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: i
     bad = np.argwhere(~np.isfinite(values))
     if bad.size:
         step, channel = bad[0]
-        raise ValueError(
+        raise InputError(
             f"{name} must be finite; path {path} at time step {first_step + step}, channel {channel} is "
             f"{values[step, channel]}; remove it"
         )
@@ -46,7 +47,7 @@ def three_axes(array: NDArray[Any]) -> NDArray[Any]:
     elif array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or 0 in array.shape:
-        raise ValueError(
+        raise InputError(
             f"paths must have shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,), none of them 0; "
             f"got {array.shape}"
         )

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, integer, positive
+from ..errors import InputError
 from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..theories.theory import Theory
 from .arrays import float_type, is_array, need_finite_values, real_array, three_axes
@@ -92,7 +93,7 @@ def accumulate(
         hbar, mass = theory.hbar, theory.mass
     members = (1 if theory is None else theory.group) if group is None else integer("group", group, 1)
     if 64 % members and members % 64:
-        raise ValueError(f"group must be a divisor of 64 or a multiple of it; got {members}")
+        raise InputError(f"group must be a divisor of 64 or a multiple of it; got {members}")
     # Looked at once for each chunk.
     lags, observable_lags, increment_lags = (
         tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)
@@ -111,7 +112,7 @@ def accumulate(
     for chunk in chunks:
         array = three_axes(real_array(chunk))
         if run is not None and array.shape[1] != n_steps:
-            raise ValueError(f"chunks must have equal n_times; got {array.shape[1]} after {n_steps}")
+            raise InputError(f"chunks must have equal n_times; got {array.shape[1]} after {n_steps}")
         n_steps = array.shape[1]
         steps, n, parts, chunk_notes = _cut(array, members, n_blocks, chunked, lags, observable_lags, increment_lags)
         if run is None:
@@ -134,11 +135,11 @@ def accumulate(
             )
             check_scale(run)
         elif steps != run.n_times:
-            raise ValueError(
+            raise InputError(
                 f"chunks must be cut alike; got pieces of {steps} steps after {run.n_times}; choose n_blocks"
             )
         if array.shape[2] <= max(run.observables.columns):
-            raise ValueError(
+            raise InputError(
                 f"paths have {array.shape[2]} channels, but the observables need {max(run.observables.columns) + 1}"
             )
         sums = empty_sums(run, n)
@@ -148,10 +149,10 @@ def accumulate(
         collected.append(sums)
         notes += chunk_notes
     if run is None:
-        raise ValueError("paths must have at least one chunk; got none")
+        raise InputError("paths must have at least one chunk; got none")
     joined = {name: np.concatenate([s[name] for s in collected]) for name in collected[0]}
     if len(joined["paths"]) < 2:
-        raise ValueError("errors need at least 2 blocks; got 1; give more paths, or longer ones")
+        raise InputError("errors need at least 2 blocks; got 1; give more paths, or longer ones")
     return replace(run, sums=joined, n_paths=n_paths, n_blocks=len(joined["paths"]), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -159,7 +160,7 @@ def _user_observables(array: NDArray[Any], names: Sequence[str] | None, theory: 
     n_channels = array.shape[2]
     if theory is not None:
         if n_channels != len(theory.channels):
-            raise ValueError(
+            raise InputError(
                 f"paths have {n_channels} channels, but the theory has {len(theory.channels)} "
                 f"({', '.join(theory.channels)})"
             )
@@ -167,7 +168,7 @@ def _user_observables(array: NDArray[Any], names: Sequence[str] | None, theory: 
     numbered = tuple(f"x{i + 1}" for i in range(n_channels)) if n_channels > 1 else ("x",)
     labels = numbered if names is None else tuple(names)
     if len(labels) != n_channels or len(set(labels)) != n_channels:
-        raise ValueError(f"names must be {n_channels} different strings, one per channel; got {labels}")
+        raise InputError(f"names must be {n_channels} different strings, one per channel; got {labels}")
     # A strided subset is enough for a standardisation, and does not copy what may be larger than memory.
     stride = max(1, array.size >> 20)
     sample = array[:: min(stride, array.shape[0]), :: max(1, stride // array.shape[0])].astype(np.float64)
@@ -202,7 +203,7 @@ def _cut(
     per_path = 1
     by_path = chunked or group > 1 or n_paths >= (asked if n_blocks is not None else 16)
     if group > 1 and (n_paths % group or n_times > _LONG):
-        raise ValueError(
+        raise InputError(
             f"paths must be whole groups of {group} that share parameters, of at most {_LONG} times; got {n_paths} "
             f"paths of {n_times} times; leave out the last {n_paths % group} paths, or cut them along time"
         )
@@ -225,7 +226,7 @@ def _cut(
     pieces = max(1, length // max(1024, 16 * (largest + 1), int(32 * tau)))
     steps = length // pieces
     if largest >= steps:
-        raise ValueError(f"lags must be below the block length of {steps} steps; got lag {largest}; use longer paths")
+        raise InputError(f"lags must be below the block length of {steps} steps; got lag {largest}; use longer paths")
     used = per_path * pieces * steps
     left = f"; the last {n_times - used} steps are not used" if used < n_times else ""
     if per_path * pieces > 1:
@@ -286,12 +287,12 @@ def _safe_blocks(
     told = f"the autocorrelation time is {tau:.3g} {unit}"
     if not automatic:
         remedy = f"use n_blocks={fewer * chains} or fewer" if fewer * chains > 1 else "give more or longer paths"
-        raise ValueError(
+        raise InputError(
             f"n_blocks gives blocks of {length // blocks} {unit}, but {told}, and a block must be "
             f"{INDEPENDENT:g} times as long; {remedy}"
         )
     if fewer * chains < 8:
-        raise ValueError(
+        raise InputError(
             f"{told}: the paths hold {fewer * chains} independent blocks, and errors need at least 8; "
             "give more or longer paths, or choose n_blocks yourself"
         )
@@ -338,7 +339,7 @@ def _accumulate_part(
         step, channel = found[0]
         path = paths_before + part.first_path + (piece if part.whole_paths else 0)
         time_step = step if part.whole_paths else piece * pieces.shape[1] + step
-        raise ValueError(
+        raise InputError(
             f"paths must be finite in {run.precision}; path {path} at time step {time_step}, channel {channel} is "
             f"{pieces[piece, step, channel]}; remove it"
         )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._arguments import Floats
+from ..errors import InputError
 from ..statistics.estimate import Estimate, SymmetricEstimate, jackknife
 from ..theories.theory import Theory
 from .observables import Observables
@@ -105,7 +106,7 @@ class Correlators:
     def dt(self) -> float:
         """Time step of a uniform grid."""
         if not self.uniform:
-            raise ValueError("times are not uniform, so that there is no dt; give n_times and dt, or use two_time")
+            raise InputError("times are not uniform, so that there is no dt; give n_times and dt, or use two_time")
         return float((self.times[-1] - self.times[0]) / (self.n_times - 1))
 
     @property
@@ -125,7 +126,7 @@ class Correlators:
     def need(self, name: str, remedy: str) -> None:
         """Raise if a sum was not asked for."""
         if name not in self.sums:
-            raise ValueError(f"this run holds no {name}; {remedy}")
+            raise InputError(f"this run holds no {name}; {remedy}")
 
     def mean(self, channel: int | str = 0) -> Estimate:
         """Average of a channel over paths and times; the error is statistical."""
@@ -183,7 +184,7 @@ class Correlators:
         of them; this needs groups of two or more paths (``RandomNetwork(..., group=8)``) and is a ValueError otherwise.
         """
         if self.group == 1 and self.theory is not None and self.theory.sectors:
-            raise ValueError(
+            raise InputError(
                 "connected functions need two or more paths for each draw of the weights, and this theory has group=1: "
                 "one path's own average is biased; use group=8, or average_over_weights, which needs no paths"
             )
@@ -311,7 +312,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     """
     parts = list(runs)
     if not parts:
-        raise ValueError("runs must have at least one entry; got none")
+        raise InputError("runs must have at least one entry; got none")
     first = parts[0]
     same = [
         *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
@@ -324,7 +325,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
         if part.sums.keys() != first.sums.keys():
             differs.append("sums")
         if differs:
-            raise ValueError(f"runs[{i}] differs from runs[0] in {', '.join(differs)}; only equal runs merge")
+            raise InputError(f"runs[{i}] differs from runs[0] in {', '.join(differs)}; only equal runs merge")
     keys = [p.keys for p in parts]
     one_run = len(set(keys)) == 1 and len(keys[0]) == 1
     if one_run:
@@ -332,18 +333,18 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
         expected = parts[0].first_block
         for part in parts:
             if part.n_blocks != first.n_blocks or part.n_paths != first.n_paths:
-                raise ValueError(
+                raise InputError(
                     "runs of one seed must be parts of the same run; "
                     f"got n_paths {part.n_paths} and {first.n_paths}, n_blocks {part.n_blocks} and {first.n_blocks}"
                 )
             if part.first_block != expected:
-                raise ValueError(
+                raise InputError(
                     f"runs of one seed must hold adjacent block ranges; block {expected} is missing or held twice; "
                     "use another rng for an independent run"
                 )
             expected += len(part.block_paths)
     elif len({k for ks in keys for k in ks}) != sum(map(len, keys)):
-        raise ValueError("runs share a seed: their paths are the same; use another rng for each")
+        raise InputError("runs share a seed: their paths are the same; use another rng for each")
     sums = {n: np.concatenate([p.sums[n] for p in parts]) for n in first.sums}
     if one_run:
         return replace(parts[0], sums=sums)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, integer, positive
+from ..errors import InputError, InputTypeError
 from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..theories.theory import Theory
 from .arrays import real_array, three_axes
@@ -57,7 +58,7 @@ def theory_units(
 ) -> Units:
     """Paths of one channel of a theory."""
     if key is not None and rng is not None:
-        raise ValueError("give either rng or key, not both")
+        raise InputError("give either rng or key, not both")
     chosen_key = random_key(rng) if key is None else key
     if isinstance(channel, str):
         name = choice("channel", channel, theory.channels)
@@ -66,7 +67,7 @@ def theory_units(
     is_output = name in theory.outputs
     column = (theory.outputs if is_output else theory.channels).index(name)
     if n_times is None or (dt is None and theory.period is None):
-        raise ValueError("the time grid of the theory is missing: give n_times and dt")
+        raise InputError("the time grid of the theory is missing: give n_times and dt")
     grid = time_grid(n_times, dt, None, theory)
     length = len(grid)
 
@@ -92,7 +93,7 @@ def path_units(source: ArrayLike, n_paths: int, dt: float, channel: int | str, c
     """Anybody's paths, shape (n_paths, n_times[, channels]) or (n_times,); fewer than 200 may be cut into pieces."""
     array = three_axes(real_array(source))
     if isinstance(channel, str):
-        raise TypeError(f"channel of given paths must be its position; got {channel!r}")
+        raise InputTypeError(f"channel of given paths must be its position; got {channel!r}")
     column = integer("channel", channel, 0, array.shape[2] - 1)
     given, length = array.shape[:2]
     per_path = 1
@@ -102,7 +103,7 @@ def path_units(source: ArrayLike, n_paths: int, dt: float, channel: int | str, c
         # As few pieces as the test can do with: what a pair of times needs is lost at each cut.
         per_path = max(1, min(length // shortest, -(-5 * FEWEST // given)))
         if given * per_path < FEWEST:
-            raise ValueError(
+            raise InputError(
                 f"reflection positivity needs at least {FEWEST} independent units; got {given} paths of "
                 f"{length} steps with an autocorrelation time of {tau:.3g} steps, which make "
                 f"{given * per_path} pieces of {INDEPENDENT:g} such times; give longer paths or more of them"
@@ -129,7 +130,7 @@ def _finite(array: NDArray[Any], path: int, where: slice, column: int) -> Floats
     x = array[path, where, column].astype(np.float64)
     bad = np.flatnonzero(~np.isfinite(x))
     if bad.size:
-        raise ValueError(
+        raise InputError(
             f"paths must be finite; path {path} at time step {(where.start or 0) + bad[0]}, channel {column} is "
             f"{x[bad[0]]}; remove it"
         )
@@ -166,7 +167,7 @@ def block_length(samples: Floats, group: int = 1) -> int:
         tau = autocorrelation_time(samples)
         length = max(length, int(np.ceil(INDEPENDENT * tau)))
         if n // length < FEWEST_BLOCKS:
-            raise ValueError(
+            raise InputError(
                 f"successive paths are correlated over {tau:.3g} paths, so that {n} of them make {n // length} "
                 f"independent blocks, and the test needs {FEWEST_BLOCKS}; give at least "
                 f"{2 * FEWEST_BLOCKS * length} paths"

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, choice, floats, integer
+from ..errors import InputError
 from ..theories.networks import Network, RandomNetwork
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
@@ -184,7 +185,7 @@ def default_observables(
     for name in seen:
         choice("observe", name, names)
     if not seen:
-        raise ValueError("observe must name at least one channel; got none")
+        raise InputError("observe must name at least one channel; got none")
     channels = tuple(names[c] for c in columns)
     visible = np.array([name in seen for name in channels])
     shift, scale = _rounded(mean[list(columns)]), _rounded(std[list(columns)])
@@ -214,9 +215,9 @@ def default_observables(
 def _first_layer(network: Network, shift: Floats, scale: Floats) -> tuple[Floats, Floats]:
     """Weights and biases of the first hidden layer on the standardised channels."""
     if len(network.weights) < 2:
-        raise ValueError("neurons must be a network with a hidden layer; got one of a single layer; give a number")
+        raise InputError("neurons must be a network with a hidden layer; got one of a single layer; give a number")
     if network.n_inputs != len(shift):
-        raise ValueError(
+        raise InputError(
             f"neurons must be a network on the {len(shift)} channels observed; got one of {network.n_inputs} inputs; "
             "choose the channels with observe"
         )
@@ -290,7 +291,7 @@ def _of_pilot(theory: Theory, network: Network | RandomNetwork) -> tuple[Floats,
     else:
         x = network(y)
     if not np.isfinite(x).all():
-        raise ValueError(
+        raise InputError(
             "the network overflows on typical inputs: its outputs are not finite; make the weights smaller"
         )
     spread = x.std(axis=0)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import choice, integer
+from ..errors import InputError, InputTypeError
 from ..theories.theory import Theory
 from .block_sums import accumulate
 from .correlators import Correlators
@@ -77,9 +78,11 @@ def simulate_functions(
     True
     """
     if not isinstance(theory, Theory):
-        raise TypeError(f"theory must be a Theory; got {theory!r}")
+        raise InputTypeError(f"theory must be a Theory; got {theory!r}")
     if not callable(functions):
-        raise TypeError(f"functions must be callable; got {functions!r}; give one function that returns all of them")
+        raise InputTypeError(
+            f"functions must be callable; got {functions!r}; give one function that returns all of them"
+        )
     time_grid(n_times, dt, None)
     paths = integer("n_paths", n_paths, 1)
     choice("precision", precision, ("float32", "float64"))
@@ -93,11 +96,11 @@ def simulate_functions(
             y = np.concatenate([y, apply(theory.network, y, n_threads=n_threads)], axis=2)
         found = np.asarray(functions(y))
         if found.dtype.kind not in "fiub":
-            raise TypeError(
+            raise InputTypeError(
                 f"functions must return real numbers; got dtype {found.dtype}; take real and imaginary parts"
             )
         if found.ndim != 3 or found.shape[:2] != y.shape[:2] or found.shape[2] == 0:
-            raise ValueError(
+            raise InputError(
                 f"functions must return shape (paths, n_times, K) = ({y.shape[0]}, {y.shape[1]}, K); got {found.shape}"
             )
         return found.astype(precision, copy=False)
@@ -107,7 +110,7 @@ def simulate_functions(
     size = start.shape[2]
     labels = tuple(f"x{i + 1}" for i in range(size)) if names is None else tuple(names)
     if len(labels) != size or len(set(labels)) != size:
-        raise ValueError(f"names must be {size} different strings, one per function; got {labels}")
+        raise InputError(f"names must be {size} different strings, one per function; got {labels}")
     flat = start.reshape(-1, size).astype(np.float64)
     mean, std = np.zeros(size), np.ones(size)
     if np.isfinite(flat).all():  # accumulate says where they are not

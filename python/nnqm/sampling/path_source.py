@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, integer
+from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .arrays import is_array, real_array, three_axes
@@ -42,7 +43,7 @@ def paths_of(
     if isinstance(source, Theory):
         return theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
     if n_times is not None or dt is not None:
-        raise ValueError("n_times and dt are for a theory; given paths have their own; leave them out")
+        raise InputError("n_times and dt are for a theory; given paths have their own; leave them out")
     return path_units(source, wanted, 1.0, channel, False)
 
 
@@ -52,7 +53,7 @@ def location_of(paths: Units) -> tuple[float, float]:
     low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
     width = (high - low) / 2 if high > low else x.std()
     if not width > 1e-12 * np.abs(x).max():
-        raise ValueError("the channel is constant, so that nothing fluctuates; choose one that moves")
+        raise InputError("the channel is constant, so that nothing fluctuates; choose one that moves")
     return float(median), float(width)
 
 
@@ -77,12 +78,12 @@ class VisibleChannel:
 
     def __post_init__(self) -> None:
         if isinstance(self.theory.network, RandomNetwork):
-            raise ValueError(
+            raise InputError(
                 f"the network has random weights, {self.theory.network!r}: each draw of them is a sector with levels "
                 "of its own; fix the weights"
             )
         if self.theory.period is not None or not self.theory.stationary:
-            raise ValueError(
+            raise InputError(
                 "the theory must be stationary, on open paths; "
                 f"{'periodic paths do not decay' if self.theory.period else 'it is not stationary'}; use other sources"
             )
@@ -104,7 +105,7 @@ class VisibleChannel:
 def channel_of(source: Any, channel: int | str) -> Iterator[NDArray[Any]]:
     """The visible channel of each chunk, shape (n_paths, n_times)."""
     if isinstance(channel, str):
-        raise TypeError(f"channel of given paths must be its position; got {channel!r}")
+        raise InputTypeError(f"channel of given paths must be its position; got {channel!r}")
     for chunk in [source] if is_array(source) else source:
         array = three_axes(real_array(chunk))
         yield array[:, :, integer("channel", channel, 0, array.shape[2] - 1)]

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import choice, floats, integer
+from ..errors import InputError, InputTypeError
 from ..theories.networks import Network, RandomNetwork, use_table
 from ..theories.theory import Theory
 from .arrays import float_type, need_finite_values, real_array
@@ -61,12 +62,12 @@ def sample_paths(
         ``out`` if that is given.
     """
     if not isinstance(theory, Theory):
-        raise TypeError(f"theory must be a Theory; got {theory!r}")
+        raise InputTypeError(f"theory must be a Theory; got {theory!r}")
     grid = time_grid(n_times, dt, times, theory)
     chosen = _path_range(paths)
     choice("precision", precision, ("float32", "float64"))
     if len(chosen) * len(grid) * theory.n_inputs > _MOST:
-        raise ValueError(
+        raise InputError(
             f"paths must fit into an array; got {len(chosen)} paths of {len(grid)} times and {theory.n_inputs} inputs; "
             "ask for ranges of paths, or for the sums that simulate makes"
         )
@@ -87,28 +88,30 @@ def _place(out: NDArray[Any] | None, shape: tuple[int, ...], precision: str) -> 
     if out is None:
         return np.empty(shape, precision)
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be an array of NumPy; got {type(out).__name__}; give its view, np.from_dlpack(out)")
+        raise InputTypeError(
+            f"out must be an array of NumPy; got {type(out).__name__}; give its view, np.from_dlpack(out)"
+        )
     if out.shape != shape or out.dtype != precision:
-        raise ValueError(
+        raise InputError(
             f"out must have shape {shape} and dtype {precision}; got shape {out.shape} and dtype {out.dtype}"
         )
     if not out.flags.carray:
-        raise ValueError("out must be writable, aligned and C-contiguous; give an array made by np.empty")
+        raise InputError("out must be writable, aligned and C-contiguous; give an array made by np.empty")
     return out
 
 
 def _path_range(paths: int | range) -> range:
     chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
     if chosen.step != 1 or not 0 <= chosen.start < chosen.stop:
-        raise ValueError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
+        raise InputError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
     if chosen.stop > _MOST:
-        raise ValueError(f"paths must be among the first 2**53; got {chosen}; use smaller numbers")
+        raise InputError(f"paths must be among the first 2**53; got {chosen}; use smaller numbers")
     return chosen
 
 
 def _key_of(rng: Rng, key: int | None) -> int:
     if key is not None and rng is not None:
-        raise ValueError("give either rng or key, not both")
+        raise InputError("give either rng or key, not both")
     return random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1)
 
 
@@ -140,13 +143,13 @@ def draw_weights(
         If the weights of the theory are fixed.
     """
     if not isinstance(theory, Theory) or not isinstance(theory.network, RandomNetwork):
-        raise ValueError(f"theory must have random weights; got {theory!r}; RandomNetwork makes them")
+        raise InputError(f"theory must have random weights; got {theory!r}; RandomNetwork makes them")
     chosen = _path_range(paths)
     group = theory.network.group
     groups = range(chosen.start // group, (chosen.stop - 1) // group + 1)
     widths = theory.network.widths
     if len(groups) * sum((a + 1) * b for a, b in pairwise(widths)) > _MOST:
-        raise ValueError(
+        raise InputError(
             f"paths must draw weights that fit into an array; got {len(groups)} groups; ask for ranges of paths"
         )
     return theory.network.draw(groups, _key_of(rng, key), negative=negative)
@@ -193,21 +196,21 @@ def apply(
     """
     array = real_array(paths)
     if array.ndim != 3:
-        raise ValueError(f"paths must have axes (path, time, channel); got shape {array.shape}")
+        raise InputError(f"paths must have axes (path, time, channel); got shape {array.shape}")
     if array.size == 0:
-        raise ValueError(f"paths must have axes that are not empty; got shape {array.shape}; give at least one path")
+        raise InputError(f"paths must have axes that are not empty; got shape {array.shape}; give at least one path")
     if network is None:
         return array
     if array.shape[2] != network.n_inputs:
-        raise ValueError(f"paths have {array.shape[2]} channels, but the network takes {network.n_inputs} inputs")
+        raise InputError(f"paths have {array.shape[2]} channels, but the network takes {network.n_inputs} inputs")
     native: NDArray[Any] = array.astype(float_type(array.dtype), copy=False)
     integer("n_threads", n_threads, 0, 4096)
     random = isinstance(network, RandomNetwork)
     tabulated = use_table(network, native.dtype.name, compiled)
     if random and rng is None and key is None:
-        raise ValueError("random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]")
+        raise InputError("random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]")
     if isinstance(network, RandomNetwork) and network.shared is not None and times is None:
-        raise ValueError("a network that is split at t = 0 needs the times of the paths; give times")
+        raise InputError("a network that is split at t = 0 needs the times of the paths; give times")
     out = np.asarray(
         _core.apply(
             network=network._compiled(native.dtype.name if tabulated else None),
@@ -221,7 +224,7 @@ def apply(
     if not np.isfinite(out).all():
         path, step = np.argwhere(~np.isfinite(out))[0][:2]
         need_finite_values(native[path], int(path), "paths")
-        raise ValueError(
+        raise InputError(
             f"the network overflows: its output on path {path} at time step {step} is not finite in {out.dtype}; "
             "use float64 paths or smaller weights"
         )

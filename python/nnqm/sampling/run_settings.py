@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, floats, integer, lag_list, positive
+from ..errors import InputError
 from ..theories.linear_processes import LinearProcess
 from ..theories.networks import is_bounded
 from ..theories.sources import Times
@@ -56,7 +57,7 @@ def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, th
     if period is not None:
         steps = np.diff(grid, append=grid[0] + period)
         if np.abs(steps - period / len(grid)).max() > 1e-9 * period:
-            raise ValueError(
+            raise InputError(
                 f"times must divide the period {period:g} of the theory equally; got {len(grid)} times and dt = "
                 f"{steps[0]:g}; use dt = {period / len(grid):.6g}, or leave dt out"
             )
@@ -66,16 +67,16 @@ def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, th
 def _time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None) -> Floats:
     if times is None:
         if n_times is None or dt is None:
-            raise ValueError("the time grid is missing: give n_times and dt, or times")
+            raise InputError("the time grid is missing: give n_times and dt, or times")
         grid = np.arange(integer("n_times", n_times, 1, 2**33)) * positive("dt", dt)
         return floats("times", grid)
     if n_times is not None or dt is not None:
-        raise ValueError("give either times or n_times and dt, not both")
+        raise InputError("give either times or n_times and dt, not both")
     grid = floats("times", times, 1)
     if grid.size == 0:
-        raise ValueError("times must have at least one entry; got none")
+        raise InputError("times must have at least one entry; got none")
     for i in np.flatnonzero(np.diff(grid) <= 0)[:1]:
-        raise ValueError(
+        raise InputError(
             f"times must be strictly increasing; times[{i + 1}]={grid[i + 1]:g} <= times[{i}]={grid[i]:g}; sort them"
         )
     return grid
@@ -102,7 +103,7 @@ def choose_blocks(n_blocks: int | None, n_units: int, what: str) -> int:
         return min(DEFAULT_BLOCKS, n_units)
     blocks = integer("n_blocks", n_blocks, 1)
     if blocks > n_units:
-        raise ValueError(
+        raise InputError(
             f"n_blocks={blocks} needs at least as many {what}; got {n_units}; use fewer blocks or more paths"
         )
     return blocks
@@ -124,14 +125,14 @@ def plan_sums(
     if theory is not None and not theory.stationary:
         for name, value in zip(("lags", "observable_lags", "increment_lags"), given, strict=True):
             if value:
-                raise ValueError(
+                raise InputError(
                     f"{name} are averages over time, but the theory is not stationary; leave them out and use two_time"
                 )
         given = [(), (), ()]
         two_time = True if two_time is False else two_time
     elif theory is not None and theory.period is not None and n > 1:
         if given[1]:
-            raise ValueError(
+            raise InputError(
                 "observable_lags serve levels, which need exponential decay, but the paths close after "
                 f"{theory.period:g}; leave them out, or take the levels from open paths"
             )
@@ -142,7 +143,7 @@ def plan_sums(
     if not is_uniform(times):
         given = [() if v is None else v for v in given]
         if n > 1 and any(v != () for v in given):
-            raise ValueError(
+            raise InputError(
                 "lag averages need uniform times; leave the lags out and use two_time, or give n_times and dt"
             )
     lags, observable_lags, increment_lags = given
@@ -202,7 +203,7 @@ def check_scale(run: Correlators) -> None:
     o = run.observables
     for name, shift, scale in zip(o.channels, o.shift, o.scale, strict=True):
         if run.precision == "float32" and not (1e-38 < scale < 1e38 and abs(shift) < 1e38):
-            raise ValueError(
+            raise InputError(
                 f"channel {name} has mean {shift:g} and standard deviation {scale:g}, which float32 cannot hold; "
                 "use float64 or other units"
             )

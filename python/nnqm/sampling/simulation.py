@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import choice, integer, positive
+from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork, use_table
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
@@ -131,11 +132,11 @@ def simulate(
         On Ctrl-C, with the completed part in its ``partial``.
     """
     if not isinstance(theory, Theory):
-        raise TypeError(f"theory must be a Theory; got {theory!r}; load_theory and builtin_theory make one")
+        raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory and builtin_theory make one")
     grid = time_grid(n_times, dt, times, theory)
     paths = integer("n_paths", n_paths, 1, 2**53 // len(grid))
     if paths % theory.group:
-        raise ValueError(
+        raise InputError(
             f"n_paths must be a multiple of the {theory.group} paths that share their weights; got {paths}; "
             f"use {-(-paths // theory.group) * theory.group}"
         )
@@ -149,12 +150,12 @@ def simulate(
     total = choose_blocks(n_blocks, -(-paths // unit), f"tiles of {unit} paths")
     held = range(total) if blocks is None else blocks
     if not isinstance(held, range):
-        raise TypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
+        raise InputTypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
     if held.step != 1 or not 0 <= held.start < held.stop <= total:
-        raise ValueError(f"blocks must be a range within 0..{total}; got {held}")
+        raise InputError(f"blocks must be a range within 0..{total}; got {held}")
     chosen = default_observables(theory) if observables is None else observables
     if max(chosen.columns) >= len(theory.channels):
-        raise ValueError(
+        raise InputError(
             f"observables measure channel {max(chosen.columns)}, but the theory has {len(theory.channels)}; "
             "make them with default_observables(theory)"
         )
@@ -179,7 +180,7 @@ def simulate(
     if until is None:
         return _advance(run, paths, n_threads, progress)
     if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
-        raise TypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
+        raise InputTypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
     function, wanted = until[0], positive("until[1]", until[1])
     target = min(paths, total * unit * 2)
     while True:
@@ -214,23 +215,23 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
         the random-number map.
     """
     if run.theory is None or len(run.keys) != 1:
-        raise ValueError("only a run of one seed can be extended; merge it with a run of another rng instead")
+        raise InputError("only a run of one seed can be extended; merge it with a run of another rng instead")
     if run.random_map_version != _core.random_map_version:
-        raise ValueError(
+        raise InputError(
             f"the run was made with version {run.random_map_version} of the random-number map, this nnqm has "
             f"{_core.random_map_version}; merge it with a run of another rng instead"
         )
     if run.level != build_facts()["level"]:
-        raise ValueError(
+        raise InputError(
             f"the run was made at instruction-set level {run.level}, this process uses {build_facts()['level']}; "
             f"set NNQM_LEVEL={run.level} for the same bits"
         )
     paths = integer("n_paths", n_paths, max(1, run.n_paths), 2**53 // run.n_times)
     if paths % run.group:
-        raise ValueError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
+        raise InputError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
     integer("n_threads", n_threads, 0, 4096)
     if run.compiled and not use_table(run.theory.network, run.precision, None):
-        raise ValueError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
+        raise InputError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
     return _advance(replace(run, n_paths=paths), paths, n_threads, progress)
 
 
@@ -337,7 +338,7 @@ def _check_finite(run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
     if bad.size:
         linear = run.theory is None or run.theory.network is None
         what, smaller = ("the process", "sigma") if linear else ("the network", "weights")
-        raise ValueError(
+        raise InputError(
             f"{what} overflows: path {bad.min()} has a value that is not finite in {run.precision}; "
             f"use precision='float64' or smaller {smaller}"
         )

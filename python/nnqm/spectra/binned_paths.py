@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
+from ..errors import InputError
 from ..sampling.observables import default_observables
 from ..sampling.path_source import VisibleChannel, channel_of
 from ..sampling.run_settings import DEFAULT_BLOCKS, Rng, choose_blocks, random_key
@@ -164,9 +165,9 @@ def binned_effective_levels(
     integer("n_bins", n_bins, 2, _MOST_BINS)
     if isinstance(source, Theory):
         if n_times is None or dt is None:
-            raise ValueError("the time grid of the theory is missing: give n_times and dt")
+            raise InputError("the time grid of the theory is missing: give n_times and dt")
         if key is not None and rng is not None:
-            raise ValueError("give either rng or key, not both")
+            raise InputError("give either rng or key, not both")
         steps, hbar = integer("n_times", n_times, 1), source.hbar
         visible = VisibleChannel(source, channel, precision, n_threads)
         observables = default_observables(source, neurons=0)
@@ -177,7 +178,7 @@ def binned_effective_levels(
         parts = _drawn(visible, n_paths, blocks, steps, float(dt), chosen)
     else:
         if n_times is not None:
-            raise ValueError("n_times is for a theory; given paths have their own; leave it out")
+            raise InputError("n_times is for a theory; given paths have their own; leave it out")
         dt = 1.0 if dt is None else dt
         x = next(channel_of(source, channel))
         pieces = _stretches(x, n_blocks)
@@ -187,7 +188,7 @@ def binned_effective_levels(
         steps, blocks = pieces[0].shape[1], len(pieces)
         parts = enumerate(pieces)
     if step >= steps:
-        raise ValueError(f"lag must be below n_times; got lag={step} with {steps} times; use longer paths")
+        raise InputError(f"lag must be below n_times; got lag={step} with {steps} times; use longer paths")
     positive("dt", dt)
     positive("hbar", hbar)
     inner = _edges(edges, n_bins, mean, spread)
@@ -216,13 +217,13 @@ def _stretches(x: NDArray[Any], n_blocks: int | None) -> list[NDArray[Any]]:
     series = x.mean(axis=1, dtype=np.float64)[None] if many else x[:, :1_000_000].astype(np.float64)
     if not np.isfinite(series).all():
         path, time = np.argwhere(~np.isfinite(x))[0]
-        raise ValueError(f"paths must be finite; path {path} at time step {time} is {x[path, time]}; remove it")
+        raise InputError(f"paths must be finite; path {path} at time step {time} is {x[path, time]}; remove it")
     tau = max(autocorrelation_time(s) for s in series)
     unit = INDEPENDENT * tau if tau > 1 else 1.0
     most = int((n_paths if many else n_times) / unit) * (1 if many else n_paths)
     blocks = min(DEFAULT_BLOCKS, most) if n_blocks is None else integer("n_blocks", n_blocks, 2)
     if blocks > most or blocks < 8:
-        raise ValueError(
+        raise InputError(
             f"errors need at least 8 blocks of {INDEPENDENT:g} autocorrelation times; the time is {tau:.3g} "
             f"{'paths' if many else 'steps'}, which makes {most} blocks, and n_blocks={n_blocks}; give more or longer "
             "paths, or fewer blocks"
@@ -237,13 +238,13 @@ def _stretches(x: NDArray[Any], n_blocks: int | None) -> list[NDArray[Any]]:
 def _edges(given: ArrayLike | None, n_bins: int, mean: float, spread: float) -> Floats:
     if given is None:
         if not spread > 1e-12 * abs(mean):
-            raise ValueError("the channel is constant, so that there is nothing to bin; choose one that moves")
+            raise InputError("the channel is constant, so that there is nothing to bin; choose one that moves")
         return np.linspace(mean - _REACH * spread, mean + _REACH * spread, n_bins - 1)
     inner = floats("edges", given, 1)
     if not 1 <= inner.size < _MOST_BINS:
-        raise ValueError(f"edges must have 1 to {_MOST_BINS - 1} entries; got {inner.size}")
+        raise InputError(f"edges must have 1 to {_MOST_BINS - 1} entries; got {inner.size}")
     for i in np.flatnonzero(np.diff(inner) <= 0)[:1]:
-        raise ValueError(
+        raise InputError(
             f"edges must be strictly increasing; edges[{i + 1}]={inner[i + 1]:g} <= edges[{i}]={inner[i]:g}; sort them"
         )
     return inner
@@ -269,7 +270,7 @@ def _counted(
     for block, x in parts:
         if not np.isfinite(x).all():
             path, time = np.argwhere(~np.isfinite(x))[0]
-            raise ValueError(
+            raise InputError(
                 f"paths must be finite; path {path} of block {block} at time step {time} is {x[path, time]}; remove it"
             )
         where = np.searchsorted(edges, x)
@@ -350,14 +351,14 @@ def exact_effective_levels(
     visible = VisibleChannel(theory, name, "float64", 0).name
     if all(isinstance(s, OrnsteinUhlenbeck) for s in theory.sources):
         if theory.n_inputs > 3:
-            raise ValueError(
+            raise InputError(
                 f"exact bin probabilities need at most 3 inputs; got {theory.n_inputs}; sample the theory instead"
             )
         fine, coarse = (_gaussian(theory, visible, inner, time, finer) for finer in (1.0, _COARSER))
     elif len(theory.sources) == 1:
         fine = coarse = _of_chain(theory, visible, inner, time)
     else:
-        raise ValueError(
+        raise InputError(
             "exact bin probabilities are known for Ornstein-Uhlenbeck inputs and for one chain or ground-state "
             f"process; got {theory.sources}; sample the theory instead"
         )
@@ -387,7 +388,7 @@ def _of_chain(theory: Theory, name: str, edges: Floats, time: float) -> Floats:
         assert isinstance(source, MarkovChain)
         chain, power = source, round(time / source.dt)
         if power < 1 or abs(power * source.dt - time) > 1e-9 * time:
-            raise ValueError(f"lag must be a multiple of the chain's step, {source.dt:g}; got {time:g}")
+            raise InputError(f"lag must be a multiple of the chain's step, {source.dt:g}; got {time:g}")
     n = len(edges) + 1
     pairs = np.zeros((n, n))
     for values, law, step in zip(chain.values, chain.law, chain.transitions, strict=True):

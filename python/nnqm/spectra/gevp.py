@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags, vacuum
 from ..statistics.estimate import Estimate
 
@@ -60,7 +61,7 @@ class Matrices:
         run.need("observable_lags", "simulate with observable_lags=(1, 2, 3)")
         lags = tuple(lag for lag in run.observable_lags if lag > 0)
         if not lags:
-            raise ValueError(
+            raise InputError(
                 f"levels need an observable lag above 0; got {list(run.observable_lags)}; use observable_lags=(1, 2, 3)"
             )
         # Lag 0, if it is there, is first.
@@ -243,11 +244,11 @@ def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list
     matrices = Matrices.of(run)
     lags = matrices.lags
     if t0 != 0 and t0 not in lags[:-1]:
-        raise ValueError(f"t0 must be 0 or one of {list(lags[:-1])}; got {t0}; simulate with more observable_lags")
+        raise InputError(f"t0 must be 0 or one of {list(lags[:-1])}; got {t0}; simulate with more observable_lags")
     column = run.observables.index(channel)
     solution = solve(matrices, -1 if t0 == 0 else lags.index(t0), matrices.usable, column)
     if solution is None:
-        raise ValueError(f"C(t0) at t0={t0} has no significant direction; use a smaller t0 or more paths")
+        raise InputError(f"C(t0) at t0={t0} has no significant direction; use a smaller t0 or more paths")
     scale = run.observables.scale[column] ** 2
     weights = [solution.estimate(scale * solution.weights[:, n]) for n in range(solution.weights.shape[1])]
     return gap_estimates(solution, run), weights
@@ -301,7 +302,7 @@ def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, 
     significant = (connected.value > 3 * connected.error) & (connected.replicas > 0).all(axis=0)
     stop = len(run.lags) if significant.all() else int(np.argmin(significant))
     if stop < 2:
-        raise ValueError(
+        raise InputError(
             f"effective energies need two lags at which the two-point function is significant; got {stop}; "
             "use more paths or smaller lags"
         )

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
+from ..errors import InputError
 from ..sampling.arrays import is_array
 from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
@@ -167,27 +168,27 @@ def hidden_spectrum(
     if isinstance(source, Theory):
         hbar, mass = source.hbar, source.mass
         if n_times is None or dt is None:
-            raise ValueError("the time grid of the theory is missing: give n_times and dt")
+            raise InputError("the time grid of the theory is missing: give n_times and dt")
         if key is not None and rng is not None:
-            raise ValueError("give either rng or key, not both")
+            raise InputError("give either rng or key, not both")
         visible = VisibleChannel(source, channel, precision, n_threads)
         steps = integer("n_times", n_times, 1)
         pilot = visible.paths(range(_PILOT_PATHS), min(steps, _PILOT_TIMES), dt, _PILOT_KEY)
         chunks: Iterator[NDArray[Any]] | None = None
     else:
         if n_times is not None:
-            raise ValueError("n_times is for a theory; given paths have their own; leave it out")
+            raise InputError("n_times is for a theory; given paths have their own; leave it out")
         dt = 1.0 if dt is None else dt
         chunks = channel_of(source, channel)
         try:
             pilot = next(chunks)
         except StopIteration:
-            raise ValueError("source must have at least one chunk of paths; got none") from None
+            raise InputError("source must have at least one chunk of paths; got none") from None
         steps = pilot.shape[1]
     observables, step = _functionals(pilot, delay, "x" if not isinstance(source, Theory) else visible.name)
     span = (_WINDOW - 1) * step
     if steps < _SHORTEST * step:
-        raise ValueError(
+        raise InputError(
             f"paths must be at least {_SHORTEST} delays long, {_SHORTEST * step} steps; got {steps} with "
             f"delay={step}; use longer paths or a smaller delay"
         )
@@ -245,9 +246,9 @@ def _functionals(pilot: NDArray[Any], delay: int | None, name: str) -> tuple[Obs
     mean, spread = sample.mean(), sample.std()
     if not (np.isfinite(mean) and np.isfinite(spread)):
         path, time = np.argwhere(~np.isfinite(pilot))[0]
-        raise ValueError(f"paths must be finite; path {path} at time step {time} is {pilot[path, time]}; remove it")
+        raise InputError(f"paths must be finite; path {path} at time step {time} is {pilot[path, time]}; remove it")
     if not spread > 1e-12 * abs(mean):
-        raise ValueError("the visible channel is constant, so that there is no spectrum; choose one that moves")
+        raise InputError("the visible channel is constant, so that there is no spectrum; choose one that moves")
     if delay is None:
         most = max(1, pilot.shape[1] // _SHORTEST)
         centred = sample - mean

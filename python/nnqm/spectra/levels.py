@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import InputError
 from ..statistics.estimate import Estimate
 
 __all__ = ["Advice", "Level", "Spectrum", "SpectrumError"]
 
 
-class SpectrumError(ValueError):
+class SpectrumError(InputError):
     """Levels cannot be had; ``partial`` is the Spectrum that could be computed, none of it resolved, or None."""
 
     def __init__(self, message: str, partial: Spectrum | None = None) -> None:
@@ -138,7 +139,7 @@ class Spectrum:
             Without ``ground_energy``: no path contains it.
         """
         if ground_energy is None:
-            raise ValueError("ground_energy is needed: paths determine gaps only; take it from the Hamiltonian")
+            raise InputError("ground_energy is needed: paths determine gaps only; take it from the Hamiltonian")
         return tuple(e.map(lambda v: v + ground_energy) for e in self.energies)
 
     def __str__(self) -> str:

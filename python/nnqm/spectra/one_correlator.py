@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
+from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
 from .levels import Level
@@ -44,7 +45,7 @@ _MOST_POINTS = 24
 _FEWEST_BLOCKS = 256
 
 
-class DecayError(ValueError):
+class DecayError(InputError):
     """A correlator that cannot be analysed as asked.
 
     Attributes
@@ -170,7 +171,7 @@ class OneCorrelator:
         if isinstance(correlator, Correlators):
             for name, given in (("times", times), ("covariance", covariance), ("hbar", hbar)):
                 if given is not None:
-                    raise ValueError(f"{name} of a run is its own; leave it out")
+                    raise InputError(f"{name} of a run is its own; leave it out")
             self.values = correlator.connected(channel)
             self.times = np.asarray(correlator.lags) * correlator.dt
             self.hbar, self.n_samples = correlator.hbar, self.values.n_blocks
@@ -181,7 +182,7 @@ class OneCorrelator:
             values, known, own_times = _parse(correlator, covariance)
             grid = own_times if times is None else floats("times", times, 1)
             if grid is None:
-                raise ValueError("times are missing: give the time of each value, shape (K,)")
+                raise InputError("times are missing: give the time of each value, shape (K,)")
             self.times = grid
             if isinstance(values, Estimate):
                 self.values, self.n_samples = values, values.n_blocks
@@ -529,7 +530,7 @@ class OneCorrelator:
 
     def _need_decay(self, name: str) -> None:
         if self.period is not None:
-            raise ValueError(f"{name} needs a decay; with a period there is one level: use plateau, the cosh form")
+            raise InputError(f"{name} needs a decay; with a period there is one level: use plateau, the cosh form")
 
     def _silent(self, method: str, points: Any) -> DecayLevels:
         return self._result(method, [Level(None, None, 1, "noise")], points, None)
@@ -572,13 +573,13 @@ def _listed(times: Floats) -> str:
 
 def _check_times(times: Floats, n: int) -> None:
     if len(times) != n:
-        raise ValueError(f"times must have one entry per value, {n}; got {len(times)}")
+        raise InputError(f"times must have one entry per value, {n}; got {len(times)}")
     if len(times) < 2:
-        raise ValueError(f"times must have at least 2 entries; got {len(times)}; give the correlator at more times")
+        raise InputError(f"times must have at least 2 entries; got {len(times)}; give the correlator at more times")
     if times[0] < 0:
-        raise ValueError(f"times must not be negative; times[0]={times[0]:g}; fold the correlator first")
+        raise InputError(f"times must not be negative; times[0]={times[0]:g}; fold the correlator first")
     for i in np.flatnonzero(np.diff(times) <= 0)[:1]:
-        raise ValueError(
+        raise InputError(
             f"times must be strictly increasing; times[{i + 1}]={times[i + 1]:g} <= times[{i}]={times[i]:g}; sort them"
         )
 
@@ -586,7 +587,7 @@ def _check_times(times: Floats, n: int) -> None:
 def _check_moves(times: Floats, errors: Floats) -> None:
     still = np.flatnonzero(~(errors > 0))
     if still.size:
-        raise ValueError(
+        raise InputError(
             f"the correlator does not fluctuate at times {_listed(times[still])}, so that it has no errors there; "
             "leave these times out"
         )
@@ -607,11 +608,11 @@ def _parse(given: Any, covariance: ArrayLike | None) -> tuple[Any, Floats | None
     """(Estimate or values, covariance, times that come with it) of what a user has."""
     if isinstance(given, Estimate):
         if covariance is not None:
-            raise ValueError("covariance of an Estimate is its own; leave it out")
+            raise InputError("covariance of an Estimate is its own; leave it out")
         if given.value.ndim != 1:
-            raise ValueError(f"correlator must have shape (K,); got {given.value.shape}")
+            raise InputError(f"correlator must have shape (K,); got {given.value.shape}")
         if given.n_blocks < 20:
-            raise ValueError(
+            raise InputError(
                 f"the covariance of 2 points needs at least 20 blocks; got {given.n_blocks}; use more blocks"
             )
         return given, None, None
@@ -621,13 +622,13 @@ def _parse(given: Any, covariance: ArrayLike | None) -> tuple[Any, Floats | None
         present = [i for i, entry in enumerate(content) if entry is not None]
         wide = [i for i in present if np.size(content[i]) != 1]
         if wide:
-            raise ValueError("correlator is a matrix of correlators; give one element of it, corr.item(i, j)")
+            raise InputError("correlator is a matrix of correlators; give one element of it, corr.item(i, j)")
         own_times = np.array(present, dtype=np.float64)
         given = [np.ravel(content[i])[0] for i in present]
     kinds = {type(v).__module__.split(".")[0] for v in np.ravel(np.asarray(given, dtype=object))}
     if kinds & {"gvar", "pyerrors"}:
         if covariance is not None:
-            raise ValueError(f"covariance comes with the {kinds.pop()} objects; leave it out")
+            raise InputError(f"covariance comes with the {kinds.pop()} objects; leave it out")
         entries = list(np.ravel(np.asarray(given, dtype=object)))
         if kinds == {"gvar"}:
             gvar = sys.modules["gvar"]
@@ -638,21 +639,21 @@ def _parse(given: Any, covariance: ArrayLike | None) -> tuple[Any, Floats | None
                 entry.gamma_method()
             values = floats("correlator", [entry.value for entry in entries], 1)
             return values, floats("covariance", pyerrors.covariance(entries), 2), own_times
-        raise TypeError(f"correlator must hold objects of one kind; got {', '.join(sorted(kinds))}")
+        raise InputTypeError(f"correlator must hold objects of one kind; got {', '.join(sorted(kinds))}")
     if np.iscomplexobj(given):
-        raise TypeError(
+        raise InputTypeError(
             f"correlator must be real; got dtype {np.asarray(given).dtype}; take the real part if the imaginary one "
             "is noise"
         )
     values = floats("correlator", given, 1)
     if covariance is None:
-        raise ValueError("covariance is missing: give the covariance of the values, shape (K, K), or an Estimate")
+        raise InputError("covariance is missing: give the covariance of the values, shape (K, K), or an Estimate")
     matrix = floats("covariance", covariance, 2)
     if matrix.shape != (len(values), len(values)):
-        raise ValueError(f"covariance must have shape {(len(values), len(values))}; got {matrix.shape}")
+        raise InputError(f"covariance must have shape {(len(values), len(values))}; got {matrix.shape}")
     scale = np.sqrt(np.abs(np.outer(np.diag(matrix), np.diag(matrix))))
     if np.any(np.abs(matrix - matrix.T) > 1e-8 * scale) or np.any(np.abs(matrix) > (1 + 1e-8) * scale):
-        raise ValueError(
+        raise InputError(
             "covariance must be symmetric, with no element above the product of two errors; got one that is not; "
             "errors belong squared on its diagonal"
         )

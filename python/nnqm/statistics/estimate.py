@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats
+from ..errors import InputError
 
 __all__ = ["Estimate", "jackknife"]
 
@@ -55,7 +56,7 @@ class Estimate:
         self.weights = np.asarray(weights, dtype=np.float64)
         self.systematic = np.broadcast_to(np.asarray(systematic, dtype=np.float64), self.value.shape)
         if self._replicas.shape != (self.weights.size, *self.value.shape):
-            raise ValueError(
+            raise InputError(
                 f"replicas must have shape (n_blocks, *value.shape) = {(self.weights.size, *self.value.shape)}; "
                 f"got {self._replicas.shape}"
             )
@@ -105,9 +106,9 @@ class Estimate:
             If there are more points than n_blocks/10: an estimated covariance of so many is too noisy to invert.
         """
         if self.value.ndim != 1:
-            raise ValueError(f"covariance needs a one-dimensional estimate; got shape {self.value.shape}")
+            raise InputError(f"covariance needs a one-dimensional estimate; got shape {self.value.shape}")
         if self.value.size > self.n_blocks / 10:
-            raise ValueError(
+            raise InputError(
                 f"covariance of {self.value.size} points needs at least {10 * self.value.size} blocks; "
                 f"got {self.n_blocks}; use fewer points (12 log-spaced lags are enough) or more blocks"
             )
@@ -142,12 +143,12 @@ class Estimate:
         covariance = self.covariance()
         constant = np.flatnonzero(np.diag(covariance) <= 0)
         if constant.size:
-            raise ValueError(f"points {constant.tolist()} do not fluctuate and cannot be tested; leave them out")
+            raise InputError(f"points {constant.tolist()} do not fluctuate and cannot be tested; leave them out")
         # In units of the errors, so that points of very different size are solved for as well as equal ones.
         scale = 1 / np.sqrt(np.diag(covariance))
         correlation = covariance * scale[:, None] * scale
         if np.linalg.eigvalsh(correlation)[0] < 1e-13:
-            raise ValueError("the covariance is singular: some points are functions of others; use fewer points")
+            raise InputError("the covariance is singular: some points are functions of others; use fewer points")
         statistic = float((difference * scale) @ np.linalg.solve(correlation, difference * scale))
         return float(fdtrc(k, n - k, statistic * (n - k) / (k * (n - 1))))
 
@@ -163,7 +164,7 @@ class Estimate:
         """
         for other in others:
             if not np.array_equal(other.weights, self.weights):
-                raise ValueError("estimates must come from the same blocks; make them from one run")
+                raise InputError("estimates must come from the same blocks; make them from one run")
         stacked = [np.concatenate([e.value[None], e.replicas]) for e in (self, *others)]
         result = np.asarray(function(*stacked))
         return Estimate(result[0], result[1:], self.weights)
@@ -294,7 +295,7 @@ def jackknife(
     held = counts > 0
     counts = counts[held]
     if counts.size < 2:
-        raise ValueError(f"errors need at least 2 blocks; got {counts.size}; use more paths or n_blocks=2")
+        raise InputError(f"errors need at least 2 blocks; got {counts.size}; use more paths or n_blocks=2")
     weights = counts.sum() / counts
     totals = {}
     for name, array in sums.items():

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, choice, positive
+from ..errors import InputError
 
 __all__ = ["Density"]
 
@@ -52,10 +53,10 @@ class Density:
         choice("density", self.name, _NAMES)
         if self.name == "student-t":
             if self.nu is None:
-                raise ValueError("nu must be given for student-t: Density('student-t', nu=5)")
+                raise InputError("nu must be given for student-t: Density('student-t', nu=5)")
             object.__setattr__(self, "nu", positive("nu", self.nu))
         elif self.nu is not None:
-            raise ValueError(f"nu belongs to student-t only; got nu={self.nu} with {self.name}; leave it out")
+            raise InputError(f"nu belongs to student-t only; got nu={self.nu} with {self.name}; leave it out")
 
     @property
     def scale(self) -> float:
@@ -84,7 +85,7 @@ class Density:
         """Raise ValueError if E|x|^order is infinite; ``what`` needs it."""
         if not self.moment_exists(order):
             cure = f"nu > {order}" if self.nu is not None else "another density"
-            raise ValueError(f"{what} needs a density with a {_ORDINALS[order]}; {self} has none; use {cure}")
+            raise InputError(f"{what} needs a density with a {_ORDINALS[order]}; {self} has none; use {cure}")
 
     def characteristic(self, t: ArrayLike) -> Floats:
         r"""Characteristic function E cos(x t), at t of any shape.

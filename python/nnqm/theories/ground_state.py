@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import _core
 from .._arguments import Floats, integer
+from ..errors import InputTypeError
 from ..quantum.hamiltonian import Hamiltonian
 from .sources import MarkovChain, Source
 
@@ -48,7 +49,7 @@ class GroundStateProcess(Source):
 
     def __init__(self, hamiltonian: Hamiltonian, n_grids: int = 4) -> None:
         if not isinstance(hamiltonian, Hamiltonian):
-            raise TypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
+            raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
         object.__setattr__(self, "hamiltonian", hamiltonian)
         object.__setattr__(self, "n_grids", integer("n_grids", n_grids, 1, 64))
         object.__setattr__(self, "_chains", {})

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, floats
+from ..errors import InputError, InputTypeError
 from .densities import Density
 from .mode_sums import PAIRINGS, KarhunenLoeve, four_times, fourth_moment, gauss
 from .sources import Source
@@ -256,21 +257,21 @@ class KarhunenLoeveProcess(LinearProcess):
         independent: bool = False,
     ) -> None:
         if not isinstance(expansion, KarhunenLoeve):
-            raise TypeError(f"expansion must be a KarhunenLoeve; got {expansion!r}; karhunen_loeve makes one")
+            raise InputTypeError(f"expansion must be a KarhunenLoeve; got {expansion!r}; karhunen_loeve makes one")
         law = _with_variance(density)
         values = None
         if rows is not None:
             values = floats("rows", rows, 2)
             if law != Density("gaussian"):
-                raise ValueError(f"rows take the place of a density; got rows and {law}; leave one of them out")
+                raise InputError(f"rows take the place of a density; got rows and {law}; leave one of them out")
             if len(values) < 2 or values.shape[1] != len(expansion):
-                raise ValueError(
+                raise InputError(
                     f"rows must have shape (R, {len(expansion)}), one column for each mode and at least two rows; got "
                     f"{values.shape}"
                 )
             values.flags.writeable = False
         elif independent:
-            raise ValueError("independent=True draws from the columns of rows; give rows, or leave it out")
+            raise InputError("independent=True draws from the columns of rows; give rows, or leave it out")
         object.__setattr__(self, "expansion", expansion)
         object.__setattr__(self, "density", law)
         object.__setattr__(self, "rows", values)
@@ -317,7 +318,7 @@ def _karhunen_loeve_process(
 
 def _with_variance(density: Density | str) -> Density:
     if not isinstance(density, Density | str):
-        raise TypeError(f"density must be a Density or its name; got {density!r}")
+        raise InputTypeError(f"density must be a Density or its name; got {density!r}")
     law = Density(density) if isinstance(density, str) else density
     law.need_moment(2, "a two-point function of a network with random weights")
     return law
@@ -367,9 +368,9 @@ class SplittingProcess(LinearProcess):
     def __init__(self, shared: KarhunenLoeve, split: KarhunenLoeve, density: Density | str = "gaussian") -> None:
         for name, given in (("shared", shared), ("split", split)):
             if not isinstance(given, KarhunenLoeve):
-                raise TypeError(f"{name} must be a KarhunenLoeve; got {given!r}; karhunen_loeve makes one")
+                raise InputTypeError(f"{name} must be a KarhunenLoeve; got {given!r}; karhunen_loeve makes one")
         if shared.interval != split.interval or shared.interval[0] != 0:
-            raise ValueError(
+            raise InputError(
                 f"shared and split must be on one interval (0, T); got {shared.interval} and {split.interval}"
             )
         end = split.interval[1]
@@ -377,14 +378,14 @@ class SplittingProcess(LinearProcess):
         at_zero = split.basis([0.0])[:, 0]
         worst = int(np.abs(at_zero).argmax())
         if abs(at_zero[worst]) > _VANISHES * size:
-            raise ValueError(
+            raise InputError(
                 f"split modes must vanish at t = 0, or x(0) depends on what t < 0 and t > 0 do not share; mode {worst} "
                 f"is {at_zero[worst]:.3g} there, for a standard deviation of {size:.3g}; decompose "
                 "K(s, t) - K(s, 0) K(0, t)/K(0, 0) instead of K, and share the rest"
             )
         drift = np.abs(split.mean(np.linspace(0, end, 33))).max()
         if drift > 0:
-            raise ValueError(f"split must have no mean; got one of up to {drift:.3g}; give it to shared")
+            raise InputError(f"split must have no mean; got one of up to {drift:.3g}; give it to shared")
         object.__setattr__(self, "shared", shared)
         object.__setattr__(self, "split", split)
         object.__setattr__(self, "density", _with_variance(density))

@@ -17,6 +17,7 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer, positive
+from ..errors import InputError
 from ..statistics.estimate import Estimate
 from .densities import Density
 
@@ -105,7 +106,7 @@ class Pieces:
             t = low + (high - low) * (1 + x) / 2
             values = floats(name, function(t))
             if values.shape not in ((), t.shape):
-                raise ValueError(
+                raise InputError(
                     f"{name} must return one value for each time, shape {t.shape}; got {values.shape}; "
                     "use NumPy functions"
                 )
@@ -118,7 +119,7 @@ class Pieces:
             middle = (low + high) / 2
             todo += [(low, middle), (middle, high)]
             if len(todo) + len(done) > _MOST_PANELS:
-                raise ValueError(
+                raise InputError(
                     f"{name} is too rough: {_MOST_PANELS} panels of {_NODES} polynomials do not resolve it near "
                     f"t={middle:.6g}; give a smoother one"
                 )
@@ -181,7 +182,7 @@ class KarhunenLoeve:
         (a, b), slack = self.interval, 1e-9 * (self.interval[1] - self.interval[0])
         outside = t[(t < a - slack) | (t > b + slack)]
         if outside.size:
-            raise ValueError(
+            raise InputError(
                 f"times must lie in the interval [{a:g}, {b:g}]; got {outside[0]:g}; decompose a longer one"
             )
         return self._functions(t)
@@ -296,7 +297,7 @@ class KarhunenLoeve:
         epsilon, (a, b) = floats("lags", lags), self.interval
         if epsilon.size and (epsilon.min() <= 0 or epsilon.max() >= b - a):
             bad = epsilon[(epsilon <= 0) | (epsilon >= b - a)][0]
-            raise ValueError(f"lags must lie between 0 and the length of the interval, {b - a:g}; got {bad:g}")
+            raise InputError(f"lags must lie between 0 and the length of the interval, {b - a:g}; got {bad:g}")
         factor = positive("mass", mass) / positive("hbar", hbar)
         x, w = gauss(8)
         out = np.empty(epsilon.shape)
@@ -358,7 +359,7 @@ def four_times(times: ArrayLike) -> Floats:
     """Times of a four-point function, checked."""
     t = floats("times", times)
     if t.ndim == 0 or t.shape[-1] != 4:
-        raise ValueError(f"times must have shape (..., 4); got {t.shape}")
+        raise InputError(f"times must have shape (..., 4); got {t.shape}")
     return t
 
 

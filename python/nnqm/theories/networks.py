@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, array_of, choice, floats, integer, positive
+from ..errors import InputError, InputTypeError
 from .densities import Density
 
 __all__ = ["Network", "RandomNetwork"]
@@ -21,14 +22,14 @@ _ACTIVATIONS = tuple(_core.activations())
 
 def _layer_shape(i: int, weights: Floats, biases: Floats, inputs: int | None) -> None:
     if weights.size == 0:
-        raise ValueError(f"weights[{i}] is empty (shape {weights.shape}); a layer needs inputs and outputs")
+        raise InputError(f"weights[{i}] is empty (shape {weights.shape}); a layer needs inputs and outputs")
     if inputs is not None and weights.shape[1] != inputs:
-        raise ValueError(
+        raise InputError(
             f"weights[{i}] takes {weights.shape[1]} inputs, but layer {i - 1} has {inputs} outputs; "
             "weights have shape (outputs, inputs)"
         )
     if biases.shape != weights.shape[:1]:
-        raise ValueError(
+        raise InputError(
             f"biases[{i}] must have shape ({weights.shape[0]},), one per output of the layer; got {biases.shape}"
         )
 
@@ -79,26 +80,26 @@ class Network:
     ) -> None:
         matrices = [floats(f"weights[{i}]", w, 2) for i, w in enumerate(weights)]
         if not matrices:
-            raise ValueError("weights must have at least one layer; got none")
+            raise InputError("weights must have at least one layer; got none")
         if biases is None:
             vectors = [np.zeros(w.shape[0]) for w in matrices]
         else:
             vectors = [floats(f"biases[{i}]", b, 1) for i, b in enumerate(biases)]
         if len(vectors) != len(matrices):
-            raise ValueError(f"biases must have one vector per layer, {len(matrices)}; got {len(vectors)}")
+            raise InputError(f"biases must have one vector per layer, {len(matrices)}; got {len(vectors)}")
         inputs: int | None = None
         for i, (w, b) in enumerate(zip(matrices, vectors, strict=True)):
             _layer_shape(i, w, b, inputs)
             inputs = w.shape[0]
         if not isinstance(activation, (str, list, tuple)):
-            raise TypeError(f"activation must be a name or a list of names, one per layer; got {activation!r}")
+            raise InputTypeError(f"activation must be a name or a list of names, one per layer; got {activation!r}")
         if isinstance(activation, str):
             names = [activation] * (len(matrices) - 1) + ["identity"]
             choice("activation", activation, _ACTIVATIONS)
         else:
             names = [choice(f"activation[{i}]", a, _ACTIVATIONS) for i, a in enumerate(activation)]
         if len(names) != len(matrices):
-            raise ValueError(f"activation must be one name or one per layer, {len(matrices)}; got {len(names)}")
+            raise InputError(f"activation must be one name or one per layer, {len(matrices)}; got {len(names)}")
         for array in matrices + vectors:
             array.flags.writeable = False
         object.__setattr__(self, "weights", tuple(matrices))
@@ -137,10 +138,10 @@ class Network:
         """
         sizes = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
         if len(sizes) < 2:
-            raise ValueError(f"widths must have at least the inputs and the outputs; got {sizes}")
+            raise InputError(f"widths must have at least the inputs and the outputs; got {sizes}")
         positive("weight_std", weight_std)
         if float(floats("bias_std", bias_std, 0)) < 0:
-            raise ValueError(f"bias_std must not be negative; got {bias_std}")
+            raise InputError(f"bias_std must not be negative; got {bias_std}")
         generator = np.random.default_rng(rng)
         weights, biases = [], []
         for inputs, outputs in pairwise(sizes):
@@ -168,7 +169,7 @@ class Network:
         array = array_of("y", y)
         array = array if array.dtype == np.float32 else array.astype(np.float64)
         if array.ndim == 0 or array.shape[-1] != self.n_inputs:
-            raise ValueError(f"y must have shape (..., {self.n_inputs}); got {array.shape}")
+            raise InputError(f"y must have shape (..., {self.n_inputs}); got {array.shape}")
         if array.size == 0:
             return np.empty((*array.shape[:-1], self.n_outputs), array.dtype)
         flat = array.reshape(-1, 1, self.n_inputs)
@@ -221,7 +222,7 @@ def use_table(network: Network | RandomNetwork | None, precision: str, compiled:
     """Whether a network is evaluated by its table: as ``compiled`` says, and where there is one if it is None."""
     exists = compiled is not False and isinstance(network, Network) and _table(network, precision) is not None
     if compiled and not exists:
-        raise ValueError(
+        raise InputError(
             f"compiled=True needs a network that a table of polynomials represents in {precision}: one input, fixed "
             f"weights, no kinks (relu), no steps far below the unit of the input; got {network!r}; leave compiled out"
         )
@@ -298,24 +299,24 @@ class RandomNetwork:
     ) -> None:
         sizes = tuple(integer(f"widths[{i}]", w, 1, 1 << 20) for i, w in enumerate(widths))
         if len(sizes) < 2:
-            raise ValueError(f"widths must have at least the inputs and the outputs; got {list(sizes)}")
+            raise InputError(f"widths must have at least the inputs and the outputs; got {list(sizes)}")
         n = len(sizes) - 1
         if isinstance(activation, str):
             names = (choice("activation", activation, _ACTIVATIONS),) * (n - 1) + ("identity",)
         else:
             names = tuple(choice(f"activation[{i}]", a, _ACTIVATIONS) for i, a in enumerate(activation))
         if len(names) != n:
-            raise ValueError(f"activation must be one name or one per layer, {n}; got {len(names)}")
+            raise InputError(f"activation must be one name or one per layer, {n}; got {len(names)}")
         members = integer("group", group, 1)
         if 64 % members and members % 64:
             below, above = 1 << (members.bit_length() - 1), -(-members // 64) * 64
             near = f"{min(below, 64)} or {min(2 * below, 64)}" if members < 64 else f"{above - 64} or {above}"
-            raise ValueError(f"group must be a divisor of 64 or a multiple of it; got {members}; use {near}")
+            raise InputError(f"group must be a divisor of 64 or a multiple of it; got {members}; use {near}")
         split = None
         if shared is not None:
             split = tuple(bool(s) for s in shared)
             if len(split) != n or sizes[0] != 1 or n < 2 or members != 1 or names[-1] != "identity":
-                raise ValueError(
+                raise InputError(
                     f"shared needs one entry per layer, {n}, one input, a hidden layer, a linear last layer and "
                     f"group=1; got {len(split)} entries, {sizes[0]} inputs, {n - 1} hidden layers, last layer "
                     f"{names[-1]}, group={members}"
@@ -347,7 +348,7 @@ class RandomNetwork:
                 ("biases", self.biases, self.bias_std),
             ):
                 if spreads[i] > 0 and not densities[i].moment_exists(order):
-                    raise ValueError(
+                    raise InputError(
                         f"{what} needs moments of order {order} of the outputs, but {kind}[{i}] ({densities[i]}) have "
                         "none and no bounded activation follows; use another density there, or tanh, sin or erf "
                         "after it"
@@ -426,19 +427,19 @@ class RandomNetwork:
 def _per_layer(name: str, given: Density | str | Sequence[Density | str], n: int) -> tuple[Density, ...]:
     entries = [given] * n if isinstance(given, (Density, str)) else list(given)
     if len(entries) != n:
-        raise ValueError(f"{name} must be one density or one per layer, {n}; got {len(entries)}")
+        raise InputError(f"{name} must be one density or one per layer, {n}; got {len(entries)}")
     for entry in entries:
         if not isinstance(entry, (Density, str)):
-            raise TypeError(f"{name} must be densities or their names; got {entry!r}")
+            raise InputTypeError(f"{name} must be densities or their names; got {entry!r}")
     return tuple(e if isinstance(e, Density) else Density(e) for e in entries)
 
 
 def _spreads(name: str, given: float | Sequence[float], n: int) -> tuple[float, ...]:
     array = np.atleast_1d(floats(name, given))
     if array.ndim != 1 or len(array) not in (1, n):
-        raise ValueError(f"{name} must be one number or one per layer, {n}; got shape {array.shape}")
+        raise InputError(f"{name} must be one number or one per layer, {n}; got shape {array.shape}")
     if array.min() < 0:
-        raise ValueError(f"{name} must not be negative; got {array.min():g}")
+        raise InputError(f"{name} must not be negative; got {array.min():g}")
     return tuple(float(x) for x in np.broadcast_to(array, n))
 
 

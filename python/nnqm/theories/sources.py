@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, floats, positive, positives
+from ..errors import InputError
 
 __all__ = ["MarkovChain", "OrnsteinUhlenbeck", "Source", "Times", "alias_tables"]
 
@@ -106,7 +107,7 @@ class OrnsteinUhlenbeck(Source):
         if len(rates) == 1 and len(strengths) > 1:
             rates = rates * len(strengths)
         if len(rates) != len(strengths):
-            raise ValueError(
+            raise InputError(
                 f"omega and sigma must have the same length; got {len(rates)} and {len(strengths)}; "
                 "give one entry per input"
             )
@@ -232,25 +233,25 @@ class MarkovChain(Source):
         v, p = floats("values", values), floats("transitions", transitions)
         v, p = (v[None] if v.ndim == 1 else v), (p[None] if p.ndim == 2 else p)
         if v.ndim != 2 or v.size == 0 or p.shape != (*v.shape, v.shape[1]):
-            raise ValueError(
+            raise InputError(
                 f"transitions must have shape (S, S), or (G, S, S), for values of shape (S,) or (G, S); got "
                 f"{p.shape} for {v.shape}"
             )
         if v.shape[1] > 65536:
-            raise ValueError(f"values must have at most 65536 states; got {v.shape[1]}")
+            raise InputError(f"values must have at most 65536 states; got {v.shape[1]}")
         if p.min() < 0 or np.abs(p.sum(axis=2) - 1).max() > 1e-9:
-            raise ValueError(
+            raise InputError(
                 f"transitions must be probabilities with rows that sum to 1 to 1e-9; the smallest entry is "
                 f"{p.min():g} and the worst sum {p.sum(axis=2).ravel()[np.abs(p.sum(axis=2) - 1).argmax()]:.12g}; "
                 "divide each row by its sum"
             )
         q = _stationary_law(p) if law is None else floats("law", law).reshape(-1, v.shape[1])
         if q.shape != v.shape or q.min() < 0 or np.abs(q.sum(axis=1) - 1).max() > 1e-9:
-            raise ValueError(f"law must be probabilities of shape {v.shape} that sum to 1; got shape {q.shape}")
+            raise InputError(f"law must be probabilities of shape {v.shape} that sum to 1; got shape {q.shape}")
         flow = q[:, :, None] * p
         lack = np.abs(flow - flow.transpose(0, 2, 1)).max()
         if lack > 1e-9:
-            raise ValueError(
+            raise InputError(
                 f"the chain must be reversible, law_i P_ij = law_j P_ji; they differ by {lack:.2g}; "
                 "an irreversible chain is no quantum mechanics"
             )
@@ -295,7 +296,7 @@ class MarkovChain(Source):
     def _compiled(self, times: Floats) -> list[_core.Chain]:
         dt = float(times[1] - times[0]) if len(times) > 1 else self.dt
         if abs(dt - self.dt) > 1e-9 * self.dt:
-            raise ValueError(f"dt must be that of the chain, {self.dt:g}; got {dt:g}")
+            raise InputError(f"dt must be that of the chain, {self.dt:g}; got {dt:g}")
         tables = self._aliases
         if tables is None:
             rows = alias_tables(self.transitions.reshape(-1, self.values.shape[1]))

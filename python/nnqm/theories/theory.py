@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import _core
 from .._arguments import Floats, choice, positive
+from ..errors import InputError, InputTypeError
 from .ground_state import GroundStateProcess
 from .linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .networks import Network, RandomNetwork
@@ -66,26 +67,26 @@ class Theory:
     ) -> None:
         listed = tuple(sources) if isinstance(sources, Iterable) else (sources,)
         if not listed:
-            raise ValueError("sources must have at least one entry; got none")
+            raise InputError("sources must have at least one entry; got none")
         for i, source in enumerate(listed):
             if not isinstance(source, Source):
-                raise TypeError(f"sources[{i}] must be a source such as OrnsteinUhlenbeck; got {source!r}")
+                raise InputTypeError(f"sources[{i}] must be a source such as OrnsteinUhlenbeck; got {source!r}")
         if network is not None:
             if not isinstance(network, (Network, RandomNetwork)):
-                raise TypeError(f"network must be a Network, a RandomNetwork or None; got {network!r}")
+                raise InputTypeError(f"network must be a Network, a RandomNetwork or None; got {network!r}")
             n_inputs = sum(s.n_inputs for s in listed)
             if network.n_inputs != n_inputs:
-                raise ValueError(
+                raise InputError(
                     f"network takes {network.n_inputs} inputs, but the sources give {n_inputs}; "
                     "make the first width equal to the number of inputs"
                 )
             if isinstance(network, RandomNetwork) and network.shared is not None and listed != (Times(True),):
-                raise ValueError(
+                raise InputError(
                     f"a network with shared layers splits its parameters at t = 0 and takes Times(reflected=True); "
                     f"got {listed[0]!r}"
                 )
         if len({s.period for s in listed}) > 1:
-            raise ValueError(
+            raise InputError(
                 f"sources must close after the same period, or all be open; got periods {[s.period for s in listed]}"
             )
         object.__setattr__(self, "sources", listed)
@@ -94,7 +95,7 @@ class Theory:
         for i, (name, given) in enumerate((("hbar", hbar), ("mass", mass))):
             of_sources = sorted({constants[i] for constants in known})
             if len(of_sources) > 1 or (of_sources and given is not None and given != of_sources[0]):
-                raise ValueError(
+                raise InputError(
                     f"{name} must be that of the Hamiltonians of the sources; got "
                     f"{', '.join(f'{v:g}' for v in of_sources)} there and {name}={given}; "
                     "leave it out or make them equal"
@@ -155,7 +156,7 @@ class Theory:
     def _processes(self, name: str) -> list[OrnsteinUhlenbeck]:
         processes = [s for s in self.sources if isinstance(s, OrnsteinUhlenbeck)]
         if len(processes) < len(self.sources):
-            raise ValueError(f"{name} exists for Ornstein-Uhlenbeck sources only; got {self.sources}")
+            raise InputError(f"{name} exists for Ornstein-Uhlenbeck sources only; got {self.sources}")
         return processes
 
     def to_dict(self) -> dict[str, Any]:

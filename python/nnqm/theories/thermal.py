@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, integer, positive, positives
+from ..errors import InputError, InputTypeError
 from ..quantum.hamiltonian import Hamiltonian
 from .sources import OrnsteinUhlenbeck, Source, alias_tables
 
@@ -188,7 +189,7 @@ class ThermalProcess(Source):
 
     def __init__(self, hamiltonian: Hamiltonian, beta: float, n_grids: int = 4) -> None:
         if not isinstance(hamiltonian, Hamiltonian):
-            raise TypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
+            raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
         object.__setattr__(self, "hamiltonian", hamiltonian)
         object.__setattr__(self, "beta", positive("beta", beta))
         object.__setattr__(self, "n_grids", integer("n_grids", n_grids, 1, 64))
@@ -258,7 +259,7 @@ class ThermalProcess(Source):
         spacing = min(reference.spacing, 0.3 * np.sqrt(h.hbar * dt / h.mass))
         size = int((interval[1] - interval[0]) / spacing) + 3
         if 4 * self.n_grids * steps * size**2 > _MAX_BYTES:
-            raise ValueError(
+            raise InputError(
                 f"dt={dt:g} is too fine: {steps} steps on {size} states and {self.n_grids} grids need tables of more "
                 "than 1 GB; use fewer times or n_grids=1"
             )

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer, positive
+from ..errors import InputError, InputTypeError
 from ..exact.spectral_measures import kallen_lehmann
 from ..exact.thermal_measures import thermal_measure
 from ..quantum.measures import SpectralMeasure, ThermalMeasure
@@ -106,20 +107,20 @@ def karhunen_loeve(
     if isinstance(kernel, Correlators | tuple):
         return decompose_table(kernel, interval, n, mean, limit)
     if interval is None:
-        raise ValueError("interval must be given for a kernel that is not a table: interval=(0.0, 10.0)")
+        raise InputError("interval must be given for a kernel that is not a table: interval=(0.0, 10.0)")
     a, b = (float(v) for v in floats("interval", interval, 1)) if np.shape(interval) == (2,) else (np.nan, np.nan)
     if not b > a:
-        raise ValueError(f"interval must be (a, b) with a < b; got {interval}")
+        raise InputError(f"interval must be (a, b) with a < b; got {interval}")
     if isinstance(kernel, Theory):
         kernel = exact_kernel(kernel)
     uncertainty = 0.0
     if isinstance(kernel, LinearProcess | ThermalMeasure):
         if mean is not None:
-            raise ValueError("mean is that of the theory; leave it out")
+            raise InputError("mean is that of the theory; leave it out")
         kernel, mean = _function_and_mean(kernel)
     if isinstance(kernel, SpectralMeasure):
         if mean is not None:
-            raise ValueError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
+            raise InputError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
         uncertainty, mean = kernel.error * float(kernel.moments[0]) * (b - a), kernel.mean
         kernel = SpectralKernel.of(kernel, b - a)
     bias = mean_function(mean, a, b)
@@ -130,10 +131,10 @@ def karhunen_loeve(
             errors = ROUNDING * eigenvalues
             return KarhunenLoeve((a, b), eigenvalues, errors, 0, trace, "closed form", None, waves, bias)
     if not callable(kernel):
-        raise TypeError(f"kernel must be a function K(s, t), a Kernel, a table, a theory or a run; got {kernel!r}")
+        raise InputTypeError(f"kernel must be a function K(s, t), a Kernel, a table, a theory or a run; got {kernel!r}")
     inner = floats("breaks", list(breaks), 1)
     if inner.size and not (inner.min() > a and inner.max() < b):
-        raise ValueError(f"breaks must lie inside the interval ({a:g}, {b:g}); got {inner.tolist()}")
+        raise InputError(f"breaks must lie inside the interval ({a:g}, {b:g}); got {inner.tolist()}")
     need_continuous(kernel, a, b)
     solved = solve_on_panels(kernel, np.unique([a, *inner, b]), n, limit)
     errors = solved.errors + uncertainty
@@ -183,7 +184,7 @@ class SpectralKernel:
     def of(cls, measure: SpectralMeasure, duration: float) -> SpectralKernel:
         """The connected two-point function up to times as long as this."""
         if measure.signs is not None:
-            raise ValueError(
+            raise InputError(
                 f"a chain with negative eigenvalues has a kernel at multiples of dt={measure.step:g} only; give a "
                 "table: (times, measure.connected(times[:, None] - times))"
             )

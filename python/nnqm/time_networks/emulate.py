@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
+from ..errors import InputError, InputTypeError
 from ..quantum.measures import SpectralMeasure
 from ..sampling.arrays import real_array, three_axes
 from ..sampling.block_sums import accumulate
@@ -102,35 +103,35 @@ def as_network(
     """
     wanted, n = integer("rows", rows, 0), integer("n_modes", n_modes, 1)
     if independent and not wanted:
-        raise ValueError("independent=True draws from the columns of rows; ask for rows=10000, or leave it out")
+        raise InputError("independent=True draws from the columns of rows; ask for rows=10000, or leave it out")
     hbar, mass = (source.hbar, source.mass) if isinstance(source, Theory | Correlators) else (1.0, 1.0)
     draws: Callable[[int, int], Floats] | None = None
     grid = np.empty(0)
     if isinstance(source, Theory):
         if source.n_outputs > 1:
-            raise ValueError(f"theory must have one output; got {source.n_outputs}; give a network with one")
+            raise InputError(f"theory must have one output; got {source.n_outputs}; give a network with one")
         expansion, grid, draws = _of_theory(source, n, interval, wanted, n_times, n_paths, rng, n_threads)
     elif isinstance(source, Correlators | Kernel | SpectralMeasure | CosineNetwork | TimeNetwork | tuple) or callable(
         source
     ):
         if wanted:
-            raise ValueError(f"rows need paths; got {type(source).__name__}; give a theory or paths with their times")
+            raise InputError(f"rows need paths; got {type(source).__name__}; give a theory or paths with their times")
         expansion = karhunen_loeve(source, interval, n)
     else:
         paths = three_axes(real_array(source))
         if paths.shape[2] != 1:
-            raise ValueError(f"paths must have one channel; got {paths.shape[2]}; choose one")
+            raise InputError(f"paths must have one channel; got {paths.shape[2]}; choose one")
         if times is None:
-            raise ValueError("times of the paths are missing; give times, shape (n_times,)")
+            raise InputError("times of the paths are missing; give times, shape (n_times,)")
         grid = floats("times", times, 1)
         if grid.shape != paths.shape[1:2]:
-            raise ValueError(f"times must have one entry per time of the paths, {paths.shape[1]}; got {grid.shape}")
+            raise InputError(f"times must have one entry per time of the paths, {paths.shape[1]}; got {grid.shape}")
         run = accumulate(paths, 1.0, two_time=True, lags=(), observable_lags=(), increment_lags=(), n_threads=n_threads)
         if run.n_times != len(grid):
-            raise ValueError(f"paths must be at least 16 independent ones, which are not cut; got {len(paths)}")
+            raise InputError(f"paths must be at least 16 independent ones, which are not cut; got {len(paths)}")
         expansion = karhunen_loeve(replace(run, times=grid), interval, n)
         if wanted > len(paths):
-            raise ValueError(f"rows must be at most the number of paths, {len(paths)}; got {wanted}")
+            raise InputError(f"rows must be at most the number of paths, {len(paths)}; got {wanted}")
         draws = lambda first, last: paths[first:last, :, 0].astype(np.float64)  # noqa: E731
     if not wanted:
         return Theory(KarhunenLoeveProcess(expansion, density), hbar=hbar, mass=mass)
@@ -151,7 +152,7 @@ def _of_theory(
 ) -> tuple[KarhunenLoeve, Floats, Callable[[int, int], Floats]]:
     """Expansion, grid, and a function that draws paths (first, last) on it."""
     if interval is None or np.shape(interval) != (2,) or not interval[1] > interval[0]:
-        raise ValueError(f"interval must be (a, b) with a < b for a theory; got {interval}")
+        raise InputError(f"interval must be (a, b) with a < b for a theory; got {interval}")
     a, b = (float(v) for v in interval)
     points = min(_PER_MODE * n_modes + 1, _MOST_TIMES) if n_times is None else integer("n_times", n_times, 8)
     grid = np.linspace(a, b, points)
@@ -160,7 +161,7 @@ def _of_theory(
     own = grid - a if theory.stationary else grid
     try:
         known = exact_kernel(theory)
-    except ValueError:
+    except InputError:
         known = None
     if known is None:
         run = simulate(theory, n_paths, times=own, rng=key, two_time=theory.outputs[0], n_threads=n_threads)
@@ -180,7 +181,7 @@ def _of_theory(
 def _projected(draws: Callable[[int, int], Floats], rows: int, times: Floats, expansion: KarhunenLoeve) -> Floats:
     """Weights theta of paths, shape (rows, K), by the quadrature of tables."""
     if len(times) < _FEWEST_PER_MODE * len(expansion):
-        raise ValueError(
+        raise InputError(
             f"rows need at least {_FEWEST_PER_MODE} times per mode, {_FEWEST_PER_MODE * len(expansion)}; got "
             f"{len(times)}; use fewer modes or a finer grid"
         )
@@ -228,11 +229,11 @@ def split_network(kernel: Any, duration: float, n_modes: int = 64, density: Dens
     0.111565
     """
     if not callable(kernel):
-        raise TypeError(f"kernel must be a Kernel or a function K(s, t); got {kernel!r}")
+        raise InputTypeError(f"kernel must be a Kernel or a function K(s, t); got {kernel!r}")
     zero = np.zeros(())
     start = float(kernel(zero, zero))
     if not start > 0:
-        raise ValueError(f"kernel must be positive at s = t = 0, where the sides meet; got K(0, 0) = {start:g}")
+        raise InputError(f"kernel must be positive at s = t = 0, where the sides meet; got K(0, 0) = {start:g}")
 
     def shared(s: Floats, t: Floats) -> Floats:
         return np.asarray(kernel(s, 0 * s) * kernel(0 * t, t) / start)

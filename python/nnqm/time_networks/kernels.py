@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer, positive
+from ..errors import InputError
 from ..exact.output_expansion import hermite_functions, trapezoid
 from ..theories.densities import Density
 from ..theories.mode_sums import PAIRINGS, four_times
@@ -132,7 +133,7 @@ def _inside(name: str, times: Floats, end: float, process: str) -> None:
     outside = np.argwhere((times < 0) | (times > end * (1 + 1e-12)))
     if len(outside):
         value = times[tuple(outside[0])]
-        raise ValueError(f"{name} must lie in [0, {end:g}] for the kernel {process}; got {value:g}; shift the times")
+        raise InputError(f"{name} must lie in [0, {end:g}] for the kernel {process}; got {value:g}; shift the times")
 
 
 def _thermal(s: Floats, t: Floats, omega: float, sigma: float, beta: float) -> Floats:
@@ -309,7 +310,7 @@ class TimeNetwork:
         integer("depth", self.depth, 1)
         positive("weight_std", self.weight_std)
         if float(floats("bias_std", self.bias_std, 0)) < 0:
-            raise ValueError(f"bias_std must not be negative; got {self.bias_std}")
+            raise InputError(f"bias_std must not be negative; got {self.bias_std}")
         if self.width is not None:
             integer("width", self.width, 1)
         self.output_weights.need_moment(2, "a two-point function of a network with random weights")
@@ -348,11 +349,11 @@ class TimeNetwork:
             average does not converge.
         """
         if self.depth > 1:
-            raise ValueError(
+            raise InputError(
                 f"four-point functions are for one hidden layer; got depth={self.depth}; sample the network"
             )
         if self.width is None:
-            raise ValueError("width must be given for four-point functions: at infinite width they vanish")
+            raise InputError("width must be given for four-point functions: at infinite width they vanish")
         self.output_weights.need_moment(4, "a four-point function of a network with random weights")
         t = four_times(times)
         total = (3 + self.output_weights.kurtosis) * self._fourfold(t)
@@ -374,7 +375,7 @@ class TimeNetwork:
             Without a width.
         """
         if self.width is None:
-            raise ValueError("width must be given to sample the network; at infinite width give the kernel itself")
+            raise InputError("width must be given to sample the network; at infinite width give the kernel itself")
         network = RandomNetwork(
             (1, *[self.width] * self.depth, 1),
             self.activation,
@@ -407,7 +408,7 @@ class TimeNetwork:
                 total *= rho
                 total += c[n] * d[n]
             return total
-        raise ValueError(
+        raise InputError(
             f"the average over {self.activation} neurons has an error of {max(lost, lost_too):.1g} with {order} "
             "polynomials: they are saturated; use smaller weight_std or times, or erf, which has a closed form"
         )
@@ -476,7 +477,7 @@ class TimeNetwork:
             change = np.abs(out - before).max(initial=0.0)
             if nodes > _NODES[0] and change <= _CONVERGED * np.abs(out).max(initial=0.0):
                 return out
-        raise ValueError(
+        raise InputError(
             f"the average over {self.activation} neurons has an error of {change:.1g} with {_NODES[-1]} nodes in each "
             "direction: they are saturated; use smaller weight_std or times, or erf, which has a closed form"
         )

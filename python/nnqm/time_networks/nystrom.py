@@ -11,6 +11,7 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats
+from ..errors import InputError, InputTypeError
 from ..theories.mode_sums import Pieces, analysis, gauss
 
 __all__: list[str] = []
@@ -55,7 +56,7 @@ def count_resolved(eigenvalues: Floats, errors: Floats) -> int:
     noise = np.flatnonzero(~(eigenvalues > SIGNIFICANT * errors))
     keep = int(noise[0]) if noise.size else len(eigenvalues)
     if keep == 0:
-        raise ValueError(
+        raise InputError(
             f"kernel has no mode above its errors: the largest eigenvalue is {eigenvalues[0]:.3g}({errors[0]:.1g}); "
             "it vanishes, or needs more paths or a finer table"
         )
@@ -106,7 +107,7 @@ def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) 
         converged = errors[:n].max() <= tolerance * size
         shift = abs(lowest - coarse.smallest)
         if converged and -lowest > max(tolerance * size, _REAL * shift):
-            raise ValueError(
+            raise InputError(
                 f"kernel must be positive semidefinite; it has the eigenvalue {lowest:.6g}({shift:.1g}) on the "
                 f"interval [{breaks[0]:g}, {breaks[-1]:g}], the largest being {largest:.6g}; no process has it as its "
                 "covariance"
@@ -122,7 +123,7 @@ def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) 
         if converged and (too_many or not len(cuts)):
             return solution
         if too_many:
-            raise ValueError(
+            raise InputError(
                 f"kernel converges slowly: with {len(edges) - 1} panels of {_FINE} polynomials the error of an "
                 f"eigenvalue is {errors[:n].max() / size:.1g} of the largest, not tolerance={tolerance:g}; give the "
                 "times of its kinks as breaks, fewer n_modes, or a larger tolerance"
@@ -216,9 +217,9 @@ def _evaluated(kernel: Function, s: Floats, t: Floats) -> Floats:
     shape = np.broadcast_shapes(s.shape, t.shape)
     values = np.asarray(kernel(s, t))
     if values.dtype.kind not in "fiu":
-        raise TypeError(f"kernel must return real numbers; got dtype {values.dtype}")
+        raise InputTypeError(f"kernel must return real numbers; got dtype {values.dtype}")
     if values.shape != shape:
-        raise ValueError(
+        raise InputError(
             f"kernel must return an array of the shape that s and t broadcast to, {shape}; got {values.shape}; "
             "use NumPy functions, or numpy.vectorize"
         )
@@ -226,7 +227,7 @@ def _evaluated(kernel: Function, s: Floats, t: Floats) -> Floats:
     if not np.isfinite(values).all():
         at = tuple(np.argwhere(~np.isfinite(values))[0])
         where = tuple(float(np.broadcast_to(v, shape)[at]) for v in (s, t))
-        raise ValueError(f"kernel must be finite; K({where[0]:.6g}, {where[1]:.6g}) = {values[at]}")
+        raise InputError(f"kernel must be finite; K({where[0]:.6g}, {where[1]:.6g}) = {values[at]}")
     return values
 
 
@@ -234,7 +235,7 @@ def need_symmetric(matrix: Floats, times: Floats, tolerance: float) -> None:
     lack = np.abs(matrix - matrix.T)
     i, j = np.unravel_index(int(lack.argmax()), lack.shape)
     if lack[i, j] > max(tolerance, _ASYMMETRY) * np.abs(matrix).max():
-        raise ValueError(
+        raise InputError(
             f"kernel must be symmetric; K({times[i]:.6g}, {times[j]:.6g}) = {matrix[i, j]:.10g} but "
             f"K({times[j]:.6g}, {times[i]:.6g}) = {matrix[j, i]:.10g}; use (K + K^T)/2 if that is meant"
         )
@@ -252,7 +253,7 @@ def need_continuous(kernel: Function, a: float, b: float) -> None:
     jump = (shorter > 0.9 * longer) & (shorter > 1e-6 * np.abs(_evaluated(kernel, t, t)))
     if jump.any():
         i = int(jump.argmax())
-        raise ValueError(
+        raise InputError(
             f"kernel must be continuous at s = t, or x is not mean-square continuous; at t={t[i]:.6g} "
             f"<(x(t + h) - x(t))^2> = {shorter[i]:.3g} for h={(b - a) * 1e-12:.1g}; leave white noise out"
         )

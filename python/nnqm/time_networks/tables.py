@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, floats
+from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
 from ..theories.mode_sums import KarhunenLoeve, Pieces, analysis, gauss
@@ -32,24 +33,24 @@ def decompose_table(
     table: Floats | Estimate
     if isinstance(kernel, Correlators):
         if mean is not None:
-            raise ValueError("mean is measured by the run; leave it out")
+            raise InputError("mean is measured by the run; leave it out")
         times, table, means = _measured(kernel)
         bias = _interpolated(times, means[:, None])
     else:
         if len(kernel) != 2:
-            raise TypeError(f"a table must be (times, values); got a tuple of {len(kernel)}")
+            raise InputTypeError(f"a table must be (times, values); got a tuple of {len(kernel)}")
         times = floats("times", kernel[0], 1)
         table = kernel[1] if isinstance(kernel[1], Estimate) else floats("table", kernel[1])
         bias = mean_function(mean, float(times[0]), float(times[-1])) if times.size else 0.0
     values = table.value if isinstance(table, Estimate) else table
     size = len(times)
     if values.shape != (size, size):
-        raise ValueError(f"table must have shape {(size, size)}, one row and column per time; got {values.shape}")
+        raise InputError(f"table must have shape {(size, size)}, one row and column per time; got {values.shape}")
     if size < 8:
-        raise ValueError(f"times must have at least 8 entries for a table; got {size}; use a finer grid")
+        raise InputError(f"times must have at least 8 entries for a table; got {size}; use a finer grid")
     if np.diff(times).min() <= 0:
         i = int(np.argmax(np.diff(times) <= 0))
-        raise ValueError(
+        raise InputError(
             f"times must be strictly increasing; times[{i + 1}]={times[i + 1]:g} <= times[{i}]={times[i]:g}; "
             "sort the table"
         )
@@ -57,7 +58,7 @@ def decompose_table(
     ratio = np.maximum(steps[1:] / steps[:-1], steps[:-1] / steps[1:])
     if ratio.max() > _UNEVEN:
         i = int(ratio.argmax())
-        raise ValueError(
+        raise InputError(
             f"times of a table must not be too uneven: neighbouring steps may differ by a factor of {_UNEVEN:g}; got "
             f"{steps[i]:.3g} and {steps[i + 1]:.3g} at times[{i + 1}]={times[i + 1]:g}; interpolate the table"
         )
@@ -65,7 +66,7 @@ def decompose_table(
     if interval is not None:
         given = floats("interval", interval, 1)
         if given.shape != (2,) or np.abs(given - [a, b]).max() > 1e-9 * (b - a):
-            raise ValueError(f"interval must be that of the table, ({a:g}, {b:g}); got {interval}; leave it out")
+            raise InputError(f"interval must be that of the table, ({a:g}, {b:g}); got {interval}; leave it out")
     need_symmetric(values, times, tolerance)
     values = (values + values.T) / 2
     rule = TableRule.of(times)
@@ -79,7 +80,7 @@ def decompose_table(
         spread = float(table.map(lambda m: (m @ direction) @ direction).error)
         allowed += (SIGNIFICANT + 2 * np.sqrt(size)) * spread
     if plain[0] < -allowed:
-        raise ValueError(
+        raise InputError(
             f"table must be positive semidefinite; it has the eigenvalue {plain[0]:.6g}, the largest being "
             f"{plain[-1]:.6g}; a larger tolerance accepts a table that is rounded"
         )
