@@ -28,7 +28,7 @@ def written(tmp_path):
 def message(path):
     with pytest.raises((ValueError, TypeError)) as caught:
         load_theory(path)
-    assert type(caught.value) in (ValueError, TypeError)
+    assert type(caught.value) in (InputError, InputTypeError)
     assert isinstance(caught.value, InputError | InputTypeError)
     text = str(caught.value)
     assert "\n" not in text
