@@ -15,7 +15,9 @@ import pytest
 
 import nnqm
 from interpreter import answer
-from nnqm import _core, hidden, stages
+from nnqm import _core
+from nnqm.sampling.path_source import channel_of
+from nnqm.sampling.run_settings import measure_of
 
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 OPENMP = nnqm.build_info()["openmp"]
@@ -415,7 +417,7 @@ def test_arrays_of_any_layout_reach_the_core_without_a_copy(dtype, wrapped, seen
         # Chunk by chunk, and the channel that hidden_spectrum looks at.
         halves = [given] if not wrapped else [Foreign(layout[:128]), Foreign(layout[128:])]
         assert nnqm.accumulate(iter(halves), 0.1, observables=run.observables).block_paths.sum() == 300
-        (column,) = hidden.channel_of(given, 1)
+        (column,) = channel_of(given, 1)
         assert np.shares_memory(column, layout), name
         if wrapped:
             assert given.exports == 3
@@ -463,7 +465,7 @@ def test_memory_is_given_back():
 )
 def test_arrays_that_cannot_be_read_are_named(error, message, given):
     network = nnqm.Network.random((2, 4, 1), rng=1)
-    for call in (nnqm.accumulate, lambda p: nnqm.apply(network, p), lambda p: next(hidden.channel_of(p, 0))):
+    for call in (nnqm.accumulate, lambda p: nnqm.apply(network, p), lambda p: next(channel_of(p, 0))):
         with pytest.raises(error, match=message):
             call(given)
     with pytest.raises(error, match=message.replace("paths", "y")):
@@ -477,7 +479,7 @@ def test_a_mask_that_hides_nothing_is_no_obstacle():
 
 
 def test_the_core_takes_no_array_it_cannot_use():
-    measure = stages.measure_of(nnqm.accumulate(PATHS, 0.1))
+    measure = measure_of(nnqm.accumulate(PATHS, 0.1))
     sums = nnqm.accumulate(PATHS, 0.1).sums
     options = {"measure": measure, "offsets": range(0, 301, 300), "first_path": 0, "n_threads": 1}
 

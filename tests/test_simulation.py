@@ -13,7 +13,7 @@ import pytest
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm import simulation
+from nnqm.sampling import simulation
 
 LAGS = (0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 50)
 EVERYTHING = {"lags": (0, 1, 5), "observable_lags": (0, 2), "increment_lags": (1, 4), "two_time": True}

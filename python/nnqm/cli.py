@@ -22,7 +22,7 @@ from rich.text import Text
 
 from . import _core
 from ._arguments import choice, integer, positive
-from .errors import InputError
+from .errors import InputError, InputTypeError
 from .files.arrays import read_npz
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file

@@ -20,6 +20,7 @@ def is_array(paths: Any) -> bool:
 
 
 def real_array(paths: ArrayLike) -> NDArray[Any]:
+    """The paths as an array of real numbers, without a copy of memory that NumPy can read."""
     array = array_of("paths", paths)
     if array.dtype.kind == "O":
         raise InputTypeError("paths must be real numbers; got dtype object; convert them to float64 first")
@@ -42,6 +43,7 @@ def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: i
 
 
 def three_axes(array: NDArray[Any]) -> NDArray[Any]:
+    """The paths with axes (path, time, channel)."""
     if array.ndim == 1:
         array = array[None, :, None]
     elif array.ndim == 2:

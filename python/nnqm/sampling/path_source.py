@@ -90,11 +90,13 @@ class VisibleChannel:
 
     @property
     def name(self) -> str:
+        """Name of the channel."""
         if isinstance(self.channel, str):
             return choice("channel", self.channel, self.theory.channels)
         return self.theory.outputs[integer("channel", self.channel, 0, self.theory.n_outputs - 1)]
 
     def paths(self, which: range, n_times: int, dt: float, key: int) -> NDArray[Any]:
+        """Values of the channel, shape (paths, n_times)."""
         y = sample_paths(self.theory, which, n_times, dt, key=key, precision=self.precision, n_threads=self.n_threads)
         if self.name not in self.theory.outputs:
             return np.asarray(y[:, :, self.theory.channels.index(self.name)])

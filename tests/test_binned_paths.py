@@ -6,7 +6,7 @@ from scipy.stats import multivariate_normal
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm import transition
+from nnqm.spectra import binned_paths
 
 
 def linear(omega, sigma, weights):
@@ -91,7 +91,7 @@ def test_counts_are_those_of_a_loop():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(6, 9))
     edges = np.array([-0.5, 0.1, 0.9])
-    counts, paths = transition._counted([(0, x[:4]), (1, x[4:])], edges, 2, 2)
+    counts, paths = binned_paths._counted([(0, x[:4]), (1, x[4:])], edges, 2, 2)
     expected = np.zeros((2, 4, 4), dtype=int)
     for p, path in enumerate(x):
         for t in range(7):
@@ -104,7 +104,7 @@ def test_rare_bins_are_joined():
     counts = np.zeros((2, 4, 4), dtype=int)
     counts[:, :3, :3] = 50
     counts[0, 3, 3] = 3
-    joined, edges = transition._without_rare(counts, np.array([0.0, 1.0, 2.0]))
+    joined, edges = binned_paths._without_rare(counts, np.array([0.0, 1.0, 2.0]))
     np.testing.assert_array_equal(edges, [0.0, 1.0])
     assert joined.sum() == counts.sum()
     assert joined[0, 2, 2] == 53
@@ -112,7 +112,7 @@ def test_rare_bins_are_joined():
 
 def test_the_largest_eigenvalue_is_one():
     pairs = np.random.default_rng(2).uniform(size=(3, 5, 5))
-    values = transition._eigenvalues(pairs)
+    values = binned_paths._eigenvalues(pairs)
     np.testing.assert_allclose(values[:, 0], 1.0)
     flow = pairs[0] + pairs[0].T
     plain = np.linalg.eigvals(flow / flow.sum(axis=1, keepdims=True)).real

@@ -12,6 +12,7 @@ from scipy.optimize import curve_fit
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent, assert_rate_at_most, assert_uniform, p_value
+from nnqm.spectra.positive_sums import Shape
 
 METHODS = ("plateau", "exponentials", "rayleigh_ritz")
 TIMES = 0.2 * np.arange(20)
@@ -239,7 +240,7 @@ def test_the_spread_is_what_a_second_order_term_is_below(gaps):
 
 
 def test_slopes_of_the_periodic_shape():
-    shape, step = nnqm.decays._Shape(np.linspace(0, 8, 9), 4.0), 1e-4
+    shape, step = Shape(np.linspace(0, 8, 9), 4.0), 1e-4
     for energy in (0.3, 2.0, 500.0):
         e = np.array([energy - step, energy, energy + step])
         for order in (0, 1):

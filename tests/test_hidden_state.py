@@ -5,7 +5,7 @@ import pytest
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm import hidden
+from nnqm.spectra import hidden_state
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +30,17 @@ def features(observables, window):
 def test_the_matrix_is_that_of_reflected_functionals():
     rng = np.random.default_rng(1)
     x = rng.normal(size=(20, 14)).cumsum(axis=1)
-    observables, step = hidden._functionals(x, 1, "x")
+    observables, step = hidden_state._functionals(x, 1, "x")
     lags = [2, 3, 4, 5, 6, 7]
     run = nnqm.accumulate(
-        hidden._windows(x, step), observables=observables, lags=(), observable_lags=lags, increment_lags=(), n_blocks=20
+        hidden_state._windows(x, step),
+        observables=observables,
+        lags=(),
+        observable_lags=lags,
+        increment_lags=(),
+        n_blocks=20,
     )
-    found = hidden._matrices(run).metric[0]
+    found = hidden_state._matrices(run).metric[0]
     for k in (0, 3):
         past, future = [], []
         for path in x:
