@@ -9,6 +9,7 @@ import pytest
 import nnqm
 from harness import THRESHOLD, assert_consistent, assert_inconsistent
 from nnqm import CosineNetwork, Density, KarhunenLoeveProcess, Kernel, Theory, TimeNetwork, as_network, karhunen_loeve
+from nnqm.time_networks.kernels import network_kernel
 
 OU = Kernel.ornstein_uhlenbeck(1.0)
 
@@ -256,7 +257,7 @@ def test_split_networks_are_positive_and_others_of_the_same_kernel_are_not():
 )
 def test_networks_in_time_are_sampled_with_their_kernels(network):
     theory = network.theory()
-    assert nnqm.kernels.network_kernel(theory)(0.3, 1.1) == pytest.approx(network(0.3, 1.1))
+    assert network_kernel(theory)(0.3, 1.1) == pytest.approx(network(0.3, 1.1))
     run = nnqm.simulate(theory, 40_000, times=[-1.0, 0.3, 1.2], rng=3)
     first, second = [0, 0, 1, 1, 2], [0, 2, 1, 2, 2]
     exact = network(run.times[first], run.times[second])

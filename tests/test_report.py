@@ -8,6 +8,7 @@ from scipy import stats
 
 import nnqm
 from harness import THRESHOLD, assert_consistent
+from nnqm.statistics.estimate import format_value
 
 
 @pytest.mark.parametrize("name", ["oscillator", "deep-tanh", "three-inputs"])
@@ -89,7 +90,7 @@ def test_the_error_of_an_exact_value_counts():
     error = float(estimate.error)
     row = nnqm.Row("q", estimate, 0.5, "", "shape", exact_error=error)
     assert row.pull == pytest.approx(0.5 / (np.sqrt(2) * error))
-    assert row.cells[2] == nnqm.estimate.format_value(0.5, error)
+    assert row.cells[2] == format_value(0.5, error)
     assert nnqm.Row("q", estimate, 0.5, "", "shape").cells[2] == "0.5"
 
 
