@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnqm.quantum.chain import GroundStateChain
-from nnqm.quantum.hamiltonian import Hamiltonian, State
+from nnqm.quantum.hamiltonian import Hamiltonian
+from nnqm.quantum.states import State
 
 OSCILLATOR = Hamiltonian([0, 0, 0.5])
 QUARTIC = Hamiltonian([0, 0, 0.5, 0, 1])

@@ -25,8 +25,9 @@ from .positivity.certificate import PositivityCertificate, Witness, positivity_c
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .properties import Properties, Property, check
 from .quantum.chain import GroundStateChain
-from .quantum.hamiltonian import Hamiltonian, State
+from .quantum.hamiltonian import Hamiltonian
 from .quantum.measures import SpectralMeasure, ThermalMeasure
+from .quantum.states import State
 from .report.analyse import analyse
 from .report.table import Report, Row
 from .sampling.block_sums import accumulate

@@ -21,7 +21,7 @@ def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
 
     Raises
     ------
-    ValueError
+    InputError
         If a time is no multiple of the step.
     """
     ratio = np.abs(np.asarray(times, dtype=np.float64)) / step
@@ -126,7 +126,7 @@ class ThermalMeasure(TwoPointFunction):
 
         Raises
         ------
-        ValueError
+        InputError
             If the tolerance is not reached at one of them; the message says what was.
         """
         t = np.mod(np.asarray(times, dtype=np.float64), self.beta)
@@ -287,7 +287,7 @@ class SpectralMeasure(TwoPointFunction):
 
         Raises
         ------
-        ValueError
+        InputError
             If the measure holds no quartic coefficients.
         """
         if self.quartic is None:

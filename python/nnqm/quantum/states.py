@@ -11,9 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
+from .basis import Bases
+from .functions import Function, evaluate
 from .sinc_basis import Basis, Operator, act
 
-__all__ = ["State"]
+__all__ = ["State", "coefficients_of"]
+
+# Most levels of a basis that is tried for a wave function, and the part of its norm that may be missing.
+_MOST_LEVELS, _MISSING = 128, 1e-8
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,7 +46,7 @@ class State:
     (0.7071067812, -0.7071067812)
     """
 
-    # Of a module above.
+    # Its class is defined in a module above this one.
     hamiltonian: Any
     coefficients: NDArray[Any]
     _basis: Basis
@@ -124,7 +129,7 @@ class State:
 
         Raises
         ------
-        ValueError
+        InputError
             If the norm is zero.
         """
         norm = self.norm()
@@ -167,7 +172,7 @@ class State:
 
         Raises
         ------
-        ValueError
+        InputError
             If t < 0: high levels would drown everything.
         """
         t = float(floats("time", time, 0))
@@ -178,3 +183,42 @@ class State:
     def _function_of_energy(self, g: Callable[[Floats], NDArray[Any]]) -> State:
         u = self._basis.vectors
         return self._new(u @ (g(self._basis.energies) * (u.T @ self.coefficients)))
+
+
+def coefficients_of(values: Function | ArrayLike, bases: Bases) -> tuple[NDArray[Any], Basis]:
+    """Coefficients of a wave function, shape (N,), in the first basis that holds it, see ``Hamiltonian.state``."""
+    if not callable(values):
+        basis = bases.carrying(1)
+        given = np.asarray(values)
+        if given.shape != basis.points.shape or given.dtype.kind not in "fciu" or not np.isfinite(given).all():
+            raise InputError(
+                f"values must be {len(basis.points)} finite numbers, one for each point of grid; "
+                f"got shape {given.shape} of {given.dtype}"
+            )
+        return given * np.sqrt(basis.spacing), basis
+    count, missing, bound = 1, np.inf, bases.n_bound
+    while count <= _MOST_LEVELS and (bound is None or count <= bound):
+        basis = bases.carrying(count)
+        coefficients, missing = _projected(values, basis)
+        if missing < _MISSING:
+            return coefficients, basis
+        count = 2 * max(len(basis.errors), count)
+    raise InputError(
+        f"values must be a wave function that the basis holds; {missing:.1e} of its norm is missing on "
+        f"[{basis.points[0]:g}, {basis.points[-1]:g}] with spacing {basis.spacing:.2g}; make it smoother or narrower"
+    )
+
+
+def _projected(values: Function, basis: Basis) -> tuple[NDArray[Any], float]:
+    """Coefficients of a function from its values on the grid, and the part of its norm that they miss."""
+    x = basis.points
+    psi = evaluate("values", values, x, kinds="fciub")
+    coefficients = psi * np.sqrt(basis.spacing)
+    # Between the points, and as far again beyond the ends.
+    finer = np.concatenate([x + basis.spacing / 2, x[0] - (x[-1] - x)[:-1], x[-1] + (x - x[0])[1:]])
+    exact = evaluate("values", values, finer, kinds="fciub")
+    rest = basis.interpolate(coefficients, finer) - exact
+    norm = np.sqrt(basis.spacing * np.sum(np.abs(exact) ** 2))
+    if norm == 0 and not coefficients.any():
+        raise InputError("values must not vanish on the whole grid; got zero everywhere")
+    return coefficients, float(np.sqrt(basis.spacing * np.sum(np.abs(rest) ** 2)) / max(norm, 1e-300))

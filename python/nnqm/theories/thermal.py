@@ -249,7 +249,7 @@ class ThermalProcess(Source):
 
     def _chain(self, steps: int) -> _core.PeriodicChain:
         h, dt = self.hamiltonian, self.beta / steps
-        reference = h._thermal_basis(self.beta)
+        reference = h.bases.thermal(self.beta)
         law = (reference.vectors**2) @ np.exp(-(reference.energies - reference.energies[0]) * (self.beta / h.hbar))
         kept = np.flatnonzero(law > _TAIL * law.max())
         interval = (
@@ -265,7 +265,7 @@ class ThermalProcess(Source):
             )
         parts = []
         for offset in (np.arange(self.n_grids) + 0.5) / self.n_grids - 0.5:
-            basis = h._grid(interval, spacing, float(offset))
+            basis = h.bases.grid(interval, spacing, float(offset))
             rates = (basis.energies - basis.energies[0]) / h.hbar
             parts.append((basis.points, _powers(basis.vectors, rates, dt, steps)))
         states = max(len(points) for points, _ in parts)

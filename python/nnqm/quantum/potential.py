@@ -1,0 +1,239 @@
+"""The potential of a Hamiltonian as it was given: a function, a polynomial or a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._arguments import Floats, choice, floats
+from ..errors import InputError, InputTypeError
+from .functions import Function, evaluate
+from .survey import Survey, survey_between, survey_of_line
+
+__all__ = ["Potential"]
+
+# Points of a table that stands for a function: the first trial, and the most.
+_FEWEST_SAMPLES, _MOST_SAMPLES = 257, 4097
+
+# Accuracy of the spline through such a table, relative to V and to the levels.
+_ACCURACY_OF_SAMPLES = 1e-12
+
+_FEWEST_POINTS_OF_TABLE = 8
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Potential:
+    """V(x), what it was made from, and its survey.
+
+    Attributes
+    ----------
+    function : callable
+        V(x) for an array x.
+    survey : Survey
+        Its values from the bottom outwards.
+    domain : (float, float) or None
+        Where a function or polynomial is known; None for the whole line and for tables.
+    coefficients : ndarray or None
+        Of a polynomial, the constant first.
+    table : ndarray or None
+        x and V of a table, shape (2, k).
+    sampled : bool
+        The table came from a function.
+    """
+
+    function: Function
+    survey: Survey
+    domain: tuple[float, float] | None = None
+    coefficients: Floats | None = None
+    table: Floats | None = None
+    sampled: bool = False
+
+    @classmethod
+    def read(cls, given: Function | ArrayLike, domain: tuple[float, float] | None = None) -> Potential:
+        """A potential from a function, coefficients or a table.
+
+        Parameters
+        ----------
+        given, domain
+            As ``potential`` and ``domain`` of ``Hamiltonian``.
+
+        Raises
+        ------
+        InputError
+            If it is not bounded below, has no bound state, or gives NaN.
+        InputTypeError
+            If it is neither a vectorised function nor numbers.
+        """
+        ends = None if domain is None else _ends(domain)
+        if callable(given):
+            _probe(given, ends)
+            return cls(function=given, survey=_survey(given, ends), domain=ends)
+        try:
+            numbers = floats("potential", given)
+        except TypeError:
+            raise InputTypeError(
+                "potential must be a function of an array, coefficients of a polynomial, or a table (x, V) of two "
+                f"equally long sequences; got {given!r}"
+            ) from None
+        if numbers.ndim == 1:
+            coefficients = _polynomial(numbers)
+            function = partial(np.polynomial.polynomial.polyval, c=coefficients)
+            return cls(function=function, survey=_survey(function, ends), domain=ends, coefficients=coefficients)
+        if numbers.ndim != 2 or numbers.shape[0] != 2:
+            raise InputError(
+                f"potential must be coefficients (one axis) or a table of shape (2, k); got shape {numbers.shape}"
+            )
+        _check_table(numbers[0])
+        if ends is not None:
+            raise InputError("domain must be None for a table, whose ends are its domain; cut the table instead")
+        spline = _spline(*numbers)
+        return cls(function=spline, survey=_survey(spline, (numbers[0][0], numbers[0][-1])), table=numbers)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Potential:
+        """The potential that ``to_dict`` described, and its domain."""
+        if choice("potential kind", data["kind"], ["polynomial", "table"]) == "polynomial":
+            return cls.read(data["coefficients"], data["domain"])
+        return replace(cls.read((data["x"], data["values"]), data["domain"]), sampled=bool(data["sampled"]))
+
+    def to_dict(self, samples: Floats | None = None) -> dict[str, Any]:
+        """Plain data that ``from_dict`` understands, without the domain; ``samples`` stand for a function."""
+        if self.coefficients is not None:
+            return {"kind": "polynomial", "coefficients": self.coefficients.tolist()}
+        table = self.table if self.table is not None else samples
+        assert table is not None
+        return {
+            "kind": "table",
+            "x": table[0].tolist(),
+            "values": table[1].tolist(),
+            "sampled": self.sampled or self.is_function,
+        }
+
+    @property
+    def is_function(self) -> bool:
+        """Neither a polynomial nor a table."""
+        return self.coefficients is None and self.table is None
+
+    @property
+    def place(self) -> str:
+        """Name of the argument that limits V."""
+        return "table" if self.table is not None else "domain"
+
+    def __call__(self, x: ArrayLike) -> Floats:
+        """V at points of any shape.
+
+        Raises
+        ------
+        InputError
+            Outside the table or domain, or if the function gives NaN.
+        """
+        points = floats("x", x)
+        low, high = self.survey.x[0], self.survey.x[-1]
+        if self.survey.limited and points.size and (points.min() < low or points.max() > high):
+            raise InputError(
+                f"x must lie in the {self.place} [{low:g}, {high:g}]; got {points.min():g} to {points.max():g}; "
+                "extend it"
+            )
+        return evaluate("potential", self.function, points, infinite=True)
+
+    def __repr__(self) -> str:
+        if self.coefficients is not None:
+            return f"polynomial {self.coefficients.tolist()}"
+        if self.table is not None:
+            x = self.table[0]
+            origin = ", sampled from a function" if self.sampled else ""
+            return f"table of {len(x)} points on [{x[0]:g}, {x[-1]:g}]{origin}"
+        return f"function {getattr(self.function, '__name__', self.function)!r}"
+
+    def samples(self, a: float, b: float, scale: float) -> Floats:
+        """A table between a and b, fine enough for its spline or as fine as it may be.
+
+        Parameters
+        ----------
+        a, b : float
+            Ends; cut at those of the domain.
+        scale : float
+            Energy that errors of V are compared with where V is smaller.
+
+        Returns
+        -------
+        ndarray
+            x and V, shape (2, k).
+
+        Raises
+        ------
+        InputError
+            If V is infinite in between.
+        """
+        if self.survey.limited:
+            a, b = max(a, self.survey.x[0]), min(b, self.survey.x[-1])
+        size = _FEWEST_SAMPLES
+        while True:
+            x = np.linspace(a, b, size)
+            v = self(x)
+            if not np.isfinite(v).all():
+                raise InputError("potential is infinite inside its domain, and no table can hold that; cap it")
+            middle = (x[1:] + x[:-1]) / 2
+            exact = self(middle)
+            error = np.abs(_spline(x, v)(middle) - exact) / (np.abs(exact) + scale)
+            if size >= _MOST_SAMPLES or error.max() < _ACCURACY_OF_SAMPLES:
+                return np.stack([x, v])
+            size = 2 * size - 1
+
+
+def _ends(domain: tuple[float, float]) -> tuple[float, float]:
+    ends = floats("domain", domain, 1)
+    if len(ends) != 2 or ends[0] >= ends[1]:
+        raise InputError(f"domain must be two ascending numbers; got {domain!r}")
+    return float(ends[0]), float(ends[1])
+
+
+def _survey(function: Function, ends: tuple[float, float] | None) -> Survey:
+    return survey_of_line(function) if ends is None else survey_between(function, *ends)
+
+
+def _spline(x: Floats, v: Floats) -> Function:
+    from scipy.interpolate import make_interp_spline
+
+    spline: Function = make_interp_spline(x, v, k=5)
+    return spline
+
+
+def _polynomial(numbers: Floats) -> Floats:
+    """Coefficients without zeros at the end, checked for a polynomial that binds."""
+    coefficients = np.trim_zeros(numbers, "b")
+    degree = len(coefficients) - 1
+    if degree < 2 or degree % 2 or coefficients[-1] < 0:
+        leading = coefficients[-1] if len(coefficients) else 0.0
+        raise InputError(
+            "potential must have even degree of at least 2 and a positive leading coefficient, else it is "
+            f"unbounded below or binds nothing; got degree {max(degree, 0)} with leading coefficient "
+            f"{leading:g}; coefficients are ascending, the constant first"
+        )
+    return coefficients
+
+
+def _check_table(x: Floats) -> None:
+    if len(x) < _FEWEST_POINTS_OF_TABLE:
+        raise InputError(f"potential as a table must have at least {_FEWEST_POINTS_OF_TABLE} points; got {len(x)}")
+    steps = np.flatnonzero(np.diff(x) <= 0)
+    if len(steps):
+        i = int(steps[0])
+        raise InputError(
+            f"potential as a table must have strictly ascending x; x[{i}]={x[i]:g} >= x[{i + 1}]={x[i + 1]:g}; sort it"
+        )
+
+
+def _probe(function: Function, ends: tuple[float, float] | None) -> None:
+    """Call a function with an array and with a part of it: the values must be the same."""
+    x = np.array([-1.0, -0.5, 0.25, 1.0]) if ends is None else np.linspace(*ends, 20_001)[5_000:15_001:2_500]
+    v = evaluate("potential", function, x, infinite=True)
+    alone = evaluate("potential", function, x[1:].copy(), infinite=True)
+    finite = np.isfinite(alone)
+    if not np.allclose(v[1:][finite], alone[finite], rtol=1e-9, atol=0):
+        raise InputError("potential must be a function of each point alone; got values that depend on the other points")

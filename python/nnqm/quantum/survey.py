@@ -1,0 +1,172 @@
+"""A potential surveyed from its bottom outwards: its lowest value, where a continuum begins, how far waves reach."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._arguments import Floats
+from ..errors import InputError
+from .functions import Function, evaluate
+from .sinc_basis import EPS
+
+__all__ = ["Survey", "survey_between", "survey_of_line"]
+
+# Points per octave, and octaves of |x - bottom| looked at: from 2^-30 to 2^40 of the user's unit.
+_PER_OCTAVE, _OCTAVES = 96, (-30, 40)
+
+# Points of a survey between two ends.
+_POINTS = 20_001
+
+# Finer and finer scans of the neighbourhood of the lowest value, and points of each.
+_SCANS, _POINTS_OF_SCAN = 12, 33
+
+
+@dataclass(frozen=True, kw_only=True)
+class Survey:
+    """V looked at from the bottom of the well outwards, in ascending order of x."""
+
+    x: Floats
+    v: Floats
+    # Energies beyond which a particle escapes to the left and to the right; inf where V grows without end.
+    sides: tuple[float, float]
+    # The potential is known between the first and the last x only.
+    limited: bool
+    even: bool
+
+    @property
+    def lowest(self) -> float:
+        """Lowest value of V found."""
+        return float(self.v.min())
+
+    @property
+    def threshold(self) -> float:
+        """Energy at which the continuum begins; inf without one."""
+        return min(self.sides)
+
+    def phase(self, energy: float, unit: float) -> float:
+        """Semiclassical number of levels below an energy; unit = sqrt(2m)/hbar."""
+        k = np.sqrt(np.maximum(energy - self.v, 0))
+        return unit / np.pi * float(np.sum((k[1:] + k[:-1]) / 2 * np.diff(self.x)))
+
+    def energy(self, count: float, unit: float) -> float:
+        """Energy below which there are semiclassically ``count`` levels, at most the threshold."""
+        depth = self.threshold - self.lowest
+        low, high = -300.0, min(300.0, np.log10(depth))
+        if self.phase(self.lowest + 10**high, unit) <= count:
+            return float(self.lowest + 10**high)
+        for _ in range(50):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self.phase(self.lowest + 10**middle, unit) < count else (low, middle)
+        return float(self.lowest + 10**high)
+
+    def interval(self, energy: float, action: float, unit: float) -> tuple[float, float]:
+        """Where waves of an energy have fallen by exp(-action) beyond the outermost turning points."""
+        inside = np.flatnonzero(self.v < energy)
+        first, last = (inside[0], inside[-1]) if len(inside) else (int(np.argmin(self.v)),) * 2
+        with np.errstate(invalid="ignore", over="ignore"):
+            kappa = unit * np.sqrt(np.maximum(self.v - energy, 0))
+            # In a step to an infinite wall the wave ends at the step.
+            right = np.cumsum((kappa[last + 1 :] + kappa[last:-1]) / 2 * np.diff(self.x[last:]))
+            left = np.cumsum(((kappa[:first] + kappa[1 : first + 1]) / 2 * np.diff(self.x[: first + 1]))[::-1])
+        i, j = np.searchsorted(left, action), np.searchsorted(right, action)
+        a, b = float(self.x[max(first - 1 - i, 0)]), float(self.x[min(last + 1 + j, len(self.x) - 1)])
+        return (-max(-a, b), max(-a, b)) if self.even else (a, b)
+
+
+def survey_between(function: Function, a: float, b: float) -> Survey:
+    """V between two ends beyond which it is not known."""
+    x = np.linspace(a, b, _POINTS)
+    v = evaluate("potential", function, x, infinite=True)
+    even = bool(a == -b and _mirrored(v))
+    return Survey(x=x, v=v, sides=(float(v[0]), float(v[-1])), limited=True, even=even)
+
+
+def survey_of_line(function: Function) -> Survey:
+    """V on the whole line, around its lowest point.
+
+    Raises
+    ------
+    InputError
+        If it is not bounded below, NaN somewhere, or binds nothing.
+    """
+    offsets = 2.0 ** np.arange(_OCTAVES[0], _OCTAVES[1], 1 / _PER_OCTAVE)
+    x, v = _both_sides(function, 0.0, offsets)
+    even = _mirrored(v)
+    for _ in range(2):
+        x, v = _both_sides(function, _lowest_point(function, x, v), offsets)
+    lowest = float(v[len(offsets)])
+    sides = (
+        _side_limit(v[: len(offsets)][::-1], lowest, "left"),
+        _side_limit(v[len(offsets) + 1 :], lowest, "right"),
+    )
+    survey = Survey(x=x, v=v, sides=sides, limited=False, even=even)
+    if survey.threshold - survey.lowest <= 1e-12 * (1e-280 + abs(survey.lowest)):
+        raise InputError(
+            f"potential has no bound state: far away it is {survey.threshold:g}, not above its lowest value "
+            f"{survey.lowest:g}; it must have a well or grow, or give domain where its well is"
+        )
+    return survey
+
+
+def _lowest_point(function: Function, x: Floats, v: Floats) -> float:
+    """The lowest point of V near the lowest of values that are already known."""
+    i = int(np.argmin(v))
+    low, high = x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
+    for _ in range(_SCANS):
+        fine = np.linspace(low, high, _POINTS_OF_SCAN)
+        with np.errstate(all="ignore"):
+            j = int(np.argmin(np.nan_to_num(np.asarray(function(fine), dtype=np.float64), nan=np.inf)))
+        low, high = fine[max(j - 1, 0)], fine[min(j + 1, _POINTS_OF_SCAN - 1)]
+    return float(fine[j])
+
+
+def _both_sides(function: Function, centre: float, offsets: Floats) -> tuple[Floats, Floats]:
+    """V on both sides of a centre; beyond an overflow it is infinite."""
+    x = np.concatenate([centre - offsets[::-1], [centre], centre + offsets])
+    with np.errstate(all="ignore"):
+        v = np.asarray(function(x), dtype=np.float64).copy()
+    n = len(offsets)
+    for side in (v[n::-1], v[n:]):
+        if np.isnan(side).any():
+            bad = int(np.argmax(np.isnan(side)))
+            # inf - inf, far up a wall.
+            if bad > 0 and side[bad - 1] > 1e100:
+                side[bad:] = np.inf
+    if (v[np.abs(x - centre) < 2.0**20] == -np.inf).any():
+        raise InputError(
+            f"potential must be bounded below; potential({x[int(np.argmin(v))]:g}) is -inf; cut the singularity off"
+        )
+    if np.isnan(v).any():
+        at = x[int(np.argmax(np.isnan(v)))]
+        raise InputError(
+            f"potential must be a number everywhere; potential({at:g}) is nan; correct it, or give domain "
+            "between whose ends it is defined"
+        )
+    return x, v
+
+
+def _mirrored(v: Floats) -> bool:
+    """Values at -x and x are equal."""
+    finite = np.isfinite(v)
+    if not np.array_equal(finite, finite[::-1]):
+        return False
+    u, w = v[finite], v[::-1][finite]
+    return bool(np.all(np.abs(u - w) <= 16 * EPS * np.abs(u)))
+
+
+def _side_limit(v: Floats, lowest: float, name: str) -> float:
+    """Limit of V on a side from its values outwards, inf if it grows without end."""
+    octaves = v[: len(v) // _PER_OCTAVE * _PER_OCTAVE].reshape(-1, _PER_OCTAVE).min(axis=1)
+    last, middle, first = (float(octaves[i]) for i in (-1, -6, -11))
+    if last == np.inf:
+        return np.inf
+    # A logarithm gains as much from the middle to the last as before, and whatever tends to a limit much less.
+    noise = 1e-4 * (abs(last) + abs(lowest))
+    if last == -np.inf or (middle - last > noise and middle - last > 0.5 * (first - middle)):
+        raise InputError(
+            f"potential must be bounded below; it falls without end to the {name}, to {last:g} at distance "
+            f"{2.0 ** _OCTAVES[1]:.0e}; give domain if only a part is meant"
+        )
+    return np.inf if last - middle > noise and last - middle > 0.5 * (middle - first) else last + 0.0
