@@ -361,6 +361,13 @@ def test_spectral_measures():
         QUARTIC.spectral_measure(lambda x: 2 + 0 * x)
 
 
+def test_without_bound_states_no_wave_function_is_taken():
+    box = Hamiltonian(lambda x: 0 * x, domain=(0, 1), tolerance=1e-2)
+    assert box.n_bound == 0
+    with pytest.raises(ValueError, match="potential has no bound state"):
+        box.state(lambda x: np.exp(-((x - 0.5) ** 2)))
+
+
 def test_all_states_of_a_grid():
     points, vectors, gaps = QUARTIC.eigenbasis()
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(len(points)), atol=1e-12)

@@ -17,6 +17,7 @@ from .sampling.paths import apply, sample_paths
 from .sampling.run_settings import Rng, random_key
 from .sampling.simulation import simulate
 from .statistics.estimate import Estimate, jackknife
+from .statistics.moments import central_part
 from .theories.ground_state import GroundStateProcess
 from .theories.linear_processes import LinearProcess, SplittingProcess
 from .theories.networks import Network, RandomNetwork
@@ -453,9 +454,9 @@ def _conditional_independence(subject: _Subject, theory: Theory) -> float:
 
 def _bounded(x: Floats) -> Floats:
     """Standardised by median and the width of the central 68%, which heavy tails do not move, and cut at four."""
-    low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
-    width = (high - low) / 2
-    return np.asarray(np.clip((x - median) / (width if width > 0 else 1.0), -4, 4))
+    middle = central_part(x)
+    width = middle.half_width if middle.half_width > 0 else 1.0
+    return np.asarray(np.clip((x - middle.median) / width, -4, 4))
 
 
 def _unexplained(x: Floats, present: Floats) -> list[Floats]:

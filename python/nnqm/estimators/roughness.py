@@ -26,6 +26,7 @@ from .._arguments import Floats
 from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
+from ..statistics.rules import extrapolation_weights
 
 __all__ = [
     "Extrapolation",
@@ -504,14 +505,6 @@ def _has_root_term(run: Correlators, channel: int | str) -> bool:
     return False
 
 
-def _weights(n_lags: int, power: float) -> Floats:
-    """Weights of the polynomial extrapolation to 0 in lag^power from the lags 1 ... n_lags."""
-    nodes = np.arange(1, n_lags + 1) ** power
-    ratio = nodes[None, :] / (nodes[None, :] - nodes[:, None] + np.eye(n_lags))
-    np.fill_diagonal(ratio, 1.0)
-    return np.asarray(ratio.prod(axis=1))
-
-
 def _weighted(at_lags: Estimate, weights: Floats) -> Estimate:
     return at_lags.map(lambda q: q[..., : len(weights)] @ weights)
 
@@ -522,7 +515,7 @@ def _limit(
     """Limit of a quantity at the leading lags, the lags used, and whether the sequence converged."""
     most = len(_leading(run, multiple))
     variable = 0.5 if kind == "kinked" else 1.0
-    estimates = [_weighted(at_lags, _weights(k, variable)) for k in range(1, most + 1)]
+    estimates = [_weighted(at_lags, extrapolation_weights(k, variable)) for k in range(1, most + 1)]
     if most == 1:
         # Nothing to extrapolate from: the size of the dependence on dt is unknown.
         return estimates[0], 1, False

@@ -16,6 +16,7 @@ from numpy.polynomial import legendre
 
 from .._arguments import Floats
 from ..errors import InputError
+from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.networks import Network, RandomNetwork
 from ..theories.theory import Theory
 
@@ -59,11 +60,9 @@ KINKED = frozenset({"relu"})
 @lru_cache
 def _rule(n: int) -> tuple[Floats, ...]:
     """Gauss-Legendre nodes and weights; the matrix of Legendre coefficients, and those of derivatives from them."""
-    x, w = legendre.leggauss(n)
-    # Discrete orthogonality is exact up to degree 2n - 1.
-    analysis = (legendre.legvander(x, n - 1) * w[:, None]).T * (np.arange(n) + 0.5)[:, None]
+    x, w = legendre_rule(n)
     derivatives = [np.stack([legendre.legval(x, legendre.legder(row, k)) for row in np.eye(n)], axis=1) for k in (1, 2)]
-    return x, w, analysis, *derivatives
+    return x, w, legendre_analysis(n), *(np.asarray(d, dtype=np.float64) for d in derivatives)
 
 
 def density(z: Floats) -> Floats:

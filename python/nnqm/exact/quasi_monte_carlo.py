@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, choice, floats, integer
 from ..errors import InputError
 from ..statistics.estimate import Estimate, jackknife
+from ..statistics.moments import central_moments
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
 from .inputs import input_spreads, need_known
@@ -153,19 +154,13 @@ def quasi_monte_carlo(
 
     def averages(s: Any) -> dict[str, Floats]:
         n = s["size"][:, None]
-        first, second, third, fourth = (s["powers"] / n).T
+        raw = (s["powers"] / n).T
+        first = raw[0]
         pairs = s["products"] / n
         mean = first + centre
         return {
             "mean": mean,
-            "moments": np.stack(
-                [
-                    second - first**2,
-                    third - 3 * first * second + 2 * first**3,
-                    fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
-                ],
-                axis=1,
-            ),
+            "moments": np.stack(central_moments(*raw), axis=1),
             "connected": pairs - first[:, None] ** 2,
             "two_point": pairs + (2 * centre * first + centre**2)[:, None],
             "commutator": theory.mass / theory.hbar * s["gradients"] / s["size"],

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer
 from ..errors import InputError, InputTypeError
 from ..statistics.estimate import Estimate, jackknife
+from ..statistics.moments import central_moments
 from ..theories.networks import Network
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
@@ -141,17 +142,10 @@ def average_over_weights(
     sizes = np.bincount(block).astype(np.float64)
 
     def averages(s: Any) -> dict[str, Floats]:
-        first, second, third, fourth = (s["powers"] / s["size"][:, None]).T
+        raw = (s["powers"] / s["size"][:, None]).T
         return {
-            "mean": first,
-            "moments": np.stack(
-                [
-                    second - first**2,
-                    third - 3 * first * second + 2 * first**3,
-                    fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
-                ],
-                axis=1,
-            ),
+            "mean": raw[0],
+            "moments": np.stack(central_moments(*raw), axis=1),
             "plateau": s["plateau"] / s["size"],
             "connected": s["connected"] / s["size"][:, None],
             "two_point": (s["connected"] + s["plateau"][:, None]) / s["size"][:, None],

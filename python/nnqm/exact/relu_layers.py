@@ -10,11 +10,10 @@ No grid sees the kinks, which are lines or planes.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 
 from .._arguments import Floats
+from ..statistics.rules import legendre_rule
 
 __all__ = ["moments", "multi_indices", "orthants", "relu_coefficients"]
 
@@ -35,11 +34,6 @@ def _cumulative(x: Floats) -> Floats:
 
 def _density(x: Floats) -> Floats:
     return np.asarray(np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi))
-
-
-@lru_cache
-def _rule(n: int) -> tuple[Floats, Floats]:
-    return np.polynomial.legendre.leggauss(n)
 
 
 def relu_coefficients(scale: Floats, offset: Floats, order: int) -> Floats:
@@ -65,7 +59,7 @@ def orthants(u: Floats, correlation: Floats) -> Floats:
 
     (Drezner and Wesolowsky, J. Stat. Comput. Simul. 35, 101 (1990)).
     """
-    x, w = _rule(_ANGLES)
+    x, w = legendre_rule(_ANGLES)
     # The arc sine of what is 1 but for rounding is half a digit off.
     rho = np.where(np.abs(correlation) > 1 - 1e-14, np.sign(correlation), correlation)
     end = np.arcsin(rho)[..., None]
@@ -140,7 +134,7 @@ def _plane(a: Floats, b: Floats, v: Floats, slopes: Floats, nodes: int) -> Float
     meet = meet[np.isfinite(meet) & (np.abs(meet) < _WIDTH)]
     edges = np.union1d(np.linspace(-_WIDTH, _WIDTH, _PANELS + 1), meet)
     edges = edges[np.concatenate([[True], np.diff(edges) > 1e-12])]
-    x, w = _rule(nodes)
+    x, w = legendre_rule(nodes)
     half = np.diff(edges)[:, None] / 2
     y = (edges[:-1, None] + half * (1 + x)).ravel()
     weights = (half * w).ravel() * _density(y)

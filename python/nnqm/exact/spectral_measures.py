@@ -10,6 +10,7 @@ from .._arguments import Floats, positive
 from ..errors import InputError
 from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.measures import SpectralMeasure
+from ..statistics.moments import central_moments
 from ..theories.ground_state import GroundStateProcess
 from ..theories.networks import Network
 from ..theories.sources import OrnsteinUhlenbeck
@@ -150,14 +151,8 @@ def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> Spectr
     most = int(np.clip(_MOST_PRODUCTS / v.size**2, 1000, _MOST_DEGREES))
     c = v[:, None] * relu_layers.relu_coefficients(scale, b, most)
     mean = float(c[:, 0].sum())
-    (first, second, third, fourth), squared, errors = relu_layers.moments(a, b, v, weights * sigma)
-    moments = np.array(
-        [
-            second - first**2,
-            third - 3 * first * second + 2 * first**3,
-            fourth - 4 * first * third + 6 * first**2 * second - 3 * first**4,
-        ]
-    )
+    raw, squared, errors = relu_layers.moments(a, b, v, weights * sigma)
+    moments = np.array(central_moments(*raw))
     overlap = np.clip(direction @ direction.T, -1, 1)
     gradient = float(v @ (relu_layers.orthants(b / scale, overlap) * ((weights * sigma) @ (weights * sigma).T)) @ v)
     # States of low degree one by one.

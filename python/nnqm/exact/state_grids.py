@@ -20,6 +20,7 @@ import numpy as np
 from .._arguments import Floats
 from ..errors import InputError
 from ..quantum.measures import whole_steps
+from ..quantum.oscillator import narrowing, thermal_ratio
 from ..theories.ground_state import GroundStateProcess
 from ..theories.sources import MarkovChain, OrnsteinUhlenbeck, Source
 from ..theories.theory import Theory
@@ -184,8 +185,7 @@ class ThermalModes:
             return np.asarray(joint / joint.sum())
         if time in (0.0, self.beta):
             return np.diag(self.modes.law)
-        decay = np.exp(-self.rate * time) + np.exp(-self.rate * (self.beta - time))
-        ratio = decay / (1 + np.exp(-self.rate * self.beta))
+        ratio = thermal_ratio(time, self.rate, self.beta)
         rows = self.modes.rows
         return np.asarray((rows.T * ratio ** np.arange(len(rows))) @ rows * rows[0] * rows[0][:, None])
 
@@ -198,7 +198,7 @@ def thermal_grids(theory: Theory, beta: float, fine: Rule, coarse: Rule) -> Iter
             for level, (rule, finer) in enumerate(((fine, _FINER), (coarse, 1.0))):
                 if isinstance(source, OrnsteinUhlenbeck):
                     for w, variance in zip(source.omega, source.variance, strict=True):
-                        spread = float(np.sqrt(variance / np.tanh(w * beta / 2)))
+                        spread = float(np.sqrt(variance / narrowing(w, beta)))
                         nodes = output_expansion.trapezoid(*rule[:2])
                         levels[level].append(
                             ThermalModes(oscillator(w, spread, nodes, rule[2], theory.hbar), beta, float(w))

@@ -8,6 +8,8 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, positive
 from ..errors import InputError
 from ..quantum.measures import ThermalMeasure
+from ..quantum.oscillator import narrowing, thermal_ratio
+from ..statistics.moments import central_moments
 from ..theories.ground_state import GroundStateProcess
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
@@ -69,12 +71,11 @@ def thermal_measure(
     if not all_oscillators(opened):
         return _thermal_of_states(opened, output, direct, period, tolerance)
     omega = np.array(opened.omega)
-    spread = input_spreads(opened) / np.sqrt(np.tanh(omega * period / 2))
+    spread = input_spreads(opened) / np.sqrt(narrowing(omega, period))
     constants = {"hbar": theory.hbar, "mass": theory.mass, "beta": period, "tolerance": tolerance}
 
     def ratios(t: Floats) -> Floats:
-        waves = np.exp(-np.multiply.outer(omega, t)) + np.exp(-np.multiply.outer(omega, period - t))
-        return np.asarray(waves / (1 + np.exp(-omega * period))[:, None])
+        return np.asarray(thermal_ratio(t, omega[:, None], period))
 
     if direct is not None:
         square = float(spread[direct] ** 2)
@@ -178,9 +179,7 @@ def _thermal_of_states(
             laws = [m.joint(0.0).sum(axis=1) for m in inputs]
             parts[k].append((f, inputs))
             powers[k] += [share * average_over_grids(f**n, laws) for n in (1, 2, 3, 4)]
-    moments = [
-        np.array([b - a**2, c - 3 * a * b + 2 * a**3, d - 4 * a * c + 6 * a**2 * b - 3 * a**4]) for a, b, c, d in powers
-    ]
+    moments = [np.array(central_moments(*raw)) for raw in powers]
     scale = max(float(moments[0][0]), 1e-300)
     reached = max(
         abs(powers[0, 0] - powers[1, 0]) / np.sqrt(scale),

@@ -27,6 +27,7 @@ from ..sampling.independent_paths import FEWEST, Units, block_length, corrected_
 from ..sampling.paths import sample_paths
 from ..sampling.run_settings import Rng
 from ..statistics.estimate import Estimate
+from ..statistics.moments import central_part
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
 from .certificate import PositivityCertificate, Witness, lowest_directions, positivity_certificate
@@ -477,8 +478,8 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) 
 def _standardisation(paths: Units, half: int) -> tuple[float, float]:
     """Median and half the width of the central 68% (which heavy tails do not move), rounded as they are printed."""
     x = paths.read(0, min(half, _STANDARD_UNITS))
-    low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
-    width = (high - low) / 2
+    low, median, high = middle = central_part(x)
+    width = middle.half_width
     if not width > 1e-12 * max(abs(low), abs(high)):
         median, width = x.mean(), x.std()
     if not width > 1e-12 * abs(median):

@@ -12,6 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
 from ..errors import InputError
+from ..statistics.moments import excess_kurtosis
+from ..statistics.rules import extrapolation_weights
 
 __all__ = ["SpectralMeasure", "ThermalMeasure", "TwoPointFunction", "whole_steps"]
 
@@ -93,7 +95,7 @@ class TwoPointFunction(ABC):
     @property
     def kurtosis(self) -> float:
         """Excess kurtosis of x; 0 if x is constant."""
-        return float(self.moments[2] / self.moments[0] ** 2 - 3) if self.moments[0] > 0 else 0.0
+        return float(excess_kurtosis(self.moments[0], self.moments[2])) if self.moments[0] > 0 else 0.0
 
 
 @dataclass(frozen=True)
@@ -338,7 +340,5 @@ class SpectralMeasure(TwoPointFunction):
 
     def _extrapolated(self, function: Callable[[ArrayLike], Floats], dt: float, n_lags: int) -> float:
         step, most = positive("dt", dt), integer("n_lags", n_lags, 1, 30)
-        nodes = np.arange(1.0, most + 1) ** (1.0 if np.isfinite(self.momentum_squared) else 0.5)
-        ratio = nodes[None, :] / (nodes[None, :] - nodes[:, None] + np.eye(most))
-        np.fill_diagonal(ratio, 1.0)
-        return float(np.dot(ratio.prod(axis=1), function(step * np.arange(1, most + 1))))
+        weights = extrapolation_weights(most, 1.0 if np.isfinite(self.momentum_squared) else 0.5)
+        return float(np.dot(weights, function(step * np.arange(1, most + 1))))

@@ -196,13 +196,15 @@ def coefficients_of(values: Function | ArrayLike, bases: Bases) -> tuple[NDArray
                 f"got shape {given.shape} of {given.dtype}"
             )
         return given * np.sqrt(basis.spacing), basis
-    count, missing, bound = 1, np.inf, bases.n_bound
-    while count <= _MOST_LEVELS and (bound is None or count <= bound):
+    count, bound = 1, bases.n_bound
+    while True:
         basis = bases.carrying(count)
         coefficients, missing = _projected(values, basis)
         if missing < _MISSING:
             return coefficients, basis
         count = 2 * max(len(basis.errors), count)
+        if count > _MOST_LEVELS or (bound is not None and count > bound):
+            break
     raise InputError(
         f"values must be a wave function that the basis holds; {missing:.1e} of its norm is missing on "
         f"[{basis.points[0]:g}, {basis.points[-1]:g}] with spacing {basis.spacing:.2g}; make it smoother or narrower"

@@ -15,6 +15,7 @@ from ..exact.thermal_measures import thermal_measure
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
+from ..statistics.moments import excess_kurtosis
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 
@@ -39,7 +40,7 @@ class Estimated:
     def __init__(self, theory: Theory, average: WeightAverage | QuasiMonteCarlo) -> None:
         self.average = average
         self.mean, self.moments = average.mean, average.moments
-        self.kurtosis = self.moments.map(lambda m: m[..., 2] / m[..., 0] ** 2 - 3)
+        self.kurtosis = self.moments.map(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
         self.commutator = average.commutator if isinstance(average, QuasiMonteCarlo) else float("nan")
         self._factor = theory.mass, theory.hbar
 

@@ -14,6 +14,7 @@ from .. import _core
 from .._arguments import Floats
 from ..errors import InputError
 from ..statistics.estimate import Estimate, SymmetricEstimate, jackknife
+from ..statistics.moments import central_moments, excess_kurtosis
 from ..theories.theory import Theory
 from .observables import Observables
 
@@ -136,17 +137,14 @@ class Correlators:
         """Central moments 2, 3, 4 of a channel over paths and times, shape (3,); the error is statistical."""
 
         def central(m: Floats, _: float, scale: float) -> Floats:
-            m1, m2, m3, m4 = np.moveaxis(m, -1, 0)
-            second = m2 - m1**2
-            third = m3 - 3 * m1 * m2 + 2 * m1**3
-            fourth = m4 - 4 * m1 * m3 + 6 * m1**2 * m2 - 3 * m1**4
+            second, third, fourth = central_moments(*np.moveaxis(m, -1, 0))
             return np.stack([scale**2 * second, scale**3 * third, scale**4 * fourth], axis=-1)
 
         return self._moments(channel, central)
 
     def kurtosis(self, channel: int | str = 0) -> Estimate:
         """Excess kurtosis of a channel at one time, zero for a Gaussian; the error is statistical."""
-        return self.moments(channel).map(lambda m: m[..., 2] / m[..., 0] ** 2 - 3)
+        return self.moments(channel).map(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
 
     def _moments(self, channel: int | str, function: Callable[[Floats, float, float], Floats]) -> Estimate:
         self.need("moments", "simulate with moments=True")

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, integer
 from ..errors import InputError, InputTypeError
+from ..statistics.moments import central_part
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .arrays import is_array, real_array, three_axes
@@ -50,11 +51,11 @@ def paths_of(
 def location_of(paths: Units) -> tuple[float, float]:
     """Median and half the width of the central 68% of the first paths."""
     x = first_paths(paths)
-    low, median, high = np.quantile(x, [0.16, 0.5, 0.84])
-    width = (high - low) / 2 if high > low else x.std()
+    middle = central_part(x)
+    width = middle.half_width if middle.high > middle.low else x.std()
     if not width > 1e-12 * np.abs(x).max():
         raise InputError("the channel is constant, so that nothing fluctuates; choose one that moves")
-    return float(median), float(width)
+    return float(middle.median), float(width)
 
 
 def first_paths(paths: Units) -> Floats:

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 from .. import _core
 from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
+from ..statistics.rules import legendre_rule
 from .densities import Density
-from .mode_sums import PAIRINGS, KarhunenLoeve, four_times, fourth_moment, gauss
+from .mode_sums import PAIRINGS, KarhunenLoeve, four_times, fourth_moment
 from .sources import Source
 
 __all__ = ["KarhunenLoeveProcess", "LinearProcess", "SplittingProcess"]
@@ -88,7 +89,7 @@ class LinearProcess(Source):
 
     def _average(self, function: Any) -> float:
         # Fine enough for the squares of all modes.
-        (a, b), (x, w) = self.interval, gauss(8)
+        (a, b), (x, w) = self.interval, legendre_rule(8)
         edges = np.linspace(a, b, 2 * self.modes(a).shape[-1] + 9)
         half = np.diff(edges)[:, None] / 2
         return float(np.sum(half * w * function(edges[:-1, None] + half * (1 + x))) / (b - a))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,29 +18,16 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..statistics.estimate import Estimate
+from ..statistics.rules import legendre_analysis, legendre_rule
 from .densities import Density
 
-__all__ = ["PAIRINGS", "KarhunenLoeve", "Pieces", "Waves", "analysis", "four_times", "fourth_moment", "gauss"]
+__all__ = ["PAIRINGS", "KarhunenLoeve", "Pieces", "Waves", "four_times", "fourth_moment"]
 
 # The three ways to pair four times.
 PAIRINGS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))
 # Nodes of a panel of a function of the time; its last Legendre coefficients are then below this part of the largest
 # value, or the panel below this part of the interval (at a kink or a jump); and the most panels.
 _NODES, _RESOLVED, _NARROWEST, _MOST_PANELS = 24, 1e-14, 1e-11, 2000
-
-
-@lru_cache
-def gauss(n: int) -> tuple[Floats, Floats]:
-    """Nodes and weights of Gauss-Legendre quadrature on [-1, 1]."""
-    x, w = legendre.leggauss(n)
-    return x, w
-
-
-@lru_cache
-def analysis(p: int) -> Floats:
-    """Legendre coefficients (p, p) from values at Gauss nodes."""
-    x, w = gauss(p)
-    return np.asarray((legendre.legvander(x, p - 1) * w[:, None]).T * (np.arange(p) + 0.5)[:, None])
 
 
 _ESTIMATE = ("value", "replicas", "weights", "systematic")
@@ -99,7 +85,7 @@ class Pieces:
     @classmethod
     def through(cls, name: str, function: Callable[[Floats], ArrayLike], a: float, b: float) -> Pieces:
         """A function of the time, to rounding; panels are halved where it is not resolved."""
-        x, _ = gauss(_NODES)
+        x, _ = legendre_rule(_NODES)
         todo, done, largest = [(a, b)], [], 0.0
         while todo:
             low, high = todo.pop()
@@ -112,7 +98,7 @@ class Pieces:
                 )
             values = np.broadcast_to(values, t.shape)
             largest = max(largest, float(np.abs(values).max()))
-            c = analysis(_NODES) @ values
+            c = legendre_analysis(_NODES) @ values
             if np.abs(c[-2:]).max() <= _RESOLVED * largest or high - low <= _NARROWEST * (b - a):
                 done.append((low, high, c))
                 continue
@@ -299,7 +285,7 @@ class KarhunenLoeve:
             bad = epsilon[(epsilon <= 0) | (epsilon >= b - a)][0]
             raise InputError(f"lags must lie between 0 and the length of the interval, {b - a:g}; got {bad:g}")
         factor = positive("mass", mass) / positive("hbar", hbar)
-        x, w = gauss(8)
+        x, w = legendre_rule(8)
         out = np.empty(epsilon.shape)
         for index, lag in np.ndenumerate(epsilon):
             # Squared modes oscillate at most K + 1 times; eight nodes to every half of that.

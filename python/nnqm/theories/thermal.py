@@ -11,6 +11,7 @@ from .. import _core
 from .._arguments import Floats, integer, positive, positives
 from ..errors import InputError, InputTypeError
 from ..quantum.hamiltonian import Hamiltonian
+from ..quantum.oscillator import narrowing, thermal_covariance
 from .sources import OrnsteinUhlenbeck, Source, alias_tables
 
 __all__ = ["ThermalOrnsteinUhlenbeck", "ThermalProcess"]
@@ -75,7 +76,7 @@ class ThermalOrnsteinUhlenbeck(Source):
     def variance(self) -> Floats:
         """Variances sigma^2 coth(omega beta/2)/(2 omega), shape (D,)."""
         omega, sigma = np.asarray(self.omega), np.asarray(self.sigma)
-        return np.asarray(sigma**2 / (2 * omega) / np.tanh(omega * self.beta / 2))
+        return np.asarray(sigma**2 / (2 * omega) / narrowing(omega, self.beta))
 
     @property
     def natural_step(self) -> float:
@@ -91,9 +92,7 @@ class ThermalOrnsteinUhlenbeck(Source):
         """Covariance of each input at times of shape (T,), unit time, shape (D, T); periodic."""
         t = np.mod(np.asarray(times, dtype=np.float64), self.beta)
         omega, sigma = np.asarray(self.omega)[:, None], np.asarray(self.sigma)[:, None]
-        # cosh/sinh in decaying exponentials, which do not overflow.
-        waves = np.exp(-omega * t) + np.exp(-omega * (self.beta - t))
-        return np.asarray(sigma**2 / (2 * omega) * waves / -np.expm1(-omega * self.beta))
+        return np.asarray(thermal_covariance(t, omega, sigma, self.beta))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``Theory.from_dict`` understands."""

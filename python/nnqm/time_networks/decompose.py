@@ -23,8 +23,9 @@ from ..exact.thermal_measures import thermal_measure
 from ..quantum.measures import SpectralMeasure, ThermalMeasure
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
+from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.linear_processes import LinearProcess
-from ..theories.mode_sums import KarhunenLoeve, Pieces, analysis, gauss
+from ..theories.mode_sums import KarhunenLoeve, Pieces
 from ..theories.theory import Theory
 from .closed_forms import closed_form
 from .kernels import CosineNetwork, Kernel, TimeNetwork, network_kernel
@@ -193,9 +194,9 @@ class SpectralKernel:
         rates, weights = measure.energies[first] / measure.hbar, np.add.reduceat(measure.weights, first)
         octaves = int(np.clip(np.ceil(np.log2(rates.max(initial=1 / duration) * duration)), 1, 48))
         edges = np.concatenate([[0.0], duration * 2.0 ** np.arange(-octaves, 1)])
-        d = edges[:-1, None] + np.diff(edges)[:, None] * (1 + gauss(28)[0]) / 2
+        d = edges[:-1, None] + np.diff(edges)[:, None] * (1 + legendre_rule(28)[0]) / 2
         values = np.exp(-d[..., None] * rates) @ weights
-        return cls(Pieces(edges, (values @ analysis(28).T)[..., None]))
+        return cls(Pieces(edges, (values @ legendre_analysis(28).T)[..., None]))
 
     def __call__(self, s: Floats, t: Floats) -> Floats:
         """K(s, t) for times that broadcast."""

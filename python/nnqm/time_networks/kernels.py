@@ -16,6 +16,8 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..exact.output_expansion import hermite_functions, trapezoid
+from ..quantum.oscillator import thermal_covariance
+from ..statistics.rules import legendre_rule
 from ..theories.densities import Density
 from ..theories.mode_sums import PAIRINGS, four_times
 from ..theories.networks import Network, RandomNetwork
@@ -137,9 +139,7 @@ def _inside(name: str, times: Floats, end: float, process: str) -> None:
 
 
 def _thermal(s: Floats, t: Floats, omega: float, sigma: float, beta: float) -> Floats:
-    d = np.abs(t - s) % beta
-    decays = np.exp(-omega * d) + np.exp(-omega * (beta - d))
-    return np.asarray(sigma**2 / (2 * omega) * decays / -np.expm1(-omega * beta))
+    return np.asarray(thermal_covariance(np.abs(t - s) % beta, omega, sigma, beta))
 
 
 def _matern(s: Floats, t: Floats, nu: float, length: float, variance: float) -> Floats:
@@ -454,7 +454,7 @@ class TimeNetwork:
         zeros = np.arctan2(-c1, c2)
         edges = np.sort(np.concatenate([zeros % (2 * np.pi), (zeros + np.pi) % (2 * np.pi)], axis=1), axis=1)
         edges = np.concatenate([edges, edges[:, :1] + 2 * np.pi], axis=1)
-        x, weights = np.polynomial.legendre.leggauss(24)
+        x, weights = legendre_rule(24)
         half = np.diff(edges)[..., None] / 2
         angle = edges[:, :-1, None] + half * (1 + x)
         h = c1[:, :, None, None] * np.cos(angle)[:, None] + c2[:, :, None, None] * np.sin(angle)[:, None]

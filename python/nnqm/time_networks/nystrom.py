@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
-from ..theories.mode_sums import Pieces, analysis, gauss
+from ..statistics.rules import legendre_analysis, legendre_rule
+from ..theories.mode_sums import Pieces
 
 __all__: list[str] = []
 
@@ -77,9 +78,9 @@ class _Solution:
     def functions(self) -> Pieces:
         panels = len(self.edges) - 1
         p = len(self.vectors) // panels
-        weights = np.diff(self.edges)[:, None] / 2 * gauss(p)[1]
+        weights = np.diff(self.edges)[:, None] / 2 * legendre_rule(p)[1]
         values = self.vectors.reshape(panels, p, -1) / np.sqrt(weights)[..., None]
-        return Pieces(self.edges, np.einsum("kb,ibm->ikm", analysis(p), values, optimize=True))
+        return Pieces(self.edges, np.einsum("kb,ibm->ikm", legendre_analysis(p), values, optimize=True))
 
 
 def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solution:
@@ -148,7 +149,7 @@ def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _
     need K at pairs of nodes only; a panel and its neighbours need the double integral, the kernel not being smooth
     there.
     """
-    x, w = gauss(p)
+    x, w = legendre_rule(p)
     half = np.diff(edges) / 2
     nodes = edges[:-1, None] + half[:, None] * (1 + x)
     root = np.sqrt(half[:, None] * w)
@@ -191,9 +192,9 @@ def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
     of the root of the distance from the ends of the panel, smooth in a variable of which that distance is a square.
     """
     # Polynomials of degree p - 1 in s, one explicit and one that the inner integral leaves, are cubic in the variable.
-    x, mu = gauss(3 * p + _INNER)
+    x, mu = legendre_rule(3 * p + _INNER)
     outer = x * (3 - x**2) / 2
-    xi, omega = gauss(p + _INNER)
+    xi, omega = legendre_rule(p + _INNER)
     if neighbours:
         # Distances in half-lengths of the target panel.
         near = (1 - outer) / ratio
@@ -208,7 +209,7 @@ def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
         weights.append((highest - lowest) * omega * u)
     inner = np.clip(np.concatenate(positions, axis=1), -1, 1)
     weight = np.concatenate(weights, axis=1) * (mu * 1.5 * (1 - x**2))[:, None]
-    lagrange = [legendre.legvander(z, p - 1) @ analysis(p) for z in (outer, inner)]
+    lagrange = [legendre.legvander(z, p - 1) @ legendre_analysis(p) for z in (outer, inner)]
     return _NearRule(outer, inner, weight, lagrange[0], lagrange[1])
 
 

@@ -13,7 +13,8 @@ from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
-from ..theories.mode_sums import KarhunenLoeve, Pieces, analysis, gauss
+from ..statistics.rules import legendre_analysis, legendre_rule
+from ..theories.mode_sums import KarhunenLoeve, Pieces
 from .nystrom import ROUNDING, SIGNIFICANT, count_resolved, mean_function, need_symmetric, oriented
 
 __all__ = ["TableRule"]
@@ -209,7 +210,7 @@ def _cubic_weights(points: Floats, low: float, high: float) -> Floats:
 def _interpolated(times: Floats, values: Floats) -> Pieces:
     """Local cubics through values (n, K) on a grid, as Legendre series on its intervals."""
     n = len(times)
-    x, _ = gauss(4)
+    x, _ = legendre_rule(4)
     pieces = np.empty((n - 1, 4, values.shape[1]))
     for i in range(n - 1):
         first = min(max(i - 1, 0), n - 4)
@@ -219,5 +220,5 @@ def _interpolated(times: Floats, values: Floats) -> Pieces:
         lagrange = np.stack(
             [np.prod((t[:, None] - points[o]) / (points[j] - points[o]), axis=1) for j, o in enumerate(others)]
         )
-        pieces[i] = analysis(4) @ (lagrange.T @ values[first : first + 4])
+        pieces[i] = legendre_analysis(4) @ (lagrange.T @ values[first : first + 4])
     return Pieces(times, pieces)
