@@ -26,7 +26,7 @@ _LEVELS = 16
 # Trials of an interval and a spacing.
 _TRIALS = 24
 
-# Exponent x beyond which e^{-x} is nothing beside one.
+# Exponent x at which 1 + e^{-x} is 1 in double precision.
 _NOTHING = 37.0
 
 
@@ -225,7 +225,7 @@ class Bases:
                 if reached <= self.tolerance > FINE:
                     break
                 history.append(reached)
-                # A cut at the ends of a table does not heal, however fine the grid.
+                # A finer grid does not repair a cut at the ends of a table.
                 if len(history) > 4 and survey.limited and reached > 0.5 * history[-4]:
                     break
             previous = levels

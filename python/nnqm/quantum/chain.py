@@ -13,17 +13,17 @@ from .sinc_basis import Basis
 
 __all__ = ["GroundStateChain", "ground_state_chain"]
 
+# Most positions of a chain.
 _MAX_STATES = 4000
 
-# Parts of the maximum of psi_0^2: below the first a chain ends, and below the second a barrier cuts double precision
-# in two.
+# Fractions of the maximum of psi_0^2: the end of a chain, and a barrier that disconnects wells at double precision.
 _TAIL, _BARRIER = 1e-20, 1e-14
 
-# Exponent of the decay of the first excitation in a step, at most.
+# Largest exponent of the decay of the first excitation in a step.
 _MOST_DECAY = 25
 
-# Levels whose gaps are compared, the ground state included; eigenvalues of a step from which a gap can be read, and
-# the probability that such a level may have outside the positions.
+# Number of levels in the check of the gaps, the ground state included; smallest eigenvalue of a step that gives a gap;
+# largest probability of a level outside the positions.
 _CHECKED, _VISIBLE, _OUTSIDE = 6, 1e-4, 1e-9
 
 
@@ -51,9 +51,9 @@ class GroundStateChain:
     gap_error : float
         Largest difference between -hbar ln(eigenvalue of P)/dt and E_n - E_0, energy units, for the bound n <= 5
         that a step leaves visible (eigenvalue above 1e-4) and that lie within the positions to 1e-9: hardly bound
-        states reach far beyond where ground-state paths ever come.
+        states reach far beyond the positions of ground-state paths.
     threshold : float
-        Energy above E_0 where the continuum begins, of which a finite grid shows discrete levels; inf without one.
+        Energy above E_0 where the continuum begins; inf without one. A finite grid has discrete levels above it.
     """
 
     values: Floats

@@ -42,8 +42,9 @@ class Hamiltonian:
     mass, hbar : float, default 1
         Positive.
     domain : (float, float), optional
-        Where a callable or polynomial is looked at; wave functions must vanish at its ends. By default the whole line
-        is searched, in steps of 0.7% of the distance from the lowest point found: narrow wells elsewhere need it.
+        Interval on which a callable or polynomial is used; wave functions must vanish at its ends. By default the
+        whole line is searched, in steps of 0.7% of the distance from the lowest point found: give a domain for narrow
+        wells elsewhere.
     tolerance : float, default 1e-10
         Accuracy of the levels, relative to their height above the minimum of V. With the default refinement goes on
         to rounding; with a larger one it stops when that is reached.
@@ -58,7 +59,7 @@ class Hamiltonian:
     Notes
     -----
     Levels reach 1e-13 of the largest energy on the grid where V is smooth. With kinks or steps convergence is slow;
-    what the tolerance does not allow is refused, with what was reached.
+    levels that miss the tolerance are refused, and the message gives the accuracy reached.
 
     Examples
     --------
@@ -73,7 +74,7 @@ class Hamiltonian:
     hbar: float
     domain: tuple[float, float] | None
     tolerance: float
-    # The potential, and the grids that solve it.
+    # The potential, and the grids on which it is solved.
     bases: Bases
 
     def __init__(
@@ -126,9 +127,9 @@ class Hamiltonian:
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands.
 
-        A function is saved as a table, fine enough for its spline to give V to 1e-12 of the energies between the
-        points, or of 4097 points; it comes back as that table and says so. Levels above those of this basis, and
-        wider wave packets, may then find the table too narrow.
+        A function is saved as a table on the interval of the lowest levels: fine enough for its spline to give V
+        between the points to 1e-12 of the energies, or of 4097 points. ``from_dict`` makes a table of it, marked as
+        sampled, which may be too narrow for higher levels and wider wave packets.
         """
         potential = self.bases.potential
         plain = potential.to_dict(self.bases.samples if potential.is_function else None) | self._constants()
@@ -151,8 +152,6 @@ class Hamiltonian:
     def n_bound(self) -> int | None:
         """Number of levels below ``threshold``; None if there are infinitely many."""
         return self.bases.n_bound
-
-    # ---- the differential equation
 
     def energies(self, n: int) -> Floats:
         """Levels E_0 to E_{n-1}, absolute, energy units, shape (n,).
@@ -201,8 +200,6 @@ class Hamiltonian:
     def density(self, n: int, x: ArrayLike) -> Floats:
         """|psi_n(x)|^2, unit 1/length; for n = 0 the density of ground-state paths."""
         return np.asarray(self.wave_function(n, x) ** 2)
-
-    # ---- linear algebra
 
     def eigenstate(self, n: int) -> State:
         """The normalised eigenstate |n>, n from 0; its outermost lobe to the right is positive.
@@ -256,8 +253,6 @@ class Hamiltonian:
         basis = self.bases.carrying(n)
         vectors, x = basis.vectors[:, :n], basis.points[:, None]
         return np.asarray(vectors.T @ (basis.derivative @ (x * vectors) - x * (basis.derivative @ vectors)))
-
-    # ---- Euclidean functions
 
     def spectral_weights(self, n: int, observable: Function | None = None) -> Floats:
         """Kallen-Lehmann weights |<0|f|k>|^2 of the levels k = 0 to n - 1, shape (n,); k = 0 is the mean squared.
@@ -335,17 +330,15 @@ class Hamiltonian:
         """
         return partition_function(self.bases, beta)
 
-    # ---- for the exact column and the sampler
-
     def eigenbasis(self, finer: float = 1.0, *, beta: float | None = None) -> tuple[Floats, Floats, Floats]:
-        """All states of a grid: what sums over states are made of.
+        """All states of a grid, for sums over states.
 
         Parameters
         ----------
         finer : float, default 1
-            By what the spacing of the basis that carries the lowest levels is divided; the change tells the error.
+            Divisor of the spacing of the basis that carries the lowest levels; the change of a sum is its error.
         beta : float, optional
-            Euclidean period hbar/kT whose thermal traces the basis shall carry; the ground state's without it.
+            Euclidean period hbar/kT of the thermal traces that the basis carries; the ground state's without it.
 
         Returns
         -------
@@ -375,7 +368,7 @@ class Hamiltonian:
         -------
         SpectralMeasure
             Its commutator is (2m/hbar^2) sum eps c^2 (1 for f = x: the Thomas-Reiche-Kuhn sum rule), its
-            ``momentum_squared`` (m/hbar)^2 sum eps^2 c^2. Above the continuum threshold the states are those of the
+            ``momentum_squared`` (m/hbar)^2 sum eps^2 c^2. Above the continuum threshold the states are levels of the
             box. ``error`` is the largest relative change of mean, moments, sums and G at twelve lags when the grid is
             made 1.3 times finer.
 
@@ -394,8 +387,8 @@ class Hamiltonian:
         dt : float
             Euclidean time of a step.
         offset : float, default 0
-            Shift of the grid in spacings, between -0.5 and 0.5; averaging over random ones removes what kinked
-            observables see of the grid.
+            Shift of the grid in spacings, between -0.5 and 0.5; averaging over random shifts removes the error of the
+            grid from kinked observables.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The Kallen-Lehmann measure of a two-point function, and what the package's estimators measure of it."""
+"""The Kallen-Lehmann measure of a two-point function, and the exact values of the package's estimators."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
 
 
 class TwoPointFunction(ABC):
-    """A two-point function of a stationary channel, and what the package's estimators measure of it.
+    """A two-point function of a stationary channel, and the exact values of the package's estimators.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ class TwoPointFunction(ABC):
         return float(excess_kurtosis(self.moments[0], self.moments[2])) if self.moments[0] > 0 else 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ThermalMeasure(TwoPointFunction):
     """The exact two-point function of a theory at finite temperature, periodic in Euclidean time.
 
@@ -129,7 +129,7 @@ class ThermalMeasure(TwoPointFunction):
         Raises
         ------
         InputError
-            If the tolerance is not reached at one of them; the message says what was.
+            If the tolerance is not reached at one of them; the message gives the error.
         """
         t = np.mod(np.asarray(times, dtype=np.float64), self.beta)
         values, error = self._function(t.ravel())
@@ -148,7 +148,7 @@ class SpectralMeasure(TwoPointFunction):
     .. math:: G(t) = \mu^2 + \sum_\alpha c_\alpha^2 e^{-\epsilon_\alpha |t|}
 
     (Mehler's formula.) Energies and weights are exact up to ``error``. The methods give the exact values of the
-    package's estimators at finite lag: what they measure apart from noise.
+    package's estimators at finite lag, without noise.
 
     Attributes
     ----------
@@ -169,7 +169,8 @@ class SpectralMeasure(TwoPointFunction):
         networks with kinks.
     hbar, mass : float
     error : float
-        Relative error reached: the change when the quadrature is coarsened, and what the last weight can do to G.
+        Relative error reached: the change when the quadrature is coarsened, and the largest effect of the last weight
+        on G.
     tail : float
         The last weight if it stands for all states beyond the highest polynomial: G(t) is too large by ``tail``
         times exp(-energies[-1] t/hbar) at most, and exact at t = 0.
@@ -182,7 +183,7 @@ class SpectralMeasure(TwoPointFunction):
         Where a Markov chain has negative eigenvalues -exp(-eps dt/hbar): -1 for those states, else +1, shape (k,).
         Then times must be multiples of ``step``, and there is no limit dt -> 0 (commutator and <p^2> are NaN).
     step : float or None
-        Time step of such a chain.
+        Time step of that chain.
     """
 
     energies: Floats
@@ -250,20 +251,19 @@ class SpectralMeasure(TwoPointFunction):
             first = second = float("nan")
             spread = None
         return cls(
-            energies[some],
-            weights[some],
-            mean,
-            moments,
-            2 * scale / hbar * first,
-            scale**2 * second,
-            hbar,
-            mass,
-            0.0,
-            0.0,
-            spread,
-            np.stack(quartic if sign is None else [*quartic, sign[many]]),
-            None if sign is None else sign[some],
-            None if sign is None else step,
+            energies=energies[some],
+            weights=weights[some],
+            mean=mean,
+            moments=moments,
+            commutator=2 * scale / hbar * first,
+            momentum_squared=scale**2 * second,
+            hbar=hbar,
+            mass=mass,
+            error=0.0,
+            commutator_spread=spread,
+            quartic=np.stack(quartic if sign is None else [*quartic, sign[many]]),
+            signs=None if sign is None else sign[some],
+            step=None if sign is None else step,
         )
 
     def connected(self, times: ArrayLike) -> Floats:

@@ -20,15 +20,16 @@ __all__ = ["Potential"]
 # Points of a table that stands for a function: the first trial, and the most.
 _FEWEST_SAMPLES, _MOST_SAMPLES = 257, 4097
 
-# Accuracy of the spline through such a table, relative to V and to the levels.
+# Accuracy of the spline through that table, relative to V and to the levels.
 _ACCURACY_OF_SAMPLES = 1e-12
 
+# Fewest points of a table given by a user.
 _FEWEST_POINTS_OF_TABLE = 8
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Potential:
-    """V(x), what it was made from, and its survey.
+    """V(x), the data that it was made from, and its survey.
 
     Attributes
     ----------
@@ -156,7 +157,7 @@ class Potential:
         Parameters
         ----------
         a, b : float
-            Ends; cut at those of the domain.
+            Ends of the table, which the ends of the domain limit.
         scale : float
             Energy that errors of V are compared with where V is smaller.
 

@@ -75,7 +75,7 @@ class Basis:
 
     @staticmethod
     def _merge(parts: Sequence[NDArray[Any]]) -> Floats:
-        # Even and odd levels alternate, whatever rounding makes of a splitting.
+        # Even and odd levels alternate, also where their splitting is below rounding.
         return parts[0] if len(parts) == 1 else np.asarray(np.stack(parts, axis=-1).reshape(*parts[0].shape[:-1], -1))
 
     @cached_property

@@ -46,7 +46,7 @@ class State:
     (0.7071067812, -0.7071067812)
     """
 
-    # Its class is defined in a module above this one.
+    # Hamiltonian, whose module imports this one.
     hamiltonian: Any
     coefficients: NDArray[Any]
     _basis: Basis
@@ -154,7 +154,7 @@ class State:
         return complex(value) if np.iscomplexobj(value) else float(value)
 
     def expectation(self, operator: Operator) -> float:
-        """<psi|A|psi>/<psi|psi> of a Hermitian operator (those of ``apply``)."""
+        """<psi|A|psi>/<psi|psi> of a Hermitian operator of ``apply``."""
         return float(self.element(operator, self).real / self.norm() ** 2)
 
     def uncertainty(self, operator: Operator) -> float:

@@ -13,7 +13,7 @@ from .sinc_basis import EPS
 
 __all__ = ["Survey", "survey_between", "survey_of_line"]
 
-# Points per octave, and octaves of |x - bottom| looked at: from 2^-30 to 2^40 of the user's unit.
+# Points per octave of |x - bottom|, and the octaves: from 2^-30 to 2^40 of the user's unit.
 _PER_OCTAVE, _OCTAVES = 96, (-30, 40)
 
 # Points of a survey between two ends.
@@ -25,7 +25,7 @@ _SCANS, _POINTS_OF_SCAN = 12, 33
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """V looked at from the bottom of the well outwards, in ascending order of x."""
+    """Values of V, dense at the bottom of the well and sparse far away, in ascending order of x."""
 
     x: Floats
     v: Floats
@@ -162,7 +162,7 @@ def _side_limit(v: Floats, lowest: float, name: str) -> float:
     last, middle, first = (float(octaves[i]) for i in (-1, -6, -11))
     if last == np.inf:
         return np.inf
-    # A logarithm gains as much from the middle to the last as before, and whatever tends to a limit much less.
+    # A logarithm gains as much from the middle to the last as before; a function that tends to a limit much less.
     noise = 1e-4 * (abs(last) + abs(lowest))
     if last == -np.inf or (middle - last > noise and middle - last > 0.5 * (first - middle)):
         raise InputError(
