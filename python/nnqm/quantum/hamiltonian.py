@@ -96,7 +96,12 @@ class Hamiltonian:
             object.__setattr__(self, name, value)
 
     def potential(self, x: ArrayLike) -> Floats:
-        """V(x) at points of any shape, energy units.
+        """V(x), energy units.
+
+        Parameters
+        ----------
+        x : array_like
+            Positions of any shape.
 
         Raises
         ------
@@ -156,6 +161,11 @@ class Hamiltonian:
     def energies(self, n: int) -> Floats:
         """Levels E_0 to E_{n-1}, absolute, energy units, shape (n,).
 
+        Parameters
+        ----------
+        n : int
+            Number of levels, at least 1.
+
         Raises
         ------
         InputError
@@ -194,6 +204,11 @@ class Hamiltonian:
             From 0.
         x : array_like
             Positions of any shape.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``x``; zero beyond the grid.
         """
         return np.asarray(self.eigenstate(n)(x))
 
@@ -202,7 +217,12 @@ class Hamiltonian:
         return np.asarray(self.wave_function(n, x) ** 2)
 
     def eigenstate(self, n: int) -> State:
-        """The normalised eigenstate |n>, n from 0; its outermost lobe to the right is positive.
+        """The normalised eigenstate |n>; its outermost lobe to the right is positive.
+
+        Parameters
+        ----------
+        n : int
+            From 0.
 
         Raises
         ------
@@ -222,6 +242,10 @@ class Hamiltonian:
         values : callable or array_like
             psi(x), real or complex, for an array x; or its values on ``grid``, shape (N,).
 
+        Returns
+        -------
+        State
+
         Raises
         ------
         InputError
@@ -230,13 +254,18 @@ class Hamiltonian:
         return State(self, *coefficients_of(values, self.bases))
 
     def matrix(self, operator: Operator, n: int) -> NDArray[Any]:
-        """Matrix elements <j|A|k> between the lowest n eigenstates, shape (n, n); complex for "p".
+        """Matrix elements <j|A|k> between the lowest n eigenstates, shape (n, n).
 
         Parameters
         ----------
         operator : {"x", "p", "p^2", "H"} or callable
             A callable is a function f(x) of position.
         n : int
+
+        Returns
+        -------
+        ndarray
+            float64, or complex128 for "p".
         """
         integer("n", n, 1)
         basis = self.bases.carrying(n)
@@ -262,6 +291,11 @@ class Hamiltonian:
         n : int
         observable : callable, optional
             f(x); x by default.
+
+        Returns
+        -------
+        ndarray
+            Unit of f squared.
         """
         integer("n", n, 1)
         return spectral_weights(self.bases, n, observable)
@@ -278,6 +312,10 @@ class Hamiltonian:
             In any order; a function f(x) of position, None for x.
         beta : float, optional
             Euclidean period hbar/kT; the ground state without it.
+
+        Returns
+        -------
+        float
 
         Raises
         ------
@@ -321,7 +359,12 @@ class Hamiltonian:
         return np.asarray(total - mean**2)
 
     def partition_function(self, beta: float) -> float:
-        """Z = sum_n exp(-E_n beta/hbar), beta a Euclidean time.
+        """Z = sum_n exp(-E_n beta/hbar).
+
+        Parameters
+        ----------
+        beta : float
+            Euclidean period hbar/kT.
 
         Raises
         ------
