@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 
 import mpmath
 import numpy as np
@@ -359,6 +360,15 @@ def test_spectral_measures():
         QUARTIC.spectral_measure(np.abs)
     with pytest.raises(ValueError, match="must vary"):
         QUARTIC.spectral_measure(lambda x: 2 + 0 * x)
+
+
+def test_polynomials_and_tables_can_be_pickled():
+    x = np.linspace(-7, 7, 201)
+    for h in (QUARTIC, Hamiltonian((x, x**2 / 2), mass=2.0), Hamiltonian([0, 0, 0.5], domain=(-9, 9))):
+        again = pickle.loads(pickle.dumps(h))
+        assert again == h
+        assert again is not h
+        assert np.array_equal(again.energies(3), h.energies(3))
 
 
 def test_without_bound_states_no_wave_function_is_taken():
