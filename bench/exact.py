@@ -112,15 +112,15 @@ def calls() -> list[tuple[str, Callable[[], Any], Callable[[Any], float], float]
             1e-12,
         ),
         (
-            "thermal_two_point, 2 inputs",
-            lambda: nnqm.thermal_two_point(neuron(2), BETA, LAGS),
+            "thermal_measure, 2 inputs",
+            lambda: nnqm.thermal_measure(neuron(2), beta=BETA).two_point(LAGS),
             lambda found: float(np.abs(found - of_sines(neuron(2), beta=BETA)).max()),
             1e-9,
         ),
         (
             "thermal_measure, Hamiltonian x OU",
             lambda: nnqm.thermal_measure(mixed, beta=BETA).two_point(LAGS),
-            lambda found: float(np.abs(found - nnqm.thermal_two_point(plain, BETA, LAGS)).max()),
+            lambda found: float(np.abs(found - nnqm.thermal_measure(plain, beta=BETA).two_point(LAGS)).max()),
             1e-9,
         ),
         (

@@ -17,7 +17,7 @@ from nnqm.exact.quasi_monte_carlo import quasi_monte_carlo
 from nnqm.exact.random_weights import average_over_weights
 from nnqm.exact.relu_layers import orthants
 from nnqm.exact.spectral_measures import kallen_lehmann
-from nnqm.exact.thermal_measures import thermal_measure, thermal_two_point
+from nnqm.exact.thermal_measures import thermal_measure
 
 
 def on_ou(network, omega=1.0, sigma=1.0, **constants):
@@ -382,7 +382,17 @@ def test_limits_at_small_lags_are_those_of_the_derivatives():
 
 
 def test_without_quartic_coefficients_there_is_no_spread():
-    measure = nnqm.SpectralMeasure(np.ones(1), np.ones(1), 0.0, np.array([1.0, 0, 3]), 2.0, 1.0, 1.0, 1.0, 0.0)
+    measure = nnqm.SpectralMeasure(
+        energies=np.ones(1),
+        weights=np.ones(1),
+        mean=0.0,
+        moments=np.array([1.0, 0, 3]),
+        commutator=2.0,
+        momentum_squared=1.0,
+        hbar=1.0,
+        mass=1.0,
+        error=0.0,
+    )
     with pytest.raises(ValueError, match="quartic is None"):
         measure.commutator_spread_at(0.1)
 
@@ -464,7 +474,7 @@ def test_bad_times_are_refused():
     theory = nnqm.builtin_theory("deep-tanh")
     with pytest.raises(ValueError, match="at least one entry"):
         n_point(theory, [])
-    with pytest.raises(ValueError, match="channels must have one entry per time, 2; got 1"):
+    with pytest.raises(ValueError, match="channel must have one entry per time, 2; got 1"):
         n_point(theory, [0.0, 1.0], ["x"])
     with pytest.raises(ValueError, match="exclude each other"):
         n_point(theory, [0.0], ["x"], functions=[lambda c: c[..., 0]])
@@ -492,7 +502,9 @@ def test_thermal_functions_agree_with_direct_integration(name):
         later = spread * (ratio * z[:, None] + math.sqrt(1 - ratio**2) * z)
         brute.append((density * f) @ (network(later[..., None])[..., 0] @ density))
     tolerance = 1e-11 if "tanh" in name else 1e-4
-    np.testing.assert_allclose(thermal_two_point(on_ou(network, omega, sigma), beta, times), brute, rtol=tolerance)
+    np.testing.assert_allclose(
+        thermal_measure(on_ou(network, omega, sigma), beta=beta).two_point(times), brute, rtol=tolerance
+    )
 
 
 @pytest.mark.parametrize("dimension", [1, 2, 3])
@@ -505,10 +517,10 @@ def test_thermal_sines_have_the_closed_form(dimension):
     ratio = np.cosh(np.multiply.outer(beta / 2 - t, omega)) / np.cosh(omega * beta / 2)
     total, overlap = square.sum(), ratio @ square
     g = v**2 / 2 * (np.exp(overlap - total) - np.exp(-overlap - total) * math.cos(2 * b))
-    np.testing.assert_allclose(thermal_two_point(theory, beta, t), g, rtol=1e-12)
+    np.testing.assert_allclose(thermal_measure(theory, beta=beta).two_point(t), g, rtol=1e-12)
     mean = v * math.exp(-total / 2) * math.sin(b)
-    np.testing.assert_allclose(thermal_two_point(theory, beta, t, connected=True), g - mean**2, rtol=1e-11)
-    np.testing.assert_allclose(thermal_two_point(theory, beta, t + beta), g, rtol=1e-12)
+    np.testing.assert_allclose(thermal_measure(theory, beta=beta).connected(t), g - mean**2, rtol=1e-11)
+    np.testing.assert_allclose(thermal_measure(theory, beta=beta).two_point(t + beta), g, rtol=1e-12)
 
 
 def test_thermal_functions_are_what_periodic_paths_have():
@@ -524,7 +536,7 @@ def test_thermal_functions_are_what_periodic_paths_have():
     theory = on_ou(network, omega, sigma)
     # sigma^2/(2 omega) coth is the convention of the seed: G(0) = s^2 coth(omega beta/2).
     assert covariance[0] == pytest.approx(sigma**2 / (2 * omega) / math.tanh(omega * beta / 2))
-    assert_consistent(estimate, thermal_two_point(theory, beta, lags))
+    assert_consistent(estimate, thermal_measure(theory, beta=beta).two_point(lags))
     # A cosh in place of each exponential of the ground state is wrong.
     measure = kallen_lehmann(theory)
     e, c = measure.energies[:100], measure.weights[:100]
@@ -570,9 +582,11 @@ def test_thermal_measures_of_closed_theories():
 def test_low_temperature_is_the_ground_state():
     theory = nnqm.builtin_theory("deep-tanh")
     t = np.array([0.0, 0.4, 3.0])
-    np.testing.assert_allclose(thermal_two_point(theory, 60.0, t), kallen_lehmann(theory).two_point(t), rtol=1e-12)
+    np.testing.assert_allclose(
+        thermal_measure(theory, beta=60.0).two_point(t), kallen_lehmann(theory).two_point(t), rtol=1e-12
+    )
     with pytest.raises(ValueError, match="beta must be positive"):
-        thermal_two_point(theory, -1.0, t)
+        thermal_measure(theory, beta=-1.0).two_point(t)
 
 
 def test_thermal_functions_lack_nothing_at_equal_times():
@@ -580,10 +594,10 @@ def test_thermal_functions_lack_nothing_at_equal_times():
     theory = on_ou(network, 0.8, 1.3)
     # A seed of larger noise has the thermal width in its ground state.
     wide = on_ou(network, 0.8, 1.3 / math.sqrt(math.tanh(0.4 * beta)))
-    variance = thermal_two_point(theory, beta, 0.0, connected=True)
+    variance = thermal_measure(theory, beta=beta).connected(0.0)
     assert variance == pytest.approx(kallen_lehmann(wide).moments[0], rel=1e-12)
     with pytest.raises(ValueError, match=r"reaches a relative error of .* only, not tolerance=1e-09"):
-        thermal_two_point(theory, beta, 1e-5, tolerance=1e-9)
+        thermal_measure(theory, beta=beta, tolerance=1e-9).two_point(1e-5)
 
 
 # ---- Markov chains, Hamiltonians, and inputs of different kinds
@@ -724,7 +738,9 @@ def test_an_oscillator_as_hamiltonian_is_one_as_process():
     assert a.momentum_squared == pytest.approx(b.momentum_squared, rel=1e-7)
     times = [[0.0, 0.3, 0.5, 2.0]]
     np.testing.assert_allclose(n_point(pure, times), n_point(mixed, times), rtol=1e-8)
-    np.testing.assert_allclose(thermal_two_point(pure, 1.5, t), thermal_two_point(mixed, 1.5, t), rtol=1e-7)
+    np.testing.assert_allclose(
+        thermal_measure(pure, beta=1.5).two_point(t), thermal_measure(mixed, beta=1.5).two_point(t), rtol=1e-7
+    )
     for channel in ("y1", "y2"):
         np.testing.assert_allclose(
             kallen_lehmann(pure, channel).connected(t), kallen_lehmann(mixed, channel).connected(t), rtol=1e-10
@@ -796,7 +812,7 @@ def test_thermal_networks_on_a_hamiltonian_are_traces():
     theory = nnqm.Theory(WELLS, network)
     t = [0.0, 0.4, 1.1]
     exact = WELLS.hamiltonian.two_point(t, lambda x: network(x[:, None])[:, 0], beta=1.3)
-    np.testing.assert_allclose(thermal_two_point(theory, 1.3, t), exact, rtol=1e-9)
+    np.testing.assert_allclose(thermal_measure(theory, beta=1.3).two_point(t), exact, rtol=1e-9)
     sources = [chain(4), chain(3, alternating=True)]
     pair = nnqm.Theory(sources, nnqm.Network.random((2, 4, 1), "relu", rng=1))
     values, _ = joint_density(sources, 1)
@@ -804,11 +820,11 @@ def test_thermal_networks_on_a_hamiltonian_are_traces():
     step = np.kron(sources[0].transitions[0], sources[1].transitions[0])
     powers = [np.linalg.matrix_power(step, k) for k in range(6)]
     brute = [np.trace(f @ powers[k] @ f @ powers[5 - k]) / np.trace(powers[5]) for k in (0, 1, 3)]
-    np.testing.assert_allclose(thermal_two_point(pair, 1.5, [0.0, 0.3, 0.9]), brute, rtol=1e-10)
+    np.testing.assert_allclose(thermal_measure(pair, beta=1.5).two_point([0.0, 0.3, 0.9]), brute, rtol=1e-10)
     mean = np.trace(f @ powers[5]) / np.trace(powers[5])
-    assert thermal_two_point(pair, 1.5, 0.3, connected=True) == pytest.approx(brute[1] - mean**2)
+    assert thermal_measure(pair, beta=1.5).connected(0.3) == pytest.approx(brute[1] - mean**2)
     with pytest.raises(ValueError, match=r"multiples of the chain's dt=0.3; got 1"):
-        thermal_two_point(pair, 1.0, 0.3)
+        thermal_measure(pair, beta=1.0).two_point(0.3)
 
 
 def test_levels_of_different_inputs_add():
@@ -840,7 +856,7 @@ def test_what_sums_over_states_cannot_do_is_refused():
     ):
         kallen_lehmann(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked))
     with pytest.raises(ValueError, match="thermal moments reach a relative error"):
-        thermal_two_point(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked), 1.0, 0.5)
+        thermal_measure(nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), WELLS], kinked), beta=1.0).two_point(0.5)
 
 
 # ---- one layer of kinks on several inputs
@@ -1011,8 +1027,8 @@ def test_bad_draws_are_refused():
     ):
         with pytest.raises(ValueError, match=r"must have fixed weights; got RandomNetwork.* average_over_weights"):
             call(loose)
-    with pytest.raises(ValueError, match="output must be at most 0; got 1"):
-        average_over_weights(theory, [network] * 2, output=1)
+    with pytest.raises(ValueError, match="channel must be at most 0; got 1"):
+        average_over_weights(theory, [network] * 2, channel=1)
     with pytest.raises(ValueError, match="times must be one-dimensional"):
         average_over_weights(theory, [network] * 2, [[1.0]])
 
@@ -1064,7 +1080,7 @@ def test_what_the_quadrature_cannot_do_is_refused():
     with pytest.raises(ValueError, match=r"relative error of .* only"):
         kallen_lehmann(kinked)
     wide = on_ou(nnqm.Network.random((4, 2, 1), rng=1), [1.0] * 4)
-    for call in (kallen_lehmann, lambda t: thermal_two_point(t, 1.0, 0.5), lambda t: n_point(t, [0.0])):
+    for call in (kallen_lehmann, lambda t: thermal_measure(t, beta=1.0).two_point(0.5), lambda t: n_point(t, [0.0])):
         with pytest.raises(ValueError, match=r"at most 3 inputs; got 4; use quasi_monte_carlo"):
             call(wide)
     with pytest.raises(ValueError, match="channel 'z' is unknown"):

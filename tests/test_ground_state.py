@@ -171,9 +171,9 @@ def test_a_step_that_is_too_coarse_is_refused(quartic):
 def test_a_theory_file_names_a_potential(tmp_path):
     path = tmp_path / "well.toml"
     path.write_text('mass = 0.5\n[[source]]\nkind = "ground-state"\npotential = [0.0, 0.0, 1.0, 0.0, 1.0]\n')
-    theory = nnqm.load_theory(path)
+    theory = nnqm.load_theory_file(path).theory
     assert theory.mass == 0.5
     assert theory.sources[0].hamiltonian.energies(1)[0] == pytest.approx(1.392351641530291, abs=1e-10)
     path.write_text('[[source]]\nkind = "ground-state"\npotential = [0.0, 0.0, 1.0]\nomega = 1.0\n')
     with pytest.raises(ValueError, match="omega does not belong to a source of kind 'ground-state'"):
-        nnqm.load_theory(path)
+        nnqm.load_theory_file(path)

@@ -394,7 +394,7 @@ density = { name = "student-t", nu = 6.0 }
 def test_theory_files_name_kernels(tmp_path, capsys):
     path = tmp_path / "matern.toml"
     path.write_text(FILE)
-    process = nnqm.load_theory(path).sources[0]
+    process = nnqm.load_theory_file(path).theory.sources[0]
     assert process == KarhunenLoeveProcess(karhunen_loeve(Kernel.matern(1.5), (0.0, 4.0), 12), Density("student-t", 6))
     from nnqm.cli import main
 
@@ -415,7 +415,7 @@ def test_theory_files_name_kernels(tmp_path, capsys):
         assert change[0] in FILE
         path.write_text(FILE.replace(*change))
         with pytest.raises(ValueError, match=message):
-            nnqm.load_theory(path)
+            nnqm.load_theory_file(path)
         with pytest.raises(SystemExit) as stop:
             main(["check", str(path)])
         assert stop.value.code == 2

@@ -9,7 +9,7 @@ import pytest
 
 import nnqm
 from nnqm.errors import InputError, InputTypeError
-from nnqm.files.theory_file import load_theory, load_theory_file
+from nnqm.files.theory_file import load_theory_file
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SOURCE = '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 1.0\n'
@@ -27,7 +27,7 @@ def written(tmp_path):
 
 def message(path):
     with pytest.raises((ValueError, TypeError)) as caught:
-        load_theory(path)
+        load_theory_file(path)
     assert type(caught.value) in (InputError, InputTypeError)
     assert isinstance(caught.value, InputError | InputTypeError)
     text = str(caught.value)
@@ -42,7 +42,7 @@ def message(path):
 def test_builtin_names_are_the_builtin_theories(name):
     file = load_theory_file(name)
     assert file.name == name
-    assert file.theory == load_theory(name) == nnqm.builtin_theory(name)
+    assert file.theory == load_theory_file(name).theory == nnqm.builtin_theory(name)
 
 
 def test_inline_weights_are_the_network(written):
@@ -55,7 +55,7 @@ def test_inline_weights_are_the_network(written):
     )
     network = nnqm.Network([[[1, 2, 0], [0.5, 0.1, -1]], [[1, 3]]], [[0, 0.1], [2]], ["sin", "tanh"])
     sources = [nnqm.OrnsteinUhlenbeck([1, 2.5], [0.5, 0.5]), nnqm.OrnsteinUhlenbeck(4.0)]
-    assert load_theory(path) == nnqm.Theory(sources, network, hbar=2, mass=3)
+    assert load_theory_file(path).theory == nnqm.Theory(sources, network, hbar=2, mass=3)
 
 
 def test_weights_file_is_found_beside_the_theory(written, tmp_path, monkeypatch):
@@ -69,7 +69,7 @@ def test_weights_file_is_found_beside_the_theory(written, tmp_path, monkeypatch)
     path = written(SOURCE + '[network]\nweights_file = "net.npz"\nactivation = "gelu"\n')
     monkeypatch.chdir("/")
     expected = nnqm.Network([arrays["weights_0"], arrays["weights_1"]], [arrays["biases_0"], [0]], "gelu")
-    assert load_theory(path).network == expected
+    assert load_theory_file(path).theory.network == expected
 
 
 def test_density_with_a_seed_is_the_random_network(written):
@@ -77,8 +77,10 @@ def test_density_with_a_seed_is_the_random_network(written):
         SOURCE + '[network]\nwidths = [1, 5, 1]\ndensity = "normal"\nseed = 11\nweight_std = 2\nbias_std = 0.5\n'
     )
     expected = nnqm.Network.random((1, 5, 1), "tanh", rng=11, weight_std=2, bias_std=0.5)
-    assert load_theory(path).network == expected
-    assert load_theory(path).network != nnqm.Network.random((1, 5, 1), "tanh", rng=12, weight_std=2, bias_std=0.5)
+    assert load_theory_file(path).theory.network == expected
+    assert load_theory_file(path).theory.network != nnqm.Network.random(
+        (1, 5, 1), "tanh", rng=12, weight_std=2, bias_std=0.5
+    )
 
 
 def test_run_settings_are_arguments_of_simulate(written):
@@ -180,7 +182,7 @@ def test_random_networks_closed_paths_and_networks_in_time(written):
     assert closed.theory == nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=3.0))
     assert closed.run["n_times"] * closed.run["dt"] == pytest.approx(3.0)
     assert nnqm.simulate(closed.theory, **closed.run).n_times == closed.run["n_times"]
-    well = load_theory(written('[[source]]\nkind = "ground-state"\npotential = [0, 0, 0.5]\nbeta = 2.0\n'))
+    well = load_theory_file(written('[[source]]\nkind = "ground-state"\npotential = [0, 0, 0.5]\nbeta = 2.0\n')).theory
     assert well == nnqm.Theory(nnqm.ThermalProcess(nnqm.Hamiltonian([0, 0, 0.5]), 2.0))
     grouped = load_theory_file(written(SOURCE + "[random_network]\nwidths = [1, 4, 1]\ngroup = 384\n"))
     assert grouped.run["n_paths"] % 384 == 0
@@ -194,7 +196,7 @@ def test_what_is_wrong_is_said(case, written):
 
 def test_unknown_name_suggests_the_nearest():
     with pytest.raises(ValueError, match=r"neither a file nor a built-in name.*did you mean 'oscillator'"):
-        load_theory("oscilator")
+        load_theory_file("oscilator")
 
 
 def test_folder_and_binary_file_are_not_theories(tmp_path):
@@ -253,7 +255,7 @@ def test_an_internal_error_is_not_taken_for_bad_input(written, monkeypatch):
 
     monkeypatch.setattr("nnqm.files.theory_file.Theory", broken)
     with pytest.raises(ValueError, match="broadcast") as caught:
-        load_theory(written(SOURCE))
+        load_theory_file(written(SOURCE))
     assert not isinstance(caught.value, InputError)
     assert "theory.toml" not in str(caught.value)
 

@@ -63,7 +63,7 @@ def test_closed_paths_have_the_exact_two_point_function(name):
     elif isinstance(exact, nnqm.Hamiltonian):
         expected = exact.connected(lags, beta=theory.period)
     else:
-        expected = nnqm.thermal_two_point(exact, theory.period, lags, connected=True)
+        expected = nnqm.thermal_measure(exact, beta=theory.period).connected(lags)
     measured = run.connected(channel)
     assert_consistent(measured[half], expected)
     assert_inconsistent(measured[half], 1.05 * expected)

@@ -18,9 +18,9 @@ from .exact.n_points import n_point
 from .exact.quasi_monte_carlo import quasi_monte_carlo
 from .exact.random_weights import WeightAverage, average_over_weights
 from .exact.spectral_measures import kallen_lehmann
-from .exact.thermal_measures import thermal_measure, thermal_two_point
+from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
-from .files.theory_file import TheoryFile, load_theory, load_theory_file
+from .files.theory_file import TheoryFile, load_theory_file
 from .positivity.certificate import PositivityCertificate, Witness, positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .properties import Properties, Property, check
@@ -45,13 +45,14 @@ from .spectra.verdicts import spectrum
 from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
 from .theories.densities import Density
-from .theories.ground_state import GroundStateProcess
+from .theories.ground_state import GroundStateProcess, ThermalProcess
 from .theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
+from .theories.markov_chain import MarkovChain
 from .theories.mode_sums import KarhunenLoeve
 from .theories.networks import Network, RandomNetwork
-from .theories.sources import MarkovChain, OrnsteinUhlenbeck, Times
+from .theories.source import Source
+from .theories.sources import OrnsteinUhlenbeck, ThermalOrnsteinUhlenbeck, Times
 from .theories.theory import Theory
-from .theories.thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 from .time_networks.decompose import karhunen_loeve
 from .time_networks.emulate import as_network, split_network
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
@@ -90,6 +91,7 @@ __all__ = [
     "RandomNetwork",
     "Report",
     "Row",
+    "Source",
     "SpectralMeasure",
     "Spectrum",
     "SpectrumError",
@@ -130,7 +132,6 @@ __all__ = [
     "kallen_lehmann",
     "karhunen_loeve",
     "load",
-    "load_theory",
     "load_theory_file",
     "merge",
     "momentum_squared",
@@ -149,6 +150,5 @@ __all__ = [
     "spectrum",
     "split_network",
     "thermal_measure",
-    "thermal_two_point",
     "uncertainty",
 ]

@@ -18,12 +18,9 @@ from .sampling.run_settings import Rng, random_key
 from .sampling.simulation import simulate
 from .statistics.estimate import Estimate, jackknife
 from .statistics.moments import central_part
-from .theories.ground_state import GroundStateProcess
-from .theories.linear_processes import LinearProcess, SplittingProcess
 from .theories.networks import Network, RandomNetwork
-from .theories.sources import MarkovChain, OrnsteinUhlenbeck
+from .theories.source import Source
 from .theories.theory import Theory
-from .theories.thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 from .time_networks.decompose import SpectralKernel, exact_kernel
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 
@@ -204,14 +201,12 @@ class _Subject:
                 spectral = SpectralKernel.of(known, where[1] - where[0])
         except InputError:
             return cls(f"{title}, times {span}", where, None, zero, False, source, source.period, *shared)
-        gaussian = source.network is None and isinstance(
-            source.sources[0], OrnsteinUhlenbeck | ThermalOrnsteinUhlenbeck | LinearProcess
-        )
+        gaussian = source.network is None and source.sources[0].gaussian
         covariance: Callable[[Floats, Floats], Floats]
         mean: Callable[[Floats], Floats] = zero
-        if isinstance(known, LinearProcess):
-            gaussian = known.rows is None and known.density.name == "gaussian"
-            covariance, mean = known.connected, known.mean_at
+        if isinstance(known, Source):
+            assert known.known_covariance is not None
+            covariance, mean = known.known_covariance, known.mean_at
         elif isinstance(known, SpectralMeasure):
             covariance = spectral
         elif isinstance(known, ThermalMeasure):
@@ -255,7 +250,7 @@ def _interval(source: Any, given: Any) -> tuple[float, float]:
         return 0.0, p.get("beta", 4 / p["omega"] if "omega" in p else 4 * scale)
     if isinstance(source, Theory):
         for process in source.sources:
-            if isinstance(process, LinearProcess):
+            if process.interval is not None:
                 return process.interval
         step = min(s.natural_step for s in source.sources)
         if source.period is not None:
@@ -298,11 +293,13 @@ def _finite(subject: _Subject) -> Property:
 def _continuity(subject: _Subject, finite: Property) -> Property:
     name = "mean-square continuity"
     theory = subject.theory
-    if theory is not None and any(isinstance(s, MarkovChain) for s in theory.sources):
+    if theory is not None and any(s.step is not None for s in theory.sources):
         return Property(name, "unknown", "time is discrete: a chain has no values between its steps")
     if finite.verdict == "fails":
         return Property(name, "fails", "it needs a finite two-point function")
     if subject.covariance is None:
+        if theory is not None and not all(s.continuous for s in theory.sources):
+            return Property(name, "unknown", "neither the seed process nor its two-point function says")
         return Property(name, "holds", "seed processes and activations are continuous")
     h, jumps = subject.increments()
     power = _power(h, jumps)
@@ -410,10 +407,7 @@ def _markov_by_construction(theory: Theory) -> str:
     if len(theory.sources) > 1 or theory.n_inputs > 1:
         return ""
     source = theory.sources[0]
-    if not isinstance(source, OrnsteinUhlenbeck | GroundStateProcess | MarkovChain):
-        return ""
-    # Paths on several grids remember theirs.
-    if isinstance(source, MarkovChain) and len(source.values) > 1:
+    if not source.markov:
         return ""
     if theory.network is None:
         return "the seed process is"
@@ -432,8 +426,8 @@ def _conditional_independence(subject: _Subject, theory: Theory) -> float:
     if theory.stationary:
         times = 3 * min(s.natural_step for s in theory.sources) * np.arange(3)
         for source in theory.sources:
-            if isinstance(source, MarkovChain):
-                times = source.dt * np.arange(3)
+            if source.step is not None:
+                times = source.step * np.arange(3)
     else:
         times = a + (b - a) * np.array([0.3, 0.6, 0.8])
     n = _whole_groups(subject.n_paths, theory.group)
@@ -545,17 +539,10 @@ def _positive_by_construction(theory: Theory) -> str:
     """Why a theory is reflection positive, if it is by construction; else nothing."""
     if isinstance(theory.network, RandomNetwork) and theory.network.shared is not None:
         return "by construction: parameters are split at t = 0, and x(0) depends on the shared ones only"
-    if all(isinstance(s, SplittingProcess) for s in theory.sources) and len(theory.sources) == 1:
-        return "by construction: weights are split at t = 0, and x(0) depends on the shared ones only"
-    kinds = OrnsteinUhlenbeck | GroundStateProcess | ThermalOrnsteinUhlenbeck | ThermalProcess | MarkovChain
-    if not all(isinstance(s, kinds) for s in theory.sources):
+    reasons = [s.positive_because for s in theory.sources]
+    # Independent processes are reflected about the same time: any one if all are stationary.
+    if not all(reasons) or (len(reasons) > 1 and not theory.stationary):
         return ""
-    for source in theory.sources:
-        if isinstance(source, MarkovChain):
-            for p, law in zip(source.transitions, source.law, strict=True):
-                root = np.sqrt(np.maximum(law, 0))
-                safe = np.where(root > 0, root, 1.0)
-                if np.linalg.eigvalsh(root[:, None] * p / safe + (root[:, None] * p / safe).T)[0] < -_LACK:
-                    return ""
-    mixture = ", for every draw of the weights" if isinstance(theory.network, RandomNetwork) else ""
-    return f"by construction: functions at one time of reversible Markov processes{mixture}"
+    draws = isinstance(theory.network, RandomNetwork) and theory.stationary
+    mixture = ", for every draw of the weights" if draws else ""
+    return f"by construction: {'; '.join(dict.fromkeys(reasons))}{mixture}"

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
-from .._arguments import Floats, choice
+from .._arguments import Floats
 from ..errors import InputError
-from ..theories.ground_state import GroundStateProcess
-from ..theories.sources import MarkovChain, OrnsteinUhlenbeck, Source
 from ..theories.theory import Theory
-from ..theories.thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 
 __all__: list[str] = []
 
+# Largest number of inputs of a product of grids.
 _MOST_INPUTS = 3
 
-OPEN_SOURCES = (OrnsteinUhlenbeck, GroundStateProcess, MarkovChain)
-
-# Points of a product of grids, at most.
+# Largest number of points of a product of grids.
 MOST_POINTS = 3_000_000
-
-
-def all_oscillators(theory: Theory) -> bool:
-    return all(isinstance(source, OrnsteinUhlenbeck) for source in theory.sources)
 
 
 def average_over_grids(values: Floats, laws: list[Floats]) -> float:
@@ -33,24 +25,26 @@ def average_over_grids(values: Floats, laws: list[Floats]) -> float:
 
 def open_form(theory: Theory) -> Theory:
     """The open theory whose thermal one this is."""
-    sources: list[Source] = []
-    for source in theory.sources:
-        if isinstance(source, ThermalOrnsteinUhlenbeck):
-            sources.append(OrnsteinUhlenbeck(source.omega, source.sigma))
-        elif isinstance(source, ThermalProcess):
-            sources.append(GroundStateProcess(source.hamiltonian))
-        else:
-            sources.append(source)
-    return Theory(sources, theory.network, hbar=theory.hbar, mass=theory.mass)
+    return Theory([s.opened() for s in theory.sources], theory.network, hbar=theory.hbar, mass=theory.mass)
 
 
-def need_known(theory: Theory, *kinds: type[Source]) -> None:
-    for i, source in enumerate(theory.sources):
-        if not isinstance(source, kinds):
-            closed = "thermal_measure knows closed paths" if source.period is not None else "sample the theory"
-            raise InputError(
-                f"sources[{i}] must be {' or '.join(kind.__name__ for kind in kinds)}; got {source!r}; {closed}"
-            )
+def need_states(theory: Theory) -> None:
+    """Raise InputError unless modes of all inputs are known."""
+    known = [source.has_states for source in theory.sources]
+    _need(theory, known, "OrnsteinUhlenbeck or GroundStateProcess or MarkovChain")
+
+
+def need_oscillators(theory: Theory) -> None:
+    """Raise InputError unless all inputs are Ornstein-Uhlenbeck processes."""
+    _need(theory, [source.oscillators is not None for source in theory.sources], "OrnsteinUhlenbeck")
+
+
+def _need(theory: Theory, known: list[bool], kinds: str) -> None:
+    if not all(known):
+        i = known.index(False)
+        source = theory.sources[i]
+        closed = "thermal_measure knows closed paths" if source.period is not None else "sample the theory"
+        raise InputError(f"sources[{i}] must be {kinds}; got {source!r}; {closed}")
 
 
 def need_few_inputs(theory: Theory) -> None:
@@ -61,11 +55,10 @@ def need_few_inputs(theory: Theory) -> None:
         )
 
 
-def locate_channel(theory: Theory, channel: str | None) -> tuple[int, int | None]:
+def locate_channel(theory: Theory, channel: int | str) -> tuple[int, int | None]:
     """Position of an output of the network, and that of the input if the channel is one."""
-    need_known(theory, *OPEN_SOURCES)
-    name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
-    column = theory.channels.index(name)
+    need_states(theory)
+    column = theory.channels.index(theory.channel_name(channel))
     if theory.network is None or column < theory.n_inputs:
         return 0, column
     need_few_inputs(theory)

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, choice, floats
+from .._arguments import Floats, floats
 from ..errors import InputError
-from ..theories.sources import OrnsteinUhlenbeck
+from ..theories.state_modes import Modes, oscillator
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
-from .inputs import MOST_POINTS, OPEN_SOURCES, all_oscillators, input_spreads, need_few_inputs, need_known
+from .inputs import MOST_POINTS, input_spreads, need_few_inputs, need_states
 from .output_expansion import fixed_network
 
 __all__ = ["n_point"]
@@ -26,7 +26,7 @@ _FORGOTTEN, _MOST_ORDERS = 37.0, {1: 1000, 2: 160, 3: 72}
 def n_point(
     theory: Theory,
     times: ArrayLike,
-    channels: Sequence[str] | None = None,
+    channel: int | str | Sequence[int | str] = 0,
     *,
     functions: Sequence[Callable[[Floats], ArrayLike]] | None = None,
     tolerance: float = 1e-8,
@@ -46,10 +46,10 @@ def n_point(
         With at most three inputs.
     times : array_like
         Shape (..., n), unit time, in any order.
-    channels : sequence of str, optional
-        One channel per time; the first output everywhere by default.
+    channel : int, str or sequence of them, default 0
+        Position among the outputs, or the name of any channel; of all times, or one per time.
     functions : sequence of callable, optional
-        One per time, instead of channels: each takes all channels of the theory, shape (..., channels), and returns
+        One per time, instead of a channel: each takes all channels of the theory, shape (..., channels), and returns
         shape (...).
     tolerance : float, default 1e-8
         Largest acceptable error, relative to the product of the root mean squares of the functions.
@@ -61,7 +61,7 @@ def n_point(
 
     Raises
     ------
-    ValueError
+    InputError
         With more than three inputs, or if the tolerance is not reached (times closer than 0.04/omega with kinks, kinks
         in several inputs); the message says what was reached.
 
@@ -70,23 +70,19 @@ def n_point(
     >>> float(n_point(nnqm.harmonic_oscillator(), [0.0, 0.0, 0.0, 0.0]).round(12))  # 3 (1/2)^2
     0.75
     """
-    need_known(theory, *OPEN_SOURCES)
+    need_states(theory)
     need_few_inputs(theory)
     t = floats("times", times)
     if t.ndim == 0 or t.shape[-1] == 0:
         raise InputError(f"times must have at least one entry along their last axis; got shape {t.shape}")
     n = t.shape[-1]
-    for name, given in (("channels", channels), ("functions", functions)):
-        if given is not None and len(given) != n:
-            raise InputError(f"{name} must have one entry per time, {n}; got {len(given)}")
-    if channels is not None and functions is not None:
-        raise InputError("channels and functions exclude each other; give one of them")
-    wanted: list[Any] = [theory.outputs[0]] * n if channels is None else list(channels)
-    if functions is not None:
-        wanted = list(functions)
-    else:
-        for name in wanted:
-            choice("channel", name, theory.channels)
+    given = [channel] * n if isinstance(channel, int | str | np.integer) else list(channel)
+    for name, entries in (("channel", given), ("functions", functions)):
+        if entries is not None and len(entries) != n:
+            raise InputError(f"{name} must have one entry per time, {n}; got {len(entries)}")
+    if functions is not None and given != [0] * n:
+        raise InputError("channel and functions exclude each other; give one of them")
+    wanted: list[Any] = [theory.channel_name(c) for c in given] if functions is None else list(functions)
     distinct = list(dict.fromkeys(wanted))
     which = [distinct.index(w) for w in wanted]
     network = None if theory.network is None else fixed_network(theory)
@@ -98,7 +94,7 @@ def n_point(
 
     steps = np.diff(np.sort(t, axis=-1), axis=-1)
     order = 40
-    if rates := [rate for s in theory.sources if isinstance(s, OrnsteinUhlenbeck) for rate in s.omega]:
+    if rates := [rate for s in theory.sources if s.oscillators is not None for rate in s.oscillators[0]]:
         slowest = steps[steps > 0].min(initial=np.inf) * min(rates)
         order = int(np.clip(np.ceil(_FORGOTTEN / slowest), order, _MOST_ORDERS[theory.n_inputs]))
     results, scale = [], 1.0
@@ -127,10 +123,10 @@ def n_point(
     return np.asarray(results[0].reshape(t.shape[:-1]))
 
 
-def _axes(theory: Theory, evaluate: output_expansion.Function, order: int) -> list[list[list[state_grids.Modes]]]:
+def _axes(theory: Theory, evaluate: output_expansion.Function, order: int) -> list[list[list[Modes]]]:
     """Fine and coarse modes of each input, on each of the grids that paths are divided between."""
     degrees = (order, int(0.7 * order))
-    if theory.n_inputs == 1 and all_oscillators(theory):
+    if theory.n_inputs == 1 and theory.all_oscillators:
         kinks = probes = np.zeros(0)
         spread = float(input_spreads(theory)[0])
         if theory.network is not None:
@@ -142,7 +138,7 @@ def _axes(theory: Theory, evaluate: output_expansion.Function, order: int) -> li
         panels = output_expansion.adapt(scaled, kinks, probes)
         rules = [panels.nodes(n, output_expansion.widest_panel(order)) for n in output_expansion.RULES]
         return [
-            [[state_grids.oscillator(theory.omega[0], spread, rule, degree, theory.hbar)]]
+            [[oscillator(theory.omega[0], spread, rule, degree, theory.hbar)]]
             for rule, degree in zip(rules, degrees, strict=True)
         ]
     width, nodes = {1: (12.0, 600), 2: (11.0, 320), 3: (9.5, 112)}[theory.n_inputs]
@@ -150,9 +146,7 @@ def _axes(theory: Theory, evaluate: output_expansion.Function, order: int) -> li
     return [[pair[k] for pair in levels] for k in (0, 1)]
 
 
-def _propagated(
-    times: Floats, which: list[int], values: Floats, inputs: list[state_grids.Modes], vacuum: Floats
-) -> Floats:
+def _propagated(times: Floats, which: list[int], values: Floats, inputs: list[Modes], vacuum: Floats) -> Floats:
     """n-point functions at each row of times from values (M, nodes...) on the grid of the inputs."""
     out = np.empty(len(times))
     for b, row in enumerate(times):

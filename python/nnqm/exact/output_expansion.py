@@ -18,9 +18,10 @@ from .._arguments import Floats
 from ..errors import InputError
 from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.networks import Network, RandomNetwork
+from ..theories.state_modes import density, hermite_functions, trapezoid
 from ..theories.theory import Theory
 
-__all__ = ["Expansion", "Moments", "Panels", "adapt", "expand", "hermite_functions", "trapezoid"]
+__all__ = ["Expansion", "Moments", "Panels", "adapt", "expand"]
 
 # Values (..., M) of M functions at points (..., D).
 Function = Callable[[Floats], Floats]
@@ -35,20 +36,20 @@ RULES_OF_INPUTS = {
     2: ((11.0, 176, 80), (11.5, 320, 160), (11.5, 600, 240)),
     3: ((10.5, 100, 48), (11.0, 144, 72)),
 }
-# Rounding of the whole calculation, below which no error is claimed.
+# Smallest relative error claimed: the rounding of the whole calculation.
 ROUNDING = 1e-13
-# A relative spread of values below this is no motion.
+# Relative spread of values below which a function does not move.
 _CONSTANT = 1e-13
 # Half-width of the panels: the Hermite functions h_n(z) phi(z)^(1/2) are bounded, and phi(14)^(1/2) is 3e-22.
 _WIDTH = 14.0
 # Nodes of a panel when its resolution is judged (and of the coarser rule of an error estimate), and of the result.
 _COARSE, _FINE = 16, 24
 RULES = (_FINE, _COARSE)
-# Last Legendre coefficients below this part of the largest value: the panel is resolved.
+# Part of the largest value below which the last Legendre coefficients of a resolved panel lie.
 _RESOLVED = 1e-13
-# Legendre coefficients below this part of the largest of their panel are rounding.
+# Part of the largest Legendre coefficient of a panel below which the others are rounding.
 _NOISE = 4e-16
-# A panel as narrow as this is accepted as it is: what it holds is a kink or a jump that nobody announced.
+# Width below which a panel is accepted as it is: it holds a kink or a jump that was not announced.
 _NARROWEST = 1e-9
 _MOST_PANELS = 40_000
 # Points of the line at which signs of pre-activations are compared, and the most zeros looked at per layer.
@@ -59,15 +60,10 @@ KINKED = frozenset({"relu"})
 
 @lru_cache
 def _rule(n: int) -> tuple[Floats, ...]:
-    """Gauss-Legendre nodes and weights; the matrix of Legendre coefficients, and those of derivatives from them."""
+    """Gauss-Legendre nodes and weights; the matrices of Legendre coefficients and of derivatives from them."""
     x, w = legendre_rule(n)
     derivatives = [np.stack([legendre.legval(x, legendre.legder(row, k)) for row in np.eye(n)], axis=1) for k in (1, 2)]
     return x, w, legendre_analysis(n), *(np.asarray(d, dtype=np.float64) for d in derivatives)
-
-
-def density(z: Floats) -> Floats:
-    """Standard normal density."""
-    return np.asarray(np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
 
 
 def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
@@ -155,7 +151,7 @@ def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
 
     Raises
     ------
-    ValueError
+    InputError
         If the function needs more than 40,000 panels.
     """
     inside = np.unique(kinks[np.abs(kinks) < _WIDTH])
@@ -185,7 +181,7 @@ def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
         if probes.size:
             rest = np.maximum(rest, _missed(function, probes, left, right, coefficients))
         bad = (rest * weight[:, None] > tolerance).any(axis=1)
-        # What is left on a steep panel may be the rounding of a large argument.
+        # The remainder on a steep panel may be the rounding of a large argument.
         bad[bad] = (rest[bad] > 4 * _noise(function, z[bad])).any(axis=1)
         narrow = bad & (right - left < _NARROWEST)
         resolved &= not narrow.any()
@@ -228,7 +224,7 @@ def _missed(function: Function, probes: Floats, left: Floats, right: Floats, coe
     return missed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Moments:
     """Averages of one function of one variable, a standard normal one or any other with a smooth density.
 
@@ -271,11 +267,11 @@ class Moments:
         second = coefficients @ curvatures.T * (2 / width) ** 2
         kinked = not panels.resolved or _kinked(coefficients, panels, float(weights @ first.ravel() ** 2))
         return cls(
-            mean,
-            np.array([weights @ (f - mean) ** k for k in (2, 3, 4)]),
-            float(weights @ first.ravel() ** 2),
-            float(weights @ first.ravel() ** 4),
-            np.inf if kinked else float(weights @ (second.ravel() + drift * first.ravel()) ** 2),
+            mean=mean,
+            central=np.array([weights @ (f - mean) ** k for k in (2, 3, 4)]),
+            slope=float(weights @ first.ravel() ** 2),
+            slope_fourth=float(weights @ first.ravel() ** 4),
+            generator=np.inf if kinked else float(weights @ (second.ravel() + drift * first.ravel()) ** 2),
         )
 
 
@@ -308,29 +304,12 @@ def project(z: Floats, weights: Floats, values: Floats, order: int) -> Floats:
     return out
 
 
-def hermite_functions(z: Floats, weights: Floats, order: int) -> Floats:
-    """h_n(z) times the root of the weights, shape (order + 1, Q): orthonormal rows as far as the rule is exact."""
-    rows = np.empty((order + 1, z.size))
-    rows[0] = np.sqrt(weights)
-    if order:
-        rows[1] = z * rows[0]
-    for n in range(1, order):
-        rows[n + 1] = (z * rows[n] - np.sqrt(n) * rows[n - 1]) / np.sqrt(n + 1)
-    return rows
-
-
 def widest_panel(order: int) -> float:
     """Width at which the nodes of a panel resolve h_n, whose wave number is the root of n."""
     return float(min(1.0, 6 / np.sqrt(order)))
 
 
-def trapezoid(width: float, nodes: int) -> tuple[Floats, Floats]:
-    """Points z and weights (density included) of the trapezoid rule on [-width, width]."""
-    z, step = np.linspace(-width, width, nodes, retstep=True)
-    return z, step * density(z)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Expansion:
     """Coefficients (order + 1, ..., 3) of x - mean, its square and its cube, and averages of one output."""
 
@@ -345,6 +324,12 @@ class Expansion:
     generator: float = 0.0
     generator_error: float = 0.0
 
+    @classmethod
+    def of_constant(cls, n_inputs: int, mean: float) -> Expansion:
+        """Nothing but the mean."""
+        nothing = np.zeros((2,) * n_inputs + (3,))
+        return cls(coefficients=nothing, order=1, mean=mean, moments=np.zeros(3), beyond=0.0, error=0.0)
+
     @property
     def share(self) -> float:
         """Part of the variance beyond the highest polynomial."""
@@ -356,7 +341,7 @@ def fixed_network(theory: Theory) -> Network:
 
     Raises
     ------
-    ValueError
+    InputError
         If its weights are random.
     """
     if isinstance(theory.network, RandomNetwork):
@@ -398,7 +383,7 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
     fine, coarse = (Moments.of(evaluate, panels, n) for n in (_FINE, _COARSE))
     variance = float(fine.central[0])
     if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
-        return Expansion(np.zeros((2, 3)), 1, fine.mean, np.zeros(3), 0.0, 0.0)
+        return Expansion.of_constant(1, fine.mean)
 
     def coefficients(n: int, order: int) -> Floats:
         z, weights = panels.nodes(n, widest_panel(order))
@@ -422,17 +407,17 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
     rate, s = theory.omega[0], theory.sigma[0] / spread[0]
     kinked = np.inf in (fine.generator, coarse.generator)
     return Expansion(
-        c,
-        order,
-        fine.mean,
-        fine.central,
-        beyond,
-        float(error),
-        s**2 * fine.slope,
-        s**4 * fine.slope_fourth,
-        np.inf if kinked else rate**2 * fine.generator,
+        coefficients=c,
+        order=order,
+        mean=fine.mean,
+        moments=fine.central,
+        beyond=beyond,
+        error=float(error),
+        gradient=s**2 * fine.slope,
+        gradient_squared=s**4 * fine.slope_fourth,
+        generator=np.inf if kinked else rate**2 * fine.generator,
         # The finer rule is not the better one where rounding decides.
-        0.0 if kinked else 4 * abs(fine.generator / coarse.generator - 1),
+        generator_error=0.0 if kinked else 4 * abs(fine.generator / coarse.generator - 1),
     )
 
 
@@ -446,7 +431,7 @@ def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int
     fine, coarse = (_grid_expansion(theory, output, spread, *r) for r in (rule, coarser(rule)))
     variance = float(fine.moments[0])
     if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
-        return Expansion(np.zeros((2,) * theory.n_inputs + (3,)), 1, fine.mean, np.zeros(3), 0.0, 0.0)
+        return Expansion.of_constant(theory.n_inputs, fine.mean)
     error = max(
         ROUNDING,
         float(np.abs(fine.coefficients[..., 0] ** 2 - coarse.coefficients[..., 0] ** 2).max()) / variance,
@@ -476,14 +461,24 @@ def _grid_expansion(theory: Theory, output: int, spread: Floats, width: float, n
     moments = np.array([_mean(weights, x) for x in (powers[1], powers[2], powers[1] * powers[1])])
     gradient, squared, generator = _derivatives(theory, spread, z, weights, centred)
     beyond = max(float(moments[0]) - float((coefficients[..., 0] ** 2).sum()), 0.0)
-    return Expansion(coefficients, order, mean, moments, beyond, np.inf, gradient, squared, generator)
+    return Expansion(
+        coefficients=coefficients,
+        order=order,
+        mean=mean,
+        moments=moments,
+        beyond=beyond,
+        error=np.inf,
+        gradient=gradient,
+        gradient_squared=squared,
+        generator=generator,
+    )
 
 
 def _derivatives(theory: Theory, spread: Floats, z: Floats, weights: Floats, f: Floats) -> tuple[float, float, float]:
     r"""E g, E g^2 and E(L f)^2, g = sum_i sigma_i^2 (d_i f)^2, L = sum_i (sigma_i^2/2) d_i^2 - omega_i y_i d_i.
 
     With u = f times the root of the density, f' becomes u' + z u/2 and f'' - z f' becomes u'' + (1/2 - z^2/4) u;
-    u' and u'' are those of the sinc interpolant, as accurate as the trapezoid rule itself.
+    u' and u'' are derivatives of the sinc interpolant, as accurate as the trapezoid rule itself.
     """
     step = z[1] - z[0]
     distance = np.arange(z.size)[:, None] - np.arange(z.size) + np.eye(z.size)

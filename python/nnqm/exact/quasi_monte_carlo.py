@@ -9,22 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, choice, floats, integer
+from .._arguments import Floats, floats, integer
 from ..errors import InputError
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
-from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
-from .inputs import input_spreads, need_known
+from .inputs import input_spreads, need_oscillators
 from .output_expansion import fixed_network
 
 __all__ = ["QuasiMonteCarlo", "quasi_monte_carlo"]
 
-# Distance of the differences from which quasi-Monte Carlo takes derivatives, in standard deviations.
+# Distance of the differences that give derivatives, in standard deviations.
 _STEP = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuasiMonteCarlo:
     """Averages over the ground state by quasi-Monte Carlo: approximate, each with its error.
 
@@ -43,7 +42,7 @@ class QuasiMonteCarlo:
     n_points : int
         Points of all replicates together.
 
-    Errors are those of independently scrambled replicates and cover the integration, there being nothing else.
+    Errors come from independently scrambled replicates and cover the integration, which is the only source of error.
     """
 
     times: Floats
@@ -70,7 +69,7 @@ class QuasiMonteCarlo:
 def quasi_monte_carlo(
     theory: Theory,
     times: ArrayLike = (),
-    channel: str | None = None,
+    channel: int | str = 0,
     *,
     n_points: int = 2**14,
     n_replicates: int = 16,
@@ -87,8 +86,8 @@ def quasi_monte_carlo(
     theory : Theory
     times : array_like
         Lags of the two-point function, shape (k,), unit time.
-    channel : str, optional
-        Name of a channel; the first output by default.
+    channel : int or str, default 0
+        Position among the outputs, or the name of any channel.
     n_points : int, default 16384
         Points per replicate, a power of two.
     n_replicates : int, default 16
@@ -102,15 +101,14 @@ def quasi_monte_carlo(
 
     Raises
     ------
-    ValueError
+    InputError
         If ``n_points`` is not a power of two.
     """
     from scipy.special import ndtri
     from scipy.stats import qmc
 
-    need_known(theory, OrnsteinUhlenbeck)
-    name = choice("channel", theory.outputs[0] if channel is None else channel, theory.channels)
-    column = theory.channels.index(name)
+    need_oscillators(theory)
+    column = theory.channels.index(theory.channel_name(channel))
     size, replicates = integer("n_points", n_points, 2, 2**24), integer("n_replicates", n_replicates, 2, 4096)
     if size & (size - 1):
         raise InputError(f"n_points must be a power of two; got {size}; use {2 ** (size.bit_length())}")

@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, floats, integer
+from .._arguments import Floats, choice, floats
 from ..errors import InputError, InputTypeError
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
 from ..theories.networks import Network
+from ..theories.state_modes import Modes
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
 from .energies import level_energies
-from .inputs import OPEN_SOURCES, need_few_inputs, need_known
+from .inputs import need_few_inputs, need_states
 
 __all__ = ["WeightAverage", "average_over_weights"]
 
@@ -27,7 +28,7 @@ _RULES_OF_DRAWS = {1: (11.0, 256, 160), 2: (9.5, 104, 56), 3: (8.0, 44, 24)}
 _CHUNK, _BLOCKS_OF_DRAWS = 2_000_000, 128
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WeightAverage:
     """Exact answers averaged over draws of a network's weights: no noise of paths, only that of the draws.
 
@@ -51,7 +52,7 @@ class WeightAverage:
         E of the sum of |<0|x|n>|^2 over the states of each level, shape (n,).
     n_draws : int
 
-    Statistical errors are those of the draws, by jackknife over blocks of them; systematic ones are the change when
+    Statistical errors cover the draws, by jackknife over blocks of them; systematic ones are the change when
     the quadrature is coarsened, where it exceeds a hundredth of the statistical error.
     """
 
@@ -70,8 +71,8 @@ def average_over_weights(
     theory: Theory,
     networks: Iterable[Network],
     times: ArrayLike = (),
+    channel: int | str = 0,
     *,
-    output: int = 0,
     n_levels: int = 8,
 ) -> WeightAverage:
     r"""Two-point function, moments and level weights of a theory with random weights, averaged exactly over paths.
@@ -90,8 +91,8 @@ def average_over_weights(
         Independent draws of the weights, at least two.
     times : array_like
         Lags, shape (k,), unit time.
-    output : int, default 0
-        Which output of the networks.
+    channel : int or str, default 0
+        Position or name of an output of the networks.
     n_levels : int, default 8
         Levels whose weights are wanted.
 
@@ -101,14 +102,14 @@ def average_over_weights(
 
     Raises
     ------
-    ValueError
+    InputError
         With more than three inputs, fewer than two networks, or networks of other inputs.
 
     Notes
     -----
     One input takes a thousand draws in about a second, two or three some ten times as long: grids are coarser than
-    those of ``kallen_lehmann``, because the error of the draws dominates. What kinks and saturated neurons cost is in
-    the systematic errors.
+    in ``kallen_lehmann``, because the error of the draws dominates. The effect of kinks and saturated neurons is in the
+    systematic errors.
 
     Examples
     --------
@@ -118,7 +119,7 @@ def average_over_weights(
     >>> float(found.plateau.value.round(10))  # 5/2 exp(-1/2) sin(1/2)^2
     0.3485259321
     """
-    need_known(theory, *OPEN_SOURCES)
+    need_states(theory)
     need_few_inputs(theory)
     draws = list(networks)
     if len(draws) < 2:
@@ -130,7 +131,8 @@ def average_over_weights(
             raise InputError(
                 f"networks[{i}] must take {theory.n_inputs} inputs to {draws[0].n_outputs} outputs; got {network!r}"
             )
-    column = integer("output", output, 0, draws[0].n_outputs - 1)
+    ensemble = Theory(theory.sources, draws[0], hbar=theory.hbar, mass=theory.mass)
+    column = ensemble.outputs.index(choice("channel", ensemble.channel_name(channel), ensemble.outputs))
     t = np.abs(np.atleast_1d(floats("times", times)))
     if t.ndim != 1:
         raise InputError(f"times must be one-dimensional; got shape {t.shape}")
@@ -167,13 +169,13 @@ def average_over_weights(
     result = {}
     for name, estimate in fine.items():
         change = np.abs(estimate.value - coarse[name].value)
-        # What nobody would see is not told.
+        # Changes far below the statistical error are left out.
         result[name] = estimate.with_systematic(np.where(change > 0.01 * estimate.error, change, 0.0))
     return WeightAverage(times=t, energies=levels, n_draws=len(draws), **result)
 
 
 def _of_draws(
-    draws: list[Network], column: int, inputs: list[state_grids.Modes], times: Floats, levels: Floats
+    draws: list[Network], column: int, inputs: list[Modes], times: Floats, levels: Floats
 ) -> dict[str, Floats]:
     """Powers, squared mean, connected function and level weights of each draw on one product of grids."""
     grid = np.stack(np.meshgrid(*(m.points for m in inputs), indexing="ij"), axis=-1)

@@ -22,7 +22,8 @@ _WIDTH, _PANELS, _NODES, _FEWER = 9.0, 18, 16, 11
 _OUTER = (96, 64)
 # Nodes of the integral over the correlation.
 _ANGLES = 96
-# Kinks that hardly depend on the inner variable make the outer function steep: the best of so many frames is taken.
+# Number of frames among which the best is taken: kinks that hardly depend on the inner variable make the outer function
+# steep.
 _FRAMES = 200
 
 
@@ -109,7 +110,7 @@ def moments(a: Floats, b: Floats, v: Floats, slopes: Floats) -> tuple[Floats, fl
 
 
 def _frame(directions: Floats) -> Floats:
-    """Orthonormal columns, the first of which no direction is at a right angle to as far as possible."""
+    """Orthonormal columns whose first is as far as possible from a right angle with every direction."""
     dimension = directions.shape[1]
     candidates = np.random.default_rng(1).normal(size=(_FRAMES, dimension))
     candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
@@ -127,7 +128,7 @@ def _space(a: Floats, b: Floats, v: Floats, slopes: Floats, nodes: int) -> Float
 
 def _plane(a: Floats, b: Floats, v: Floats, slopes: Floats, nodes: int) -> Floats:
     """E f^k, k = 1 ... 4, and E g^2 over two variables, shape (5,)."""
-    # Along the first variable the kink of neuron j is at -(b_j + a_j2 y)/a_j1; those of j and k meet at
+    # Along the first variable the kink of neuron j is at -(b_j + a_j2 y)/a_j1; the kinks of j and k meet at
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, start = a[:, 1] / a[:, 0], b / a[:, 0]
         meet = -(start[:, None] - start) / (ratio[:, None] - ratio)

@@ -1,4 +1,4 @@
-"""What is known without sampling: networks with fixed weights on oscillators, Hamiltonians and Markov chains."""
+"""Exact spectral measures: networks with fixed weights on oscillators, Hamiltonians and Markov chains."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from ..errors import InputError
 from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.measures import SpectralMeasure
 from ..statistics.moments import central_moments
-from ..theories.ground_state import GroundStateProcess
 from ..theories.networks import Network
 from ..theories.sources import OrnsteinUhlenbeck
+from ..theories.state_modes import Modes, density
 from ..theories.theory import Theory
 from . import output_expansion, relu_layers, state_grids
-from .inputs import MOST_POINTS, all_oscillators, average_over_grids, input_spreads, locate_channel
+from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel
 from .output_expansion import fixed_network
 
 __all__ = [
     "kallen_lehmann",
 ]
 
-# Error of the quadrature that is allowed, as a part of what states beyond the highest polynomial may weigh.
+# Largest error of the quadrature, as a part of the tolerance.
 _SAFETY = 1e-2
 
-# A Hamiltonian's grid is refined so much for kinked networks, to so many states at most, and this is half of it in
-# units of the panels.
+# Refinements of a Hamiltonian's grid for kinked networks, its largest number of states, and half its width in units of
+# the panels.
 _FINER_STATES, _MOST_GRID_STATES, _HALF_WIDTH = (3.0, 4.0, 8.0, 14.0), 1500, 7.0
 
 # One layer of kinks: degrees whose states are listed one by one, highest degree, and products of neurons over degrees.
 _STATES_OF_DEGREE, _MOST_DEGREES, _MOST_PRODUCTS = {2: 200, 3: 60}, 16_000, 5_000_000
 
-# Where there are no oscillators.
+# Rule for inputs that need none, without oscillators among them.
 _NO_RULE = (1.0, 2, 0)
 
-# A relative spread of values below this is no motion.
+# Relative spread of values below which a channel does not move.
 _CONSTANT = 1e-13
 
 
-def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: float = 1e-5) -> SpectralMeasure:
+def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float = 1e-5) -> SpectralMeasure:
     r"""Exact spectral measure of a channel of a theory with fixed weights.
 
     On Ornstein-Uhlenbeck inputs, with :math:`h_n = He_n/\sqrt{n!}` and standard normal z, the coefficients are
@@ -54,8 +54,8 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     ----------
     theory : Theory
         With at most three inputs.
-    channel : str, optional
-        Name of a channel; the first output by default.
+    channel : int or str, default 0
+        Position among the outputs, or the name of any channel.
     tolerance : float, default 1e-5
         Largest acceptable part of the variance in states beyond the highest polynomial, and error of <p^2>; weights,
         moments and commutator must be better by a factor of 100.
@@ -66,14 +66,14 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
 
     Raises
     ------
-    ValueError
+    InputError
         With more than three inputs, or if the tolerance is not reached (kinks in several inputs, neurons so saturated
         that the network is nearly discontinuous); the message says what was reached.
 
     Notes
     -----
-    Markov chains are summed over their states, whatever the network. Their limits dt -> 0 are those of the process in
-    continuous time that has the same eigenvalues, which exists only if none of those seen is negative.
+    Markov chains are summed over their states, whatever the network. Their limits dt -> 0 belong to the process in
+    continuous time with the same eigenvalues, which exists only if no eigenvalue with weight is negative.
 
     Examples
     --------
@@ -86,7 +86,7 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     """
     output, direct = locate_channel(theory, channel)
     positive("tolerance", tolerance)
-    if not all_oscillators(theory):
+    if not theory.all_oscillators:
         return _measure_of_states(theory, output, direct, tolerance)
     if direct is not None:
         return _oscillator(theory, direct)
@@ -116,18 +116,18 @@ def kallen_lehmann(theory: Theory, channel: str | None = None, *, tolerance: flo
     # All of <(x(t) - x(0))^4> at infinite t: the states beyond have what the others leave.
     limit = 2 * found.moments[2] + 6 * variance**2
     return SpectralMeasure(
-        energies,
-        np.append(c[:, 0] ** 2, found.beyond),
-        found.mean,
-        found.moments,
-        theory.mass / theory.hbar * found.gradient,
-        theory.mass**2 * found.generator,
-        theory.hbar,
-        theory.mass,
-        reached,
-        found.beyond,
-        found.gradient_squared / found.gradient**2 if found.gradient > 0 else None,
-        np.stack([energies, np.append(fourth, limit - fourth.sum())]),
+        energies=energies,
+        weights=np.append(c[:, 0] ** 2, found.beyond),
+        mean=found.mean,
+        moments=found.moments,
+        commutator=theory.mass / theory.hbar * found.gradient,
+        momentum_squared=theory.mass**2 * found.generator,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        error=reached,
+        tail=found.beyond,
+        commutator_spread=found.gradient_squared / found.gradient**2 if found.gradient > 0 else None,
+        quartic=np.stack([energies, np.append(fourth, limit - fourth.sum())]),
     )
 
 
@@ -164,8 +164,8 @@ def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> Spectr
     amplitude = np.zeros(len(alpha))
     for one, coefficients in zip(direction, c, strict=True):
         amplitude += coefficients[degree] * root * np.prod(one**alpha, axis=1)
-    # Those of a higher degree together, at their mean energy, whose spread falls as 1/sqrt(n) and matters at lags only
-    # that are as short as 1/n.
+    # States of a higher degree together, at their mean energy: its spread falls as 1/sqrt(n) and matters only at lags
+    # as short as 1/n.
     later = np.arange(top + 1, most + 1)
     sums, centres, spreads = np.zeros((3, later.size))
     frequency, square = direction * omega @ direction.T, direction * omega**2 @ direction.T
@@ -194,17 +194,17 @@ def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> Spectr
     order = np.argsort(energies[:-1], kind="stable")
     kept = np.append(order, len(order))
     return SpectralMeasure(
-        energies[kept],
-        np.concatenate([amplitude**2, sums, [beyond]])[kept],
-        mean + constant,
-        moments,
-        theory.mass / theory.hbar * gradient,
-        np.inf,
-        theory.hbar,
-        theory.mass,
-        reached,
-        beyond,
-        squared / gradient**2 if errors[4] < 100 * tolerance else None,
+        energies=energies[kept],
+        weights=np.concatenate([amplitude**2, sums, [beyond]])[kept],
+        mean=mean + constant,
+        moments=moments,
+        commutator=theory.mass / theory.hbar * gradient,
+        momentum_squared=np.inf,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        error=reached,
+        tail=beyond,
+        commutator_spread=squared / gradient**2 if errors[4] < 100 * tolerance else None,
     )
 
 
@@ -215,14 +215,15 @@ def _measure_of_states(theory: Theory, output: int, direct: int | None, toleranc
         first = np.cumsum([0, *(s.n_inputs for s in theory.sources)])
         position = int(np.searchsorted(first, direct, side="right")) - 1
         source, column = theory.sources[position], direct - int(first[position])
-        if isinstance(source, OrnsteinUhlenbeck):
-            alone = OrnsteinUhlenbeck(source.omega[column], source.sigma[column])
+        if source.oscillators is not None:
+            omega, sigma = source.oscillators
+            alone = OrnsteinUhlenbeck(omega[column], sigma[column])
             return _oscillator(Theory(alone, hbar=theory.hbar, mass=theory.mass), 0)
         theory = Theory(source, hbar=theory.hbar, mass=theory.mass)
     reached, measure = np.inf, None
-    only = theory.sources[0] if theory.n_inputs == 1 else None
-    if isinstance(only, GroundStateProcess) and theory.network is not None:
-        reached, measure = _one_hamiltonian(theory, only.hamiltonian, output, tolerance)
+    hamiltonian = theory.sources[0].ground_state_of if theory.n_inputs == 1 else None
+    if hamiltonian is not None and theory.network is not None:
+        reached, measure = _one_hamiltonian(theory, hamiltonian, output, tolerance)
     else:
         for rule in output_expansion.RULES_OF_INPUTS[theory.n_inputs]:
             levels = list(state_grids.grids(theory, rule, output_expansion.coarser(rule)))
@@ -246,7 +247,7 @@ def _measure_of_states(theory: Theory, output: int, direct: int | None, toleranc
     return replace(measure, error=max(reached, output_expansion.ROUNDING))
 
 
-def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[state_grids.Modes]]) -> SpectralMeasure:
+def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[Modes]]) -> SpectralMeasure:
     """The average over shifted grids of measures on products of modes."""
     values = []
     for inputs in inputs_of_grids:
@@ -303,7 +304,7 @@ def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
         float(np.abs(fine.connected(lags) - coarse.connected(lags)).max()) / scale,
     ]
     for a, b in ((fine.commutator, coarse.commutator), (fine.momentum_squared, coarse.momentum_squared)):
-        # What is infinite, or NaN for a chain with negative eigenvalues, is no matter of the grid.
+        # Infinities, and NaN for a chain with negative eigenvalues, do not come from the grid.
         if np.isfinite(a) and np.isfinite(b):
             parts.append(abs(a / b - 1))
     return float(max(parts))
@@ -337,7 +338,7 @@ def _on_panels(
 ) -> SpectralMeasure:
     points, vectors, gaps = hamiltonian.eigenbasis(finer)
     spacing = points[1] - points[0]
-    # The panels are those of a standard normal variable, 7 of whose standard deviations are half of the grid.
+    # Panels of a standard normal variable whose 7 standard deviations are half of the grid.
     centre, unit = (points[0] + points[-1]) / 2, (points[-1] - points[0]) / 2 / _HALF_WIDTH
     shifted = Network(
         [unit * network.weights[0], *network.weights[1:]],
@@ -370,7 +371,7 @@ def _on_panels(
         )
     z, weights = panels.nodes(output_expansion.RULES[0])
     inside = np.abs(z) <= _HALF_WIDTH
-    z, weights = z[inside], unit * weights[inside] / output_expansion.density(z[inside])
+    z, weights = z[inside], unit * weights[inside] / density(z[inside])
     amplitudes = np.sinc((centre + unit * z[:, None] - points) / spacing) @ vectors / np.sqrt(spacing)
     centred = evaluate(z[:, None]) - fine.mean
     powers = centred ** np.array([1, 2, 3]) * (weights * amplitudes[:, 0])[:, None]
@@ -414,16 +415,15 @@ def _oscillator(theory: Theory, column: int) -> SpectralMeasure:
     variance = sigma**2 / (2 * rate)
     energy = theory.hbar * rate
     return SpectralMeasure(
-        np.array([energy]),
-        np.array([variance]),
-        0.0,
-        np.array([variance, 0.0, 3 * variance**2]),
-        theory.mass / theory.hbar * sigma**2,
-        theory.mass**2 * rate**2 * variance,
-        theory.hbar,
-        theory.mass,
-        0.0,
-        0.0,
-        1.0,
-        np.array([[energy, 2 * energy], [24 * variance**2, -12 * variance**2]]),
+        energies=np.array([energy]),
+        weights=np.array([variance]),
+        mean=0.0,
+        moments=np.array([variance, 0.0, 3 * variance**2]),
+        commutator=theory.mass / theory.hbar * sigma**2,
+        momentum_squared=theory.mass**2 * rate**2 * variance,
+        hbar=theory.hbar,
+        mass=theory.mass,
+        error=0.0,
+        commutator_spread=1.0,
+        quartic=np.array([[energy, 2 * energy], [24 * variance**2, -12 * variance**2]]),
     )

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from .._arguments import Floats, floats, positive
+from .._arguments import Floats, positive
 from ..errors import InputError
 from ..quantum.measures import ThermalMeasure
 from ..quantum.oscillator import narrowing, thermal_ratio
 from ..statistics.moments import central_moments
-from ..theories.ground_state import GroundStateProcess
+from ..theories.state_modes import ThermalModes
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
-from .inputs import MOST_POINTS, all_oscillators, average_over_grids, input_spreads, locate_channel, open_form
+from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel, open_form
 from .output_expansion import fixed_network
 
-__all__ = ["thermal_measure", "thermal_two_point"]
+__all__ = ["thermal_measure"]
 
 
 def thermal_measure(
-    theory: Theory, channel: str | None = None, *, beta: float | None = None, tolerance: float = 1e-7
+    theory: Theory, channel: int | str = 0, *, beta: float | None = None, tolerance: float = 1e-7
 ) -> ThermalMeasure:
     r"""Exact two-point function and moments at finite temperature, periodic in Euclidean time.
 
@@ -36,8 +35,8 @@ def thermal_measure(
     ----------
     theory : Theory
         With at most three inputs; closed, or open ones that are then heated.
-    channel : str, optional
-        Name of a channel; the first output by default.
+    channel : int or str, default 0
+        Position among the outputs, or the name of any channel.
     beta : float, optional
         Period, the Euclidean time hbar/kT, unit time; that of a closed theory by default.
     tolerance : float, default 1e-7
@@ -49,7 +48,7 @@ def thermal_measure(
 
     Raises
     ------
-    ValueError
+    InputError
         Without a period, or with two different ones; with more than three inputs, a chain that beta is no multiple of,
         or a Hamiltonian with a continuum; if the tolerance is not reached.
 
@@ -68,7 +67,7 @@ def thermal_measure(
     positive("tolerance", tolerance)
     opened = open_form(theory)
     output, direct = locate_channel(opened, channel)
-    if not all_oscillators(opened):
+    if not opened.all_oscillators:
         return _thermal_of_states(opened, output, direct, period, tolerance)
     omega = np.array(opened.omega)
     spread = input_spreads(opened) / np.sqrt(narrowing(omega, period))
@@ -114,46 +113,6 @@ def thermal_measure(
     )
 
 
-def thermal_two_point(
-    theory: Theory,
-    beta: float,
-    times: ArrayLike,
-    channel: str | None = None,
-    *,
-    connected: bool = False,
-    tolerance: float = 1e-7,
-) -> Floats:
-    """Exact two-point function at finite temperature; see ``thermal_measure``.
-
-    Parameters
-    ----------
-    theory, beta, channel, tolerance
-        As for ``thermal_measure``.
-    times : array_like
-        Of any shape, unit time; taken modulo beta.
-    connected : bool, default False
-        Whether the squared thermal mean is subtracted.
-
-    Returns
-    -------
-    ndarray
-        Of the shape of ``times``.
-
-    Raises
-    ------
-    ValueError
-        As for ``thermal_measure``.
-
-    Examples
-    --------
-    >>> thermal_two_point(nnqm.harmonic_oscillator(), 2.0, [0.0, 1.0]).round(6)  # coth(1)/2, 1/(2 sinh 1)
-    array([0.656518, 0.425459])
-    """
-    t = floats("times", times)
-    measure = thermal_measure(theory, channel, beta=beta, tolerance=tolerance)
-    return measure.connected(t) if connected else measure.two_point(t)
-
-
 def _thermal_of_states(
     theory: Theory, output: int, direct: int | None, beta: float, tolerance: float
 ) -> ThermalMeasure:
@@ -162,7 +121,7 @@ def _thermal_of_states(
     levels = list(state_grids.thermal_grids(theory, beta, rule, output_expansion.coarser(rule)))
     share = 1 / len(levels)
     # For each level of refinement, values, laws and inputs on each of the shifted grids.
-    parts: list[list[tuple[Floats, list[state_grids.ThermalModes]]]] = [[], []]
+    parts: list[list[tuple[Floats, list[ThermalModes]]]] = [[], []]
     powers = np.zeros((2, 4))
     for pair in levels:
         for k, inputs in enumerate(pair):
@@ -202,7 +161,7 @@ def _thermal_of_states(
                     total[i] += share * float((f * state).sum())
         return totals[0] - powers[0, 0] ** 2, float(np.abs(totals[0] - totals[1]).max(initial=0))
 
-    alone = direct is not None and theory.n_inputs == 1 and isinstance(theory.sources[0], GroundStateProcess)
+    alone = direct is not None and theory.n_inputs == 1 and theory.sources[0].ground_state_of is not None
     return ThermalMeasure(
         mean=float(powers[0, 0]),
         moments=moments[0],

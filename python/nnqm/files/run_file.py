@@ -38,7 +38,7 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
 
     Raises
     ------
-    ValueError
+    InputError
         If no file can be written there.
     """
     import xarray
@@ -91,7 +91,7 @@ def load(path: str | os.PathLike[str]) -> Correlators:
 
     Raises
     ------
-    ValueError
+    InputError
         If the file is not one that ``save`` wrote, or is of a newer format.
     """
     import xarray

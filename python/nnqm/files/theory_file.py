@@ -14,17 +14,25 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arguments import Floats, floats, positive, positives
+from .._arguments import Floats, floats, positive
 from ..errors import InputError, InputTypeError, located
-from ..quantum.hamiltonian import Hamiltonian
 from ..theories.builtin import BUILTIN_THEORIES, builtin_theory
 from ..theories.densities import Density
-from ..theories.ground_state import GroundStateProcess
 from ..theories.linear_processes import KarhunenLoeveProcess
 from ..theories.networks import Network, RandomNetwork
-from ..theories.sources import OrnsteinUhlenbeck, Source, Times
+from ..theories.source import Source, known_kind, sources_by_kind
+from ..theories.table import (
+    Table,
+    brief,
+    filled_list,
+    real_number,
+    real_numbers,
+    required,
+    text_choice,
+    truth,
+    whole_number,
+)
 from ..theories.theory import Theory
-from ..theories.thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
 from ..time_networks.decompose import karhunen_loeve
 from ..time_networks.kernels import Kernel
 from .arrays import read_npz
@@ -33,27 +41,20 @@ from .tables import (
     INLINE_KEYS,
     KERNEL_KEYS,
     KERNEL_NAMES,
-    KEYS_OF_SOURCES,
     NETWORK_KEYS,
     RANDOM_KEYS,
     RUN_KEYS,
-    SOURCE_KEYS,
     STORED_KEYS,
     TOP_KEYS,
-    brief,
-    filled_list,
+    keys_of_sources,
     nearest_hint,
     need_known_keys,
-    real_number,
-    real_numbers,
     reason_of,
-    required,
+    source_keys,
     sub_table,
-    text_choice,
-    whole_number,
 )
 
-__all__ = ["TheoryFile", "load_theory", "load_theory_file"]
+__all__ = ["TheoryFile", "load_theory_file"]
 
 # Above this a density is a mistake in the widths rather than a network.
 _MOST_WEIGHTS = 10**8
@@ -69,8 +70,8 @@ class TheoryFile:
         Built-in name, or the stem of the file.
     theory : Theory
     run : dict
-        Arguments of ``simulate``: n_paths, n_times, dt, rng, n_threads, precision; those of
-        ``[run]`` in the file over the defaults 200000, 256 or one period, ``natural_step`` of the sources (0.2/omega),
+        Arguments of ``simulate``: n_paths, n_times, dt, rng, n_threads, precision, as ``[run]`` in the file gives them;
+        the defaults are 200000, 256 or one period, ``natural_step`` of the sources (0.2/omega),
         1, 0, "float32".
 
     Examples
@@ -86,8 +87,8 @@ class TheoryFile:
     run: Mapping[str, Any]
 
 
-def load_theory(source: str | os.PathLike[str]) -> Theory:
-    """Read a theory from a TOML file, or take a built-in one.
+def load_theory_file(source: str | os.PathLike[str]) -> TheoryFile:
+    """Read a theory and the run settings that go with it from a TOML file, or take a built-in one.
 
     Parameters
     ----------
@@ -97,28 +98,18 @@ def load_theory(source: str | os.PathLike[str]) -> Theory:
 
     Returns
     -------
-    Theory
+    TheoryFile
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If there is no such file or name, the file is not TOML, or a key is unknown, missing or not valid. The
         message names the file and the key.
 
     Examples
     --------
-    >>> load_theory("deep-tanh").network
+    >>> load_theory_file("deep-tanh").theory.network
     Network(1-4-3-1, tanh)
-    """
-    return load_theory_file(source).theory
-
-
-def load_theory_file(source: str | os.PathLike[str]) -> TheoryFile:
-    """Read a theory and the run settings that go with it; see ``load_theory`` for parameters and errors.
-
-    Returns
-    -------
-    TheoryFile
     """
     if isinstance(source, str) and source in BUILTIN_THEORIES:
         theory = builtin_theory(source)
@@ -174,35 +165,19 @@ def _theory(data: Mapping[str, Any], folder: Path) -> Theory:
 def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
     if not isinstance(entry, dict):
         raise InputTypeError(f"{place} must be a table; got {brief(entry)}; begin it with [[source]]")
-    need_known_keys(entry, SOURCE_KEYS, f"{place}.")
+    known = keys_of_sources()
+    need_known_keys(entry, source_keys(), f"{place}.")
     kind = required(entry, "kind", f"{place}.", 'write kind = "ornstein-uhlenbeck"')
-    text_choice(f"{place}.kind", kind, KEYS_OF_SOURCES)
+    if not isinstance(kind, str):
+        raise InputTypeError(f"{place}.kind must be a string; got {brief(kind)}; choose from {', '.join(known)}")
+    known_kind(f"{place}.kind", kind, known)
     for key in entry:
-        if key != "kind" and key not in KEYS_OF_SOURCES[kind]:
-            raise InputError(
-                f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {KEYS_OF_SOURCES[kind]}"
-            )
-    if kind == "times":
-        reflected = entry.get("reflected", False)
-        if not isinstance(reflected, bool):
-            raise InputTypeError(f"{place}.reflected must be true or false; got {brief(reflected)}")
-        return Times(reflected)
-    if kind == "karhunen-loeve":
+        if key != "kind" and key not in known[kind]:
+            raise InputError(f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {known[kind]}")
+    if kind == KarhunenLoeveProcess.kind:
+        # From a kernel, which the process itself knows nothing of.
         return _karhunen_loeve(entry, place)
-    beta = positive(f"{place}.beta", real_number(f"{place}.beta", entry["beta"])) if "beta" in entry else None
-    if kind == "ground-state":
-        remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
-        coefficients = real_numbers(f"{place}.potential", required(entry, "potential", f"{place}.", remedy))
-        with located(place):
-            hbar, mass = (constants.get(key, 1.0) for key in ("hbar", "mass"))
-            hamiltonian = Hamiltonian(coefficients, mass, hbar)
-            return GroundStateProcess(hamiltonian) if beta is None else ThermalProcess(hamiltonian, beta)
-    rates = _rates(f"{place}.omega", required(entry, "omega", f"{place}.", "write omega = 1.0"))
-    strengths = _rates(f"{place}.sigma", entry.get("sigma", 1.0))
-    with located(place):
-        if beta is None:
-            return OrnsteinUhlenbeck(rates, strengths)
-        return ThermalOrnsteinUhlenbeck(rates, strengths, beta=beta)
+    return sources_by_kind()[kind].from_table(Table(entry, place, constants))
 
 
 def _karhunen_loeve(entry: Mapping[str, Any], place: str) -> Source:
@@ -227,10 +202,6 @@ def _karhunen_loeve(entry: Mapping[str, Any], place: str) -> Source:
         ends = (float(interval[0]), float(interval[1]))
         expansion = karhunen_loeve(make(**given), ends, whole_number("modes", entry.get("modes", 64), 1))
         return KarhunenLoeveProcess(expansion, density)
-
-
-def _rates(key: str, value: Any) -> tuple[float, ...]:
-    return positives(key, real_numbers(key, value) if isinstance(value, list) else real_number(key, value))
 
 
 def _network(table: Mapping[str, Any], folder: Path) -> Network:
@@ -295,8 +266,7 @@ def _random_network(table: Mapping[str, Any]) -> RandomNetwork:
         if "shared" in table:
             options["shared"] = filled_list("shared", table["shared"], "true or false")
             for i, value in enumerate(options["shared"]):
-                if not isinstance(value, bool):
-                    raise InputTypeError(f"shared[{i}] must be true or false; got {brief(value)}")
+                truth(f"shared[{i}]", value)
         return RandomNetwork(
             _widths(widths), activation, group=whole_number("group", table.get("group", 1), 1), **options
         )

@@ -141,7 +141,7 @@ class ThermalMeasure(TwoPointFunction):
         return np.asarray(values.reshape(t.shape))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SpectralMeasure(TwoPointFunction):
     r"""The exact two-point function of a theory as a sum over states.
 

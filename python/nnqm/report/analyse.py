@@ -15,25 +15,13 @@ from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
 from ..spectra.levels import Spectrum, SpectrumError
 from ..spectra.verdicts import spectrum
-from ..theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
+from ..theories.source import Source
 from .exact_values import SHOWN_LAGS, Estimated, exact_column
 from .level_rows import level_notes, level_rows, without_levels
 from .short_times import commutator_rows
 from .table import Report, Row, judged_row
 
 __all__ = ["analyse"]
-
-# How the title calls sources.
-_KINDS = {
-    "OrnsteinUhlenbeck": "OU",
-    "ThermalOrnsteinUhlenbeck": "thermal OU",
-    "MarkovChain": "Markov-chain",
-    "GroundStateProcess": "ground-state",
-    "ThermalProcess": "thermal",
-    "Times": "time",
-    "KarhunenLoeveProcess": "Karhunen-Loeve",
-    "SplittingProcess": "splitting",
-}
 
 # Variance over mean square below which a channel does not move, to the rounding of float32.
 _CONSTANT = 1e-13
@@ -173,15 +161,20 @@ def _two_time_rows(run: Correlators) -> list[Row]:
     name = run.channels[run.two_time or 0]
     theory, process = run.theory, None
     if theory is not None and theory.network is None and len(theory.sources) == 1:
-        first = theory.sources[0]
-        process = first if isinstance(first, (KarhunenLoeveProcess, SplittingProcess)) else None
+        process = theory.sources[0]
     chosen = sorted({0, run.n_times // 2, run.n_times - 1})
     rows = []
     for i, j in [(i, j) for i in chosen for j in chosen if j >= i]:
-        exact = None if process is None else float(process.two_point(times[i], times[j]))
+        exact = None if process is None else _known_two_point(process, times[i], times[j])
         quantity = f"<{name}({times[i]:.4g}) {name}({times[j]:.4g})>"
         rows.append(judged_row(quantity, function[i, j], exact, "two-point"))
     return rows
+
+
+def _known_two_point(process: Source, s: Any, t: Any) -> float | None:
+    if process.known_covariance is None:
+        return None
+    return float(process.known_covariance(s, t) + process.mean_at(s) * process.mean_at(t))
 
 
 def _clustering_rows(run: Correlators, name: str) -> list[Row]:
@@ -218,8 +211,8 @@ def _title(run: Correlators, name: str) -> str:
     else:
         network = "no network" if run.theory.network is None else repr(run.theory.network)
         network += " compiled to a table" if run.compiled else ""
-        kinds = [type(s).__name__ for s in run.theory.sources for _ in range(s.n_inputs)]
-        inputs = ", ".join(f"{kinds.count(k)} {_KINDS[k]}" for k in dict.fromkeys(kinds))
+        kinds = [s.label for s in run.theory.sources for _ in range(s.n_inputs)]
+        inputs = ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))
         what = f"{name} of {inputs} input{'s' * (len(kinds) > 1)}, {network}"
     held = int(run.block_paths.sum())
     seed = f", key {', '.join(map(str, run.keys))}" if run.keys else ""

@@ -76,7 +76,7 @@ def exact_column(run: Correlators, name: str, notes: list[str]) -> TwoPointFunct
             return thermal_measure(theory, name)
         if isinstance(theory.network, RandomNetwork) and name in theory.outputs:
             draws = theory.network.draw(range(_DRAWS[min(theory.n_inputs, 3)]), _DRAWS_KEY)
-            average = average_over_weights(theory, draws, needed, output=theory.outputs.index(name))
+            average = average_over_weights(theory, draws, needed, channel=name)
             notes.append(f"exact values are averages over {average.n_draws} other draws of the weights, with errors")
             return Estimated(theory, average)
         return kallen_lehmann(theory, name)

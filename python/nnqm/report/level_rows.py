@@ -8,8 +8,6 @@ import numpy as np
 
 from ..sampling.correlators import Correlators
 from ..spectra.levels import Spectrum
-from ..theories.ground_state import GroundStateProcess
-from ..theories.sources import OrnsteinUhlenbeck
 from .exact_values import known_gaps
 from .table import DEVIATION, Row
 
@@ -56,8 +54,7 @@ def level_notes(run: Correlators, found: Spectrum) -> list[str]:
     if theory is None:
         return []
     notes = []
-    wells = [s.hamiltonian for s in theory.sources if isinstance(s, GroundStateProcess)]
-    edge = min((h.threshold - h.energies(1)[0] for h in wells), default=np.inf)
+    edge = min(s.continuum for s in theory.sources)
     if np.isfinite(edge):
         notes.append(
             f"the continuum begins {edge:.6g} above the ground state: gaps from there on are those of the box that "
@@ -65,14 +62,9 @@ def level_notes(run: Correlators, found: Spectrum) -> list[str]:
         )
     if theory.network is not None or theory.n_inputs != 1 or not found.gaps:
         return notes
-    process = theory.sources[0]
-    if isinstance(process, GroundStateProcess):
-        ground, of_what = float(process.hamiltonian.energies(1)[0]), "with the E_0 of the Hamiltonian"
-    elif isinstance(process, OrnsteinUhlenbeck) and np.isclose(
-        process.sigma[0] ** 2, theory.hbar / theory.mass, rtol=1e-12
-    ):
-        ground, of_what = theory.hbar * process.omega[0] / 2, "this is the harmonic oscillator: with its E_0"
-    else:
+    known = theory.sources[0].ground_energy(theory.hbar, theory.mass)
+    if known is None:
         return notes
+    ground, of_what = known
     listed = ", ".join(str(e) for e in found.absolute_energies(ground)[1:])
     return [*notes, f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]

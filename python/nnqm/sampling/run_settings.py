@@ -11,9 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, floats, integer, lag_list, positive
 from ..errors import InputError
-from ..theories.linear_processes import LinearProcess
 from ..theories.networks import is_bounded
-from ..theories.sources import Times
 from ..theories.theory import Theory
 from .correlators import Correlators, is_uniform
 from .observables import Observables
@@ -49,11 +47,8 @@ def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, th
     if period is not None and n_times is not None and dt is None and times is None:
         dt = period / integer("n_times", n_times, 1, 2**33)
     grid = _time_grid(n_times, dt, times)
-    if times is None and theory is not None and theory.sources == (Times(reflected=True),):
-        # What is reflected about t = 0 is looked at on both sides.
-        grid -= grid[-1] / 2
     if times is None and theory is not None:
-        grid += max((s.interval[0] for s in theory.sources if isinstance(s, LinearProcess)), default=0.0)
+        grid += theory.first_time(float(grid[-1]))
     if period is not None:
         steps = np.diff(grid, append=grid[0] + period)
         if np.abs(steps - period / len(grid)).max() > 1e-9 * period:
@@ -167,8 +162,7 @@ def _need_fourth_moments(theory: Theory) -> None:
     """Refuse processes of random weights without errors of their two-point function; networks check their own."""
     if theory.network is None or not any(is_bounded(a) for a in theory.network.activations):
         for source in theory.sources:
-            if isinstance(source, LinearProcess):
-                source.need_moment(4, "the error of the two-point function")
+            source.need_moment(4, "the error of the two-point function")
 
 
 def measure_of(run: Correlators) -> _core.Measure:

@@ -15,7 +15,6 @@ from .. import _core
 from .._arguments import choice, integer, positive
 from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork, use_table
-from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
 from .correlators import Correlators
 from .observables import Observables, default_observables
@@ -132,7 +131,7 @@ def simulate(
         On Ctrl-C, with the completed part in its ``partial``.
     """
     if not isinstance(theory, Theory):
-        raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory and builtin_theory make one")
+        raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory_file and builtin_theory make one")
     grid = time_grid(n_times, dt, times, theory)
     paths = integer("n_paths", n_paths, 1, 2**53 // len(grid))
     if paths % theory.group:
@@ -264,8 +263,7 @@ def _first_tiles(run: Correlators) -> int:
     pairs = 0 if run.two_time is None else run.n_times
     tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
     # What other processes cost depends on how they are sampled.
-    known = all(isinstance(source, OrnsteinUhlenbeck) for source in run.theory.sources)
-    return tiles if known else min(16, tiles)
+    return tiles if run.theory.all_oscillators else min(16, tiles)
 
 
 def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | None) -> Correlators:

@@ -22,9 +22,8 @@ from ..sampling.path_source import VisibleChannel, channel_of
 from ..sampling.run_settings import DEFAULT_BLOCKS, Rng, choose_blocks, random_key
 from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..statistics.estimate import Estimate, jackknife
-from ..theories.ground_state import GroundStateProcess
 from ..theories.networks import Network
-from ..theories.sources import MarkovChain, OrnsteinUhlenbeck
+from ..theories.source import Transition
 from ..theories.theory import Theory
 
 __all__ = ["EffectiveLevels", "ExactEffectiveLevels", "binned_effective_levels", "exact_effective_levels"]
@@ -309,7 +308,7 @@ def _eigenvalues(pairs: Floats) -> Floats:
 
 
 def exact_effective_levels(
-    theory: Theory, edges: ArrayLike, lag: float, *, n_levels: int = 9, channel: str | None = None
+    theory: Theory, edges: ArrayLike, lag: float, *, n_levels: int = 9, channel: int | str = 0
 ) -> ExactEffectiveLevels:
     r"""What ``binned_effective_levels`` measures apart from noise: its value at these bins and this lag.
 
@@ -332,8 +331,8 @@ def exact_effective_levels(
         Time between the two values, unit time; for a chain a multiple of its step.
     n_levels : int, default 9
         Levels wanted.
-    channel : str, optional
-        Name of a channel; the first output by default.
+    channel : int or str, default 0
+        Position among the outputs, or the name of any channel.
 
     Returns
     -------
@@ -347,16 +346,15 @@ def exact_effective_levels(
     wanted = integer("n_levels", n_levels, 1, _MOST_BINS)
     inner = _edges(np.asarray(edges), 2, 0.0, 1.0)
     time = positive("lag", lag)
-    name = theory.outputs[0] if channel is None else channel
-    visible = VisibleChannel(theory, name, "float64", 0).name
-    if all(isinstance(s, OrnsteinUhlenbeck) for s in theory.sources):
+    visible = VisibleChannel(theory, theory.channel_name(channel), "float64", 0).name
+    if theory.all_oscillators:
         if theory.n_inputs > 3:
             raise InputError(
                 f"exact bin probabilities need at most 3 inputs; got {theory.n_inputs}; sample the theory instead"
             )
         fine, coarse = (_gaussian(theory, visible, inner, time, finer) for finer in (1.0, _COARSER))
-    elif len(theory.sources) == 1:
-        fine = coarse = _of_chain(theory, visible, inner, time)
+    elif len(theory.sources) == 1 and (step := theory.sources[0].transition(time)) is not None:
+        fine = coarse = _of_steps(theory, visible, inner, step)
     else:
         raise InputError(
             "exact bin probabilities are known for Ornstein-Uhlenbeck inputs and for one chain or ground-state "
@@ -380,21 +378,13 @@ def _outputs(theory: Theory, name: str, y: Floats) -> Floats:
     return np.asarray(theory.network(y)[..., theory.outputs.index(name)])
 
 
-def _of_chain(theory: Theory, name: str, edges: Floats, time: float) -> Floats:
-    source = theory.sources[0]
-    if isinstance(source, GroundStateProcess):
-        chain, power = source.chain(time), 1
-    else:
-        assert isinstance(source, MarkovChain)
-        chain, power = source, round(time / source.dt)
-        if power < 1 or abs(power * source.dt - time) > 1e-9 * time:
-            raise InputError(f"lag must be a multiple of the chain's step, {source.dt:g}; got {time:g}")
+def _of_steps(theory: Theory, name: str, edges: Floats, steps: Transition) -> Floats:
     n = len(edges) + 1
     pairs = np.zeros((n, n))
-    for values, law, step in zip(chain.values, chain.law, chain.transitions, strict=True):
-        flow = law[:, None] * np.linalg.matrix_power(step, power)
+    for values, law, step in zip(steps.values, steps.law, steps.probabilities, strict=True):
+        flow = law[:, None] * step
         where = np.searchsorted(edges, _outputs(theory, name, values[:, None]))
-        np.add.at(pairs, np.ix_(where, where), flow / len(chain.values))
+        np.add.at(pairs, np.ix_(where, where), flow / len(steps.values))
     return pairs
 
 

@@ -99,7 +99,7 @@ def builtin_theory(name: str) -> Theory:
 
     Raises
     ------
-    ValueError
+    InputError
         If the name is unknown; the message suggests the nearest.
     """
     return BUILTIN_THEORIES[choice("theory", name, BUILTIN_THEORIES)]()

@@ -35,7 +35,7 @@ class Density:
 
     Raises
     ------
-    ValueError
+    InputError
         If the name is unknown, or nu is missing, not positive, or given to a density that has none.
 
     Examples
@@ -82,7 +82,7 @@ class Density:
         return self.nu is None or order < self.nu
 
     def need_moment(self, order: int, what: str) -> None:
-        """Raise ValueError if E|x|^order is infinite; ``what`` needs it."""
+        """Raise InputError if E|x|^order, which ``what`` needs, is infinite."""
         if not self.moment_exists(order):
             cure = f"nu > {order}" if self.nu is not None else "another density"
             raise InputError(f"{what} needs a density with a {_ORDINALS[order]}; {self} has none; use {cure}")

@@ -1,21 +1,34 @@
-"""Any one-dimensional Hamiltonian as a seed process."""
+"""Any one-dimensional Hamiltonian as a seed process, in its ground state or at finite temperature."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
 
 from .. import _core
-from .._arguments import Floats, integer
-from ..errors import InputTypeError
+from .._arguments import Floats, integer, positive
+from ..errors import InputError, InputTypeError, located
 from ..quantum.hamiltonian import Hamiltonian
-from .sources import MarkovChain, Source
+from .immutable import Immutable
+from .markov_chain import MarkovChain, alias_tables
+from .source import REVERSIBLE, Source, Transition
+from .state_modes import Levels, Modes, Rule, ThermalModes
+from .table import Table
 
-__all__ = ["GroundStateProcess"]
+__all__ = ["GroundStateProcess", "ThermalProcess"]
+
+# Factor by which the grid of a Hamiltonian is refined to see the error of the coarser one.
+_FINER = 1.3
+# Largest weight of the core's tables: integers below 2^31.
+_LARGEST = 2.0**31 - 1
+# Part of the largest thermal density below which states further out are left out.
+_TAIL = 1e-20
+_MAX_BYTES = 1 << 30
 
 
-class GroundStateProcess(Source):
+class GroundStateProcess(Immutable, Source):
     r"""The ground-state process of a Hamiltonian, one network input.
 
     Stationary, reversible and Markov, with density :math:`|\psi_0|^2` at one time and exactly the Euclidean
@@ -26,12 +39,12 @@ class GroundStateProcess(Source):
     ----------
     hamiltonian : Hamiltonian
     n_grids : int, default 4
-        Shifted grids between which paths are divided: smooth observables do not see the grid, and what kinked ones
-        (relu) see of it averages out.
+        Shifted grids between which paths are divided: smooth observables do not depend on the grid, and for kinked ones
+        (relu) its effect averages out.
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If it is no Hamiltonian; by ``simulate`` if dt is too coarse or too fine for a grid, or wells are disconnected.
 
     Examples
@@ -43,6 +56,9 @@ class GroundStateProcess(Source):
 
     __slots__ = ("_chains", "hamiltonian", "n_grids")
 
+    kind = "ground-state"
+    _contents = ("hamiltonian", "n_grids")
+
     hamiltonian: Hamiltonian
     n_grids: int
     _chains: dict[float, MarkovChain]
@@ -50,14 +66,7 @@ class GroundStateProcess(Source):
     def __init__(self, hamiltonian: Hamiltonian, n_grids: int = 4) -> None:
         if not isinstance(hamiltonian, Hamiltonian):
             raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
-        object.__setattr__(self, "hamiltonian", hamiltonian)
-        object.__setattr__(self, "n_grids", integer("n_grids", n_grids, 1, 64))
-        object.__setattr__(self, "_chains", {})
-
-    @property
-    def n_inputs(self) -> int:
-        """Number of input channels, one."""
-        return 1
+        self._set(hamiltonian=hamiltonian, n_grids=integer("n_grids", n_grids, 1, 64), _chains={})
 
     @property
     def mean(self) -> Floats:
@@ -74,7 +83,7 @@ class GroundStateProcess(Source):
 
     @property
     def natural_step(self) -> float:
-        """Time of 0.4 over the second gap, 0.2/omega for the oscillator: what resolves several levels.
+        """Time of 0.4 over the second gap, 0.2/omega for the oscillator, which resolves several levels.
 
         With fewer than three bound levels the continuum threshold stands for the second.
         """
@@ -99,37 +108,264 @@ class GroundStateProcess(Source):
             for g, part in enumerate(parts):
                 n = len(part.values)
                 values[g, :n], law[g, :n], transitions[g, :n, :n] = part.values, part.law, part.transitions
-                # Grids differ by a state at most; what is missing is never visited.
+                # Grids differ by a state at most; a missing state is never visited.
                 transitions[g, range(n, states), range(n, states)] = 1
             self._chains[dt] = MarkovChain(values, transitions, dt, law=law)
         return self._chains[dt]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands."""
-        return {"kind": "ground-state", "hamiltonian": self.hamiltonian.to_dict(), "n_grids": self.n_grids}
+    @property
+    def continuous(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def markov(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def positive_because(self) -> str:
+        """It is reversible and Markov."""
+        return REVERSIBLE
+
+    @property
+    def ground_state_of(self) -> Hamiltonian:
+        """The Hamiltonian."""
+        return self.hamiltonian
+
+    def states(self, fine: Rule, coarse: Rule, hbar: float, component: int = 0) -> tuple[list[Modes], list[Modes]]:
+        """Eigenstates on a refined grid and on the Hamiltonian's own; see ``Source.states``."""
+        h = self.hamiltonian
+        return [_eigenstates(h.eigenbasis(_FINER), hbar)], [_eigenstates(h.eigenbasis(), hbar)]
+
+    def thermal_states(
+        self, fine: Rule, coarse: Rule, hbar: float, beta: float, component: int = 0
+    ) -> tuple[list[ThermalModes], list[ThermalModes]]:
+        """Eigenstates on grids as wide as the thermal density; see ``Source.states``."""
+        first, second = (
+            [ThermalModes(modes=_eigenstates(self.hamiltonian.eigenbasis(finer, beta=beta), hbar), beta=beta)]
+            for finer in (_FINER, 1.0)
+        )
+        return first, second
+
+    def levels(self, n_levels: int, hbar: float) -> list[Levels]:
+        """Bound states."""
+        gaps, top = _bound_gaps(self.hamiltonian, n_levels)
+        return [Levels(energies=np.append(0.0, gaps), signs=np.ones(len(gaps) + 1), ceiling=top)]
+
+    @property
+    def continuum(self) -> float:
+        """Threshold of the continuum above the ground state, infinite for a confining potential."""
+        return self.hamiltonian.threshold - float(self.hamiltonian.energies(1)[0])
+
+    def ground_energy(self, hbar: float, mass: float) -> tuple[float, str]:
+        """E_0 of the Hamiltonian."""
+        return float(self.hamiltonian.energies(1)[0]), "with the E_0 of the Hamiltonian"
+
+    def transition(self, lag: float) -> Transition:
+        """Transition probabilities of the chain whose step is the lag."""
+        chain = self.chain(lag)
+        return Transition(values=chain.values, law=chain.law, probabilities=chain.transitions)
 
     @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> GroundStateProcess:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The process that ``to_dict`` described."""
         return cls(Hamiltonian.from_dict(data["hamiltonian"]), data["n_grids"])
 
-    def _compiled(self, times: Floats) -> list[_core.Chain]:
+    @classmethod
+    def table_keys(cls) -> tuple[str, ...]:
+        """Keys in a theory file: beta makes the process a thermal one."""
+        return "potential", "beta"
+
+    @classmethod
+    def from_table(cls, table: Table) -> Source:
+        """The process, or the thermal one, of a ``[[source]]`` of a theory file."""
+        beta = table.number("beta")
+        remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
+        coefficients = table.numbers("potential", remedy)
+        with located(table.place):
+            hbar, mass = (table.constants.get(key, 1.0) for key in ("hbar", "mass"))
+            hamiltonian = Hamiltonian(coefficients, mass, hbar)
+            return cls(hamiltonian) if beta is None else ThermalProcess(hamiltonian, beta)
+
+    def compiled(self, times: Floats) -> list[_core.Chain]:
+        """The core's description of the chain of the grid's step."""
         step = float(times[1] - times[0]) if len(times) > 1 else self.natural_step
-        return self.chain(step)._compiled(times)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"GroundStateProcess is immutable; make a new one instead of setting {name}")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, GroundStateProcess):
-            return NotImplemented
-        return self.hamiltonian == other.hamiltonian and self.n_grids == other.n_grids
-
-    def __hash__(self) -> int:
-        return hash((self.hamiltonian, self.n_grids))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (GroundStateProcess, (self.hamiltonian, self.n_grids))
+        return self.chain(step).compiled(times)
 
     def __repr__(self) -> str:
         return f"GroundStateProcess({self.hamiltonian!r})"
+
+
+class ThermalProcess(Immutable, Source):
+    r"""Closed paths of a Hamiltonian at temperature hbar/(k beta), one network input.
+
+    Correlators are :math:`\mathrm{Tr}\,[e^{-(\beta - t)H/\hbar} f e^{-tH/\hbar} f]/\mathrm{Tr}\,e^{-\beta H/\hbar}`.
+    The first point is drawn from the diagonal of the kernel of a whole period and each further one from the kernel of
+    a step times the kernel of the remaining time: a bridge on a grid.
+
+    Parameters
+    ----------
+    hamiltonian : Hamiltonian
+        Confining: the spectrum is discrete as far as it matters at this temperature.
+    beta : float
+        Period, the Euclidean time hbar/kT, unit time.
+    n_grids : int, default 4
+        Shifted grids between which paths are divided, as for ``GroundStateProcess``.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If it is no Hamiltonian, the trace does not exist, or (by ``simulate``) the grid of times is so fine that the
+        tables of the kernels would take more than 1 GB.
+
+    Examples
+    --------
+    >>> hot = ThermalProcess(Hamiltonian([0, 0, 0.5]), beta=2.0)
+    >>> float(hot.variance[0].round(6))
+    0.656518
+    """
+
+    __slots__ = ("_tables", "beta", "hamiltonian", "n_grids")
+
+    kind = "thermal"
+    _contents = ("hamiltonian", "beta", "n_grids")
+
+    hamiltonian: Hamiltonian
+    beta: float
+    n_grids: int
+    _tables: dict[int, _core.PeriodicChain]
+
+    def __init__(self, hamiltonian: Hamiltonian, beta: float, n_grids: int = 4) -> None:
+        if not isinstance(hamiltonian, Hamiltonian):
+            raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
+        period, grids = positive("beta", beta), integer("n_grids", n_grids, 1, 64)
+        self._set(hamiltonian=hamiltonian, beta=period, n_grids=grids, _tables={})
+        hamiltonian.partition_function(self.beta)  # raises where there is none
+
+    @property
+    def mean(self) -> Floats:
+        """Thermal expectation of x, shape (1,)."""
+        return np.array([self.hamiltonian.n_point([(0.0, None)], beta=self.beta)])
+
+    @property
+    def variance(self) -> Floats:
+        """Thermal variance of x, shape (1,)."""
+        return np.atleast_1d(self.hamiltonian.connected(0.0, beta=self.beta))
+
+    @property
+    def natural_step(self) -> float:
+        """The largest part of the period below the time of 0.4 over the second gap."""
+        open_step = 0.4 * self.hamiltonian.hbar / float(self.hamiltonian.gaps(2)[-1])
+        return self.beta / float(np.ceil(max(4.0, self.beta / open_step)))
+
+    @property
+    def period(self) -> float:
+        """The period beta."""
+        return self.beta
+
+    @property
+    def constants(self) -> tuple[float, float]:
+        """The Hamiltonian's hbar and mass."""
+        return self.hamiltonian.hbar, self.hamiltonian.mass
+
+    @property
+    def continuous(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def positive_because(self) -> str:
+        """It is made of a reversible Markov process."""
+        return REVERSIBLE
+
+    def opened(self) -> GroundStateProcess:
+        """The process of open paths."""
+        return GroundStateProcess(self.hamiltonian)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
+        """The process that ``to_dict`` described."""
+        return cls(Hamiltonian.from_dict(data["hamiltonian"]), data["beta"], data["n_grids"])
+
+    def compiled(self, times: Floats) -> list[_core.PeriodicChain]:
+        """The core's description: kernels of all parts of the period."""
+        steps = len(times)
+        if steps not in self._tables:
+            self._tables[steps] = self._chain(steps)
+        return [self._tables[steps]]
+
+    def _chain(self, steps: int) -> _core.PeriodicChain:
+        h, dt = self.hamiltonian, self.beta / steps
+        reference = h.bases.thermal(self.beta)
+        law = (reference.vectors**2) @ np.exp(-(reference.energies - reference.energies[0]) * (self.beta / h.hbar))
+        kept = np.flatnonzero(law > _TAIL * law.max())
+        interval = (
+            max(reference.points[kept[0]] - reference.spacing, reference.points[0]),
+            min(reference.points[kept[-1]] + reference.spacing, reference.points[-1]),
+        )
+        spacing = min(reference.spacing, 0.3 * np.sqrt(h.hbar * dt / h.mass))
+        size = int((interval[1] - interval[0]) / spacing) + 3
+        if 4 * self.n_grids * steps * size**2 > _MAX_BYTES:
+            raise InputError(
+                f"dt={dt:g} is too fine: {steps} steps on {size} states and {self.n_grids} grids need tables of more "
+                "than 1 GB; use fewer times or n_grids=1"
+            )
+        parts = []
+        for offset in (np.arange(self.n_grids) + 0.5) / self.n_grids - 0.5:
+            basis = h.bases.grid(interval, spacing, float(offset))
+            rates = (basis.energies - basis.energies[0]) / h.hbar
+            parts.append((basis.points, _powers(basis.vectors, rates, dt, steps)))
+        states = max(len(points) for points, _ in parts)
+        values = np.zeros((self.n_grids, states))
+        starts = np.zeros((self.n_grids, states))
+        forth = np.zeros((self.n_grids, states, states), dtype=np.uint32)
+        back = np.zeros((self.n_grids, steps - 1, states, states), dtype=np.uint32)
+        for g, (points, powers) in enumerate(parts):
+            n = len(points)
+            values[g, :n] = points
+            starts[g, :n] = np.diagonal(powers[steps]) / np.trace(powers[steps])
+            forth[g, :n, :n] = _integers(powers[1])
+            for t in range(1, steps):
+                back[g, t - 1, :n, :n] = _integers(powers[steps - t])
+        threshold, alias = alias_tables(starts)
+        return _core.PeriodicChain(
+            dt=dt, values=values, start_threshold=threshold, start_alias=alias, step_weights=forth, remaining=back
+        )
+
+    def __repr__(self) -> str:
+        return f"ThermalProcess({self.hamiltonian!r}, beta={self.beta:g})"
+
+
+def _powers(vectors: Floats, rates: Floats, dt: float, steps: int) -> dict[int, Floats]:
+    """Kernels of 1 .. steps steps; negative entries are rounding."""
+    kernels = {}
+    for k in range(1, steps + 1):
+        kernel = (vectors * np.exp(-rates * (k * dt))) @ vectors.T
+        kernels[k] = np.clip((kernel + kernel.T) / 2, 0, None)
+    return kernels
+
+
+def _integers(kernel: Floats) -> Any:
+    """Rows in units of 2^-31 of their largest entry; common factors of a row of weights do not matter."""
+    return np.round(kernel * (_LARGEST / kernel.max(axis=1, keepdims=True))).astype(np.uint32)
+
+
+def _eigenstates(basis: tuple[Floats, Floats, Floats], hbar: float) -> Modes:
+    points, vectors, gaps = basis
+    return Modes(points=points, rows=vectors.T, energies=gaps, hbar=hbar)
+
+
+def _bound_gaps(hamiltonian: Hamiltonian, n: int) -> tuple[Floats, float]:
+    """The lowest gaps, at most n, and the gap above which there may be others."""
+    bound = hamiltonian.n_bound
+    found = n if bound is None else min(n, bound - 1)
+    ceiling = np.inf if bound is None or found == n else hamiltonian.threshold - hamiltonian.energies(1)[0]
+    while found:
+        try:
+            gaps = hamiltonian.gaps(found)
+        except InputError:  # kinked or hardly bound: not to the tolerance
+            found -= 1
+            continue
+        return gaps, ceiling if found == n or np.isfinite(ceiling) else float(gaps[-1]) * (1 + 1e-9)
+    return np.zeros(0), min(ceiling, hamiltonian.threshold - hamiltonian.energies(1)[0])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,20 +14,21 @@ from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from ..statistics.rules import legendre_rule
 from .densities import Density
+from .immutable import Immutable
 from .mode_sums import PAIRINGS, KarhunenLoeve, four_times, fourth_moment
-from .sources import Source
+from .source import Source
 
 __all__ = ["KarhunenLoeveProcess", "LinearProcess", "SplittingProcess"]
 
-# Values of paths at four times that are held at once.
+# Largest number of values of paths at four times held at once.
 _CHUNK = 2**21
-# A split mode vanishes at t = 0 if it is below this part of the standard deviation.
+# Part of the standard deviation below which a split mode vanishes at t = 0.
 _VANISHES = 1e-6
-# Steps of the natural time grid.
+# Number of steps of the natural time grid.
 _STEPS = 255
 
 
-class LinearProcess(Source):
+class LinearProcess(Immutable, Source):
     r"""x(t) = m(t) + sum_k theta_k b_k(t) with random theta: a network in time with random output weights.
 
     One input channel, on an interval, generally not stationary.
@@ -37,7 +38,7 @@ class LinearProcess(Source):
     density : Density
         Of each theta_k.
     rows : ndarray or None
-        Instead of it, joint values of all theta, shape (R, K), of which every path draws a row.
+        Instead of a density, joint values of all theta, shape (R, K); every path draws a row.
     independent : bool
         Whether each theta_k is drawn from its own column instead.
     """
@@ -60,11 +61,6 @@ class LinearProcess(Source):
     @abstractmethod
     def _offset(self, times: Floats) -> Floats:
         """m(t)."""
-
-    @property
-    def n_inputs(self) -> int:
-        """Number of input channels, one."""
-        return 1
 
     @property
     def stationary(self) -> bool:
@@ -93,6 +89,21 @@ class LinearProcess(Source):
         edges = np.linspace(a, b, 2 * self.modes(a).shape[-1] + 9)
         half = np.diff(edges)[:, None] / 2
         return float(np.sum(half * w * function(edges[:-1, None] + half * (1 + x))) / (b - a))
+
+    @property
+    def continuous(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether all theta_k are normal."""
+        return self.rows is None and self.density.name == "gaussian"
+
+    @property
+    def known_covariance(self) -> Callable[[Floats, Floats], Floats]:
+        """``connected``."""
+        return self.connected
 
     def mean_at(self, times: ArrayLike) -> Floats:
         """Mean of x at times of any shape, exact."""
@@ -124,7 +135,7 @@ class LinearProcess(Source):
 
         Raises
         ------
-        ValueError
+        InputError
             If the density has no fourth moment.
         """
         t = four_times(times)
@@ -156,7 +167,7 @@ class LinearProcess(Source):
         return np.asarray(self.connected_four_point(together) / self.connected(t, t) ** 2)
 
     def need_moment(self, order: int, what: str) -> None:
-        """Raise ValueError if x has no moment of this order, which ``what`` needs."""
+        """Raise InputError if x has no moment of this order, which ``what`` needs."""
         if self.rows is None:
             self.density.need_moment(order, what)
 
@@ -183,7 +194,8 @@ class LinearProcess(Source):
             total += values.reshape(len(values), -1, 4).prod(axis=2).sum(axis=0)
         return np.asarray(total / len(self.rows)).reshape(t.shape[:-1])
 
-    def _compiled(self, times: Floats) -> list[_core.Linear]:
+    def compiled(self, times: Floats) -> list[_core.Linear]:
+        """The core's description: modes on the grid."""
         name, nu = self.density.core_name
         linear = _core.Linear(
             mean=self._offset(times),
@@ -194,22 +206,6 @@ class LinearProcess(Source):
             independent=self.independent,
         )
         return [linear]
-
-    def _contents(self) -> dict[str, Any]:
-        return {
-            "density": self.density.to_dict(),
-            "rows": None if self.rows is None else self.rows.tolist(),
-            "independent": self.independent,
-        }
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable; make a new one instead of setting {name}")
-
-    def __eq__(self, other: object) -> bool:
-        return self.to_dict() == other.to_dict() if type(other) is type(self) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((self.interval, self.density, None if self.rows is None else self.rows.tobytes()))
 
 
 class KarhunenLoeveProcess(LinearProcess):
@@ -234,7 +230,7 @@ class KarhunenLoeveProcess(LinearProcess):
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If it is no expansion, the density has no variance, or the rows do not have one entry for each mode.
 
     Examples
@@ -246,6 +242,9 @@ class KarhunenLoeveProcess(LinearProcess):
     """
 
     __slots__ = ("expansion",)
+
+    kind = "karhunen-loeve"
+    _contents = ("expansion", "density", "rows", "independent")
 
     expansion: KarhunenLoeve
 
@@ -270,13 +269,9 @@ class KarhunenLoeveProcess(LinearProcess):
                     f"rows must have shape (R, {len(expansion)}), one column for each mode and at least two rows; got "
                     f"{values.shape}"
                 )
-            values.flags.writeable = False
         elif independent:
             raise InputError("independent=True draws from the columns of rows; give rows, or leave it out")
-        object.__setattr__(self, "expansion", expansion)
-        object.__setattr__(self, "density", law)
-        object.__setattr__(self, "rows", values)
-        object.__setattr__(self, "independent", bool(independent))
+        self._set(expansion=expansion, density=law, rows=values, independent=bool(independent))
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -290,18 +285,16 @@ class KarhunenLoeveProcess(LinearProcess):
     def _offset(self, times: Floats) -> Floats:
         return self.expansion.mean(times)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``Theory.from_dict`` understands."""
-        return {"kind": "karhunen-loeve", "expansion": self.expansion.to_dict(), **self._contents()}
+    @property
+    def label(self) -> str:
+        """The name in the title of a report."""
+        return "Karhunen-Loeve"
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> KarhunenLoeveProcess:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The process that ``to_dict`` described."""
         expansion, density = KarhunenLoeve.from_dict(data["expansion"]), Density.from_dict(data["density"])
         return cls(expansion, density, rows=data["rows"], independent=data["independent"])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (_karhunen_loeve_process, (self.expansion, self.density, self.rows, self.independent))
 
     def __repr__(self) -> str:
         a, b = self.interval
@@ -309,12 +302,6 @@ class KarhunenLoeveProcess(LinearProcess):
         if self.rows is not None:
             law = f"{len(self.rows)} {'independent columns' if self.independent else 'joint rows'}"
         return f"KarhunenLoeveProcess({len(self.expansion)} modes on [{a:g}, {b:g}], {law})"
-
-
-def _karhunen_loeve_process(
-    expansion: KarhunenLoeve, density: Density, rows: Floats | None, independent: bool
-) -> KarhunenLoeveProcess:
-    return KarhunenLoeveProcess(expansion, density, rows=rows, independent=independent)
 
 
 def _with_variance(density: Density | str) -> Density:
@@ -346,7 +333,7 @@ class SplittingProcess(LinearProcess):
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the intervals differ or do not begin at 0, a split mode does not vanish at 0, so that x(0) would depend on
         theta^+ and theta^-, or the density has no variance.
 
@@ -362,6 +349,9 @@ class SplittingProcess(LinearProcess):
     """
 
     __slots__ = ("shared", "split")
+
+    kind = "splitting"
+    _contents = ("shared", "split", "density")
 
     shared: KarhunenLoeve
     split: KarhunenLoeve
@@ -387,11 +377,7 @@ class SplittingProcess(LinearProcess):
         drift = np.abs(split.mean(np.linspace(0, end, 33))).max()
         if drift > 0:
             raise InputError(f"split must have no mean; got one of up to {drift:.3g}; give it to shared")
-        object.__setattr__(self, "shared", shared)
-        object.__setattr__(self, "split", split)
-        object.__setattr__(self, "density", _with_variance(density))
-        object.__setattr__(self, "rows", None)
-        object.__setattr__(self, "independent", False)
+        self._set(shared=shared, split=split, density=_with_variance(density), rows=None, independent=False)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -399,7 +385,7 @@ class SplittingProcess(LinearProcess):
         return -self.shared.interval[1], self.shared.interval[1]
 
     def modes(self, times: ArrayLike) -> Floats:
-        """Shared modes, those of t > 0 and those of t < 0, at times of any shape, shape (..., K), unit [x]."""
+        """Shared modes, modes of t > 0 and modes of t < 0, at times of any shape, shape (..., K), unit [x]."""
         t = floats("times", times)
         both = np.sqrt(self.shared.eigenvalues) * self.shared(np.abs(t))
         sides = np.sqrt(self.split.eigenvalues) * (self.split(np.abs(t)) - self.split(0.0))
@@ -408,19 +394,16 @@ class SplittingProcess(LinearProcess):
     def _offset(self, times: Floats) -> Floats:
         return self.shared.mean(np.abs(times))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``Theory.from_dict`` understands."""
-        parts = {"shared": self.shared.to_dict(), "split": self.split.to_dict()}
-        return {"kind": "splitting", **parts, "density": self.density.to_dict()}
+    @property
+    def positive_because(self) -> str:
+        """Parameters are split."""
+        return "weights are split at t = 0, and x(0) depends on the shared ones only"
 
     @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> SplittingProcess:
+    def from_dict(cls, data: Mapping[str, Any]) -> Self:
         """The process that ``to_dict`` described."""
         shared, split = (KarhunenLoeve.from_dict(data[name]) for name in ("shared", "split"))
         return cls(shared, split, Density.from_dict(data["density"]))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (SplittingProcess, (self.shared, self.split, self.density))
 
     def __repr__(self) -> str:
         a, b = self.interval

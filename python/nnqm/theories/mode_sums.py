@@ -1,8 +1,8 @@
-r"""A Karhunen-Loeve expansion as such: modes of a covariance kernel, of which a network in time is made.
+r"""A Karhunen-Loeve expansion: the modes of a covariance kernel from which a network in time is made.
 
 .. math:: x(t) = m(t) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(t)
 
-``karhunen_loeve`` finds the modes; here is what follows from them.
+``karhunen_loeve`` finds the modes; this module evaluates them and everything that follows from them.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _of_dict(data: Mapping[str, Any]) -> Waves | Pieces:
     return Waves(data["start"], *(np.array(data[name]) for name in _WAVES))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class KarhunenLoeve:
     r"""Modes of a covariance kernel on an interval; a one-layer network in time with neurons e_k.
 
@@ -139,8 +139,8 @@ class KarhunenLoeve:
         Of the eigenvalues, shape (K,): of the eigen-solve (rounding, resolution of panels or of the table's grid) and
         of the kernel itself where it has an error. For measured kernels statistical errors are added in quadrature.
     n_noise : int
-        Modes asked for that are not here, because their eigenvalues do not exceed five times their errors: nothing
-        distinguishes them from zero.
+        Modes asked for but left out, because their eigenvalues do not exceed five times their errors: they cannot be
+        told from zero.
     trace : float
         Sum of all eigenvalues, the integral of K(t, t).
     method : {"closed form", "panels", "table", "measured"}
@@ -186,7 +186,7 @@ class KarhunenLoeve:
 
     @property
     def truncation_error(self) -> float:
-        """Part of the trace in modes that are not here: the relative, time-averaged error of the variance."""
+        """Part of the trace in modes left out: the relative, time-averaged error of the variance."""
         return max(float(self.trace - self.eigenvalues.sum()), 0.0) / self.trace
 
     def truncated(self, n_modes: int) -> KarhunenLoeve:
@@ -234,7 +234,7 @@ class KarhunenLoeve:
 
         Raises
         ------
-        ValueError
+        InputError
             If the density has no fourth moment.
 
         Examples
@@ -315,15 +315,15 @@ class KarhunenLoeve:
         """The expansion that ``to_dict`` described."""
         found, mean = data["estimates"], data["mean"]
         return cls(
-            (float(data["interval"][0]), float(data["interval"][1])),
-            np.array(data["eigenvalues"]),
-            np.array(data["errors"]),
-            data["n_noise"],
-            data["trace"],
-            data["method"],
-            None if found is None else Estimate(*(found[n] for n in _ESTIMATE)),
-            _of_dict(data["functions"]),
-            Pieces(*(np.array(mean[n]) for n in _PIECES)) if isinstance(mean, Mapping) else float(mean),
+            interval=(float(data["interval"][0]), float(data["interval"][1])),
+            eigenvalues=np.array(data["eigenvalues"]),
+            errors=np.array(data["errors"]),
+            n_noise=data["n_noise"],
+            trace=data["trace"],
+            method=data["method"],
+            estimates=None if found is None else Estimate(*(found[n] for n in _ESTIMATE)),
+            _functions=_of_dict(data["functions"]),
+            _mean=Pieces(*(np.array(mean[n]) for n in _PIECES)) if isinstance(mean, Mapping) else float(mean),
         )
 
     def __eq__(self, other: object) -> bool:

@@ -14,6 +14,7 @@ from .. import _core
 from .._arguments import Floats, array_of, choice, floats, integer, positive
 from ..errors import InputError, InputTypeError
 from .densities import Density
+from .immutable import Immutable
 
 __all__ = ["Network", "RandomNetwork"]
 
@@ -34,7 +35,7 @@ def _layer_shape(i: int, weights: Floats, biases: Floats, inputs: int | None) ->
         )
 
 
-class Network:
+class Network(Immutable):
     r"""A multi-layer perceptron with fixed weights, x = f(y).
 
     .. math:: h^{(0)} = y, \quad h^{(l+1)} = a_l(W^{(l)} h^{(l)} + b^{(l)})
@@ -53,7 +54,7 @@ class Network:
 
     Raises
     ------
-    ValueError
+    InputError
         If widths do not chain, a weight is not finite or an activation is unknown.
 
     Examples
@@ -65,12 +66,11 @@ class Network:
     array([[-0.1497]])
     """
 
-    __slots__ = ("_hash", "activations", "biases", "weights")
+    __slots__ = ("activations", "biases", "weights")
 
     weights: tuple[Floats, ...]
     biases: tuple[Floats, ...]
     activations: tuple[str, ...]
-    _hash: int
 
     def __init__(
         self,
@@ -100,14 +100,11 @@ class Network:
             names = [choice(f"activation[{i}]", a, _ACTIVATIONS) for i, a in enumerate(activation)]
         if len(names) != len(matrices):
             raise InputError(f"activation must be one name or one per layer, {len(matrices)}; got {len(names)}")
-        for array in matrices + vectors:
-            array.flags.writeable = False
-        object.__setattr__(self, "weights", tuple(matrices))
-        object.__setattr__(self, "biases", tuple(vectors))
-        object.__setattr__(self, "activations", tuple(names))
-        # Adding zero turns -0.0 into 0.0, which it equals.
-        contents = tuple((a + 0.0).tobytes() for a in matrices + vectors) + tuple(names) + self.widths
-        object.__setattr__(self, "_hash", hash(contents))
+        self._set(weights=tuple(matrices), biases=tuple(vectors), activations=tuple(names))
+
+    def contents(self) -> dict[str, Any]:
+        """Arguments by which the class makes this network again."""
+        return {"weights": self.weights, "biases": self.biases, "activation": self.activations}
 
     @classmethod
     def random(
@@ -189,25 +186,6 @@ class Network:
             "activation": list(self.activations),
         }
 
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"Network is immutable; make a new one instead of setting {name}")
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Network):
-            return NotImplemented
-        return (
-            self.activations == other.activations
-            and self.widths == other.widths
-            and all(np.array_equal(a, b) for a, b in zip(self.weights, other.weights, strict=True))
-            and all(np.array_equal(a, b) for a, b in zip(self.biases, other.biases, strict=True))
-        )
-
-    def __hash__(self) -> int:
-        return self._hash
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Network, (self.weights, self.biases, self.activations))
-
     def __repr__(self) -> str:
         kinds = dict.fromkeys(self.activations[:-1]) or dict.fromkeys(self.activations)
         return f"Network({'-'.join(map(str, self.widths))}, {'/'.join(kinds)})"
@@ -229,7 +207,7 @@ def use_table(network: Network | RandomNetwork | None, precision: str, compiled:
     return exists
 
 
-class RandomNetwork:
+class RandomNetwork(Immutable):
     r"""A multi-layer perceptron whose weights theta are drawn from a density: a theory is an ensemble of them.
 
     .. math:: W^{(l)}_{ij} = \frac{s_l}{\sqrt{n_l}}\, u_{ij}, \qquad b^{(l)}_i = r_l\, v_i
@@ -263,7 +241,7 @@ class RandomNetwork:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If a width is below 1, an activation or a density is unknown, a number per layer is missing, or the group is
         not a divisor or multiple of 64.
 
@@ -321,14 +299,21 @@ class RandomNetwork:
                     f"group=1; got {len(split)} entries, {sizes[0]} inputs, {n - 1} hidden layers, last layer "
                     f"{names[-1]}, group={members}"
                 )
-        object.__setattr__(self, "widths", sizes)
-        object.__setattr__(self, "activations", names)
-        object.__setattr__(self, "weights", _per_layer("weights", weights, n))
-        object.__setattr__(self, "biases", _per_layer("biases", biases, n))
-        object.__setattr__(self, "weight_std", _spreads("weight_std", weight_std, n))
-        object.__setattr__(self, "bias_std", _spreads("bias_std", bias_std, n))
-        object.__setattr__(self, "group", members)
-        object.__setattr__(self, "shared", split)
+        self._set(
+            widths=sizes,
+            activations=names,
+            weights=_per_layer("weights", weights, n),
+            biases=_per_layer("biases", biases, n),
+            weight_std=_spreads("weight_std", weight_std, n),
+            bias_std=_spreads("bias_std", bias_std, n),
+            group=members,
+            shared=split,
+        )
+
+    def contents(self) -> dict[str, Any]:
+        """Arguments by which the class makes this network again."""
+        names = ("widths", "weights", "biases", "weight_std", "bias_std", "group", "shared")
+        return {"activation": self.activations, **{name: getattr(self, name) for name in names}}
 
     @property
     def n_inputs(self) -> int:
@@ -341,7 +326,7 @@ class RandomNetwork:
         return self.widths[-1]
 
     def need_moment(self, order: int, what: str) -> None:
-        """Raise ValueError if the outputs lack moments of this order, which ``what`` needs; says whose fault it is."""
+        """Raise InputError, naming a layer, if the outputs lack moments of this order, which ``what`` needs."""
         for i in reversed(range(len(self.activations))):
             for kind, densities, spreads in (
                 ("weights", self.weights, self.weight_std),
@@ -353,7 +338,7 @@ class RandomNetwork:
                         "none and no bounded activation follows; use another density there, or tanh, sin or erf "
                         "after it"
                     )
-            # What a bounded activation gives has all moments, whatever goes in.
+            # The output of a bounded activation has all moments, whatever its input.
             if i > 0 and is_bounded(self.activations[i - 1]):
                 return
 
@@ -400,21 +385,6 @@ class RandomNetwork:
         """The network that ``to_dict`` described."""
         densities = {k: [Density.from_dict(d) for d in data[k]] for k in ("weights", "biases")}
         return cls(**{**data, **densities})
-
-    def _key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"RandomNetwork is immutable; make a new one instead of setting {name}")
-
-    def __eq__(self, other: object) -> bool:
-        return self._key() == other._key() if isinstance(other, RandomNetwork) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._key())
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (RandomNetwork.from_dict, (self.to_dict(),))
 
     def __repr__(self) -> str:
         kinds = "/".join(dict.fromkeys(self.activations[:-1] or self.activations))

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
-from .._arguments import Floats, choice, positive
+from .._arguments import Floats, choice, integer, positive
 from ..errors import InputError, InputTypeError
-from .ground_state import GroundStateProcess
-from .linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .networks import Network, RandomNetwork
-from .sources import MarkovChain, OrnsteinUhlenbeck, Source, Times
-from .thermal import ThermalOrnsteinUhlenbeck, ThermalProcess
+from .source import Source, source_from_dict
+from .sources import Times
 
-__all__ = [
-    "Theory",
-]
+__all__ = ["Theory"]
+
+# Networks with shared layers see the time on both sides of 0.
+_REFLECTED = (Times(reflected=True),)
 
 
 @dataclass(frozen=True, init=False)
@@ -39,7 +38,7 @@ class Theory:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the network does not take as many inputs as the sources give, or a constant is not positive.
 
     Notes
@@ -48,7 +47,7 @@ class Theory:
 
     Examples
     --------
-    >>> Theory(OrnsteinUhlenbeck(omega=2.0)).channels
+    >>> Theory(nnqm.OrnsteinUhlenbeck(omega=2.0)).channels
     ('x',)
     """
 
@@ -80,7 +79,7 @@ class Theory:
                     f"network takes {network.n_inputs} inputs, but the sources give {n_inputs}; "
                     "make the first width equal to the number of inputs"
                 )
-            if isinstance(network, RandomNetwork) and network.shared is not None and listed != (Times(True),):
+            if isinstance(network, RandomNetwork) and network.shared is not None and listed != _REFLECTED:
                 raise InputError(
                     f"a network with shared layers splits its parameters at t = 0 and takes Times(reflected=True); "
                     f"got {listed[0]!r}"
@@ -144,20 +143,61 @@ class Theory:
         return isinstance(self.network, RandomNetwork) and self.stationary
 
     @property
+    def all_oscillators(self) -> bool:
+        """Whether all inputs are Ornstein-Uhlenbeck processes."""
+        return all(s.oscillators is not None for s in self.sources)
+
+    @property
     def omega(self) -> tuple[float, ...]:
         """Rates of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
-        return tuple(w for s in self._processes("omega") for w in s.omega)
+        return tuple(w for rates, _ in self._oscillators("omega") for w in rates)
 
     @property
     def sigma(self) -> tuple[float, ...]:
         """Noise strengths of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
-        return tuple(w for s in self._processes("sigma") for w in s.sigma)
+        return tuple(w for _, strengths in self._oscillators("sigma") for w in strengths)
 
-    def _processes(self, name: str) -> list[OrnsteinUhlenbeck]:
-        processes = [s for s in self.sources if isinstance(s, OrnsteinUhlenbeck)]
-        if len(processes) < len(self.sources):
+    def _oscillators(self, name: str) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
+        known = [s.oscillators for s in self.sources]
+        found = [pair for pair in known if pair is not None]
+        if len(found) < len(known):
             raise InputError(f"{name} exists for Ornstein-Uhlenbeck sources only; got {self.sources}")
-        return processes
+        return found
+
+    def channel_name(self, channel: int | str = 0) -> str:
+        """Name of a channel.
+
+        Parameters
+        ----------
+        channel : int or str
+            Position among the outputs, or the name of any channel.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If there is no such channel.
+
+        Examples
+        --------
+        >>> Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0])).channel_name(1)
+        'x2'
+        """
+        if isinstance(channel, str):
+            return choice("channel", channel, self.channels)
+        return self.outputs[integer("channel", channel, 0, self.n_outputs - 1)]
+
+    def first_time(self, duration: float) -> float:
+        """Where a grid of times of this duration begins unless it is given: 0, or the start of an interval.
+
+        A theory on the reflected time gets a grid centred on 0.
+        """
+        if self.sources == _REFLECTED:
+            return -duration / 2
+        return max((s.interval[0] for s in self.sources if s.interval is not None), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data that ``from_dict`` understands."""
@@ -174,9 +214,7 @@ class Theory:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Theory:
         """The theory that ``to_dict`` described."""
-        sources: list[Source] = []
-        for entry in data["source"]:
-            sources.append(_SOURCES[choice("source kind", entry["kind"], _SOURCES)](entry))
+        sources = [source_from_dict(entry) for entry in data["source"]]
         network: Network | RandomNetwork | None = None
         if "random_network" in data:
             network = RandomNetwork.from_dict(data["random_network"])
@@ -186,21 +224,9 @@ class Theory:
 
     def _compiled(self, times: Floats, table: str | None = None) -> _core.Theory:
         return _core.Theory(
-            sources=[compiled for s in self.sources for compiled in s._compiled(times)],
+            sources=[compiled for s in self.sources for compiled in s.compiled(times)],
             network=_core.Network([]) if self.network is None else self.network._compiled(table),
         )
-
-
-_SOURCES: dict[str, Callable[[Any], Source]] = {
-    "ornstein-uhlenbeck": lambda d: OrnsteinUhlenbeck(d["omega"], d["sigma"]),
-    "thermal-ornstein-uhlenbeck": lambda d: ThermalOrnsteinUhlenbeck(d["omega"], d["sigma"], beta=d["beta"]),
-    "markov-chain": lambda d: MarkovChain(d["values"], d["transitions"], d["dt"], law=d["law"]),
-    "ground-state": GroundStateProcess.from_dict,
-    "thermal": ThermalProcess.from_dict,
-    "times": lambda d: Times(d["reflected"]),
-    "karhunen-loeve": KarhunenLoeveProcess.from_dict,
-    "splitting": SplittingProcess.from_dict,
-}
 
 
 def _names(letter: str, n: int) -> tuple[str, ...]:

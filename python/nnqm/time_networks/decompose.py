@@ -24,8 +24,8 @@ from ..quantum.measures import SpectralMeasure, ThermalMeasure
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
 from ..statistics.rules import legendre_analysis, legendre_rule
-from ..theories.linear_processes import LinearProcess
 from ..theories.mode_sums import KarhunenLoeve, Pieces
+from ..theories.source import Source
 from ..theories.theory import Theory
 from .closed_forms import closed_form
 from .kernels import CosineNetwork, Kernel, TimeNetwork, network_kernel
@@ -43,7 +43,7 @@ from .tables import decompose_table
 
 __all__ = ["SpectralKernel", "exact_kernel", "karhunen_loeve"]
 
-Exact: TypeAlias = SpectralMeasure | ThermalMeasure | LinearProcess | CosineNetwork | TimeNetwork
+Exact: TypeAlias = SpectralMeasure | ThermalMeasure | Source | CosineNetwork | TimeNetwork
 
 
 def karhunen_loeve(
@@ -90,7 +90,7 @@ def karhunen_loeve(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the interval is empty, a table does not fit its times, or the kernel is not finite, symmetric and positive
         semidefinite (the message has the worst value), or the tolerance is not reached.
 
@@ -115,10 +115,11 @@ def karhunen_loeve(
     if isinstance(kernel, Theory):
         kernel = exact_kernel(kernel)
     uncertainty = 0.0
-    if isinstance(kernel, LinearProcess | ThermalMeasure):
+    known = _function_and_mean(kernel) if isinstance(kernel, Source | ThermalMeasure) else None
+    if known is not None:
         if mean is not None:
             raise InputError("mean is that of the theory; leave it out")
-        kernel, mean = _function_and_mean(kernel)
+        kernel, mean = known
     if isinstance(kernel, SpectralMeasure):
         if mean is not None:
             raise InputError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
@@ -130,7 +131,17 @@ def karhunen_loeve(
         if closed is not None:
             eigenvalues, waves, trace = closed
             errors = ROUNDING * eigenvalues
-            return KarhunenLoeve((a, b), eigenvalues, errors, 0, trace, "closed form", None, waves, bias)
+            return KarhunenLoeve(
+                interval=(a, b),
+                eigenvalues=eigenvalues,
+                errors=errors,
+                n_noise=0,
+                trace=trace,
+                method="closed form",
+                estimates=None,
+                _functions=waves,
+                _mean=bias,
+            )
     if not callable(kernel):
         raise InputTypeError(f"kernel must be a function K(s, t), a Kernel, a table, a theory or a run; got {kernel!r}")
     inner = floats("breaks", list(breaks), 1)
@@ -142,19 +153,27 @@ def karhunen_loeve(
     keep = count_resolved(solved.eigenvalues[:n], errors[:n])
     functions = oriented(solved.functions(), solved.eigenvalues, errors, (a, b)).take(keep)
     return KarhunenLoeve(
-        (a, b), solved.eigenvalues[:keep], errors[:keep], n - keep, solved.trace, "panels", None, functions, bias
+        interval=(a, b),
+        eigenvalues=solved.eigenvalues[:keep],
+        errors=errors[:keep],
+        n_noise=n - keep,
+        trace=solved.trace,
+        method="panels",
+        estimates=None,
+        _functions=functions,
+        _mean=bias,
     )
 
 
 def exact_kernel(theory: Theory) -> Exact:
-    """What knows the two-point function of the first output of a theory without sampling.
+    """An object that has the exact two-point function of the first output of a theory.
 
     Raises
     ------
-    ValueError
-        If nothing does.
+    InputError
+        If the two-point function is not known without sampling.
     """
-    if theory.network is None and isinstance(theory.sources[0], LinearProcess):
+    if theory.network is None and theory.sources[0].known_covariance is not None:
         return theory.sources[0]
     network = network_kernel(theory)
     if network is not None:
@@ -163,10 +182,10 @@ def exact_kernel(theory: Theory) -> Exact:
 
 
 def _function_and_mean(
-    kernel: LinearProcess | ThermalMeasure,
-) -> tuple[Function, float | Callable[[Floats], ArrayLike]]:
-    if isinstance(kernel, LinearProcess):
-        return kernel.connected, kernel.mean_at
+    kernel: Source | ThermalMeasure,
+) -> tuple[Function, float | Callable[[Floats], ArrayLike]] | None:
+    if isinstance(kernel, Source):
+        return None if kernel.known_covariance is None else (kernel.known_covariance, kernel.mean_at)
     measure = kernel
     return lambda s, t: measure.connected(t - s), measure.mean
 

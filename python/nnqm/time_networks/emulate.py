@@ -91,7 +91,7 @@ def as_network(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If an argument does not fit, or the grid has fewer than four times per mode and rows are asked for.
 
     Examples
@@ -219,7 +219,7 @@ def split_network(kernel: Any, duration: float, n_modes: int = 64, density: Dens
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         As ``karhunen_loeve``; or if K(0, 0) vanishes.
 
     Examples

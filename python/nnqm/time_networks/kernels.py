@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
-from ..exact.output_expansion import hermite_functions, trapezoid
 from ..quantum.oscillator import thermal_covariance
 from ..statistics.rules import legendre_rule
 from ..theories.densities import Density
 from ..theories.mode_sums import PAIRINGS, four_times
 from ..theories.networks import Network, RandomNetwork
 from ..theories.sources import Times
+from ..theories.state_modes import hermite_functions, trapezoid
 from ..theories.theory import Theory
 
 __all__ = ["CosineNetwork", "Kernel", "TimeNetwork", "network_kernel"]
@@ -195,7 +195,7 @@ class CosineNetwork:
 
     Raises
     ------
-    ValueError
+    InputError
         If a number is not positive, or the amplitudes have no variance.
 
     Examples
@@ -234,7 +234,7 @@ class CosineNetwork:
 
         Raises
         ------
-        ValueError
+        InputError
             If the amplitudes have no fourth moment.
         """
         self.amplitudes.need_moment(4, "a four-point function of a network with random weights")
@@ -289,7 +289,7 @@ class TimeNetwork:
 
     Raises
     ------
-    ValueError
+    InputError
         If an activation is unknown, a number out of range, or the output weights have no variance.
 
     Examples
@@ -320,7 +320,7 @@ class TimeNetwork:
 
         Raises
         ------
-        ValueError
+        InputError
             If the average does not converge: neurons so saturated (large weights or times) that the activation is
             nearly discontinuous.
         """
@@ -344,7 +344,7 @@ class TimeNetwork:
 
         Raises
         ------
-        ValueError
+        InputError
             With more than one hidden layer, without a width, if the output weights have no fourth moment, or if the
             average does not converge.
         """
@@ -371,7 +371,7 @@ class TimeNetwork:
 
         Raises
         ------
-        ValueError
+        InputError
             Without a width.
         """
         if self.width is None:
@@ -400,7 +400,7 @@ class TimeNetwork:
         rho = np.clip(both / np.where(size > 0, size, 1.0), -1, 1)
         for nodes, order in _ORDERS:
             (c, lost), (d, lost_too) = (self._hermite(x, nodes, order) for x in (first, second))
-            # What is left out is at most the geometric mean of both losses (Schwarz).
+            # The rest of the sum is at most the geometric mean of both losses (Schwarz).
             if max(lost, lost_too) > _CONVERGED:
                 continue
             total = np.zeros(rho.shape)

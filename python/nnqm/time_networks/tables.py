@@ -104,15 +104,15 @@ def decompose_table(
     kept = count_resolved(eigenvalues[:most], errors)
     functions = _interpolated(times, vectors[:, :kept] / np.sqrt(rule.outer)[:, None])
     return KarhunenLoeve(
-        (a, b),
-        eigenvalues[:kept],
-        errors[:kept],
-        n - kept,
-        float(rule.outer @ np.diag(values)),
-        method,
-        None if estimates is None else estimates[:kept],
-        oriented(functions, eigenvalues, numerical[:kept], (a, b)),
-        bias,
+        interval=(a, b),
+        eigenvalues=eigenvalues[:kept],
+        errors=errors[:kept],
+        n_noise=n - kept,
+        trace=float(rule.outer @ np.diag(values)),
+        method=method,
+        estimates=None if estimates is None else estimates[:kept],
+        _functions=oriented(functions, eigenvalues, numerical[:kept], (a, b)),
+        _mean=bias,
     )
 
 
