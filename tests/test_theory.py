@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nnqm
+from harness import assert_consistent
 
 OU = nnqm.OrnsteinUhlenbeck
 SMALL = nnqm.Network([[[1.0]]])
@@ -297,3 +298,33 @@ def test_short_paths_have_the_lags_that_they_can(n_times):
     assert all(lag < n_times for lag in (*run.lags, *run.observable_lags, *run.increment_lags))
     assert tiny(n_times=n_times, lags=[0]).two_point().value.shape == (1,)
     assert tiny(n_times=n_times, lags=(k for k in [0])).lags == (0,)
+
+
+def test_a_channel_has_a_position_among_the_outputs_or_a_name():
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0]), nnqm.Network([np.eye(2)]))
+    assert [theory.channel_name(c) for c in (0, 1, "x2", "y1")] == ["x1", "x2", "x2", "y1"]
+    assert theory.channel_name() == "x1"
+    for wrong, error, message in (
+        (2, ValueError, "channel must be at most 1; got 2"),
+        (-1, ValueError, "channel must be at least 0; got -1"),
+        (0.5, TypeError, "channel must be an integer; got 0.5"),
+        ("x3", ValueError, "channel 'x3' is unknown; choose from x1, x2, y1, y2"),
+    ):
+        with pytest.raises(error, match=message):
+            theory.channel_name(wrong)
+
+
+@pytest.mark.parametrize("channel", [1, "x2"])
+def test_exact_answers_take_positions_and_names(channel):
+    omega, lags = [1.0, 2.0], np.array([0.0, 0.3])
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega), nnqm.Network([np.eye(2)]))
+    expected = np.exp(-2 * lags) / 4
+    np.testing.assert_allclose(nnqm.kallen_lehmann(theory, channel).connected(lags), expected)
+    np.testing.assert_allclose(nnqm.n_point(theory, [[0.0, 0.0], [0.0, 0.3]], channel), expected)
+    np.testing.assert_allclose(nnqm.n_point(theory, [[0.0, 0.0], [0.0, 0.3]], [channel, "y2"]), expected)
+    np.testing.assert_allclose(nnqm.thermal_measure(theory, channel, beta=40.0).connected(lags), expected)
+    assert_consistent(nnqm.quasi_monte_carlo(theory, lags, channel).connected[1], expected[1])
+    found = nnqm.average_over_weights(theory, [theory.network] * 2, lags, channel)
+    np.testing.assert_allclose(found.connected.value, expected)
+    with pytest.raises(ValueError, match="channel 'y1' is unknown; choose from x1, x2"):
+        nnqm.average_over_weights(theory, [theory.network] * 2, lags, "y1")
