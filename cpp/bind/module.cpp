@@ -46,14 +46,11 @@ nnqm::Network to_network(const std::vector<PyLayer>& layers) {
 }
 
 nnqm::Density to_density(const std::string& name, double nu) {
-    using nnqm::DensityKind;
-    const std::pair<const char*, DensityKind> kinds[] = {{"gaussian", DensityKind::gaussian},
-                                                         {"uniform", DensityKind::uniform},
-                                                         {"laplace", DensityKind::laplace},
-                                                         {"rademacher", DensityKind::rademacher},
-                                                         {"student-t", DensityKind::student_t}};
-    for (const auto& [known, kind] : kinds)
-        if (name == known) return {kind, nu};
+    int kind = 0;
+    for (const char* known : nnqm::density_names) {
+        if (name == known) return {static_cast<nnqm::DensityKind>(kind), nu};
+        ++kind;
+    }
     throw std::invalid_argument("density \"" + name + "\" is unknown");
 }
 
@@ -95,20 +92,10 @@ nnqm::ArrayOut to_out(py::array& array) {
 }
 
 // Name and shape, without the leading block axis, of every sum that a measure asks for.
-std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& m, std::int64_t n_times) {
-    const auto n = static_cast<std::int64_t>(m.channels.size());
-    const std::int64_t g = m.linear_size(), f = m.size();
-    const std::int64_t parts = m.parts();
-    const auto length = [](const std::vector<std::int64_t>& v) { return static_cast<std::int64_t>(v.size()); };
+std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& measure, std::int64_t n_times) {
     std::vector<std::pair<std::string, Shape>> result;
-    if (!m.lags.empty()) result.push_back({"lags", {length(m.lags), parts, g, g}});
-    if (!m.observable_lags.empty()) result.push_back({"observable_lags", {length(m.observable_lags), parts, f, f}});
-    if (!m.increment_lags.empty()) result.push_back({"increments", {n, length(m.increment_lags), 2}});
-    if (m.moments) result.push_back({"moments", {n, 4}});
-    if (m.two_time >= 0) {
-        result.push_back({"time_sums", {n_times}});
-        result.push_back({"two_time", {n_times * (n_times + 1) / 2}});
-    }
+    for (const nnqm::SumShape& one : nnqm::sum_shapes(measure, n_times))
+        if (one.asked) result.emplace_back(one.name, one.shape);
     return result;
 }
 
@@ -144,15 +131,11 @@ nnqm::Sums to_sums(const nnqm::Measure& measure, std::int64_t n_times, std::int6
     sums.n_blocks = static_cast<std::int64_t>(py::len(arrays["paths"]));
     sums.paths = writable<std::int64_t>(arrays, "paths", {sums.n_blocks});
     sums.first_bad = writable<std::int64_t>(arrays, "first_bad", {sums.n_blocks});
-    for (auto& [name, shape] : shapes(measure, n_times)) {
+    for (const nnqm::SumShape& one : nnqm::sum_shapes(measure, n_times)) {
+        if (!one.asked) continue;
+        Shape shape = one.shape;
         shape.insert(shape.begin(), sums.n_blocks);
-        double* data = writable<double>(arrays, name, shape);
-        if (name == "lags") sums.lags = data;
-        if (name == "observable_lags") sums.observable_lags = data;
-        if (name == "increments") sums.increments = data;
-        if (name == "moments") sums.moments = data;
-        if (name == "time_sums") sums.time_sums = data;
-        if (name == "two_time") sums.two_time = data;
+        sums.*one.array = writable<double>(arrays, one.name, shape);
     }
     return sums;
 }

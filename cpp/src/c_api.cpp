@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "checks.hpp"
 #include "nnqm/nnqm.hpp"
 
 struct nnqm_theory {
@@ -73,7 +74,7 @@ std::int32_t guarded(const Call& call) noexcept {
     }
 }
 
-[[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
+using nnqm::detail::refuse;
 
 template <class T>
 T& given(T* pointer, const char* name) {
@@ -161,6 +162,11 @@ nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* d
 }
 
 bool flag(std::int32_t value, const char* name) { return between(0, value, 1, name) == 1; }
+
+static_assert(static_cast<int>(nnqm::DensityKind::gaussian) == NNQM_GAUSSIAN && static_cast<int>(nnqm::DensityKind::uniform) == NNQM_UNIFORM &&
+              static_cast<int>(nnqm::DensityKind::laplace) == NNQM_LAPLACE &&
+              static_cast<int>(nnqm::DensityKind::rademacher) == NNQM_RADEMACHER &&
+              static_cast<int>(nnqm::DensityKind::student_t) == NNQM_STUDENT_T);
 
 nnqm::Density density(std::int32_t kind, double nu) {
     return {static_cast<nnqm::DensityKind>(between(NNQM_GAUSSIAN, kind, NNQM_STUDENT_T, "density")), nu};
@@ -441,22 +447,15 @@ void nnqm_sums_destroy(nnqm_sums* sums) { delete sums; }
 std::int32_t nnqm_sums_array(nnqm_sums* sums, std::int32_t which, double** data, std::int32_t* rank, std::int64_t* shape) {
     return guarded([&] {
         const nnqm_sums& s = given(sums, "sums");
-        const auto length = [](const auto& v) { return static_cast<std::int64_t>(v.size()); };
-        const std::int64_t b = s.view.n_blocks, n = length(s.measure.channels), g = s.measure.linear_size(), f = s.measure.size();
-        const std::int64_t parts = s.measure.parts();
-        const std::pair<double*, std::vector<std::int64_t>> arrays[] = {
-            {s.view.lags, {b, length(s.measure.lags), parts, g, g}},
-            {s.view.observable_lags, {b, length(s.measure.observable_lags), parts, f, f}},
-            {s.view.increments, {b, n, length(s.measure.increment_lags), 2}},
-            {s.view.moments, {b, n, 4}},
-            {s.view.time_sums, {b, s.n_times}},
-            {s.view.two_time, {b, s.n_times * (s.n_times + 1) / 2}},
-        };
-        const auto& [array, sizes] = arrays[between(NNQM_LAGS, which, NNQM_TWO_TIME, "which")];
-        if (!array) refuse("the measure does not ask for array " + std::to_string(which));
-        if (data) *data = array;
-        if (rank) *rank = static_cast<std::int32_t>(sizes.size());
-        if (shape) std::fill(std::copy(sizes.begin(), sizes.end(), shape), shape + 5, 1);
+        const auto index = static_cast<std::size_t>(between(NNQM_LAGS, which, NNQM_TWO_TIME, "which"));
+        const nnqm::SumShape one = nnqm::sum_shapes(s.measure, s.n_times)[index];
+        if (!one.asked) refuse("the measure does not ask for array " + std::to_string(which));
+        if (data) *data = s.view.*one.array;
+        if (rank) *rank = static_cast<std::int32_t>(1 + one.shape.size());
+        if (shape) {
+            shape[0] = s.view.n_blocks;
+            std::fill(std::copy(one.shape.begin(), one.shape.end(), shape + 1), shape + 5, 1);
+        }
     });
 }
 

@@ -6,6 +6,8 @@
 
 #include <cstdint>
 
+#include "nnqm/density_kind.hpp"
+
 namespace nnqm {
 namespace detail {
 
@@ -38,12 +40,10 @@ struct PeriodicChainPlan {
     const std::uint32_t *start_threshold, *start_alias, *step_weights, *remaining;
 };
 
-enum class Draw { gaussian, uniform, laplace, rademacher, student_t };
-
 // location + scale * draw, `count` of them.
 template <class T>
 struct DrawPlan {
-    Draw kind;
+    DensityKind kind;
     double nu;
     std::int64_t count;
     const T* location;

@@ -28,6 +28,8 @@
 #include <variant>
 #include <vector>
 
+#include "nnqm/density_kind.hpp"
+
 namespace nnqm {
 
 inline constexpr int random_map_version = 1;
@@ -69,9 +71,6 @@ struct PeriodicChain {
     std::vector<std::uint32_t> remaining;                     // (G, T - 1, S, S), < 2^31, a row per first state
 };
 
-// Distributions of parameters and coefficients. All have mean zero and, but for student_t with nu <= 2, variance one; student_t
-// with nu <= 2 (nu = 1 is Cauchy's) is the standard one.
-enum class DensityKind { gaussian, uniform, laplace, rademacher, student_t };
 struct Density {
     DensityKind kind = DensityKind::gaussian;
     double nu = 0;  // of student_t
@@ -199,6 +198,19 @@ struct Sums {
     std::int64_t* first_bad = nullptr;  // (B): first path with a value that is not finite, or -1
 };
 
+// One of the arrays of Sums.
+struct SumShape {
+    const char* name;
+    double* Sums::* array;            // its place in Sums
+    bool asked;                       // whether the measure asks for it
+    std::vector<std::int64_t> shape;  // without the leading block axis
+    std::int64_t size() const;        // product of the shape; 0 if it is not asked for
+};
+
+// All arrays of Sums in the order of their declaration: lags, observable_lags, increments, moments, time_sums, two_time. Throws
+// std::invalid_argument if a size is not positive or overflows.
+std::vector<SumShape> sum_shapes(const Measure& measure, std::int64_t n_times);
+
 // Storage for Sums, for callers that have none of their own. Zeroed; movable.
 class SumsBuffer {
 public:
@@ -207,7 +219,8 @@ public:
 
 private:
     std::int64_t first_block_, n_blocks_;
-    std::vector<double> lags_, observable_lags_, increments_, moments_, time_sums_, two_time_;
+    std::vector<SumShape> shapes_;
+    std::vector<std::vector<double>> arrays_;  // one for each shape; empty if not asked for
     std::vector<std::int64_t> paths_, first_bad_;
 };
 
