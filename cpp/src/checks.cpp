@@ -52,27 +52,31 @@ void check_group(std::int64_t group) {
 void check_drawn(const Network& network) {
     if (network.drawn.size() != network.layers.size()) refuse("drawn must have one entry per layer, or none");
     check_group(network.group);
-    if (network.parameters() > std::int64_t{1} << 32 || network.layers.size() > 32768) refuse("a network with drawn parameters has at most 2^32");
+    if (network.parameters() > std::int64_t{1} << 32 || network.layers.size() > 32768)
+        refuse("a network with drawn parameters has at most 2^32");
     for (std::size_t i = 0; i < network.drawn.size(); ++i) {
         const Drawn& drawn = network.drawn[i];
         const std::string name = "layer " + std::to_string(i);
         check_density(drawn.weight_density, name);
         check_density(drawn.bias_density, name);
-        if (drawn.weight_scales.size() != network.layers[i].weights.size() || drawn.bias_scales.size() != network.layers[i].biases.size())
+        if (drawn.weight_scales.size() != network.layers[i].weights.size() ||
+            drawn.bias_scales.size() != network.layers[i].biases.size())
             refuse(name + ": scales must have one entry per weight and per bias");
         for (const auto& scales : {drawn.weight_scales, drawn.bias_scales})
             for (const double scale : scales)
                 if (!(scale >= 0 && std::isfinite(scale))) refuse(name + ": scales must be finite and not negative");
     }
     if (network.split) {
-        if (network.layers.front().inputs != 1 || network.group != 1) refuse("a split network has one input and group 1");
+        if (network.layers.front().inputs != 1 || network.group != 1)
+            refuse("a split network has one input and group 1");
         if (network.layers.back().activation != "identity" || network.layers.size() < 2)
             refuse("a split network has hidden layers and a last layer that is linear");
     }
 }
 
 void check_source(const OrnsteinUhlenbeck& ou) {
-    if (ou.omega.empty() || ou.omega.size() != ou.sigma.size()) refuse("omega and sigma must have the same length, at least 1");
+    if (ou.omega.empty() || ou.omega.size() != ou.sigma.size())
+        refuse("omega and sigma must have the same length, at least 1");
     for (std::size_t i = 0; i < ou.omega.size(); ++i)
         if (!(ou.omega[i] > 0 && std::isfinite(ou.omega[i]) && ou.sigma[i] > 0 && std::isfinite(ou.sigma[i])))
             refuse("omega and sigma must be finite and positive");
@@ -80,7 +84,9 @@ void check_source(const OrnsteinUhlenbeck& ou) {
 
 template <class V>
 void check_table(const V& table, std::int64_t size) {
-    if (static_cast<std::int64_t>(table.size()) != size) refuse("a table of a chain has " + std::to_string(table.size()) + " entries, but must have " + std::to_string(size));
+    if (static_cast<std::int64_t>(table.size()) != size)
+        refuse("a table of a chain has " + std::to_string(table.size()) + " entries, but must have " +
+               std::to_string(size));
 }
 
 void check_aliases(const std::vector<std::uint32_t>& aliases, int states) {
@@ -90,8 +96,10 @@ void check_aliases(const std::vector<std::uint32_t>& aliases, int states) {
 
 template <class C>
 std::int64_t check_chain(const C& chain) {
-    if (chain.states < 1 || chain.states > 65536 || chain.grids < 1) refuse("a chain needs 1 to 65536 states and a grid");
-    const std::int64_t rows = product({chain.grids, chain.states}, "chain"), square = product({rows, chain.states}, "chain");
+    if (chain.states < 1 || chain.states > 65536 || chain.grids < 1)
+        refuse("a chain needs 1 to 65536 states and a grid");
+    const std::int64_t rows = product({chain.grids, chain.states}, "chain"),
+                       square = product({rows, chain.states}, "chain");
     check_table(chain.values, rows);
     check_table(chain.start_threshold, rows);
     check_table(chain.start_alias, rows);
@@ -123,8 +131,10 @@ void check_source(const Linear& linear) {
     if (linear.modes < 1 || linear.mean.empty()) refuse("a linear source needs at least one mode and one time");
     const auto n_times = static_cast<std::int64_t>(linear.mean.size());
     if (static_cast<std::int64_t>(linear.basis.size()) != product({linear.modes, n_times}, "basis"))
-        refuse("basis must have modes * times = " + std::to_string(linear.modes) + " * " + std::to_string(n_times) + " entries");
-    if (linear.rows.size() % static_cast<std::size_t>(linear.modes) != 0 || linear.rows.size() / static_cast<std::size_t>(linear.modes) > 0xffffffffU)
+        refuse("basis must have modes * times = " + std::to_string(linear.modes) + " * " + std::to_string(n_times) +
+               " entries");
+    if (linear.rows.size() % static_cast<std::size_t>(linear.modes) != 0 ||
+        linear.rows.size() / static_cast<std::size_t>(linear.modes) > 0xffffffffU)
         refuse("rows must have shape (R, modes), R < 2^32");
     check_density(linear.density, "density");
     for (const auto* values : {&linear.mean, &linear.basis, &linear.rows})
@@ -137,8 +147,8 @@ void check_source(const Times&) {}
 void check_lags(const std::vector<std::int64_t>& lags, std::int64_t smallest, std::int64_t n_times, const char* name) {
     for (std::size_t k = 0; k < lags.size(); ++k) {
         if (lags[k] < smallest || lags[k] >= n_times)
-            refuse(std::string(name) + " must lie between " + std::to_string(smallest) + " and n_times - 1 = " +
-                   std::to_string(n_times - 1) + ", got " + std::to_string(lags[k]));
+            refuse(std::string(name) + " must lie between " + std::to_string(smallest) +
+                   " and n_times - 1 = " + std::to_string(n_times - 1) + ", got " + std::to_string(lags[k]));
         if (k > 0 && lags[k] <= lags[k - 1]) refuse(std::string(name) + " must be strictly increasing");
     }
 }
@@ -169,7 +179,8 @@ void check_network(const Network& network) {
 }
 
 void check_table_precision(const Network& network, Precision precision) {
-    if (network.table && network.table->precision != precision) refuse("the table of the network is for another precision");
+    if (network.table && network.table->precision != precision)
+        refuse("the table of the network is for another precision");
 }
 
 void check_theory(const Theory& theory) {
@@ -177,8 +188,8 @@ void check_theory(const Theory& theory) {
     for (const Source& source : theory.sources) std::visit([](const auto& s) { check_source(s); }, source);
     check_network(theory.network);
     if (!theory.network.layers.empty() && theory.network.layers.front().inputs != theory.inputs())
-        refuse("the network takes " + std::to_string(theory.network.layers.front().inputs) + " inputs, but the sources give " +
-               std::to_string(theory.inputs()));
+        refuse("the network takes " + std::to_string(theory.network.layers.front().inputs) +
+               " inputs, but the sources give " + std::to_string(theory.inputs()));
     if (theory.network.split) {
         const auto* times = std::get_if<Times>(&theory.sources.front());
         if (!times || !times->reflected) refuse("the source of a split network is |t|");
@@ -189,7 +200,8 @@ void check_times(const std::vector<double>& times) {
     if (times.empty()) refuse("times must have at least one entry");
     for (std::size_t t = 0; t < times.size(); ++t) {
         if (!std::isfinite(times[t])) refuse("times must be finite; times[" + std::to_string(t) + "] is not");
-        if (t > 0 && !(times[t] > times[t - 1])) refuse("times must be strictly increasing, at index " + std::to_string(t));
+        if (t > 0 && !(times[t] > times[t - 1]))
+            refuse("times must be strictly increasing, at index " + std::to_string(t));
     }
 }
 
@@ -200,7 +212,9 @@ void check_steps(const Theory& theory, const std::vector<double>& times) {
                 refuse("times must have the step of the chain, " + std::to_string(dt));
     };
     const auto n_times = [&times](std::size_t n, const char* what) {
-        if (times.size() != n) refuse(std::string(what) + " is made for " + std::to_string(n) + " times, got " + std::to_string(times.size()));
+        if (times.size() != n)
+            refuse(std::string(what) + " is made for " + std::to_string(n) + " times, got " +
+                   std::to_string(times.size()));
     };
     for (const Source& source : theory.sources) {
         if (const auto* chain = std::get_if<Chain>(&source)) chain_step(chain->dt);
@@ -223,7 +237,8 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
         refuse("channels, shift, scale and orders must have the same length, at least 1");
     for (std::size_t i = 0; i < n; ++i) {
         if (measure.channels[i] < 0 || measure.channels[i] >= channels)
-            refuse("channel " + std::to_string(measure.channels[i]) + " does not exist: there are " + std::to_string(channels));
+            refuse("channel " + std::to_string(measure.channels[i]) + " does not exist: there are " +
+                   std::to_string(channels));
         if (!std::isfinite(measure.shift[i]) || !(measure.scale[i] > 0 && std::isfinite(measure.scale[i])))
             refuse("shift must be finite and scale finite and positive");
     }
@@ -231,7 +246,8 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
     if (measure.neurons.outputs > 0) {
         check_layer(measure.neurons, "neurons");
         activation_index(measure.neurons.activation);
-        if (measure.neurons.inputs != static_cast<int>(n)) refuse("neurons must take as many inputs as there are channels");
+        if (measure.neurons.inputs != static_cast<int>(n))
+            refuse("neurons must take as many inputs as there are channels");
         if (measure.centres.size() != static_cast<std::size_t>(measure.neurons.outputs))
             refuse("centres must have one entry per neuron");
     }
@@ -242,7 +258,8 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
     if (measure.two_time >= static_cast<int>(n)) refuse("two_time must be an index into channels");
     for (const SumShape& one : sum_shapes(measure, n_times))
         if (one.asked != (sums.*one.array != nullptr))
-            refuse(std::string("sums.") + one.name + (one.asked ? " is asked for but null" : " is not asked for but given"));
+            refuse(std::string("sums.") + one.name +
+                   (one.asked ? " is asked for but null" : " is not asked for but given"));
     if (!sums.paths || !sums.first_bad) refuse("sums.paths and sums.first_bad are null");
 }
 
@@ -255,12 +272,14 @@ void check_run(const Run& run) {
 
 void check_first_path(std::int64_t first_path, std::int64_t n_paths) {
     if (first_path < 0 || first_path > max_size - n_paths)
-        refuse("first_path must lie between 0 and " + std::to_string(max_size) + " less the number of paths, got " + std::to_string(first_path));
+        refuse("first_path must lie between 0 and " + std::to_string(max_size) + " less the number of paths, got " +
+               std::to_string(first_path));
 }
 
 void check_sums_range(const Sums& sums, Range blocks) {
     if (blocks.begin < sums.first_block || blocks.end > sums.first_block + sums.n_blocks || blocks.begin >= blocks.end)
-        refuse("blocks " + std::to_string(blocks.begin) + " .. " + std::to_string(blocks.end) + " are not among those of the sums");
+        refuse("blocks " + std::to_string(blocks.begin) + " .. " + std::to_string(blocks.end) +
+               " are not among those of the sums");
 }
 
 }  // namespace nnqm::detail

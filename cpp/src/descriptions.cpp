@@ -34,13 +34,17 @@ std::int64_t SumShape::size() const {
 }
 
 std::vector<SumShape> sum_shapes(const Measure& m, std::int64_t n_times) {
-    if (n_times < 1 || n_times > (std::int64_t{1} << 31)) detail::refuse("n_times must lie between 1 and 2^31, got " + std::to_string(n_times));
+    if (n_times < 1 || n_times > (std::int64_t{1} << 31))
+        detail::refuse("n_times must lie between 1 and 2^31, got " + std::to_string(n_times));
     const auto length = [](const auto& v) { return static_cast<std::int64_t>(v.size()); };
     const std::int64_t n = length(m.channels), parts = m.parts(), g = m.linear_size(), f = m.size();
     const bool two_time = m.two_time >= 0;
     std::vector<SumShape> shapes = {
         {"lags", &Sums::lags, !m.lags.empty(), {length(m.lags), parts, g, g}},
-        {"observable_lags", &Sums::observable_lags, !m.observable_lags.empty(), {length(m.observable_lags), parts, f, f}},
+        {"observable_lags",
+         &Sums::observable_lags,
+         !m.observable_lags.empty(),
+         {length(m.observable_lags), parts, f, f}},
         {"increments", &Sums::increments, !m.increment_lags.empty(), {n, length(m.increment_lags), 2}},
         {"moments", &Sums::moments, m.moments, {n, 4}},
         {"time_sums", &Sums::time_sums, two_time, {n_times}},
@@ -68,7 +72,8 @@ Sums SumsBuffer::view() {
     Sums sums;
     sums.first_block = first_block_;
     sums.n_blocks = n_blocks_;
-    for (std::size_t i = 0; i < shapes_.size(); ++i) sums.*shapes_[i].array = shapes_[i].asked ? arrays_[i].data() : nullptr;
+    for (std::size_t i = 0; i < shapes_.size(); ++i)
+        sums.*shapes_[i].array = shapes_[i].asked ? arrays_[i].data() : nullptr;
     sums.paths = paths_.data();
     sums.first_bad = first_bad_.data();
     return sums;

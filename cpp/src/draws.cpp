@@ -16,7 +16,8 @@ void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, s
                   c3 = _mm256_set1_epi64x(purpose);
     for (int l = 0; l < lanes; l += 8) {
         const __m256i low = _mm256_set1_epi64x(path_low + static_cast<std::uint32_t>(l));
-        __m256i x[4][2] = {{_mm256_add_epi64(low, _mm256_setr_epi64x(0, 2, 4, 6)), _mm256_add_epi64(low, _mm256_setr_epi64x(1, 3, 5, 7))},
+        __m256i x[4][2] = {{_mm256_add_epi64(low, _mm256_setr_epi64x(0, 2, 4, 6)),
+                            _mm256_add_epi64(low, _mm256_setr_epi64x(1, 3, 5, 7))},
                            {high, high},
                            {c2, c2},
                            {c3, c3}};
@@ -24,8 +25,8 @@ void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, s
     }
 #else
     for (int l = 0; l < lanes; ++l) {
-        std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high, c2 = static_cast<std::uint32_t>(step),
-                      c3 = purpose;
+        std::uint32_t c0 = path_low + static_cast<std::uint32_t>(l), c1 = path_high,
+                      c2 = static_cast<std::uint32_t>(step), c3 = purpose;
         philox4x32(c0, c1, c2, c3, k0, k1);
         words[0][l] = c0;
         words[1][l] = c1;
@@ -91,7 +92,6 @@ inline void for_pairs(const std::uint32_t (*words)[lanes], const F& value) {
         for (int l = 0; l < lanes; ++l) value(pair, l, words[2 * pair][l], words[2 * pair + 1][l]);
 }
 
-
 // Draws from four words in each lane; returns how many, 4 or 2. All but Gaussians are computed in double.
 template <class T>
 int fill_draws(DensityKind kind, double nu, const std::uint32_t (*words)[lanes], T (*values)[lanes]) {
@@ -110,31 +110,34 @@ int fill_draws(DensityKind kind, double nu, const std::uint32_t (*words)[lanes],
         });
         return 2;
     case DensityKind::rademacher:
-        for_pairs(words, [&](int p, int l, std::uint32_t a, std::uint32_t) { values[p][l] = (a >> 31) != 0 ? T(-1) : T(1); });
+        for_pairs(words,
+                  [&](int p, int l, std::uint32_t a, std::uint32_t) { values[p][l] = (a >> 31) != 0 ? T(-1) : T(1); });
         return 2;
     case DensityKind::student_t: break;
     }
     // Bailey's polar method (Math. Comp. 62, 779 (1994)): one cosine, because the sine is not independent of it.
     const double size = nu > 2 ? square_root(nu - 2) : square_root(nu);
     for_pairs(words, [&](int p, int l, std::uint32_t a, std::uint32_t b) {
-        const double angle = 6.2831853071795865 / 16777216.0 * (static_cast<double>(static_cast<std::int32_t>(b >> 8)) + 0.5);
+        const double angle =
+            6.2831853071795865 / 16777216.0 * (static_cast<double>(static_cast<std::int32_t>(b >> 8)) + 0.5);
         values[p][l] = static_cast<T>(size * square_root(expm1(-2.0 / nu * log_uniform<double>(a, b))) * cos(angle));
     });
     return 2;
 }
 
-
 }  // namespace
 
 template <class T>
-void draw_normals(std::uint64_t key, std::int64_t first_path, std::int64_t group, std::uint32_t purpose, T (*normals)[lanes]) {
+void draw_normals(std::uint64_t key, std::int64_t first_path, std::int64_t group, std::uint32_t purpose,
+                  T (*normals)[lanes]) {
     alignas(64) std::uint32_t words[4][lanes];
     draw_words(key, first_path, group, purpose, words);
     fill_normals(words, normals);
 }
 
 template <class T>
-void draw_lanes(const detail::DrawPlan<T>& plan, std::uint64_t key, const std::int64_t* index, std::uint32_t purpose, T* out) {
+void draw_lanes(const detail::DrawPlan<T>& plan, std::uint64_t key, const std::int64_t* index, std::uint32_t purpose,
+                T* out) {
     for (std::int64_t i = 0, step = 0; i < plan.count; ++step) {
         alignas(64) std::uint32_t words[4][lanes];
         alignas(64) T values[4][lanes];
@@ -146,7 +149,6 @@ void draw_lanes(const detail::DrawPlan<T>& plan, std::uint64_t key, const std::i
             for (int l = 0; l < lanes; ++l) out[i * lanes + l] = fma(plan.scale[i], values[k][l], plan.location[i]);
     }
 }
-
 
 template <class T>
 void draw_one(const detail::DrawPlan<T>& plan, std::uint64_t key, std::int64_t index, std::uint32_t purpose, T* out) {
@@ -167,7 +169,7 @@ void draw_one(const detail::DrawPlan<T>& plan, std::uint64_t key, std::int64_t i
 }
 
 #define NNQM_INSTANTIATE(T)                                                                                      \
-    template void draw_normals(std::uint64_t, std::int64_t, std::int64_t, std::uint32_t, T (*)[lanes]);          \
+    template void draw_normals(std::uint64_t, std::int64_t, std::int64_t, std::uint32_t, T(*)[lanes]);           \
     template void draw_lanes(const detail::DrawPlan<T>&, std::uint64_t, const std::int64_t*, std::uint32_t, T*); \
     template void draw_one(const detail::DrawPlan<T>&, std::uint64_t, std::int64_t, std::uint32_t, T*);
 NNQM_INSTANTIATE(float)

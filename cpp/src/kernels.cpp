@@ -12,10 +12,10 @@ namespace NNQM_LEVEL_NAMESPACE {
 extern const detail::Level table;
 const detail::Level table = {
     NNQM_STRING(NNQM_LEVEL),
-    {sample_ou<float>, sample_chain<float>, sample_periodic_chain<float>, sample_linear<float>, forward<float>, draw<float>,
-     accumulate<float>},
-    {sample_ou<double>, sample_chain<double>, sample_periodic_chain<double>, sample_linear<double>, forward<double>, draw<double>,
-     accumulate<double>},
+    {sample_ou<float>, sample_chain<float>, sample_periodic_chain<float>, sample_linear<float>, forward<float>,
+     draw<float>, accumulate<float>},
+    {sample_ou<double>, sample_chain<double>, sample_periodic_chain<double>, sample_linear<double>, forward<double>,
+     draw<double>, accumulate<double>},
 };
 
 }  // namespace NNQM_LEVEL_NAMESPACE

@@ -46,9 +46,11 @@ enum Activation {
 }  // namespace
 
 template <class T>
-void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs, const T* in, T* out, std::int64_t stride) {
+void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs, const T* in, T* out,
+            std::int64_t stride) {
     std::int64_t o = 0;
-    for (; o + 4 <= outputs; o += 4) layer_rows<T, 4>(weights + o * inputs, biases + o, inputs, in, out + o * stride, stride);
+    for (; o + 4 <= outputs; o += 4)
+        layer_rows<T, 4>(weights + o * inputs, biases + o, inputs, in, out + o * stride, stride);
     const T *w = weights + o * inputs, *b = biases + o;
     switch (outputs - o) {
     case 1: layer_rows<T, 1>(w, b, inputs, in, out + o * stride, stride); break;
@@ -69,9 +71,9 @@ void activate(int activation, std::int64_t n, T* x) {
         if (activation == activation_erf) return each([](Vector<T> v) { return erf(v); });
     }
     switch (activation) {
-#define NNQM_CASE(name)                                             \
-    case activation_##name:                                         \
-        for (std::int64_t i = 0; i < n; ++i) x[i] = name(x[i]);     \
+#define NNQM_CASE(name)                                         \
+    case activation_##name:                                     \
+        for (std::int64_t i = 0; i < n; ++i) x[i] = name(x[i]); \
         break;
         NNQM_ACTIVATIONS(NNQM_CASE)
 #undef NNQM_CASE
@@ -85,9 +87,9 @@ void layer(const detail::LayerPlan<T>& plan, const T* in, T* out) {
     activate(plan.activation, static_cast<std::int64_t>(plan.outputs) * lanes, out);
 }
 
-#define NNQM_INSTANTIATE(T)                                                                            \
-    template void affine(const T*, const T*, std::int64_t, int, const T*, T*, std::int64_t);           \
-    template void activate(int, std::int64_t, T*);                                                     \
+#define NNQM_INSTANTIATE(T)                                                                  \
+    template void affine(const T*, const T*, std::int64_t, int, const T*, T*, std::int64_t); \
+    template void activate(int, std::int64_t, T*);                                           \
     template void layer(const detail::LayerPlan<T>&, const T*, T*);
 NNQM_INSTANTIATE(float)
 NNQM_INSTANTIATE(double)

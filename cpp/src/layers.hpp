@@ -6,10 +6,11 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// out (outputs, lanes), rows `stride` apart, = biases + weights (outputs, inputs) in (inputs, lanes). The operations of each lane and
-// their order are the same in every position of the tile.
+// out (outputs, lanes), rows `stride` apart, = biases + weights (outputs, inputs) in (inputs, lanes). The operations of
+// each lane and their order are the same in every position of the tile.
 template <class T>
-void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs, const T* in, T* out, std::int64_t stride);
+void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs, const T* in, T* out,
+            std::int64_t stride);
 
 // x (n) = activation(x), by its index in NNQM_ACTIVATIONS; n is a multiple of the width of a vector.
 template <class T>

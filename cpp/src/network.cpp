@@ -1,4 +1,5 @@
-// The network on a window of a tile, with fixed parameters, with those of a group of paths, or by a table of polynomials.
+// The network on a window of a tile, with fixed parameters, with those of a group of paths, or by a table of
+// polynomials.
 #include "draws.hpp"
 #include "layers.hpp"
 #include "math.hpp"
@@ -10,11 +11,13 @@ namespace NNQM_LEVEL_NAMESPACE {
 namespace {
 
 std::uint32_t parameter_purpose(bool negative, int layer, bool biases) {
-    return (negative ? std::uint32_t{3} : std::uint32_t{2}) * 65536U + 2U * static_cast<std::uint32_t>(layer) + (biases ? 1U : 0U);
+    return (negative ? std::uint32_t{3} : std::uint32_t{2}) * 65536U + 2U * static_cast<std::uint32_t>(layer) +
+           (biases ? 1U : 0U);
 }
 
 template <class T>
-void draw_groups(const detail::NetworkPlan<T>& plan, std::uint64_t key, const std::int64_t* groups, bool negative, T* out) {
+void draw_groups(const detail::NetworkPlan<T>& plan, std::uint64_t key, const std::int64_t* groups, bool negative,
+                 T* out) {
     for (int i = 0; i < plan.n_layers; ++i) {
         const detail::DrawnPlan<T>& drawn = plan.drawn[i];
         const bool other = negative && plan.split && !drawn.shared;
@@ -28,8 +31,8 @@ void draw_groups(const detail::NetworkPlan<T>& plan, std::uint64_t key, const st
 // Outputs of a layer, and times, whose sums stay in registers where each lane has weights of its own.
 inline constexpr int own_outputs = vector_registers == 32 ? 4 : 2;
 
-// O outputs of a layer at one vector of lanes and all times of `in`, then its activation. Inputs and outputs lie one vector after
-// the other, all times of one first.
+// O outputs of a layer at one vector of lanes and all times of `in`, then its activation. Inputs and outputs lie one
+// vector after the other, all times of one first.
 template <class T, int O>
 inline void own_block(const T* weights, const T* biases, int inputs, int activation, const T* in, T* out) {
     constexpr int times = detail::times_at_once;
@@ -56,8 +59,9 @@ inline void own_block(const T* weights, const T* biases, int inputs, int activat
     activate(activation, O * times * width<T>, out);
 }
 
-// One vector of lanes at n <= times_at_once times through the network, with parameters of its own for each lane. One vector at a
-// time, so that what lies between the layers stays in the first-level cache. Times beyond the n-th repeat it.
+// One vector of lanes at n <= times_at_once times through the network, with parameters of its own for each lane. One
+// vector at a time, so that what lies between the layers stays in the first-level cache. Times beyond the n-th repeat
+// it.
 template <class T>
 void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n, T* hidden, const T* inputs, T* outputs,
                  std::int64_t stride) {
@@ -76,7 +80,8 @@ void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n,
         int o = 0;
         for (; o + own_outputs <= size; o += own_outputs, weights += own_outputs * from * lanes)
             own_block<T, own_outputs>(weights, biases + o * lanes, from, activation, in, out + o * step);
-        for (; o < size; ++o, weights += from * lanes) own_block<T, 1>(weights, biases + o * lanes, from, activation, in, out + o * step);
+        for (; o < size; ++o, weights += from * lanes)
+            own_block<T, 1>(weights, biases + o * lanes, from, activation, in, out + o * step);
         T* const next = in;
         in = out;
         out = next;
@@ -102,16 +107,19 @@ void own_times(const detail::NetworkPlan<T>& plan, std::int64_t n_rows, int chan
 template <class T>
 void anchor(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scratch, T* at_zero) {
     alignas(64) const T zero[lanes] = {};
-    for (int v = 0; v < lanes; v += width<T>) own_network(plan, scratch.parameters + v, 1, scratch.hidden, zero + v, at_zero + v, 0);
+    for (int v = 0; v < lanes; v += width<T>)
+        own_network(plan, scratch.parameters + v, 1, scratch.hidden, zero + v, at_zero + v, 0);
     T* biases = scratch.parameters + (plan.parameters - plan.outputs) * lanes;
     for (int i = 0; i < plan.outputs * lanes; ++i) biases[i] += biases[i] - at_zero[i];
 }
 
 // One time, all lanes with the same parameters, which lie in the layers or, if drawn, one after the other.
 template <class T>
-void shared_row(const detail::NetworkPlan<T>& plan, const T* parameters, const detail::Scratch<T>& scratch, const T* in, T* outputs) {
+void shared_row(const detail::NetworkPlan<T>& plan, const T* parameters, const detail::Scratch<T>& scratch, const T* in,
+                T* outputs) {
     for (int i = 0; i < plan.n_layers; ++i) {
-        T* out = i + 1 == plan.n_layers ? outputs : scratch.hidden + static_cast<std::int64_t>(i % 2) * plan.widest * lanes;
+        T* out =
+            i + 1 == plan.n_layers ? outputs : scratch.hidden + static_cast<std::int64_t>(i % 2) * plan.widest * lanes;
         detail::LayerPlan<T> now = plan.layers[i];
         if (plan.drawn) {
             now.weights = parameters;
@@ -123,8 +131,8 @@ void shared_row(const detail::NetworkPlan<T>& plan, const T* parameters, const d
     }
 }
 
-// Coefficients of the cells that begin at `at`, one lane each, in vectors. Blocks of 16 bytes are loaded whole and transposed, which
-// takes half the time of gathering the coefficients one by one.
+// Coefficients of the cells that begin at `at`, one lane each, in vectors. Blocks of 16 bytes are loaded whole and
+// transposed, which takes half the time of gathering the coefficients one by one.
 #if defined(__AVX512F__)
 inline __m512 blocks(const float* a, const float* b, const float* c, const float* d) noexcept {
     const __m512 low = _mm512_insertf32x4(_mm512_castps128_ps512(_mm_loadu_ps(a)), _mm_loadu_ps(b), 1);
@@ -134,9 +142,12 @@ inline __m512 blocks(const float* a, const float* b, const float* c, const float
 inline void cell_terms(const float* table, const std::int32_t* at, Vector<float>* c) noexcept {
     __m512 row[4];
 #pragma GCC unroll 4
-    for (int r = 0; r < 4; ++r) row[r] = blocks(table + at[r], table + at[4 + r], table + at[8 + r], table + at[12 + r]);
-    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(row[0], row[1])), b = _mm512_castps_pd(_mm512_unpacklo_ps(row[2], row[3]));
-    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(row[0], row[1])), e = _mm512_castps_pd(_mm512_unpackhi_ps(row[2], row[3]));
+    for (int r = 0; r < 4; ++r)
+        row[r] = blocks(table + at[r], table + at[4 + r], table + at[8 + r], table + at[12 + r]);
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(row[0], row[1])),
+                  b = _mm512_castps_pd(_mm512_unpacklo_ps(row[2], row[3]));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(row[0], row[1])),
+                  e = _mm512_castps_pd(_mm512_unpackhi_ps(row[2], row[3]));
     c[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
     c[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
     c[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(d, e));
@@ -163,9 +174,12 @@ inline void cell_terms(const float* table, const std::int32_t* at, Vector<float>
     __m256 row[4];
 #pragma GCC unroll 4
     for (int r = 0; r < 4; ++r)
-        row[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(table + at[r])), _mm_loadu_ps(table + at[4 + r]), 1);
-    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(row[0], row[1])), b = _mm256_castps_pd(_mm256_unpacklo_ps(row[2], row[3]));
-    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(row[0], row[1])), e = _mm256_castps_pd(_mm256_unpackhi_ps(row[2], row[3]));
+        row[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(table + at[r])),
+                                      _mm_loadu_ps(table + at[4 + r]), 1);
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(row[0], row[1])),
+                  b = _mm256_castps_pd(_mm256_unpacklo_ps(row[2], row[3]));
+    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(row[0], row[1])),
+                  e = _mm256_castps_pd(_mm256_unpackhi_ps(row[2], row[3]));
     c[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
     c[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
     c[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(d, e));
@@ -176,8 +190,10 @@ inline void cell_terms(const double* table, const std::int32_t* at, Vector<doubl
 #pragma GCC unroll 4
     for (int k = 0; k < 8; k += 2) {
         const double* from = table + k;
-        const __m256d even = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from + at[0])), _mm_loadu_pd(from + at[2]), 1);
-        const __m256d odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from + at[1])), _mm_loadu_pd(from + at[3]), 1);
+        const __m256d even =
+            _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from + at[0])), _mm_loadu_pd(from + at[2]), 1);
+        const __m256d odd =
+            _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(from + at[1])), _mm_loadu_pd(from + at[3]), 1);
         c[k] = _mm256_unpacklo_pd(even, odd);
         c[k + 1] = _mm256_unpackhi_pd(even, odd);
     }
@@ -230,16 +246,16 @@ void table_row(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scr
 }  // namespace
 
 template <class T>
-void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, bool negative, T* parameters) {
+void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, bool negative,
+          T* parameters) {
     alignas(64) std::int64_t groups[lanes];
     for (int l = 0; l < lanes; ++l) groups[l] = first_group + l;
     draw_groups(plan, key, groups, negative, parameters);
 }
 
-
 template <class T>
-void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
-             int channels, const detail::Scratch<T>& scratch, T* tile) {
+void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path,
+             const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile) {
     const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
     if (plan.drawn && plan.group < lanes) {
         alignas(64) std::int64_t groups[lanes];
@@ -247,7 +263,8 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
         const std::int64_t n_negative = plan.split ? plan.n_negative : 0;
         for (int side = n_negative > 0 ? 1 : 0; side >= 0; --side) {
             const std::int64_t first = side ? 0 : n_negative, last = side ? n_negative : window.n_times;
-            const std::int64_t begin = first > window.begin ? first : window.begin, end = last < window.end ? last : window.end;
+            const std::int64_t begin = first > window.begin ? first : window.begin,
+                               end = last < window.end ? last : window.end;
             if (begin >= end) continue;
             T* rows = tile + (begin - window.begin) * stride;
             if (begin == first) {
@@ -262,7 +279,8 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
     if (plan.drawn && window.begin == 0) {
         T* parameters = scratch.parameters;
         for (int i = 0; i < plan.n_layers; ++i) {
-            draw_one(plan.drawn[i].weights, key, first_path / plan.group, parameter_purpose(false, i, false), parameters);
+            draw_one(plan.drawn[i].weights, key, first_path / plan.group, parameter_purpose(false, i, false),
+                     parameters);
             parameters += plan.drawn[i].weights.count;
             draw_one(plan.drawn[i].biases, key, first_path / plan.group, parameter_purpose(false, i, true), parameters);
             parameters += plan.drawn[i].biases.count;
@@ -275,9 +293,9 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
     }
 }
 
-#define NNQM_INSTANTIATE(T)                                                                                         \
-    template void draw(const detail::NetworkPlan<T>&, std::uint64_t, std::int64_t, bool, T*);                       \
-    template void forward(const detail::NetworkPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int,   \
+#define NNQM_INSTANTIATE(T)                                                                                       \
+    template void draw(const detail::NetworkPlan<T>&, std::uint64_t, std::int64_t, bool, T*);                     \
+    template void forward(const detail::NetworkPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int, \
                           const detail::Scratch<T>&, T*);
 NNQM_INSTANTIATE(float)
 NNQM_INSTANTIATE(double)

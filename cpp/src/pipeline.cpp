@@ -46,7 +46,8 @@ void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_
         kernels.sample_linear(linear, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
     for (const auto& source : plan.times)
         for (std::int64_t t = window.begin; t < window.end; ++t)
-            std::fill_n(work.tile.data() + ((t - window.begin) * plan.channels + source.channel) * lanes, lanes, source.values[t]);
+            std::fill_n(work.tile.data() + ((t - window.begin) * plan.channels + source.channel) * lanes, lanes,
+                        source.values[t]);
     if (network && plan.network.n_layers > 0)
         kernels.forward(plan.network, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
 }
@@ -73,8 +74,8 @@ int advance_as(const Theory& theory, const Measure& measure, const Run& run, Ran
             int bad = -1;
             for_windows(n_times, full.window, [&](const detail::Window& window) {
                 fill_tile(plan, run.key, first_path, window, work, true);
-                bad = first_of(bad, kernels.accumulate(full.plan, window, plan.channels, work.tile.data(), n_valid, tile == 0,
-                                                       tile + 1 == tiles, work.scratch(), out));
+                bad = first_of(bad, kernels.accumulate(full.plan, window, plan.channels, work.tile.data(), n_valid,
+                                                       tile == 0, tile + 1 == tiles, work.scratch(), out));
             });
             record(sums, i, first_path, n_valid, bad);
         }
@@ -138,7 +139,8 @@ void draw_as(const Network& network, std::uint64_t key, bool negative, Range gro
     for (std::int64_t first = groups.begin; first < groups.end; first += lanes) {
         kernels.draw(plan.network, key, first, negative, parameters.data());
         for (std::int64_t g = first; g < std::min(first + lanes, groups.end); ++g)
-            for (std::int64_t i = 0; i < n; ++i) base[(g - groups.begin) * n + i] = parameters.data()[i * lanes + g - first];
+            for (std::int64_t i = 0; i < n; ++i)
+                base[(g - groups.begin) * n + i] = parameters.data()[i * lanes + g - first];
     }
 }
 
@@ -151,8 +153,8 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
     const FullMeasurePlan<T> full(measure, n_times);
     const std::vector<SumShape> shapes = sum_shapes(measure, n_times);
     const int n_threads = detail::thread_count(threads, sums.n_blocks);
-    const auto works =
-        workspaces<T>(n_threads, n_times, full.window, channels, static_cast<const TheoryPlan<T>*>(nullptr), &measure, &full);
+    const auto works = workspaces<T>(n_threads, n_times, full.window, channels,
+                                     static_cast<const TheoryPlan<T>*>(nullptr), &measure, &full);
     const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(sums.n_blocks, n_threads, [&](std::int64_t b, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
@@ -164,8 +166,9 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
             int bad = -1;
             for_windows(n_times, full.window, [&](const detail::Window& window) {
                 load_tile(view, window, first, n_valid, 0, channels, work.tile.data());
-                bad = first_of(bad, kernels.accumulate(full.plan, window, channels, work.tile.data(), n_valid, tile % tiles == 0,
-                                                       tile % tiles + 1 == tiles, work.scratch(), out));
+                bad = first_of(
+                    bad, kernels.accumulate(full.plan, window, channels, work.tile.data(), n_valid, tile % tiles == 0,
+                                            tile % tiles + 1 == tiles, work.scratch(), out));
             });
             record(sums, b, path_index + first, n_valid, bad);
         }
@@ -180,10 +183,13 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
     check_steps(theory, run.times);
     check_measure(measure, theory.channels(), static_cast<std::int64_t>(run.times.size()), sums);
     check_sums_range(sums, blocks);
-    if (blocks.end > run.n_blocks || rounds.begin < 0 || rounds.begin > rounds.end) refuse("blocks or rounds out of range");
-    if (measure.group != theory.group()) refuse("the measure must have the group of the theory, " + std::to_string(theory.group()));
+    if (blocks.end > run.n_blocks || rounds.begin < 0 || rounds.begin > rounds.end)
+        refuse("blocks or rounds out of range");
+    if (measure.group != theory.group())
+        refuse("the measure must have the group of the theory, " + std::to_string(theory.group()));
     if (run.n_paths % measure.group != 0)
-        refuse("n_paths must be a multiple of the group of " + std::to_string(measure.group) + ", got " + std::to_string(run.n_paths));
+        refuse("n_paths must be a multiple of the group of " + std::to_string(measure.group) + ", got " +
+               std::to_string(run.n_paths));
     check_table_precision(theory.network, run.precision);
     // Rounds beyond the last path are empty, however many are asked for.
     const std::int64_t unit = std::max<std::int64_t>(lanes, measure.group), n_units = (run.n_paths - 1) / unit + 1;
@@ -207,18 +213,21 @@ int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& in
                                                : sample_as<double>(theory, run, paths, inputs);
 }
 
-int apply(const Network& network, const Run& run, std::int64_t first_path, const ArrayView& inputs, const ArrayOut& outputs) {
+int apply(const Network& network, const Run& run, std::int64_t first_path, const ArrayView& inputs,
+          const ArrayOut& outputs) {
     check_network(network);
     if (network.layers.empty()) refuse("the network has no layers");
     if (inputs.shape[2] != network.layers.front().inputs || outputs.shape[2] != network.layers.back().outputs ||
-        inputs.shape[0] != outputs.shape[0] || inputs.shape[1] != outputs.shape[1] || inputs.precision != outputs.precision)
+        inputs.shape[0] != outputs.shape[0] || inputs.shape[1] != outputs.shape[1] ||
+        inputs.precision != outputs.precision)
         refuse("inputs and outputs must have shapes (paths, times, inputs), (paths, times, outputs) and one precision");
     if (inputs.shape[0] < 1 || inputs.shape[1] < 1 || !inputs.data || !outputs.data) refuse("the arrays are empty");
     check_first_path(first_path, inputs.shape[0]);
     check_table_precision(network, inputs.precision);
     if (network.split) {
         check_times(run.times);
-        if (static_cast<std::int64_t>(run.times.size()) != inputs.shape[1]) refuse("a split network needs the times of the arrays");
+        if (static_cast<std::int64_t>(run.times.size()) != inputs.shape[1])
+            refuse("a split network needs the times of the arrays");
     }
     return inputs.precision == Precision::float32 ? apply_as<float>(network, run, first_path, inputs, outputs)
                                                   : apply_as<double>(network, run, first_path, inputs, outputs);
@@ -236,8 +245,8 @@ void draw(const Network& network, std::uint64_t key, bool negative, Range groups
     if (!network.random()) refuse("the parameters of the network are fixed");
     if (groups.begin < 0 || groups.end <= groups.begin || groups.end > max_size)
         refuse("groups must be a range that is not empty, from 0 to " + std::to_string(max_size));
-    if (parameters.shape[0] != groups.end - groups.begin || parameters.shape[1] != 1 || parameters.shape[2] != network.parameters() ||
-        !parameters.data)
+    if (parameters.shape[0] != groups.end - groups.begin || parameters.shape[1] != 1 ||
+        parameters.shape[2] != network.parameters() || !parameters.data)
         refuse("the array must have shape (groups, 1, parameters)");
     parameters.precision == Precision::float32 ? draw_as<float>(network, key, negative, groups, parameters)
                                                : draw_as<double>(network, key, negative, groups, parameters);
@@ -248,7 +257,8 @@ int accumulate(const ArrayView& channels, const Measure& measure, const std::vec
     if (channels.shape[1] < 1 || channels.shape[2] < 1 || !channels.data) refuse("the array is empty");
     check_measure(measure, static_cast<int>(channels.shape[2]), channels.shape[1], sums);
     check_first_path(first_path, channels.shape[0]);
-    if (static_cast<std::int64_t>(offsets.size()) != sums.n_blocks + 1) refuse("offsets must have n_blocks + 1 entries");
+    if (static_cast<std::int64_t>(offsets.size()) != sums.n_blocks + 1)
+        refuse("offsets must have n_blocks + 1 entries");
     for (std::size_t b = 0; b + 1 < offsets.size(); ++b)
         if (offsets[b] < 0 || offsets[b + 1] < offsets[b] || offsets[b + 1] > channels.shape[0])
             refuse("offsets must increase from 0 to at most the number of paths");

@@ -13,7 +13,7 @@ std::vector<T> cast(const std::vector<double>& values) {
 }
 
 LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, int parts, std::int64_t n_times,
-                          LagStorage& storage) {
+                  LagStorage& storage) {
     std::set<std::int64_t> bounds = {0, n_times};
     for (const std::int64_t lag : lags) {
         bounds.insert(lag);
@@ -22,9 +22,15 @@ LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, int parts, st
     storage.bounds.assign(bounds.begin(), bounds.end());
     for (std::size_t s = 0; s + 1 < storage.bounds.size(); ++s)
         for (const std::int64_t lag : lags)
-            storage.weights.push_back(static_cast<unsigned char>((storage.bounds[s] < n_times - lag) + (storage.bounds[s] >= lag)));
-    return {static_cast<int>(lags.size()), size, parts, lags.data(),
-            static_cast<int>(storage.bounds.size()) - 1, storage.bounds.data(), storage.weights.data()};
+            storage.weights.push_back(
+                static_cast<unsigned char>((storage.bounds[s] < n_times - lag) + (storage.bounds[s] >= lag)));
+    return {static_cast<int>(lags.size()),
+            size,
+            parts,
+            lags.data(),
+            static_cast<int>(storage.bounds.size()) - 1,
+            storage.bounds.data(),
+            storage.weights.data()};
 }
 
 }  // namespace
@@ -43,10 +49,20 @@ void TheoryPlan<T>::add_network(const Network& net, const std::vector<double>& g
     }
     for (std::size_t i = 0; i < net.drawn.size(); ++i)
         drawn.push_back({plan_draws(net.drawn[i].weight_density, layers[i].weights, net.drawn[i].weight_scales),
-                         plan_draws(net.drawn[i].bias_density, layers[i].biases, net.drawn[i].bias_scales), net.drawn[i].shared});
+                         plan_draws(net.drawn[i].bias_density, layers[i].biases, net.drawn[i].bias_scales),
+                         net.drawn[i].shared});
     const auto n_negative = std::count_if(grid.begin(), grid.end(), [](double t) { return t < 0; });
-    network = {static_cast<int>(layers.size()), inputs, channels - inputs, widest, layers.data(),
-               net.random() ? drawn.data() : nullptr, net.parameters(), net.group, net.split, n_negative, {}};
+    network = {static_cast<int>(layers.size()),
+               inputs,
+               channels - inputs,
+               widest,
+               layers.data(),
+               net.random() ? drawn.data() : nullptr,
+               net.parameters(),
+               net.group,
+               net.split,
+               n_negative,
+               {}};
     if (net.table) network.table = {static_cast<T>(1 / net.table->spacing), keep(cast<T>(net.table->coefficients))};
 }
 
@@ -69,8 +85,9 @@ void TheoryPlan<T>::add(int first, const Chain& chain, const std::vector<double>
 
 template <class T>
 void TheoryPlan<T>::add(int first, const PeriodicChain& chain, const std::vector<double>&) {
-    periodic_chains.push_back({first, chain.states, chain.grids, chain.steps, keep(cast<T>(chain.values)), chain.start_threshold.data(),
-                               chain.start_alias.data(), chain.step_weights.data(), chain.remaining.data()});
+    periodic_chains.push_back({first, chain.states, chain.grids, chain.steps, keep(cast<T>(chain.values)),
+                               chain.start_threshold.data(), chain.start_alias.data(), chain.step_weights.data(),
+                               chain.remaining.data()});
 }
 
 template <class T>
@@ -78,11 +95,12 @@ void TheoryPlan<T>::add(int first, const Linear& linear, const std::vector<doubl
     const std::size_t n_times = linear.mean.size(), n_modes = static_cast<std::size_t>(linear.modes);
     std::vector<T> basis(n_times * n_modes);
     for (std::size_t k = 0; k < n_modes; ++k)
-        for (std::size_t t = 0; t < n_times; ++t) basis[t * n_modes + k] = static_cast<T>(linear.basis[k * n_times + t]);
+        for (std::size_t t = 0; t < n_times; ++t)
+            basis[t * n_modes + k] = static_cast<T>(linear.basis[k * n_times + t]);
     const T* zeros = keep(std::vector<T>(n_modes, T(0)));
-    linears.push_back({first, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes), linear.independent, modes,
-                       plan_draws(linear.density, zeros, std::vector<double>(n_modes, 1.0)), keep(cast<T>(linear.mean)),
-                       keep(std::move(basis)), keep(cast<T>(linear.rows))});
+    linears.push_back({first, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes), linear.independent,
+                       modes, plan_draws(linear.density, zeros, std::vector<double>(n_modes, 1.0)),
+                       keep(cast<T>(linear.mean)), keep(std::move(basis)), keep(cast<T>(linear.rows))});
     modes += linear.modes;
 }
 
@@ -102,7 +120,8 @@ void TheoryPlan<T>::add(int first, const OrnsteinUhlenbeck& ou, const std::vecto
         const double stationary = ou.sigma[d] / std::sqrt(2 * ou.omega[d]);
         decay[d * n_times] = 0;
         noise[d * n_times] = static_cast<T>(stationary);
-        // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is used.
+        // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is
+        // used.
         const double span = grid.back() - grid.front();
         const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
         double last = 0;

@@ -56,9 +56,7 @@ struct TheoryPlan {
     std::int64_t parameter_scratch() const {
         return network.drawn ? product({network.parameters, network.group < lanes ? lanes : 1}, "network") : 0;
     }
-    std::int64_t hidden_scratch() const {
-        return product({2, network.widest, lanes}, "network");
-    }
+    std::int64_t hidden_scratch() const { return product({2, network.widest, lanes}, "network"); }
 };
 
 // The plan of a theory at the times of a run.
@@ -70,7 +68,8 @@ struct LagStorage {
     std::vector<unsigned char> weights;
 };
 
-// Times of a window of which `rows` rows of lanes are held for each time: they take half a megabyte, which a second-level cache holds.
+// Times of a window of which `rows` rows of lanes are held for each time: they take half a megabyte, which a
+// second-level cache holds.
 template <class T>
 std::int64_t window_size(std::int64_t n_times, std::int64_t rows);
 

@@ -5,7 +5,8 @@ namespace NNQM_LEVEL_NAMESPACE {
 
 namespace {
 
-// Rows of products that are summed in one run: 16 terms, because longer ones lose the small eigenvalues of a correlator matrix.
+// Rows of products that are summed in one run: 16 terms, because longer ones lose the small eigenvalues of a correlator
+// matrix.
 template <class T>
 inline constexpr int stretch = row_vectors<T> < 16 ? 16 / row_vectors<T> : 1;
 
@@ -18,11 +19,11 @@ double vector_sum(Vector<T> x) {
     return static_cast<double>(part[0]);
 }
 
-// RA x RB entries of sum over rows and lanes of a b^T, added to out; in a symmetric product the entries below the diagonal are
-// mirrored from those above.
+// RA x RB entries of sum over rows and lanes of a b^T, added to out; in a symmetric product the entries below the
+// diagonal are mirrored from those above.
 template <class T, int RA, int RB>
-void product_block(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int j, int size,
-                   double* out) {
+void product_block(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int j,
+                   int size, double* out) {
     Vector<T> total[RA][RB];
     for (int p = 0; p < RA; ++p)
         for (int q = 0; q < RB; ++q) total[p][q] = vector_set(T(0));
@@ -71,8 +72,8 @@ void product_rows(const T* a, const T* b, std::int64_t rows, std::int64_t stride
     }
 }
 
-// Rows of a product that are taken together: few, so that those of some observables stay in the first-level cache while they meet
-// all others, or many, where vectors are so wide that the sums over their lanes at the end would cost more.
+// Rows of a product that are taken together: few, so that those of some observables stay in the first-level cache while
+// they meet all others, or many, where vectors are so wide that the sums over their lanes at the end would cost more.
 inline constexpr int product_rows_at_once = vector_registers == 32 ? 64 : 8;
 
 }  // namespace
@@ -86,18 +87,21 @@ double dot(const T* a, const T* b, std::int64_t rows, std::int64_t stride) {
         const T *x = a + r * stride, *y = b + r * stride;
 #pragma GCC unroll 16
         for (int v = 0; v < row_vectors<T>; ++v)
-            sum[v % chains] = vector_fma<T>(vector_load(x + v * width<T>), vector_load(y + v * width<T>), sum[v % chains]);
+            sum[v % chains] =
+                vector_fma<T>(vector_load(x + v * width<T>), vector_load(y + v * width<T>), sum[v % chains]);
     }
     for (int c = 1; c < chains; ++c) sum[0] += sum[c];
     return vector_sum<T>(sum[0]);
 }
 
 template <class T>
-void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size, double* out) {
+void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size,
+                  double* out) {
     while (rows > 0) {
         const std::int64_t n = rows < product_rows_at_once ? rows : product_rows_at_once;
         int i = 0;
-        for (; i + block_rows <= size; i += block_rows) product_rows<T, block_rows>(a, b, n, stride, symmetric, i, size, out);
+        for (; i + block_rows <= size; i += block_rows)
+            product_rows<T, block_rows>(a, b, n, stride, symmetric, i, size, out);
         switch (size - i) {
         case 1: product_rows<T, 1>(a, b, n, stride, symmetric, i, size, out); break;
         case 2: product_rows<T, 2>(a, b, n, stride, symmetric, i, size, out); break;
@@ -110,8 +114,8 @@ void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride
     }
 }
 
-#define NNQM_INSTANTIATE(T)                                                  \
-    template double dot(const T*, const T*, std::int64_t, std::int64_t);     \
+#define NNQM_INSTANTIATE(T)                                              \
+    template double dot(const T*, const T*, std::int64_t, std::int64_t); \
     template void add_products(const T*, const T*, std::int64_t, std::int64_t, bool, int, double*);
 NNQM_INSTANTIATE(float)
 NNQM_INSTANTIATE(double)

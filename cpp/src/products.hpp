@@ -6,8 +6,8 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// Terms that a running sum takes before it is put away. Rounding is random where values are; where they are discrete it has a
-// direction, and grows with the number of terms.
+// Terms that a running sum takes before it is put away. Rounding is random where values are; where they are discrete it
+// has a direction, and grows with the number of terms.
 inline constexpr int run_length = 64;
 
 // Rows that `dot` takes at most.
@@ -35,7 +35,8 @@ double dot(const T* a, const T* b, std::int64_t rows, std::int64_t stride);
 
 // out (size, size) += sum over rows and lanes of a b^T; a row is (size, lanes), rows lie `stride` apart.
 template <class T>
-void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size, double* out);
+void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size,
+                  double* out);
 
 }  // namespace NNQM_LEVEL_NAMESPACE
 }  // namespace nnqm

@@ -34,8 +34,8 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
 }
 
 template <class T>
-void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
-                  int channels, const detail::Scratch<T>& scratch, T* tile) {
+void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int64_t first_path,
+                  const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile) {
     const auto purpose = (std::uint32_t{1} << 16) + static_cast<std::uint32_t>(plan.channel);
     const auto states = static_cast<std::uint64_t>(plan.states);
     const auto square = static_cast<std::int64_t>(plan.states) * plan.states;
@@ -52,7 +52,9 @@ void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int6
             const std::int64_t t = 2 * group + s;
             T* row = out + (t - window.begin) * channels * lanes;
             for (int l = 0; l < lanes; ++l) {
-                const std::int64_t first = t == 0 ? grid[l] * plan.states : grid[l] * square + state[l] * plan.states;
+                const std::int64_t first = t == 0
+                                               ? grid[l] * plan.states
+                                               : grid[l] * square + static_cast<std::int64_t>(state[l]) * plan.states;
                 const std::uint32_t* threshold = (t == 0 ? plan.start_threshold : plan.threshold) + first;
                 const std::uint32_t* alias = (t == 0 ? plan.start_alias : plan.alias) + first;
                 const auto column = static_cast<std::uint32_t>((words[2 * s][l] * states) >> 32);
@@ -88,7 +90,8 @@ void sample_periodic_chain(const detail::PeriodicChainPlan<T>& plan, std::uint64
                     state[l] = start[l];
                 } else {
                     const std::uint32_t* forth = plan.step_weights + grid * square + state[l] * states;
-                    const std::uint32_t* back = plan.remaining + ((grid * (plan.steps - 1) + t - 1) * states + start[l]) * states;
+                    const std::uint32_t* back =
+                        plan.remaining + ((grid * (plan.steps - 1) + t - 1) * states + start[l]) * states;
                     // Products of 62 bits, cut to 46 so that a sum of 65536 of them fits.
                     std::uint64_t total = 0;
                     for (std::int64_t j = 0; j < states; ++j) total += (std::uint64_t{forth[j]} * back[j]) >> 16;
@@ -134,21 +137,21 @@ void draw_coefficients(const detail::LinearPlan<T>& plan, std::uint64_t key, std
 }  // namespace
 
 template <class T>
-void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
-                   int channels, const detail::Scratch<T>& scratch, T* tile) {
+void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::int64_t first_path,
+                   const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile) {
     T* coefficients = scratch.coefficients + plan.first_coefficient * lanes;
     if (window.begin == 0) draw_coefficients(plan, key, first_path, coefficients);
-    affine(plan.basis + window.begin * plan.modes, plan.mean + window.begin, window.end - window.begin, plan.modes, coefficients,
-           tile + plan.channel * lanes, static_cast<std::int64_t>(channels) * lanes);
+    affine(plan.basis + window.begin * plan.modes, plan.mean + window.begin, window.end - window.begin, plan.modes,
+           coefficients, tile + plan.channel * lanes, static_cast<std::int64_t>(channels) * lanes);
 }
 
-#define NNQM_INSTANTIATE(T)                                                                                                    \
-    template void sample_ou(const detail::OuPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int, T*);            \
-    template void sample_chain(const detail::ChainPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int,           \
-                               const detail::Scratch<T>&, T*);                                                                 \
-    template void sample_periodic_chain(const detail::PeriodicChainPlan<T>&, std::uint64_t, std::int64_t,                      \
-                                        const detail::Window&, int, const detail::Scratch<T>&, T*);                            \
-    template void sample_linear(const detail::LinearPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int,         \
+#define NNQM_INSTANTIATE(T)                                                                                            \
+    template void sample_ou(const detail::OuPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int, T*);    \
+    template void sample_chain(const detail::ChainPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int,   \
+                               const detail::Scratch<T>&, T*);                                                         \
+    template void sample_periodic_chain(const detail::PeriodicChainPlan<T>&, std::uint64_t, std::int64_t,              \
+                                        const detail::Window&, int, const detail::Scratch<T>&, T*);                    \
+    template void sample_linear(const detail::LinearPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int, \
                                 const detail::Scratch<T>&, T*);
 NNQM_INSTANTIATE(float)
 NNQM_INSTANTIATE(double)

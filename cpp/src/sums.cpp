@@ -9,7 +9,8 @@ namespace NNQM_LEVEL_NAMESPACE {
 
 namespace {
 
-// The terms of sum A A^T + B B^T of each lag that lie in begin .. end - 1; `rows` is the observable vector at time `begin`.
+// The terms of sum A A^T + B B^T of each lag that lie in begin .. end - 1; `rows` is the observable vector at time
+// `begin`.
 template <class T>
 void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
                      double* sums) {
@@ -30,8 +31,8 @@ void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64
     }
 }
 
-// The terms of the lag sums whose later time lies in begin .. end - 1; rows of earlier times, as far back as the largest lag,
-// lie before `rows`.
+// The terms of the lag sums whose later time lies in begin .. end - 1; rows of earlier times, as far back as the
+// largest lag, lie before `rows`.
 template <class T>
 void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
                   double* sums) {
@@ -40,7 +41,8 @@ void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t 
     for (int k = 0; k < plan.n_lags; ++k) {
         const std::int64_t first = begin > plan.lags[k] ? begin : plan.lags[k];
         const T* later = rows + (first - begin) * stride;
-        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size, sums + plan.parts * k * square);
+        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size,
+                     sums + plan.parts * k * square);
     }
     add_equal_times(plan, begin, end, rows, products, sums);
 }
@@ -53,7 +55,8 @@ void add_channel_lags(const detail::LagPlan& plan, const detail::Window& window,
     const T* z = linear + lanes;
     double* before = scratch.before;
     before[0] = 0;
-    for (std::int64_t t = window.begin; t < window.end; ++t) before[t + 1] = before[t] + lane_sum(z + (t - window.begin) * stride);
+    for (std::int64_t t = window.begin; t < window.end; ++t)
+        before[t + 1] = before[t] + lane_sum(z + (t - window.begin) * stride);
     for (int k = 0; window.end == window.n_times && k < plan.n_lags; ++k) {
         const std::int64_t rows = window.n_times - plan.lags[k];
         double* out = sums + 4 * plan.parts * k;
@@ -72,10 +75,11 @@ void add_channel_lags(const detail::LagPlan& plan, const detail::Window& window,
     add_equal_times(plan, window.begin, window.end, linear, scratch.products, sums);
 }
 
-// Adds the observables of a window to the running sums of each lane, and marks them where the earlier and later times of the lags
-// begin and end.
+// Adds the observables of a window to the running sums of each lane, and marks them where the earlier and later times
+// of the lags begin and end.
 template <class T>
-void cumulate(const detail::LagPlan& plan, const detail::Window& window, const T* rows, const detail::GroupScratch& scratch) {
+void cumulate(const detail::LagPlan& plan, const detail::Window& window, const T* rows,
+              const detail::GroupScratch& scratch) {
     const int n = plan.size * lanes;
     if (window.begin == 0)
         for (int i = 0; i < n; ++i) scratch.cumulative[i] = 0;
@@ -84,7 +88,8 @@ void cumulate(const detail::LagPlan& plan, const detail::Window& window, const T
         for (int k = 0; k < plan.n_lags; ++k) {
             const std::size_t bytes = sizeof(double) * static_cast<std::size_t>(n);
             if (t == plan.lags[k]) std::memcpy(scratch.marks + 2 * k * n, scratch.cumulative, bytes);
-            if (t == window.n_times - plan.lags[k]) std::memcpy(scratch.marks + (2 * k + 1) * n, scratch.cumulative, bytes);
+            if (t == window.n_times - plan.lags[k])
+                std::memcpy(scratch.marks + (2 * k + 1) * n, scratch.cumulative, bytes);
         }
         if (t == window.end) break;
         const T* row = rows + (t - window.begin) * n;
@@ -102,7 +107,8 @@ void add_outer(const double* a, const double* b, int size, std::int64_t step, in
         }
 }
 
-// The third matrix of each lag: products of the sums over distinct paths of a group, over its earlier and over its later times.
+// The third matrix of each lag: products of the sums over distinct paths of a group, over its earlier and over its
+// later times.
 void add_group_products(const detail::LagPlan& plan, std::int64_t group, bool begins, bool ends,
                         const detail::GroupScratch& scratch, double* sums) {
     const int size = plan.size, n = size * lanes, square = size * size;
@@ -138,7 +144,8 @@ template <class T>
 T* window_rows(const detail::History& history, const detail::Window& window, std::int64_t stride, T* buffer) {
     const std::int64_t turn = window.begin / window.size % history.turns;
     if (turn == 0 && window.begin > 0)
-        std::memcpy(buffer, buffer + history.turns * window.size * stride, sizeof(T) * static_cast<std::size_t>(history.rows * stride));
+        std::memcpy(buffer, buffer + history.turns * window.size * stride,
+                    sizeof(T) * static_cast<std::size_t>(history.rows * stride));
     return buffer + (history.rows + turn * window.size) * stride;
 }
 
@@ -260,9 +267,11 @@ int first_not_finite(std::int64_t n_rows, const T* tile, int n_valid) {
 }  // namespace
 
 template <class T>
-int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window, int channels, const T* tile, int n_valid,
-               bool begins_group, bool ends_group, const detail::Scratch<T>& scratch, const detail::BlockSums& sums) {
-    const std::int64_t n_rows = window.end - window.begin, stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
+int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window, int channels, const T* tile,
+               int n_valid, bool begins_group, bool ends_group, const detail::Scratch<T>& scratch,
+               const detail::BlockSums& sums) {
+    const std::int64_t n_rows = window.end - window.begin,
+                       stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
     const int bad = first_not_finite(n_rows * channels, tile, n_valid);
     T* linear = window_rows(plan.linear, window, stride, scratch.linear);
     fill_linear(plan, n_rows, channels, tile, n_valid, linear);
@@ -272,7 +281,8 @@ int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window,
         if (plan.group > 1) {
             cumulate(plan.linear_lags, window, linear, scratch.linear_groups);
             if (window.end == window.n_times)
-                add_group_products(plan.linear_lags, plan.group, begins_group, ends_group, scratch.linear_groups, sums.lags);
+                add_group_products(plan.linear_lags, plan.group, begins_group, ends_group, scratch.linear_groups,
+                                   sums.lags);
         }
     }
     if (sums.observable_lags)

@@ -19,7 +19,8 @@ void load_tile(const ArrayView& view, const Window& window, std::int64_t row, in
             for (std::int64_t t = t0; t < t1; ++t) {
                 for (std::int64_t c = 0; c < n_channels; ++c) {
                     T value = 0;
-                    if (l >= skip && l < skip + n) std::memcpy(&value, path + t * view.strides[1] + c * view.strides[2], sizeof(T));
+                    if (l >= skip && l < skip + n)
+                        std::memcpy(&value, path + t * view.strides[1] + c * view.strides[2], sizeof(T));
                     tile[((t - window.begin) * channels + c) * lanes + l] = value;
                 }
             }

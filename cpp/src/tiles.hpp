@@ -6,7 +6,8 @@
 
 namespace nnqm::detail {
 
-// Paths row .. row + n - 1 of a strided user array -> lanes skip .. of the tile channels 0 .. C - 1; other lanes are zero.
+// Paths row .. row + n - 1 of a strided user array -> lanes skip .. of the tile channels 0 .. C - 1; other lanes are
+// zero.
 template <class T>
 void load_tile(const ArrayView& view, const Window& window, std::int64_t row, int n, int skip, int channels, T* tile);
 

@@ -47,8 +47,8 @@ struct Workspace {
     Buffer<std::uint32_t> states;
     Buffer<double> products, before;
     GroupBuffers linear_groups, observable_groups;
-    Workspace(std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory, const Measure* measure,
-              const FullMeasurePlan<T>* full)
+    Workspace(std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory,
+              const Measure* measure, const FullMeasurePlan<T>* full)
         : tile(product({window, channels, lanes}, "tile")),
           hidden(theory ? theory->hidden_scratch() : 0),
           parameters(theory ? theory->parameter_scratch() : 0),
@@ -61,18 +61,29 @@ struct Workspace {
           states(theory ? product({theory->inputs, 2, lanes}, "sources") : 0),
           products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
           before(measure && !measure->lags.empty() ? n_times + 1 : 0),
-          linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0, measure ? measure->lags.size() : 0),
+          linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0,
+                        measure ? measure->lags.size() : 0),
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
                             measure ? measure->observable_lags.size() : 0) {}
     Scratch<T> scratch() const {
-        return {hidden.data(), parameters.data(), coefficients.data(), states.data(), linear.data(), observables.data(),
-                panels.data(), products.data(),   before.data(),       linear_groups.scratch(), observable_groups.scratch()};
+        return {hidden.data(),
+                parameters.data(),
+                coefficients.data(),
+                states.data(),
+                linear.data(),
+                observables.data(),
+                panels.data(),
+                products.data(),
+                before.data(),
+                linear_groups.scratch(),
+                observable_groups.scratch()};
     }
 };
 
 template <class T>
-std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory,
-                                     const Measure* measure = nullptr, const FullMeasurePlan<T>* full = nullptr) {
+std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, std::int64_t window, int channels,
+                                     const TheoryPlan<T>* theory, const Measure* measure = nullptr,
+                                     const FullMeasurePlan<T>* full = nullptr) {
     std::vector<Workspace<T>> result;
     result.reserve(static_cast<std::size_t>(n));
     for (int i = 0; i < n; ++i) result.emplace_back(n_times, window, channels, theory, measure, full);
