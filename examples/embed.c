@@ -22,8 +22,8 @@ int main(void) {
     for (int t = 0; t < n_times; ++t) times[t] = dt * t;
 
     if (nnqm_abi_version() / 1000 != NNQM_ABI_MAJOR || nnqm_abi_version() < NNQM_ABI_VERSION) {
-        fprintf(stderr, "nnqm: the library has version %" PRId32 " of the interface, needed is %d\n", nnqm_abi_version(),
-                NNQM_ABI_VERSION);
+        fprintf(stderr, "nnqm: the library has version %" PRId32 " of the interface, needed is %d\n",
+                nnqm_abi_version(), NNQM_ABI_VERSION);
         return 1;
     }
 
@@ -43,13 +43,14 @@ int main(void) {
     double* data;
     int64_t* paths;
     int64_t* first_bad;
-    if (nnqm_sums_array(sums, NNQM_LAGS, &data, NULL, NULL) || nnqm_sums_counts(sums, &paths, &first_bad, NULL)) return failed();
+    if (nnqm_sums_array(sums, NNQM_LAGS, &data, NULL, NULL) || nnqm_sums_counts(sums, &paths, &first_bad, NULL))
+        return failed();
 
     int wrong = 0;
     printf("   t      measured      error      exact   pull\n");
     for (int k = 0; k < n_lags; ++k) {
-        /* data has shape (n_blocks, n_lags, 2, 2, 2); wanted is the sum of z_t z_{t+lag}, element (1, 1) of the first matrix.
-         * Blocks are independent, so their spread gives the error. */
+        /* data has shape (n_blocks, n_lags, 2, 2, 2); wanted is the sum of z_t z_{t+lag}, element (1, 1) of the first
+         * matrix. Blocks are independent, so their spread gives the error. */
         double mean = 0, square = 0;
         for (int b = 0; b < n_blocks; ++b) {
             const double value = data[(b * n_lags + k) * 8 + 3] / ((double)paths[b] * (double)(n_times - lags[k]));

@@ -1,4 +1,5 @@
-// The Python module nnqm._core: typed array -> shape check -> release the GIL -> one core call. The only file that knows Python.
+// The Python module nnqm._core: typed array -> shape check -> release the GIL -> one core call. The only file that
+// knows Python.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -25,14 +26,15 @@ using Shape = std::vector<std::int64_t>;
 template <class T>
 std::vector<T> to_vector(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
     std::vector<T> values(static_cast<std::size_t>(array.size()));
-    if (!values.empty()) std::memcpy(values.data(), static_cast<const py::array&>(array).data(), values.size() * sizeof(T));
+    if (!values.empty())
+        std::memcpy(values.data(), static_cast<const py::array&>(array).data(), values.size() * sizeof(T));
     return values;
 }
 
 nnqm::Layer to_layer(const Doubles& weights, const Doubles& biases, std::string activation) {
     if (weights.ndim() != 2) throw std::invalid_argument("weights must have shape (outputs, inputs)");
-    return {static_cast<int>(weights.shape(1)), static_cast<int>(weights.shape(0)), to_vector(weights), to_vector(biases),
-            std::move(activation)};
+    return {static_cast<int>(weights.shape(1)), static_cast<int>(weights.shape(0)), to_vector(weights),
+            to_vector(biases), std::move(activation)};
 }
 
 using PyLayer = std::tuple<Doubles, Doubles, std::string>;
@@ -41,19 +43,17 @@ using PyDrawn = std::tuple<std::string, double, Doubles, std::string, double, Do
 
 nnqm::Network to_network(const std::vector<PyLayer>& layers) {
     nnqm::Network network;
-    for (const auto& [weights, biases, activation] : layers) network.layers.push_back(to_layer(weights, biases, activation));
+    for (const auto& [weights, biases, activation] : layers)
+        network.layers.push_back(to_layer(weights, biases, activation));
     return network;
 }
 
 nnqm::Density to_density(const std::string& name, double nu) {
-    using nnqm::DensityKind;
-    const std::pair<const char*, DensityKind> kinds[] = {{"gaussian", DensityKind::gaussian},
-                                                         {"uniform", DensityKind::uniform},
-                                                         {"laplace", DensityKind::laplace},
-                                                         {"rademacher", DensityKind::rademacher},
-                                                         {"student-t", DensityKind::student_t}};
-    for (const auto& [known, kind] : kinds)
-        if (name == known) return {kind, nu};
+    int kind = 0;
+    for (const char* known : nnqm::density_names) {
+        if (name == known) return {static_cast<nnqm::DensityKind>(kind), nu};
+        ++kind;
+    }
     throw std::invalid_argument("density \"" + name + "\" is unknown");
 }
 
@@ -95,20 +95,10 @@ nnqm::ArrayOut to_out(py::array& array) {
 }
 
 // Name and shape, without the leading block axis, of every sum that a measure asks for.
-std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& m, std::int64_t n_times) {
-    const auto n = static_cast<std::int64_t>(m.channels.size());
-    const std::int64_t g = m.linear_size(), f = m.size();
-    const std::int64_t parts = m.parts();
-    const auto length = [](const std::vector<std::int64_t>& v) { return static_cast<std::int64_t>(v.size()); };
+std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& measure, std::int64_t n_times) {
     std::vector<std::pair<std::string, Shape>> result;
-    if (!m.lags.empty()) result.push_back({"lags", {length(m.lags), parts, g, g}});
-    if (!m.observable_lags.empty()) result.push_back({"observable_lags", {length(m.observable_lags), parts, f, f}});
-    if (!m.increment_lags.empty()) result.push_back({"increments", {n, length(m.increment_lags), 2}});
-    if (m.moments) result.push_back({"moments", {n, 4}});
-    if (m.two_time >= 0) {
-        result.push_back({"time_sums", {n_times}});
-        result.push_back({"two_time", {n_times * (n_times + 1) / 2}});
-    }
+    for (const nnqm::SumShape& one : nnqm::sum_shapes(measure, n_times))
+        if (one.asked) result.emplace_back(one.name, one.shape);
     return result;
 }
 
@@ -117,7 +107,8 @@ using AlignedDoubles =
     py::array_t<double, py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
 const double* readable(const AlignedDoubles& array, const std::string& name, const Shape& shape) {
-    if (static_cast<std::size_t>(array.ndim()) != shape.size() || !std::equal(shape.begin(), shape.end(), array.shape()))
+    if (static_cast<std::size_t>(array.ndim()) != shape.size() ||
+        !std::equal(shape.begin(), shape.end(), array.shape()))
         throw std::invalid_argument(name + " has the wrong shape");
     return array.data();
 }
@@ -125,8 +116,8 @@ const double* readable(const AlignedDoubles& array, const std::string& name, con
 template <class T>
 T* writable(py::array array, const std::string& name, const Shape& shape) {
     constexpr int layout = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
-    const bool fits = array.dtype().equal(py::dtype::of<T>()) && array.writeable() && (array.flags() & layout) == layout &&
-                      static_cast<std::size_t>(array.ndim()) == shape.size() &&
+    const bool fits = array.dtype().equal(py::dtype::of<T>()) && array.writeable() &&
+                      (array.flags() & layout) == layout && static_cast<std::size_t>(array.ndim()) == shape.size() &&
                       std::equal(shape.begin(), shape.end(), array.shape());
     if (!fits) throw std::invalid_argument(name + " has the wrong shape, type or layout, or is read-only");
     return static_cast<T*>(array.mutable_data());
@@ -138,21 +129,18 @@ T* writable(const py::dict& arrays, const std::string& name, const Shape& shape)
     return writable<T>(py::cast<py::array>(arrays[name.c_str()]), "sums[\"" + name + "\"]", shape);
 }
 
-nnqm::Sums to_sums(const nnqm::Measure& measure, std::int64_t n_times, std::int64_t first_block, const py::dict& arrays) {
+nnqm::Sums to_sums(const nnqm::Measure& measure, std::int64_t n_times, std::int64_t first_block,
+                   const py::dict& arrays) {
     nnqm::Sums sums;
     sums.first_block = first_block;
     sums.n_blocks = static_cast<std::int64_t>(py::len(arrays["paths"]));
     sums.paths = writable<std::int64_t>(arrays, "paths", {sums.n_blocks});
     sums.first_bad = writable<std::int64_t>(arrays, "first_bad", {sums.n_blocks});
-    for (auto& [name, shape] : shapes(measure, n_times)) {
+    for (const nnqm::SumShape& one : nnqm::sum_shapes(measure, n_times)) {
+        if (!one.asked) continue;
+        Shape shape = one.shape;
         shape.insert(shape.begin(), sums.n_blocks);
-        double* data = writable<double>(arrays, name, shape);
-        if (name == "lags") sums.lags = data;
-        if (name == "observable_lags") sums.observable_lags = data;
-        if (name == "increments") sums.increments = data;
-        if (name == "moments") sums.moments = data;
-        if (name == "time_sums") sums.time_sums = data;
-        if (name == "two_time") sums.two_time = data;
+        sums.*one.array = writable<double>(arrays, one.name, shape);
     }
     return sums;
 }
@@ -171,8 +159,8 @@ nnqm::Run to_run(std::uint64_t key, const Doubles& times, std::int64_t n_paths, 
 
 }  // namespace
 
-// Objects are never changed after they are made, and the core has no state but what is set when it is loaded or forked: calls
-// in several threads need no lock, as long as no two of them write the same sums.
+// Objects are never changed after they are made, and the core has no state but what is set when it is loaded or forked:
+// calls in several threads need no lock, as long as no two of them write the same sums.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "The compiled core of nnqm.";
     m.attr("tile_paths") = nnqm::tile_paths;
@@ -203,8 +191,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
             [](const nnqm::Network& fixed, const std::vector<PyDrawn>& layers, std::int64_t group, bool split) {
                 nnqm::Network network = fixed;
                 for (const auto& [weights, weight_nu, weight_scales, biases, bias_nu, bias_scales, shared] : layers)
-                    network.drawn.push_back({to_density(weights, weight_nu), to_density(biases, bias_nu), to_vector(weight_scales),
-                                             to_vector(bias_scales), shared});
+                    network.drawn.push_back({to_density(weights, weight_nu), to_density(biases, bias_nu),
+                                             to_vector(weight_scales), to_vector(bias_scales), shared});
                 network.group = group;
                 network.split = split;
                 return network;
@@ -234,8 +222,14 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                          const Words& threshold, const Words& alias) {
                  if (values.ndim() != 2) throw std::invalid_argument("values must have shape (grids, states)");
                  const auto grids = static_cast<int>(values.shape(0)), states = static_cast<int>(values.shape(1));
-                 return nnqm::Chain{dt, states, grids, to_vector(values), to_vector(start_threshold), to_vector(start_alias),
-                                    to_vector(threshold), to_vector(alias)};
+                 return nnqm::Chain{dt,
+                                    states,
+                                    grids,
+                                    to_vector(values),
+                                    to_vector(start_threshold),
+                                    to_vector(start_alias),
+                                    to_vector(threshold),
+                                    to_vector(alias)};
              }),
              py::kw_only(), py::arg("dt"), py::arg("values"), py::arg("start_threshold"), py::arg("start_alias"),
              py::arg("threshold"), py::arg("alias"));
@@ -244,20 +238,28 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         .def(py::init([](double dt, const Doubles& values, const Words& start_threshold, const Words& start_alias,
                          const Words& step_weights, const Words& remaining) {
                  if (values.ndim() != 2) throw std::invalid_argument("values must have shape (grids, states)");
-                 if (remaining.ndim() != 4) throw std::invalid_argument("remaining must have shape (grids, steps - 1, states, states)");
+                 if (remaining.ndim() != 4)
+                     throw std::invalid_argument("remaining must have shape (grids, steps - 1, states, states)");
                  const auto grids = static_cast<int>(values.shape(0)), states = static_cast<int>(values.shape(1));
-                 return nnqm::PeriodicChain{dt, states, grids, static_cast<int>(remaining.shape(1)) + 1, to_vector(values),
-                                            to_vector(start_threshold), to_vector(start_alias), to_vector(step_weights), to_vector(remaining)};
+                 return nnqm::PeriodicChain{dt,
+                                            states,
+                                            grids,
+                                            static_cast<int>(remaining.shape(1)) + 1,
+                                            to_vector(values),
+                                            to_vector(start_threshold),
+                                            to_vector(start_alias),
+                                            to_vector(step_weights),
+                                            to_vector(remaining)};
              }),
              py::kw_only(), py::arg("dt"), py::arg("values"), py::arg("start_threshold"), py::arg("start_alias"),
              py::arg("step_weights"), py::arg("remaining"));
 
     py::class_<nnqm::Linear>(m, "Linear")
-        .def(py::init([](const Doubles& mean, const Doubles& basis, const std::string& density, double nu, const Doubles& rows,
-                         bool independent) {
+        .def(py::init([](const Doubles& mean, const Doubles& basis, const std::string& density, double nu,
+                         const Doubles& rows, bool independent) {
                  if (basis.ndim() != 2) throw std::invalid_argument("basis must have shape (modes, times)");
-                 return nnqm::Linear{static_cast<int>(basis.shape(0)), to_vector(mean), to_vector(basis), to_density(density, nu),
-                                     to_vector(rows), independent};
+                 return nnqm::Linear{static_cast<int>(basis.shape(0)), to_vector(mean), to_vector(basis),
+                                     to_density(density, nu),          to_vector(rows), independent};
              }),
              py::kw_only(), py::arg("mean"), py::arg("basis"), py::arg("density"), py::arg("nu"), py::arg("rows"),
              py::arg("independent"));
@@ -267,8 +269,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     py::class_<nnqm::Measure>(m, "Measure")
         .def(py::init([](std::vector<int> channels, const Doubles& shift, const Doubles& scale, std::vector<int> orders,
-                         const std::vector<PyLayer>& neurons, const Doubles& centres, Shape lags, Shape observable_lags, Shape increment_lags,
-                         std::int64_t group, bool moments, int two_time) {
+                         const std::vector<PyLayer>& neurons, const Doubles& centres, Shape lags, Shape observable_lags,
+                         Shape increment_lags, std::int64_t group, bool moments, int two_time) {
                  nnqm::Measure measure;
                  measure.channels = std::move(channels);
                  measure.shift = to_vector(shift);
@@ -284,20 +286,22 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                  measure.two_time = two_time;
                  return measure;
              }),
-             py::kw_only(), py::arg("channels"), py::arg("shift"), py::arg("scale"), py::arg("orders"), py::arg("neurons"),
-             py::arg("centres"), py::arg("lags"), py::arg("observable_lags"), py::arg("increment_lags"), py::arg("group"), py::arg("moments"), py::arg("two_time"))
+             py::kw_only(), py::arg("channels"), py::arg("shift"), py::arg("scale"), py::arg("orders"),
+             py::arg("neurons"), py::arg("centres"), py::arg("lags"), py::arg("observable_lags"),
+             py::arg("increment_lags"), py::arg("group"), py::arg("moments"), py::arg("two_time"))
         .def("shapes", &shapes, py::arg("n_times"), "Names and shapes of the sums, without the leading block axis.");
 
     m.def(
         "advance",
         [](const nnqm::Theory& theory, const nnqm::Measure& measure, std::uint64_t key, const Doubles& times,
            std::int64_t n_paths, std::int64_t n_blocks, const std::string& precision, int n_threads,
-           std::pair<std::int64_t, std::int64_t> blocks, std::pair<std::int64_t, std::int64_t> rounds, std::int64_t first_block,
-           const py::dict& arrays) {
+           std::pair<std::int64_t, std::int64_t> blocks, std::pair<std::int64_t, std::int64_t> rounds,
+           std::int64_t first_block, const py::dict& arrays) {
             const nnqm::Run run = to_run(key, times, n_paths, n_blocks, precision, n_threads);
             nnqm::Sums sums = to_sums(measure, times.size(), first_block, arrays);
             const py::gil_scoped_release release;
-            return nnqm::advance(theory, measure, run, {blocks.first, blocks.second}, {rounds.first, rounds.second}, sums);
+            return nnqm::advance(theory, measure, run, {blocks.first, blocks.second}, {rounds.first, rounds.second},
+                                 sums);
         },
         py::kw_only(), py::arg("theory"), py::arg("measure"), py::arg("key"), py::arg("times"), py::arg("n_paths"),
         py::arg("n_blocks"), py::arg("precision"), py::arg("n_threads"), py::arg("blocks"), py::arg("rounds"),
@@ -305,8 +309,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     m.def(
         "sample",
-        [](const nnqm::Theory& theory, std::uint64_t key, const Doubles& times, std::pair<std::int64_t, std::int64_t> paths,
-           int n_threads, py::array array) {
+        [](const nnqm::Theory& theory, std::uint64_t key, const Doubles& times,
+           std::pair<std::int64_t, std::int64_t> paths, int n_threads, py::array array) {
             const bool single = array_precision(array, "out") == nnqm::Precision::float32;
             const Shape shape{paths.second - paths.first, times.size(), theory.inputs()};
             if (single) writable<float>(array, "out", shape);
@@ -321,8 +325,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     m.def(
         "apply",
-        [](const nnqm::Network& network, std::uint64_t key, const Doubles& times, std::int64_t first_path, const py::array& inputs,
-           int n_threads) {
+        [](const nnqm::Network& network, std::uint64_t key, const Doubles& times, std::int64_t first_path,
+           const py::array& inputs, int n_threads) {
             const nnqm::Run run = to_run(key, times, 0, 1, "float64", n_threads);
             const nnqm::ArrayView view = to_view(inputs, "inputs");
             const std::int64_t n_outputs = network.layers.empty() ? 0 : network.layers.back().outputs;
@@ -339,8 +343,10 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     m.def(
         "draw",
-        [](const nnqm::Network& network, std::uint64_t key, bool negative, std::pair<std::int64_t, std::int64_t> groups) {
-            py::array array = new_array(nnqm::Precision::float64, {groups.second - groups.first, 1, network.parameters()});
+        [](const nnqm::Network& network, std::uint64_t key, bool negative,
+           std::pair<std::int64_t, std::int64_t> groups) {
+            py::array array =
+                new_array(nnqm::Precision::float64, {groups.second - groups.first, 1, network.parameters()});
             const nnqm::ArrayOut out = to_out(array);
             {
                 const py::gil_scoped_release release;

@@ -1,5 +1,5 @@
-// The plain-C interface: a handle is a C++ description, and a call is a check of what only a C caller can get wrong (null pointers,
-// sizes beyond the types of the C++ interface), one C++ call, and exceptions turned into codes.
+// The plain-C interface: a handle is a C++ description, and a call is a check of what only a C caller can get wrong
+// (null pointers, sizes beyond the types of the C++ interface), one C++ call, and exceptions turned into codes.
 #include "nnqm/nnqm.h"
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "checks.hpp"
 #include "nnqm/nnqm.hpp"
 
 struct nnqm_theory {
@@ -73,7 +74,7 @@ std::int32_t guarded(const Call& call) noexcept {
     }
 }
 
-[[noreturn]] void refuse(const std::string& message) { throw std::invalid_argument(message); }
+using nnqm::detail::refuse;
 
 template <class T>
 T& given(T* pointer, const char* name) {
@@ -83,8 +84,8 @@ T& given(T* pointer, const char* name) {
 
 std::int64_t between(std::int64_t smallest, std::int64_t value, std::int64_t largest, const char* name) {
     if (value < smallest || value > largest)
-        refuse(std::string(name) + " must lie between " + std::to_string(smallest) + " and " + std::to_string(largest) + ", got " +
-               std::to_string(value));
+        refuse(std::string(name) + " must lie between " + std::to_string(smallest) + " and " + std::to_string(largest) +
+               ", got " + std::to_string(value));
     return value;
 }
 
@@ -99,7 +100,8 @@ std::vector<T> copy(const T* values, std::int64_t n, const char* name) {
     return n > 0 ? std::vector<T>(values, values + n) : std::vector<T>();
 }
 
-nnqm::Layer layer(std::int64_t inputs, std::int64_t outputs, const double* weights, const double* biases, const char* activation) {
+nnqm::Layer layer(std::int64_t inputs, std::int64_t outputs, const double* weights, const double* biases,
+                  const char* activation) {
     nnqm::Layer result;
     result.inputs = width(inputs, "inputs");
     result.outputs = width(outputs, "outputs");
@@ -123,8 +125,10 @@ std::int64_t extent(const std::int64_t* shape, nnqm::Precision precision, const 
     std::int64_t bytes = item_size(precision);
     for (int axis = 0; axis < 3; ++axis) {
         if (shape[axis] < 1)
-            refuse(name + " shape must be positive; shape[" + std::to_string(axis) + "] is " + std::to_string(shape[axis]));
-        if (bytes > std::numeric_limits<std::int64_t>::max() / shape[axis]) refuse(name + " shape: the size overflows 64 bits");
+            refuse(name + " shape must be positive; shape[" + std::to_string(axis) + "] is " +
+                   std::to_string(shape[axis]));
+        if (bytes > std::numeric_limits<std::int64_t>::max() / shape[axis])
+            refuse(name + " shape: the size overflows 64 bits");
         bytes *= shape[axis];
     }
     between(1, shape[1], largest_times, "the number of times");
@@ -162,6 +166,12 @@ nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* d
 
 bool flag(std::int32_t value, const char* name) { return between(0, value, 1, name) == 1; }
 
+static_assert(static_cast<int>(nnqm::DensityKind::gaussian) == NNQM_GAUSSIAN &&
+              static_cast<int>(nnqm::DensityKind::uniform) == NNQM_UNIFORM &&
+              static_cast<int>(nnqm::DensityKind::laplace) == NNQM_LAPLACE &&
+              static_cast<int>(nnqm::DensityKind::rademacher) == NNQM_RADEMACHER &&
+              static_cast<int>(nnqm::DensityKind::student_t) == NNQM_STUDENT_T);
+
 nnqm::Density density(std::int32_t kind, double nu) {
     return {static_cast<nnqm::DensityKind>(between(NNQM_GAUSSIAN, kind, NNQM_STUDENT_T, "density")), nu};
 }
@@ -185,7 +195,7 @@ std::int32_t create(Handle** handle, const char* name) noexcept {
     });
 }
 
-std::int32_t set_lags(nnqm_measure* measure, std::vector<std::int64_t> nnqm::Measure::*member, std::int64_t n,
+std::int32_t set_lags(nnqm_measure* measure, std::vector<std::int64_t> nnqm::Measure::* member, std::int64_t n,
                       const std::int64_t* lags) noexcept {
     return guarded([&] {
         nnqm::Measure& m = given(measure, "measure").value;
@@ -194,7 +204,8 @@ std::int32_t set_lags(nnqm_measure* measure, std::vector<std::int64_t> nnqm::Mea
 }
 
 void check_inputs(const nnqm::Theory& theory, std::int64_t more) {
-    if (theory.inputs() + more > largest_width) refuse("a theory has at most " + std::to_string(largest_width) + " inputs");
+    if (theory.inputs() + more > largest_width)
+        refuse("a theory has at most " + std::to_string(largest_width) + " inputs");
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -238,9 +249,10 @@ std::int32_t nnqm_theory_add_ou(nnqm_theory* theory, std::int64_t n, const doubl
     });
 }
 
-std::int32_t nnqm_theory_add_chain(nnqm_theory* theory, double dt, std::int64_t states, std::int64_t grids, const double* values,
-                                   const std::uint32_t* start_threshold, const std::uint32_t* start_alias,
-                                   const std::uint32_t* threshold, const std::uint32_t* alias) {
+std::int32_t nnqm_theory_add_chain(nnqm_theory* theory, double dt, std::int64_t states, std::int64_t grids,
+                                   const double* values, const std::uint32_t* start_threshold,
+                                   const std::uint32_t* start_alias, const std::uint32_t* threshold,
+                                   const std::uint32_t* alias) {
     return guarded([&] {
         nnqm::Theory& t = given(theory, "theory").value;
         check_inputs(t, 1);
@@ -259,9 +271,9 @@ std::int32_t nnqm_theory_add_chain(nnqm_theory* theory, double dt, std::int64_t 
 }
 
 std::int32_t nnqm_theory_add_periodic_chain(nnqm_theory* theory, double dt, std::int64_t states, std::int64_t grids,
-                                            std::int64_t n_times, const double* values, const std::uint32_t* start_threshold,
-                                            const std::uint32_t* start_alias, const std::uint32_t* step_weights,
-                                            const std::uint32_t* remaining) {
+                                            std::int64_t n_times, const double* values,
+                                            const std::uint32_t* start_threshold, const std::uint32_t* start_alias,
+                                            const std::uint32_t* step_weights, const std::uint32_t* remaining) {
     return guarded([&] {
         nnqm::Theory& t = given(theory, "theory").value;
         check_inputs(t, 1);
@@ -271,7 +283,8 @@ std::int32_t nnqm_theory_add_periodic_chain(nnqm_theory* theory, double dt, std:
         chain.grids = width(grids, "grids");
         chain.steps = static_cast<int>(between(1, n_times, largest_times, "n_times"));
         const std::int64_t rows = grids * states;
-        if (n_times > 1 && rows > largest_index / states / (n_times - 1)) refuse("remaining: the size overflows 64 bits");
+        if (n_times > 1 && rows > largest_index / states / (n_times - 1))
+            refuse("remaining: the size overflows 64 bits");
         chain.values = copy(values, rows, "values");
         chain.start_threshold = copy(start_threshold, rows, "start_threshold");
         chain.start_alias = copy(start_alias, rows, "start_alias");
@@ -282,8 +295,8 @@ std::int32_t nnqm_theory_add_periodic_chain(nnqm_theory* theory, double dt, std:
 }
 
 std::int32_t nnqm_theory_add_linear(nnqm_theory* theory, std::int64_t modes, std::int64_t n_times, const double* mean,
-                                    const double* basis, std::int32_t kind, double nu, std::int64_t n_rows, const double* rows,
-                                    std::int32_t independent) {
+                                    const double* basis, std::int32_t kind, double nu, std::int64_t n_rows,
+                                    const double* rows, std::int32_t independent) {
     return guarded([&] {
         nnqm::Theory& t = given(theory, "theory").value;
         check_inputs(t, 1);
@@ -308,8 +321,8 @@ std::int32_t nnqm_theory_add_times(nnqm_theory* theory, std::int32_t reflected) 
     });
 }
 
-std::int32_t nnqm_theory_add_layer(nnqm_theory* theory, std::int64_t inputs, std::int64_t outputs, const double* weights,
-                                   const double* biases, const char* activation) {
+std::int32_t nnqm_theory_add_layer(nnqm_theory* theory, std::int64_t inputs, std::int64_t outputs,
+                                   const double* weights, const double* biases, const char* activation) {
     return guarded([&] {
         nnqm::Network& network = given(theory, "theory").value.network;
         nnqm::Network more = network;
@@ -320,8 +333,9 @@ std::int32_t nnqm_theory_add_layer(nnqm_theory* theory, std::int64_t inputs, std
     });
 }
 
-std::int32_t nnqm_theory_draw_layer(nnqm_theory* theory, std::int32_t weight_density, double weight_nu, const double* weight_scales,
-                                    std::int32_t bias_density, double bias_nu, const double* bias_scales, std::int32_t shared) {
+std::int32_t nnqm_theory_draw_layer(nnqm_theory* theory, std::int32_t weight_density, double weight_nu,
+                                    const double* weight_scales, std::int32_t bias_density, double bias_nu,
+                                    const double* bias_scales, std::int32_t shared) {
     return guarded([&] {
         nnqm::Network& network = given(theory, "theory").value.network;
         if (network.layers.empty()) refuse("the network has no layers");
@@ -367,7 +381,8 @@ std::int32_t nnqm_measure_create(nnqm_measure** measure) { return create(measure
 
 void nnqm_measure_destroy(nnqm_measure* measure) { delete measure; }
 
-std::int32_t nnqm_measure_add_channel(nnqm_measure* measure, std::int64_t channel, double shift, double scale, std::int64_t order) {
+std::int32_t nnqm_measure_add_channel(nnqm_measure* measure, std::int64_t channel, double shift, double scale,
+                                      std::int64_t order) {
     return guarded([&] {
         nnqm::Measure& m = given(measure, "measure").value;
         const auto index = static_cast<int>(between(0, channel, largest_width, "channel"));
@@ -386,8 +401,9 @@ std::int32_t nnqm_measure_add_channel(nnqm_measure* measure, std::int64_t channe
     });
 }
 
-std::int32_t nnqm_measure_set_neurons(nnqm_measure* measure, std::int64_t channels, std::int64_t neurons, const double* weights,
-                                      const double* biases, const double* centres, const char* activation) {
+std::int32_t nnqm_measure_set_neurons(nnqm_measure* measure, std::int64_t channels, std::int64_t neurons,
+                                      const double* weights, const double* biases, const double* centres,
+                                      const char* activation) {
     return guarded([&] {
         nnqm::Measure& m = given(measure, "measure").value;
         nnqm::Layer all = layer(channels, neurons, weights, biases, activation);
@@ -422,8 +438,8 @@ std::int32_t nnqm_measure_set_two_time(nnqm_measure* measure, std::int64_t index
     });
 }
 
-std::int32_t nnqm_sums_create(nnqm_sums** sums, const nnqm_measure* measure, std::int64_t n_times, std::int64_t first_block,
-                              std::int64_t n_blocks) {
+std::int32_t nnqm_sums_create(nnqm_sums** sums, const nnqm_measure* measure, std::int64_t n_times,
+                              std::int64_t first_block, std::int64_t n_blocks) {
     return guarded([&] {
         given(sums, "sums") = nullptr;
         const nnqm::Measure& m = given(measure, "measure").value;
@@ -431,32 +447,27 @@ std::int32_t nnqm_sums_create(nnqm_sums** sums, const nnqm_measure* measure, std
         between(1, n_times, largest_times, "n_times");
         between(0, first_block, largest_index, "first_block");
         between(1, n_blocks, largest_index, "n_blocks");
-        if (m.two_time >= static_cast<int>(m.channels.size())) refuse("two_time must be an index into the channels of the measure");
+        if (m.two_time >= static_cast<int>(m.channels.size()))
+            refuse("two_time must be an index into the channels of the measure");
         *sums = new nnqm_sums(m, n_times, first_block, n_blocks);
     });
 }
 
 void nnqm_sums_destroy(nnqm_sums* sums) { delete sums; }
 
-std::int32_t nnqm_sums_array(nnqm_sums* sums, std::int32_t which, double** data, std::int32_t* rank, std::int64_t* shape) {
+std::int32_t nnqm_sums_array(nnqm_sums* sums, std::int32_t which, double** data, std::int32_t* rank,
+                             std::int64_t* shape) {
     return guarded([&] {
         const nnqm_sums& s = given(sums, "sums");
-        const auto length = [](const auto& v) { return static_cast<std::int64_t>(v.size()); };
-        const std::int64_t b = s.view.n_blocks, n = length(s.measure.channels), g = s.measure.linear_size(), f = s.measure.size();
-        const std::int64_t parts = s.measure.parts();
-        const std::pair<double*, std::vector<std::int64_t>> arrays[] = {
-            {s.view.lags, {b, length(s.measure.lags), parts, g, g}},
-            {s.view.observable_lags, {b, length(s.measure.observable_lags), parts, f, f}},
-            {s.view.increments, {b, n, length(s.measure.increment_lags), 2}},
-            {s.view.moments, {b, n, 4}},
-            {s.view.time_sums, {b, s.n_times}},
-            {s.view.two_time, {b, s.n_times * (s.n_times + 1) / 2}},
-        };
-        const auto& [array, sizes] = arrays[between(NNQM_LAGS, which, NNQM_TWO_TIME, "which")];
-        if (!array) refuse("the measure does not ask for array " + std::to_string(which));
-        if (data) *data = array;
-        if (rank) *rank = static_cast<std::int32_t>(sizes.size());
-        if (shape) std::fill(std::copy(sizes.begin(), sizes.end(), shape), shape + 5, 1);
+        const auto index = static_cast<std::size_t>(between(NNQM_LAGS, which, NNQM_TWO_TIME, "which"));
+        const nnqm::SumShape one = nnqm::sum_shapes(s.measure, s.n_times)[index];
+        if (!one.asked) refuse("the measure does not ask for array " + std::to_string(which));
+        if (data) *data = s.view.*one.array;
+        if (rank) *rank = static_cast<std::int32_t>(1 + one.shape.size());
+        if (shape) {
+            shape[0] = s.view.n_blocks;
+            std::fill(std::copy(one.shape.begin(), one.shape.end(), shape + 1), shape + 5, 1);
+        }
     });
 }
 
@@ -469,8 +480,8 @@ std::int32_t nnqm_sums_counts(nnqm_sums* sums, std::int64_t** paths, std::int64_
     });
 }
 
-std::int32_t nnqm_run_create(nnqm_run** run, std::uint64_t key, std::int64_t n_paths, std::int64_t n_blocks, std::int64_t n_times,
-                             const double* times) {
+std::int32_t nnqm_run_create(nnqm_run** run, std::uint64_t key, std::int64_t n_paths, std::int64_t n_blocks,
+                             std::int64_t n_times, const double* times) {
     return guarded([&] {
         given(run, "run") = nullptr;
         auto made = std::make_unique<nnqm_run>();
@@ -492,14 +503,15 @@ std::int32_t nnqm_run_set_threads(nnqm_run* run, std::int32_t n_threads) {
     return guarded([&] { given(run, "run").value.n_threads = threads(n_threads); });
 }
 
-std::int32_t nnqm_advance(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_block, std::int64_t end_block,
-                          std::int64_t first_round, std::int64_t end_round, nnqm_sums* sums) {
+std::int32_t nnqm_advance(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_block,
+                          std::int64_t end_block, std::int64_t first_round, std::int64_t end_round, nnqm_sums* sums) {
     return guarded([&] {
         const nnqm::Theory& t = given(theory, "theory").value;
         const nnqm::Run& r = given(run, "run").value;
         nnqm_sums& s = given(sums, "sums");
         if (static_cast<std::int64_t>(r.times.size()) != s.n_times)
-            refuse("the run has " + std::to_string(r.times.size()) + " times, but the sums are for " + std::to_string(s.n_times));
+            refuse("the run has " + std::to_string(r.times.size()) + " times, but the sums are for " +
+                   std::to_string(s.n_times));
         if (first_round < 0 || end_round < first_round) refuse("rounds must be a range from 0 upwards");
         nnqm::advance(t, s.measure, r, {first_block, end_block}, {first_round, end_round}, s.view);
     });
@@ -518,8 +530,8 @@ std::int32_t nnqm_sample(const nnqm_theory* theory, const nnqm_run* run, std::in
 }
 
 std::int32_t nnqm_apply(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
-                        const std::int64_t* input_strides, const void* inputs, const std::int64_t* output_shape, void* outputs,
-                        std::int32_t n_threads) {
+                        const std::int64_t* input_strides, const void* inputs, const std::int64_t* output_shape,
+                        void* outputs, std::int32_t n_threads) {
     return guarded([&] {
         const nnqm::Network& network = given(theory, "theory").value.network;
         const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
@@ -528,9 +540,9 @@ std::int32_t nnqm_apply(const nnqm_theory* theory, std::int32_t precision, const
     });
 }
 
-std::int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path, std::int32_t precision,
-                            const std::int64_t* input_shape, const std::int64_t* input_strides, const void* inputs,
-                            const std::int64_t* output_shape, void* outputs) {
+std::int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path,
+                            std::int32_t precision, const std::int64_t* input_shape, const std::int64_t* input_strides,
+                            const void* inputs, const std::int64_t* output_shape, void* outputs) {
     return guarded([&] {
         const nnqm::Network& network = given(theory, "theory").value.network;
         const nnqm::Run& r = given(run, "run").value;
@@ -547,18 +559,20 @@ std::int32_t nnqm_draw(const nnqm_theory* theory, std::uint64_t key, std::int32_
         const bool before_zero = flag(negative, "negative");
         between(0, first_group, largest_index, "first_group");
         between(first_group, end_group, largest_index, "end_group");
-        nnqm::draw(network, key, before_zero, {first_group, end_group}, out(precision_of(precision), shape, parameters, "parameters"));
+        nnqm::draw(network, key, before_zero, {first_group, end_group},
+                   out(precision_of(precision), shape, parameters, "parameters"));
     });
 }
 
-std::int32_t nnqm_accumulate(nnqm_sums* sums, std::int32_t precision, const std::int64_t* shape, const std::int64_t* strides,
-                             const void* channels, std::int64_t n_offsets, const std::int64_t* offsets, std::int64_t first_path,
-                             std::int32_t n_threads) {
+std::int32_t nnqm_accumulate(nnqm_sums* sums, std::int32_t precision, const std::int64_t* shape,
+                             const std::int64_t* strides, const void* channels, std::int64_t n_offsets,
+                             const std::int64_t* offsets, std::int64_t first_path, std::int32_t n_threads) {
     return guarded([&] {
         nnqm_sums& s = given(sums, "sums");
         const nnqm::ArrayView from = view(precision, shape, strides, channels, "channels");
         if (shape[1] != s.n_times)
-            refuse("the paths have " + std::to_string(shape[1]) + " times, but the sums are for " + std::to_string(s.n_times));
+            refuse("the paths have " + std::to_string(shape[1]) + " times, but the sums are for " +
+                   std::to_string(s.n_times));
         if (n_offsets != s.view.n_blocks + 1)
             refuse("offsets must have n_blocks + 1 = " + std::to_string(s.view.n_blocks + 1) + " entries, got " +
                    std::to_string(n_offsets));

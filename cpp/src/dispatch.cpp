@@ -17,11 +17,19 @@
 namespace nnqm {
 
 #ifdef NNQM_X86
-namespace level_v2 { extern const detail::Level table; }
-namespace level_v3 { extern const detail::Level table; }
-namespace level_v4 { extern const detail::Level table; }
+namespace level_v2 {
+extern const detail::Level table;
+}
+namespace level_v3 {
+extern const detail::Level table;
+}
+namespace level_v4 {
+extern const detail::Level table;
+}
 #else
-namespace level_native { extern const detail::Level table; }
+namespace level_native {
+extern const detail::Level table;
+}
 #endif
 
 namespace {
@@ -33,8 +41,8 @@ std::vector<const detail::Level*> supported_levels() {
     levels.push_back(&level_v2::table);
     const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
     if (v3) levels.push_back(&level_v3::table);
-    if (v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if (v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         levels.push_back(&level_v4::table);
 #else
     levels.push_back(&level_native::table);
@@ -51,7 +59,8 @@ const detail::Level* choose_level() {
         if (std::string(forced) == level->name) return level;
         names += std::string(names.empty() ? "" : ", ") + level->name;
     }
-    throw std::invalid_argument("NNQM_LEVEL=" + std::string(forced) + " is not among the levels of this processor: " + names);
+    throw std::invalid_argument("NNQM_LEVEL=" + std::string(forced) +
+                                " is not among the levels of this processor: " + names);
 }
 
 bool& forked() {

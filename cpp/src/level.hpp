@@ -17,14 +17,16 @@
 #define NNQM_CONCAT(a, b) NNQM_CONCAT_(a, b)
 #define NNQM_LEVEL_NAMESPACE NNQM_CONCAT(level_, NNQM_LEVEL)
 
-// Of functions that a loop calls for each number: where the compiler finds one too long to inline, the loop is not vectorised.
+// Of functions that a loop calls for each number: where the compiler finds one too long to inline, the loop is not
+// vectorised.
 #define NNQM_INLINE inline __attribute__((always_inline))
 
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// Contraction is switched off for the whole build so that every fused multiply-add is one that the source asks for. Where the
-// hardware has none, a library fma would cost a hundred cycles: the level then rounds twice, and its bits differ by an ulp.
+// Contraction is switched off for the whole build so that every fused multiply-add is one that the source asks for.
+// Where the hardware has none, a library fma would cost a hundred cycles: the level then rounds twice, and its bits
+// differ by an ulp.
 #if defined(__FMA__) || defined(__aarch64__)
 inline float fma(float a, float b, float c) noexcept { return __builtin_fmaf(a, b, c); }
 inline double fma(double a, double b, double c) noexcept { return __builtin_fma(a, b, c); }
@@ -75,11 +77,14 @@ inline Vector<T> vector_load(const T* p) noexcept {
 
 template <class T>
 inline Vector<T> vector_set(T x) noexcept {
-    return x - Vector<T>{};  // the compiler broadcasts x and drops the zero; filling element by element it does not see through
+    return x - Vector<T>{};  // the compiler broadcasts x and drops the zero; filling element by element it does not see
+                             // through
 }
 
 // For formulas that are written once for numbers and for vectors of them: a constant as either.
-inline Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) noexcept { return vector_fma<float>(a, b, c); }
+inline Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) noexcept {
+    return vector_fma<float>(a, b, c);
+}
 inline float like(float, float c) noexcept { return c; }
 inline double like(double, double c) noexcept { return c; }
 inline Vector<float> like(Vector<float>, float c) noexcept { return vector_set(c); }

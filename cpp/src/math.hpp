@@ -70,12 +70,16 @@ NNQM_INLINE double square_root(double x) noexcept { return __builtin_sqrt(x); }
 
 // Bounds whose comparison fails for a NaN, so that it passes through.
 template <typename T>
-NNQM_INLINE T at_most(T x, T high) noexcept { return high < x ? high : x; }
+NNQM_INLINE T at_most(T x, T high) noexcept {
+    return high < x ? high : x;
+}
 template <typename T>
-NNQM_INLINE T at_least(T x, T low) noexcept { return low > x ? low : x; }
+NNQM_INLINE T at_least(T x, T low) noexcept {
+    return low > x ? low : x;
+}
 
-// The compiler makes branches of the bounds above, and of the branches a mask for each of their combinations: in vectors they are
-// asked for by name. The first operand is the one that a NaN in the second does not replace.
+// The compiler makes branches of the bounds above, and of the branches a mask for each of their combinations: in
+// vectors they are asked for by name. The first operand is the one that a NaN in the second does not replace.
 NNQM_INLINE Vector<float> at_most(Vector<float> x, float high) noexcept {
 #if defined(__AVX512F__)
     return _mm512_min_ps(vector_set(high), x);
@@ -102,100 +106,84 @@ NNQM_INLINE Vector<float> at_least(Vector<float> x, float low) noexcept {
 
 template <int first = 0, typename T, int count>
 NNQM_INLINE T polynomial(T x, const T (&c)[count]) noexcept {
-    if constexpr (first + 1 == count)
-        return c[first];
-    else
-        return fma(x, polynomial<first + 1>(x, c), c[first]);
+    if constexpr (first + 1 == count) return c[first];
+    else return fma(x, polynomial<first + 1>(x, c), c[first]);
 }
 
 // The same in pairs of terms: a shorter chain and fewer roundings one after another, for one more product.
 template <int first = 0, typename V, typename T, int count>
 NNQM_INLINE V polynomial_in_pairs(V x, V square, const T (&c)[count]) noexcept {
-    if constexpr (first + 1 == count)
-        return like(x, c[first]);
-    else if constexpr (first + 2 == count)
-        return fma(x, like(x, c[first + 1]), like(x, c[first]));
+    if constexpr (first + 1 == count) return like(x, c[first]);
+    else if constexpr (first + 2 == count) return fma(x, like(x, c[first + 1]), like(x, c[first]));
     else
-        return fma(square, polynomial_in_pairs<first + 2>(x, square, c), fma(x, like(x, c[first + 1]), like(x, c[first])));
+        return fma(square, polynomial_in_pairs<first + 2>(x, square, c),
+                   fma(x, like(x, c[first + 1]), like(x, c[first])));
 }
 
 namespace fit {
 
 // e^r = 1 + r + r^2 P(r), |r| < ln(2)/2: error 1.3e-8
-constexpr float exp_f[] = {
-    0.499999970F, 0.166665435F, 0.0416672006F, 0.00836658012F, 0.00138824934F};
+constexpr float exp_f[] = {0.499999970F, 0.166665435F, 0.0416672006F, 0.00836658012F, 0.00138824934F};
 // e^r = 1 + r + r^2 P(r), |r| < ln(2)/2: error 1.8e-17
-constexpr double exp_d[] = {
-    0.50000000000000056, 0.16666666666666588, 0.041666666666576105, 0.0083333333333899407, 0.0013888888931796253,
-    0.00019841269718390715, 2.4801504977606780e-5, 2.7557407815401539e-6, 2.7626161871666045e-7, 2.5053793697026546e-8};
+constexpr double exp_d[] = {0.50000000000000056,   0.16666666666666588,    0.041666666666576105,  0.0083333333333899407,
+                            0.0013888888931796253, 0.00019841269718390715, 2.4801504977606780e-5, 2.7557407815401539e-6,
+                            2.7626161871666045e-7, 2.5053793697026546e-8};
 // ln(1+f) = f - f^2/2 + f^3 P(f), 1+f in sqrt(1/2)..sqrt(2): error 5.8e-9
-constexpr float log_f[] = {
-    0.333333313F, -0.250008225F, 0.200012326F, -0.166232988F, 0.142015591F, -0.131605849F, 0.127632946F, -0.0763561502F};
+constexpr float log_f[] = {0.333333313F, -0.250008225F, 0.200012326F, -0.166232988F,
+                           0.142015591F, -0.131605849F, 0.127632946F, -0.0763561502F};
 // ln(1+f) = 2s + s^3 P(s^2), s = f/(2+f), 1+f in sqrt(1/2)..sqrt(2): error 1.2e-18
-constexpr double log_d[] = {
-    0.66666666666667351, 0.39999999999409214, 0.28571428743763760, 0.22222198416530425, 0.18183573225852109,
-    0.15313804401199044, 0.14798589139418017};
+constexpr double log_d[] = {0.66666666666667351, 0.39999999999409214, 0.28571428743763760, 0.22222198416530425,
+                            0.18183573225852109, 0.15313804401199044, 0.14798589139418017};
 // sin r = r + r^3 P(r^2), |r| < pi/4: error 3.8e-9
-constexpr float sin_f[] = {
-    -0.166666552F, 0.00833215564F, -0.000195146349F};
+constexpr float sin_f[] = {-0.166666552F, 0.00833215564F, -0.000195146349F};
 // cos r = 1 - r^2/2 + r^4 P(r^2), |r| < pi/4: error 1.2e-10
-constexpr float cos_f[] = {
-    0.0416666456F, -0.00138873095F, 2.44324128e-5F};
+constexpr float cos_f[] = {0.0416666456F, -0.00138873095F, 2.44324128e-5F};
 // sin r = r + r^3 P(r^2), |r| < pi/4: error 3.7e-18
-constexpr double sin_d[] = {
-    -0.16666666666666630, 0.0083333333333220055, -0.00019841269829495148, 2.7557313587513290e-6, -2.5050742292578585e-8,
-    1.5895903902771188e-10};
+constexpr double sin_d[] = {-0.16666666666666630,  0.0083333333333220055,  -0.00019841269829495148,
+                            2.7557313587513290e-6, -2.5050742292578585e-8, 1.5895903902771188e-10};
 // cos r = 1 - r^2/2 + r^4 P(r^2), |r| < pi/4: error 5.7e-20
-constexpr double cos_d[] = {
-    0.041666666666666595, -0.0013888888888872895, 2.4801587288748003e-5, -2.7557314148574580e-7, 2.0875696566336667e-9,
-    -1.1358310182825865e-11};
+constexpr double cos_d[] = {0.041666666666666595,   -0.0013888888888872895, 2.4801587288748003e-5,
+                            -2.7557314148574580e-7, 2.0875696566336667e-9,  -1.1358310182825865e-11};
 // sin(pi y/2) = y P(y^2), |y| < 1/2: error 3.2e-9
-constexpr float sin_quarter_f[] = {
-    1.57079637F, -0.645963430F, 0.0796800256F, -0.00460162573F};
+constexpr float sin_quarter_f[] = {1.57079637F, -0.645963430F, 0.0796800256F, -0.00460162573F};
 // cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2: error 3.8e-8
-constexpr float cos_quarter_f[] = {
-    -1.23369765F, 0.253603160F, -0.0204170998F};
+constexpr float cos_quarter_f[] = {-1.23369765F, 0.253603160F, -0.0204170998F};
 // sin(pi y/2) = y P(y^2), |y| < 1/2: error 3.3e-18
-constexpr double sin_quarter_d[] = {
-    1.5707963267948966, -0.64596409750624428, 0.079692626246039303, -0.0046817541322775819, 0.00016044115025041890,
-    -3.5986415938898057e-6, 5.6336977453147287e-8};
+constexpr double sin_quarter_d[] = {1.5707963267948966,     -0.64596409750624428,   0.079692626246039303,
+                                    -0.0046817541322775819, 0.00016044115025041890, -3.5986415938898057e-6,
+                                    5.6336977453147287e-8};
 // cos(pi y/2) = 1 + y^2 P(y^2), |y| < 1/2: error 3.9e-20
-constexpr double cos_quarter_d[] = {
-    -1.2337005501361697, 0.25366950790104681, -0.020863480763312486, 0.00091926027419000846, -2.5202036781462350e-5,
-    4.7106094537641204e-7, -6.3211755538204616e-9};
+constexpr double cos_quarter_d[] = {-1.2337005501361697,    0.25366950790104681,    -0.020863480763312486,
+                                    0.00091926027419000846, -2.5202036781462350e-5, 4.7106094537641204e-7,
+                                    -6.3211755538204616e-9};
 // tanh x = x P(x^2)/Q(x^2), |x| < 9.02: error 2.1e-8, 2.7e-07 in float arithmetic where it was sampled
-constexpr float tanh_f_p[] = {
-    1.37500000F, 0.183971122F, 0.00480429782F, 2.83022964e-5F, 1.83137434e-8F};
-constexpr float tanh_f_q[] = {
-    1.37500000F, 0.642304182F, 0.0355727263F, 0.000451425352F, 1.06727839e-6F};
+constexpr float tanh_f_p[] = {1.37500000F, 0.183971122F, 0.00480429782F, 2.83022964e-5F, 1.83137434e-8F};
+constexpr float tanh_f_q[] = {1.37500000F, 0.642304182F, 0.0355727263F, 0.000451425352F, 1.06727839e-6F};
 // erf x = x P(x^2)/Q(x^2), |x| < 3.95: error 2.1e-8, 2.8e-07 in float arithmetic where it was sampled
-constexpr float erf_f_p[] = {
-    1.30891979F, 0.222198531F, 0.0613355525F, 0.00441747811F, 0.000330238574F, 2.35005928e-6F};
-constexpr float erf_f_q[] = {
-    1.15999997F, 0.583584249F, 0.132889241F, 0.0174639244F, 0.00135804550F, 4.38849929e-5F};
+constexpr float erf_f_p[] = {1.30891979F, 0.222198531F, 0.0613355525F, 0.00441747811F, 0.000330238574F, 2.35005928e-6F};
+constexpr float erf_f_q[] = {1.15999997F, 0.583584249F, 0.132889241F, 0.0174639244F, 0.00135804550F, 4.38849929e-5F};
 // erf x = x P(x^2), |x| < 1: error 7.3e-18
-constexpr double erf_d[] = {
-    1.1283791670955126, -0.37612638903183521, 0.11283791670944174, -0.026866170643109737, 0.0052239776061038601,
-    -0.00085483259285966254, 0.00012055293554964029, -1.4924711872393473e-5, 1.6447126176777278e-6,
-    -1.6206271774104511e-7, 1.3710796054345678e-8, -7.7791195130440247e-10};
+constexpr double erf_d[] = {1.1283791670955126,     -0.37612638903183521,   0.11283791670944174,
+                            -0.026866170643109737,  0.0052239776061038601,  -0.00085483259285966254,
+                            0.00012055293554964029, -1.4924711872393473e-5, 1.6447126176777278e-6,
+                            -1.6206271774104511e-7, 1.3710796054345678e-8,  -7.7791195130440247e-10};
 // erfc u = e^(-u^2) P(u)/Q(u), u in 1..6: error 7.6e-17
-constexpr double erfc_d_p[] = {
-    1.0000008862205207, 1.1354476337891406, 0.63345916448228912, 0.18540316254578315, 0.024595309855254398,
-    -3.4215632574953702e-7};
-constexpr double erfc_d_q[] = {
-    1.0000000000000000, 2.2638354065838597, 2.1878841990058109, 1.1426996052590903, 0.32884237088955770,
-    0.043577139052910226};
+constexpr double erfc_d_p[] = {1.0000008862205207,  1.1354476337891406,   0.63345916448228912,
+                               0.18540316254578315, 0.024595309855254398, -3.4215632574953702e-7};
+constexpr double erfc_d_q[] = {1.0000000000000000, 2.2638354065838597,  2.1878841990058109,
+                               1.1426996052590903, 0.32884237088955770, 0.043577139052910226};
 // Phi(-a) = e^(-a^2/2) P(t)/(a+2), t = (a-2)/(a+2), a in 0..14.5: error 2.3e-8
-constexpr float tail_f[] = {
-    0.672407985F, -0.331404567F, 0.0287983976F, 0.0367215946F, -0.000483215787F, -0.00675156899F, -0.00189060706F,
-    0.000884208188F, 0.000724148238F, 3.07604605e-5F, -7.63082935e-5F};
+constexpr float tail_f[] = {0.672407985F,     -0.331404567F,   0.0287983976F,   0.0367215946F,
+                            -0.000483215787F, -0.00675156899F, -0.00189060706F, 0.000884208188F,
+                            0.000724148238F,  3.07604605e-5F,  -7.63082935e-5F};
 // Phi(-a) = e^(-a^2/2) P(t)/(a+4), t = (a-4)/(a+4), a in 0..39: error 8.1e-17
 constexpr double tail_d[] = {
-    0.75528513041575152, -0.60789664197189075, 0.38713740074222308, -0.18652185795979845, 0.060396574890530387,
-    -0.0075401889624347731, -0.0034796923594596235, 0.0016308183983765954, 0.00013334422828857471,
-    -0.00023109448964791986, -1.9077101121459194e-6, 3.5142687302987537e-5, 7.1434267693133750e-7,
-    -5.9146218996204178e-6, -6.2318614722921830e-7, 1.0120552964211364e-6, 2.5987335395361309e-7,
-    -1.4558952930777504e-7, -7.1697102840814372e-8, 9.1103135343465334e-9, 1.0675758964248230e-8, 1.5596726430027599e-9};
+    0.75528513041575152,    -0.60789664197189075,    0.38713740074222308,    -0.18652185795979845,
+    0.060396574890530387,   -0.0075401889624347731,  -0.0034796923594596235, 0.0016308183983765954,
+    0.00013334422828857471, -0.00023109448964791986, -1.9077101121459194e-6, 3.5142687302987537e-5,
+    7.1434267693133750e-7,  -5.9146218996204178e-6,  -6.2318614722921830e-7, 1.0120552964211364e-6,
+    2.5987335395361309e-7,  -1.4558952930777504e-7,  -7.1697102840814372e-8, 9.1103135343465334e-9,
+    1.0675758964248230e-8,  1.5596726430027599e-9};
 
 NNQM_INLINE float exp(float r) noexcept { return polynomial(r, exp_f); }
 NNQM_INLINE double exp(double r) noexcept { return polynomial(r, exp_d); }
@@ -212,7 +200,8 @@ NNQM_INLINE double tail(double t) noexcept { return polynomial(t, tail_d); }
 
 }  // namespace fit
 
-// Constants whose leading parts have enough trailing zeros for the products below to be exact without a fused operation.
+// Constants whose leading parts have enough trailing zeros for the products below to be exact without a fused
+// operation.
 template <typename T>
 struct constant;
 
@@ -225,7 +214,8 @@ struct constant<float> {
 
 template <>
 struct constant<double> {
-    static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805601177, ln2_low = -1.7239444525614835e-13;
+    static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805601177,
+                            ln2_low = -1.7239444525614835e-13;
     static constexpr double exp_low = -746.0, exp_high = 710.0, expm1_low = -40.0;
     static constexpr double tail_centre = 4.0, tail_end = 38.7;
 };
@@ -261,7 +251,8 @@ NNQM_INLINE T exp(T x) noexcept {
     return scaled_exp(T(1), at_most(at_least(x, constant<T>::exp_low), constant<T>::exp_high), T(0));
 }
 
-// 2^(k-1) rather than 2^k, doubled at the end: k reaches 1024 before the result overflows. Halving a denormal would lose it.
+// 2^(k-1) rather than 2^k, doubled at the end: k reaches 1024 before the result overflows. Halving a denormal would
+// lose it.
 template <typename T>
 NNQM_INLINE T expm1(T x) noexcept {
     word_of<T> biased;
@@ -287,7 +278,8 @@ NNQM_INLINE double log_core(double f, double k) noexcept {
 // The exponent k of a normal y = m 2^k with m in sqrt(1/2)..sqrt(2), plus the bias.
 template <typename T>
 NNQM_INLINE word_of<T> biased_exponent(T y) noexcept {
-    return (bits_of(y) - layout<T>::root_half + (layout<T>::bias << layout<T>::fraction_bits)) >> layout<T>::fraction_bits;
+    return (bits_of(y) - layout<T>::root_half + (layout<T>::bias << layout<T>::fraction_bits)) >>
+           layout<T>::fraction_bits;
 }
 
 NNQM_INLINE float exponent_value(std::uint32_t biased) noexcept {
@@ -320,10 +312,10 @@ NNQM_INLINE T log1p_unit(T x) noexcept {
     return log_core(upper ? T(0.5) * (x - T(1)) : x, upper ? T(1) : T(0));
 }
 
-// x = k pi/2 + r with |r| <= pi/4; `quadrant` holds k in its low bits. A float is reduced in double: sixteen times the range
-// of a reduction in float, and the same values with and without fused operations.
-// x less a multiple of 2^26 pi/2, which leaves the quadrant alone, in two parts: x itself for |x| < 5e7; for larger ones the
-// products with the first two parts of 2^26 pi/2 are exact.
+// x = k pi/2 + r with |r| <= pi/4; `quadrant` holds k in its low bits. A float is reduced in double: sixteen times the
+// range of a reduction in float, and the same values with and without fused operations. x less a multiple of 2^26 pi/2,
+// which leaves the quadrant alone, in two parts: x itself for |x| < 5e7; for larger ones the products with the first
+// two parts of 2^26 pi/2 are exact.
 NNQM_INLINE double reduce_large(double x, double& low) noexcept {
     const double n = fma(x, 9.486373847239931e-09, layout<double>::magic) - layout<double>::magic;
     low = -n * 4.109232774600752e-09;
@@ -375,8 +367,9 @@ NNQM_INLINE T cos(T x) noexcept {
     return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant + 1) : layout<T>::nan;
 }
 
-// x P(x^2)/Q(x^2) for a float or a vector of them, of a function that is +-1 beyond the square `last`: with x^2 kept there the
-// quotient grows like x, and the bounds make +-1 of it. They also keep it within +-1 whatever the rounding of the polynomials.
+// x P(x^2)/Q(x^2) for a float or a vector of them, of a function that is +-1 beyond the square `last`: with x^2 kept
+// there the quotient grows like x, and the bounds make +-1 of it. They also keep it within +-1 whatever the rounding of
+// the polynomials.
 template <typename V, int terms>
 NNQM_INLINE V saturating(V x, float last, const float (&p)[terms], const float (&q)[terms]) noexcept {
     const V z = at_most(x * x, last), square = z * z;
@@ -391,7 +384,8 @@ NNQM_INLINE double tanh(double x) noexcept {
     return copy_sign(e / (e + 2.0), x);
 }
 
-// a^2 = high + low, exactly but for the rounding of `low`: e^(a^2) needs the absolute error of a large square to be small.
+// a^2 = high + low, exactly but for the rounding of `low`: e^(a^2) needs the absolute error of a large square to be
+// small.
 template <typename T>
 NNQM_INLINE void exact_square(T a, T& high, T& low) noexcept {
 #if defined(__FMA__) || defined(__aarch64__)
@@ -427,7 +421,9 @@ NNQM_INLINE T normal_tail(T a) noexcept {
 }
 
 template <typename T>
-NNQM_INLINE T relu(T x) noexcept { return at_least(x, T(0)); }
+NNQM_INLINE T relu(T x) noexcept {
+    return at_least(x, T(0));
+}
 
 // x Phi(x) = max(x, 0) - |x| Phi(-|x|): one tail serves both signs without cancellation.
 template <typename T>
@@ -448,8 +444,9 @@ NNQM_INLINE T softplus(T x) noexcept {
     return relu(x) + log1p_unit(z);
 }
 
-// ln u of the uniform u = (a + (low 8 bits of b + 1/2)/256) / 2^32. No integer wider than 32 bits is converted, and 1 - u, not u,
-// is what the upper half is computed from, so the float version has the digits of the double one: they differ by rounding only.
+// ln u of the uniform u = (a + (low 8 bits of b + 1/2)/256) / 2^32. No integer wider than 32 bits is converted, and 1 -
+// u, not u, is what the upper half is computed from, so the float version has the digits of the double one: they differ
+// by rounding only.
 template <typename T>
 NNQM_INLINE T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
     using word = word_of<T>;
@@ -464,13 +461,14 @@ NNQM_INLINE T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
     return log_core(f, exponent_value(biased));
 }
 
-// Two independent standard normal numbers of two random words (Box and Muller): the radius comes from log_uniform, the angle is
-// (high 24 bits of b + 1/2) of 2^24 parts of the circle.
+// Two independent standard normal numbers of two random words (Box and Muller): the radius comes from log_uniform, the
+// angle is (high 24 bits of b + 1/2) of 2^24 parts of the circle.
 template <typename T>
 NNQM_INLINE void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept {
     using word = word_of<T>;
     const T radius = square_root(T(-2) * log_uniform<T>(a, b));
-    // The nearest quarter turn goes to `quadrant`; what remains is an odd multiple of 2^-23 quarter turns, exact in float.
+    // The nearest quarter turn goes to `quadrant`; what remains is an odd multiple of 2^-23 quarter turns, exact in
+    // float.
     const std::int32_t remainder = static_cast<std::int32_t>(b << 2) >> 10;
     const T y = fma(static_cast<T>(remainder), T(1) / T(4194304), T(1) / T(8388608));
     const T z = y * y;

@@ -1,5 +1,5 @@
-// The counter-based random generator Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011): ten rounds turn a 128-bit counter
-// and a 64-bit key into four random words, so that any draw can be computed on its own, in any order.
+// The counter-based random generator Philox4x32-10 (Salmon, Moraes, Dror and Shaw 2011): ten rounds turn a 128-bit
+// counter and a 64-bit key into four random words, so that any draw can be computed on its own, in any order.
 #pragma once
 
 #include "level.hpp"
@@ -41,17 +41,19 @@ inline void philox4x32(std::uint32_t& c0, std::uint32_t& c1, std::uint32_t& c2, 
 }
 
 #if defined(__AVX2__) && !defined(__AVX512DQ__)
-// Eight blocks at a time, in two halves. Words stay in lanes of 64 bits, whose upper halves are ignored, as above: the compiler would join them
-// and take them apart again in every round, which is three times slower.
-// Counters: `x` (4 words, 2) holds the first, third, .. of eight in x[.][0] and the others in x[.][1]; words (8) come out in order.
-inline void philox_eight(__m256i (&x)[4][2], std::uint32_t k0, std::uint32_t k1, std::uint32_t* const (&words)[4]) noexcept {
+// Eight blocks at a time, in two halves. Words stay in lanes of 64 bits, whose upper halves are ignored, as above: the
+// compiler would join them and take them apart again in every round, which is three times slower. Counters: `x` (4
+// words, 2) holds the first, third, .. of eight in x[.][0] and the others in x[.][1]; words (8) come out in order.
+inline void philox_eight(__m256i (&x)[4][2], std::uint32_t k0, std::uint32_t k1,
+                         std::uint32_t* const (&words)[4]) noexcept {
     const __m256i multiplier_0 = _mm256_set1_epi64x(0xd2511f53), multiplier_1 = _mm256_set1_epi64x(0xcd9e8d57);
 #pragma GCC unroll 10
     for (int round = 0; round < 10; ++round) {
         const __m256i key_0 = _mm256_set1_epi32(static_cast<int>(k0)), key_1 = _mm256_set1_epi32(static_cast<int>(k1));
 #pragma GCC unroll 2
         for (int half = 0; half < 2; ++half) {
-            const __m256i product_0 = _mm256_mul_epu32(x[0][half], multiplier_0), product_1 = _mm256_mul_epu32(x[2][half], multiplier_1);
+            const __m256i product_0 = _mm256_mul_epu32(x[0][half], multiplier_0),
+                          product_1 = _mm256_mul_epu32(x[2][half], multiplier_1);
             x[0][half] = _mm256_xor_si256(_mm256_srli_epi64(product_1, 32), _mm256_xor_si256(x[1][half], key_0));
             x[1][half] = product_1;
             x[2][half] = _mm256_xor_si256(_mm256_srli_epi64(product_0, 32), _mm256_xor_si256(x[3][half], key_1));
@@ -62,7 +64,8 @@ inline void philox_eight(__m256i (&x)[4][2], std::uint32_t k0, std::uint32_t k1,
     }
 #pragma GCC unroll 4
     for (int w = 0; w < 4; ++w)
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(words[w]), _mm256_blend_epi32(x[w][0], _mm256_slli_epi64(x[w][1], 32), 0xaa));
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(words[w]),
+                            _mm256_blend_epi32(x[w][0], _mm256_slli_epi64(x[w][1], 32), 0xaa));
 }
 #endif
 

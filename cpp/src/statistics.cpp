@@ -7,8 +7,8 @@
 
 namespace nnqm {
 
-void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n, std::int64_t n_times,
-                        Range rows) {
+void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n,
+                        std::int64_t n_times, Range rows) {
     if (n < 0 || rows.begin < 0 || rows.end < rows.begin || n_times < rows.end || !packed || !factors || !offsets)
         throw std::invalid_argument("two-time sums need sizes, rows among the times, and arrays that are not null");
     for (std::int64_t i = 0; i < n; ++i) {
@@ -21,7 +21,8 @@ void two_time_functions(double* packed, const double* factors, const double* off
 }
 
 void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, double* matrices) {
-    if (n < 0 || size < 1 || !packed || !matrices) throw std::invalid_argument("matrices need sizes and arrays that are not null");
+    if (n < 0 || size < 1 || !packed || !matrices)
+        throw std::invalid_argument("matrices need sizes and arrays that are not null");
     // Square blocks of whole cache lines, because what is above the diagonal is written down columns.
     constexpr std::int64_t block = 8;
     for (std::int64_t i = 0; i < n; ++i) {
@@ -54,7 +55,8 @@ void jackknife_variances(const double* values, const double* replicas, const dou
             for (std::int64_t k = 0; k < n; ++k) centre[static_cast<std::size_t>(k)] += share * (value[k] - replica[k]);
         }
         for (std::int64_t b = 0; b < n_blocks; ++b) {
-            const double rest = weights[b] - 1, scale = rest / static_cast<double>(n_blocks), *replica = replicas + b * size + first;
+            const double rest = weights[b] - 1, scale = rest / static_cast<double>(n_blocks),
+                         *replica = replicas + b * size + first;
             const double part = 1 / rest;
             for (std::int64_t k = 0; k < n; ++k) {
                 const double deviation = value[k] - replica[k] - part * centre[static_cast<std::size_t>(k)];

@@ -16,8 +16,8 @@ using Doubles = std::vector<double>;
 // Spacings that are tried, the widest first: the fewer digits a table needs, the further it reaches.
 constexpr double widest_spacing = 0.25, narrowest_spacing = 0.0078125;
 
-// Whether a look-up is cheaper than a pass through the layers. In multiplications of a matrix product, an activation takes about 25 and
-// a look-up about 40 for each output (measured with tanh at every level).
+// Whether a look-up is cheaper than a pass through the layers. In multiplications of a matrix product, an activation
+// takes about 25 and a look-up about 40 for each output (measured with tanh at every level).
 bool pays(const Network& network) {
     double cost = 0;
     for (const Layer& layer : network.layers)
@@ -27,9 +27,11 @@ bool pays(const Network& network) {
 
 // Outputs (points, outputs) of the network at the points, in double.
 Doubles evaluate(const Network& network, const Doubles& points) {
-    const auto n = static_cast<std::int64_t>(points.size()), c = static_cast<std::int64_t>(network.layers.back().outputs);
+    const auto n = static_cast<std::int64_t>(points.size()),
+               c = static_cast<std::int64_t>(network.layers.back().outputs);
     Doubles values(points.size() * static_cast<std::size_t>(c));
-    apply(network, {points.data(), Precision::float64, {n, 1, 1}, {8, 8, 8}}, {values.data(), Precision::float64, {n, 1, c}}, 1);
+    apply(network, {points.data(), Precision::float64, {n, 1, 1}, {8, 8, 8}},
+          {values.data(), Precision::float64, {n, 1, c}}, 1);
     return values;
 }
 
@@ -75,7 +77,8 @@ Table fit(const Network& network, Precision precision, double spacing, int strid
     table.half_cells = detail::half_cells;
     table.reach = detail::half_cells * spacing;
     table.terms = precision == Precision::float32 ? detail::table_terms<float> : detail::table_terms<double>;
-    const auto terms = static_cast<std::size_t>(table.terms), outputs = static_cast<std::size_t>(network.layers.back().outputs);
+    const auto terms = static_cast<std::size_t>(table.terms),
+               outputs = static_cast<std::size_t>(network.layers.back().outputs);
     std::vector<int> cells;
     for (int k = -detail::half_cells; k <= detail::half_cells; k += stride) cells.push_back(k);
     const Doubles nodes = lobatto(table.terms);
@@ -85,7 +88,8 @@ Table fit(const Network& network, Precision precision, double spacing, int strid
         for (std::size_t o = 0; o < outputs; ++o)
             for (std::size_t k = 0; k < terms; ++k) {
                 long double sum = 0;
-                for (std::size_t j = 0; j < terms; ++j) sum += coefficient[k][j] * values[(cell * terms + j) * outputs + o];
+                for (std::size_t j = 0; j < terms; ++j)
+                    sum += coefficient[k][j] * values[(cell * terms + j) * outputs + o];
                 table.coefficients.push_back(static_cast<double>(sum));
             }
 
@@ -97,7 +101,8 @@ Table fit(const Network& network, Precision precision, double spacing, int strid
     // In the order of |y|, so that the scale is the largest output at inputs no larger.
     std::vector<std::size_t> order(points.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return std::abs(points[a]) < std::abs(points[b]); });
+    std::sort(order.begin(), order.end(),
+              [&](std::size_t a, std::size_t b) { return std::abs(points[a]) < std::abs(points[b]); });
     for (std::size_t o = 0; o < outputs; ++o) {
         double scale = 0;
         for (const std::size_t i : order)
@@ -110,7 +115,8 @@ Table fit(const Network& network, Precision precision, double spacing, int strid
             scale = std::max(scale, std::abs(value));
             const double difference = std::abs(y - value);
             // Not finite is no error that is small enough; a network that is zero throughout has none.
-            if (!(difference == 0)) table.error = std::isfinite(difference) ? std::max(table.error, difference / scale) : 1;
+            if (!(difference == 0))
+                table.error = std::isfinite(difference) ? std::max(table.error, difference / scale) : 1;
         }
     }
     return table;

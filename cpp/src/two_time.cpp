@@ -48,7 +48,8 @@ void fill(const T* z, std::int64_t begin, std::int64_t end, std::int64_t stride,
         T* to = panels + t / columns<T> * panel_size<T> + t % columns<T>;
         for (int l = 0; l < lanes; l += block) {
             detail::Block<T> x[block] = {};
-            for (int k = 0; k < block && t + k < end; ++k) std::memcpy(&x[k], z + (t + k - begin) * stride + l, sizeof x[k]);
+            for (int k = 0; k < block && t + k < end; ++k)
+                std::memcpy(&x[k], z + (t + k - begin) * stride + l, sizeof x[k]);
             detail::transpose(x);
             for (int k = 0; k < block; ++k) std::memcpy(to + (l + k) * columns<T>, &x[k], sizeof x[k]);
         }
@@ -61,7 +62,8 @@ void add(std::int64_t n_times, const T* panels, double* packed) {
     constexpr std::int64_t size = panel_size<T>;
     for (std::int64_t s = 0; s < n_times; s += columns<T>) {
         for (std::int64_t t = s; t < n_times; t += rows) {
-            // Sums are fetched while the products before theirs are made: the triangle is larger than a cache, and there are many.
+            // Sums are fetched while the products before theirs are made: the triangle is larger than a cache, and
+            // there are many.
             for (std::int64_t i = t + rows; i < t + 2 * rows && i < n_times; ++i)
                 for (int k = 0; k < columns<T>; k += 8) __builtin_prefetch(packed + i * (i + 1) / 2 + s + k, 1);
             alignas(64) T sum[rows * columns<T>];

@@ -6,8 +6,8 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// The times begin .. end - 1 of z, whose rows lie `stride` apart, as panels: lanes rows of T numbers, to the next multiple of
-// detail::panel.
+// The times begin .. end - 1 of z, whose rows lie `stride` apart, as panels: lanes rows of T numbers, to the next
+// multiple of detail::panel.
 void fill_panels(const float* z, std::int64_t begin, std::int64_t end, std::int64_t stride, float* panels);
 void fill_panels(const double* z, std::int64_t begin, std::int64_t end, std::int64_t stride, double* panels);
 

@@ -1,5 +1,5 @@
-// What the tests of the core share: paths through the stages, and loops in double precision that are as plain as can be for
-// networks, sums and random numbers.
+// What the tests of the core share: paths through the stages, and loops in double precision that are as plain as can be
+// for networks, sums and random numbers.
 #pragma once
 
 #include <algorithm>
@@ -72,7 +72,7 @@ inline std::vector<Named> arrays(const nnqm::Measure& m, std::int64_t n_times, c
 }
 
 inline void check_equal_bits(const char* what, const nnqm::Measure& measure, std::int64_t n_times, const nnqm::Sums& a,
-                      const nnqm::Sums& b) {
+                             const nnqm::Sums& b) {
     const auto x = arrays(measure, n_times, a), y = arrays(measure, n_times, b);
     for (std::size_t i = 0; i < x.size(); ++i) {
         CHECK((x[i].data == nullptr) == (y[i].data == nullptr), "%s: %s", what, x[i].name);
@@ -118,7 +118,8 @@ std::vector<T> all_channels(const nnqm::Theory& theory, const nnqm::Run& run) {
     if (theory.network.layers.empty()) return y;
     const std::int64_t d = theory.inputs(), c = theory.channels() - d;
     std::vector<T> x(size(run.n_paths * n_times * c));
-    nnqm::apply(theory.network, run, 0, view_of(y, run.n_paths, n_times, d), {x.data(), precision_of<T>, {run.n_paths, n_times, c}});
+    nnqm::apply(theory.network, run, 0, view_of(y, run.n_paths, n_times, d),
+                {x.data(), precision_of<T>, {run.n_paths, n_times, c}});
     std::vector<T> both;
     for (std::int64_t p = 0; p < run.n_paths * n_times; ++p) {
         both.insert(both.end(), y.begin() + p * d, y.begin() + (p + 1) * d);
@@ -175,7 +176,8 @@ inline Doubles observables(const nnqm::Measure& m, const Doubles& z) {
 
 // Sums of one block, and the sums of the absolute values of their terms, which bound the rounding.
 struct Naive {
-    std::vector<std::vector<long double>> sum;  // in the order of arrays(); tens of thousands of terms lose digits in double
+    std::vector<std::vector<long double>>
+        sum;  // in the order of arrays(); tens of thousands of terms lose digits in double
     std::vector<Doubles> size_of_terms;
     std::int64_t paths = 0, first_bad = -1;
 };
@@ -197,7 +199,8 @@ std::vector<Doubles> observable_rows(const nnqm::Measure& m, std::int64_t n_time
     std::vector<Doubles> full;
     for (std::int64_t t = 0; t < n_times; ++t) {
         Doubles z;
-        for (std::size_t c = 0; c < m.channels.size(); ++c) z.push_back((value(t, m.channels[c]) - m.shift[c]) / m.scale[c]);
+        for (std::size_t c = 0; c < m.channels.size(); ++c)
+            z.push_back((value(t, m.channels[c]) - m.shift[c]) / m.scale[c]);
         full.push_back(observables(m, z));
     }
     return full;
@@ -246,14 +249,16 @@ inline void add_path(const nnqm::Measure& m, const std::vector<Doubles>& full, N
         Adder means{out, 4}, pairs{out, 5};
         for (std::int64_t t = 0; t < n_times; ++t) {
             means.add(z[size(t)][size(m.two_time)]);
-            for (std::int64_t s = 0; s <= t; ++s) pairs.add(z[size(t)][size(m.two_time)] * z[size(s)][size(m.two_time)]);
+            for (std::int64_t s = 0; s <= t; ++s)
+                pairs.add(z[size(t)][size(m.two_time)] * z[size(s)][size(m.two_time)]);
         }
     }
     ++out.paths;
 }
 
 // sum_{p != q} a_p b_q^T over the paths of one group, each given by its observable vectors.
-inline void add_group(const nnqm::Measure& m, std::int64_t n_times, const std::vector<std::vector<Doubles>>& members, Naive& out) {
+inline void add_group(const nnqm::Measure& m, std::int64_t n_times, const std::vector<std::vector<Doubles>>& members,
+                      Naive& out) {
     const auto parts = static_cast<std::size_t>(m.parts());
     const auto add_lags = [&](std::size_t which, const Integers& lags, int length) {
         const auto f = size(length);
@@ -297,8 +302,9 @@ Naive naive_block(const nnqm::Measure& m, std::int64_t n_times, std::int64_t cha
     std::vector<std::vector<Doubles>> members;
     for (std::int64_t p = 0; p < n_paths; ++p) {
         if (block_of(p) != block) continue;
-        members.push_back(observable_rows(
-            m, n_times, [&](std::int64_t t, int c) { return static_cast<double>(paths[size((p * n_times + t) * channels + c)]); }));
+        members.push_back(observable_rows(m, n_times, [&](std::int64_t t, int c) {
+            return static_cast<double>(paths[size((p * n_times + t) * channels + c)]);
+        }));
         add_path(m, members.back(), out);
         if (static_cast<std::int64_t>(members.size()) < m.group) continue;
         if (m.group > 1) add_group(m, n_times, members, out);
@@ -315,7 +321,8 @@ void check_against_loops(const char* what, const nnqm::Measure& m, std::int64_t 
     double worst = 0;
     for (std::int64_t i = 0; i < sums.n_blocks; ++i) {
         const Naive naive = naive_block(m, n_times, channels, paths, sums, sums.first_block + i, block_of);
-        CHECK(sums.paths[i] == naive.paths, "%s: block %d has %d paths", what, static_cast<int>(i), static_cast<int>(sums.paths[i]));
+        CHECK(sums.paths[i] == naive.paths, "%s: block %d has %d paths", what, static_cast<int>(i),
+              static_cast<int>(sums.paths[i]));
         const auto all = arrays(m, n_times, sums);
         for (std::size_t a = 0; a < all.size(); ++a) {
             for (std::size_t k = 0; k < naive.sum[a].size(); ++k) {
@@ -396,7 +403,8 @@ void compare_advance(const char* what, const nnqm::Theory& theory, const nnqm::M
 }
 
 // Lags up to `most`, and so many observables that a window holds 16 times.
-inline nnqm::Measure windowed_measure(const std::vector<int>& channels, std::int64_t most, std::int64_t group, int two_time = -1) {
+inline nnqm::Measure windowed_measure(const std::vector<int>& channels, std::int64_t most, std::int64_t group,
+                                      int two_time = -1) {
     Words words{3};
     const auto n = static_cast<int>(channels.size());
     nnqm::Measure measure;

@@ -1,5 +1,6 @@
-// The library through its public header, against loops in double precision that are as plain as can be: its random numbers,
-// paths, networks and sums, and the promise that bits do not depend on threads, cuts or ranges. NNQM_LEVEL chooses the level.
+// The library through its public header, against loops in double precision that are as plain as can be: its random
+// numbers, paths, networks and sums, and the promise that bits do not depend on threads, cuts or ranges. NNQM_LEVEL
+// chooses the level.
 #include "plain.hpp"
 
 namespace {
@@ -66,16 +67,20 @@ void sums_equal_plain_loops() {
     // Windows of 16 times: lags shorter and longer than one, and longer than two.
     for (const std::int64_t most : {0, 3, 15, 16, 17, 33, 38}) {
         const std::string name = "windows, lags to " + std::to_string(most);
-        compare_advance<T>(name.c_str(), one_input(), windowed_measure({0}, most, 1), make_run(70, 1, 39, precision_of<T>));
+        compare_advance<T>(name.c_str(), one_input(), windowed_measure({0}, most, 1),
+                           make_run(70, 1, 39, precision_of<T>));
     }
-    compare_advance<T>("windows of a chain", chain_theory(), windowed_measure({1}, 33, 1), make_run(70, 1, 39, precision_of<T>));
-    compare_advance<T>("windows of a deep network", deep_theory(), windowed_measure({4, 0}, 17, 1, 1), make_run(70, 1, 39, precision_of<T>));
+    compare_advance<T>("windows of a chain", chain_theory(), windowed_measure({1}, 33, 1),
+                       make_run(70, 1, 39, precision_of<T>));
+    compare_advance<T>("windows of a deep network", deep_theory(), windowed_measure({4, 0}, 17, 1, 1),
+                       make_run(70, 1, 39, precision_of<T>));
     nnqm::Theory compiled = one_input();
     Words words{3};
     compiled.network.layers = {random_layer(1, 40, "tanh", 2.0, words), random_layer(40, 1, "identity", 0.2, words)};
     compiled.network.table = nnqm::compile(compiled.network, precision_of<T>);
     CHECK(compiled.network.table != nullptr, "no table");
-    compare_advance<T>("windows of a table", compiled, windowed_measure({1}, 17, 1), make_run(70, 1, 39, precision_of<T>));
+    compare_advance<T>("windows of a table", compiled, windowed_measure({1}, 17, 1),
+                       make_run(70, 1, 39, precision_of<T>));
 
     nnqm::Measure few;
     few.channels = {0};
@@ -141,7 +146,8 @@ void chains_follow_their_tables() {
                                   static_cast<std::uint32_t>(t / 2), 65536 + 1};
             philox(c, run.key);
             const std::uint64_t column = (std::uint64_t{c[t % 2 * 2]} * 3) >> 32;
-            const std::size_t at = static_cast<std::size_t>(grid * (t == 0 ? 3 : 9) + (t == 0 ? 0 : 3 * state)) + column;
+            const std::size_t at =
+                static_cast<std::size_t>(grid * (t == 0 ? 3 : 9) + (t == 0 ? 0 : 3 * state)) + column;
             const auto& threshold = t == 0 ? chain.start_threshold : chain.threshold;
             const auto& alias = t == 0 ? chain.start_alias : chain.alias;
             state = c[t % 2 * 2 + 1] < threshold[at] ? static_cast<std::uint32_t>(column) : alias[at];
@@ -178,8 +184,8 @@ void paths_do_not_depend_on_range_or_threads() {
     const std::vector<T> all = sampled<T>(theory, run, {0, 300});
     for (const nnqm::Range range : {nnqm::Range{0, 1}, {63, 65}, {64, 128}, {17, 299}}) {
         const std::vector<T> part = sampled<T>(theory, run, range);
-        CHECK(std::memcmp(part.data(), all.data() + range.begin * 27, part.size() * sizeof(T)) == 0, "%s: paths %d to %d",
-              name_of<T>, static_cast<int>(range.begin), static_cast<int>(range.end));
+        CHECK(std::memcmp(part.data(), all.data() + range.begin * 27, part.size() * sizeof(T)) == 0,
+              "%s: paths %d to %d", name_of<T>, static_cast<int>(range.begin), static_cast<int>(range.end));
     }
     run.n_threads = 7;
     CHECK(sampled<T>(theory, run, {0, 300}) == all, "%s: seven threads", name_of<T>);
@@ -200,7 +206,8 @@ void networks_equal_plain_loops() {
     for (const std::string& name : names) {
         for (const int width : {1, 2, 3, 4, 5, 7, 16}) {
             nnqm::Network network;
-            network.layers = {random_layer(3, width, name, 1.5, words), random_layer(width, width, name, 1.0 / width, words),
+            network.layers = {random_layer(3, width, name, 1.5, words),
+                              random_layer(width, width, name, 1.0 / width, words),
                               random_layer(width, 2, "identity", 1.0, words)};
             std::vector<T> y;
             const std::int64_t n = 67;
@@ -213,7 +220,8 @@ void networks_equal_plain_loops() {
                 for (std::int64_t c = 0; c < 2; ++c)
                     worst = std::max(worst, std::fabs(value[size(c)] - static_cast<double>(x[size(i * 2 + c)])));
             }
-            CHECK(worst <= (sizeof(T) == 4 ? 1e-5 : 2e-14), "%s %s width %d: off by %g", name_of<T>, name.c_str(), width, worst);
+            CHECK(worst <= (sizeof(T) == 4 ? 1e-5 : 2e-14), "%s %s width %d: off by %g", name_of<T>, name.c_str(),
+                  width, worst);
         }
     }
 }
@@ -230,7 +238,8 @@ void bits_do_not_depend_on_threads_or_cuts() {
     nnqm::SumsBuffer reference_buffer(measure, 11, 0, n_blocks);
     nnqm::Sums reference = reference_buffer.view();
     CHECK(nnqm::advance(theory, measure, run, {0, n_blocks}, {0, 5}, reference) == 1, "one thread");
-    CHECK(reference.paths[0] == 5 * 64 && reference.paths[4] == 4 * 64 + 5 && reference.paths[8] == 4 * 64, "paths of blocks");
+    CHECK(reference.paths[0] == 5 * 64 && reference.paths[4] == 4 * 64 + 5 && reference.paths[8] == 4 * 64,
+          "paths of blocks");
     const auto compare = [&](const char* what, const std::function<void(nnqm::Sums&)>& fill) {
         nnqm::SumsBuffer buffer(measure, 11, 0, n_blocks);
         nnqm::Sums sums = buffer.view();
@@ -315,8 +324,10 @@ void user_paths(const nnqm::Measure& measure, std::int64_t n_times) {
             for (std::int64_t c = 0; c < channels; ++c)
                 other[size((c * n_times + n_times - 1 - t) * n + p)] = data[size((p * n_times + t) * channels + c)];
     constexpr auto item = static_cast<std::int64_t>(sizeof(T));
-    const nnqm::ArrayView strided = {
-        other.data() + (n_times - 1) * n, precision_of<T>, {n, n_times, channels}, {item, -n * item, n_times * n * item}};
+    const nnqm::ArrayView strided = {other.data() + (n_times - 1) * n,
+                                     precision_of<T>,
+                                     {n, n_times, channels},
+                                     {item, -n * item, n_times * n * item}};
     nnqm::SumsBuffer strided_buffer(measure, n_times, 0, 3);
     nnqm::Sums strided_sums = strided_buffer.view();
     nnqm::accumulate(strided, measure, offsets, 0, 1, strided_sums);
@@ -366,66 +377,6 @@ void overflow_is_reported() {
     }
 }
 
-// ---- Statistics of blocks.
-
-void two_time_functions_unpack() {
-    Words words{29};
-    for (const std::int64_t n_times : {1, 7, 8, 9, 16, 27}) {
-        const std::int64_t pairs = n_times * (n_times + 1) / 2;
-        Doubles packed, offsets, matrices(size(2 * n_times * n_times));
-        for (std::int64_t i = 0; i < 2 * pairs; ++i) packed.push_back(words.uniform(-1, 1));
-        for (std::int64_t i = 0; i < 2 * n_times; ++i) offsets.push_back(words.uniform(-1, 1));
-        const double factors[2] = {0.5, -3.0};
-        // All rows of one block, and those of the other in two parts.
-        Doubles functions = packed;
-        const std::int64_t cut = n_times / 3;
-        double* second = functions.data() + pairs;
-        nnqm::two_time_functions(functions.data(), factors, offsets.data(), 1, n_times, {0, n_times});
-        nnqm::two_time_functions(second, factors + 1, offsets.data() + n_times, 1, n_times, {0, cut});
-        nnqm::two_time_functions(second + cut * (cut + 1) / 2, factors + 1, offsets.data() + n_times, 1, n_times, {cut, n_times});
-        nnqm::unpack_matrices(functions.data(), 2, n_times, matrices.data());
-        double worst = 0;
-        for (std::int64_t i = 0; i < 2; ++i)
-            for (std::int64_t t = 0; t < n_times; ++t)
-                for (std::int64_t s = 0; s < n_times; ++s) {
-                    const std::int64_t later = std::max(s, t), earlier = std::min(s, t);
-                    const double expected = factors[i] * packed[size(i * pairs + later * (later + 1) / 2 + earlier)] +
-                                            offsets[size(i * n_times + s)] + offsets[size(i * n_times + t)];
-                    worst = std::max(worst, std::fabs(matrices[size((i * n_times + t) * n_times + s)] - expected));
-                }
-        CHECK(worst <= 1e-15 * 8, "%d times: off by %g", static_cast<int>(n_times), worst);
-    }
-}
-
-void jackknife_equals_pseudo_values() {
-    Words words{31};
-    const std::int64_t n_blocks = 7, n = 1300;
-    const double sizes[7] = {3, 1, 4, 1, 5, 9, 2}, total = 25;
-    Doubles values, replicas(size(n_blocks * n)), weights, variances(size(n));
-    for (const double block : sizes) weights.push_back(total / block);
-    for (std::int64_t k = 0; k < n; ++k) values.push_back(words.uniform(-1, 1) + 1e6);
-    for (std::int64_t i = 0; i < n_blocks * n; ++i) replicas[size(i)] = values[size(i % n)] + words.uniform(-0.1, 0.1);
-    nnqm::jackknife_variances(values.data(), replicas.data(), weights.data(), n_blocks, n, variances.data());
-    double worst = 0;
-    for (std::int64_t k = 0; k < n; ++k) {
-        // Pseudo-values h x - (h - 1) x_(b), and the estimate B x - sum (1 - 1/h) x_(b), as in the paper.
-        long double estimate = static_cast<long double>(values[size(k)]) * n_blocks, variance = 0;
-        for (std::int64_t b = 0; b < n_blocks; ++b)
-            estimate -= (1 - 1 / static_cast<long double>(weights[size(b)])) * replicas[size(b * n + k)];
-        for (std::int64_t b = 0; b < n_blocks; ++b) {
-            const long double h = weights[size(b)], pseudo = h * values[size(k)] - (h - 1) * replicas[size(b * n + k)];
-            variance += (pseudo - estimate) * (pseudo - estimate) / (h - 1) / n_blocks;
-        }
-        worst = std::max(worst, std::fabs(variances[size(k)] / static_cast<double>(variance) - 1));
-    }
-    CHECK(worst <= 1e-7, "jackknife off by %g", worst);
-    CHECK(refused([&] { nnqm::jackknife_variances(values.data(), replicas.data(), weights.data(), 1, n, variances.data()); }),
-          "one block was accepted");
-    weights[3] = 1;
-    CHECK(refused([&] { nnqm::jackknife_variances(values.data(), replicas.data(), weights.data(), 7, n, variances.data()); }),
-          "a block that holds everything was accepted");
-}
-
 // ---- Arguments that are not valid.
 
 void refusals() {
@@ -441,11 +392,14 @@ void refusals() {
         nnqm::SumsBuffer buffer(a.measure, n_times, 0, 3);
         nnqm::Sums sums = buffer.view();
         spoil(a, sums);
-        CHECK(refused([&] { nnqm::advance(a.theory, a.measure, a.run, a.blocks, a.rounds, sums); }), "%s was accepted", what);
+        CHECK(refused([&] { nnqm::advance(a.theory, a.measure, a.run, a.blocks, a.rounds, sums); }), "%s was accepted",
+              what);
         if (sums.paths) CHECK(std::count(sums.paths, sums.paths + 3, 0) == 3, "%s: work was done", what);
     };
     const double nan = std::numeric_limits<double>::quiet_NaN(), inf = std::numeric_limits<double>::infinity();
-    const auto source = [](Arguments& a) -> nnqm::OrnsteinUhlenbeck& { return std::get<nnqm::OrnsteinUhlenbeck>(a.theory.sources[0]); };
+    const auto source = [](Arguments& a) -> nnqm::OrnsteinUhlenbeck& {
+        return std::get<nnqm::OrnsteinUhlenbeck>(a.theory.sources[0]);
+    };
     const auto layer = [](Arguments& a) -> nnqm::Layer& { return a.theory.network.layers[1]; };
 
     // What is spoilt below is accepted as it is.
@@ -462,7 +416,8 @@ void refusals() {
     }
     refuse("lengths of omega and sigma", [&](Arguments& a, nnqm::Sums&) { source(a).omega.push_back(1); });
     refuse("inputs of the network", [&](Arguments& a, nnqm::Sums&) { a.theory.sources.pop_back(); });
-    refuse("a chain of widths", [&](Arguments& a, nnqm::Sums&) { a.theory.network.layers.erase(a.theory.network.layers.begin() + 1); });
+    refuse("a chain of widths",
+           [&](Arguments& a, nnqm::Sums&) { a.theory.network.layers.erase(a.theory.network.layers.begin() + 1); });
     refuse("number of weights", [&](Arguments& a, nnqm::Sums&) { layer(a).weights.pop_back(); });
     refuse("number of biases", [&](Arguments& a, nnqm::Sums&) { layer(a).biases.push_back(0); });
     refuse("activation", [&](Arguments& a, nnqm::Sums&) { layer(a).activation = "tahn"; });
@@ -471,11 +426,17 @@ void refusals() {
     refuse("equal times", [](Arguments& a, nnqm::Sums&) { a.run.times[3] = a.run.times[2]; });
     refuse("infinite time", [&](Arguments& a, nnqm::Sums&) { a.run.times[5] = inf; });
     refuse("no paths", [](Arguments& a, nnqm::Sums&) { a.run.n_paths = 0; });
-    refuse("too many paths", [](Arguments& a, nnqm::Sums&) { a.run.n_paths = std::numeric_limits<std::int64_t>::max(); });
-    refuse("too many blocks", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = std::numeric_limits<std::int64_t>::max(); });
+    refuse("too many paths",
+           [](Arguments& a, nnqm::Sums&) { a.run.n_paths = std::numeric_limits<std::int64_t>::max(); });
+    refuse("too many blocks",
+           [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = std::numeric_limits<std::int64_t>::max(); });
     refuse("no blocks", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = 0; });
     refuse("blocks beyond the run", [](Arguments& a, nnqm::Sums&) { a.run.n_blocks = 2; });
-    refuse("blocks beyond the sums", [](Arguments& a, nnqm::Sums& s) { a.run.n_blocks = 4; a.blocks.end = 4; s.n_blocks = 3; });
+    refuse("blocks beyond the sums", [](Arguments& a, nnqm::Sums& s) {
+        a.run.n_blocks = 4;
+        a.blocks.end = 4;
+        s.n_blocks = 3;
+    });
     refuse("blocks before the sums", [](Arguments&, nnqm::Sums& s) { s.first_block = 1; });
     refuse("no block", [](Arguments& a, nnqm::Sums&) { a.blocks = {1, 1}; });
     refuse("negative round", [](Arguments& a, nnqm::Sums&) { a.rounds.begin = -1; });
@@ -488,10 +449,14 @@ void refusals() {
     refuse("order 0", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 0; });
     refuse("order 65", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 65; });
     refuse("centres of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.centres.pop_back(); });
-    refuse("inputs of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.neurons.inputs = 2; a.measure.neurons.weights.resize(12); });
+    refuse("inputs of the neurons", [](Arguments& a, nnqm::Sums&) {
+        a.measure.neurons.inputs = 2;
+        a.measure.neurons.weights.resize(12);
+    });
     refuse("lag beyond the path", [](Arguments& a, nnqm::Sums&) { a.measure.lags.back() = n_times; });
     refuse("negative lag", [](Arguments& a, nnqm::Sums&) { a.measure.lags.front() = -1; });
-    refuse("lags out of order", [](Arguments& a, nnqm::Sums&) { std::swap(a.measure.observable_lags[0], a.measure.observable_lags[1]); });
+    refuse("lags out of order",
+           [](Arguments& a, nnqm::Sums&) { std::swap(a.measure.observable_lags[0], a.measure.observable_lags[1]); });
     refuse("increment at lag 0", [](Arguments& a, nnqm::Sums&) { a.measure.increment_lags.front() = 0; });
     refuse("two_time channel", [](Arguments& a, nnqm::Sums&) { a.measure.two_time = 3; });
     refuse("lag sums missing", [](Arguments&, nnqm::Sums& s) { s.lags = nullptr; });
@@ -499,22 +464,33 @@ void refusals() {
     refuse("moments not asked for", [](Arguments& a, nnqm::Sums&) { a.measure.moments = false; });
     refuse("paths missing", [](Arguments&, nnqm::Sums& s) { s.paths = nullptr; });
 
-    const auto throws = [](const char* what, const std::function<void()>& call) { CHECK(refused(call), "%s was accepted", what); };
+    const auto throws = [](const char* what, const std::function<void()>& call) {
+        CHECK(refused(call), "%s was accepted", what);
+    };
     const nnqm::Theory theory = deep_theory();
     const nnqm::Run run = make_run(10, 1, 4, Precision::float64);
     Doubles y(10 * 4 * 3), x(10 * 4 * 2);
     throws("sample: shape", [&] { nnqm::sample(theory, run, {0, 10}, {y.data(), Precision::float64, {10, 4, 2}}); });
-    throws("sample: precision", [&] { nnqm::sample(theory, run, {0, 10}, {y.data(), Precision::float32, {10, 4, 3}}); });
-    throws("sample: empty range", [&] { nnqm::sample(theory, run, {5, 5}, {y.data(), Precision::float64, {0, 4, 3}}); });
-    throws("sample: negative path", [&] { nnqm::sample(theory, run, {-1, 9}, {y.data(), Precision::float64, {10, 4, 3}}); });
+    throws("sample: precision",
+           [&] { nnqm::sample(theory, run, {0, 10}, {y.data(), Precision::float32, {10, 4, 3}}); });
+    throws("sample: empty range",
+           [&] { nnqm::sample(theory, run, {5, 5}, {y.data(), Precision::float64, {0, 4, 3}}); });
+    throws("sample: negative path",
+           [&] { nnqm::sample(theory, run, {-1, 9}, {y.data(), Precision::float64, {10, 4, 3}}); });
     const std::int64_t last = std::numeric_limits<std::int64_t>::max();
-    throws("sample: beyond all paths", [&] { nnqm::sample(theory, run, {last - 10, last}, {y.data(), Precision::float64, {10, 4, 3}}); });
-    throws("apply: beyond all paths",
-           [&] { nnqm::apply(theory.network, run, last - 10, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 2}}); });
-    throws("apply: no layers", [&] { nnqm::apply({}, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
-    throws("apply: inputs", [&] { nnqm::apply(theory.network, view_of(y, 15, 4, 2), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
-    throws("apply: outputs", [&] { nnqm::apply(theory.network, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 1}}, 1); });
-    throws("apply: precision", [&] { nnqm::apply(theory.network, view_of(y, 10, 4, 3), {x.data(), Precision::float32, {10, 4, 2}}, 1); });
+    throws("sample: beyond all paths",
+           [&] { nnqm::sample(theory, run, {last - 10, last}, {y.data(), Precision::float64, {10, 4, 3}}); });
+    throws("apply: beyond all paths", [&] {
+        nnqm::apply(theory.network, run, last - 10, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 2}});
+    });
+    throws("apply: no layers",
+           [&] { nnqm::apply({}, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
+    throws("apply: inputs",
+           [&] { nnqm::apply(theory.network, view_of(y, 15, 4, 2), {x.data(), Precision::float64, {10, 4, 2}}, 1); });
+    throws("apply: outputs",
+           [&] { nnqm::apply(theory.network, view_of(y, 10, 4, 3), {x.data(), Precision::float64, {10, 4, 1}}, 1); });
+    throws("apply: precision",
+           [&] { nnqm::apply(theory.network, view_of(y, 10, 4, 3), {x.data(), Precision::float32, {10, 4, 2}}, 1); });
     nnqm::Measure measure;
     measure.channels = {0};
     measure.shift = {0};
@@ -525,7 +501,8 @@ void refusals() {
     nnqm::Sums sums = buffer.view();
     for (const Integers& offsets : {Integers{0, 10}, {0, 6, 5}, {0, 5, 11}, {-1, 5, 10}})
         throws("accumulate: offsets", [&] { nnqm::accumulate(view_of(y, 10, 4, 3), measure, offsets, 0, 1, sums); });
-    throws("accumulate: beyond all paths", [&] { nnqm::accumulate(view_of(y, 10, 4, 3), measure, {0, 5, 10}, last - 10, 1, sums); });
+    throws("accumulate: beyond all paths",
+           [&] { nnqm::accumulate(view_of(y, 10, 4, 3), measure, {0, 5, 10}, last - 10, 1, sums); });
     throws("accumulate: empty", [&] { nnqm::accumulate(view_of(y, 10, 0, 3), measure, {0, 5, 10}, 0, 1, sums); });
 }
 
@@ -558,8 +535,6 @@ int main() {
         both_precisions<float>();
         both_precisions<double>();
         overflow_is_reported();
-        two_time_functions_unpack();
-        jackknife_equals_pseudo_values();
         refusals();
         broken_chains_are_refused();
     });

@@ -1,5 +1,6 @@
-// Accuracy of math.hpp against long double, its special values, and the words and normal numbers of philox.hpp. Compiled
-// once per instruction-set level; every function is called in a loop, so that what is tested is what the kernels run.
+// Accuracy of math.hpp against long double, its special values, and the words and normal numbers of philox.hpp.
+// Compiled once per instruction-set level; every function is called in a loop, so that what is tested is what the
+// kernels run.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -27,10 +28,8 @@ constexpr long double target = sizeof(T) == 4 ? float_target : 1e-15L;
 template <typename T>
 T any_value(Words& words) {
     T x;
-    if constexpr (sizeof(T) == 4)
-        x = level::from_bits(static_cast<std::uint32_t>(words.next()));
-    else
-        x = level::from_bits(words.next());
+    if constexpr (sizeof(T) == 4) x = level::from_bits(static_cast<std::uint32_t>(words.next()));
+    else x = level::from_bits(words.next());
     return x;
 }
 
@@ -56,7 +55,8 @@ struct worst {
 
 // Results below the normal range may be off by one unit of the smallest denormal besides, those beyond it are infinite.
 template <typename T>
-worst compare(const char* name, const std::vector<T>& x, const std::vector<T>& y, long double (*reference)(long double)) {
+worst compare(const char* name, const std::vector<T>& x, const std::vector<T>& y,
+              long double (*reference)(long double)) {
     using limits = std::numeric_limits<T>;
     worst found;
     for (std::size_t i = 0; i < x.size(); ++i) {
@@ -234,7 +234,8 @@ void saturation() {
     for (const auto& y : {apply(x, tanh), apply(x, erf)}) {
         float largest = 0;
         for (const float v : y) largest = v > largest ? v : largest;
-        CHECK(largest == 1.0F && y.back() == 1.0F, "%.9g %.9g", static_cast<double>(largest), static_cast<double>(y.back()));
+        CHECK(largest == 1.0F && y.back() == 1.0F, "%.9g %.9g", static_cast<double>(largest),
+              static_cast<double>(y.back()));
     }
 }
 
@@ -250,10 +251,12 @@ void vectors() {
         std::memcpy(&v, &x[i], sizeof v);
         const level::Vector<float> y[2] = {level::tanh(v), level::erf(v)};
         for (int k = 0; k < width; ++k) {
-            const float t = level::tanh(x[i + k]), e = level::erf(x[i + k]), vt = y[0][k], ve = y[1][k];
-            const bool same = std::isnan(x[i + k]) ? std::isnan(vt) && std::isnan(ve)
-                                                   : level::bits_of(t) == level::bits_of(vt) && level::bits_of(e) == level::bits_of(ve);
-            CHECK(same, "tanh, erf of %.9g: %.9g, %.9g; in a vector %.9g, %.9g", static_cast<double>(x[i + k]),
+            const float one = x[i + static_cast<std::size_t>(k)];
+            const float t = level::tanh(one), e = level::erf(one), vt = y[0][k], ve = y[1][k];
+            const bool same = std::isnan(one)
+                                  ? std::isnan(vt) && std::isnan(ve)
+                                  : level::bits_of(t) == level::bits_of(vt) && level::bits_of(e) == level::bits_of(ve);
+            CHECK(same, "tanh, erf of %.9g: %.9g, %.9g; in a vector %.9g, %.9g", static_cast<double>(one),
                   static_cast<double>(t), static_cast<double>(e), static_cast<double>(vt), static_cast<double>(ve));
         }
     }
@@ -268,15 +271,18 @@ void eight_words() {
         for (int j = 0; j < 4; ++j) {
             alignas(32) std::uint64_t halves[2][4];
             // What is above 32 bits in a lane must not matter.
-            for (int i = 0; i < 8; ++i) halves[i % 2][i / 2] = random.next(), c[j][i] = static_cast<std::uint32_t>(halves[i % 2][i / 2]);
-            for (int half = 0; half < 2; ++half) x[j][half] = _mm256_load_si256(reinterpret_cast<const __m256i*>(halves[half]));
+            for (int i = 0; i < 8; ++i)
+                halves[i % 2][i / 2] = random.next(), c[j][i] = static_cast<std::uint32_t>(halves[i % 2][i / 2]);
+            for (int half = 0; half < 2; ++half)
+                x[j][half] = _mm256_load_si256(reinterpret_cast<const __m256i*>(halves[half]));
         }
         const std::uint64_t key = random.next();
         const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
         level::philox_eight(x, k0, k1, {w[0], w[1], w[2], w[3]});
         for (int i = 0; i < 8; ++i) {
             level::philox4x32(c[0][i], c[1][i], c[2][i], c[3][i], k0, k1);
-            for (int j = 0; j < 4; ++j) CHECK(w[j][i] == c[j][i], "word %d lane %d: %08x, not %08x", j, i, w[j][i], c[j][i]);
+            for (int j = 0; j < 4; ++j)
+                CHECK(w[j][i] == c[j][i], "word %d lane %d: %08x, not %08x", j, i, w[j][i], c[j][i]);
         }
     }
 }
@@ -286,8 +292,8 @@ void known_words() {
     const std::uint32_t cases[3][10] = {
         {0, 0, 0, 0, 0, 0, 0x6627e8d5U, 0xe169c58dU, 0xbc57ac4cU, 0x9b00dbd8U},
         {~0U, ~0U, ~0U, ~0U, ~0U, ~0U, 0x408f276dU, 0x41c83b0eU, 0xa20bc7c6U, 0x6d5451fdU},
-        {0x243f6a88U, 0x85a308d3U, 0x13198a2eU, 0x03707344U, 0xa4093822U, 0x299f31d0U, 0xd16cfe09U, 0x94fdccebU, 0x5001e420U,
-         0x24126ea1U}};
+        {0x243f6a88U, 0x85a308d3U, 0x13198a2eU, 0x03707344U, 0xa4093822U, 0x299f31d0U, 0xd16cfe09U, 0x94fdccebU,
+         0x5001e420U, 0x24126ea1U}};
     constexpr int lanes = 64;
     for (const auto& c : cases) {
         std::uint32_t w[4][lanes];
@@ -316,8 +322,8 @@ void exact_pair(std::uint32_t a, std::uint32_t b, long double& z0, long double& 
 void normal_accuracy() {
     std::vector<std::uint32_t> a, b;
     Words words{99};
-    const std::uint32_t edges[] = {0, 1, 255, 256, 0x7fffffffU, 0x80000000U, 0x80000001U, 0xb504f333U, 0xffffff00U,
-                                   0xfffffffeU, 0xffffffffU};
+    const std::uint32_t edges[] = {0,           1,           255,         256,         0x7fffffffU, 0x80000000U,
+                                   0x80000001U, 0xb504f333U, 0xffffff00U, 0xfffffffeU, 0xffffffffU};
     for (const std::uint32_t x : edges)
         for (const std::uint32_t y : edges)
             for (std::uint32_t turn = 0; turn < 4; ++turn) a.push_back(x), b.push_back(y + (turn << 30));
@@ -340,8 +346,8 @@ void normal_accuracy() {
         const double d[2] = {d0[i], d1[i]};
         for (int j = 0; j < 2; ++j) {
             const long double of_float = std::fabs(f[j] / z[j] - 1), of_double = std::fabs(d[j] / z[j] - 1);
-            CHECK(std::fabs(static_cast<double>(f[j]) - d[j]) <= 1e-6 * std::fmax(1.0, std::fabs(d[j])), "%08x %08x", a[i],
-                  b[i]);
+            CHECK(std::fabs(static_cast<double>(f[j]) - d[j]) <= 1e-6 * std::fmax(1.0, std::fabs(d[j])), "%08x %08x",
+                  a[i], b[i]);
             CHECK(std::isfinite(f[j]) && std::isfinite(d[j]), "%08x %08x", a[i], b[i]);
             float_error = of_float > float_error ? of_float : float_error;
             double_error = of_double > double_error ? of_double : double_error;
@@ -413,12 +419,14 @@ void moments() {
 
 bool processor_has_level() {
 #if defined(__AVX512F__)
-    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")))
+    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+          __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+          __builtin_cpu_supports("avx512vl")))
         return false;
 #endif
 #if defined(__AVX2__)
-    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))) return false;
+    if (!(__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2")))
+        return false;
 #endif
     return true;
 }

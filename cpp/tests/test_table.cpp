@@ -15,12 +15,14 @@ nnqm::Network network_of(const std::vector<int>& widths, const std::string& acti
 // Centres and borders of cells and their neighbours, the ends of the table, what lies beyond, and random inputs.
 template <class T>
 std::vector<T> inputs(const nnqm::Table& table) {
-    std::vector<T> y = {T(0), -T(0), std::numeric_limits<T>::denorm_min(), -std::numeric_limits<T>::min(), std::numeric_limits<T>::max()};
+    std::vector<T> y = {T(0), -T(0), std::numeric_limits<T>::denorm_min(), -std::numeric_limits<T>::min(),
+                        std::numeric_limits<T>::max()};
     const auto h = static_cast<T>(table.spacing);
     for (const int k : {-512, -511, -33, -1, 0, 1, 2, 100, 511, 512}) {
         for (const T offset : {T(0), T(0.5), T(-0.5)}) {
             const T x = (static_cast<T>(k) + offset) * h;
-            for (const T to : {-std::numeric_limits<T>::max(), std::numeric_limits<T>::max()}) y.push_back(std::nextafter(x, to));
+            for (const T to : {-std::numeric_limits<T>::max(), std::numeric_limits<T>::max()})
+                y.push_back(std::nextafter(x, to));
             y.push_back(x);
         }
     }
@@ -45,7 +47,8 @@ void tables_equal_networks() {
             CHECK(table != nullptr, "%s %s: no table", name_of<T>, name.c_str());
             if (!table) continue;
             const double tolerance = sizeof(T) == 4 ? 1e-7 : 1e-13;
-            CHECK(table->error < tolerance && table->reach >= 4, "%s %s: error %g, reach %g", name_of<T>, name.c_str(), table->error, table->reach);
+            CHECK(table->error < tolerance && table->reach >= 4, "%s %s: error %g, reach %g", name_of<T>, name.c_str(),
+                  table->error, table->reach);
             worst_stated = std::max(worst_stated, table->error);
             const std::vector<T> y = inputs<T>(*table);
             const auto n = static_cast<std::int64_t>(y.size()), c = static_cast<std::int64_t>(widths.back());
@@ -55,7 +58,8 @@ void tables_equal_networks() {
             const Doubles wide(y.begin(), y.end());
             std::vector<std::size_t> order(y.size());
             for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-            std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return std::fabs(wide[a]) < std::fabs(wide[b]); });
+            std::sort(order.begin(), order.end(),
+                      [&](std::size_t a, std::size_t b) { return std::fabs(wide[a]) < std::fabs(wide[b]); });
             for (std::int64_t o = 0; o < c; ++o) {
                 double scale = 0;
                 for (const double x : wide) {
@@ -67,8 +71,8 @@ void tables_equal_networks() {
                 for (const std::size_t i : order) {
                     const std::size_t at = i * size(c) + size(o);
                     if (!(std::fabs(wide[i]) < table->reach)) {
-                        CHECK(std::memcmp(&tabulated[at], &direct[at], sizeof(T)) == 0, "%s %s: input %g is beyond the table", name_of<T>,
-                              name.c_str(), wide[i]);
+                        CHECK(std::memcmp(&tabulated[at], &direct[at], sizeof(T)) == 0,
+                              "%s %s: input %g is beyond the table", name_of<T>, name.c_str(), wide[i]);
                         continue;
                     }
                     Doubles value = {wide[i]};
@@ -77,13 +81,14 @@ void tables_equal_networks() {
                     const double error = std::fabs(static_cast<double>(tabulated[at]) - value[size(o)]) / scale;
                     worst_error = std::max(worst_error, error);
                     // In float32 two roundings come on top: of the constant term and of the result.
-                    CHECK(error < (sizeof(T) == 4 ? table->error + 1.4e-7 : 2e-13), "%s %s: f(%g) is off by %g", name_of<T>, name.c_str(),
-                          wide[i], error);
+                    CHECK(error < (sizeof(T) == 4 ? table->error + 1.4e-7 : 2e-13), "%s %s: f(%g) is off by %g",
+                          name_of<T>, name.c_str(), wide[i], error);
                 }
             }
         }
     }
-    std::printf("tables: %s  within %.1e of the networks, of which interpolation %.1e\n", name_of<T>, worst_error, worst_stated);
+    std::printf("tables: %s  within %.1e of the networks, of which interpolation %.1e\n", name_of<T>, worst_error,
+                worst_stated);
 }
 
 template <class T>
@@ -96,9 +101,10 @@ void values_that_are_not_finite_pass_through() {
     const std::vector<T> direct = applied(network, y, 70, 1);
     network.table = nnqm::compile(network, precision_of<T>);
     const std::vector<T> tabulated = applied(network, y, 70, 1);
-    for (const std::size_t i : {3, 9, 66})
-        CHECK(std::memcmp(&direct[i], &tabulated[i], sizeof(T)) == 0 || (std::isnan(direct[i]) && std::isnan(tabulated[i])), "%s: input %d",
-              name_of<T>, static_cast<int>(i));
+    for (const std::size_t i : {std::size_t{3}, std::size_t{9}, std::size_t{66}})
+        CHECK(std::memcmp(&direct[i], &tabulated[i], sizeof(T)) == 0 ||
+                  (std::isnan(direct[i]) && std::isnan(tabulated[i])),
+              "%s: input %d", name_of<T>, static_cast<int>(i));
     CHECK(tabulated[4] == tabulated[69] && std::isfinite(tabulated[4]), "%s: a lane beside a NaN", name_of<T>);
 }
 
@@ -164,8 +170,8 @@ void stages_and_threads_give_equal_bits() {
     nnqm::Sums direct = direct_buffer.view();
     nnqm::advance(theory, measure, run, {0, 3}, {0, 9}, direct);
     CHECK(std::memcmp(direct.moments, fused.moments, 8 * sizeof(double)) != 0, "%s: the table is not used", name_of<T>);
-    CHECK(std::fabs(direct.moments[1] - fused.moments[1]) <= (sizeof(T) == 4 ? 1e-5 : 1e-11) * direct.moments[1], "%s: <x^2> %g, %g", name_of<T>,
-          direct.moments[1], fused.moments[1]);
+    CHECK(std::fabs(direct.moments[1] - fused.moments[1]) <= (sizeof(T) == 4 ? 1e-5 : 1e-11) * direct.moments[1],
+          "%s: <x^2> %g, %g", name_of<T>, direct.moments[1], fused.moments[1]);
 }
 
 void networks_without_a_table() {
@@ -218,8 +224,9 @@ void refusals() {
     measure.moments = true;
     nnqm::SumsBuffer buffer(measure, 3, 0, 1);
     nnqm::Sums sums = buffer.view();
-    CHECK(refused([&] { nnqm::advance(theory, measure, make_run(64, 1, 3, Precision::float64), {0, 1}, {0, 1}, sums); }),
-          "a table of another precision was used by advance");
+    CHECK(
+        refused([&] { nnqm::advance(theory, measure, make_run(64, 1, 3, Precision::float64), {0, 1}, {0, 1}, sums); }),
+        "a table of another precision was used by advance");
     const auto spoiled = [&](const char* what, const std::function<void(nnqm::Table&)>& spoil) {
         nnqm::Table table = *network.table;
         spoil(table);

@@ -1,5 +1,5 @@
-// A Metropolis simulation of the harmonic oscillator on a periodic lattice, whose paths are pushed through nnqm: sums of x, and of a
-// network of x. All that is checked has an exact value on the lattice.
+// A Metropolis simulation of the harmonic oscillator on a periodic lattice, whose paths are pushed through nnqm: sums
+// of x, and of a network of x. All that is checked has an exact value on the lattice.
 //
 // The action is S = sum_i (x_{i+1} - x_i)^2 / (2 a) + a w^2 x_i^2 / 2 (hbar = mass = 1), so that x is Gaussian with
 //     <x_i x_{i+k}> = (1/N) sum_q cos(2 pi q k / N) / ((2 - 2 cos(2 pi q / N)) / a + a w^2),
@@ -60,7 +60,8 @@ constexpr double out_bias = 1.0;
 
 double network_by_hand(double x) {
     double sum = out_bias;
-    for (int j = 0; j < width; ++j) sum += out_weights[size(j)] * std::tanh(in_weights[size(j)] * x + in_biases[size(j)]);
+    for (int j = 0; j < width; ++j)
+        sum += out_weights[size(j)] * std::tanh(in_weights[size(j)] * x + in_biases[size(j)]);
     return sum;
 }
 
@@ -92,7 +93,8 @@ double network_moment(int power) {
 
 // A function of block sums, with its delete-one jackknife error, against the exact value. Returns that error.
 template <class Function>
-double compare(const char* what, const std::vector<std::vector<double>>& blocks, double exact, const Function& function) {
+double compare(const char* what, const std::vector<std::vector<double>>& blocks, double exact,
+               const Function& function) {
     std::vector<double> total(blocks.front().size(), 0.0);
     for (const auto& block : blocks)
         for (std::size_t i = 0; i < total.size(); ++i) total[i] += block[i];
@@ -105,10 +107,12 @@ double compare(const char* what, const std::vector<std::vector<double>>& blocks,
         weights.push_back(total[0] / block[0]);
     }
     double variance = 0;
-    nnqm::jackknife_variances(&value, replicas.data(), weights.data(), static_cast<std::int64_t>(blocks.size()), 1, &variance);
+    nnqm::jackknife_variances(&value, replicas.data(), weights.data(), static_cast<std::int64_t>(blocks.size()), 1,
+                              &variance);
     const double error = std::sqrt(variance), pull = (value - exact) / error;
     const bool good = std::abs(pull) < 5 && error < 0.02 * std::abs(exact);
-    std::printf("%-10s %10.6f +- %.6f   exact %10.6f   pull %+5.2f%s\n", what, value, error, exact, pull, good ? "" : "   WRONG");
+    std::printf("%-10s %10.6f +- %.6f   exact %10.6f   pull %+5.2f%s\n", what, value, error, exact, pull,
+                good ? "" : "   WRONG");
     failures += !good;
     return error;
 }
@@ -123,11 +127,14 @@ void run() {
 
     // The network over all paths, in one call: (path, time, channel) with one channel in and one out.
     std::vector<double> f(x.size());
-    const nnqm::ArrayView inputs = {
-        x.data(), nnqm::Precision::float64, {n_paths, n_sites, 1}, {n_sites * sizeof(double), sizeof(double), sizeof(double)}};
+    const nnqm::ArrayView inputs = {x.data(),
+                                    nnqm::Precision::float64,
+                                    {n_paths, n_sites, 1},
+                                    {n_sites * sizeof(double), sizeof(double), sizeof(double)}};
     nnqm::apply(make_network(), inputs, {f.data(), nnqm::Precision::float64, {n_paths, n_sites, 1}}, 2);
     double difference = 0;
-    for (std::size_t i = 0; i < x.size(); ++i) difference = std::max(difference, std::abs(f[i] - network_by_hand(x[i])));
+    for (std::size_t i = 0; i < x.size(); ++i)
+        difference = std::max(difference, std::abs(f[i] - network_by_hand(x[i])));
     check(difference < 1e-13, "the network differs from plain loops");
 
     // Both as channels of one array, put block by block into sums.
@@ -145,7 +152,9 @@ void run() {
     measure.moments = true;
     std::vector<std::int64_t> offsets;
     for (int b = 0; b <= n_blocks; ++b) offsets.push_back(std::int64_t{b} * n_paths / n_blocks);
-    const nnqm::ArrayView view = {channels.data(), nnqm::Precision::float64, {n_paths, n_sites, 2},
+    const nnqm::ArrayView view = {channels.data(),
+                                  nnqm::Precision::float64,
+                                  {n_paths, n_sites, 2},
                                   {2 * n_sites * sizeof(double), 2 * sizeof(double), sizeof(double)}};
     nnqm::SumsBuffer buffer(measure, n_sites, 0, n_blocks);
     nnqm::Sums sums = buffer.view();
@@ -170,11 +179,11 @@ void run() {
     check(std::abs(exact - 0.5 / w) > 10 * error, "the errors are too large to tell the lattice from the continuum");
     compare("<f(x)>", blocks, network_moment(1), [](const auto& s) { return s[2] / (s[0] * n_sites); });
     compare("<f(x)^2>", blocks, network_moment(2), [](const auto& s) { return s[3] / (s[0] * n_sites); });
-    compare("first gap", blocks, std::acosh(1 + a * a * w * w / 2) / a, [](const auto& s) {
-        return -std::log(s[5] / (n_sites - 1) / (s[4] / n_sites)) / a;
-    });
+    compare("first gap", blocks, std::acosh(1 + a * a * w * w / 2) / a,
+            [](const auto& s) { return -std::log(s[5] / (n_sites - 1) / (s[4] / n_sites)) / a; });
     // The exact value of the decay to exp(-N a E), which says that both formulas above are those of one lattice.
-    check(std::abs(std::log(exact / lattice_two_point(1)) - std::acosh(1 + a * a * w * w / 2)) < 1e-12, "the lattice formulas differ");
+    check(std::abs(std::log(exact / lattice_two_point(1)) - std::acosh(1 + a * a * w * w / 2)) < 1e-12,
+          "the lattice formulas differ");
 }
 
 }  // namespace

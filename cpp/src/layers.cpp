@@ -1,0 +1,99 @@
+#include "layers.hpp"
+
+#include "activations.hpp"
+
+namespace nnqm {
+namespace NNQM_LEVEL_NAMESPACE {
+
+namespace {
+
+// R outputs of a layer on V vectors of lanes, in registers; output rows lie `stride` apart.
+template <class T, int R, int V>
+inline void layer_block(const T* weights, const T* biases, int inputs, const T* in, T* out, std::int64_t stride) {
+    // Unrolled on request: an array that is indexed in a loop would be kept in memory.
+    Vector<T> sum[R][V];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) sum[r][v] = vector_set(biases[r]);
+    for (int i = 0; i < inputs; ++i) {
+        Vector<T> x[V];
+        for (int v = 0; v < V; ++v) x[v] = vector_load(in + i * lanes + v * width<T>);
+        for (int r = 0; r < R; ++r) {
+            const Vector<T> w = vector_set(weights[r * inputs + i]);
+            for (int v = 0; v < V; ++v) sum[r][v] = vector_fma<T>(w, x[v], sum[r][v]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<T>*>(out + r * stride + v * width<T>) = sum[r][v];
+}
+
+template <class T, int R>
+inline void layer_rows(const T* weights, const T* biases, int inputs, const T* in, T* out, std::int64_t stride) {
+    constexpr int v = vector_registers == 32 ? 4 : 2;
+    for (int first = 0; first < row_vectors<T>; first += v)
+        layer_block<T, R, v>(weights, biases, inputs, in + first * width<T>, out + first * width<T>, stride);
+}
+
+enum Activation {
+#define NNQM_NAME(name) activation_##name,
+    NNQM_ACTIVATIONS(NNQM_NAME)
+#undef NNQM_NAME
+};
+
+}  // namespace
+
+template <class T>
+void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs, const T* in, T* out,
+            std::int64_t stride) {
+    std::int64_t o = 0;
+    for (; o + 4 <= outputs; o += 4)
+        layer_rows<T, 4>(weights + o * inputs, biases + o, inputs, in, out + o * stride, stride);
+    const T *w = weights + o * inputs, *b = biases + o;
+    switch (outputs - o) {
+    case 1: layer_rows<T, 1>(w, b, inputs, in, out + o * stride, stride); break;
+    case 2: layer_rows<T, 2>(w, b, inputs, in, out + o * stride, stride); break;
+    case 3: layer_rows<T, 3>(w, b, inputs, in, out + o * stride, stride); break;
+    default: break;
+    }
+}
+
+template <class T>
+void activate(int activation, std::int64_t n, T* x) {
+    if constexpr (sizeof(T) == 4) {
+        // Those with a form for whole vectors, which is twice as fast as the vectorised loop.
+        const auto each = [n, x](const auto& f) {
+            for (std::int64_t i = 0; i < n; i += width<T>) *reinterpret_cast<Vector<T>*>(x + i) = f(vector_load(x + i));
+        };
+        if (activation == activation_tanh) return each([](Vector<T> v) { return tanh(v); });
+        if (activation == activation_erf) return each([](Vector<T> v) { return erf(v); });
+    }
+    switch (activation) {
+#define NNQM_CASE(name)                                         \
+    case activation_##name:                                     \
+        for (std::int64_t i = 0; i < n; ++i) x[i] = name(x[i]); \
+        break;
+        NNQM_ACTIVATIONS(NNQM_CASE)
+#undef NNQM_CASE
+    default: break;
+    }
+}
+
+template <class T>
+void layer(const detail::LayerPlan<T>& plan, const T* in, T* out) {
+    affine(plan.weights, plan.biases, plan.outputs, plan.inputs, in, out, lanes);
+    activate(plan.activation, static_cast<std::int64_t>(plan.outputs) * lanes, out);
+}
+
+#define NNQM_INSTANTIATE(T)                                                                  \
+    template void affine(const T*, const T*, std::int64_t, int, const T*, T*, std::int64_t); \
+    template void activate(int, std::int64_t, T*);                                           \
+    template void layer(const detail::LayerPlan<T>&, const T*, T*);
+NNQM_INSTANTIATE(float)
+NNQM_INSTANTIATE(double)
+#undef NNQM_INSTANTIATE
+
+}  // namespace NNQM_LEVEL_NAMESPACE
+}  // namespace nnqm

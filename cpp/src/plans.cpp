@@ -1,0 +1,211 @@
+#include "plans.hpp"
+
+#include <cmath>
+#include <set>
+
+namespace nnqm::detail {
+
+namespace {
+
+template <class T>
+std::vector<T> cast(const std::vector<double>& values) {
+    return std::vector<T>(values.begin(), values.end());
+}
+
+LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, int parts, std::int64_t n_times,
+                  LagStorage& storage) {
+    std::set<std::int64_t> bounds = {0, n_times};
+    for (const std::int64_t lag : lags) {
+        bounds.insert(lag);
+        bounds.insert(n_times - lag);
+    }
+    storage.bounds.assign(bounds.begin(), bounds.end());
+    for (std::size_t s = 0; s + 1 < storage.bounds.size(); ++s)
+        for (const std::int64_t lag : lags)
+            storage.weights.push_back(
+                static_cast<unsigned char>((storage.bounds[s] < n_times - lag) + (storage.bounds[s] >= lag)));
+    return {static_cast<int>(lags.size()),
+            size,
+            parts,
+            lags.data(),
+            static_cast<int>(storage.bounds.size()) - 1,
+            storage.bounds.data(),
+            storage.weights.data()};
+}
+
+}  // namespace
+
+int inputs_of(const Source& source) {
+    const auto* ou = std::get_if<OrnsteinUhlenbeck>(&source);
+    return ou ? static_cast<int>(ou->omega.size()) : 1;
+}
+
+template <class T>
+void TheoryPlan<T>::add_network(const Network& net, const std::vector<double>& grid) {
+    int widest = std::max(1, inputs);
+    for (const Layer& layer : net.layers) {
+        layers.push_back(plan_layer(layer));
+        widest = std::max(widest, layer.outputs);
+    }
+    for (std::size_t i = 0; i < net.drawn.size(); ++i)
+        drawn.push_back({plan_draws(net.drawn[i].weight_density, layers[i].weights, net.drawn[i].weight_scales),
+                         plan_draws(net.drawn[i].bias_density, layers[i].biases, net.drawn[i].bias_scales),
+                         net.drawn[i].shared});
+    const auto n_negative = std::count_if(grid.begin(), grid.end(), [](double t) { return t < 0; });
+    network = {static_cast<int>(layers.size()),
+               inputs,
+               channels - inputs,
+               widest,
+               layers.data(),
+               net.random() ? drawn.data() : nullptr,
+               net.parameters(),
+               net.group,
+               net.split,
+               n_negative,
+               {}};
+    if (net.table) network.table = {static_cast<T>(1 / net.table->spacing), keep(cast<T>(net.table->coefficients))};
+}
+
+template <class T>
+LayerPlan<T> TheoryPlan<T>::plan_layer(const Layer& layer) {
+    const T* weights = keep(cast<T>(layer.weights));
+    return {layer.inputs, layer.outputs, activation_index(layer.activation), weights, keep(cast<T>(layer.biases))};
+}
+
+template <class T>
+DrawPlan<T> TheoryPlan<T>::plan_draws(const Density& density, const T* location, const std::vector<double>& scales) {
+    return {density.kind, density.nu, static_cast<std::int64_t>(scales.size()), location, keep(cast<T>(scales))};
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const Chain& chain, const std::vector<double>&) {
+    chains.push_back({first, chain.states, chain.grids, keep(cast<T>(chain.values)), chain.start_threshold.data(),
+                      chain.start_alias.data(), chain.threshold.data(), chain.alias.data()});
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const PeriodicChain& chain, const std::vector<double>&) {
+    periodic_chains.push_back({first, chain.states, chain.grids, chain.steps, keep(cast<T>(chain.values)),
+                               chain.start_threshold.data(), chain.start_alias.data(), chain.step_weights.data(),
+                               chain.remaining.data()});
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const Linear& linear, const std::vector<double>&) {
+    const std::size_t n_times = linear.mean.size(), n_modes = static_cast<std::size_t>(linear.modes);
+    std::vector<T> basis(n_times * n_modes);
+    for (std::size_t k = 0; k < n_modes; ++k)
+        for (std::size_t t = 0; t < n_times; ++t)
+            basis[t * n_modes + k] = static_cast<T>(linear.basis[k * n_times + t]);
+    const T* zeros = keep(std::vector<T>(n_modes, T(0)));
+    linears.push_back({first, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes), linear.independent,
+                       modes, plan_draws(linear.density, zeros, std::vector<double>(n_modes, 1.0)),
+                       keep(cast<T>(linear.mean)), keep(std::move(basis)), keep(cast<T>(linear.rows))});
+    modes += linear.modes;
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const Times& source, const std::vector<double>& grid) {
+    std::vector<T> values = cast<T>(grid);
+    for (T& value : values)
+        if (source.reflected) value = std::abs(value);
+    times.push_back({first, keep(std::move(values))});
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first, const OrnsteinUhlenbeck& ou, const std::vector<double>& grid) {
+    const std::size_t n = ou.omega.size(), n_times = grid.size();
+    std::vector<T> decay(n * n_times), noise(n * n_times);
+    for (std::size_t d = 0; d < n; ++d) {
+        const double stationary = ou.sigma[d] / std::sqrt(2 * ou.omega[d]);
+        decay[d * n_times] = 0;
+        noise[d * n_times] = static_cast<T>(stationary);
+        // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is
+        // used.
+        const double span = grid.back() - grid.front();
+        const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
+        double last = 0;
+        for (std::size_t t = 1; t < n_times; ++t) {
+            double step = grid[t] - grid[t - 1];
+            if (std::abs(step - nominal) <= 1e-9 * nominal) step = nominal;
+            const std::size_t at = d * n_times + t;
+            if (step == last) {
+                decay[at] = decay[at - 1];
+                noise[at] = noise[at - 1];
+                continue;
+            }
+            const double a = ou.omega[d] * step;
+            decay[at] = static_cast<T>(std::exp(-a));
+            noise[at] = static_cast<T>(stationary * std::sqrt(-std::expm1(-2 * a)));
+            last = step;
+        }
+    }
+    const T* decay_data = keep(std::move(decay));
+    processes.push_back({first, static_cast<int>(n), decay_data, keep(std::move(noise))});
+}
+
+template <class T>
+TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times) {
+    TheoryPlan<T> plan;
+    plan.inputs = theory.inputs();
+    plan.channels = theory.channels();
+    int first = 0;
+    for (const Source& source : theory.sources) {
+        std::visit([&](const auto& one) { plan.add(first, one, times); }, source);
+        first += inputs_of(source);
+    }
+    plan.add_network(theory.network, times);
+    return plan;
+}
+
+template <class T>
+std::int64_t window_size(std::int64_t n_times, std::int64_t rows) {
+    const std::int64_t most = (std::int64_t{1} << 19) / (rows * lanes * static_cast<std::int64_t>(sizeof(T)));
+    return std::min(n_times, std::max<std::int64_t>(16, most - most % (most < 64 ? 16 : 64)));
+}
+
+template <class T>
+FullMeasurePlan<T>::FullMeasurePlan(const Measure& measure, std::int64_t n_times) {
+    shift = cast<T>(measure.shift);
+    for (const double s : measure.scale) inverse_scale.push_back(static_cast<T>(1 / s));
+    plan.n_channels = static_cast<int>(measure.channels.size());
+    plan.channels = measure.channels.data();
+    plan.shift = shift.data();
+    plan.inverse_scale = inverse_scale.data();
+    plan.orders = measure.orders.data();
+    if (measure.neurons.outputs > 0) {
+        weights = cast<T>(measure.neurons.weights);
+        biases = cast<T>(measure.neurons.biases);
+        centres = cast<T>(measure.centres);
+        plan.centres = centres.data();
+        plan.neurons = {measure.neurons.inputs, measure.neurons.outputs, activation_index(measure.neurons.activation),
+                        weights.data(), biases.data()};
+    }
+    plan.linear_lags = plan_lags(measure.lags, measure.linear_size(), measure.parts(), n_times, linear);
+    plan.observable_lags = plan_lags(measure.observable_lags, measure.size(), measure.parts(), n_times, observables);
+    plan.n_increment_lags = static_cast<int>(measure.increment_lags.size());
+    plan.increment_lags = measure.increment_lags.data();
+    plan.two_time = measure.two_time;
+    plan.group = measure.group;
+    const std::int64_t linear_size = measure.linear_size(), size = measure.observable_lags.empty() ? 0 : measure.size();
+    window = window_size<T>(n_times, 2 * linear_size + size);
+    const auto largest = [&](const std::vector<std::int64_t>& lags) {
+        return window < n_times && !lags.empty() ? lags.back() : 0;
+    };
+    const auto history = [&](std::int64_t lag) {
+        return History{lag, std::max<std::int64_t>(1, (lag + window - 1) / window)};
+    };
+    plan.linear = history(std::max(largest(measure.lags), largest(measure.increment_lags)));
+    plan.observables = history(largest(measure.observable_lags));
+}
+
+template struct TheoryPlan<float>;
+template struct TheoryPlan<double>;
+template TheoryPlan<float> plan_theory(const Theory&, const std::vector<double>&);
+template TheoryPlan<double> plan_theory(const Theory&, const std::vector<double>&);
+template std::int64_t window_size<float>(std::int64_t, std::int64_t);
+template std::int64_t window_size<double>(std::int64_t, std::int64_t);
+template struct FullMeasurePlan<float>;
+template struct FullMeasurePlan<double>;
+
+}  // namespace nnqm::detail

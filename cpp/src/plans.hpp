@@ -1,0 +1,95 @@
+// What the kernels of one precision work from: a theory and a measure, cast and laid out once for a call.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "checks.hpp"
+#include "kernels.hpp"
+#include "nnqm/nnqm.hpp"
+
+namespace nnqm::detail {
+
+// Number of input channels of a source.
+int inputs_of(const Source& source);
+
+// A channel that is a function of time alone.
+template <class T>
+struct TimesPlan {
+    int channel;
+    const T* values;
+};
+
+template <class T>
+struct TheoryPlan {
+    std::vector<std::vector<T>> storage;
+    std::vector<OuPlan<T>> processes;
+    std::vector<ChainPlan<T>> chains;
+    std::vector<PeriodicChainPlan<T>> periodic_chains;
+    std::vector<LinearPlan<T>> linears;
+    std::vector<TimesPlan<T>> times;
+    std::vector<LayerPlan<T>> layers;
+    std::vector<DrawnPlan<T>> drawn;
+    NetworkPlan<T> network{};
+    int inputs = 0, channels = 0;
+    std::int64_t modes = 0;  // of all linear sources
+
+    const T* keep(std::vector<T> values) {
+        storage.push_back(std::move(values));
+        return storage.back().data();
+    }
+
+    void add_network(const Network& net, const std::vector<double>& grid);
+
+    LayerPlan<T> plan_layer(const Layer& layer);
+
+    DrawPlan<T> plan_draws(const Density& density, const T* location, const std::vector<double>& scales);
+
+    void add(int, const Chain& chain, const std::vector<double>&);
+    void add(int, const PeriodicChain& chain, const std::vector<double>&);
+    void add(int, const Linear& linear, const std::vector<double>&);
+    void add(int, const Times& source, const std::vector<double>&);
+    void add(int, const OrnsteinUhlenbeck& ou, const std::vector<double>&);
+
+    std::int64_t parameter_scratch() const {
+        return network.drawn ? product({network.parameters, network.group < lanes ? lanes : 1}, "network") : 0;
+    }
+    std::int64_t hidden_scratch() const { return product({2, network.widest, lanes}, "network"); }
+};
+
+// The plan of a theory at the times of a run.
+template <class T>
+TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times);
+
+struct LagStorage {
+    std::vector<std::int64_t> bounds;
+    std::vector<unsigned char> weights;
+};
+
+// Times of a window of which `rows` rows of lanes are held for each time: they take half a megabyte, which a
+// second-level cache holds.
+template <class T>
+std::int64_t window_size(std::int64_t n_times, std::int64_t rows);
+
+// Calls work(window) for the windows of a path, in order.
+template <class F>
+void for_windows(std::int64_t n_times, std::int64_t size, const F& work) {
+    for (std::int64_t begin = 0; begin < n_times; begin += size)
+        work(Window{begin, std::min(n_times, begin + size), size, n_times});
+}
+
+template <class T>
+struct FullMeasurePlan {
+    MeasurePlan<T> plan{};
+    std::int64_t window;  // does not depend on the theory: paths that are given are summed as those that are sampled
+    std::vector<T> shift, inverse_scale, weights, biases, centres;
+    LagStorage linear, observables;
+
+    FullMeasurePlan(const Measure& measure, std::int64_t n_times);
+
+    std::int64_t rows(const History& history) const { return history.rows + history.turns * window; }
+};
+
+}  // namespace nnqm::detail

@@ -1,0 +1,42 @@
+// Sums over rows and lanes: of one row, of products of two, and of all products of the entries of two vectors.
+#pragma once
+
+#include "rows.hpp"
+
+namespace nnqm {
+namespace NNQM_LEVEL_NAMESPACE {
+
+// Terms that a running sum takes before it is put away. Rounding is random where values are; where they are discrete it
+// has a direction, and grows with the number of terms.
+inline constexpr int run_length = 64;
+
+// Rows that `dot` takes at most.
+template <class T>
+inline constexpr int dot_chains = row_vectors<T> < 4 ? row_vectors<T> : 4;
+template <class T>
+inline constexpr int dot_rows = run_length * dot_chains<T> / row_vectors<T>;
+
+// Sum over the lanes of x.
+template <class T>
+inline double lane_sum(const T* x) {
+    // Several sums, because additions of one wait for each other.
+    constexpr int chains = 16;
+    double part[chains] = {};
+    for (int l = 0; l < lanes; l += chains)
+        for (int k = 0; k < chains; ++k) part[k] += static_cast<double>(x[l + k]);
+    for (int half = chains / 2; half >= 1; half /= 2)
+        for (int k = 0; k < half; ++k) part[k] += part[k + half];
+    return part[0];
+}
+
+// Sum over at most dot_rows rows, and lanes, of a b; rows lie `stride` apart.
+template <class T>
+double dot(const T* a, const T* b, std::int64_t rows, std::int64_t stride);
+
+// out (size, size) += sum over rows and lanes of a b^T; a row is (size, lanes), rows lie `stride` apart.
+template <class T>
+void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size,
+                  double* out);
+
+}  // namespace NNQM_LEVEL_NAMESPACE
+}  // namespace nnqm
