@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import multivariate_normal
 
 import nnqm
-from harness import assert_consistent, assert_inconsistent
+from harness import assert_consistent, assert_error_is_honest, assert_inconsistent
 from nnqm.spectra import binned_paths
 
 
@@ -26,7 +26,7 @@ def test_two_bins_have_the_arc_sine_for_an_eigenvalue(weights):
     found = nnqm.exact_effective_levels(theory, [0.0], 0.3)
     tolerance = 1e-6 if len(weights) == 1 else 4e-3
     assert found.levels[0] == pytest.approx(-np.log(2 / np.pi * np.arcsin(rho)) / 0.3, rel=tolerance)
-    assert abs(found.levels[0] + np.log(2 / np.pi * np.arcsin(rho)) / 0.3) < 5 * found.error[0] + 1e-9
+    assert_error_is_honest(found.levels[0], -np.log(2 / np.pi * np.arcsin(rho)) / 0.3, found.error[0], rounding=1e-9)
     # Negative control: the correlation at twice the time.
     assert found.levels[0] != pytest.approx(-np.log(2 / np.pi * np.arcsin(rho**2)) / 0.3, rel=0.1)
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 import nnqm
-from harness import THRESHOLD, assert_consistent, assert_inconsistent
+from harness import accept, assert_consistent, assert_inconsistent, refute
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,9 @@ def test_paths_are_distributed_as_the_squared_wave_function(quartic):
 
     expected = len(x) * np.array([share(a, b) for a, b in itertools.pairwise(edges)])
     # Bins cut cells of the grid: sixteen grids leave an error of a sixteenth of a cell, below the noise.
-    assert stats.chisquare(counts, expected * counts.sum() / expected.sum()).pvalue > THRESHOLD
+    accept(stats.chisquare(counts, expected * counts.sum() / expected.sum()).pvalue, "counts do not follow the density")
     wrong = np.roll(expected, 1)
-    assert stats.chisquare(counts, wrong * counts.sum() / wrong.sum()).pvalue < THRESHOLD
+    refute(stats.chisquare(counts, wrong * counts.sum() / wrong.sum()).pvalue, "counts follow a wrong density")
 
 
 def test_a_network_on_a_double_well():

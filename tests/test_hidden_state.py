@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import nnqm
-from harness import assert_consistent, assert_inconsistent
+from harness import assert_above, assert_consistent, assert_inconsistent
 from nnqm.spectra import hidden_state
 
 
@@ -156,10 +156,10 @@ def test_bad_input_is_named(folded):
 
 
 def test_a_slow_fall_is_not_a_level():
-    # Gaps 1.0, 1.6, 2.0 lie too close for one function of two inputs: what is found first is a mixture, 30% too high.
+    # Gaps 1.0, 1.6, 2.0 lie too close for one function of two inputs: what is found first is a mixture, 15% too high.
     network = nnqm.Network.random((2, 8, 1), "tanh", rng=3, weight_std=1.5, bias_std=0.5)
     two = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.6]), network)
-    found = nnqm.hidden_spectrum(two, 96, 0.2, n_levels=2, n_paths=20_000, rng=1)
+    found = nnqm.hidden_spectrum(two, 96, 0.2, n_levels=2, n_paths=60_000, rng=1)
     assert [level.verdict for level in found.levels] == ["basis-limited", "above unresolved"]
-    assert found.levels[0].gap.pull(1.0) > 3
+    assert_above(found.levels[0].gap.with_systematic(0.0), 1.0)
     assert "fall" in found.advice.remedy

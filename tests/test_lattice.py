@@ -74,12 +74,13 @@ def test_two_spacings_give_the_continuum(coarse):
     fine = nnqm.accumulate(metropolis(0.125, 64, 160, seed=2), 0.125)
     at_coarse, at_fine = (nnqm.spectrum(run, 2).gaps for run in (coarse, fine))
     for n in range(2):
-        value = (4 * float(at_fine[n].value) - float(at_coarse[n].value)) / 3
         error = np.hypot(4 * float(at_fine[n].error), float(at_coarse[n].error)) / 3
         # What is left is of the fourth order, by the transfer matrix.
         left = (4 * lattice_gaps(0.125, 2)[n] - lattice_gaps(0.25, 2)[n]) / 3 - CONTINUUM[n]
         assert abs(left) < error
-        assert abs(value - CONTINUUM[n]) < 4.9 * np.hypot(error, left)
+        # (4 fine - coarse)/3 = continuum
+        expected = (3 * CONTINUUM[n] + float(at_coarse[n].value)) / 4
+        assert_consistent(at_fine[n], expected, expected_error=np.hypot(float(at_coarse[n].error), 3 * left) / 4)
 
 
 def test_correlated_configurations_have_larger_errors():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import nnqm
+from harness import assert_consistent
 from nnqm.plot import figure, save_figure
 from nnqm.report.analyse import analyse
 
@@ -69,8 +70,10 @@ def test_commutator_is_drawn_against_lag_with_its_exact_curve(oscillator):
     lags, values, errors = points(axes)
     assert np.array_equal(lags, 0.2 * np.array(run.increment_lags))
     exact = -np.expm1(-lags) / lags
-    # Neighbouring lags share their paths, so that the largest of the pulls is like that of a few.
-    assert np.abs((values - exact) / errors).max() < 4
+    estimate = nnqm.commutator_at_lags(run)
+    np.testing.assert_allclose(values, estimate.value, rtol=1e-12)
+    np.testing.assert_allclose(errors, estimate.total_error, rtol=1e-9)
+    assert_consistent(estimate[:12], exact[:12])
     t, curve = exact_curve(axes)
     assert curve == pytest.approx(-np.expm1(-t) / t)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import nnqm
-from harness import THRESHOLD, assert_consistent, assert_inconsistent
+from harness import accept, assert_consistent, assert_inconsistent
 from nnqm import Density, RandomNetwork, Theory
 
 OU = nnqm.OrnsteinUhlenbeck(1.0)
@@ -44,7 +44,7 @@ def test_draws_have_the_law_of_their_density(name):
     last = np.array([n.weights[1].ravel() for n in drawn]) / (0.5 / np.sqrt(3))
     bias = np.array([n.biases[0] for n in drawn]) / 0.7
     for values in (first, last, bias):
-        assert stats.kstest(values.ravel(), LAWS[name].cdf).pvalue > THRESHOLD
+        accept(stats.kstest(values.ravel(), LAWS[name].cdf).pvalue, f"draws do not follow {name}")
     assert not any(n.biases[1].any() for n in drawn)
     # Independent from neuron to neuron, from layer to layer and from path to path, in sign and in size.
     columns = np.concatenate([first, last, bias], axis=1)
