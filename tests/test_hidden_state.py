@@ -123,12 +123,23 @@ def test_a_constant_sector_is_a_plateau():
     assert nnqm.hidden_spectrum(shifted, dt=0.2, delay=1).levels[0].verdict == "plateau"
 
 
+def roundabout(forward, backward, seed):
+    """Paths of three values that follow each other in a circle, in either direction."""
+    rng = np.random.default_rng(seed)
+    steps = rng.choice([1, 2, 0], p=[forward, backward, 1 - forward - backward], size=(4000, 96))
+    steps[:, 0] = rng.integers(3, size=4000)
+    return np.array([-1.0, 0.3, 1.2])[steps.cumsum(axis=1) % 3]
+
+
 def test_irreversible_paths_have_no_levels():
-    # A sawtooth with noise: it rises slowly and falls at once.
-    rng = np.random.default_rng(10)
-    phase = rng.uniform(size=(4000, 1)) + 0.05 * np.arange(96) + 0.05 * rng.normal(size=(4000, 96)).cumsum(axis=1)
-    found = nnqm.hidden_spectrum(phase % 1.0, delay=1)
+    found = nnqm.hidden_spectrum(roundabout(0.12, 0.08, 10), delay=1, n_levels=1)
     assert found.gaps == ()
+    assert found.levels[0].verdict == "irreversible"
+    assert "time reversal" in found.advice.remedy
+    # Negative control: the same steps, as often forwards as backwards.
+    reversible = nnqm.hidden_spectrum(roundabout(0.1, 0.1, 10), delay=1, n_levels=1)
+    assert reversible.levels[0].verdict == "resolved"
+    assert_consistent(reversible.gaps[0], -np.log(1 - 3 * 0.1))
 
 
 def test_bad_input_is_named(folded):

@@ -43,7 +43,6 @@ def _alternating():
 def test_the_exact_column_knows_other_inputs(make):
     theory, dt = make()
     report = nnqm.analyse(nnqm.simulate(theory, 12_000, 64, dt, rng=22))
-    # Levels seen through x alone are upper bounds, and say so.
     compared = [row for row in report if row.pull is not None and row.group != "levels"]
     assert {"shape", "two-point", "commutator"} <= {row.group for row in compared}
     assert len(compared) >= 8
@@ -51,7 +50,8 @@ def test_the_exact_column_knows_other_inputs(make):
         assert_consistent(row.estimate, row.exact)
     levels = [row for row in report if row.pull is not None and row.group == "levels"]
     for row in levels:
-        assert abs(row.pull) < 3.5 or row.verdict.endswith("an upper bound only")
+        assert_consistent(row.estimate, row.exact)
+        assert row.verdict == "resolved"
     at_dt = report[f"[x,p]/(i hbar) at dt = {dt:g}"]
     if make is _alternating:
         # Without reflection positivity there are no levels, and without a process in between no limit.

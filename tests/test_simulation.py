@@ -2,10 +2,6 @@
 
 import math
 import os
-import signal
-import subprocess
-import sys
-import time
 import warnings
 
 import numpy as np
@@ -13,6 +9,7 @@ import pytest
 
 import nnqm
 from harness import assert_consistent, assert_each_consistent, assert_inconsistent
+from interpreter import answer
 from nnqm.sampling import simulation
 
 LAGS = (0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 50)
@@ -362,52 +359,31 @@ def test_a_run_of_one_block_and_one_of_few_paths():
 # ---- other processes
 
 
-def child(code, *arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
-def answer(process):
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    return out.split()
-
-
 ENDLESS = """
-import nnqm, signal, time
+import nnqm, os, signal, threading, time
 # Shells start what runs in the background with the signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 theory = nnqm.builtin_theory("three-inputs")
-told = False
-def progress(done, wanted):
-    global told
-    if not told:
-        print("started", flush=True)
-        told = True
+started, sent = threading.Event(), []
+def interrupt():
+    started.wait()
+    time.sleep(0.5)
+    sent.append(time.process_time())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
 try:
-    nnqm.simulate(theory, 10**9, 256, 0.1, rng=1, progress=progress)
+    nnqm.simulate(theory, 10**9, 256, 0.1, rng=1, n_threads=1, progress=lambda done, wanted: started.set())
 except nnqm.Interrupted as stopped:
-    print(int(stopped.partial.block_paths.sum()), stopped.partial.n_paths, time.time(), stopped.partial.mean().error)
+    took = time.process_time() - sent[0]
+    print(int(stopped.partial.block_paths.sum()), stopped.partial.n_paths, took, stopped.partial.mean().error)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_a_signal_stops_a_run_within_a_second():
-    process = child(ENDLESS)
-    try:
-        assert process.stdout.readline().strip() == "started"
-        time.sleep(0.5)
-        sent = time.time()
-        process.send_signal(signal.SIGINT)
-        held, wanted, stopped, error = answer(process)
-    finally:
-        process.kill()
-    assert float(stopped) - sent < 1.0
+    # A second of the processor, of one thread: on a busy machine it takes longer.
+    held, wanted, took, error = answer(ENDLESS).split()
+    assert 0 <= float(took) < 1.0
     assert 0 < int(held) < int(wanted) == 10**9
     assert float(error) > 0
 
@@ -436,6 +412,6 @@ print(peak())
 
 @pytest.mark.skipif(os.name != "posix", reason="reads the peak memory of a POSIX process")
 def test_memory_does_not_grow_with_the_number_of_paths():
-    few, many = (float(answer(child(RUN, n))[0]) for n in (100_000, 10_000_000))
+    few, many = (float(answer(RUN, n)) for n in (100_000, 10_000_000))
     assert many - few < 20
     assert few > 10, "megabytes were expected"
