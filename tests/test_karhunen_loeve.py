@@ -2,8 +2,6 @@
 
 import itertools
 import pickle
-import re
-from pathlib import Path
 
 import mpmath as mp
 import numpy as np
@@ -515,13 +513,6 @@ def test_units(scale, stretch, shift, kernel):
     np.testing.assert_allclose(second.eigenvalues, scale * stretch * first.eigenvalues, rtol=1e-10)
     t = np.linspace(0, 2, 11)
     np.testing.assert_allclose(second(shift + stretch * t), first(t) / np.sqrt(stretch), atol=1e-7 / np.sqrt(stretch))
-
-
-def test_the_examples_of_the_page_run():
-    page = (Path(__file__).parent.parent / "docs" / "kkl.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
-    assert len(blocks) == 3
-    exec("\n".join(blocks), {})
 
 
 def test_a_mean_that_moves_is_no_mode():

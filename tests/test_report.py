@@ -1,7 +1,5 @@
 """The table that everything prints."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -250,22 +248,6 @@ def test_too_few_paths_for_the_positivity_test_do_not_stop_the_report():
     report = nnqm.analyse(nnqm.accumulate(paths, 0.2), paths=paths)
     assert report["reflection positivity"].verdict.startswith("not tested: ")
     assert report["variance of x"].estimate is not None
-
-
-def test_the_first_screen_of_the_readme_is_what_its_lines_print():
-    text = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    code = text.split("```python\n", 1)[1].split("```", 1)[0]
-    assert len(code.strip().splitlines()) <= 10
-    printed = text.split("```text\n", 1)[1].split("```", 1)[0].strip().splitlines()
-    scope: dict[str, object] = {}
-    # A fiftieth of the paths: the same rows, wider errors.
-    exec(code.replace("1_000_000", "20_000").replace("print(nnqm.analyse(run))", "report = nnqm.analyse(run)"), scope)
-    report = scope["report"]
-    assert isinstance(report, nnqm.Report)
-    assert [line.split("  ")[0] for line in printed[2:-1]] == [row.quantity for row in report]
-    for line, row in zip(printed[2:-1], report, strict=True):
-        if row.exact is not None:
-            assert f"{row.exact:.6g}" in line
 
 
 def test_too_few_blocks_for_verdicts_on_levels_leave_the_other_rows():
