@@ -108,6 +108,7 @@ def test_chunks_that_are_whole_blocks_give_the_bits_of_the_whole(paths):
     assert nnqm.merge(parts) == whole
 
 
+@pytest.mark.slow
 def test_shapes_with_fewer_axes(paths):
     one = paths[:, :, 0]
     assert nnqm.accumulate(one, 0.1, **SUMS) == nnqm.accumulate(one[:, :, None], 0.1, **SUMS)
@@ -155,6 +156,7 @@ def test_a_markov_chain_of_paths_gets_fewer_blocks_and_says_so():
         nnqm.accumulate(x[:1000], 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("n_paths", [1, 3, 10])
 def test_long_trajectories_are_cut_along_time(n_paths, dtype):
@@ -275,6 +277,7 @@ print(status("VmHWM") - before - (paths.nbytes / 2**20 if kind == "mapped" else 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/clear_refs"), reason="measures memory by Linux's /proc")
 @pytest.mark.parametrize(
     ("kind", "dtype", "shape"),
@@ -326,6 +329,7 @@ def test_a_value_that_is_not_finite_in_a_trajectory(n_paths, n_times, where):
         nnqm.accumulate(x, 0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_blocks", [2, 128])
 def test_what_is_converted_piece_by_piece_is_none_the_worse(n_blocks):
     # Larger than what is converted at once, and so is each of two blocks.

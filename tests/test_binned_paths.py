@@ -19,6 +19,7 @@ def correlation(theory, weights, lag):
     return power.sum(), float(power @ np.exp(-np.array(theory.omega) * lag) / power.sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", [[1.0], [1.0, 0.7], [0.4, 1.0, 0.5]])
 def test_two_bins_have_the_arc_sine_for_an_eigenvalue(weights):
     theory = linear([1.0, 2.0, 0.5][: len(weights)], 1.0, weights)
@@ -31,6 +32,7 @@ def test_two_bins_have_the_arc_sine_for_an_eigenvalue(weights):
     assert found.levels[0] != pytest.approx(-np.log(2 / np.pi * np.arcsin(rho**2)) / 0.3, rel=0.1)
 
 
+@pytest.mark.slow
 def test_bins_of_a_gaussian_are_bivariate_normal_boxes():
     weights, edges, lag = [1.0, 0.7], np.array([-1.0, -0.3, 0.4, 1.1]), 0.4
     theory = linear([1.0, 2.0], [1.0, 1.5], weights)
@@ -72,6 +74,7 @@ def test_a_chain_is_added_up_over_its_states():
     np.testing.assert_allclose(fine.levels, -np.log(np.sort(np.linalg.eigvals(step).real)[::-1][1:]) / 0.5, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["oscillator", "deep-tanh", "double-well", "two inputs"])
 def test_samples_agree_with_the_exact_value_and_not_with_gaps(name):
     if name == "two inputs":

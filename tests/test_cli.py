@@ -76,6 +76,7 @@ def test_run_prints_the_report_and_writes_data_and_figure(command, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["oscillator.nc", "oscillator.png"]
 
 
+@pytest.mark.slow
 def test_options_win_over_the_file_and_the_file_over_defaults(command, quick):
     Path("mine.toml").write_text(
         '[[source]]\nkind = "ornstein-uhlenbeck"\nomega = 2.0\n[run]\npaths = 500\ntimes = 9\nseed = 4\n'
@@ -206,6 +207,7 @@ def test_an_internal_error_is_not_taken_for_bad_input(where, command, monkeypatc
         cli.main(["run", "oscillator", *SMALL])
 
 
+@pytest.mark.slow
 def test_an_internal_error_shows_its_traceback():
     script = (
         "import nnqm.cli as cli\n"
@@ -244,6 +246,7 @@ cli.main(["run", "oscillator", "--paths", "100000000000", "--times", "32", "--th
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_ctrl_c_keeps_what_was_done():
     done = python(CTRL_C)
@@ -350,6 +353,7 @@ def test_npy_is_mapped_not_read(command, seen):
     assert isinstance(seen[0][1], np.memmap)
 
 
+@pytest.mark.slow
 def test_analysis_of_paths_is_that_of_the_package(command):
     paths = simulated_elsewhere(8192, 16)
     code, out, _ = command("analyse", *write_npy(paths), "--dt", 0.2, "--figure", "paths.pdf")
@@ -359,6 +363,7 @@ def test_analysis_of_paths_is_that_of_the_package(command):
     assert Path("paths.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_saved_results_are_analysed_as_they_are(command, seen):
     run = nnqm.simulate(nnqm.builtin_theory("deep-tanh"), 256, 8, 0.1, rng=1)
     nnqm.save(run, "saved.nc")
@@ -439,6 +444,7 @@ def test_an_unknown_command_is_one_line(command):
     assert "rum" in err
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy():
     script = (
         "import sys\nfrom nnqm.cli import main\n"

@@ -114,7 +114,12 @@ def test_blocks_have_a_known_language():
         assert {b.language for b in blocks_of(page)} <= known, page
 
 
-@pytest.mark.parametrize("page", pages_with("python"))
+SLOW = ("README.md", "docs/positivity.md")
+
+
+@pytest.mark.parametrize(
+    "page", [pytest.param(p, marks=[pytest.mark.slow] if p in SLOW else []) for p in pages_with("python")]
+)
 def test_python_runs(page):
     scope = {}
     exec(GIVEN.get(page, ""), scope)
@@ -194,6 +199,7 @@ def small(words):
     return words + (["--no-figure"] if words[0] == "run" and "--no-figure" not in words else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in pages_with("", "sh", "console") if any(map(is_ours, commands(p)))])
 def test_commands_run(page, capsys):
     rng = np.random.default_rng(1)

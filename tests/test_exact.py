@@ -93,6 +93,7 @@ def relu_coefficients(a, b, v, order):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("w", "b"), [(1.3, 0.4), (-0.8, -1.1), (1.0, 0.0)])
 def test_one_relu_neuron_has_the_closed_form_coefficients(w, b):
     v, omega, sigma = 2.0, 0.7, 1.1
@@ -197,6 +198,7 @@ def precise(network, spread, orders):
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks_agree_with_high_precision_quadrature_within_the_error_reported(name):
     network, omega, sigma, hbar, mass = named_network(name), 0.8, 1.3, 0.7, 1.9
@@ -256,6 +258,7 @@ def test_relu_networks_that_are_straight_have_finite_momentum():
     assert measure.weights[0] == pytest.approx(2)
 
 
+@pytest.mark.slow
 def test_narrow_features_of_saturated_neurons_are_seen():
     # A bump of width 1e-4 between two steps, of which no panel's nodes need know.
     scale, left, right = 1e6, 0.3217, 0.3218
@@ -333,6 +336,7 @@ def sampled(request):
     return run, kallen_lehmann(theory)
 
 
+@pytest.mark.slow
 def test_estimators_measure_their_exact_values(sampled):
     run, measure = sampled
     lags = DT * np.array(LAGS)
@@ -429,6 +433,7 @@ def test_n_point_functions_of_sines_have_closed_forms(dimension):
     assert n_point(theory, t) == pytest.approx(v**4 * total / 16, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_two_point_functions_and_mixed_channels():
     theory = on_ou(named_network("deep relu"), 0.8, 1.3)
     measure = kallen_lehmann(theory)
@@ -478,6 +483,7 @@ def test_bad_times_are_refused():
 # ---- temperature
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deep tanh", "deep relu"])
 def test_thermal_functions_agree_with_direct_integration(name):
     network, omega, sigma, beta = named_network(name), 0.8, 1.3, 2.5
@@ -495,6 +501,7 @@ def test_thermal_functions_agree_with_direct_integration(name):
     np.testing.assert_allclose(thermal_two_point(on_ou(network, omega, sigma), beta, times), brute, rtol=tolerance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_thermal_sines_have_the_closed_form(dimension):
     omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
@@ -575,6 +582,7 @@ def test_low_temperature_is_the_ground_state():
         thermal_two_point(theory, -1.0, t)
 
 
+@pytest.mark.slow
 def test_thermal_functions_lack_nothing_at_equal_times():
     network, beta = nnqm.Network([[[1.0]], [[1.0]]], [[0.2], [0.0]], "relu"), 2.5
     theory = on_ou(network, 0.8, 1.3)
@@ -735,6 +743,7 @@ def test_an_oscillator_as_hamiltonian_is_one_as_process():
         assert multiplicities == (1, 2, 2, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "slope"), [("relu", 1.0), ("tanh", 30.0), ("tanh", 1.0)])
 def test_networks_on_a_hamiltonian_agree_with_direct_integration(activation, slope):
     from scipy import integrate
@@ -846,6 +855,7 @@ def test_what_sums_over_states_cannot_do_is_refused():
 # ---- one layer of kinks on several inputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_kinks_along_one_direction_are_those_of_one_input(dimension):
     # Of equal inputs a neuron sees but the length of its weights; of others with weight zero it sees nothing.
@@ -876,6 +886,7 @@ def test_orthants_have_the_known_probabilities():
         assert orthants(u, np.array([[1.0, r], [r, 1.0]]))[0, 1] == pytest.approx(exact, abs=1e-7)
 
 
+@pytest.mark.slow
 def test_relu_layers_of_two_inputs_agree_with_a_fine_grid():
     network = nnqm.Network.random((2, 7, 2), "relu", rng=8, bias_std=0.7)
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.7], [0.9, 1.2]), network, hbar=0.7, mass=1.4)
@@ -909,6 +920,7 @@ def test_relu_layers_of_two_inputs_agree_with_a_fine_grid():
         assert summed == pytest.approx(measure.commutator, rel=0.03)
 
 
+@pytest.mark.slow
 def test_relu_layers_of_three_inputs_agree_with_quasi_monte_carlo():
     network = nnqm.Network.random((3, 4, 1), "relu", rng=3, bias_std=0.5)
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.7, 0.6], [1.0, 0.8, 1.2]), network)

@@ -34,6 +34,7 @@ def exact(theory, steps):
     return np.array(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deep-tanh", "anharmonic"])
 def test_four_point_functions_are_the_exact_ones(name):
     theory = nnqm.builtin_theory(name)
@@ -48,6 +49,7 @@ def test_four_point_functions_are_the_exact_ones(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["deep-tanh", "anharmonic"])
 @pytest.mark.parametrize(("powers", "row"), [((2, 2), (0, 0, 1, 1)), ((1, 3), (0, 1, 1, 1))])
 def test_pairs_of_times_come_from_the_lag_matrix(name, powers, row):
@@ -117,6 +119,7 @@ def telegraph(rng, n_paths, n_times, r):
     return signs.cumprod(axis=1)
 
 
+@pytest.mark.slow
 def test_errors_of_the_four_point_function_are_calibrated():
     # <x_0 x_1 x_2 x_4> = r r^2, less the products of the three pairings.
     r = 0.8
@@ -157,6 +160,7 @@ def test_mixtures_do_not_cluster(name):
         assert str(found).startswith("does not cluster (p = ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cube", [False, True])
 def test_theories_with_one_vacuum_cluster(cube):
     p = []

@@ -16,6 +16,7 @@ def quartic():
     return nnqm.Hamiltonian([0.0, 0.0, 0.5, 0.0, 1.0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_the_anharmonic_oscillator_has_its_exact_correlators(quartic, precision):
     theory = nnqm.Theory(nnqm.GroundStateProcess(quartic))
@@ -58,6 +59,7 @@ def test_a_network_on_a_double_well():
     assert_consistent(nnqm.spectrum(run, 1, channel="x").gaps[0], wells.gaps(1)[0])
 
 
+@pytest.mark.slow
 def test_kinked_observables_do_not_see_the_grids(quartic):
     network = nnqm.Network([[[1.0]], [[1.0]]], [[-0.3], [0.0]], "relu")
     theory = nnqm.Theory(nnqm.GroundStateProcess(quartic, n_grids=16), network)
@@ -74,6 +76,7 @@ def test_it_feeds_a_network_beside_other_sources(quartic):
     assert_consistent(run.connected("x"), 0.5 * np.exp(-t) + 0.25 * quartic.connected(t))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["anharmonic", "double-well"])
 def test_the_report_of_the_built_in_potentials(name):
     report = nnqm.analyse(nnqm.simulate(nnqm.builtin_theory(name), 30_000, 128, 0.1, rng=7))
@@ -105,6 +108,7 @@ print(hashlib.sha256(x.tobytes()).hexdigest(), source.mean[0].hex(), source.vari
 """
 
 
+@pytest.mark.slow
 def test_paths_have_the_same_bits_with_another_blas():
     # OpenBLAS has kernels for each processor, which round differently; other libraries do not know the variable.
     answers = []
@@ -134,6 +138,7 @@ def test_hbar_and_mass_are_those_of_the_hamiltonian():
         nnqm.GroundStateProcess([0, 0, 1.0])
 
 
+@pytest.mark.slow
 def test_a_process_over_a_continuum_says_so():
     well = nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: -1 / np.cosh(x) ** 2))
     # One level is bound, at -1/2.

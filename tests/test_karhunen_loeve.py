@@ -92,6 +92,7 @@ def test_the_general_solver_reaches_the_closed_forms(kernel, interval):
     np.testing.assert_allclose(found(t), exact(t), atol=1e-8 * np.abs(exact(t)).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kernel", "interval"), [*CLOSED, *OWN], ids=str)
 def test_eigenfunctions_are_orthonormal_and_solve_the_integral_equation(kernel, interval):
     kl = karhunen_loeve(kernel, interval, 8)
@@ -116,6 +117,7 @@ def test_eigenfunctions_are_orthonormal_and_solve_the_integral_equation(kernel, 
             assert value == pytest.approx(kl.eigenvalues[k] * float(kl(s)[k]), abs=1e-8 * scale)
 
 
+@pytest.mark.slow
 def test_several_hundred_modes():
     kernel, interval = Kernel.ornstein_uhlenbeck(1.0), (0.0, 10.0)
     exact, found = (karhunen_loeve(k, interval, 200) for k in (kernel, plain(kernel)))
@@ -160,6 +162,7 @@ def test_smooth_kernels_end_in_noise_that_is_counted():
     assert (len(rank), rank.n_noise) == (2, 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kernel", "interval"),
     [(fractional(0.2), (0.0, 1.0)), (Kernel.root_exponential(), (0.0, 3.0))],
@@ -177,6 +180,7 @@ def test_errors_of_rough_kernels_are_honest(kernel, interval):
 # ---- tables
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [33, 65, 257])
 @pytest.mark.parametrize(("kernel", "interval"), [CLOSED[0], CLOSED[1], CLOSED[2], OWN[0], OWN[2], OWN[4]], ids=str)
 def test_tables_have_honest_errors(kernel, interval, n):
@@ -367,6 +371,7 @@ def test_runs_are_decomposed_with_jackknife_errors():
     np.testing.assert_allclose(kl(t)[:, 0], exact(t)[:, 0], atol=0.05)
 
 
+@pytest.mark.slow
 def test_errors_of_measured_eigenvalues_are_calibrated():
     exact = karhunen_loeve(Kernel.ornstein_uhlenbeck(1.0), (0.0, 2.3), 4).eigenvalues
     pulls = []
@@ -408,6 +413,7 @@ def test_a_noisy_measured_table_is_not_refused_and_its_noise_is_noise():
 # ---- the truncated network
 
 
+@pytest.mark.slow
 def test_the_commutator_of_a_truncated_network():
     T, n = 6.0, 120
     kl = karhunen_loeve(Kernel.ornstein_uhlenbeck(1.0), (0.0, T), n)

@@ -166,6 +166,7 @@ def everything(theory, n_threads):
     return y.tobytes(), x.tobytes(), run, own
 
 
+@pytest.mark.slow
 def test_threads_share_theories_and_networks():
     for seed in range(5):
         theories = fresh_theories(seed)
@@ -214,6 +215,7 @@ print("unchanged")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not OPENMP, reason="built without OpenMP")
 def test_calls_leave_the_state_of_openmp_alone():
     assert answer(STATE, OMP_NUM_THREADS="2") == "unchanged"
@@ -239,6 +241,7 @@ print("same bits", more)
 """
 
 
+@pytest.mark.slow
 def test_more_threads_than_work_are_not_started():
     assert answer(CROWD) == "same bits 0"
 
@@ -288,6 +291,7 @@ print(answers)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_forks_of_threads_and_of_children():
     # A hanging child would run into the timeout.
@@ -409,6 +413,7 @@ def seen(monkeypatch):
 PATHS = np.random.default_rng(1).normal(size=(300, 12, 2)).cumsum(axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("wrapped", [False, True], ids=["numpy", "dlpack"])
 def test_arrays_of_any_layout_reach_the_core_without_a_copy(dtype, wrapped, seen):

@@ -106,6 +106,7 @@ def test_the_average_variance_is_the_sum_of_eigenvalues():
     assert process.mean[0] == pytest.approx((np.sin(3) - np.sin(1)) / 2, rel=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", processes())
 def test_processes_survive_json_pickle_and_a_file(name, tmp_path):
     theory = Theory(processes()[name])
@@ -158,6 +159,7 @@ def round_trip(request):
     return nnqm.kallen_lehmann(theory), network.sources[0]
 
 
+@pytest.mark.slow
 def test_a_network_has_the_two_point_function_of_its_theory(round_trip):
     measure, process = round_trip
     known = process.expansion
@@ -188,6 +190,7 @@ def test_a_network_has_the_lowest_gap_of_its_theory(round_trip):
     assert_below(energy[0], exact[0])
 
 
+@pytest.mark.slow
 def test_joint_rows_have_the_kurtosis_and_independent_ones_a_smaller_one(round_trip):
     measure, process = round_trip
     t = np.array([1.0, 2.0, 3.0])
@@ -334,6 +337,7 @@ def test_the_axioms_of_known_processes(source, expected):
     assert verdicts(source) == dict(zip(AXIOMS, expected, strict=True))
 
 
+@pytest.mark.slow
 def test_what_is_not_continuous_or_has_no_two_point_function():
     white = verdicts(lambda s, t: 1.0 * (s == t), (0.0, 1.0))
     assert white["mean-square continuity"] == "fails"
@@ -348,6 +352,7 @@ def test_what_is_not_continuous_or_has_no_two_point_function():
     assert verdicts(flip)["reflection positivity"] == "violated"
 
 
+@pytest.mark.slow
 def test_the_test_of_the_markov_property_raises_no_false_alarms():
     # Monotonic, but by two inputs of which one has no weight, so that nothing is known by construction.
     network = nnqm.Network([[[1.5, 0.0]], [[1.0]]])

@@ -113,6 +113,7 @@ def test_two_near_levels_are_not_sold_as_one(method, error):
     assert_covered(lowest, (1.0, 1.15))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_errors_are_those_of_many_repetitions(method):
     p_values = []
@@ -130,6 +131,7 @@ def test_wrong_levels_are_refuted():
         assert_inconsistent(gap.with_systematic(0.0), 1.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_claimed_falsely(method):
     kinds = {"noise": ([], [], 0.0), "near": ([1.0, 1.15], [0.5, 0.5], 0.0), "plateau": ([1.0], [1.0], 0.3)}
@@ -265,6 +267,7 @@ def test_the_effective_energy_of_two_levels_lies_between_them_and_falls():
     assert np.all(np.diff(energy.value) < 0)
 
 
+@pytest.mark.slow
 def test_a_run_knows_its_times_and_hbar():
     theory = nnqm.harmonic_oscillator(2.0, mass=0.5, hbar=3.0)
     run = nnqm.simulate(theory, 60_000, 128, 0.05, rng=11)

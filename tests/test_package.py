@@ -40,6 +40,7 @@ def test_the_import_loads_numpy_and_nothing_else():
     assert answer(code) == "[] True"
 
 
+@pytest.mark.slow
 def test_the_import_takes_little_beside_that_of_numpy():
     # Time of the processor, and the least of several, because the machine may do other things. Installed packages have
     # their byte code; an environment that forbids to write it would compare with compiling.
@@ -94,6 +95,7 @@ print("done", [m for m in ("scipy", "xarray") if m in sys.modules])
 """
 
 
+@pytest.mark.slow
 def test_the_physics_works_with_numpy_alone():
     assert answer(BLOCKED).endswith("done []")
 
@@ -194,6 +196,7 @@ def at_level(level, tmp_path):
     return numbers[:40_000], numbers[40_000:80_000], numbers[80_000:]
 
 
+@pytest.mark.slow
 def test_instruction_sets_agree_to_a_few_units_in_the_last_place(tmp_path):
     levels = nnqm.build_info()["levels"]
     single, double, two_point = at_level(levels[-1], tmp_path)

@@ -76,6 +76,7 @@ def test_commutator_is_drawn_against_lag_with_its_exact_curve(oscillator):
     assert curve == pytest.approx(-np.expm1(-t) / t)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["oscillator", "deep-tanh"])
 def test_sample_paths_are_those_of_the_run(name):
     theory = nnqm.builtin_theory(name)
@@ -96,6 +97,7 @@ def test_paths_from_elsewhere_are_drawn_without_what_is_unknown():
     assert not [line for line in axes[0].lines if line.get_label() == "exact"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "start"), [(".png", b"\x89PNG"), (".pdf", b"%PDF"), (".svg", b"<?xml")])
 def test_saved_figures_replace_the_old_ones_whole(oscillator, tmp_path, suffix, start):
     path = tmp_path / f"figure{suffix}"
@@ -129,6 +131,7 @@ def test_what_cannot_be_written_is_said(oscillator, tmp_path, name, expected):
         save_figure(*oscillator, tmp_path / name)
 
 
+@pytest.mark.slow
 def test_pyplot_is_left_alone_and_matplotlib_loaded_on_use():
     script = (
         "import sys, nnqm, nnqm.plot\nfrom nnqm.report.analyse import analyse\n"

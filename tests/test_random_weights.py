@@ -33,6 +33,7 @@ def network(group=1, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_draws_have_the_law_of_their_density(name):
     theory = Theory(
@@ -124,6 +125,7 @@ def test_group_sums_are_those_of_distinct_paths(group):
     np.testing.assert_allclose(bare.connected().value, same - distinct, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_connected_functions_have_no_plateau_and_the_biased_ones_do():
     theory = nnqm.builtin_theory("random-tanh")
     run = nnqm.simulate(theory, 2**16, 64, 0.2, rng=7, lags=(0, 1, 5, 50))
@@ -138,6 +140,7 @@ def test_connected_functions_have_no_plateau_and_the_biased_ones_do():
     assert run.two_point("x")[3].value > 20 * run.two_point("x")[3].error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [1, 8])
 def test_levels_are_those_of_the_inputs(group):
     # Every draw has an x of its own, which averaged over draws would be taken for another state.

@@ -95,6 +95,7 @@ def seen_by(witness, x, centre, dt):
     return side(-1) * side(1), (side(1) ** 2 + side(-1) ** 2) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POSITIVE)
 def test_false_alarms_are_as_rare_as_the_p_value_says(name):
     p = np.array(
@@ -109,6 +110,7 @@ def test_false_alarms_are_as_rare_as_the_p_value_says(name):
     assert p.min() < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [POSITIVE["ornstein-uhlenbeck"], POSITIVE["cube"], splitting])
 def test_nonlinear_functionals_raise_no_false_alarms(make):
     stationary = make is not splitting
@@ -120,6 +122,7 @@ def test_nonlinear_functionals_raise_no_false_alarms(make):
     assert all(r.verdict == "consistent" for r in results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIOLATING)
 def test_violations_are_found(name):
     for functionals in ("linear", ("linear", "cubic", "neurons")):
@@ -147,6 +150,7 @@ def skewed(rng):
     return x + x**2 / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [VIOLATING["matern 3/2"], VIOLATING["ar(1), alternating"], cauchy_cosines, skewed])
 def test_the_witness_printed_is_the_functional_tested(make):
     result = reflection_positivity(make(np.random.default_rng(6)), dt=DT)
@@ -236,6 +240,7 @@ def test_theories_are_consistent_and_the_value_is_what_the_witness_has():
     assert_consistent(result.value, exact)
 
 
+@pytest.mark.slow
 def test_the_lowest_eigenvalue_is_no_test():
     results = [reflection_positivity(POSITIVE["ornstein-uhlenbeck"](np.random.default_rng(s)), dt=DT) for s in range(5)]
     assert all(r.minimum_eigenvalue < 0 for r in results)
@@ -269,6 +274,7 @@ def test_a_theory_and_its_paths_give_the_same():
     assert reflection_positivity(theory, 32, DT, n_paths=1000, key=9, channel="y").p_value != drawn.p_value
 
 
+@pytest.mark.slow
 def test_long_trajectories_are_cut():
     rng = np.random.default_rng(8)
     long = autoregressive(rng, np.exp(-DT), 1, 100_000)[0]
@@ -289,6 +295,7 @@ def markov_chain_of_paths(rng, n_paths, memory):
     return x
 
 
+@pytest.mark.slow
 def test_correlated_paths_are_put_together_in_blocks():
     p = []
     for seed in range(30):

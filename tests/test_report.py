@@ -8,6 +8,7 @@ from harness import assert_consistent, assert_pulls_are_standard
 from nnqm.statistics.estimate import format_value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["oscillator", "deep-tanh", "three-inputs"])
 def test_every_row_of_the_built_in_theories_agrees_with_the_exact_value(name):
     report = nnqm.analyse(nnqm.simulate(nnqm.builtin_theory(name), 30_000, 128, 0.2, rng=21))
@@ -37,6 +38,7 @@ def _alternating():
     return nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0, 2.0], steps, 1.0)), 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [_mixed, _kinked, _alternating])
 def test_the_exact_column_knows_other_inputs(make):
     theory, dt = make()
@@ -63,6 +65,7 @@ def test_the_exact_column_knows_other_inputs(make):
         assert report[f"spread of [x,p] at dt = {dt:g}"].limit > 1
 
 
+@pytest.mark.slow
 def test_random_weights_are_compared_with_averages_over_other_draws():
     theory = nnqm.builtin_theory("random-tanh")
     report = nnqm.analyse(nnqm.simulate(theory, 16_000, 64, 0.2, rng=23))
@@ -92,6 +95,7 @@ def test_the_error_of_an_exact_value_counts():
     assert nnqm.Row("q", estimate, 0.5, "", "shape").cells[2] == "0.5"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "source",
     [
@@ -110,6 +114,7 @@ def test_thermal_theories_are_compared_with_their_traces(source, network):
     assert not any(row.group == "levels" for row in report)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("widths", "activation"), [((4, 3, 1), "tanh"), ((2, 4, 4, 1), "relu")])
 def test_what_no_quadrature_reaches_has_exact_values_with_errors(widths, activation):
     network = nnqm.Network.random(widths, activation, rng=1, bias_std=0.5)
@@ -132,6 +137,7 @@ def test_where_nothing_exact_is_known_a_note_says_why():
     assert all(row.exact is None for row in report if row.group != "levels")
 
 
+@pytest.mark.slow
 def test_the_finite_dt_columns_are_exact_for_the_estimator_printed():
     report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 2000, 32, 0.2, rng=1))
     assert report["[x,p]/(i hbar) at dt = 0.2"].exact == pytest.approx(-np.expm1(-0.2) / 0.2)
@@ -141,6 +147,7 @@ def test_the_finite_dt_columns_are_exact_for_the_estimator_printed():
     assert report["[x,p]/(i hbar), dt -> 0"].exact == pytest.approx(1)
 
 
+@pytest.mark.slow
 def test_oscillator_energies_need_its_own_sigma():
     def notes(theory):
         run = nnqm.simulate(theory, 4000, 32, 0.2, rng=1)
@@ -150,6 +157,7 @@ def test_oscillator_energies_need_its_own_sigma():
     assert "E_0" not in notes(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0, 2.0)))
 
 
+@pytest.mark.slow
 def test_the_table_lines_up_and_finds_its_rows():
     report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 4000, 64, 0.2, rng=1))
     text = str(report)
@@ -178,6 +186,7 @@ def test_paths_of_a_theory_are_judged_by_it():
     assert report["gap 1"].exact == 1.0
 
 
+@pytest.mark.slow
 def test_pulls_over_seeds_are_of_unit_size():
     theory = nnqm.harmonic_oscillator()
     pulls = []
@@ -191,6 +200,7 @@ def test_pulls_over_seeds_are_of_unit_size():
             assert_pulls_are_standard(2 * column)
 
 
+@pytest.mark.slow
 def test_what_does_not_converge_has_no_value():
     # A step of the seed process is many times the width of the neuron: no polynomial in dt sees it.
     steep = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[50.0]], [[1.0]]]))
@@ -210,6 +220,7 @@ def test_levels_of_smooth_paths_are_not_reported():
     assert all(row.estimate is None and "need reflection positivity" in row.verdict for row in levels)
 
 
+@pytest.mark.slow
 def test_levels_are_numbered_by_the_exact_ones():
     # Paths much shorter than the first relaxation time: the first level looks like a plateau, and is not skipped.
     report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 5000, 64, 1e-4, rng=1))
@@ -230,6 +241,7 @@ def test_short_paths_have_short_tables(n_times):
     assert any("uniform grid" in note for note in report.notes) == (n_times == 1)
 
 
+@pytest.mark.slow
 def test_constant_and_tiny_channels_print_well():
     def table(weight, bias):
         network = nnqm.Network([[[1.0]], [[weight]]], [[0.0], [bias]])
@@ -250,6 +262,7 @@ def test_too_few_paths_for_the_positivity_test_do_not_stop_the_report():
     assert report["variance of x"].estimate is not None
 
 
+@pytest.mark.slow
 def test_too_few_blocks_for_verdicts_on_levels_leave_the_other_rows():
     report = nnqm.analyse(nnqm.simulate(nnqm.harmonic_oscillator(), 256, 64, 0.2, rng=1))
     assert report["gap 1"].verdict == "not resolved: few blocks"

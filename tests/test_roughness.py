@@ -135,6 +135,7 @@ def test_without_extrapolation_the_commutator_is_wrong(standard):
     assert_inconsistent(one_step, 1.0)
 
 
+@pytest.mark.slow
 def test_errors_of_the_extrapolation_are_calibrated():
     runs = [run_of(nnqm.harmonic_oscillator(), n_paths=5000, seed=s) for s in range(150)]
     pulls = np.array(
@@ -276,6 +277,7 @@ def test_fractional_exponents_have_no_commutator(power, commutes, momentum):
         assert_consistent(commutator(run).estimate, 2.0)
 
 
+@pytest.mark.slow
 def test_coarse_grids_and_kinks_are_not_taken_for_fractional_exponents():
     for dt in (0.01, 0.05, 0.2, 0.5, 1.0, 2.0):
         for seed in range(3):

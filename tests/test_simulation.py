@@ -117,6 +117,7 @@ def test_increments_are_those_of_the_process():
     assert_consistent(run.estimate(average, "increments"), exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n_paths"), [("oscillator", 1_000_000), ("deep-tanh", 200_000)])
 def test_rounding_in_float32_is_far_below_the_error_bar(name, n_paths):
     theory = nnqm.builtin_theory(name)
@@ -379,6 +380,7 @@ except nnqm.Interrupted as stopped:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_a_signal_stops_a_run_within_a_second():
     # A second of the processor, of one thread: on a busy machine it takes longer.
@@ -410,6 +412,7 @@ print(peak())
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="reads the peak memory of a POSIX process")
 def test_memory_does_not_grow_with_the_number_of_paths():
     few, many = (float(answer(RUN, n)) for n in (100_000, 10_000_000))
