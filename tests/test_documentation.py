@@ -114,7 +114,7 @@ def test_blocks_have_a_known_language():
         assert {b.language for b in blocks_of(page)} <= known, page
 
 
-SLOW = ("README.md", "docs/positivity.md")
+SLOW = ("README.md", *(f"docs/{page}.md" for page in ("positivity", "theory-file", "random-weights", "kkl")))
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,7 @@ def first_screen():
     return python, text.text
 
 
+@pytest.mark.slow
 def test_the_first_screen_has_the_exact_values():
     code, shown = first_screen()
     assert len(code.text.strip().splitlines()) <= 10

@@ -116,6 +116,7 @@ def test_one_relu_neuron_has_the_closed_form_coefficients(w, b):
     assert measure.weights[-1] == measure.tail <= measure.error * measure.moments[0] * (1 + 1e-12)
 
 
+@pytest.mark.slow
 def test_the_tail_of_a_kinked_network_bounds_the_error_at_every_time():
     w, b = 1.0, 0.2
     measure = kallen_lehmann(one_neuron("relu", [w], b, 1.0, 1.0, 1.0))
@@ -356,6 +357,7 @@ def test_estimators_measure_their_exact_values(sampled):
     assert_consistent(energy[:6], measure.effective_energy(edges)[:6])
 
 
+@pytest.mark.slow
 def test_extrapolations_have_their_exact_values(sampled):
     run, measure = sampled
     for found, exact in (
@@ -518,6 +520,7 @@ def test_thermal_sines_have_the_closed_form(dimension):
     np.testing.assert_allclose(thermal_two_point(theory, beta, t + beta), g, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_thermal_functions_are_what_periodic_paths_have():
     network, omega, sigma, beta, n = named_network("deep tanh"), 0.8, 1.3, 2.0, 8
     lags = beta / n * np.arange(n)

@@ -186,6 +186,7 @@ def test_slow_decay_is_no_plateau_as_long_as_paths_are_long_enough():
     assert clustering(ornstein_uhlenbeck(np.random.default_rng(8), 20_000, omega=0.02)).verdict == "does not cluster"
 
 
+@pytest.mark.slow
 def test_runs_tell_a_plateau_from_decay():
     theory = nnqm.builtin_theory("deep-tanh")
     p = [clustering(nnqm.simulate(theory, 3000, 64, DT, rng=s, observable_lags=())).p_value for s in range(40)]

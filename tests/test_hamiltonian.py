@@ -152,6 +152,7 @@ def test_a_hardly_bound_level_is_less_exact():
     np.testing.assert_allclose(loose.energies(5), exact, rtol=1e-8)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-50, 50), st.floats(-2, 2), st.floats(0.2, 5), st.floats(0.2, 5))
 def test_constants_shift_levels(constant, position, mass, hbar):

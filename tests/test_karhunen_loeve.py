@@ -246,7 +246,11 @@ def table(n=20, **changes):
         (lambda: karhunen_loeve(lambda s, t: -np.exp(s + t), (0.0, 1.0)), r"semidefinite; .* eigenvalue -3.1945"),
         (lambda: karhunen_loeve(lambda s, t: 0.0 * s * t, (0.0, 1.0)), "no mode above its errors"),
         (lambda: karhunen_loeve(lambda s, t: 1.0 * (s == t), (0.0, 1.0)), "not mean-square continuous"),
-        (lambda: karhunen_loeve(fractional(0.05), (0.0, 1.0), 5, tolerance=1e-14), "converges slowly"),
+        pytest.param(
+            lambda: karhunen_loeve(fractional(0.05), (0.0, 1.0), 5, tolerance=1e-14),
+            "converges slowly",
+            marks=pytest.mark.slow,
+        ),
         (
             lambda: karhunen_loeve(Kernel.matern(1.5), (0.0, 1.0), breaks=[2.0]),
             r"breaks must lie inside .* got \[2.0\]",

@@ -87,6 +87,7 @@ def test_oscillator_levels_in_energy_units(oscillator):
     assert_inconsistent(spectrum.commutator, 2.0)
 
 
+@pytest.mark.slow
 def test_energies_have_no_ground_state_energy(oscillator):
     spectrum = nnqm.spectrum(oscillator, 2)
     assert float(spectrum.energies[0].value) == 0
@@ -95,6 +96,7 @@ def test_energies_have_no_ground_state_energy(oscillator):
     assert_consistent(spectrum.absolute_energies(3.0)[1], 9.0)
 
 
+@pytest.mark.slow
 def test_deep_tanh_levels_and_weights():
     theory = nnqm.builtin_theory("deep-tanh")
     run = nnqm.simulate(theory, 40_000, 128, 0.2, rng=3)
@@ -105,6 +107,7 @@ def test_deep_tanh_levels_and_weights():
     assert_inconsistent(spectrum.levels[0].weight, 1.05 * exact.weights[0])
 
 
+@pytest.mark.slow
 def test_three_equal_inputs_are_seen_as_a_triplet():
     run = nnqm.simulate(nnqm.builtin_theory("three-inputs"), 20_000, 64, 0.2, rng=4)
     first = nnqm.spectrum(run, 3).levels[0]
@@ -367,6 +370,7 @@ def few_paths():
     return nnqm.sample_paths(nnqm.harmonic_oscillator(), 1000, 32, 0.2, rng=4, precision="float64")
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.floats(0.01, 100), st.floats(-50, 50), st.sampled_from([-1, 1]), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_units_and_signs_only_rescale(few_paths, factor, shift, sign, hbar, dt):

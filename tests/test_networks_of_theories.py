@@ -71,6 +71,7 @@ def test_functions_of_independent_columns_are_those_of_every_combination():
     np.testing.assert_allclose(process.four_point([2.0] * 4), (x[:, 2] ** 4).mean(), rtol=1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", processes())
 def test_sampled_processes_have_their_exact_functions(name):
     process = processes()[name]
@@ -179,6 +180,7 @@ def test_a_network_has_the_two_point_function_of_its_theory(round_trip):
     assert np.abs(rows.T @ rows / len(rows) - np.eye(rows.shape[1])).max() < 0.09
 
 
+@pytest.mark.slow
 def test_a_network_has_the_lowest_gap_of_its_theory(round_trip):
     measure, process = round_trip
     x = nnqm.sample_paths(Theory(process), 16_000, 17, 0.25, rng=4, precision="float64")

@@ -133,6 +133,7 @@ def test_violations_are_found(name):
         assert result.minimum_eigenvalue < 0
 
 
+@pytest.mark.slow
 def test_two_point_functions_are_not_enough():
     for seed in range(2):
         x = cauchy_cosines(np.random.default_rng([seed, 4]))
@@ -407,6 +408,7 @@ def test_theories_that_are_not_stationary_are_reflected_about_zero():
         reflection_positivity(plain, 33, DT, stationary=True)
 
 
+@pytest.mark.slow
 def test_random_weights_and_closed_paths_are_positive():
     sectors = reflection_positivity(nnqm.builtin_theory("random-tanh"), 32, DT, n_paths=4000, rng=1)
     assert sectors.verdict == "consistent"

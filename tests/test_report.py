@@ -128,6 +128,7 @@ def test_what_no_quadrature_reaches_has_exact_values_with_errors(widths, activat
         assert_consistent(row.estimate, row.exact, expected_error=row.exact_error)
 
 
+@pytest.mark.slow
 def test_where_nothing_exact_is_known_a_note_says_why():
     wells = nnqm.builtin_theory("double-well").sources[0]
     network = nnqm.Network.random((2, 3, 1), "relu", rng=1, bias_std=0.5)
@@ -167,6 +168,7 @@ def test_the_table_lines_up_and_finds_its_rows():
         report["gap 99"]
 
 
+@pytest.mark.slow
 def test_smooth_paths_violate_positivity_and_have_no_commutator():
     t = 0.2 * np.arange(64)
     covariance = np.exp(-((t[:, None] - t) ** 2) / 2) + 1e-10 * np.eye(64)

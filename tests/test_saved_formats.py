@@ -150,6 +150,7 @@ def test_paths_of_a_user_have_the_sums_of_numpy():
     np.testing.assert_allclose(run.two_time_function().value, x[:, :, 1].T @ x[:, :, 1] / 40, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_old_files_are_saved_again_without_loss(name, tmp_path):
     run = nnqm.load(saved(name))

@@ -282,6 +282,7 @@ def test_an_interruption_before_the_first_slice_leaves_nothing(monkeypatch):
     assert stopped.value.partial is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_seconds", [1e-9, 1e-3, 0.2, 10.0])
 def test_until_does_not_depend_on_speed(slice_seconds, monkeypatch):
     monkeypatch.setattr(simulation, "_SLICE", slice_seconds)
