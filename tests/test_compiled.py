@@ -71,6 +71,7 @@ def test_networks_without_a_table_are_evaluated_directly() -> None:
         nnqm.apply(two_inputs, np.zeros((3, 4, 2)), compiled=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_increments_at_the_smallest_steps(precision: str) -> None:
     """E f'^2 from steps far below the width of a cell, where errors of a table would show first."""

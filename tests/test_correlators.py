@@ -44,6 +44,7 @@ def runs():
     yield "no neurons", run_of(observables=nnqm.default_observables(THEORY, neurons=0, order=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "run"), [pytest.param(*both, id=both[0]) for both in runs()])
 def test_what_is_loaded_is_what_was_saved(name, run, tmp_path):
     path = tmp_path / "run.nc"
@@ -105,6 +106,7 @@ def test_plain_xarray_reads_a_run(tmp_path):
     assert meta["version"] == nnqm.__version__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_write_leaves_the_old_file(error, tmp_path, monkeypatch):
     path = tmp_path / "run.nc"

@@ -85,6 +85,7 @@ def test_the_values_of_the_literature():
     assert Hamiltonian(lambda x: x**4, mass=0.5).energies(1)[0] == pytest.approx(1.060362090484182899, rel=1e-13)
 
 
+@pytest.mark.slow
 def test_an_independent_diagonalisation_of_an_asymmetric_potential():
     coefficients = [0.3, -0.4, 0.6, 0.35, 0.2, 0, 0.05]
     size, omega = 40, mpmath.mpf(2)
@@ -109,6 +110,7 @@ def test_double_wells(coefficients, levels, splitting):
     assert h.gaps(1)[0] == pytest.approx(splitting, rel=1e-6, abs=2e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("depth", "a"), [(12.0, 1.0), (7.0, 0.6), (40.0, 1.3)])
 @pytest.mark.parametrize("expanded", [False, True])
 def test_morse(depth, a, expanded):
@@ -140,6 +142,7 @@ def test_poeschl_teller(strength):
         h.energies(len(n) + 1)
 
 
+@pytest.mark.slow
 def test_a_hardly_bound_level_is_less_exact():
     # The fifth Morse level is bound by 3e-4 of the depth.
     h = Hamiltonian(lambda x: 10.5 * (1 - np.exp(-x)) ** 2)
@@ -149,6 +152,7 @@ def test_a_hardly_bound_level_is_less_exact():
     np.testing.assert_allclose(loose.energies(5), exact, rtol=1e-8)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-50, 50), st.floats(-2, 2), st.floats(0.2, 5), st.floats(0.2, 5))
 def test_constants_shift_levels(constant, position, mass, hbar):
@@ -595,6 +599,7 @@ def test_bad_arguments():
         (QUARTIC.eigenstate(0) * 0).normalised()
 
 
+@pytest.mark.slow
 def test_kinks_are_refused_or_accepted_with_their_error():
     with pytest.raises(ValueError, match=r"tolerance=1e-10 is not reached for 1 levels: .* with at most 2500 points"):
         Hamiltonian(np.abs).energies(1)

@@ -4,13 +4,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import harness
 from harness import (
     THRESHOLD,
+    assert_above,
+    assert_below,
     assert_consistent,
+    assert_covered,
+    assert_each_consistent,
+    assert_error_is_honest,
     assert_inconsistent,
+    assert_mean_zero,
     assert_not_uniform,
+    assert_pulls_are_standard,
     assert_rate_at_most,
     assert_uniform,
+    is_false_claim,
     p_value,
 )
 from nnqm import jackknife
@@ -102,3 +111,60 @@ def test_systematic_errors_count():
     assert_inconsistent(estimate, [0.0, 1.0])
     assert_consistent(estimate.with_systematic([0.0, 1.0]), [0.0, 1.0])
     assert_inconsistent(estimate.with_systematic([0.0, 1.0]), [1.0, 0.0])
+
+
+def test_errors_of_what_is_compared_with_count():
+    estimate = mean_of(correlated_blocks(1, 128, 1, 0.0))[0]
+    off = 8 * float(estimate.error)
+    assert_inconsistent(estimate, off)
+    assert_consistent(estimate, off, expected_error=off)
+    assert_inconsistent(estimate, off, expected_error=off / 100)
+
+
+def test_each_entry_is_compared_and_counted():
+    estimate = mean_of(correlated_blocks(2, 32, 40, 0.5))
+    before = harness.counted["accepted"]
+    assert_each_consistent(estimate, np.zeros(40))
+    assert harness.counted["accepted"] == before + 40
+    shifted = np.zeros(40)
+    shifted[17] = 10 * estimate.error[17]
+    with pytest.raises(AssertionError, match="the largest of 40 pulls"):
+        assert_each_consistent(estimate, shifted)
+
+
+def test_sides_are_told_apart():
+    estimate = mean_of(correlated_blocks(3, 128, 1, 0.0))[0]
+    assert_below(estimate, 1.0)
+    assert_above(estimate, -1.0)
+    for wrong in (lambda: assert_above(estimate, 1.0), lambda: assert_below(estimate, 0.0)):
+        with pytest.raises(AssertionError, match="measured"):
+            wrong()
+
+
+def test_pulls_that_are_not_standard_are_refused():
+    pulls = np.random.default_rng(4).normal(size=100)
+    assert_pulls_are_standard(pulls)
+    assert_pulls_are_standard(0.7 * pulls, errors_are_bounds=True)
+    for wrong, words in ((1.5 * pulls, "too wide"), (0.7 * pulls, "too narrow"), (0.8 * pulls + 0.6, "the mean of")):
+        with pytest.raises(AssertionError, match=words):
+            assert_pulls_are_standard(wrong)
+    with pytest.raises(AssertionError, match="too large"):
+        assert_pulls_are_standard(0.4 * pulls, errors_are_bounds=True)
+    samples = np.random.default_rng(5).normal(size=(500, 3))
+    assert_mean_zero(samples)
+    with pytest.raises(AssertionError, match="of 500 samples"):
+        assert_mean_zero(samples + np.array([0.0, 0.0, 0.4]))
+
+
+def test_claims_and_stated_errors_are_judged():
+    gap = mean_of(1 + 0.1 * correlated_blocks(6, 128, 1, 0.0))[0]
+    assert_covered(gap, [1.0, 2.0])
+    assert not is_false_claim([gap], [1.0])
+    assert is_false_claim([gap, gap], [1.0])
+    assert is_false_claim([gap], [1.5])
+    assert is_false_claim([gap], [])
+    with pytest.raises(AssertionError, match="from the next"):
+        assert_covered(gap, [1.5])
+    assert_error_is_honest([1.0, 2.0], [1.04, 2.0], 0.01)
+    with pytest.raises(AssertionError, match="off by"):
+        assert_error_is_honest([1.0, 2.0], [1.06, 2.0], 0.01)

@@ -24,6 +24,7 @@ TIMES = st.floats(-3.0, 3.0)
 # ---- densities
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("density", DENSITIES, ids=str)
 def test_draws_have_the_moments_and_the_characteristic_function(density):
     x = density.sample((64, 4000), rng=1)
@@ -46,6 +47,7 @@ def test_draws_have_the_moments_and_the_characteristic_function(density):
         harness.assert_consistent(ratio, [1.0, 3 + density.kurtosis])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nu", [0.7, 1.0, 1.9, 2.0, 5.0, 20.0, 100.0])
 def test_the_characteristic_function_of_students_t(nu):
     density = Density("student-t", nu)
@@ -143,6 +145,7 @@ KERNELS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
 @settings(max_examples=15, deadline=None)
 @given(times=st.lists(TIMES, min_size=2, max_size=6, unique=True))
@@ -235,6 +238,7 @@ def brute_force(draw, times, n_blocks=50, per_block=20000):
     return jackknife(connected, arrays, np.full(n_blocks, per_block))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("momenta", "amplitudes"), [("gaussian", "rademacher"), ("cauchy", "gaussian"), ("laplace", "uniform")]
 )
@@ -291,6 +295,7 @@ def test_kernels_of_one_layer_are_double_integrals(activation):
     assert float(network(s, t)) == pytest.approx(expected, abs=1e-7 if activation == "relu" else 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", NUMPY)
 def test_four_point_functions_of_one_layer_are_double_integrals(activation):
     w, b, times = 1.2, 0.6, (0.7, -0.4, 1.1, 0.2)
@@ -302,6 +307,7 @@ def test_four_point_functions_of_one_layer_are_double_integrals(activation):
     assert float(network.connected_four_point(times)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("activation", "density"), [("tanh", "gaussian"), ("relu", "uniform"), ("sin", "laplace")])
 def test_four_point_functions_of_drawn_networks(activation, density):
     width, w, b, times = 2, 1.5, 0.7, [1.0, 0.8, 1.2, 0.9]
@@ -318,6 +324,7 @@ def test_four_point_functions_of_drawn_networks(activation, density):
     harness.assert_inconsistent(found, network.connected_four_point(times) * width / (width + 1))
 
 
+@pytest.mark.slow
 def test_wide_deep_networks_have_the_kernel_of_the_limit():
     # The difference falls as 1/width; 2000 networks of width 128 see 1 in 40.
     network, t = TimeNetwork("tanh", depth=2, weight_std=1.5, bias_std=0.3), np.array([-0.8, 0.3, 1.1])
@@ -332,6 +339,7 @@ def test_wide_deep_networks_have_the_kernel_of_the_limit():
     assert not np.allclose(x.T @ x / n, TimeNetwork("tanh", 1, 1.5, 0.3)(t[:, None], t), atol=0.12 * expected.max())
 
 
+@pytest.mark.slow
 def test_saturated_neurons_tend_to_the_arcsine_law():
     # tanh of a large argument is a sign, whose average is that of erf in the same limit.
     t = np.array([0.5, 1.0])

@@ -59,6 +59,7 @@ def test_the_transfer_matrix_tends_to_the_hamiltonian():
     np.testing.assert_allclose(shifts[0] / shifts[1], 4, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_gaps_of_the_lattice_are_those_of_its_transfer_matrix(coarse):
     found = nnqm.spectrum(coarse, 3)
     exact = lattice_gaps(0.25, 3)
@@ -70,16 +71,18 @@ def test_gaps_of_the_lattice_are_those_of_its_transfer_matrix(coarse):
     assert_inconsistent(found.gaps[1], 1.04 * exact[1])
 
 
+@pytest.mark.slow
 def test_two_spacings_give_the_continuum(coarse):
     fine = nnqm.accumulate(metropolis(0.125, 64, 160, seed=2), 0.125)
     at_coarse, at_fine = (nnqm.spectrum(run, 2).gaps for run in (coarse, fine))
     for n in range(2):
-        value = (4 * float(at_fine[n].value) - float(at_coarse[n].value)) / 3
         error = np.hypot(4 * float(at_fine[n].error), float(at_coarse[n].error)) / 3
         # What is left is of the fourth order, by the transfer matrix.
         left = (4 * lattice_gaps(0.125, 2)[n] - lattice_gaps(0.25, 2)[n]) / 3 - CONTINUUM[n]
         assert abs(left) < error
-        assert abs(value - CONTINUUM[n]) < 4.9 * np.hypot(error, left)
+        # (4 fine - coarse)/3 = continuum
+        expected = (3 * CONTINUUM[n] + float(at_coarse[n].value)) / 4
+        assert_consistent(at_fine[n], expected, expected_error=np.hypot(float(at_coarse[n].error), 3 * left) / 4)
 
 
 def test_correlated_configurations_have_larger_errors():
@@ -90,6 +93,7 @@ def test_correlated_configurations_have_larger_errors():
     assert float(together.error) > 1.3 * float(apart.error)
 
 
+@pytest.mark.slow
 def test_a_short_period_is_noticed():
     found = nnqm.spectrum(nnqm.accumulate(metropolis(0.25, 12, 200, seed=6), 0.25), 3)
     assert found.gaps == ()

@@ -73,6 +73,7 @@ def test_two_equal_levels_are_one_multiplet():
     assert [level.multiplicity for level in levels] == [2, 1]
 
 
+@pytest.mark.slow
 def test_oscillator_levels_in_energy_units(oscillator):
     spectrum = nnqm.spectrum(oscillator, 3)
     assert len(spectrum.gaps) == 3
@@ -86,6 +87,7 @@ def test_oscillator_levels_in_energy_units(oscillator):
     assert_inconsistent(spectrum.commutator, 2.0)
 
 
+@pytest.mark.slow
 def test_energies_have_no_ground_state_energy(oscillator):
     spectrum = nnqm.spectrum(oscillator, 2)
     assert float(spectrum.energies[0].value) == 0
@@ -94,6 +96,7 @@ def test_energies_have_no_ground_state_energy(oscillator):
     assert_consistent(spectrum.absolute_energies(3.0)[1], 9.0)
 
 
+@pytest.mark.slow
 def test_deep_tanh_levels_and_weights():
     theory = nnqm.builtin_theory("deep-tanh")
     run = nnqm.simulate(theory, 40_000, 128, 0.2, rng=3)
@@ -104,6 +107,7 @@ def test_deep_tanh_levels_and_weights():
     assert_inconsistent(spectrum.levels[0].weight, 1.05 * exact.weights[0])
 
 
+@pytest.mark.slow
 def test_three_equal_inputs_are_seen_as_a_triplet():
     run = nnqm.simulate(nnqm.builtin_theory("three-inputs"), 20_000, 64, 0.2, rng=4)
     first = nnqm.spectrum(run, 3).levels[0]
@@ -162,6 +166,7 @@ def test_bad_input_is_named(oscillator):
         nnqm.spectrum(bare)
 
 
+@pytest.mark.slow
 def test_small_directions_are_kept_where_the_double_well_needs_them():
     theory = nnqm.builtin_theory("double-well")
     run = nnqm.simulate(theory, 100_000, 128, 0.1, rng=12)
@@ -175,6 +180,7 @@ def test_small_directions_are_kept_where_the_double_well_needs_them():
     assert found.advice.verdict == "basis-limited"
 
 
+@pytest.mark.slow
 def test_rounding_is_no_state():
     # Five values: four levels above the ground state, and thirteen directions of float32 rounding.
     step = 0.25 * (np.eye(5, k=1) + np.eye(5, k=-1)) + np.diag([0.75, 0.5, 0.5, 0.5, 0.75])
@@ -364,6 +370,7 @@ def few_paths():
     return nnqm.sample_paths(nnqm.harmonic_oscillator(), 1000, 32, 0.2, rng=4, precision="float64")
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.floats(0.01, 100), st.floats(-50, 50), st.sampled_from([-1, 1]), st.floats(0.1, 10), st.floats(0.1, 10))
 def test_units_and_signs_only_rescale(few_paths, factor, shift, sign, hbar, dt):
@@ -385,6 +392,7 @@ def test_a_direction_of_rounding_size_is_a_state_in_double_precision_only():
         assert float(gaps[0].value) == pytest.approx(lowest, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_the_largest_eigenvalue_of_noise_does_not_persist():
     # It stands many errors above zero and decays like a level; on other blocks it is gone.
     names = [f"x{i}" for i in range(40)]
@@ -408,6 +416,7 @@ def test_levels_of_rare_events_are_not_resolved():
     assert nnqm.spectrum(nnqm.simulate(theory, 2000, 64, 0.2, rng=70_001), 8).gaps
 
 
+@pytest.mark.slow
 def test_mixtures_of_levels_are_not_resolved():
     # Four inputs: level 2 has ten members, of which the basis holds four; its other states mix levels 2 and 3.
     network = nnqm.Network.random((4, 5, 1), "tanh", rng=1)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import nnqm
-from harness import THRESHOLD, assert_consistent, assert_inconsistent
+from harness import accept, assert_consistent, assert_inconsistent
 from nnqm import Density, RandomNetwork, Theory
 
 OU = nnqm.OrnsteinUhlenbeck(1.0)
@@ -33,6 +33,7 @@ def network(group=1, **options):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_draws_have_the_law_of_their_density(name):
     theory = Theory(
@@ -44,7 +45,7 @@ def test_draws_have_the_law_of_their_density(name):
     last = np.array([n.weights[1].ravel() for n in drawn]) / (0.5 / np.sqrt(3))
     bias = np.array([n.biases[0] for n in drawn]) / 0.7
     for values in (first, last, bias):
-        assert stats.kstest(values.ravel(), LAWS[name].cdf).pvalue > THRESHOLD
+        accept(stats.kstest(values.ravel(), LAWS[name].cdf).pvalue, f"draws do not follow {name}")
     assert not any(n.biases[1].any() for n in drawn)
     # Independent from neuron to neuron, from layer to layer and from path to path, in sign and in size.
     columns = np.concatenate([first, last, bias], axis=1)
@@ -124,6 +125,7 @@ def test_group_sums_are_those_of_distinct_paths(group):
     np.testing.assert_allclose(bare.connected().value, same - distinct, rtol=1e-8)
 
 
+@pytest.mark.slow
 def test_connected_functions_have_no_plateau_and_the_biased_ones_do():
     theory = nnqm.builtin_theory("random-tanh")
     run = nnqm.simulate(theory, 2**16, 64, 0.2, rng=7, lags=(0, 1, 5, 50))
@@ -138,6 +140,7 @@ def test_connected_functions_have_no_plateau_and_the_biased_ones_do():
     assert run.two_point("x")[3].value > 20 * run.two_point("x")[3].error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [1, 8])
 def test_levels_are_those_of_the_inputs(group):
     # Every draw has an x of its own, which averaged over draws would be taken for another state.

@@ -1,16 +1,14 @@
 """Reflection positivity: the verdict is right, false alarms are as rare as the p-value says, the witness is true."""
 
 import dataclasses
-import doctest
 import re
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import nnqm
-from harness import THRESHOLD, assert_consistent, assert_rate_at_most
+from harness import accept, assert_consistent, assert_rate_at_most, refute
 from nnqm.positivity.reflection import _heavy_tails, _matrices, _View, reflection_positivity
 from nnqm.sampling.independent_paths import Units, block_length, corrected_t
 
@@ -97,6 +95,7 @@ def seen_by(witness, x, centre, dt):
     return side(-1) * side(1), (side(1) ** 2 + side(-1) ** 2) / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POSITIVE)
 def test_false_alarms_are_as_rare_as_the_p_value_says(name):
     p = np.array(
@@ -106,11 +105,12 @@ def test_false_alarms_are_as_rare_as_the_p_value_says(name):
         ]
     )
     assert_rate_at_most(np.count_nonzero(p < 0.05), p.size, 0.05)
-    assert p.min() > THRESHOLD
+    accept(p.min(), "a false alarm")
     # Not so rare either that the test could not see anything: the boundary is reached.
     assert p.min() < 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [POSITIVE["ornstein-uhlenbeck"], POSITIVE["cube"], splitting])
 def test_nonlinear_functionals_raise_no_false_alarms(make):
     stationary = make is not splitting
@@ -122,16 +122,18 @@ def test_nonlinear_functionals_raise_no_false_alarms(make):
     assert all(r.verdict == "consistent" for r in results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VIOLATING)
 def test_violations_are_found(name):
     for functionals in ("linear", ("linear", "cubic", "neurons")):
         result = reflection_positivity(VIOLATING[name](np.random.default_rng([1, 2])), dt=DT, functionals=functionals)
         assert result.verdict == "violated"
-        assert result.p_value < THRESHOLD
+        refute(result.p_value, "a violation not seen")
         assert result.value.value < -0.05
         assert result.minimum_eigenvalue < 0
 
 
+@pytest.mark.slow
 def test_two_point_functions_are_not_enough():
     for seed in range(2):
         x = cauchy_cosines(np.random.default_rng([seed, 4]))
@@ -149,6 +151,7 @@ def skewed(rng):
     return x + x**2 / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [VIOLATING["matern 3/2"], VIOLATING["ar(1), alternating"], cauchy_cosines, skewed])
 def test_the_witness_printed_is_the_functional_tested(make):
     result = reflection_positivity(make(np.random.default_rng(6)), dt=DT)
@@ -159,8 +162,8 @@ def test_the_witness_printed_is_the_functional_tested(make):
     )
     value = np.mean(products) / np.mean(norms)
     assert value < 0
-    error = np.hypot(float(result.value.error), np.std(np.mean(products, axis=0)) / np.sqrt(len(fresh)))
-    assert abs(value - float(result.value.value)) < 5 * error + 0.1 * abs(value)
+    error = np.std(np.mean(products, axis=0)) / np.sqrt(len(fresh))
+    assert_consistent(result.value, value, expected_error=np.hypot(error, 0.02 * value))
 
 
 def test_the_mean_of_a_functional_is_taken_off_it():
@@ -238,6 +241,7 @@ def test_theories_are_consistent_and_the_value_is_what_the_witness_has():
     assert_consistent(result.value, exact)
 
 
+@pytest.mark.slow
 def test_the_lowest_eigenvalue_is_no_test():
     results = [reflection_positivity(POSITIVE["ornstein-uhlenbeck"](np.random.default_rng(s)), dt=DT) for s in range(5)]
     assert all(r.minimum_eigenvalue < 0 for r in results)
@@ -271,6 +275,7 @@ def test_a_theory_and_its_paths_give_the_same():
     assert reflection_positivity(theory, 32, DT, n_paths=1000, key=9, channel="y").p_value != drawn.p_value
 
 
+@pytest.mark.slow
 def test_long_trajectories_are_cut():
     rng = np.random.default_rng(8)
     long = autoregressive(rng, np.exp(-DT), 1, 100_000)[0]
@@ -291,6 +296,7 @@ def markov_chain_of_paths(rng, n_paths, memory):
     return x
 
 
+@pytest.mark.slow
 def test_correlated_paths_are_put_together_in_blocks():
     p = []
     for seed in range(30):
@@ -402,6 +408,7 @@ def test_theories_that_are_not_stationary_are_reflected_about_zero():
         reflection_positivity(plain, 33, DT, stationary=True)
 
 
+@pytest.mark.slow
 def test_random_weights_and_closed_paths_are_positive():
     sectors = reflection_positivity(nnqm.builtin_theory("random-tanh"), 32, DT, n_paths=4000, rng=1)
     assert sectors.verdict == "consistent"
@@ -484,11 +491,3 @@ def test_a_view_looks_at_few_points_of_long_paths():
     assert 16 <= len(points) <= 32
     assert points[0] == 5
     assert points[-1] + 1 + 5 <= 999
-
-
-def test_the_examples_of_the_page_are_right():
-    page = (Path(__file__).parent.parent / "docs" / "positivity.md").read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL))
-    examples = doctest.DocTestParser().get_doctest(code, {}, "positivity.md", None, 0)
-    assert len(examples.examples) > 20
-    assert doctest.DocTestRunner().run(examples).failed == 0

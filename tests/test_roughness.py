@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnqm
-from harness import assert_consistent, assert_inconsistent
+from harness import assert_consistent, assert_inconsistent, assert_pulls_are_standard
 from nnqm.estimators.roughness import (
     commutator,
     commutator_at_lags,
@@ -135,16 +135,15 @@ def test_without_extrapolation_the_commutator_is_wrong(standard):
     assert_inconsistent(one_step, 1.0)
 
 
+@pytest.mark.slow
 def test_errors_of_the_extrapolation_are_calibrated():
-    runs = [run_of(nnqm.harmonic_oscillator(), n_paths=5000, seed=s) for s in range(60)]
+    runs = [run_of(nnqm.harmonic_oscillator(), n_paths=5000, seed=s) for s in range(150)]
     pulls = np.array(
         [[float(commutator(r).estimate.pull(1.0)), float(uncertainty(r).estimate.pull(0.5))] for r in runs]
     )
-    assert np.all(np.abs(pulls) < 3.5)
-    # The systematic part is a bound, so that pulls are narrower than a normal distribution, but not by much.
-    assert np.all(pulls.std(axis=0) > 0.5)
-    assert np.all(pulls.std(axis=0) < 1.25)
-    assert np.all(np.abs(pulls.mean(axis=0)) < 0.6)
+    # The systematic part is a bound, so that pulls are narrower than a normal distribution.
+    for column in pulls.T:
+        assert_pulls_are_standard(column, errors_are_bounds=True)
 
 
 def test_the_number_of_lags_follows_the_noise():
@@ -230,7 +229,7 @@ def test_smooth_paths_have_no_commutator():
     run = nnqm.accumulate(smooth_paths(), 0.1, increment_lags=FEW)
     found = commutator(run)
     assert found.verdict == "none (smooth)"
-    assert abs(float(found.estimate.value)) < 5 * float(found.estimate.total_error) + 1e-6
+    assert_consistent(found.estimate, 0.0, expected_error=1e-6)
     assert float(roughness_exponent(run).value) == pytest.approx(1.0, abs=0.02)
     squared = momentum_squared(run)
     assert squared.verdict == "negative (smooth)"
@@ -278,6 +277,7 @@ def test_fractional_exponents_have_no_commutator(power, commutes, momentum):
         assert_consistent(commutator(run).estimate, 2.0)
 
 
+@pytest.mark.slow
 def test_coarse_grids_and_kinks_are_not_taken_for_fractional_exponents():
     for dt in (0.01, 0.05, 0.2, 0.5, 1.0, 2.0):
         for seed in range(3):
@@ -302,7 +302,7 @@ def test_the_spread_of_the_commutator_and_the_variable_are_reported(tanh, standa
     assert_inconsistent(commutator(tanh).spread, 1.0)
     assert commutator(kinked).variable == "sqrt(dt)"
     # |y| has slopes 1 and -1, so that its square does not fluctuate, away from the kink.
-    assert abs(float(commutator(kinked).spread.pull(1.0))) < 5
+    assert_consistent(commutator(kinked).spread, 1.0)
 
 
 def test_too_coarse_a_grid_has_no_limit():

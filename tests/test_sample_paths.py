@@ -83,6 +83,7 @@ def runs(draw):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(runs(), st.integers(1, 3))
 def test_the_stages_give_the_bits_of_the_fused_route(drawn, n_threads):

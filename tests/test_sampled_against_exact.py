@@ -100,6 +100,7 @@ def test_random_weights_for_each_path():
     assert_inconsistent(run.two_point(), connected + 0.9 * plateau)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_random_weights_for_groups_of_paths(activation):
     network = nnqm.RandomNetwork((1, 16, 1), activation, weight_std=1.2, bias_std=0.5, group=8)
@@ -122,6 +123,7 @@ def test_random_weights_for_groups_of_paths(activation):
     assert_consistent(average.plateau, plateau)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THEORIES)
 def test_sampled_against_exact(name):
     theory, dt, n_paths = THEORIES[name]()

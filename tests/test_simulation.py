@@ -2,17 +2,14 @@
 
 import math
 import os
-import signal
-import subprocess
-import sys
-import time
 import warnings
 
 import numpy as np
 import pytest
 
 import nnqm
-from harness import assert_consistent, assert_inconsistent
+from harness import assert_consistent, assert_each_consistent, assert_inconsistent
+from interpreter import answer
 from nnqm.sampling import simulation
 
 LAGS = (0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 50)
@@ -102,7 +99,7 @@ def test_the_two_time_function_on_an_uneven_grid():
     estimate = run.two_time_function()
     np.testing.assert_array_equal(estimate.value, estimate.value.T)
     rows, columns = np.triu_indices(5)
-    assert np.abs(estimate.pull(exact)).max() < 4.5
+    assert_each_consistent(estimate[rows, columns], exact[rows, columns])
     assert_consistent(estimate[rows[:12], columns[:12]], exact[rows[:12], columns[:12]])
     with pytest.raises(ValueError, match="holds no lags"):
         run.two_point()
@@ -120,6 +117,7 @@ def test_increments_are_those_of_the_process():
     assert_consistent(run.estimate(average, "increments"), exact)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "n_paths"), [("oscillator", 1_000_000), ("deep-tanh", 200_000)])
 def test_rounding_in_float32_is_far_below_the_error_bar(name, n_paths):
     theory = nnqm.builtin_theory(name)
@@ -267,7 +265,7 @@ def test_what_an_interrupted_run_holds_can_be_analysed(monkeypatch):
         warnings.simplefilter("error")
         estimate = run.two_point()
     assert estimate.n_blocks == np.count_nonzero(run.block_paths)
-    assert np.all(np.abs(estimate.pull(0.5 * np.exp(-0.2 * np.arange(2)))) < 5)
+    assert_each_consistent(estimate, 0.5 * np.exp(-0.2 * np.arange(2)))
 
 
 def test_an_interruption_before_the_first_slice_leaves_nothing(monkeypatch):
@@ -284,6 +282,7 @@ def test_an_interruption_before_the_first_slice_leaves_nothing(monkeypatch):
     assert stopped.value.partial is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("slice_seconds", [1e-9, 1e-3, 0.2, 10.0])
 def test_until_does_not_depend_on_speed(slice_seconds, monkeypatch):
     monkeypatch.setattr(simulation, "_SLICE", slice_seconds)
@@ -362,52 +361,32 @@ def test_a_run_of_one_block_and_one_of_few_paths():
 # ---- other processes
 
 
-def child(code, *arguments, **environment):
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
-def answer(process):
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 0, err
-    return out.split()
-
-
 ENDLESS = """
-import nnqm, signal, time
+import nnqm, os, signal, threading, time
 # Shells start what runs in the background with the signal ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 theory = nnqm.builtin_theory("three-inputs")
-told = False
-def progress(done, wanted):
-    global told
-    if not told:
-        print("started", flush=True)
-        told = True
+started, sent = threading.Event(), []
+def interrupt():
+    started.wait()
+    time.sleep(0.5)
+    sent.append(time.process_time())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=interrupt).start()
 try:
-    nnqm.simulate(theory, 10**9, 256, 0.1, rng=1, progress=progress)
+    nnqm.simulate(theory, 10**9, 256, 0.1, rng=1, n_threads=1, progress=lambda done, wanted: started.set())
 except nnqm.Interrupted as stopped:
-    print(int(stopped.partial.block_paths.sum()), stopped.partial.n_paths, time.time(), stopped.partial.mean().error)
+    took = time.process_time() - sent[0]
+    print(int(stopped.partial.block_paths.sum()), stopped.partial.n_paths, took, stopped.partial.mean().error)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
 def test_a_signal_stops_a_run_within_a_second():
-    process = child(ENDLESS)
-    try:
-        assert process.stdout.readline().strip() == "started"
-        time.sleep(0.5)
-        sent = time.time()
-        process.send_signal(signal.SIGINT)
-        held, wanted, stopped, error = answer(process)
-    finally:
-        process.kill()
-    assert float(stopped) - sent < 1.0
+    # A second of the processor, of one thread: on a busy machine it takes longer.
+    held, wanted, took, error = answer(ENDLESS).split()
+    assert 0 <= float(took) < 1.0
     assert 0 < int(held) < int(wanted) == 10**9
     assert float(error) > 0
 
@@ -434,8 +413,9 @@ print(peak())
 )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="reads the peak memory of a POSIX process")
 def test_memory_does_not_grow_with_the_number_of_paths():
-    few, many = (float(answer(child(RUN, n))[0]) for n in (100_000, 10_000_000))
+    few, many = (float(answer(RUN, n)) for n in (100_000, 10_000_000))
     assert many - few < 20
     assert few > 10, "megabytes were expected"

@@ -26,6 +26,7 @@ def exact(chain, function, lags):
     return result / len(chain.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_a_chain_has_its_exact_correlators(precision):
     chain = nnqm.MarkovChain([-2.0, -0.5, 0.1, 1.0, 4.0], walk(), dt=0.5)
@@ -65,6 +66,7 @@ def test_levels_of_a_chain_are_those_of_its_transition_matrix():
         assert_consistent(gap, -np.log(eigenvalues[n]))
 
 
+@pytest.mark.slow
 def test_float32_sums_of_few_values_have_no_direction():
     # 0.7 and 1.3 are no binary fractions: errors of a running sum would all have one sign. What the values themselves
     # lose in float32 is 6e-8, four times that in a fourth moment.
@@ -76,6 +78,7 @@ def test_float32_sums_of_few_values_have_no_direction():
         assert np.all(np.abs(a.value - b.value) < 0.02 * b.error + 5e-7 * np.abs(b.value))
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_threads_and_files_keep_the_chain(tmp_path):
     theory = nnqm.Theory(nnqm.MarkovChain([-1.0, 0.5, 2.0], walk(3), dt=0.3))
     runs = [nnqm.simulate(theory, 5000, 16, 0.3, rng=9, n_threads=n) for n in (1, 3)]

@@ -50,6 +50,7 @@ THEORIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THEORIES)
 def test_closed_paths_have_the_exact_two_point_function(name):
     theory, exact = THEORIES[name]
