@@ -31,15 +31,13 @@ def float_type(dtype: np.dtype[Any]) -> type:
     return np.float32 if dtype == np.float32 else np.float64
 
 
-def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: int = 0) -> None:
+def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: int = 0, first_channel: int = 0) -> None:
     """Raise if one of the values (time, channel) of a path is not finite."""
     bad = np.argwhere(~np.isfinite(values))
     if bad.size:
         step, channel = bad[0]
-        raise InputError(
-            f"{name} must be finite; path {path} at time step {first_step + step}, channel {channel} is "
-            f"{values[step, channel]}; remove it"
-        )
+        where = f"path {path} at time step {first_step + step}, channel {first_channel + channel}"
+        raise InputError(f"{name} must be finite; {where} is {values[step, channel]}; remove it")
 
 
 def three_axes(array: NDArray[Any]) -> NDArray[Any]:
