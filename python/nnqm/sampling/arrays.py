@@ -40,6 +40,13 @@ def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: i
         raise InputError(f"{name} must be finite; {where} is {values[step, channel]}; remove it")
 
 
+def need_finite_paths(x: NDArray[Any], first_path: int = 0, first_step: int = 0, column: int = 0) -> None:
+    """Raise if a value of some paths of one channel (path, time) is not finite."""
+    if not np.isfinite(x).all():
+        row = int(np.argwhere(~np.isfinite(x))[0, 0])
+        need_finite_values(x[row][:, None], first_path + row, "paths", first_step, column)
+
+
 def three_axes(array: NDArray[Any]) -> NDArray[Any]:
     """The paths with axes (path, time, channel)."""
     if array.ndim == 1:

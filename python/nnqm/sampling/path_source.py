@@ -14,7 +14,7 @@ from ..errors import InputError, InputTypeError
 from ..statistics.moments import central_part
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
-from .arrays import is_array, need_finite_values, real_array, three_axes
+from .arrays import is_array, need_finite_paths, real_array, three_axes
 from .correlators import is_uniform
 from .paths import apply, sample_paths
 from .run_settings import PathSettings, Rng, key_of, need_known, time_grid
@@ -250,10 +250,8 @@ class PathReader:
         return x
 
     def need_finite(self, x: NDArray[Any], first_path: int, first_step: int = 0) -> None:
-        """Raise if a value of some paths (path, time) is not finite."""
-        if not np.isfinite(x).all():
-            row = int(np.argwhere(~np.isfinite(x))[0, 0])
-            need_finite_values(x[row][:, None], first_path + row, "paths", first_step, self.column)
+        """Raise if a value of some units (path, time) is not finite."""
+        need_finite_paths(x, first_path, first_step, self.column)
 
     def chunks(self, first: int, last: int) -> Iterator[Floats]:
         """``read`` of some units at a time."""

@@ -48,8 +48,8 @@ _FINE = {1: (2000, 0), 2: (300, 60), 3: (20, 10)}
 _COARSER = 0.6
 
 
-# Block, first path, first time step, and values (paths, times).
-_Part: TypeAlias = "tuple[int, int, int, NDArray[Any]]"
+# Block, and values (paths, times).
+_Part: TypeAlias = "tuple[int, NDArray[Any]]"
 
 
 @dataclass(frozen=True)
@@ -172,13 +172,13 @@ def binned_effective_levels(
         sample = np.asarray(x[:, ::stride], dtype=np.float64)
         mean, spread = float(sample.mean()), float(sample.std())
         steps, blocks = pieces[0][2].shape[1], len(pieces)
-        parts = ((b, path, time, piece) for b, (path, time, piece) in enumerate(pieces))
+        parts = _given(pieces, visible)
     if step >= steps:
         raise InputError(f"lag must be below n_times; got lag={step} with {steps} times; use longer paths")
     positive("hbar", hbar)
     if inner is None:
         inner = _equal_bins(int(np.asarray(bins)), mean, spread)
-    counts, n_paths = _counted(parts, visible, inner, step, blocks)
+    counts, n_paths = _counted(parts, inner, step, blocks)
     counts, inner = _without_rare(counts, inner)
 
     def eigenvalues(s: Any) -> Floats:
@@ -256,18 +256,23 @@ def _drawn(visible: PathReader, blocks: int) -> Iterator[_Part]:
     edges = [visible.n_units * b // blocks for b in range(blocks + 1)]
     for b in range(blocks):
         for first in range(edges[b], edges[b + 1], at_once):
-            yield b, first, 0, visible.native(first, min(first + at_once, edges[b + 1]))
+            yield b, visible.native(first, min(first + at_once, edges[b + 1]))
+
+
+def _given(pieces: list[tuple[int, int, NDArray[Any]]], visible: PathReader) -> Iterator[_Part]:
+    for block, (first_path, first_step, x) in enumerate(pieces):
+        visible.need_finite(x, first_path, first_step)
+        yield block, x
 
 
 def _counted(
-    parts: Iterable[_Part], visible: PathReader, edges: Floats, lag: int, n_blocks: int
+    parts: Iterable[_Part], edges: Floats, lag: int, n_blocks: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of bins in each block, shape (n_blocks, n_bins, n_bins), and paths in each block."""
     n = len(edges) + 1
     counts = np.zeros((n_blocks, n * n), dtype=np.int64)
     paths = np.zeros(n_blocks, dtype=np.int64)
-    for block, first_path, first_step, x in parts:
-        visible.need_finite(x, first_path, first_step)
+    for block, x in parts:
         where = np.searchsorted(edges, x)
         counts[block] += np.bincount((where[:, :-lag] * n + where[:, lag:]).ravel(), minlength=n * n)
         paths[block] += len(x)

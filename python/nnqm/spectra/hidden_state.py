@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer
 from ..errors import InputError
-from ..sampling.arrays import is_array
+from ..sampling.arrays import is_array, need_finite_paths
 from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
@@ -175,7 +175,7 @@ def hidden_spectrum(
         ).read(channel=channel)
     else:
         first = visible.native(0, visible.n_units)
-    observables, step = _functionals(first, visible, delay, name)
+    observables, step = _functionals(first, delay, name, visible.column)
     span = (_WINDOW - 1) * step
     if visible.n_times < _SHORTEST * step:
         raise InputError(
@@ -223,13 +223,13 @@ def _drawn(visible: PathReader, blocks: int, step: int) -> tuple[Iterator[NDArra
     return (_windows(visible.native(edges[b], edges[b + together]), step) for b in range(0, blocks, together)), together
 
 
-def _functionals(pilot: NDArray[Any], visible: PathReader, delay: int | None, name: str) -> tuple[Observables, int]:
+def _functionals(pilot: NDArray[Any], delay: int | None, name: str, column: int = 0) -> tuple[Observables, int]:
     """The functionals of a window, closed under its reversal, and the delay in steps."""
     stride = max(1, pilot.size >> 20)
     sample = pilot[:: min(stride, max(1, len(pilot) // 64)), : 1 << 14].astype(np.float64)
     mean, spread = sample.mean(), sample.std()
     if not (np.isfinite(mean) and np.isfinite(spread)):
-        visible.need_finite(pilot, 0)
+        need_finite_paths(pilot, column=column)
     if not spread > 1e-12 * abs(mean):
         raise InputError("the visible channel is constant, so that there is no spectrum; choose one that moves")
     if delay is None:
