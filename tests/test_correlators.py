@@ -256,9 +256,9 @@ def test_runs_are_compared_by_all_they_hold():
 
 def test_what_was_not_summed_is_asked_for_by_name():
     run = run_of(lags=(), two_time=False)
-    with pytest.raises(ValueError, match="holds no lags; simulate with lags"):
+    with pytest.raises(ValueError, match=r"holds no lags; simulate with measure=Measure\(lags="):
         run.two_point()
-    with pytest.raises(ValueError, match="holds no two_time; simulate with two_time"):
+    with pytest.raises(ValueError, match=r"holds no two_time; simulate with measure=Measure\(two_time="):
         run.two_time_function()
     with pytest.raises(ValueError, match=r"channel 'x3' is unknown.*did you mean '[xy]"):
         run.mean("x3")

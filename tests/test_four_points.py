@@ -256,7 +256,9 @@ def test_bad_arguments_are_named(call, message):
 
 def test_missing_polynomials_are_named():
     run = nnqm.simulate(nnqm.builtin_theory("deep-tanh"), 256, 16, DT, rng=1)
-    with pytest.raises(ValueError, match=r"polynomials of x up to order 2; got 1; simulate with observables="):
+    with pytest.raises(
+        ValueError, match=r"polynomials of x up to order 2; got 1; simulate with measure=Measure\(observables="
+    ):
         pair_four_point(run)
     with pytest.raises(ValueError, match=r"powers must be \(2, 2\), \(1, 3\) or \(3, 1\); got \(4, 0\)"):
         pair_four_point(run, "y", (4, 0))

@@ -440,7 +440,9 @@ def test_lag_zero_is_no_step():
         for lags in ((0, 1, 2), (1, 2))
     )
     assert nnqm.spectrum(with_zero, 2).gaps[0].value == nnqm.spectrum(without, 2).gaps[0].value
-    with pytest.raises(ValueError, match=r"levels need an observable lag above 0; got \[0\]; use observable_lags="):
+    with pytest.raises(
+        ValueError, match=r"levels need an observable lag above 0; got \[0\]; use measure=Measure\(observable_lags="
+    ):
         nnqm.spectrum(nnqm.simulate(theory, 6400, 64, 0.2, rng=1, measure=nnqm.Measure(observable_lags=(0,))))
 
 

@@ -100,6 +100,7 @@ PATHS = np.random.default_rng(1).normal(size=(64, 20))
         ),
         (lambda: nnqm.sample_paths(OSCILLATOR, 64, 8, 0.1, threads=1), "sample_paths .* did you mean n_threads"),
         (lambda: nnqm.Paths(OSCILLATOR, 64, 8, 0.1, presision="float64"), "Paths .* did you mean precision"),
+        (lambda: nnqm.accumulate(nnqm.Paths(OSCILLATOR, 64, 8, 0.1)), "simulate adds up the paths of a theory"),
         (lambda: nnqm.simulate(OSCILLATOR, 64, 8, 0.1, measure=(0, 1)), r"measure must be a Measure; got \(0, 1\)"),
         (lambda: nnqm.accumulate(PATHS, measure={"lags": (0,)}), "measure must be a Measure"),
     ],

@@ -81,7 +81,7 @@ def save_figure(run: Correlators, report: Report, path: str | os.PathLike[str]) 
 
     Raises
     ------
-    ValueError
+    InputError
         If no file can be written there, or the format is unknown.
     """
     target = check_figure_file(path)

@@ -126,7 +126,7 @@ def check(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the source is none of these, the interval is empty, or a kernel is not finite.
 
     Examples

@@ -97,7 +97,7 @@ def clustering(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the arguments do not fit, paths are fewer than 30 or shorter than 8 times, the channel is constant, or the
         run has no lags long enough.
 

@@ -84,7 +84,7 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
 
     Raises
     ------
-    ValueError
+    InputError
         If the run has no such sums, or the powers are others.
 
     Examples
@@ -97,13 +97,13 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     if tuple(powers) not in ((2, 2), (1, 3), (3, 1)):
         raise InputError(f"powers must be (2, 2), (1, 3) or (3, 1); got {tuple(powers)}")
     first, second = sorted(powers)
-    run.need("observable_lags", "simulate with observable_lags=(1, 2, 3, ...)")
+    run.need("observable_lags", "simulate with measure=Measure(observable_lags=(1, 2, 3, ...))")
     o = run.observables
     c = o.index(channel)
     if o.orders[c] < second:
         raise InputError(
             f"observables must hold polynomials of {o.channels[c]} up to order {second}; got {o.orders[c]}; simulate "
-            f"with observables=default_observables(theory, observe=[{o.channels[c]!r}])"
+            f"with measure=Measure(observables=default_observables(theory, observe=[{o.channels[c]!r}]))"
         )
     place = [0, 1 + c] + [o.labels.index(f"h{k}({o.channels[c]})") for k in range(2, second + 1)]
     # Powers of z from normalised Hermite polynomials, rows: 1, z, z^2, z^3.
@@ -161,7 +161,7 @@ def connected_four_point(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the arguments do not fit, or there are fewer than 2 paths.
 
     See Also

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, integer, positive
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..theories.theory import Theory
 from .arrays import float_type, is_array, need_finite_values, real_array, three_axes
 from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default, resolve
 from .observables import Observables, default_observables
+from .path_source import Paths
 from .run_settings import (
     DEFAULT_BLOCKS,
     TILE,
@@ -82,7 +83,7 @@ def accumulate(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the shape or type does not fit, a value is not finite (which path and time), or the paths are too few
         or too strongly correlated for two independent blocks.
     """
@@ -99,6 +100,8 @@ def accumulate(
     positive("hbar", hbar)
     positive("mass", mass)
     integer("n_threads", n_threads, 0, 4096)
+    if isinstance(paths, Paths | Theory):
+        raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
     chunked = isinstance(paths, Iterable) and not is_array(paths)
     given: Any = paths
     chunks: Iterator[Any] = iter(given if chunked else [given])

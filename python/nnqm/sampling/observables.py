@@ -155,7 +155,7 @@ def default_observables(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If a channel is unknown, a number out of range, or the network takes other inputs or has no hidden layer.
 
     Examples

@@ -47,7 +47,9 @@ def simulate_functions(
         Takes paths, shape (paths, n_times, channels) with the channels of ``theory.channels`` (inputs y, then outputs
         x), and returns the functions at each time, real, shape (paths, n_times, K), K at least 1. A function of
         several times may look at the whole path, as long as it is the same function at every time.
-    n_paths, n_times, dt, rng
+    n_paths, n_times, dt : int, int, float
+        Number of paths and uniform grid, as for ``simulate``.
+    rng : int, SeedSequence, Generator or None
         As for ``simulate``.
     measure : Measure, optional
         Lags of the sums, without increments by default. Its observables must be left out: they are the functions.
@@ -64,7 +66,7 @@ def simulate_functions(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If an argument is not valid; if the functions return another shape, complex numbers or values that are not
         finite (from the first block on).
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
@@ -39,6 +39,7 @@ class Paths:
     Parameters
     ----------
     theory : Theory
+        A theory of any kind.
     n_paths : int
         Number of paths.
     n_times, dt : int, float
@@ -317,7 +318,7 @@ def _reader_of_theory(paths: Paths, channel: int | str) -> PathReader:
 
 def readers_of(paths: Any, channel: int | str, dt: float = 1.0) -> Iterator[PathReader]:
     """``reader_of`` of one set of paths, or of each chunk of an iterable."""
-    chunked = not isinstance(paths, (Paths, Theory)) and not is_array(paths) and hasattr(paths, "__iter__")
+    chunked = isinstance(paths, Iterable) and not is_array(paths)
     for chunk in paths if chunked else [paths]:
         yield reader_of(chunk, channel, dt)
 

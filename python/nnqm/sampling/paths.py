@@ -39,9 +39,14 @@ def sample_paths(
     Parameters
     ----------
     theory : Theory
+        Seed processes; the network is not looked at.
     paths : int or range
-        The first so many paths, or a range of path indices with step 1.
-    n_times, dt, times, rng
+        Number of paths, the first ones, or a range of path indices with step 1.
+    n_times, dt : int, float
+        A uniform grid, as for ``simulate``.
+    times : array_like, optional
+        A strictly increasing grid instead, shape (n_times,).
+    rng : int, SeedSequence, Generator or None
         As for ``simulate``.
     key : int, optional
         The key of a run (``run.keys``) instead of an rng.
@@ -139,7 +144,7 @@ def draw_weights(
 
     Raises
     ------
-    ValueError
+    InputError
         If the weights of the theory are fixed.
     """
     if not isinstance(theory, Theory) or not isinstance(theory.network, RandomNetwork):
@@ -191,7 +196,7 @@ def apply(
 
     Raises
     ------
-    ValueError
+    InputError
         If the shape does not fit, or an output is not finite (which path and time).
     """
     array = real_array(paths)

@@ -70,6 +70,7 @@ def simulate(
     Parameters
     ----------
     theory : Theory
+        Seed processes and a network.
     n_paths : int
         Independent paths, each started from the stationary density.
     n_times, dt : int, float
@@ -109,7 +110,7 @@ def simulate(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         Before any work starts if an argument is not valid; afterwards if a path is not finite.
     Interrupted
         On Ctrl-C, with the completed part in its ``partial``.
@@ -196,7 +197,7 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
 
     Raises
     ------
-    ValueError
+    InputError
         If the run cannot be continued: merged seeds, paths from elsewhere, another instruction set or version of
         the random-number map.
     """

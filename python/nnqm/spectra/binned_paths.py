@@ -139,7 +139,7 @@ def binned_effective_levels(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If arguments do not fit, a value is not finite, or paths are not longer than the lag.
 
     Examples
@@ -341,7 +341,7 @@ def exact_effective_levels(
 
     Raises
     ------
-    ValueError
+    InputError
         With other sources, or more than three inputs.
     """
     wanted = integer("n_levels", n_levels, 1, _MOST_BINS)

@@ -138,7 +138,7 @@ def hidden_spectrum(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If arguments do not fit, x is constant or not finite, or paths are shorter than 13 delays.
 
     Notes

@@ -61,8 +61,8 @@ def as_network(
     source : Theory, Paths, Correlators, array_like, or what ``karhunen_loeve`` takes
         A theory: by its exact two-point function where that is known, otherwise by sampling 100,000 paths (of its first
         output) on 8 times for each mode, at most 257. ``Paths`` of a theory, where another uniform grid or number of
-        paths is wanted. A run with ``two_time=True``. Given paths, shape (n_paths, n_times), with their ``times``. Or a
-        kernel.
+        paths is wanted. A run with its two-time function. Given paths, shape (n_paths, n_times), with their ``times``.
+        Or a kernel.
     n_modes : int, default 64
         K. Modes that are not distinguished from zero are left out.
     interval : (float, float), optional
