@@ -73,7 +73,7 @@ def save_figure(run: Correlators, report: Report, path: str | os.PathLike[str]) 
     run : Correlators
     report : Report
     path : path-like
-        What it ends in chooses the format: .png, .pdf, .svg.
+        Its ending chooses the format: .png, .pdf, .svg.
 
     Returns
     -------

@@ -50,10 +50,10 @@ class Property:
         "mean-square continuity", "finite two-point function", "stationarity", "Markov property" or "reflection
         positivity".
     verdict : str
-        "holds" or "fails" where that is known, or proved within rounding; "consistent" where nothing that was looked at
-        (a grid, a test on paths) contradicts; "violated" where a test on paths does, at p < 0.001; "unknown".
+        "holds" or "fails" where that is known, or proved within rounding; "consistent" where no grid
+        and no test on paths contradicts; "violated" where a test on paths does, at p < 0.001; "unknown".
     reason : str
-        What decided.
+        The fact or the test that decided.
     """
 
     name: str
@@ -102,7 +102,7 @@ def check(
     Halverson, arXiv:2504.05462). Whether it is stationary, Markov and reflection positive says how much more it has:
     energies need the first, a Hamiltonian in x alone the second, and a Hilbert space with positive norms the third.
 
-    What is known of the construction decides first; then the two-point function where it is exact; then paths. The
+    Facts about the construction decide first; then the two-point function where it is exact; then paths. The
     Markov property of a Gaussian process is the semigroup identity :math:`K(s,u) K(u,t) = K(s,t) K(u,u)`, s < u < t
     (Doob, Ann. Math. 43, 351 (1942)); of paths it is tested as the independence of past and future given the present:
     what is left of x and x^2 at one time on either side, after regression on the present, must be uncorrelated,
@@ -112,9 +112,10 @@ def check(
     ----------
     source : Theory, Kernel, CosineNetwork, TimeNetwork or callable
         A kernel, K(s, t) of arrays of times, stands for the Gaussian process of which it is the covariance; so does a
-        ``TimeNetwork`` without a width. Of a theory the first output is looked at.
+        ``TimeNetwork`` without a width. The first output stands for a theory.
     interval : (float, float), optional
-        Needed for functions; otherwise some natural times. What is not stationary is reflected about its middle.
+        Needed for functions; otherwise some natural times. Processes that are not stationary are reflected about its
+        middle.
     n_paths : int, default 20000
         Paths of a test.
     rng, n_threads
@@ -459,7 +460,7 @@ def _bounded(x: Floats) -> Floats:
 
 
 def _unexplained(x: Floats, present: Floats) -> list[Floats]:
-    """What straight lines on bins of the present leave of x and x^2, bounded."""
+    """Bounded residuals of x and x^2 after straight lines on bins of the present."""
     z = _bounded(x)
     edges = np.quantile(present, np.linspace(0, 1, _BINS + 1)[1:-1])
     bins = np.searchsorted(edges, present)

@@ -89,7 +89,7 @@ def clustering(
     level : float, default 0.001
         p-value below which the verdict is "does not cluster".
     n_paths : int, default 20000
-        Of given paths at most so many, the first ones, are used.
+        Largest number of given paths that are used, the first ones.
 
     Returns
     -------

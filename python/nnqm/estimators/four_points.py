@@ -152,7 +152,7 @@ def connected_four_point(
         Average over all translations of the four times within a path, which needs a uniform grid. Otherwise steps are
         positions on the grid.
     n_paths : int, default 100000
-        Of given paths at most so many, the first ones, are used.
+        Largest number of given paths that are used, the first ones.
 
     Returns
     -------

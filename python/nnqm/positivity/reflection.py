@@ -166,7 +166,7 @@ def reflection_positivity(
     level : float, default 0.001
         p-value below which the verdict is "violated".
     n_paths : int, default 20000
-        Of given paths at most so many, the first ones, are used.
+        Largest number of given paths that are used, the first ones.
 
     Returns
     -------

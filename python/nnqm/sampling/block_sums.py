@@ -45,7 +45,7 @@ def accumulate(
     measure: Measure | None = None,
     **settings: Unpack[AccumulateSettings],
 ) -> Correlators:
-    """Add up anybody's paths as ``simulate`` adds up its own.
+    """Sums over given paths, as ``simulate`` makes them of its own.
 
     Blocks hold adjacent paths, because successive paths may be a Markov chain. Fewer paths than blocks are long
     trajectories and are cut along time, each into pieces of equal length (pairs across a cut are left out).
@@ -56,7 +56,7 @@ def accumulate(
     ----------
     paths : array_like, or iterable of array_like
         Shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,); any real dtype and memory layout,
-        memory maps and CPU arrays of other libraries included. Or an iterable of such chunks of paths, each of which
+        memory maps and CPU arrays of other libraries included. Or an iterable of chunks of paths, each of which
         is one or more whole blocks.
     dt : float
         Time step.
@@ -305,7 +305,7 @@ def _accumulate_part(
     pieces, offsets = part.pieces, part.offsets
     n_blocks = len(offsets) - 1
     direct = pieces.dtype == wanted and pieces.dtype.isnative
-    # What has another type is converted at most 16 MB at a time, in multiples of a tile.
+    # Arrays of another type are converted at most 16 MB at a time, in multiples of a tile.
     unit = max(TILE, run.group)
     at_once = max(unit, (1 << 24) // (pieces[0].size * wanted.itemsize) // unit * unit)
     begin = 0

@@ -35,7 +35,7 @@ class Correlators:
     theory : Theory or None
         None for paths from elsewhere.
     observables : Observables
-        What was correlated.
+        Functions of the channels whose products are summed.
     times : ndarray
         Time grid, shape (n_times,).
     n_paths : int
@@ -57,7 +57,7 @@ class Correlators:
     hbar, mass : float
         Of the theory, or as given for paths from elsewhere.
     notes : tuple of str
-        What a reader must know of how paths from elsewhere were cut and checked.
+        Remarks on how paths from elsewhere were cut and checked.
     group : int
         Successive paths that share random weights: units of the blocks, within which connected functions subtract.
     compiled : bool
@@ -194,7 +194,7 @@ class Correlators:
         b = a if other is None else self.observables.index(other)
         shift, scale = self.observables.shift, self.observables.scale
 
-        # Windows of a closed path that cross its end are those of the lag that complements it to a whole turn.
+        # Windows of a closed path that cross its end are windows of the lag that completes the turn.
         turns, rest = np.arange(len(self.lags)), np.zeros(len(self.lags))
         if self.period is not None:
             where = {lag: i for i, lag in enumerate(self.lags)}

@@ -18,14 +18,14 @@ __all__: list[str] = []
 FEWEST = 200
 # Of correlated ones, fewer blocks in the part that decides.
 FEWEST_BLOCKS = 30
-# A long trajectory's autocorrelation time is measured on so many of its first steps.
+# Number of first steps on which the autocorrelation time of a long trajectory is measured.
 _TAU_STEPS = 1_000_000
 
 
 def independent_units(paths: Any, channel: int | str, *, dt: float = 1.0, most: int, cut: bool = False) -> PathReader:
     """Units of one channel of ``Paths`` or of an array: paths, or pieces of fewer than 200 paths if they may be cut.
 
-    Of an array at most so many paths are used, the first ones, unless they are cut.
+    Of an array the first ``most`` paths are used, or all if they are cut.
     """
     reader = reader_of(paths, channel, dt)
     if isinstance(paths, Paths):
@@ -83,7 +83,7 @@ def corrected_t(samples: Floats) -> float:
 
 
 def block_length(samples: Floats, group: int = 1) -> int:
-    """Units to a block, so that blocks are independent: whole groups of those that share random weights."""
+    """Units to a block, so that blocks are independent: whole groups of units that share random weights."""
     n = len(samples)
     length = max(1, n // FEWEST)
     x = samples - samples.mean()

@@ -1,4 +1,4 @@
-"""Correlators of anybody's functions of paths."""
+"""Correlators of given functions of paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one reader of paths: the paths of a theory, drawn when they are read, or anybody's array."""
+"""The one reader of paths: the paths of a theory, drawn when they are read, or a given array."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ class Paths:
         Raises
         ------
         InputError, InputTypeError
-            If there are no such paths, no such channel, or a value is not finite.
+            If the paths or the channel do not exist, or a value is not finite.
         """
         chosen = self._range(first, last)
         name = self.theory.channel_name(channel)
@@ -186,7 +186,7 @@ class Paths:
         Raises
         ------
         InputError, InputTypeError
-            If there are no such paths, or a value is not finite.
+            If the paths do not exist, or a value is not finite.
         """
         chosen = self._range(first, last)
         inputs = self._inputs(chosen)
@@ -265,7 +265,7 @@ class PathReader:
         return self.read(0, min(self.n_units, max(1, _CHUNK // self.n_times)))
 
     def first(self, most: int) -> PathReader:
-        """The first units only, at most so many."""
+        """A reader of the first units, ``most`` of them or fewer."""
         return replace(self, n_units=min(self.n_units, most))
 
     def held(self) -> PathReader:
@@ -279,7 +279,7 @@ class PathReader:
 
 
 def reader_of(paths: Any, channel: int | str, dt: float = 1.0) -> PathReader:
-    """One channel of ``Paths`` (``dt`` is not looked at) or of an array of paths.
+    """One channel of ``Paths`` (which have their own ``dt``) or of an array of paths.
 
     ``channel`` is the position among the outputs or the name of any channel of a theory, or the position in an array.
     """

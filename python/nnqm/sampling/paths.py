@@ -1,4 +1,4 @@
-"""The stages of the pipeline on paths held in memory: sample, apply a network, add up (anybody's paths)."""
+"""The stages of the pipeline on paths held in memory: sample and apply a network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def sample_paths(
     Parameters
     ----------
     theory : Theory
-        Seed processes; the network is not looked at.
+        Seed processes; the network plays no part.
     paths : int or range
         Number of paths, the first ones, or a range of path indices with step 1.
     n_times, dt : int, float
@@ -130,9 +130,9 @@ def draw_weights(
     theory : Theory
         With a ``RandomNetwork``.
     paths : int or range
-        The first so many paths, or a range of path indices with step 1.
+        Number of paths, the first ones, or a range of path indices with step 1.
     rng, key
-        As for ``sample_paths``: those of the run.
+        As for ``sample_paths``, the same as for the run.
     negative : bool, default False
         Those for t < 0, which differ in a network that is split at t = 0.
 
@@ -178,11 +178,11 @@ def apply(
     network : Network, RandomNetwork or None
         None is the identity.
     rng, key, first_path
-        What random weights are drawn from: those of ``sample_paths`` and the index of the first path.
+        Random weights are drawn from them: the same as for ``sample_paths``, and the index of the first path.
     times : array_like, optional
         Of the paths, shape (n_times,); for a network that is split at t = 0.
     compiled : bool, optional
-        As for ``simulate``: the bits are those of a run whose ``compiled`` is the same.
+        As for ``simulate``: the bits are the same as in a run whose ``compiled`` is the same.
     paths : array_like
         Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout, CPU
         arrays of other libraries included.

@@ -80,7 +80,7 @@ class RunSettings(PathSettings, total=False):
     blocks : range
         Compute only these blocks of the run; ``merge`` puts the parts of several workers together.
     until : (function, float)
-        Stop once ``function(run).error`` (largest entry) is at most the number; looked at whenever the number of
+        Stop once ``function(run).error`` (largest entry) is at most the number; tested whenever the number of
         paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
     progress : callable
         Called with (paths done, paths wanted) about five times a second.

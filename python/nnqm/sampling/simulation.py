@@ -98,7 +98,7 @@ def simulate(
 
         blocks : range. Compute only these blocks of the run; ``merge`` puts the parts of several workers together.
 
-        until : (function, float). Stop once ``function(run).error`` (largest entry) is at most the number; looked at
+        until : (function, float). Stop once ``function(run).error`` (largest entry) is at most the number; tested
         whenever the number of paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the
         limit.
 
@@ -241,7 +241,7 @@ def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tupl
 def _first_tiles(run: Correlators) -> int:
     """Tiles of the first slice, before the speed is known, which then holds all of a short run."""
     assert run.theory is not None
-    # In multiplications of a matrix product, of which any processor makes some 1e10 a second: an activation takes
+    # In multiplications of a matrix product, at some 1e10 a second on any processor: an activation takes
     # about 25 of them, a look-up in a table 40, a draw up to 200.
     widths = () if run.theory.network is None else run.theory.network.widths
     forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
@@ -250,7 +250,7 @@ def _first_tiles(run: Correlators) -> int:
     products = 2 * len(run.observable_lags) * run.observables.size**2
     pairs = 0 if run.two_time is None else run.n_times
     tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
-    # What other processes cost depends on how they are sampled.
+    # The cost of other processes depends on how they are sampled.
     return tiles if run.theory.all_oscillators else min(16, tiles)
 
 
@@ -258,7 +258,7 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
     """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
     assert run.theory is not None
     theory, measure = run.theory._compiled(run.times, run.precision if run.compiled else None), measure_of(run)
-    # Those of a new run are nobody else's yet.
+    # The sums of a new run are not shared yet.
     sums = {name: array.copy() for name, array in run.sums.items()} if run.sums["paths"].any() else run.sums
     index = run.first_block + np.arange(len(sums["paths"]))
     # Paths that share weights stay in one block: what is dealt out is a tile, or as many as a group takes.

@@ -29,22 +29,22 @@ from ..theories.theory import Theory
 
 __all__ = ["EffectiveLevels", "ExactEffectiveLevels", "binned_effective_levels", "exact_effective_levels"]
 
-# Default edges lie within so many standard deviations of the mean; the outermost bins are open.
+# Reach of the default edges from the mean, in standard deviations; the outermost bins are open.
 _REACH = 3.0
-# Rarer bins go to their neighbours: one that holds a single visit has an eigenvalue of its own.
+# Fewest visits of a bin per block; a rarer bin is joined to a neighbour: one visit alone makes an eigenvalue.
 _VISITS_PER_BLOCK = 4
-# An eigenvalue fewer errors than this above zero has no logarithm worth showing, nor has one below so many times the
-# largest of independent pairs, 2 (n_bins/2 n_pairs)^(1/2).
+# Smallest eigenvalue that is shown as a level: in its errors, and in units of the largest eigenvalue of independent
+# pairs, 2 (n_bins/2 n_pairs)^(1/2).
 _SIGNIFICANT, _NOISE = 5.0, 1.5
 _MOST_BINS = 512
 # Bytes of paths handled at once.
 _CHUNK = 16 << 20
-# The exact side reaches so many standard deviations; steps between nodes of the smooth average, in units of its
-# width; and points per standard deviation along the first input and along the others, by the number of inputs.
+# Reach of the exact side in standard deviations; nodes of the smooth average per width; points per standard deviation
+# along the first input and along the others, by the number of inputs.
 _WIDTH = 7.0
 _NODES_PER_WIDTH = 2.0
 _FINE = {1: (2000, 0), 2: (300, 60), 3: (20, 10)}
-# The coarser calculation whose difference is the error.
+# Fineness of the coarser calculation whose difference is the error.
 _COARSER = 0.6
 
 
@@ -78,7 +78,7 @@ class ExactEffectiveLevels:
     Attributes
     ----------
     levels : ndarray
-        What ``binned_effective_levels`` measures apart from noise, shape (n,), energy units; infinite where the
+        Values of ``binned_effective_levels`` without noise, shape (n,), energy units; infinite where the
         eigenvalue is not positive.
     error : ndarray
         Of the quadrature, shape (n,): the change when it is coarsened.
@@ -311,7 +311,7 @@ def _eigenvalues(pairs: Floats) -> Floats:
 def exact_effective_levels(
     theory: Theory, edges: ArrayLike, lag: float, *, n_levels: int = 9, channel: int | str = 0
 ) -> ExactEffectiveLevels:
-    r"""What ``binned_effective_levels`` measures apart from noise: its value at these bins and this lag.
+    r"""Effective levels without noise: the values of ``binned_effective_levels`` at these bins and this lag.
 
     For Ornstein-Uhlenbeck inputs both ends of a step are independent given its middle,
 
