@@ -150,12 +150,14 @@ class Case:
             precision=precision,
             n_threads=threads,
             n_blocks=self.n_blocks,
-            observables=self.observables,
             compiled=self.compiled if self.kind == "network" else None,
-            lags=() if matrix else LAGS,
-            observable_lags=(1, 2, 3) if matrix else (),
-            increment_lags=(),
-            two_time=not matrix,
+            measure=nnqm.Measure(
+                observables=self.observables,
+                lags=() if matrix else LAGS,
+                observable_lags=(1, 2, 3) if matrix else (),
+                increment_lags=(),
+                two_time=not matrix,
+            ),
         )
         if matrix:
             sums = run.sums["observable_lags"].sum(0)
@@ -253,7 +255,11 @@ def scaling(toy: bool, repeat: int) -> None:
     """One to two threads, cost against paths and times, memory against paths."""
     network = nnqm.Network.random((1, 64, 64, 1), "tanh", rng=1, weight_std=1.0, bias_std=0.5)
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)
-    options: dict[str, Any] = {"rng": 1, "lags": LAGS, "observable_lags": (), "increment_lags": (), "compiled": False}
+    options: dict[str, Any] = {
+        "rng": 1,
+        "measure": nnqm.Measure(lags=LAGS, observable_lags=(), increment_lags=()),
+        "compiled": False,
+    }
 
     def direct(threads: int) -> Any:
         return nnqm.simulate(theory, 640 if toy else 20_480, N_TIMES, DT, n_threads=threads, **options)
@@ -270,7 +276,7 @@ def scaling(toy: bool, repeat: int) -> None:
         "paths": [(n, N_TIMES) for n in (most // 1000, most // 100, most // 10, most)],
         "times": [(most // 10 // k, 64 * k) for k in (1, 10, 100, 1000)],
     }
-    job = {**options, "compiled": True, "n_threads": 2, "two_time": False}
+    job = {**options, "compiled": True, "n_threads": 2}
     for what, sizes in grids.items():
         print(f"cost per point against {what} (1-64-64-1 compiled, lags, 2 threads), in units of the second:", end=" ")
         costs = [

@@ -42,9 +42,17 @@ class System:
     def measure(self, seed: int) -> nnqm.Spectrum:
         if self.hidden:
             return nnqm.hidden_spectrum(
-                self.theory, N_TIMES, self.dt, n_levels=self.n_levels, n_paths=self.n_paths, rng=self.first_seed + seed
+                nnqm.Paths(self.theory, self.n_paths, N_TIMES, self.dt, rng=self.first_seed + seed),
+                n_levels=self.n_levels,
             )
-        run = nnqm.simulate(self.theory, self.n_paths, N_TIMES, self.dt, rng=self.first_seed + seed, increment_lags=())
+        run = nnqm.simulate(
+            self.theory,
+            self.n_paths,
+            N_TIMES,
+            self.dt,
+            rng=self.first_seed + seed,
+            measure=nnqm.Measure(increment_lags=()),
+        )
         return nnqm.spectrum(run, self.n_levels)
 
     def exact(self) -> list[float]:

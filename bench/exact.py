@@ -191,7 +191,12 @@ def main() -> int:
 
         def run(theory: nnqm.Theory = theory, dt: float = dt) -> nnqm.Correlators:
             return nnqm.simulate(
-                theory, paths, 256, dt, rng=1, lags=range(0, 12), observable_lags=(), increment_lags=()
+                theory,
+                paths,
+                256,
+                dt,
+                rng=1,
+                measure=nnqm.Measure(lags=range(0, 12), observable_lags=(), increment_lags=()),
             )
 
         run()

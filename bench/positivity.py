@@ -97,28 +97,28 @@ def karhunen_loeve(modes: int = 6) -> Make:
 
 
 # Name, functionals, process, whether it is stationary.
-POSITIVE: tuple[tuple[str, tuple[str, ...], Make, bool], ...] = (
-    ("OU", ("linear",), ornstein_uhlenbeck, True),
-    ("OU", ALL, ornstein_uhlenbeck, True),
-    ("OU^3", ("linear",), lambda rng, n: ornstein_uhlenbeck(rng, n) ** 3, True),
-    ("OU^3", ALL, lambda rng, n: ornstein_uhlenbeck(rng, n) ** 3, True),
-    ("omega mixture", ALL, lambda rng, n: ornstein_uhlenbeck(rng, n, rng.choice([0.5, 2.0], size=n)), True),
-    ("deep tanh", ALL, deep_tanh, True),
-    ("splitting", ALL, splitting, False),
+POSITIVE: tuple[tuple[str, tuple[str, ...], Make, str | None], ...] = (
+    ("OU", ("linear",), ornstein_uhlenbeck, None),
+    ("OU", ALL, ornstein_uhlenbeck, None),
+    ("OU^3", ("linear",), lambda rng, n: ornstein_uhlenbeck(rng, n) ** 3, None),
+    ("OU^3", ALL, lambda rng, n: ornstein_uhlenbeck(rng, n) ** 3, None),
+    ("omega mixture", ALL, lambda rng, n: ornstein_uhlenbeck(rng, n, rng.choice([0.5, 2.0], size=n)), None),
+    ("deep tanh", ALL, deep_tanh, None),
+    ("splitting", ALL, splitting, "middle"),
 )
-VIOLATING: tuple[tuple[str, tuple[str, ...], Make, bool], ...] = (
-    ("Cauchy cosines", ("linear",), lambda rng, n: cosines(rng, n, rng.standard_cauchy(size=(n, 1))), True),
-    ("Cauchy cosines", ("linear", "cubic"), lambda rng, n: cosines(rng, n, rng.standard_cauchy(size=(n, 1))), True),
-    ("Cauchy cosines", ALL, lambda rng, n: cosines(rng, n, rng.standard_cauchy(size=(n, 1))), True),
-    ("cosines", ALL, cosines, True),
-    ("Matern 3/2", ALL, gaussian(lambda t: (1 + np.sqrt(3) * t) * np.exp(-np.sqrt(3) * t)), True),
-    ("squared exponential", ALL, gaussian(lambda t: np.exp(-(t**2) / 2)), True),
-    ("2 e^-t - e^-2t", ALL, gaussian(lambda t: 2 * np.exp(-t) - np.exp(-2 * t)), True),
-    ("AR(2), complex roots", ALL, damped_oscillation, True),
-    ("AR(1), rho = -0.5", ALL, alternating, True),
-    ("tanh network of t", ALL, network_of_time(np.tanh), False),
-    ("relu network of t", ALL, network_of_time(lambda u: np.maximum(u, 0)), False),
-    ("KKL, 6 modes", ALL, karhunen_loeve(), False),
+VIOLATING: tuple[tuple[str, tuple[str, ...], Make, str | None], ...] = (
+    ("Cauchy cosines", ("linear",), lambda rng, n: cosines(rng, n, rng.standard_cauchy(size=(n, 1))), None),
+    ("Cauchy cosines", ("linear", "cubic"), lambda rng, n: cosines(rng, n, rng.standard_cauchy(size=(n, 1))), None),
+    ("Cauchy cosines", ALL, lambda rng, n: cosines(rng, n, rng.standard_cauchy(size=(n, 1))), None),
+    ("cosines", ALL, cosines, None),
+    ("Matern 3/2", ALL, gaussian(lambda t: (1 + np.sqrt(3) * t) * np.exp(-np.sqrt(3) * t)), None),
+    ("squared exponential", ALL, gaussian(lambda t: np.exp(-(t**2) / 2)), None),
+    ("2 e^-t - e^-2t", ALL, gaussian(lambda t: 2 * np.exp(-t) - np.exp(-2 * t)), None),
+    ("AR(2), complex roots", ALL, damped_oscillation, None),
+    ("AR(1), rho = -0.5", ALL, alternating, None),
+    ("tanh network of t", ALL, network_of_time(np.tanh), "middle"),
+    ("relu network of t", ALL, network_of_time(lambda u: np.maximum(u, 0)), "middle"),
+    ("KKL, 6 modes", ALL, karhunen_loeve(), "middle"),
 )
 
 
@@ -139,11 +139,11 @@ def main() -> int:
     good = True
     print(f"nnqm {nnqm.__version__}, {nnqm.build_info()['level']}: false alarms, {n_paths} paths x {N_TIMES} times")
     print("process               functionals             below 5%          below 1%   heavy tails  violated   seconds")
-    for name, functionals, make, stationary in positive:
+    for name, functionals, make, about in positive:
         start = time.perf_counter()
         results = [
             nnqm.reflection_positivity(
-                make(np.random.default_rng([seed, 1]), n_paths), dt=DT, functionals=functionals, stationary=stationary
+                make(np.random.default_rng([seed, 1]), n_paths), dt=DT, functionals=functionals, about=about
             )
             for seed in range(repetitions)
         ]
@@ -160,14 +160,14 @@ def main() -> int:
         good = good and rate < 0.05 + 5 * error
     print(f"power, {violating_paths} paths x {N_TIMES} times, p < 0.1%")
     print("process               functionals             violated  largest p     value of the last  seconds")
-    for name, functionals, make, stationary in violating:
+    for name, functionals, make, about in violating:
         start = time.perf_counter()
         results = [
             nnqm.reflection_positivity(
                 make(np.random.default_rng([seed, 2]), violating_paths),
                 dt=DT,
                 functionals=functionals,
-                stationary=stationary,
+                about=about,
             )
             for seed in range(violating_repetitions)
         ]

@@ -19,7 +19,7 @@ figure, axes = plt.subplots()
 print("omega  sigma     t  measured(error)      exact   pull")
 for seed, (omega, sigma) in enumerate([(1, 1), (2, 1), (1, 2), (2, 2)]):
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma))
-    run = nnqm.simulate(theory, 100_000, N_TIMES, DT, rng=seed, lags=LAGS, observable_lags=[])
+    run = nnqm.simulate(theory, 100_000, N_TIMES, DT, rng=seed, measure=nnqm.Measure(lags=LAGS, observable_lags=[]))
     measured = run.two_point()
     t = np.array(run.lags) * DT
     exact = sigma**2 / (2 * omega) * np.exp(-omega * t)

@@ -20,7 +20,7 @@ figure, axes = plt.subplots()
 print("sigma  at dt: measured(error)     exact   pull   dt -> 0: measured(statistical)(systematic)  exact   pull")
 for seed, sigma in enumerate([0.5, 1.0, 1.5, 2.0]):
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(OMEGA, sigma))
-    run = nnqm.simulate(theory, 50_000, N_TIMES, DT, rng=seed, lags=[0], observable_lags=[])
+    run = nnqm.simulate(theory, 50_000, N_TIMES, DT, rng=seed, measure=nnqm.Measure(lags=[0], observable_lags=[]))
     first = run.increment_lags.index(1)
     at_dt = nnqm.commutator_at_lags(run)[first]
     exact = sigma**2 * (1 - np.exp(-OMEGA * DT)) / (OMEGA * DT)

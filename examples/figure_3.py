@@ -38,12 +38,12 @@ curves = []
 for omega, sigma, paper in SETTINGS:
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma), network)
     binned = nnqm.binned_effective_levels(
-        theory, N_TIMES, DT, n_bins=arguments.bins, n_paths=arguments.paths, rng=1, n_levels=9
+        nnqm.Paths(theory, arguments.paths, N_TIMES, DT, rng=1), bins=arguments.bins, n_levels=9
     )
     expected = nnqm.exact_effective_levels(theory, binned.edges, binned.lag, n_levels=9)
-    run = nnqm.simulate(theory, arguments.paths, N_TIMES, DT, rng=1, lags=(), increment_lags=())
+    run = nnqm.simulate(theory, arguments.paths, N_TIMES, DT, rng=1, measure=nnqm.Measure(lags=(), increment_lags=()))
     seen = [level for level in nnqm.spectrum(run, 4).levels if level.resolved]
-    hidden = nnqm.hidden_spectrum(theory, N_TIMES, DT, n_paths=arguments.paths, rng=1, n_levels=3).gaps
+    hidden = nnqm.hidden_spectrum(nnqm.Paths(theory, arguments.paths, N_TIMES, DT, rng=1), n_levels=3).gaps
     energies, multiplicities = level_energies(theory, 9)
     print(f"\nomega = {omega}, sigma = {sigma}, {arguments.paths} paths x {N_TIMES} times, lag = dt = {DT}")
     print("  n  figure    effective  its exact value    gap, y seen     gap, x only    exact gap")

@@ -24,7 +24,7 @@ for name, kernel in kernels.items():
 
 print("\nand a measured one, with jackknife errors; what is noise is not shown")
 theory = nnqm.harmonic_oscillator()
-run = nnqm.simulate(theory, 20_000, n_times=64, dt=0.1, rng=1, two_time=True)
+run = nnqm.simulate(theory, 20_000, n_times=64, dt=0.1, rng=1, measure=nnqm.Measure(two_time=True))
 measured = karhunen_loeve(run, n_modes=40)
 exact = karhunen_loeve(theory, measured.interval, 40)
 print(measured)

@@ -1,5 +1,6 @@
 """Anybody's paths: layouts, types, memory, Markov chains, long trajectories, and what is wrong with them."""
 
+import dataclasses
 import os
 import re
 
@@ -12,7 +13,7 @@ from harness import assert_consistent
 from interpreter import answer
 from nnqm.statistics.autocorrelation import autocorrelation_time
 
-SUMS = {"lags": (0, 1, 3), "observable_lags": (1,), "increment_lags": (1, 2), "two_time": True}
+SUMS = nnqm.Measure(lags=(0, 1, 3), observable_lags=(1,), increment_lags=(1, 2), two_time=True)
 
 
 def ou(n_paths, n_times, rho, rng):
@@ -43,36 +44,36 @@ def every_layout(array):
 
 
 def test_layouts_do_not_matter(paths, tmp_path):
-    reference = nnqm.accumulate(paths, 0.1, **SUMS)
+    reference = nnqm.accumulate(paths, 0.1, measure=SUMS)
     assert reference.precision == "float64"
     assert reference.block_paths.sum() == 300
     for name, layout in every_layout(paths):
-        assert nnqm.accumulate(layout, 0.1, n_threads=3, **SUMS) == reference, name
+        assert nnqm.accumulate(layout, 0.1, n_threads=3, measure=SUMS) == reference, name
     np.save(tmp_path / "paths.npy", paths)
     mapped = np.load(tmp_path / "paths.npy", mmap_mode="r")
-    assert nnqm.accumulate(mapped, 0.1, **SUMS) == reference
+    assert nnqm.accumulate(mapped, 0.1, measure=SUMS) == reference
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "uint16", "int64", "float16", "longdouble", ">f4", ">i4", "bool"])
 def test_other_types_are_summed_in_float64(dtype, paths):
     values = np.abs(paths * 10).astype(dtype)
-    expected = nnqm.accumulate(values.astype(np.float64), 0.1, **SUMS)
-    assert nnqm.accumulate(values, 0.1, **SUMS) == expected
+    expected = nnqm.accumulate(values.astype(np.float64), 0.1, measure=SUMS)
+    assert nnqm.accumulate(values, 0.1, measure=SUMS) == expected
 
 
 def test_float32_stays_float32(paths):
     single = paths.astype(np.float32)
-    run = nnqm.accumulate(single, 0.1, **SUMS)
+    run = nnqm.accumulate(single, 0.1, measure=SUMS)
     assert run.precision == "float32"
     for name, layout in every_layout(single):
         if name not in ("nested lists", "other byte order"):
-            assert nnqm.accumulate(layout, 0.1, **SUMS) == run, name
-    double = nnqm.accumulate(single.astype(float), 0.1, **SUMS)
+            assert nnqm.accumulate(layout, 0.1, measure=SUMS) == run, name
+    double = nnqm.accumulate(single.astype(float), 0.1, measure=SUMS)
     np.testing.assert_allclose(run.two_point().value, double.two_point().value, rtol=1e-5)
 
 
 def test_sums_are_those_of_numpy(paths):
-    run = nnqm.accumulate(paths, 0.1, names=["a", "b"], n_blocks=7, lags=(0, 1, 3), two_time="b")
+    run = nnqm.accumulate(paths, 0.1, names=["a", "b"], n_blocks=7, measure=nnqm.Measure(lags=(0, 1, 3), two_time="b"))
     a, b = paths[:, :, 0], paths[:, :, 1]
     for k, lag in enumerate(run.lags):
         end = paths.shape[1] - lag
@@ -95,14 +96,16 @@ def test_sums_are_those_of_numpy(paths):
 
 
 def test_chunks_that_are_whole_blocks_give_the_bits_of_the_whole(paths):
-    observables = nnqm.accumulate(paths, 0.1, **SUMS).observables
-    whole = nnqm.accumulate(paths, 0.1, n_blocks=10, observables=observables, **SUMS)
+    observables = nnqm.accumulate(paths, 0.1, measure=SUMS).observables
+    whole = nnqm.accumulate(paths, 0.1, n_blocks=10, measure=dataclasses.replace(SUMS, observables=observables))
     chunks = (paths[first : first + 30] for first in range(0, 300, 30))
-    assert nnqm.accumulate(chunks, 0.1, n_blocks=1, observables=observables, **SUMS) == whole
+    assert nnqm.accumulate(chunks, 0.1, n_blocks=1, measure=dataclasses.replace(SUMS, observables=observables)) == whole
     larger = (paths[first : first + 150] for first in (0, 150))
-    assert nnqm.accumulate(larger, 0.1, n_blocks=5, observables=observables, **SUMS) == whole
+    assert nnqm.accumulate(larger, 0.1, n_blocks=5, measure=dataclasses.replace(SUMS, observables=observables)) == whole
     parts = [
-        nnqm.accumulate(paths[first : first + 150], 0.1, n_blocks=5, observables=observables, **SUMS)
+        nnqm.accumulate(
+            paths[first : first + 150], 0.1, n_blocks=5, measure=dataclasses.replace(SUMS, observables=observables)
+        )
         for first in (0, 150)
     ]
     assert nnqm.merge(parts) == whole
@@ -111,7 +114,7 @@ def test_chunks_that_are_whole_blocks_give_the_bits_of_the_whole(paths):
 @pytest.mark.slow
 def test_shapes_with_fewer_axes(paths):
     one = paths[:, :, 0]
-    assert nnqm.accumulate(one, 0.1, **SUMS) == nnqm.accumulate(one[:, :, None], 0.1, **SUMS)
+    assert nnqm.accumulate(one, 0.1, measure=SUMS) == nnqm.accumulate(one[:, :, None], 0.1, measure=SUMS)
     long = ou(1, 30_000, 0.5, 2)
     assert nnqm.accumulate(long[0], 0.1) == nnqm.accumulate(long[:, :, None], 0.1)
 
@@ -119,7 +122,7 @@ def test_shapes_with_fewer_axes(paths):
 def test_paths_of_a_theory_have_its_channels_and_constants():
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(2.0, 0.5), hbar=2.0, mass=3.0)
     y = nnqm.sample_paths(theory, 5000, 10, 0.1, rng=1)
-    run = nnqm.accumulate(y, 0.1, theory=theory, **SUMS)
+    run = nnqm.accumulate(y, 0.1, theory=theory, measure=SUMS)
     assert (run.theory, run.hbar, run.mass, run.keys) == (theory, 2.0, 3.0, ())
     exact = 0.0625 * np.exp(-2 * 0.1 * np.array(run.lags))
     assert_consistent(run.two_point(), exact)
@@ -136,7 +139,7 @@ def test_the_autocorrelation_time_of_a_gaussian_chain():
 
 
 def test_many_independent_paths_keep_128_blocks():
-    run = nnqm.accumulate(ou(5000, 16, 0.9, 4), 0.1, lags=(0, 1, 5), observable_lags=())
+    run = nnqm.accumulate(ou(5000, 16, 0.9, 4), 0.1, measure=nnqm.Measure(lags=(0, 1, 5), observable_lags=()))
     assert (run.n_blocks, run.notes) == (128, ())
     assert_consistent(run.two_point(), 0.9 ** np.array(run.lags))
 
@@ -145,7 +148,7 @@ def test_a_markov_chain_of_paths_gets_fewer_blocks_and_says_so():
     # Successive paths share 98% of their mean.
     slow = ou(1, 8000, 0.98, 5)[0]
     x = slow[:, None] + 0.1 * np.random.default_rng(6).normal(size=(8000, 8))
-    run = nnqm.accumulate(x, 0.1, lags=(0, 1), observable_lags=())
+    run = nnqm.accumulate(x, 0.1, measure=nnqm.Measure(lags=(0, 1), observable_lags=()))
     tau = 0.5 + 0.98 / 0.02
     assert 8 <= run.n_blocks <= 8000 / (20 * tau) * 2
     assert any("autocorrelation time" in note and "paths" in note for note in run.notes)
@@ -163,7 +166,7 @@ def test_long_trajectories_are_cut_along_time(n_paths, dtype):
     rho = 0.95
     n_times = 400_000 // n_paths
     x = (0.3 + ou(n_paths, n_times, rho, 7)).astype(dtype)
-    run = nnqm.accumulate(x, 0.05, lags=(0, 1, 2, 5, 10, 20))
+    run = nnqm.accumulate(x, 0.05, measure=nnqm.Measure(lags=(0, 1, 2, 5, 10, 20)))
     assert run.n_blocks == 128 // n_paths * n_paths
     assert f"{128 // n_paths} x" in run.notes[0]
     assert run.dt == pytest.approx(0.05)
@@ -182,10 +185,10 @@ def test_a_trajectory_is_cut_in_order():
     x = np.repeat(np.arange(16.0), 2000) + np.random.default_rng(8).normal(size=32_000) * 1e-3
     observables = nnqm.default_observables(([0.0], [1.0], ["x"]))
     both = np.stack([x, 100 + x])
-    run = nnqm.accumulate(both, 1.0, n_blocks=2, observables=observables)
+    run = nnqm.accumulate(both, 1.0, n_blocks=2, measure=nnqm.Measure(observables=observables))
     np.testing.assert_allclose(run.sums["moments"][:, 0, 0] / (run.block_paths * run.n_times), [7.5, 107.5], atol=0.01)
     noise = np.random.default_rng(9).normal(size=32_000)
-    run = nnqm.accumulate(noise, 1.0, n_blocks=16, observables=observables, lags=(0, 3))
+    run = nnqm.accumulate(noise, 1.0, n_blocks=16, measure=nnqm.Measure(observables=observables, lags=(0, 3)))
     by_hand = noise[: 16 * (len(noise) // 16)].reshape(16, -1)
     if by_hand.shape[1] == run.block_paths[0] * run.n_times:
         means = run.sums["moments"][:, 0, 0] / (run.block_paths * run.n_times)
@@ -196,7 +199,7 @@ def test_a_trajectory_is_cut_in_order():
 
 def test_a_slow_trajectory_gets_fewer_blocks_and_says_so():
     x = ou(1, 100_000, 0.99, 10)[0]
-    run = nnqm.accumulate(x, 1.0, lags=(0, 1), observable_lags=())
+    run = nnqm.accumulate(x, 1.0, measure=nnqm.Measure(lags=(0, 1), observable_lags=()))
     tau = 0.5 + 0.99 / 0.01
     assert 8 <= run.n_blocks <= 100_000 / (20 * tau) * 1.4
     assert "autocorrelation time" in run.notes[0]
@@ -213,14 +216,14 @@ def test_a_slow_square_is_seen():
     size = np.exp(ou(1, 100_000, 0.995, 11)[0])
     x = size * np.random.default_rng(12).choice([-1.0, 1.0], size.size)
     assert autocorrelation_time(x) < 1
-    run = nnqm.accumulate(x, 1.0, lags=(0, 1), observable_lags=())
+    run = nnqm.accumulate(x, 1.0, measure=nnqm.Measure(lags=(0, 1), observable_lags=()))
     assert run.n_blocks < 60
 
 
 def test_independent_trajectories_are_blocks_however_short():
     # Ten chains of 50 autocorrelation times: two blocks each; of 10: one each.
     for n_times, n_blocks in [(5000, (10, 40)), (1000, (10, 10))]:
-        run = nnqm.accumulate(ou(10, n_times, 0.99, 13), 1.0, lags=(0, 1), observable_lags=())
+        run = nnqm.accumulate(ou(10, n_times, 0.99, 13), 1.0, measure=nnqm.Measure(lags=(0, 1), observable_lags=()))
         assert n_blocks[0] <= run.n_blocks <= n_blocks[1]
         assert run.n_blocks % 10 == 0
         assert_consistent(run.mean(), 0.0)
@@ -228,7 +231,7 @@ def test_independent_trajectories_are_blocks_however_short():
 
 def test_long_paths_of_many_are_cut_too():
     x = ou(20, 20_000, 0.9, 14)
-    run = nnqm.accumulate(x, 1.0, lags=(0, 1), observable_lags=())
+    run = nnqm.accumulate(x, 1.0, measure=nnqm.Measure(lags=(0, 1), observable_lags=()))
     assert run.n_blocks == 20
     assert run.n_times < 20_000
     assert run.connected().value[1] == pytest.approx(0.9, abs=0.02)
@@ -271,7 +274,8 @@ if kind == "mapped":
 with open("/proc/self/clear_refs", "w") as clear:
     clear.write("5")
 before = status("VmHWM")
-run = nnqm.accumulate(paths, 0.1, n_threads=2, lags=(0, 1), observable_lags=(1,), increment_lags=(1,))
+measure = nnqm.Measure(lags=(0, 1), observable_lags=(1,), increment_lags=(1,))
+run = nnqm.accumulate(paths, 0.1, n_threads=2, measure=measure)
 # Pages of a mapped file count once they have been read.
 print(status("VmHWM") - before - (paths.nbytes / 2**20 if kind == "mapped" else 0), run.n_blocks)
 """
@@ -314,9 +318,9 @@ def test_a_value_that_is_not_finite_is_named_by_path_and_time(value, path, step,
     # Where the standardisation does not look at it either.
     observables = nnqm.accumulate(paths, 0.1).observables
     with pytest.raises(ValueError, match=message):
-        nnqm.accumulate(spoilt, 0.1, observables=observables)
+        nnqm.accumulate(spoilt, 0.1, measure=nnqm.Measure(observables=observables))
     with pytest.raises(ValueError, match=message):
-        nnqm.accumulate(np.split(spoilt, 3).__iter__(), 0.1, observables=observables, n_blocks=4)
+        nnqm.accumulate(np.split(spoilt, 3).__iter__(), 0.1, n_blocks=4, measure=nnqm.Measure(observables=observables))
 
 
 @pytest.mark.parametrize(("n_paths", "n_times"), [(1, 100_000), (3, 30_000), (20, 20_000)])
@@ -334,12 +338,14 @@ def test_a_value_that_is_not_finite_in_a_trajectory(n_paths, n_times, where):
 def test_what_is_converted_piece_by_piece_is_none_the_worse(n_blocks):
     # Larger than what is converted at once, and so is each of two blocks.
     single = np.random.default_rng(16).normal(size=(50_000, 100)).astype(np.float16)
-    options = {"n_blocks": n_blocks, "lags": (0, 1), "observable_lags": (), "increment_lags": ()}
-    run = nnqm.accumulate(single.astype(np.float64), 0.1, **options)
-    assert nnqm.accumulate(single, 0.1, **options) == run
+    measure = nnqm.Measure(lags=(0, 1), observable_lags=(), increment_lags=())
+    run = nnqm.accumulate(single.astype(np.float64), 0.1, n_blocks=n_blocks, measure=measure)
+    assert nnqm.accumulate(single, 0.1, n_blocks=n_blocks, measure=measure) == run
     single[44_444, 7] = np.nan
     with pytest.raises(ValueError, match="path 44444 at time step 7, channel 0 is nan"):
-        nnqm.accumulate(single, 0.1, observables=run.observables, **options)
+        nnqm.accumulate(
+            single, 0.1, n_blocks=n_blocks, measure=dataclasses.replace(measure, observables=run.observables)
+        )
 
 
 def test_the_first_of_several_bad_values_is_named(paths):
@@ -371,14 +377,30 @@ def unequal():
         (TypeError, "n_blocks must be an integer", lambda p: nnqm.accumulate(p, 0.1, n_blocks=2.5)),
         (ValueError, "n_threads must be at least 0", lambda p: nnqm.accumulate(p, 0.1, n_threads=-1)),
         (ValueError, "at least 2 blocks.*more paths", lambda p: nnqm.accumulate(p, 0.1, n_blocks=1)),
-        (ValueError, "lags must be below n_times; got lag 12", lambda p: nnqm.accumulate(p, 0.1, lags=(0, 12))),
-        (ValueError, r"lags\[0\] must be at least 0", lambda p: nnqm.accumulate(p, 0.1, lags=(-1,))),
-        (ValueError, "lags must be distinct", lambda p: nnqm.accumulate(p, 0.1, lags=(1, 1))),
-        (ValueError, r"increment_lags\[0\] must be at least 1", lambda p: nnqm.accumulate(p, 0.1, increment_lags=(0,))),
+        (
+            ValueError,
+            "lags must be below n_times; got lag 12",
+            lambda p: nnqm.accumulate(p, 0.1, measure=nnqm.Measure(lags=(0, 12))),
+        ),
+        (
+            ValueError,
+            r"lags\[0\] must be at least 0",
+            lambda p: nnqm.accumulate(p, 0.1, measure=nnqm.Measure(lags=(-1,))),
+        ),
+        (ValueError, "lags must be distinct", lambda p: nnqm.accumulate(p, 0.1, measure=nnqm.Measure(lags=(1, 1)))),
+        (
+            ValueError,
+            r"increment_lags\[0\] must be at least 1",
+            lambda p: nnqm.accumulate(p, 0.1, measure=nnqm.Measure(increment_lags=(0,))),
+        ),
         (ValueError, "names must be 2 different strings", lambda p: nnqm.accumulate(p, 0.1, names=["a"])),
         (ValueError, "names must be 2 different strings", lambda p: nnqm.accumulate(p, 0.1, names=["a", "a"])),
-        (ValueError, "channel 'y' is unknown; choose from x1, x2", lambda p: nnqm.accumulate(p, 0.1, two_time="y")),
-        (ValueError, "channel must be at most 1", lambda p: nnqm.accumulate(p, 0.1, two_time=2)),
+        (
+            ValueError,
+            "channel 'y' is unknown; choose from x1, x2",
+            lambda p: nnqm.accumulate(p, 0.1, measure=nnqm.Measure(two_time="y")),
+        ),
+        (ValueError, "channel must be at most 1", lambda p: nnqm.accumulate(p, 0.1, measure=nnqm.Measure(two_time=2))),
         (
             ValueError,
             "paths have 2 channels, but the theory has 1",
@@ -387,14 +409,18 @@ def unequal():
         (
             ValueError,
             "paths have 1 channels, but the observables need 2",
-            lambda p: nnqm.accumulate(p[:, :, 0], 0.1, observables=nnqm.accumulate(p, 0.1).observables),
+            lambda p: nnqm.accumulate(
+                p[:, :, 0], 0.1, measure=nnqm.Measure(observables=nnqm.accumulate(p, 0.1).observables)
+            ),
         ),
         (ValueError, "paths must have at least one chunk", lambda p: nnqm.accumulate(iter([]), 0.1)),
         (ValueError, "chunks must have equal n_times; got 6 after 5", lambda p: nnqm.accumulate(unequal(), 0.1)),
         (
             ValueError,
             r"lags must be below .*got lag 99.*longer paths",
-            lambda p: nnqm.accumulate(np.random.default_rng(0).normal(size=(1, 3000)), 0.1, lags=(99,)),
+            lambda p: nnqm.accumulate(
+                np.random.default_rng(0).normal(size=(1, 3000)), 0.1, measure=nnqm.Measure(lags=(99,))
+            ),
         ),
     ],
 )

@@ -81,7 +81,7 @@ def test_samples_agree_with_the_exact_value_and_not_with_gaps(name):
         theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0]), nnqm.Network.random((2, 8, 1), rng=3, weight_std=1.5))
     else:
         theory = nnqm.builtin_theory(name)
-    found = nnqm.binned_effective_levels(theory, 64, 0.2, n_paths=8000, n_bins=12, rng=5, n_levels=3)
+    found = nnqm.binned_effective_levels(nnqm.Paths(theory, 8000, 64, 0.2, rng=5), bins=12, n_levels=3)
     exact = nnqm.exact_effective_levels(theory, found.edges, found.lag, n_levels=3)
     for measured, value, error in zip(found.levels, exact.levels, exact.error, strict=True):
         assert_consistent(measured.with_systematic(error), value)
@@ -128,32 +128,32 @@ def test_user_paths_and_one_trajectory():
     exact = nnqm.exact_effective_levels(theory, edges, 0.2, n_levels=2)
     for shape in ((4000, 64), (2, 80_000)):
         x = nnqm.sample_paths(theory, shape[0], shape[1], 0.2, rng=6)
-        found = nnqm.binned_effective_levels(x, dt=0.2, edges=edges, n_levels=2)
+        found = nnqm.binned_effective_levels(x, dt=0.2, bins=edges, n_levels=2)
         assert_consistent(found.levels[0], exact.levels[0])
         assert_consistent(found.levels[1], exact.levels[1])
 
 
 def test_levels_lost_in_noise_are_none():
     x = np.random.default_rng(3).normal(size=(400, 20))
-    found = nnqm.binned_effective_levels(x, n_levels=4, n_bins=8)
+    found = nnqm.binned_effective_levels(x, n_levels=4, bins=8)
     assert set(found.levels) == {None}
 
 
 def test_bad_input_is_named():
     theory = nnqm.harmonic_oscillator()
-    with pytest.raises(ValueError, match="the time grid of the theory is missing"):
+    with pytest.raises(TypeError, match=r"use nnqm.Paths\(theory, n_paths, n_times, dt\)"):
         nnqm.binned_effective_levels(theory)
     with pytest.raises(ValueError, match="lag must be below n_times; got lag=20 with 16 times"):
-        nnqm.binned_effective_levels(theory, 16, 0.1, lag=20)
-    with pytest.raises(ValueError, match=r"edges must be strictly increasing; edges\[1\]=0 <= edges\[0\]=1"):
-        nnqm.binned_effective_levels(theory, 16, 0.1, edges=[1.0, 0.0])
+        nnqm.binned_effective_levels(nnqm.Paths(theory, 100_000, 16, 0.1), lag=20)
+    with pytest.raises(ValueError, match=r"bins must be strictly increasing; bins\[1\]=0 <= bins\[0\]=1"):
+        nnqm.binned_effective_levels(nnqm.Paths(theory, 100_000, 16, 0.1), bins=[1.0, 0.0])
     with pytest.raises(ValueError, match="the channel is constant"):
         nnqm.binned_effective_levels(np.ones((40, 20)))
     with pytest.raises(ValueError, match="errors need at least 8 blocks"):
         nnqm.binned_effective_levels(nnqm.sample_paths(theory, 1, 200, 0.05, rng=1))
     broken = np.random.default_rng(1).normal(size=(200, 20))
     broken[7, 3] = np.inf
-    with pytest.raises(ValueError, match="paths must be finite; path 7 at time step 3 is inf"):
+    with pytest.raises(ValueError, match="paths must be finite; path 7 at time step 3, channel 0 is inf"):
         nnqm.binned_effective_levels(broken)
     four = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0] * 4), nnqm.Network.random((4, 2, 1), rng=1))
     with pytest.raises(ValueError, match="at most 3 inputs; got 4"):

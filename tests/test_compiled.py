@@ -6,7 +6,7 @@ import pytest
 import nnqm
 from harness import assert_consistent
 
-JOB = {"n_times": 12, "dt": 0.1, "rng": 5, "lags": (0, 1, 4), "observable_lags": (1,)}
+JOB = {"n_times": 12, "dt": 0.1, "rng": 5, "measure": nnqm.Measure(lags=(0, 1, 4), observable_lags=(1,))}
 
 
 def theory(activation: str = "tanh", widths: tuple[int, ...] = (1, 16, 1)) -> nnqm.Theory:
@@ -29,12 +29,12 @@ def test_tables_are_the_default_and_change_rounding_only(precision: str) -> None
 @pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_stages_give_the_bits_of_the_run(compiled: bool, precision: str) -> None:
-    run = nnqm.simulate(theory(), 64, precision=precision, compiled=compiled, n_blocks=1, two_time=True, **JOB)
+    job = {**JOB, "measure": nnqm.Measure(lags=(0, 1, 4), observable_lags=(1,), two_time=True)}
+    run = nnqm.simulate(theory(), 64, precision=precision, compiled=compiled, n_blocks=1, **job)
     y = nnqm.sample_paths(theory(), 64, 12, 0.1, key=run.keys[0], precision=precision)
     x = nnqm.apply(theory().network, y, compiled=compiled)
     both = np.concatenate([y, x], axis=2)
-    rest = {k: v for k, v in JOB.items() if k not in ("n_times", "dt", "rng")}
-    twice = nnqm.accumulate(np.concatenate([both, both]), 0.1, theory=theory(), n_blocks=2, two_time=True, **rest)
+    twice = nnqm.accumulate(np.concatenate([both, both]), 0.1, theory=theory(), n_blocks=2, measure=job["measure"])
     assert all(np.array_equal(run.sums[name][0], twice.sums[name][0]) for name in run.sums)
 
 
@@ -77,7 +77,13 @@ def test_increments_at_the_smallest_steps(precision: str) -> None:
     """E f'^2 from steps far below the width of a cell, where errors of a table would show first."""
     deep = theory(widths=(1, 32, 32, 1))
     run = nnqm.simulate(
-        deep, 20_000, 16, 1e-4, rng=2, precision=precision, observable_lags=(), lags=(0,), increment_lags=(1, 2)
+        deep,
+        20_000,
+        16,
+        1e-4,
+        rng=2,
+        precision=precision,
+        measure=nnqm.Measure(observable_lags=(), lags=(0,), increment_lags=(1, 2)),
     )
     direct = nnqm.simulate(
         deep,
@@ -86,10 +92,8 @@ def test_increments_at_the_smallest_steps(precision: str) -> None:
         1e-4,
         rng=2,
         precision=precision,
-        observable_lags=(),
-        lags=(0,),
-        increment_lags=(1, 2),
         compiled=False,
+        measure=nnqm.Measure(observable_lags=(), lags=(0,), increment_lags=(1, 2)),
     )
     assert run.compiled
     # The same paths, so that only the table tells the two apart.

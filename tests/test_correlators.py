@@ -22,8 +22,9 @@ THEORY = nnqm.Theory(
 
 
 def run_of(n_paths=1000, n_times=6, rng=1, theory=THEORY, **more):
-    options = {"lags": (0, 2), "observable_lags": (1,), "increment_lags": (1, 3), "two_time": "x2"} | more
-    return nnqm.simulate(theory, n_paths, n_times, 0.1, rng=rng, **options)
+    sums = {"lags": (0, 2), "observable_lags": (1,), "increment_lags": (1, 3), "two_time": "x2"}
+    sums |= {name: more.pop(name) for name in tuple(more) if name in nnqm.Measure.__annotations__}
+    return nnqm.simulate(theory, n_paths, n_times, 0.1, rng=rng, measure=nnqm.Measure(**sums), **more)
 
 
 def user_run():
@@ -35,7 +36,7 @@ def runs():
     yield "a run with everything", run_of()
     yield "float64", run_of(precision="float64")
     yield "no sums over lags", run_of(lags=(), observable_lags=(), increment_lags=(), two_time=False)
-    yield "uneven times", nnqm.simulate(THEORY, 300, times=[0, 0.1, np.pi], rng=2, two_time=True)
+    yield "uneven times", nnqm.simulate(THEORY, 300, times=[0, 0.1, np.pi], rng=2, measure=nnqm.Measure(two_time=True))
     yield "one time", nnqm.simulate(THEORY, 300, 1, 1.0, rng=2)
     yield "some blocks", run_of(blocks=range(2, 9))
     yield "several seeds", nnqm.merge([run_of(rng=1), run_of(rng=2)])
@@ -188,7 +189,7 @@ def test_runs_of_different_seeds_are_appended():
 def test_batches_of_paths_from_elsewhere_are_appended():
     first = user_run()
     x = np.random.default_rng(3).normal(size=(50, 8))
-    second = nnqm.accumulate(x, 0.1, hbar=2.0, observables=first.observables)
+    second = nnqm.accumulate(x, 0.1, hbar=2.0, measure=nnqm.Measure(observables=first.observables))
     both = nnqm.merge([first, second])
     assert (both.n_paths, both.keys) == (150, ())
 
@@ -257,9 +258,9 @@ def test_runs_are_compared_by_all_they_hold():
 
 def test_what_was_not_summed_is_asked_for_by_name():
     run = run_of(lags=(), two_time=False)
-    with pytest.raises(ValueError, match="holds no lags; simulate with lags"):
+    with pytest.raises(ValueError, match=r"holds no lags; simulate with measure=Measure\(lags="):
         run.two_point()
-    with pytest.raises(ValueError, match="holds no two_time; simulate with two_time"):
+    with pytest.raises(ValueError, match=r"holds no two_time; simulate with measure=Measure\(two_time="):
         run.two_time_function()
     with pytest.raises(ValueError, match=r"channel 'x3' is unknown.*did you mean '[xy]"):
         run.mean("x3")
@@ -280,7 +281,7 @@ def test_uniform_grids_are_recognised():
 def test_the_two_time_function_of_a_channel_with_a_mean():
     theory = nnqm.builtin_theory("deep-tanh")
     times = np.array([0.0, 0.1, 0.4, 1.0])
-    run = nnqm.simulate(theory, 40_000, times=times, rng=12, two_time=True)
+    run = nnqm.simulate(theory, 40_000, times=times, rng=12, measure=nnqm.Measure(two_time=True))
     rows, columns = np.array([0, 1, 3, 3, 2]), np.array([0, 0, 1, 2, 2])
     measured = run.two_time_function()[rows, columns]
     exact = nnqm.kallen_lehmann(theory).two_point(times[rows] - times[columns])

@@ -164,7 +164,9 @@ def test_a_run_s_error_is_the_spread_of_runs():
     theory = nnqm.harmonic_oscillator()
     values, errors = [], []
     for seed in range(40):
-        estimate = nnqm.simulate(theory, 4000, 8, 0.5, rng=seed, lags=(0, 2), observable_lags=()).two_point()
+        estimate = nnqm.simulate(
+            theory, 4000, 8, 0.5, rng=seed, measure=nnqm.Measure(lags=(0, 2), observable_lags=())
+        ).two_point()
         values.append(estimate.value)
         errors.append(estimate.error)
     np.testing.assert_allclose(np.std(values, axis=0, ddof=1), np.mean(errors, axis=0), rtol=0.4)

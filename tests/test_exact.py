@@ -333,7 +333,9 @@ DT, LAGS = 0.15, (1, 2, 3, 4, 5, 6, 7, 8)
 @pytest.fixture(scope="module", params=["deep tanh", "deep relu"])
 def sampled(request):
     theory = on_ou(named_network(request.param), 0.8, 1.3, hbar=0.7, mass=1.9)
-    run = nnqm.simulate(theory, 100_000, 32, DT, rng=5, observables=None, increment_lags=LAGS, precision="float64")
+    run = nnqm.simulate(
+        theory, 100_000, 32, DT, rng=5, precision="float64", measure=nnqm.Measure(observables=None, increment_lags=LAGS)
+    )
     return run, kallen_lehmann(theory)
 
 

@@ -38,7 +38,7 @@ def exact(theory, steps):
 @pytest.mark.parametrize("name", ["deep-tanh", "anharmonic"])
 def test_four_point_functions_are_the_exact_ones(name):
     theory = nnqm.builtin_theory(name)
-    found = connected_four_point(theory, QUADRUPLES, 16, DT, n_paths=60_000, rng=1)
+    found = connected_four_point(nnqm.Paths(theory, 60_000, 16, DT, rng=1), QUADRUPLES)
     expected = exact(theory, QUADRUPLES)
     assert_consistent(found, expected)
     assert_inconsistent(found, 0.8 * expected)
@@ -56,7 +56,9 @@ def test_pairs_of_times_come_from_the_lag_matrix(name, powers, row):
     theory = nnqm.builtin_theory(name)
     observables = nnqm.default_observables(theory, observe=["x"], neurons=0, order=3)
     lags = (0, 1, 2, 5, 9)
-    run = nnqm.simulate(theory, 100_000, 32, DT, rng=3, observables=observables, lags=(0,), observable_lags=lags)
+    run = nnqm.simulate(
+        theory, 100_000, 32, DT, rng=3, measure=nnqm.Measure(observables=observables, lags=(0,), observable_lags=lags)
+    )
     found = pair_four_point(run, "x", powers)
     expected = exact(theory, np.multiply.outer(lags, row))
     assert_consistent(found, expected)
@@ -189,7 +191,10 @@ def test_slow_decay_is_no_plateau_as_long_as_paths_are_long_enough():
 @pytest.mark.slow
 def test_runs_tell_a_plateau_from_decay():
     theory = nnqm.builtin_theory("deep-tanh")
-    p = [clustering(nnqm.simulate(theory, 3000, 64, DT, rng=s, observable_lags=())).p_value for s in range(40)]
+    p = [
+        clustering(nnqm.simulate(theory, 3000, 64, DT, rng=s, measure=nnqm.Measure(observable_lags=()))).p_value
+        for s in range(40)
+    ]
     assert_rate_at_most(np.count_nonzero(np.array(p) < 0.05), len(p), 0.05)
     mixed = nnqm.accumulate(mixture(np.random.default_rng(9)), DT)
     found = clustering(mixed)
@@ -200,31 +205,31 @@ def test_runs_tell_a_plateau_from_decay():
 def test_two_times_are_enough():
     times = np.arange(0, 9.0)
     theory = nnqm.harmonic_oscillator()
-    options = {"lags": (), "observable_lags": (), "increment_lags": (), "two_time": True}
-    run = nnqm.simulate(theory, 20_000, times=times, rng=1, **options)
+    measure = nnqm.Measure(lags=(), observable_lags=(), increment_lags=(), two_time=True)
+    run = nnqm.simulate(theory, 20_000, times=times, rng=1, measure=measure)
     found = clustering(run)
     assert found.verdict == "clusters"
     assert_consistent(found.near, np.exp(-4.0))
     # Means that drift are no correlation.
     paths = mixture(np.random.default_rng(9), n_times=9) + np.linspace(0, 3, 9)
-    found = clustering(nnqm.accumulate(paths, 1.0, **options))
+    found = clustering(nnqm.accumulate(paths, 1.0, measure=measure))
     assert found.verdict == "does not cluster"
     assert_consistent(found.far, (0.25 + np.exp(-8 * DT)) / 1.25)
 
 
 def test_a_theory_is_looked_at_by_its_paths():
     theory = nnqm.builtin_theory("deep-tanh")
-    drawn = clustering(theory, 48, DT, n_paths=1000, key=5)
+    drawn = clustering(nnqm.Paths(theory, 1000, 48, DT, key=5))
     x = nnqm.apply(theory.network, nnqm.sample_paths(theory, 1000, 48, DT, key=5))
     assert drawn.p_value == clustering(x).p_value
 
 
 def test_random_weights_are_sectors():
-    found = clustering(nnqm.builtin_theory("random-tanh"), 48, DT, n_paths=4000, rng=1)
+    found = clustering(nnqm.Paths(nnqm.builtin_theory("random-tanh"), 4000, 48, DT, rng=1))
     assert found.verdict == "does not cluster"
     # Eight paths share each draw.
     assert found.far.n_blocks <= 4000 / 8
-    four = connected_four_point(nnqm.builtin_theory("random-tanh"), [0, 0, 1, 1], 8, DT, n_paths=2048, rng=1)
+    four = connected_four_point(nnqm.Paths(nnqm.builtin_theory("random-tanh"), 2048, 8, DT, rng=1), [0, 0, 1, 1])
     assert four.n_blocks == 128
     assert np.ptp(four.weights) == 0
 
@@ -235,11 +240,12 @@ def test_random_weights_are_sectors():
         (lambda: clustering(np.zeros((29, 20))), "at least 30 independent ones; got 29"),
         (lambda: clustering(np.zeros((100, 7))), "n_times must be at least 8"),
         (lambda: clustering(np.ones((100, 9))), "the channel is constant"),
-        (lambda: clustering(np.ones((100, 9)), dt=0.1), "n_times and dt are for a theory"),
         (lambda: clustering(np.ones((100, 9)), level=0), "level must lie between 0 and 1"),
-        (lambda: clustering(nnqm.harmonic_oscillator()), "time grid of the theory is missing"),
+        (lambda: clustering(nnqm.Paths(nnqm.harmonic_oscillator(), 100)), "time grid is missing"),
         (
-            lambda: clustering(nnqm.simulate(nnqm.harmonic_oscillator(), 256, 16, DT, rng=1, lags=(0, 1, 7))),
+            lambda: clustering(
+                nnqm.simulate(nnqm.harmonic_oscillator(), 256, 16, DT, rng=1, measure=nnqm.Measure(lags=(0, 1, 7)))
+            ),
             r"needs a lag and its half .* this run has lags \[0, 1, 7\]",
         ),
         (lambda: connected_four_point(np.ones((10, 9)), [0, 1, 2]), r"steps must be integers of shape \(..., 4\)"),
@@ -258,10 +264,12 @@ def test_bad_arguments_are_named(call, message):
 
 def test_missing_polynomials_are_named():
     run = nnqm.simulate(nnqm.builtin_theory("deep-tanh"), 256, 16, DT, rng=1)
-    with pytest.raises(ValueError, match=r"polynomials of x up to order 2; got 1; simulate with observables="):
+    with pytest.raises(
+        ValueError, match=r"polynomials of x up to order 2; got 1; simulate with measure=Measure\(observables="
+    ):
         pair_four_point(run)
     with pytest.raises(ValueError, match=r"powers must be \(2, 2\), \(1, 3\) or \(3, 1\); got \(4, 0\)"):
         pair_four_point(run, "y", (4, 0))
-    bare = nnqm.simulate(nnqm.harmonic_oscillator(), 256, 16, DT, rng=1, observable_lags=())
+    bare = nnqm.simulate(nnqm.harmonic_oscillator(), 256, 16, DT, rng=1, measure=nnqm.Measure(observable_lags=()))
     with pytest.raises(ValueError, match="holds no observable_lags"):
         pair_four_point(bare)

@@ -21,7 +21,7 @@ def quartic():
 def test_the_anharmonic_oscillator_has_its_exact_correlators(quartic, precision):
     theory = nnqm.Theory(nnqm.GroundStateProcess(quartic))
     lags = [0, 1, 2, 4, 8, 12]
-    run = nnqm.simulate(theory, 40_000, 64, 0.15, rng=2, lags=lags, precision=precision)
+    run = nnqm.simulate(theory, 40_000, 64, 0.15, rng=2, precision=precision, measure=nnqm.Measure(lags=lags))
     exact = quartic.spectral_measure()
     assert_consistent(run.connected(), exact.connected(0.15 * np.array(lags)))
     assert_inconsistent(run.connected(), nnqm.Hamiltonian([0, 0, 0.5, 0, 1.1]).connected(0.15 * np.array(lags)))
@@ -52,7 +52,7 @@ def test_a_network_on_a_double_well():
     wells = nnqm.Hamiltonian([1.5**4, 0, -2 * 1.5**2, 0, 1.0], mass=1.0)
     network = nnqm.Network([[[0.8], [-0.5]], [[1.0, 0.7]]], [[0.1, 0.4], [0.0]], "tanh")
     theory = nnqm.Theory(nnqm.GroundStateProcess(wells), network)
-    run = nnqm.simulate(theory, 30_000, 64, 0.1, rng=4, lags=[0, 1, 3, 9, 27])
+    run = nnqm.simulate(theory, 30_000, 64, 0.1, rng=4, measure=nnqm.Measure(lags=[0, 1, 3, 9, 27]))
     exact = wells.spectral_measure(lambda x: network(x[:, None])[:, 0])
     assert_consistent(run.connected("x"), exact.connected(0.1 * np.array(run.lags)))
     assert_consistent(run.mean("x"), exact.mean)
@@ -63,7 +63,7 @@ def test_a_network_on_a_double_well():
 def test_kinked_observables_do_not_see_the_grids(quartic):
     network = nnqm.Network([[[1.0]], [[1.0]]], [[-0.3], [0.0]], "relu")
     theory = nnqm.Theory(nnqm.GroundStateProcess(quartic, n_grids=16), network)
-    run = nnqm.simulate(theory, 64_000, 32, 0.2, rng=5, lags=[0])
+    run = nnqm.simulate(theory, 64_000, 32, 0.2, rng=5, measure=nnqm.Measure(lags=[0]))
     mean = integrate.quad(lambda s: (s - 0.3) * float(quartic.density(0, s)), 0.3, 6.0)[0]
     assert_consistent(run.mean("x"), mean)
 
@@ -71,7 +71,7 @@ def test_kinked_observables_do_not_see_the_grids(quartic):
 def test_it_feeds_a_network_beside_other_sources(quartic):
     network = nnqm.Network([[[1.0, 0.5]]], activation=["identity"])
     theory = nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), nnqm.GroundStateProcess(quartic)], network)
-    run = nnqm.simulate(theory, 40_000, 32, 0.2, rng=6, lags=[0, 1, 4])
+    run = nnqm.simulate(theory, 40_000, 32, 0.2, rng=6, measure=nnqm.Measure(lags=[0, 1, 4]))
     t = 0.2 * np.array(run.lags)
     assert_consistent(run.connected("x"), 0.5 * np.exp(-t) + 0.25 * quartic.connected(t))
 

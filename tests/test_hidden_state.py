@@ -34,11 +34,8 @@ def test_the_matrix_is_that_of_reflected_functionals():
     lags = [2, 3, 4, 5, 6, 7]
     run = nnqm.accumulate(
         hidden_state._windows(x, step),
-        observables=observables,
-        lags=(),
-        observable_lags=lags,
-        increment_lags=(),
         n_blocks=20,
+        measure=nnqm.Measure(observables=observables, lags=(), observable_lags=lags, increment_lags=()),
     )
     found = hidden_state._matrices(run).metric[0]
     for k in (0, 3):
@@ -64,7 +61,7 @@ def test_a_square_shows_even_levels_only():
 
 @pytest.mark.slow
 def test_levels_that_one_time_does_not_show(folded):
-    found = nnqm.hidden_spectrum(folded, 128, 0.2, n_paths=40_000, rng=4, n_levels=2)
+    found = nnqm.hidden_spectrum(nnqm.Paths(folded, 40_000, 128, 0.2, rng=4), n_levels=2)
     assert_consistent(found.gaps[0], 1.0)
     assert_inconsistent(found.gaps[0], 1.3)
     # Negative control: functions of x at one time give another number, confidently.
@@ -76,7 +73,7 @@ def test_levels_that_one_time_does_not_show(folded):
 
 @pytest.mark.slow
 def test_a_visible_process_has_all_its_levels_and_weights():
-    found = nnqm.hidden_spectrum(nnqm.harmonic_oscillator(2.0, mass=0.5, hbar=3.0), 96, 0.1, n_paths=30_000, rng=3)
+    found = nnqm.hidden_spectrum(nnqm.Paths(nnqm.harmonic_oscillator(2.0, mass=0.5, hbar=3.0), 30_000, 96, 0.1, rng=3))
     assert len(found.gaps) >= 2
     for n, gap in enumerate(found.gaps, start=1):
         assert_consistent(gap, 6.0 * n)
@@ -106,7 +103,7 @@ def test_one_long_trajectory_is_enough(folded):
 @pytest.mark.slow
 def test_a_seed_fixes_the_result_and_precision_does_not_matter(folded):
     runs = [
-        nnqm.hidden_spectrum(folded, 64, 0.2, n_paths=8000, rng=7, n_levels=1, n_threads=n, precision=p)
+        nnqm.hidden_spectrum(nnqm.Paths(folded, 8000, 64, 0.2, rng=7, precision=p, n_threads=n), n_levels=1)
         for n, p in ((1, "float32"), (2, "float32"), (0, "float64"))
     ]
     values = [float(r.levels[0].gap.value) for r in runs]
@@ -150,10 +147,8 @@ def test_irreversible_paths_have_no_levels():
 
 
 def test_bad_input_is_named(folded):
-    with pytest.raises(ValueError, match="the time grid of the theory is missing"):
+    with pytest.raises(TypeError, match=r"use nnqm.Paths\(theory, n_paths, n_times, dt\)"):
         nnqm.hidden_spectrum(folded)
-    with pytest.raises(ValueError, match="n_times is for a theory"):
-        nnqm.hidden_spectrum(np.zeros((20, 20)), 20)
     with pytest.raises(ValueError, match="the visible channel is constant"):
         nnqm.hidden_spectrum(np.ones((20, 20)))
     with pytest.raises(TypeError, match="paths must be real numbers; got dtype complex128"):
@@ -164,13 +159,13 @@ def test_bad_input_is_named(folded):
         nnqm.hidden_spectrum(iter([]))
     broken = np.random.default_rng(1).normal(size=(200, 20))
     broken[7, 3] = np.nan
-    with pytest.raises(ValueError, match="paths must be finite; path 7 at time step 3 is nan"):
+    with pytest.raises(ValueError, match="paths must be finite; path 7 at time step 3, channel 0 is nan"):
         nnqm.hidden_spectrum(broken)
     random = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.RandomNetwork((1, 4, 1)))
     with pytest.raises(ValueError, match="random weights"):
-        nnqm.hidden_spectrum(random, 64, 0.2)
+        nnqm.hidden_spectrum(nnqm.Paths(random, 100_000, 64, 0.2))
     with pytest.raises(ValueError, match="periodic paths do not decay"):
-        nnqm.hidden_spectrum(nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=8.0)), 64, 0.125)
+        nnqm.hidden_spectrum(nnqm.Paths(nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=8.0)), 100_000, 64, 0.125))
 
 
 @pytest.mark.slow
@@ -178,7 +173,7 @@ def test_a_slow_fall_is_not_a_level():
     # Gaps 1.0, 1.6, 2.0 lie too close for one function of two inputs: what is found first is a mixture, 15% too high.
     network = nnqm.Network.random((2, 8, 1), "tanh", rng=3, weight_std=1.5, bias_std=0.5)
     two = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.6]), network)
-    found = nnqm.hidden_spectrum(two, 96, 0.2, n_levels=2, n_paths=60_000, rng=1)
+    found = nnqm.hidden_spectrum(nnqm.Paths(two, 60_000, 96, 0.2, rng=1), n_levels=2)
     assert [level.verdict for level in found.levels] == ["basis-limited", "above unresolved"]
     assert_above(found.levels[0].gap.with_systematic(0.0), 1.0)
     assert "fall" in found.advice.remedy

@@ -349,10 +349,7 @@ def run_of(theory, n_paths, seed, n_times=48, **options):
         n_times,
         0.1,
         rng=seed,
-        two_time=True,
-        lags=(),
-        observable_lags=(),
-        increment_lags=(),
+        measure=nnqm.Measure(two_time=True, lags=(), observable_lags=(), increment_lags=()),
         **options,
     )
 
@@ -529,7 +526,7 @@ def test_a_mean_that_moves_is_no_mode():
     paths = nnqm.sample_paths(nnqm.harmonic_oscillator(), 8192, 24, 0.1, rng=1, precision="float64")
     t = 0.1 * np.arange(24)
     plain_run, moved_run = (
-        nnqm.accumulate(p, 0.1, two_time=True, lags=(), observable_lags=(), increment_lags=())
+        nnqm.accumulate(p, 0.1, measure=nnqm.Measure(two_time=True, lags=(), observable_lags=(), increment_lags=()))
         for p in (paths, paths + (3 * t - 5)[:, None])
     )
     still, moved = karhunen_loeve(plain_run, n_modes=6), karhunen_loeve(moved_run, n_modes=6)

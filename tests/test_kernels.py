@@ -380,7 +380,9 @@ def test_many_times_at_once_are_the_same_as_few():
 def test_sampled_perceptrons_have_these_kernels(activation):
     network = TimeNetwork(activation, 1, 1.4, 0.5)
     drawn = nnqm.RandomNetwork((1, 8, 1), activation, weight_std=1.4, bias_std=0.5)
-    run = nnqm.simulate(nnqm.Theory(nnqm.Times(), drawn), 100_000, times=[-1.0, 0.3, 1.2], rng=3, two_time=True)
+    run = nnqm.simulate(
+        nnqm.Theory(nnqm.Times(), drawn), 100_000, times=[-1.0, 0.3, 1.2], rng=3, measure=nnqm.Measure(two_time=True)
+    )
     found = run.two_time_function()
     harness.assert_consistent(
         found[[0, 0, 1, 1, 2], [0, 2, 1, 2, 2]], network([-1, -1, 0.3, 0.3, 1.2], [-1, 1.2, 0.3, 1.2, 1.2])
@@ -400,7 +402,9 @@ def test_sampled_cosine_networks_have_these_kernels():
         weight_std=[0.8, np.sqrt(2 * 1.5)],
         bias_std=[np.pi / np.sqrt(3), 0.0],
     )
-    run = nnqm.simulate(nnqm.Theory(nnqm.Times(), drawn), 100_000, times=[-1.0, 0.3, 1.2], rng=3, two_time=True)
+    run = nnqm.simulate(
+        nnqm.Theory(nnqm.Times(), drawn), 100_000, times=[-1.0, 0.3, 1.2], rng=3, measure=nnqm.Measure(two_time=True)
+    )
     found = run.two_time_function()[[0, 0, 0, 1], [0, 1, 2, 2]]
     harness.assert_consistent(found, network([-1, -1, -1, 0.3], [-1, 0.3, 1.2, 1.2]))
     harness.assert_inconsistent(found, CosineNetwork(student, 4, variance=1.5)([-1, -1, -1, 0.3], [-1, 0.3, 1.2, 1.2]))

@@ -28,9 +28,11 @@ def exact_correlators(gaps, dt=0.2, n_lags=3, mixing_seed=0, relative_noise=1e-9
         rng=1,
         precision="float64",
         n_blocks=10,
-        observables=nnqm.default_observables(nnqm.harmonic_oscillator(), order=seen, neurons=0),
-        observable_lags=range(1, n_lags + 1),
-        lags=(),
+        measure=nnqm.Measure(
+            observables=nnqm.default_observables(nnqm.harmonic_oscillator(), order=seen, neurons=0),
+            observable_lags=range(1, n_lags + 1),
+            lags=(),
+        ),
     )
     rng = np.random.default_rng(mixing_seed)
     mixing = np.eye(seen + 1, n + 1)
@@ -161,7 +163,7 @@ def test_bad_input_is_named(oscillator):
         nnqm.gevp(oscillator, 7)
     with pytest.raises(ValueError, match="n_levels must be at least 1"):
         nnqm.spectrum(oscillator, 0)
-    bare = nnqm.simulate(nnqm.harmonic_oscillator(), 640, 16, 0.2, rng=1, observable_lags=())
+    bare = nnqm.simulate(nnqm.harmonic_oscillator(), 640, 16, 0.2, rng=1, measure=nnqm.Measure(observable_lags=()))
     with pytest.raises(ValueError, match="holds no observable_lags"):
         nnqm.spectrum(bare)
 
@@ -209,7 +211,11 @@ def test_t0_is_raised_until_levels_stand_still():
     assert len(found.gaps) == 1
     assert_inconsistent(nnqm.gevp(run, 0)[0][0], 1.0)
     # Two lags leave no second t0 to see it stand still.
-    short = nnqm.spectrum(nnqm.accumulate(flipping_sign(4000, np.random.default_rng(3)), 0.2, observable_lags=(1, 2)))
+    short = nnqm.spectrum(
+        nnqm.accumulate(
+            flipping_sign(4000, np.random.default_rng(3)), 0.2, measure=nnqm.Measure(observable_lags=(1, 2))
+        )
+    )
     assert short.levels[0].verdict == "basis-limited"
     assert "more observable_lags" in str(short.advice)
 
@@ -217,7 +223,7 @@ def test_t0_is_raised_until_levels_stand_still():
 def test_polynomials_alone_are_limited_in_the_double_well():
     theory = nnqm.builtin_theory("double-well")
     powers = nnqm.default_observables(theory, neurons=0)
-    found = nnqm.spectrum(nnqm.simulate(theory, 20_000, 128, 0.1, rng=1, observables=powers), 3)
+    found = nnqm.spectrum(nnqm.simulate(theory, 20_000, 128, 0.1, rng=1, measure=nnqm.Measure(observables=powers)), 3)
     assert found.gaps == ()
     assert found.advice.verdict == "basis-limited"
     assert "neurons=16" in str(found.advice)
@@ -315,7 +321,7 @@ def test_neurons_of_a_network_are_observables():
     hidden = nnqm.Network(theory.network.weights[:1], theory.network.biases[:1], ["tanh"])
     z = (y - chosen.shift[1]) / chosen.scale[1]
     np.testing.assert_allclose(np.tanh(z * chosen.weights[:, 1] + chosen.biases), hidden(y), atol=1e-4)
-    found = nnqm.spectrum(nnqm.simulate(theory, 20_000, 64, 0.2, rng=1, observables=chosen), 2)
+    found = nnqm.spectrum(nnqm.simulate(theory, 20_000, 64, 0.2, rng=1, measure=nnqm.Measure(observables=chosen)), 2)
     for n, gap in enumerate(found.gaps, start=1):
         assert_consistent(gap, float(n))
     assert len(found.gaps) == 2
@@ -338,7 +344,9 @@ def test_functions_of_ones_own_span_what_they_span():
         precision="float64",
     )
     polynomials = nnqm.default_observables(theory, order=3, neurons=0)
-    run = nnqm.simulate(theory, 6400, 64, 0.2, rng=2, precision="float64", observables=polynomials)
+    run = nnqm.simulate(
+        theory, 6400, 64, 0.2, rng=2, precision="float64", measure=nnqm.Measure(observables=polynomials)
+    )
     for mine, its in zip(nnqm.gevp(own)[0], nnqm.gevp(run)[0], strict=True):
         assert float(mine.value) == pytest.approx(float(its.value), rel=1e-9)
         assert float(mine.error) == pytest.approx(float(its.error), rel=0.5)
@@ -378,8 +386,10 @@ def test_units_and_signs_only_rescale(few_paths, factor, shift, sign, hbar, dt):
     mean, std = np.array([shift]), np.array([factor])
     chosen = nnqm.default_observables((mean, std, ["x"]), neurons=0)
     usual = nnqm.default_observables(([0.0], [1.0], ["x"]), neurons=0)
-    before = nnqm.gevp(nnqm.accumulate(few_paths, 0.2, observables=usual))
-    after = nnqm.gevp(nnqm.accumulate(sign * factor * few_paths + shift, dt, hbar=hbar, observables=chosen))
+    before = nnqm.gevp(nnqm.accumulate(few_paths, 0.2, measure=nnqm.Measure(observables=usual)))
+    after = nnqm.gevp(
+        nnqm.accumulate(sign * factor * few_paths + shift, dt, hbar=hbar, measure=nnqm.Measure(observables=chosen))
+    )
     for n in range(2):
         assert float(after[0][n].value) == pytest.approx(float(before[0][n].value) * hbar * 0.2 / dt, rel=1e-6)
         assert float(after[1][n].value) == pytest.approx(float(before[1][n].value) * factor**2, rel=1e-5, abs=1e-12)
@@ -397,7 +407,9 @@ def test_the_largest_eigenvalue_of_noise_does_not_persist():
     # It stands many errors above zero and decays like a level; on other blocks it is gone.
     names = [f"x{i}" for i in range(40)]
     linear = nnqm.default_observables((np.zeros(40), np.ones(40), names), order=1, neurons=0)
-    run = nnqm.accumulate(np.random.default_rng(1).normal(size=(2000, 64, 40)), 0.2, observables=linear)
+    run = nnqm.accumulate(
+        np.random.default_rng(1).normal(size=(2000, 64, 40)), 0.2, measure=nnqm.Measure(observables=linear)
+    )
     top = nnqm.gevp(run)[0][0]
     assert float(top.error) < 0.1 * float(top.value)
     found = nnqm.spectrum(run, 3)
@@ -433,18 +445,23 @@ def test_mixtures_of_levels_are_not_resolved():
 def test_lag_zero_is_no_step():
     theory = nnqm.harmonic_oscillator()
     with_zero, without = (
-        nnqm.simulate(theory, 6400, 64, 0.2, rng=1, observable_lags=lags) for lags in ((0, 1, 2), (1, 2))
+        nnqm.simulate(theory, 6400, 64, 0.2, rng=1, measure=nnqm.Measure(observable_lags=lags))
+        for lags in ((0, 1, 2), (1, 2))
     )
     assert nnqm.spectrum(with_zero, 2).gaps[0].value == nnqm.spectrum(without, 2).gaps[0].value
-    with pytest.raises(ValueError, match=r"levels need an observable lag above 0; got \[0\]; use observable_lags="):
-        nnqm.spectrum(nnqm.simulate(theory, 6400, 64, 0.2, rng=1, observable_lags=(0,)))
+    with pytest.raises(
+        ValueError, match=r"levels need an observable lag above 0; got \[0\]; use measure=Measure\(observable_lags="
+    ):
+        nnqm.spectrum(nnqm.simulate(theory, 6400, 64, 0.2, rng=1, measure=nnqm.Measure(observable_lags=(0,))))
 
 
 def test_rounding_of_single_precision_is_smaller_than_what_the_double_well_needs():
     # States of a chain are few, so that rounding has a direction and does not average out. The third gap needs
     # directions of 1e-8 and 3e-8 of the largest, which count as such above four times the rounding that is seen.
     theory = nnqm.builtin_theory("double-well")
-    run = nnqm.simulate(theory, 20_000, 128, 0.1, rng=1, lags=(), observable_lags=(1,), increment_lags=())
+    run = nnqm.simulate(
+        theory, 20_000, 128, 0.1, rng=1, measure=nnqm.Measure(lags=(), observable_lags=(1,), increment_lags=())
+    )
     squares = run.sums["observable_lags"].sum(axis=0)[0, 1]
     squares /= squares[0, 0]
     connected = (squares - np.outer(squares[0], squares[0]))[1:, 1:]

@@ -15,7 +15,7 @@ import pytest
 import nnqm
 from interpreter import HANGS, answer
 from nnqm import _core
-from nnqm.sampling.path_source import channel_of
+from nnqm.sampling.path_source import reader_of
 from nnqm.sampling.run_settings import measure_of
 
 try:
@@ -51,7 +51,9 @@ LONG_CALLS = {
     "advance": lambda: nnqm.simulate(nnqm.Theory(OU, wide_network()), 8000, 32, 0.1, compiled=False, n_threads=1),
     "sample": lambda: nnqm.sample_paths(nnqm.harmonic_oscillator(), 100_000, 64, 0.1, precision="float64", n_threads=1),
     "apply": lambda: nnqm.apply(wide_network(), np.ones((4000, 32, 1)), compiled=False, n_threads=1),
-    "accumulate": lambda: nnqm.accumulate(np.ones((5000, 64)), observable_lags=range(8), n_blocks=64, n_threads=1),
+    "accumulate": lambda: nnqm.accumulate(
+        np.ones((5000, 64)), n_blocks=64, n_threads=1, measure=nnqm.Measure(observable_lags=range(8))
+    ),
     "draw": lambda: nnqm.draw_weights(nnqm.Theory(OU, nnqm.RandomNetwork((1, 500, 500, 1))), 16),
     "tabulated": lambda: nnqm.Network.random((1, 200, 200, 1), rng=1)._compiled().tabulated("float64"),
 }
@@ -161,7 +163,7 @@ def everything(theory, n_threads):
     y = nnqm.sample_paths(theory, 640, 12, 0.1, rng=5, n_threads=n_threads)
     x = nnqm.apply(theory.network, y, rng=5, n_threads=n_threads)
     both = y if theory.network is None else np.concatenate([y, x], axis=2)
-    run = nnqm.simulate(theory, 640, 12, 0.1, rng=5, n_threads=n_threads, two_time=True)
+    run = nnqm.simulate(theory, 640, 12, 0.1, rng=5, n_threads=n_threads, measure=nnqm.Measure(two_time=True))
     own = nnqm.accumulate(both, 0.1, theory=theory, n_blocks=10, n_threads=n_threads)
     return y.tobytes(), x.tobytes(), run, own
 
@@ -425,7 +427,7 @@ def test_arrays_of_any_layout_reach_the_core_without_a_copy(dtype, wrapped, seen
         seen.clear()
         given = Foreign(layout) if wrapped else layout
         # The observables are given, because those made from paths look at neurons, through apply.
-        assert nnqm.accumulate(given, 0.1, observables=run.observables) == run, name
+        assert nnqm.accumulate(given, 0.1, measure=nnqm.Measure(observables=run.observables)) == run, name
         np.testing.assert_array_equal(nnqm.apply(network, given), x, err_msg=name)
         assert len(seen) == 2
         for array in seen:
@@ -433,8 +435,11 @@ def test_arrays_of_any_layout_reach_the_core_without_a_copy(dtype, wrapped, seen
             assert np.shares_memory(array, layout), name
         # Chunk by chunk, and the channel that hidden_spectrum looks at.
         halves = [given] if not wrapped else [Foreign(layout[:128]), Foreign(layout[128:])]
-        assert nnqm.accumulate(iter(halves), 0.1, observables=run.observables).block_paths.sum() == 300
-        (column,) = channel_of(given, 1)
+        assert (
+            nnqm.accumulate(iter(halves), 0.1, measure=nnqm.Measure(observables=run.observables)).block_paths.sum()
+            == 300
+        )
+        column = reader_of(given, 1).native(0, len(layout))
         assert np.shares_memory(column, layout), name
         if wrapped:
             assert given.exports == 3
@@ -482,7 +487,7 @@ def test_memory_is_given_back():
 )
 def test_arrays_that_cannot_be_read_are_named(error, message, given):
     network = nnqm.Network.random((2, 4, 1), rng=1)
-    for call in (nnqm.accumulate, lambda p: nnqm.apply(network, p), lambda p: next(channel_of(p, 0))):
+    for call in (nnqm.accumulate, lambda p: nnqm.apply(network, p), lambda p: reader_of(p, 0)):
         with pytest.raises(error, match=message):
             call(given)
     with pytest.raises(error, match=message.replace("paths", "y")):
@@ -577,4 +582,4 @@ def test_what_does_not_fit_into_memory_is_a_memory_error():
     with pytest.raises(MemoryError):
         nnqm.sample_paths(OSCILLATOR, 2**45, 10, 0.1)
     with pytest.raises(MemoryError):
-        nnqm.simulate(OSCILLATOR, 1000, 2_000_000, 0.1, two_time=True)
+        nnqm.simulate(OSCILLATOR, 1000, 2_000_000, 0.1, measure=nnqm.Measure(two_time=True))

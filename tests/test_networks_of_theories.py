@@ -156,7 +156,8 @@ def test_the_commutator_of_sampled_networks_is_the_truncated_one():
 @pytest.fixture(scope="module", params=["anharmonic", "deep-tanh"])
 def round_trip(request):
     theory = nnqm.builtin_theory(request.param)
-    network = as_network(theory, 40, (0.0, 4.0), rows=16_000, rng=3, n_times=161)
+    paths = nnqm.Paths(theory, 16_000, 161, 0.025, rng=3, precision="float64")
+    network = as_network(paths, 40, rows=16_000)
     return nnqm.kallen_lehmann(theory), network.sources[0]
 
 
@@ -219,7 +220,7 @@ def test_paths_and_theories_without_an_exact_kernel_have_networks():
     exact = karhunen_loeve(theory, (2.0, 5.0), 12)
     assert_each_consistent(process.expansion.estimates, exact.eigenvalues[: len(process.expansion)])
     np.testing.assert_allclose(process.connected(2.5, 3.5), nnqm.kallen_lehmann(theory).connected(1.0), atol=0.1)
-    random = as_network(nnqm.builtin_theory("random-tanh"), 6, (1.0, 2.0), n_paths=4096, n_times=33, rng=1)
+    random = as_network(nnqm.Paths(nnqm.builtin_theory("random-tanh"), 4096, 33, 1 / 32, rng=1), 6, (1.0, 2.0))
     assert random.sources[0].expansion.method == "measured"
     assert random.sources[0].interval == pytest.approx((1.0, 2.0))
 
@@ -256,10 +257,10 @@ def test_splitting_a_markov_kernel_gives_it_back():
 def test_split_networks_are_positive_and_others_of_the_same_kernel_are_not():
     kernel = Kernel.matern(1.5)
     split = nnqm.split_network(kernel, 2.0, 20, "laplace")
-    found = nnqm.reflection_positivity(split, 33, 0.125, n_paths=4000, rng=1)
+    found = nnqm.reflection_positivity(nnqm.Paths(split, 4000, 33, 0.125, rng=1))
     assert found.verdict == "consistent"
     whole = Theory(KarhunenLoeveProcess(karhunen_loeve(kernel, (-2.0, 2.0), 20), "laplace"))
-    assert nnqm.reflection_positivity(whole, 33, 0.125, n_paths=4000, rng=1).verdict == "violated"
+    assert nnqm.reflection_positivity(nnqm.Paths(whole, 4000, 33, 0.125, rng=1)).verdict == "violated"
 
 
 # ---- networks in time
@@ -359,17 +360,17 @@ def test_the_test_of_the_markov_property_raises_no_false_alarms():
     # Monotonic, but by two inputs of which one has no weight, so that nothing is known by construction.
     network = nnqm.Network([[[1.5, 0.0]], [[1.0]]])
     theory = Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.0]), network)
-    from nnqm.properties import _conditional_independence, _Subject
+    from nnqm.properties import _conditional_independence, _Draws, _Subject
 
-    p = [_conditional_independence(_Subject.of(theory, None, 4000, seed, 0), theory) for seed in range(40)]
+    p = [_conditional_independence(_Subject.of(theory, None, _Draws(4000, seed, 0)), theory) for seed in range(40)]
     assert np.sum(np.array(p) < 0.01) <= 4
     assert np.mean(p) > 0.3
     # Many paths, so that curves within a bin of the present would show.
-    accept(_conditional_independence(_Subject.of(theory, None, 400_000, 1, 0), theory), "a Markov process")
+    accept(_conditional_independence(_Subject.of(theory, None, _Draws(400_000, 1, 0)), theory), "a Markov process")
     both = Theory(
         nnqm.OrnsteinUhlenbeck([0.2, 3.0], [0.63, 2.45]), nnqm.Network([[[1.0, 1.0]]], activation=["identity"])
     )
-    refute(_conditional_independence(_Subject.of(both, None, 20_000, 1, 0), both), "a sum of two, not Markov")
+    refute(_conditional_independence(_Subject.of(both, None, _Draws(20_000, 1, 0)), both), "a sum of two, not Markov")
 
 
 def test_what_the_present_explains_is_taken_off():
@@ -482,7 +483,7 @@ def test_theory_files_name_kernels(tmp_path, capsys):
         (lambda: as_network(np.zeros((100, 9)), 4), "times of the paths are missing"),
         (lambda: as_network(np.zeros((100, 9)), 4, times=np.arange(8.0)), "one entry per time of the paths, 9"),
         (
-            lambda: as_network(nnqm.harmonic_oscillator(), 10, (0.0, 1.0), rows=100, n_times=21),
+            lambda: as_network(nnqm.Paths(nnqm.harmonic_oscillator(), 100, 21, 0.05), 10, (0.0, 1.0), rows=100),
             "rows need at least 4 times per mode, 40; got 21",
         ),
         (lambda: as_network(nnqm.harmonic_oscillator(), 4, (0.0, 1.0), independent=True), "ask for rows"),

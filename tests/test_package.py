@@ -80,13 +80,14 @@ else:
 import numpy as np
 
 theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0]), nnqm.Network.random((2, 4, 1), rng=1))
-run = nnqm.simulate(theory, 4000, 16, 0.2, rng=1, two_time=True)
+both = nnqm.Measure(two_time=True)
+run = nnqm.simulate(theory, 4000, 16, 0.2, rng=1, measure=both)
 run = nnqm.extend(run, 5000)
 y = nnqm.sample_paths(theory, 200, 16, 0.2, rng=1)
 x = nnqm.apply(theory.network, y)
 own = nnqm.accumulate(np.concatenate([y, x], axis=2), 0.2, theory=theory)
 long = nnqm.accumulate(nnqm.sample_paths(nnqm.harmonic_oscillator(), 1, 30000, 0.2, rng=1)[0, :, 0], 0.2)
-for r in (run, own, long, nnqm.merge([run, nnqm.simulate(theory, 500, 16, 0.2, rng=2, two_time=True)])):
+for r in (run, own, long, nnqm.merge([run, nnqm.simulate(theory, 500, 16, 0.2, rng=2, measure=both)])):
     print(r.mean(), r.moments(), r.kurtosis(), r.two_point(), r.connected(), r.two_point().covariance)
 print(run.two_time_function()[0, 1])
 for name in ("spectrum", "commutator", "momentum_squared", "uncertainty", "roughness_exponent", "effective_energy"):

@@ -100,7 +100,14 @@ def test_group_sums_are_those_of_distinct_paths(group):
     theory = Theory(OU, network(group))
     n, n_times, lags = 512, 8, (0, 2, 7)
     run = nnqm.simulate(
-        theory, n, n_times, 0.2, rng=1, precision="float64", n_blocks=2, lags=lags, observable_lags=(1,)
+        theory,
+        n,
+        n_times,
+        0.2,
+        rng=1,
+        precision="float64",
+        n_blocks=2,
+        measure=nnqm.Measure(lags=lags, observable_lags=(1,)),
     )
     y = nnqm.sample_paths(theory, n, n_times, 0.2, rng=1, precision="float64")
     x = nnqm.apply(theory.network, y, rng=1)[:, :, 0]
@@ -117,18 +124,22 @@ def test_group_sums_are_those_of_distinct_paths(group):
     # Anybody's paths, in the same groups.
     both = np.concatenate([y, x[:, :, None]], axis=2)
     given = nnqm.accumulate(
-        both, 0.2, theory=theory, n_blocks=2, lags=lags, observable_lags=(1,), observables=run.observables
+        both,
+        0.2,
+        theory=theory,
+        n_blocks=2,
+        measure=nnqm.Measure(lags=lags, observable_lags=(1,), observables=run.observables),
     )
     assert given.group == group
     np.testing.assert_allclose(given.connected("x").value, same - distinct, rtol=1e-10)
-    bare = nnqm.accumulate(x, 0.2, n_blocks=2, lags=lags, observable_lags=(1,), group=group)
+    bare = nnqm.accumulate(x, 0.2, n_blocks=2, group=group, measure=nnqm.Measure(lags=lags, observable_lags=(1,)))
     np.testing.assert_allclose(bare.connected().value, same - distinct, rtol=1e-8)
 
 
 @pytest.mark.slow
 def test_connected_functions_have_no_plateau_and_the_biased_ones_do():
     theory = nnqm.builtin_theory("random-tanh")
-    run = nnqm.simulate(theory, 2**16, 64, 0.2, rng=7, lags=(0, 1, 5, 50))
+    run = nnqm.simulate(theory, 2**16, 64, 0.2, rng=7, measure=nnqm.Measure(lags=(0, 1, 5, 50)))
     draws = nnqm.draw_weights(theory, 4000 * theory.group, rng=3)
     exact = nnqm.average_over_weights(theory, draws, np.array(run.lags) * run.dt)
     # Both have errors of their own: the draws of the weights.
@@ -154,15 +165,15 @@ def test_levels_are_those_of_the_inputs(group):
     assert "weight" not in str(found)
     # Where x alone is seen, it is what there is to decompose.
     seen = nnqm.default_observables(run.theory, observe=["x"])
-    alone = nnqm.spectrum(nnqm.simulate(run.theory, 2**13, 32, 0.2, rng=6, observables=seen), 3)
+    alone = nnqm.spectrum(nnqm.simulate(run.theory, 2**13, 32, 0.2, rng=6, measure=nnqm.Measure(observables=seen)), 3)
     assert alone.levels[0].weight is not None
 
 
 def test_the_ensemble_mean_is_not_what_connected_functions_subtract():
     # Negative control: with an odd network the mean over the ensemble vanishes, while each draw has its own.
     theory = Theory(OU, network(8))
-    run = nnqm.simulate(theory, 2**15, 32, 0.3, rng=2, lags=(0, 1, 30))
-    together = nnqm.simulate(Theory(OU, network(1)), 2**15, 32, 0.3, rng=2, lags=(0, 1, 30))
+    run = nnqm.simulate(theory, 2**15, 32, 0.3, rng=2, measure=nnqm.Measure(lags=(0, 1, 30)))
+    together = nnqm.simulate(Theory(OU, network(1)), 2**15, 32, 0.3, rng=2, measure=nnqm.Measure(lags=(0, 1, 30)))
     assert_inconsistent(run.connected("x")[1], float(together.two_point("x").value[1]))
 
 
@@ -268,7 +279,7 @@ def grouped(n):
         ),
         (
             "lags are averages over time, but the theory is not stationary",
-            lambda: nnqm.simulate(Theory(nnqm.Times(), network()), 640, 5, 0.2, lags=(1,)),
+            lambda: nnqm.simulate(Theory(nnqm.Times(), network()), 640, 5, 0.2, measure=nnqm.Measure(lags=(1,))),
         ),
         ("theory must have random weights", lambda: nnqm.draw_weights(nnqm.harmonic_oscillator(), 3)),
         ("random weights need the rng or key of the paths", lambda: nnqm.apply(network(), np.zeros((3, 4, 1)))),

@@ -10,7 +10,8 @@ import pytest
 import nnqm
 from harness import accept, assert_consistent, assert_rate_at_most, refute
 from nnqm.positivity.reflection import _heavy_tails, _matrices, _View, reflection_positivity
-from nnqm.sampling.independent_paths import Units, block_length, corrected_t
+from nnqm.sampling.independent_paths import block_length, corrected_t
+from nnqm.sampling.path_source import PathReader
 
 DT = 0.2
 
@@ -113,10 +114,8 @@ def test_false_alarms_are_as_rare_as_the_p_value_says(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("make", [POSITIVE["ornstein-uhlenbeck"], POSITIVE["cube"], splitting])
 def test_nonlinear_functionals_raise_no_false_alarms(make):
-    stationary = make is not splitting
-    results = [
-        reflection_positivity(make(np.random.default_rng([s, 3])), dt=DT, stationary=stationary) for s in range(12)
-    ]
+    about = "middle" if make is splitting else None
+    results = [reflection_positivity(make(np.random.default_rng([s, 3])), dt=DT, about=about) for s in range(12)]
     p = np.array([r.p_value for r in results])
     assert_rate_at_most(np.count_nonzero(p < 0.05), p.size, 0.05)
     assert all(r.verdict == "consistent" for r in results)
@@ -220,17 +219,17 @@ def test_alternating_paths_are_positive_about_points_but_not_between_them():
     assert result.shift == 1
     # G(dt) = -1/2 is the whole of it: F = x at half a step from the reflection.
     assert_consistent(reflection_positivity(x, dt=DT, offsets=[0], functionals="linear").value, -0.5)
-    assert reflection_positivity(x[:, :31], stationary=False).verdict == "consistent"
-    assert reflection_positivity(x, stationary=False).verdict == "violated"
-    assert reflection_positivity(x, stationary=False, about=10).verdict == "consistent"
-    about = reflection_positivity(x, stationary=False, about=10.5, dt=DT)
+    assert reflection_positivity(x[:, :31], about="middle").verdict == "consistent"
+    assert reflection_positivity(x, about="middle").verdict == "violated"
+    assert reflection_positivity(x, about=10).verdict == "consistent"
+    about = reflection_positivity(x, about=10.5, dt=DT)
     assert about.verdict == "violated"
     assert about.witness.reflection == "t = 2.1"
 
 
 def test_theories_are_consistent_and_the_value_is_what_the_witness_has():
     theory = nnqm.builtin_theory("deep-tanh")
-    result = reflection_positivity(theory, 64, DT, functionals="linear", n_paths=4000, rng=1)
+    result = reflection_positivity(nnqm.Paths(theory, 4000, 64, DT, rng=1), functionals="linear")
     assert result.verdict == "consistent"
     assert result.n_units == 4000
     t = np.array([float(term[2:-1]) for term in result.witness.terms])
@@ -268,11 +267,11 @@ def test_a_theory_and_its_paths_give_the_same():
     theory = nnqm.builtin_theory("deep-tanh")
     y = nnqm.sample_paths(theory, 1000, 32, DT, key=9)
     x = nnqm.apply(theory.network, y)
-    drawn = reflection_positivity(theory, 32, DT, n_paths=1000, key=9)
+    drawn = reflection_positivity(nnqm.Paths(theory, 1000, 32, DT, key=9))
     given = reflection_positivity(np.concatenate([y, x], axis=2), dt=DT, channel=1)
     assert drawn.p_value == given.p_value
     assert str(drawn) == str(given)
-    assert reflection_positivity(theory, 32, DT, n_paths=1000, key=9, channel="y").p_value != drawn.p_value
+    assert reflection_positivity(nnqm.Paths(theory, 1000, 32, DT, key=9), channel="y").p_value != drawn.p_value
 
 
 @pytest.mark.slow
@@ -356,7 +355,7 @@ def test_what_is_rarely_large_raises_no_false_alarm():
     p = []
     for seed in range(60):
         rare = np.random.default_rng(seed).uniform(size=(2000, 2)) < 0.02
-        result = reflection_positivity(rare.astype(float), stationary=False, functionals="linear")
+        result = reflection_positivity(rare.astype(float), about="middle", functionals="linear")
         assert result.verdict == "consistent"
         p.append(result.p_value)
     assert_rate_at_most(np.count_nonzero(np.array(p) < 0.05), len(p), 0.05)
@@ -390,33 +389,34 @@ def test_ones_own_functionals():
 
 def test_spins_have_functionals_that_do_not_fluctuate():
     flip = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.9, 0.1], [0.1, 0.9]], dt=1.0))
-    assert reflection_positivity(flip, 32, 1.0, n_paths=2000, rng=1).verdict == "consistent"
+    assert reflection_positivity(nnqm.Paths(flip, 2000, 32, 1.0, rng=1)).verdict == "consistent"
     wrong = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.3, 0.7], [0.7, 0.3]], dt=1.0))
-    assert reflection_positivity(wrong, 32, 1.0, n_paths=2000, rng=1).verdict == "violated"
+    assert reflection_positivity(nnqm.Paths(wrong, 2000, 32, 1.0, rng=1)).verdict == "violated"
 
 
 def test_theories_that_are_not_stationary_are_reflected_about_zero():
     options = {"weight_std": 1.5, "bias_std": 1.0}
     network = nnqm.RandomNetwork((1, 8, 1), "tanh", shared=(False, True), **options)
     split = nnqm.Theory(nnqm.Times(reflected=True), network)
-    result = reflection_positivity(split, 33, DT, n_paths=4000, rng=1)
+    result = reflection_positivity(nnqm.Paths(split, 4000, 33, DT, rng=1))
     assert result.verdict == "consistent"
     assert result.witness.reflection == "t = 0"
     plain = nnqm.Theory(nnqm.Times(), nnqm.RandomNetwork((1, 8, 1), "tanh", **options))
-    assert reflection_positivity(plain, 33, DT, n_paths=4000, rng=1).verdict == "violated"
-    with pytest.raises(ValueError, match="stationary=True needs a stationary theory"):
-        reflection_positivity(plain, 33, DT, stationary=True)
+    assert reflection_positivity(nnqm.Paths(plain, 4000, 33, DT, rng=1)).verdict == "violated"
+    paths = nnqm.Paths(split, 4000, 33, DT, rng=1)
+    for about in ("middle", 16):
+        assert reflection_positivity(paths, about=about).p_value == result.p_value
 
 
 @pytest.mark.slow
 def test_random_weights_and_closed_paths_are_positive():
-    sectors = reflection_positivity(nnqm.builtin_theory("random-tanh"), 32, DT, n_paths=4000, rng=1)
+    sectors = reflection_positivity(nnqm.Paths(nnqm.builtin_theory("random-tanh"), 4000, 32, DT, rng=1))
     assert sectors.verdict == "consistent"
     assert sectors.block_length % 8 == 0
     thermal = nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=4.0))
-    assert reflection_positivity(thermal, 32, n_paths=4000, rng=1).verdict == "consistent"
+    assert reflection_positivity(nnqm.Paths(thermal, 4000, 32, rng=1)).verdict == "consistent"
     with pytest.raises(ValueError, match=r"got 800 \(in groups of 8 that share weights\)"):
-        reflection_positivity(nnqm.builtin_theory("random-tanh"), 32, DT, n_paths=800)
+        reflection_positivity(nnqm.Paths(nnqm.builtin_theory("random-tanh"), 800, 32, DT))
 
 
 def test_what_is_printed():
@@ -427,7 +427,7 @@ def test_what_is_printed():
     assert str(result.witness).endswith("reflected about t = 0")
     assert str(result).startswith("reflection positivity is violated (two-point): p = ")
     assert "F = 1 z(0.25)" in str(result)
-    fine = reflection_positivity(np.random.default_rng(1).normal(size=(500, 11)), dt=0.5, stationary=False)
+    fine = reflection_positivity(np.random.default_rng(1).normal(size=(500, 11)), dt=0.5, about="middle")
     assert str(fine).startswith("consistent with reflection positivity (linear, cubic, neurons): p = ")
     assert "F = " not in str(fine).replace("F> = ", "")
     assert fine.witness.reflection == "t = 2.5"
@@ -436,26 +436,23 @@ def test_what_is_printed():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"source": np.zeros((199, 1))}, "needs at least 200 independent"),
-        ({"source": np.zeros((300, 1))}, "n_times must be at least 2"),
-        ({"source": np.ones((300, 8))}, "channel is constant"),
-        ({"source": np.zeros((300, 8)), "offsets": [4]}, "offsets must be at most 3 for n_times=8; got 4"),
-        ({"source": np.zeros((300, 8)), "offsets": [1, 1]}, "offsets must be distinct"),
-        ({"source": np.zeros((300, 8)), "level": 2}, "level must lie between 0 and 1; got 2"),
-        ({"source": np.zeros((300, 8)), "channel": 1}, "channel must be at most 0; got 1"),
-        ({"source": np.zeros((300, 8)), "n_times": 8}, "n_times is for a theory"),
-        ({"source": np.zeros((300, 8)), "about": 3}, "give stationary=False"),
-        ({"source": np.zeros((300, 8)), "about": 3.2, "stationary": False}, "whole or half index .* got 3.2"),
-        ({"source": np.zeros((300, 8)), "about": 9, "stationary": False}, "from 0 to 7; got 9"),
+        ({"paths": np.zeros((199, 1))}, "needs at least 200 independent"),
+        ({"paths": np.zeros((300, 1))}, "n_times must be at least 2"),
+        ({"paths": np.ones((300, 8))}, "channel is constant"),
+        ({"paths": np.zeros((300, 8)), "offsets": [4]}, "offsets must be at most 3 for n_times=8; got 4"),
+        ({"paths": np.zeros((300, 8)), "offsets": [1, 1]}, "offsets must be distinct"),
+        ({"paths": np.zeros((300, 8)), "level": 2}, "level must lie between 0 and 1; got 2"),
+        ({"paths": np.zeros((300, 8)), "channel": 1}, "channel must be at most 0; got 1"),
+        ({"paths": np.zeros((300, 8)), "about": "end"}, "about 'end' is unknown; choose from middle"),
+        ({"paths": np.zeros((300, 8)), "about": 3.2}, "whole or half index .* got 3.2"),
+        ({"paths": np.zeros((300, 8)), "about": 9}, "from 0 to 7; got 9"),
         (
-            {"source": np.zeros((300, 8)), "about": 1, "stationary": False, "offsets": [2]},
+            {"paths": np.zeros((300, 8)), "about": 1, "offsets": [2]},
             "at most 1 for n_times=8 and reflection about index 1; got 2",
         ),
-        ({"source": np.zeros((300, 8)), "functionals": "cubics"}, "did you mean 'cubic'"),
-        ({"source": np.zeros((300, 8)), "functionals": []}, "functionals must name at least one family"),
-        ({"source": nnqm.harmonic_oscillator()}, "time grid of the theory is missing"),
-        ({"source": nnqm.harmonic_oscillator(), "n_times": 8, "dt": 0.1, "rng": 1, "key": 2}, "rng or key, not both"),
-        ({"source": nnqm.harmonic_oscillator(), "n_times": 8, "dt": 0.1, "n_paths": 100}, "at least 200 independent"),
+        ({"paths": np.zeros((300, 8)), "functionals": "cubics"}, "did you mean 'cubic'"),
+        ({"paths": np.zeros((300, 8)), "functionals": []}, "functionals must name at least one family"),
+        ({"paths": nnqm.Paths(nnqm.harmonic_oscillator(), 100, 8, 0.1)}, "at least 200 independent"),
     ],
 )
 def test_bad_arguments_are_named(arguments, message):
@@ -472,21 +469,17 @@ def test_bad_values_are_named():
         reflection_positivity(x, channel="x")
 
 
-def test_what_is_known_exactly_gets_a_certificate():
+def test_exact_functions_and_theories_are_told_where_to_go():
     measure = nnqm.kallen_lehmann(nnqm.builtin_theory("deep-tanh"))
-    assert reflection_positivity(measure).verdict == "positive by construction"
-    smooth = reflection_positivity(lambda t: np.exp(-(t**2)), 12, 0.3)
-    assert smooth.verdict == "violated"
-    np.testing.assert_array_equal(
-        smooth.eigenvalues, nnqm.positivity_certificate(lambda t: np.exp(-(t**2)), 12, 0.3).eigenvalues
-    )
-    assert reflection_positivity(nnqm.Kernel.matern(1.5), 12, 0.5).verdict == "violated"
-    with pytest.raises(TypeError, match="channel, key must be left out for an exact two-point function"):
-        reflection_positivity(measure, channel=1, key=3)
+    for exact in (measure, lambda t: np.exp(-(t**2)), nnqm.Kernel.matern(1.5)):
+        with pytest.raises(nnqm.errors.InputTypeError, match="is exact and needs no test; use positivity_certificate"):
+            reflection_positivity(exact)
+    with pytest.raises(nnqm.errors.InputTypeError, match=r"use nnqm.Paths\(theory, n_paths, n_times, dt\)"):
+        reflection_positivity(nnqm.harmonic_oscillator())
 
 
 def test_a_view_looks_at_few_points_of_long_paths():
-    paths = Units(1, 1000, lambda first, last: np.zeros((1, 1000)))
+    paths = PathReader(native=lambda first, last: np.zeros((1, 1000)), n_units=1, n_times=1000)
     points = _View(paths, (0, 5), 1, None, 0.0, 1.0, ()).points()
     assert 16 <= len(points) <= 32
     assert points[0] == 5

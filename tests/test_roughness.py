@@ -22,8 +22,9 @@ FEW = range(1, 13)
 
 
 def run_of(theory, n_paths=50_000, n_times=64, dt=0.2, seed=1, **options):
-    options = {"lags": [0], "observable_lags": [], "increment_lags": FEW} | options
-    return nnqm.simulate(theory, n_paths, n_times, dt, rng=seed, **options)
+    sums = {"lags": [0], "observable_lags": [], "increment_lags": FEW}
+    sums |= {name: options.pop(name) for name in tuple(options) if name in nnqm.Measure.__annotations__}
+    return nnqm.simulate(theory, n_paths, n_times, dt, rng=seed, measure=nnqm.Measure(**sums), **options)
 
 
 def stationary_average(function):
@@ -66,7 +67,9 @@ def lag_times(run):
 
 def test_sums_of_increments_are_those_of_the_paths():
     paths = np.random.default_rng(5).normal(size=(64, 40, 2)).cumsum(axis=1)
-    run = nnqm.accumulate(paths, 0.3, mass=2.0, hbar=0.5, increment_lags=[1, 2, 3, 4, 6], n_blocks=8)
+    run = nnqm.accumulate(
+        paths, 0.3, mass=2.0, hbar=0.5, n_blocks=8, measure=nnqm.Measure(increment_lags=[1, 2, 3, 4, 6])
+    )
     for channel in (0, 1):
         steps = [paths[:, k:, channel] - paths[:, :-k, channel] for k in run.increment_lags]
         second = np.array([np.mean(d**2) for d in steps])
@@ -219,14 +222,17 @@ def test_kinked_networks_are_extrapolated_in_the_root_of_dt(kinked):
 def test_kinks_of_paths_without_a_theory_are_found():
     theory = nnqm.harmonic_oscillator()
     paths = nnqm.sample_paths(theory, 50_000, 64, 0.05, rng=2)
-    kinked = nnqm.accumulate(np.abs(paths), 0.05, increment_lags=FEW, observable_lags=[])
+    kinked = nnqm.accumulate(np.abs(paths), 0.05, measure=nnqm.Measure(increment_lags=FEW, observable_lags=[]))
     assert commutator(kinked).verdict == "operator (kinked)"
     assert_consistent(commutator(kinked).estimate, 1.0)
-    assert commutator(nnqm.accumulate(paths, 0.05, increment_lags=FEW, observable_lags=[])).verdict == "canonical"
+    assert (
+        commutator(nnqm.accumulate(paths, 0.05, measure=nnqm.Measure(increment_lags=FEW, observable_lags=[]))).verdict
+        == "canonical"
+    )
 
 
 def test_smooth_paths_have_no_commutator():
-    run = nnqm.accumulate(smooth_paths(), 0.1, increment_lags=FEW)
+    run = nnqm.accumulate(smooth_paths(), 0.1, measure=nnqm.Measure(increment_lags=FEW))
     found = commutator(run)
     assert found.verdict == "none (smooth)"
     assert_consistent(found.estimate, 0.0, expected_error=1e-6)
@@ -240,7 +246,7 @@ def test_smooth_paths_have_no_commutator():
 
 
 def test_a_smooth_process_is_recognised_on_a_coarse_grid():
-    run = nnqm.accumulate(smooth_paths(dt=0.8), 0.8, increment_lags=FEW)
+    run = nnqm.accumulate(smooth_paths(dt=0.8), 0.8, measure=nnqm.Measure(increment_lags=FEW))
     assert commutator(run).verdict == "none (smooth)"
 
 
@@ -269,7 +275,9 @@ def fractional(rng, power, dt, n_paths=4000, n_times=48):
 )
 def test_fractional_exponents_have_no_commutator(power, commutes, momentum):
     # exp(-t^(2H)) has roughness exponent H; at H = 1/2 it is the Ornstein-Uhlenbeck process, of commutator 2.
-    run = nnqm.accumulate(fractional(np.random.default_rng(1), power, 0.05), 0.05, increment_lags=FEW)
+    run = nnqm.accumulate(
+        fractional(np.random.default_rng(1), power, 0.05), 0.05, measure=nnqm.Measure(increment_lags=FEW)
+    )
     assert commutator(run).verdict == commutes
     assert momentum_squared(run).verdict == momentum
     assert (commutator(run).estimate is None) == (power != 1.0)
@@ -283,7 +291,7 @@ def test_coarse_grids_and_kinks_are_not_taken_for_fractional_exponents():
         for seed in range(3):
             y = nnqm.sample_paths(nnqm.harmonic_oscillator(), 20_000, 48, dt, rng=seed)
             for x in (y, np.abs(y), np.tanh(2 * y)):
-                run = nnqm.accumulate(x, dt, increment_lags=FEW, observable_lags=[], lags=[0])
+                run = nnqm.accumulate(x, dt, measure=nnqm.Measure(increment_lags=FEW, observable_lags=[], lags=[0]))
                 assert "fractional" not in commutator(run).verdict, dt
 
 
@@ -313,7 +321,7 @@ def test_too_coarse_a_grid_has_no_limit():
 
 
 def test_a_constant_channel_has_no_commutator():
-    run = nnqm.accumulate(np.full((64, 20), 3.0), 0.1, increment_lags=FEW)
+    run = nnqm.accumulate(np.full((64, 20), 3.0), 0.1, measure=nnqm.Measure(increment_lags=FEW))
     assert commutator(run).verdict == "none (constant)"
     assert float(commutator(run).estimate.value) == 0.0
     assert float(uncertainty(run).estimate.value) == 0.0
@@ -344,7 +352,9 @@ def test_missing_increments_are_named(function):
         function(run_of(nnqm.harmonic_oscillator(), n_paths=256, increment_lags=[]))
     times = [0.0, 0.1, 0.3]
     with pytest.raises(ValueError, match="holds no increments"):
-        function(nnqm.simulate(nnqm.harmonic_oscillator(), 256, times=times, rng=1, two_time=True))
+        function(
+            nnqm.simulate(nnqm.harmonic_oscillator(), 256, times=times, rng=1, measure=nnqm.Measure(two_time=True))
+        )
 
 
 def test_two_lags_are_not_enough_to_converge():

@@ -30,11 +30,13 @@ def staged(theory, run, n_threads):
         theory=theory,
         n_blocks=1,
         n_threads=n_threads,
-        observables=run.observables,
-        lags=run.lags,
-        observable_lags=run.observable_lags,
-        increment_lags=run.increment_lags,
-        two_time=False if run.two_time is None else run.two_time,
+        measure=nnqm.Measure(
+            observables=run.observables,
+            lags=run.lags,
+            observable_lags=run.observable_lags,
+            increment_lags=run.increment_lags,
+            two_time=False if run.two_time is None else run.two_time,
+        ),
     )
 
 
@@ -75,11 +77,13 @@ def runs(draw):
         precision=draw(st.sampled_from(["float32", "float64"])),
         n_threads=draw(st.integers(1, 3)),
         n_blocks=draw(st.integers(2, -(-n_paths // TILE))),
-        observables=observables,
-        lags=draw(lags),
-        observable_lags=draw(lags),
-        increment_lags=[k for k in draw(lags) if k > 0],
-        two_time=draw(st.sampled_from([False, *range(len(theory.channels))])),
+        measure=nnqm.Measure(
+            observables=observables,
+            lags=draw(lags),
+            observable_lags=draw(lags),
+            increment_lags=[k for k in draw(lags) if k > 0],
+            two_time=draw(st.sampled_from([False, *range(len(theory.channels))])),
+        ),
     )
 
 

@@ -57,7 +57,7 @@ CLOSED = {
 def test_closed_paths_against_traces(name, network):
     theory = nnqm.Theory(CLOSED[name], network)
     lags = np.arange(9)  # t and beta - t are one
-    run = nnqm.simulate(theory, 20_000, 16, BETA / 16, rng=102, lags=range(16))
+    run = nnqm.simulate(theory, 20_000, 16, BETA / 16, rng=102, measure=nnqm.Measure(lags=range(16)))
     exact = nnqm.thermal_measure(theory)
     connected = exact.connected(BETA / 16 * lags)
     assert_consistent(run.connected()[lags], connected)
@@ -92,7 +92,7 @@ def test_random_weights_for_each_path():
     network = nnqm.RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, bias_std=0.5)
     theory = nnqm.Theory(OU, network)
     lags = [0, 1, 2, 4, 8, 12, 16, 24, 40]
-    run = nnqm.simulate(theory, 30_000, N_TIMES, 0.2, rng=103, lags=lags)
+    run = nnqm.simulate(theory, 30_000, N_TIMES, 0.2, rng=103, measure=nnqm.Measure(lags=lags))
     connected, plateau = of_one_hidden_layer(np.tanh, 0.2 * np.array(lags), 1.5, 0.5)
     assert_consistent(run.two_point(), connected + plateau)
     assert_consistent(run.mean(), 0.0)
@@ -107,7 +107,7 @@ def test_random_weights_for_groups_of_paths(activation):
     theory = nnqm.Theory(OU, network)
     lags = [0, 1, 2, 4, 8, 12, 16, 24]
     times = 0.2 * np.array(lags)
-    run = nnqm.simulate(theory, 60_000, N_TIMES, 0.2, rng=104, lags=lags)
+    run = nnqm.simulate(theory, 60_000, N_TIMES, 0.2, rng=104, measure=nnqm.Measure(lags=lags))
     function = {"tanh": np.tanh, "relu": lambda u: np.maximum(u, 0)}[activation]
     connected, plateau = of_one_hidden_layer(function, times, 1.2, 0.5)
     measured = run.two_point().map(lambda a, b: (a - b)[..., -1], run.connected())
@@ -129,7 +129,7 @@ def test_sampled_against_exact(name):
     theory, dt, n_paths = THEORIES[name]()
     # About one unit of time apart at most, so that every lag has something to say.
     lags = np.unique(np.linspace(0, min(24, 3 / dt), N_LAGS).astype(int))
-    run = nnqm.simulate(theory, n_paths, N_TIMES, dt, rng=101, lags=[int(k) for k in lags])
+    run = nnqm.simulate(theory, n_paths, N_TIMES, dt, rng=101, measure=nnqm.Measure(lags=[int(k) for k in lags]))
     exact = nnqm.kallen_lehmann(theory)
     connected = exact.connected(dt * lags)
     assert_consistent(run.connected(), connected)

@@ -13,7 +13,7 @@ from interpreter import answer
 from nnqm.sampling import simulation
 
 LAGS = (0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 50)
-EVERYTHING = {"lags": (0, 1, 5), "observable_lags": (0, 2), "increment_lags": (1, 4), "two_time": True}
+EVERYTHING = nnqm.Measure(lags=(0, 1, 5), observable_lags=(0, 2), increment_lags=(1, 4), two_time=True)
 
 
 def tanh_network(network, z):
@@ -45,7 +45,7 @@ def mehler(function, s, levels=60):
 @pytest.mark.parametrize(("omega", "sigma"), [(1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0)])
 def test_the_seed_process_has_its_two_point_function_and_is_gaussian(omega, sigma, precision):
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega, sigma))
-    run = nnqm.simulate(theory, 20_000, 64, 0.1, rng=1, lags=LAGS, precision=precision)
+    run = nnqm.simulate(theory, 20_000, 64, 0.1, rng=1, precision=precision, measure=nnqm.Measure(lags=LAGS))
     variance = sigma**2 / (2 * omega)
     exact = variance * np.exp(-omega * 0.1 * np.array(LAGS))
     assert_consistent(run.connected(), exact)
@@ -65,7 +65,7 @@ def test_deep_tanh_has_the_two_point_function_and_moments_of_its_mehler_series()
 
     s = math.sqrt(0.5)
     c = mehler(f, s)
-    run = nnqm.simulate(theory, 100_000, 64, 0.05, rng=2, lags=LAGS, observable_lags=())
+    run = nnqm.simulate(theory, 100_000, 64, 0.05, rng=2, measure=nnqm.Measure(lags=LAGS, observable_lags=()))
     exact = np.array([np.sum(c**2 * np.exp(-np.arange(c.size) * 0.05 * lag)) for lag in LAGS])
     assert_consistent(run.two_point("x"), exact)
     assert_consistent(run.connected("x"), exact - c[0] ** 2)
@@ -83,7 +83,7 @@ def test_deep_tanh_has_the_two_point_function_and_moments_of_its_mehler_series()
 
 def test_three_inputs_are_independent():
     theory = nnqm.Theory([nnqm.OrnsteinUhlenbeck([1.0, 2.0], 1.0), nnqm.OrnsteinUhlenbeck(0.5)])
-    run = nnqm.simulate(theory, 40_000, 32, 0.2, rng=3, lags=(0, 1, 4))
+    run = nnqm.simulate(theory, 40_000, 32, 0.2, rng=3, measure=nnqm.Measure(lags=(0, 1, 4)))
     for a, omega in zip(run.channels, theory.omega, strict=True):
         exact = np.exp(-omega * 0.2 * np.array(run.lags)) / (2 * omega)
         assert_consistent(run.two_point(a), exact)
@@ -94,7 +94,7 @@ def test_three_inputs_are_independent():
 
 def test_the_two_time_function_on_an_uneven_grid():
     times = np.array([0.0, 0.1, 0.7, 0.75, 3.0])
-    run = nnqm.simulate(nnqm.harmonic_oscillator(), 60_000, times=times, rng=4, two_time=True)
+    run = nnqm.simulate(nnqm.harmonic_oscillator(), 60_000, times=times, rng=4, measure=nnqm.Measure(two_time=True))
     exact = 0.5 * np.exp(-np.abs(times[:, None] - times))
     estimate = run.two_time_function()
     np.testing.assert_array_equal(estimate.value, estimate.value.T)
@@ -106,7 +106,9 @@ def test_the_two_time_function_on_an_uneven_grid():
 
 
 def test_increments_are_those_of_the_process():
-    run = nnqm.simulate(nnqm.harmonic_oscillator(), 30_000, 32, 0.1, rng=5, increment_lags=(1, 2, 8))
+    run = nnqm.simulate(
+        nnqm.harmonic_oscillator(), 30_000, 32, 0.1, rng=5, measure=nnqm.Measure(increment_lags=(1, 2, 8))
+    )
     windows = run.n_times - np.array(run.increment_lags)
     scale = run.observables.scale[0]
 
@@ -123,7 +125,13 @@ def test_rounding_in_float32_is_far_below_the_error_bar(name, n_paths):
     theory = nnqm.builtin_theory(name)
     single, double = (
         nnqm.simulate(
-            theory, n_paths, 256, 0.2, rng=6, precision=p, lags=LAGS, observable_lags=(), increment_lags=()
+            theory,
+            n_paths,
+            256,
+            0.2,
+            rng=6,
+            precision=p,
+            measure=nnqm.Measure(lags=LAGS, observable_lags=(), increment_lags=()),
         ).connected()
         for p in ("float32", "float64")
     )
@@ -167,14 +175,14 @@ def test_bits_do_not_depend_on_the_number_of_threads(name, precision, monkeypatc
         worked.clear()
         # 141 tiles in 10 blocks, the last of 40 paths.
         runs[n] = nnqm.simulate(
-            theory, 9000, 17, 0.1, rng=5, precision=precision, n_threads=n, n_blocks=10, **EVERYTHING
+            theory, 9000, 17, 0.1, rng=5, precision=precision, n_threads=n, n_blocks=10, measure=EVERYTHING
         )
         assert max(worked) == (n if nnqm.build_info()["openmp"] else 1)
     assert set(runs[1].sums) == {
         *("lags", "observable_lags", "increments", "moments", "two_time", "time_sums", "paths", "first_bad")
     }
     assert all(run == runs[1] for run in runs.values())
-    other = nnqm.simulate(theory, 9000, 17, 0.1, rng=6, precision=precision, n_blocks=10, **EVERYTHING)
+    other = nnqm.simulate(theory, 9000, 17, 0.1, rng=6, precision=precision, n_blocks=10, measure=EVERYTHING)
     assert other != runs[1]
 
 
@@ -187,7 +195,7 @@ def slow(monkeypatch):
 @pytest.mark.parametrize(("first", "n_paths"), [(64 * 20, 64 * 40), (1000, 3001), (65, 2000), (700, 701)])
 def test_two_calls_give_the_bits_of_one(first, n_paths, precision):
     theory = nnqm.builtin_theory("deep-tanh")
-    options = {"rng": 9, "precision": precision, "n_blocks": 2, **EVERYTHING}
+    options = {"rng": 9, "precision": precision, "n_blocks": 2, "measure": EVERYTHING}
     whole = nnqm.simulate(theory, n_paths, 9, 0.1, **options)
     part = nnqm.simulate(theory, first, 9, 0.1, **options)
     before = {name: array.copy() for name, array in part.sums.items()}
@@ -199,7 +207,7 @@ def test_two_calls_give_the_bits_of_one(first, n_paths, precision):
 
 def test_workers_of_some_blocks_each_give_the_bits_of_one_call():
     theory = nnqm.builtin_theory("deep-tanh")
-    options = {"rng": 10, **EVERYTHING}
+    options = {"rng": 10, "measure": EVERYTHING}
     whole = nnqm.simulate(theory, 5000, 9, 0.1, **options)
     assert whole.n_blocks == 79
     parts = [
@@ -231,7 +239,7 @@ class Stop:
 def test_an_interrupted_run_goes_on_to_the_bits_of_one(stops, precision, monkeypatch):
     slow(monkeypatch)
     theory = nnqm.builtin_theory("deep-tanh")
-    options = {"rng": 11, "precision": precision, "n_blocks": 8, **EVERYTHING}
+    options = {"rng": 11, "precision": precision, "n_blocks": 8, "measure": EVERYTHING}
     whole = nnqm.simulate(theory, 2500, 9, 0.1, **options)
 
     def go_on(run, progress):
@@ -258,7 +266,9 @@ def test_what_an_interrupted_run_holds_can_be_analysed(monkeypatch):
     slow(monkeypatch)
     theory = nnqm.harmonic_oscillator()
     with pytest.raises(nnqm.Interrupted) as stopped:
-        nnqm.simulate(theory, 64 * 64, 16, 0.2, rng=12, lags=(0, 1), progress=Stop(20), n_threads=1)
+        nnqm.simulate(
+            theory, 64 * 64, 16, 0.2, rng=12, progress=Stop(20), n_threads=1, measure=nnqm.Measure(lags=(0, 1))
+        )
     run = stopped.value.partial
     assert (run.block_paths == 0).any()
     with warnings.catch_warnings():
@@ -287,7 +297,7 @@ def test_an_interruption_before_the_first_slice_leaves_nothing(monkeypatch):
 def test_until_does_not_depend_on_speed(slice_seconds, monkeypatch):
     monkeypatch.setattr(simulation, "_SLICE", slice_seconds)
     theory = nnqm.harmonic_oscillator()
-    options = {"rng": 13, "lags": (0, 3), "n_blocks": 16}
+    options = {"rng": 13, "n_blocks": 16, "measure": nnqm.Measure(lags=(0, 3))}
     limit = 20_001
     run = nnqm.simulate(theory, limit, 16, 0.2, until=(lambda r: r.two_point(), 0.0055), **options)
     assert run.n_paths == 8192
@@ -339,7 +349,10 @@ def test_a_short_run_is_one_slice_unless_its_cost_is_unknown():
         (nnqm.ThermalProcess(hamiltonian, beta=1.6), 2, 100),
     ):
         calls = []
-        options = {"observable_lags": (), "progress": lambda *both, calls=calls: calls.append(both)}
+        options = {
+            "measure": nnqm.Measure(observable_lags=()),
+            "progress": lambda *both, calls=calls: calls.append(both),
+        }
         nnqm.simulate(nnqm.Theory(source), 64 * 100, 16, 0.1, rng=1, n_blocks=50, **options)
         assert fewest <= len(calls) <= most
         assert calls[-1] == (6400, 6400)
@@ -406,7 +419,8 @@ RUN = (
     PEAK
     + """
 import nnqm
-run = nnqm.simulate(nnqm.builtin_theory("oscillator"), int(sys.argv[1]), 4, 0.2, rng=1, n_threads=2, two_time=True)
+both = nnqm.Measure(two_time=True)
+run = nnqm.simulate(nnqm.builtin_theory("oscillator"), int(sys.argv[1]), 4, 0.2, rng=1, n_threads=2, measure=both)
 assert run.block_paths.sum() == int(sys.argv[1])
 print(peak())
 """

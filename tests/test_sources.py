@@ -31,7 +31,9 @@ def exact(chain, function, lags):
 def test_a_chain_has_its_exact_correlators(precision):
     chain = nnqm.MarkovChain([-2.0, -0.5, 0.1, 1.0, 4.0], walk(), dt=0.5)
     lags = [0, 1, 2, 3, 5, 8, 13, 21]
-    run = nnqm.simulate(nnqm.Theory(chain), 40_000, 64, 0.5, rng=4, lags=lags, precision=precision)
+    run = nnqm.simulate(
+        nnqm.Theory(chain), 40_000, 64, 0.5, rng=4, precision=precision, measure=nnqm.Measure(lags=lags)
+    )
     connected = run.connected()
     assert_consistent(connected, exact(chain, lambda v: v, lags))
     assert_consistent(run.mean(), chain.mean[0])
@@ -43,7 +45,7 @@ def test_a_network_on_a_chain_and_a_process():
     chain = nnqm.MarkovChain([-1.0, 0.0, 1.5], walk(3), dt=0.2)
     network = nnqm.Network([[[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0]]], activation="tanh")
     theory = nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), chain], network)
-    run = nnqm.simulate(theory, 40_000, 64, 0.2, rng=5, lags=[0, 1, 3, 8])
+    run = nnqm.simulate(theory, 40_000, 64, 0.2, rng=5, measure=nnqm.Measure(lags=[0, 1, 3, 8]))
     process = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[1.0]], [[1.0]]], activation="tanh"))
     of_process = nnqm.kallen_lehmann(process).connected(0.2 * np.array([0, 1, 3, 8]))
     assert_consistent(run.connected("x"), of_process + exact(chain, lambda v: np.tanh(2 * v), [0, 1, 3, 8]))
@@ -52,7 +54,7 @@ def test_a_network_on_a_chain_and_a_process():
 def test_two_grids_are_averaged():
     values = np.array([[-1.0, 0.0, 1.0], [-0.5, 0.5, 1.5]])
     chain = nnqm.MarkovChain(values, [walk(3), walk(3)[::-1, ::-1]], dt=1.0)
-    run = nnqm.simulate(nnqm.Theory(chain), 40_000, 32, 1.0, rng=6, lags=[0, 1, 4])
+    run = nnqm.simulate(nnqm.Theory(chain), 40_000, 32, 1.0, rng=6, measure=nnqm.Measure(lags=[0, 1, 4]))
     assert_consistent(run.connected(), exact(chain, lambda v: v, [0, 1, 4]))
 
 

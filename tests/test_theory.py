@@ -175,12 +175,12 @@ NAN_TIMES = [0.0, math.nan, 1.0]
         (
             ValueError,
             "lag averages need uniform times.*two_time",
-            lambda: tiny(n_times=None, dt=None, times=[0, 1, 3], lags=[1]),
+            lambda: tiny(n_times=None, dt=None, times=[0, 1, 3], measure=nnqm.Measure(lags=[1])),
         ),
         (
             ValueError,
             "lag averages need uniform times",
-            lambda: tiny(n_times=None, dt=None, times=[0, 1, 3], increment_lags=np.array([1])),
+            lambda: tiny(n_times=None, dt=None, times=[0, 1, 3], measure=nnqm.Measure(increment_lags=np.array([1]))),
         ),
         # simulate
         (
@@ -208,18 +208,18 @@ NAN_TIMES = [0.0, math.nan, 1.0]
         (
             ValueError,
             "lags must be below n_times; got lag 4 with n_times=4; use smaller lags or longer paths",
-            lambda: tiny(lags=[4]),
+            lambda: tiny(measure=nnqm.Measure(lags=[4])),
         ),
-        (ValueError, r"lags\[1\] must be at least 0; got -1", lambda: tiny(lags=[0, -1])),
-        (ValueError, "observable_lags must be distinct", lambda: tiny(observable_lags=[1, 1])),
-        (ValueError, r"increment_lags\[0\] must be at least 1", lambda: tiny(increment_lags=[0])),
-        (TypeError, r"lags\[0\] must be an integer; got 0.5", lambda: tiny(lags=[0.5])),
-        (TypeError, "lags must be a sequence of integers; got 3", lambda: tiny(lags=3)),
-        (ValueError, "channel 'y' is unknown; choose from x", lambda: tiny(two_time="y")),
+        (ValueError, r"lags\[1\] must be at least 0; got -1", lambda: tiny(measure=nnqm.Measure(lags=[0, -1]))),
+        (ValueError, "observable_lags must be distinct", lambda: tiny(measure=nnqm.Measure(observable_lags=[1, 1]))),
+        (ValueError, r"increment_lags\[0\] must be at least 1", lambda: tiny(measure=nnqm.Measure(increment_lags=[0]))),
+        (TypeError, r"lags\[0\] must be an integer; got 0.5", lambda: tiny(measure=nnqm.Measure(lags=[0.5]))),
+        (TypeError, "lags must be a sequence of integers; got 3", lambda: tiny(measure=nnqm.Measure(lags=3))),
+        (ValueError, "channel 'y' is unknown; choose from x", lambda: tiny(measure=nnqm.Measure(two_time="y"))),
         (
             ValueError,
             "observables measure channel 1, but the theory has 1; make them with default_observables",
-            lambda: tiny(observables=nnqm.default_observables(HUGE)),
+            lambda: tiny(measure=nnqm.Measure(observables=nnqm.default_observables(HUGE))),
         ),
         (ValueError, r"until\[1\] must be positive", lambda: tiny(until=(lambda r: r.mean(), 0.0))),
         (TypeError, r"until must be a pair \(function of a run, wanted error\); got 0.1", lambda: tiny(until=0.1)),
@@ -296,8 +296,8 @@ def test_a_network_that_overflows_names_the_first_path():
 def test_short_paths_have_the_lags_that_they_can(n_times):
     run = tiny(n_times=n_times)
     assert all(lag < n_times for lag in (*run.lags, *run.observable_lags, *run.increment_lags))
-    assert tiny(n_times=n_times, lags=[0]).two_point().value.shape == (1,)
-    assert tiny(n_times=n_times, lags=(k for k in [0])).lags == (0,)
+    assert tiny(n_times=n_times, measure=nnqm.Measure(lags=[0])).two_point().value.shape == (1,)
+    assert tiny(n_times=n_times, measure=nnqm.Measure(lags=(k for k in [0]))).lags == (0,)
 
 
 def test_a_channel_has_a_position_among_the_outputs_or_a_name():

@@ -32,7 +32,9 @@ def test_the_basis_of_the_grid_is_exact(n_times):
     theory = Theory(source)
     # Far more paths than modes give the covariance; the exact one follows from paths by no shortcut of ours.
     y = nnqm.sample_paths(theory, 200_000, n_times, rng=1, precision="float64")[:, :, 0]
-    run = nnqm.accumulate(y, BETA / n_times, two_time=True, lags=(0,), observable_lags=(), increment_lags=())
+    run = nnqm.accumulate(
+        y, BETA / n_times, measure=nnqm.Measure(two_time=True, lags=(0,), observable_lags=(), increment_lags=())
+    )
     times = run.times
     exact = source.covariance(times)[0][np.abs(np.subtract.outer(np.arange(n_times), np.arange(n_times)))]
     assert_consistent(run.two_time_function()[0][:12], exact[0][:12])
@@ -75,7 +77,14 @@ def test_closed_paths_have_the_exact_two_point_function(name):
 
 
 def test_windows_across_the_end_are_counted():
-    run = nnqm.simulate(Theory(ThermalOrnsteinUhlenbeck(1.0, beta=BETA)), 640, 8, rng=3, precision="float64", lags=(2,))
+    run = nnqm.simulate(
+        Theory(ThermalOrnsteinUhlenbeck(1.0, beta=BETA)),
+        640,
+        8,
+        rng=3,
+        precision="float64",
+        measure=nnqm.Measure(lags=(2,)),
+    )
     assert run.lags == (2, 6)
     y = nnqm.sample_paths(run.theory, 640, 8, key=run.keys[0], precision="float64")[:, :, 0]
     np.testing.assert_allclose(run.two_point().value, [np.mean(y * np.roll(y, 2, axis=1))] * 2, rtol=1e-12)
@@ -126,7 +135,7 @@ def test_bits_are_those_of_the_stages_and_survive_a_file(tmp_path):
         ),
         (
             "observable_lags serve levels, which need exponential decay",
-            lambda: nnqm.simulate(THEORIES["x^4"][0], 640, 10, observable_lags=(1,)),
+            lambda: nnqm.simulate(THEORIES["x^4"][0], 640, 10, measure=nnqm.Measure(observable_lags=(1,))),
         ),
         ("beta must be positive; got beta=-1", lambda: ThermalOrnsteinUhlenbeck(1.0, beta=-1)),
         (

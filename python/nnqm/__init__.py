@@ -32,9 +32,12 @@ from .report.analyse import analyse
 from .report.table import Report, Row
 from .sampling.block_sums import accumulate
 from .sampling.correlators import Correlators, merge
+from .sampling.measure import Measure
 from .sampling.observables import Observables, default_observables
 from .sampling.path_functions import simulate_functions
+from .sampling.path_source import Paths
 from .sampling.paths import apply, draw_weights, sample_paths
+from .sampling.run_settings import RunSettings
 from .sampling.simulation import Interrupted, extend, simulate
 from .spectra.binned_paths import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
 from .spectra.gevp import effective_energy, gevp
@@ -80,10 +83,12 @@ __all__ = [
     "Kernel",
     "Level",
     "MarkovChain",
+    "Measure",
     "Network",
     "Observables",
     "OneCorrelator",
     "OrnsteinUhlenbeck",
+    "Paths",
     "PositivityCertificate",
     "PositivityResult",
     "Properties",
@@ -91,6 +96,7 @@ __all__ = [
     "RandomNetwork",
     "Report",
     "Row",
+    "RunSettings",
     "Source",
     "SpectralMeasure",
     "Spectrum",

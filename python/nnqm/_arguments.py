@@ -99,13 +99,13 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     raise InputError(f"{name} {value!r} is unknown; choose from {', '.join(known)}{hint}")
 
 
-def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int) -> tuple[int, ...]:
-    """Sorted, distinct lags in steps, below ``n_times``."""
+def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int | None = None) -> tuple[int, ...]:
+    """Sorted, distinct lags in steps, below ``n_times`` if that is known."""
     if not isinstance(value, Iterable):
         raise InputTypeError(f"{name} must be a sequence of integers; got {value!r}")
     lags = tuple(integer(f"{name}[{i}]", v, minimum) for i, v in enumerate(value))
     for lag in lags:
-        if lag >= n_times:
+        if n_times is not None and lag >= n_times:
             raise InputError(
                 f"{name} must be below n_times; got lag {lag} with n_times={n_times}; use smaller lags or longer paths"
             )

@@ -13,7 +13,7 @@ from .errors import InputError
 from .files.writing import check_writable, replacing
 from .report.table import Report
 from .sampling.correlators import Correlators
-from .sampling.paths import apply, sample_paths
+from .sampling.path_source import Paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -73,7 +73,7 @@ def save_figure(run: Correlators, report: Report, path: str | os.PathLike[str]) 
     run : Correlators
     report : Report
     path : path-like
-        What it ends in chooses the format: .png, .pdf, .svg.
+        Its ending chooses the format: .png, .pdf, .svg.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def save_figure(run: Correlators, report: Report, path: str | os.PathLike[str]) 
 
     Raises
     ------
-    ValueError
+    InputError
         If no file can be written there, or the format is unknown.
     """
     target = check_figure_file(path)
@@ -187,10 +187,9 @@ def _paths(axes: Axes, run: Correlators) -> None:
         _nothing(axes, "paths from elsewhere")
         return
     times: Floats = run.times[:_MOST_POINTS]
-    y = sample_paths(run.theory, len(_PATHS), times=times, key=run.keys[0], precision=run.precision, n_threads=1)
-    x = apply(run.theory.network, y, n_threads=1)
-    for path, colour in zip(x, _PATHS, strict=True):
-        axes.plot(times, path[:, 0], color=colour, lw=1.1)
+    paths = Paths(run.theory, len(_PATHS), times=run.times, key=run.keys[0], precision=run.precision, n_threads=1)
+    for path, colour in zip(paths.read(), _PATHS, strict=True):
+        axes.plot(times, path[:_MOST_POINTS], color=colour, lw=1.1)
     axes.set_xlim(times[0], times[-1] if len(times) > 1 else None)
     axes.set_xlabel(r"$t$")
     axes.set_ylabel(r"$x(t)$")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,9 @@ import numpy as np
 from ._arguments import Floats, floats, integer
 from .errors import InputError, InputTypeError
 from .positivity.certificate import positivity_certificate
-from .positivity.reflection import reflection_positivity
+from .positivity.reflection import PositivityResult, reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
-from .sampling.paths import apply, sample_paths
+from .sampling.path_source import Paths
 from .sampling.run_settings import Rng, random_key
 from .sampling.simulation import simulate
 from .statistics.estimate import Estimate, jackknife
@@ -50,10 +50,10 @@ class Property:
         "mean-square continuity", "finite two-point function", "stationarity", "Markov property" or "reflection
         positivity".
     verdict : str
-        "holds" or "fails" where that is known, or proved within rounding; "consistent" where nothing that was looked at
-        (a grid, a test on paths) contradicts; "violated" where a test on paths does, at p < 0.001; "unknown".
+        "holds" or "fails" where that is known, or proved within rounding; "consistent" where no grid
+        and no test on paths contradicts; "violated" where a test on paths does, at p < 0.001; "unknown".
     reason : str
-        What decided.
+        The fact or the test that decided.
     """
 
     name: str
@@ -102,7 +102,7 @@ def check(
     Halverson, arXiv:2504.05462). Whether it is stationary, Markov and reflection positive says how much more it has:
     energies need the first, a Hamiltonian in x alone the second, and a Hilbert space with positive norms the third.
 
-    What is known of the construction decides first; then the two-point function where it is exact; then paths. The
+    Facts about the construction decide first; then the two-point function where it is exact; then paths. The
     Markov property of a Gaussian process is the semigroup identity :math:`K(s,u) K(u,t) = K(s,t) K(u,u)`, s < u < t
     (Doob, Ann. Math. 43, 351 (1942)); of paths it is tested as the independence of past and future given the present:
     what is left of x and x^2 at one time on either side, after regression on the present, must be uncorrelated,
@@ -112,9 +112,10 @@ def check(
     ----------
     source : Theory, Kernel, CosineNetwork, TimeNetwork or callable
         A kernel, K(s, t) of arrays of times, stands for the Gaussian process of which it is the covariance; so does a
-        ``TimeNetwork`` without a width. Of a theory the first output is looked at.
+        ``TimeNetwork`` without a width. The first output stands for a theory.
     interval : (float, float), optional
-        Needed for functions; otherwise some natural times. What is not stationary is reflected about its middle.
+        Needed for functions; otherwise some natural times. Processes that are not stationary are reflected about its
+        middle.
     n_paths : int, default 20000
         Paths of a test.
     rng, n_threads
@@ -126,7 +127,7 @@ def check(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the source is none of these, the interval is empty, or a kernel is not finite.
 
     Examples
@@ -142,7 +143,8 @@ def check(
     paths = integer("n_paths", n_paths, 1000)
     if isinstance(source, CosineNetwork) or (isinstance(source, TimeNetwork) and source.width is not None):
         source = source.theory()
-    subject = _Subject.of(source, interval, paths, random_key(rng), n_threads)
+    threads = integer("n_threads", n_threads, 0, 4096)
+    subject = _Subject.of(source, interval, _Draws(paths, random_key(rng), threads))
     finite = _finite(subject)
     stationary, markov = _stationarity(subject, finite), _markov(subject)
     settled = subject.gaussian and stationary.verdict == markov.verdict == "holds"
@@ -150,60 +152,70 @@ def check(
     return Properties(subject.title, rows)
 
 
-class _Subject:
-    """What is looked at: the covariance and the mean where they are known, and the theory if it is one."""
+@dataclass(frozen=True)
+class _Draws:
+    """How paths are drawn for a test."""
 
-    def __init__(
-        self,
-        title: str,
-        interval: tuple[float, float],
-        covariance: Callable[[Floats, Floats], Floats] | None,
-        mean: Callable[[Floats], Floats],
-        gaussian: bool,
-        theory: Theory | None,
-        period: float | None,
-        n_paths: int,
-        key: int,
-        n_threads: int,
-    ) -> None:
-        self.title = title
-        self.interval = interval
-        self.covariance = covariance
-        self.mean = mean
-        self.gaussian = gaussian
-        self.theory = theory
-        self.period = period
-        self.n_paths = n_paths
-        self.key = key
-        self.n_threads = n_threads
+    n_paths: int
+    key: int
+    n_threads: int
+
+    def whole_groups(self, theory: Theory) -> int:
+        """Number of paths, so that all paths of each draw of the weights are among them."""
+        return -(-self.n_paths // theory.group) * theory.group
+
+
+def _zero(t: Floats) -> Floats:
+    return np.zeros(t.shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Subject:
+    """A theory or a kernel: its covariance and mean where they are known, and how its paths are drawn."""
+
+    title: str
+    interval: tuple[float, float]
+    covariance: Callable[[Floats, Floats], Floats] | None
+    draws: _Draws
+    mean: Callable[[Floats], Floats] = _zero
+    gaussian: bool = False
+    theory: Theory | None = None
+    period: float | None = None
 
     @classmethod
-    def of(cls, source: Any, interval: Any, n_paths: int, key: int, n_threads: int) -> _Subject:
+    def of(cls, source: Any, interval: Any, draws: _Draws) -> _Subject:
         where = _interval(source, interval)
         span = f"[{where[0]:g}, {where[1]:g}]"
-        shared = (n_paths, key, integer("n_threads", n_threads, 0, 4096))
-
-        def zero(t: Floats) -> Floats:
-            return np.zeros(t.shape)
-
         if not isinstance(source, Theory):
             name = f"the kernel {source.name}" if isinstance(source, Kernel) else "a kernel"
             name = str(source) if isinstance(source, TimeNetwork) else name
-            period = dict(source.parameters).get("beta") if isinstance(source, Kernel) else None
             return cls(
-                f"Gaussian process of {name} on {span}", where, _checked(source), zero, True, None, period, *shared
+                title=f"Gaussian process of {name} on {span}",
+                interval=where,
+                covariance=_checked(source),
+                draws=draws,
+                gaussian=True,
+                period=dict(source.parameters).get("beta") if isinstance(source, Kernel) else None,
             )
         title = " on ".join(str(part) for part in (source.network, *source.sources) if part is not None)
+        unknown = cls(
+            title=f"{title}, times {span}",
+            interval=where,
+            covariance=None,
+            draws=draws,
+            theory=source,
+            period=source.period,
+        )
         try:
             known = exact_kernel(source)
             if isinstance(known, SpectralMeasure):
                 # A sum of thousands of exponentials, at the cost of one; a chain with negative eigenvalues has none.
                 spectral = SpectralKernel.of(known, where[1] - where[0])
         except InputError:
-            return cls(f"{title}, times {span}", where, None, zero, False, source, source.period, *shared)
+            return unknown
         gaussian = source.network is None and source.sources[0].gaussian
         covariance: Callable[[Floats, Floats], Floats]
-        mean: Callable[[Floats], Floats] = zero
+        mean: Callable[[Floats], Floats] = _zero
         if isinstance(known, Source):
             assert known.known_covariance is not None
             covariance, mean = known.known_covariance, known.mean_at
@@ -214,7 +226,7 @@ class _Subject:
             covariance = lambda s, t: measure.connected(t - s)  # noqa: E731
         else:
             covariance = known
-        return cls(f"{title}, times {span}", where, covariance, mean, gaussian, source, source.period, *shared)
+        return replace(unknown, covariance=covariance, mean=mean, gaussian=gaussian)
 
     def grid(self) -> Floats:
         a, b = self.interval
@@ -359,14 +371,9 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
 def _sampled(subject: _Subject, theory: Theory) -> Estimate:
     """Two-time function at thirteen times."""
     a, b = subject.interval
-    blocks = _whole_groups(subject.n_paths, theory.group)
-    times = np.linspace(a, b, 13)
-    run = simulate(theory, blocks, times=times, rng=subject.key, n_threads=subject.n_threads)
-    return run.two_time_function()
-
-
-def _whole_groups(n_paths: int, group: int) -> int:
-    return -(-n_paths // group) * group
+    draws = subject.draws
+    n, times = draws.whole_groups(theory), np.linspace(a, b, 13)
+    return simulate(theory, n, times=times, rng=draws.key, n_threads=draws.n_threads).two_time_function()
 
 
 def _tested(name: str, p: float, what: str) -> Property:
@@ -430,10 +437,9 @@ def _conditional_independence(subject: _Subject, theory: Theory) -> float:
                 times = source.step * np.arange(3)
     else:
         times = a + (b - a) * np.array([0.3, 0.6, 0.8])
-    n = _whole_groups(subject.n_paths, theory.group)
-    options: dict[str, Any] = {"key": subject.key, "n_threads": subject.n_threads}
-    y = sample_paths(theory, n, times=times, precision="float64", **options)
-    past, present, future = apply(theory.network, y, times=times, **options)[:, :, 0].T.astype(np.float64)
+    draws, n = subject.draws, subject.draws.whole_groups(theory)
+    paths = Paths(theory, n, times=times, key=draws.key, precision="float64", n_threads=draws.n_threads)
+    past, present, future = paths.read().T
     residuals = [_unexplained(side, present) for side in (past, future)]
     # Also where the present is large against where it is small, lest both cancel.
     z = _bounded(present)
@@ -454,7 +460,7 @@ def _bounded(x: Floats) -> Floats:
 
 
 def _unexplained(x: Floats, present: Floats) -> list[Floats]:
-    """What straight lines on bins of the present leave of x and x^2, bounded."""
+    """Bounded residuals of x and x^2 after straight lines on bins of the present."""
     z = _bounded(x)
     edges = np.quantile(present, np.linspace(0, 1, _BINS + 1)[1:-1])
     bins = np.searchsorted(edges, present)
@@ -486,25 +492,28 @@ def _positivity(subject: _Subject, settled: bool) -> Property:
         if found is not None:
             return Property(name, *found)
     assert theory is not None
-    options: dict[str, Any] = {"n_paths": subject.n_paths, "level": _LEVEL, "n_threads": subject.n_threads}
-    a, b = subject.interval
-    step = (b - a) / (_TIMES - 1)
     try:
-        if theory.stationary:
-            options["n_paths"] = _whole_groups(subject.n_paths, theory.group)
-            dt = step if theory.period is None else None
-            result = reflection_positivity(theory, _TIMES, dt, key=subject.key, **options)
-        else:
-            # About the middle of the interval, which the grid of a theory need not have; one path for each draw.
-            times, n = subject.grid(), subject.n_paths * theory.group
-            y = sample_paths(theory, n, times=times, key=subject.key, n_threads=subject.n_threads)
-            x = apply(theory.network, y, key=subject.key, times=times, n_threads=subject.n_threads)
-            result = reflection_positivity(x[:: theory.group, :, :1], dt=step, stationary=False, **options)
+        result = _tested_on_paths(subject, theory)
     except InputError as error:
         return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
     verdict = {"undecided": "unknown"}.get(result.verdict, result.verdict)
     text = f"test on paths ({', '.join(result.functionals)}): p = {result.p_value:.2g}"
     return Property(name, verdict, text if verdict == "consistent" else f"{text}, <F(reflected) F> = {result.value}")
+
+
+def _tested_on_paths(subject: _Subject, theory: Theory) -> PositivityResult:
+    draws, (a, b) = subject.draws, subject.interval
+    step = (b - a) / (_TIMES - 1)
+    if theory.stationary:
+        n = draws.whole_groups(theory)
+        dt = step if theory.period is None else None
+        paths = Paths(theory, n, _TIMES, dt, key=draws.key, n_threads=draws.n_threads)
+        return reflection_positivity(paths, level=_LEVEL)
+    # About the middle of the interval, which the grid of a theory need not have; one path for each draw.
+    n = draws.n_paths * theory.group
+    paths = Paths(theory, n, times=subject.grid(), key=draws.key, n_threads=draws.n_threads)
+    given = paths.read()[:: theory.group]
+    return reflection_positivity(given, dt=step, about="middle", level=_LEVEL, n_paths=draws.n_paths)
 
 
 def _by_two_points(subject: _Subject) -> tuple[str, str] | None:

@@ -9,20 +9,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats
+from .._arguments import Floats, integer
 from ..errors import InputError
 from ..sampling.correlators import Correlators
-from ..sampling.independent_paths import (
-    FEWEST_BLOCKS,
-    Units,
-    block_length,
-    corrected_t,
-    merged,
-)
-from ..sampling.path_source import chunks_of, first_paths, location_of, paths_of
-from ..sampling.run_settings import Rng
+from ..sampling.independent_paths import FEWEST_BLOCKS, block_length, corrected_t, independent_units, merged
+from ..sampling.path_source import PathReader, Paths, location_of, need_uniform
 from ..statistics.estimate import Estimate
-from ..theories.theory import Theory
 
 __all__ = ["Clustering", "clustering"]
 
@@ -66,17 +58,11 @@ class Clustering:
 
 
 def clustering(
-    source: Correlators | Theory | ArrayLike,
-    n_times: int | None = None,
-    dt: float | None = None,
+    paths: Correlators | Paths | ArrayLike,
     *,
     channel: int | str = 0,
-    n_paths: int = 20_000,
     level: float = 1e-3,
-    rng: Rng = None,
-    key: int | None = None,
-    precision: str = "float32",
-    n_threads: int = 0,
+    n_paths: int = 20_000,
 ) -> Clustering:
     r"""Test whether correlations decay: whether there is one vacuum, or a mixture of sectors.
 
@@ -93,18 +79,17 @@ def clustering(
 
     Parameters
     ----------
-    source : Correlators, Theory or array_like
-        A run with lags or the two-time function; or a theory, of which paths are drawn; or paths, shape (n_paths,
-        n_times[, channels]). Successive paths may be correlated: blocks are made as in ``reflection_positivity``.
-    n_times, dt : int, float
-        Time grid for a theory.
+    paths : Correlators, Paths or array_like
+        A run with lags or the two-time function; or paths of a theory, on a uniform grid; or given paths, shape
+        (n_paths, n_times[, channels]). Successive paths may be correlated: blocks are made as in
+        ``reflection_positivity``.
     channel : int or str
-    n_paths : int, default 20000
-        Paths drawn of a theory; of paths given, at most so many are used.
+        Position or name of a channel of the run; position among the outputs, or name of any channel, of a theory;
+        position in given paths.
     level : float, default 0.001
         p-value below which the verdict is "does not cluster".
-    rng, key, precision, n_threads
-        As for ``sample_paths``.
+    n_paths : int, default 20000
+        Largest number of given paths that are used, the first ones.
 
     Returns
     -------
@@ -112,30 +97,31 @@ def clustering(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the arguments do not fit, paths are fewer than 30 or shorter than 8 times, the channel is constant, or the
         run has no lags long enough.
 
     Examples
     --------
     >>> import nnqm
-    >>> clustering(nnqm.harmonic_oscillator(), 64, 0.2, n_paths=2000, rng=1).verdict
+    >>> clustering(nnqm.Paths(nnqm.harmonic_oscillator(), 2000, 64, 0.2, rng=1)).verdict
     'clusters'
     """
     if not 0 < float(level) < 1:
         raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
-    if isinstance(source, Correlators):
-        found = [_of_run(source, channel)]
+    if isinstance(paths, Correlators):
+        found = [_of_run(paths, channel)]
     else:
-        paths = paths_of(source, n_times, dt, channel, n_paths, rng, key, precision, n_threads)
-        if paths.n_units // paths.group < FEWEST_BLOCKS:
+        need_uniform(paths)
+        units = independent_units(paths, channel, most=integer("n_paths", n_paths, 1))
+        if units.n_units // units.group < FEWEST_BLOCKS:
             raise InputError(
                 f"sectors differ between paths, and the test needs at least {FEWEST_BLOCKS} independent ones; got "
-                f"{paths.n_units}; pieces of one trajectory do not count"
+                f"{units.n_units}; pieces of one trajectory do not count"
             )
-        if paths.n_times < 8:
-            raise InputError(f"n_times must be at least 8 for correlations over a distance; got {paths.n_times}")
-        found = _of_paths(paths)
+        if units.n_times < 8:
+            raise InputError(f"n_times must be at least 8 for correlations over a distance; got {units.n_times}")
+        found = _of_paths(units)
     p_value, observable, near, far = min(
         ((_p_value(near, far, samples), name, near, far) for name, near, far, samples in found), key=lambda f: f[0]
     )
@@ -201,18 +187,18 @@ def _over(estimate: Estimate, variance: Estimate | None) -> Estimate:
     return estimate if variance is None else estimate.map(lambda g, v: g / v, variance)
 
 
-def _of_paths(paths: Units) -> list[_Found]:
+def _of_paths(paths: PathReader) -> list[_Found]:
     """Name, correlations and samples of the excess of each observable."""
     n = paths.n_times
     quarter = n // 4
     centre, scale = location_of(paths)
-    steps = np.diff(first_paths(paths), axis=1)
+    steps = np.diff(paths.beginning(), axis=1)
     width = float(np.median(np.abs(steps))) or float(steps.std())
     windows = [slice(0, quarter), slice((n - quarter) // 2, (n - quarter) // 2 + quarter), slice(n - quarter, n)]
     averages = np.empty((3, 3, paths.n_units))
     spreads = np.zeros((3, 2))
     done = 0
-    for x in chunks_of(paths, 0, paths.n_units):
+    for x in paths.chunks(0, paths.n_units):
         z = (x - centre) / scale
         # One value for each time, so that all share the windows.
         d = np.diff(x, axis=1, append=x[:, -2:-1]) / width

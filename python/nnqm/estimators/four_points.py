@@ -20,13 +20,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats
+from .._arguments import Floats, integer
 from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags
-from ..sampling.path_source import chunks_of, location_of, paths_of
-from ..sampling.run_settings import Rng
+from ..sampling.independent_paths import independent_units
+from ..sampling.path_source import Paths, location_of, need_uniform
 from ..statistics.estimate import Estimate, jackknife
-from ..theories.theory import Theory
 
 __all__ = ["connected_four_point", "pair_four_point"]
 
@@ -73,7 +72,7 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     ----------
     run : Correlators
         With ``observable_lags``, and polynomials of the channel up to the larger power: for outputs of a network
-        ``simulate(..., observables=default_observables(theory, observe=["x"]))``.
+        ``simulate(..., measure=Measure(observables=default_observables(theory, observe=["x"])))``.
     channel : int or str
     powers : tuple of int, default (2, 2)
         (2, 2), (1, 3) or (3, 1); the last two are the same.
@@ -85,7 +84,7 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
 
     Raises
     ------
-    ValueError
+    InputError
         If the run has no such sums, or the powers are others.
 
     Examples
@@ -98,13 +97,13 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     if tuple(powers) not in ((2, 2), (1, 3), (3, 1)):
         raise InputError(f"powers must be (2, 2), (1, 3) or (3, 1); got {tuple(powers)}")
     first, second = sorted(powers)
-    run.need("observable_lags", "simulate with observable_lags=(1, 2, 3, ...)")
+    run.need("observable_lags", "simulate with measure=Measure(observable_lags=(1, 2, 3, ...))")
     o = run.observables
     c = o.index(channel)
     if o.orders[c] < second:
         raise InputError(
             f"observables must hold polynomials of {o.channels[c]} up to order {second}; got {o.orders[c]}; simulate "
-            f"with observables=default_observables(theory, observe=[{o.channels[c]!r}])"
+            f"with measure=Measure(observables=default_observables(theory, observe=[{o.channels[c]!r}]))"
         )
     place = [0, 1 + c] + [o.labels.index(f"h{k}({o.channels[c]})") for k in range(2, second + 1)]
     # Powers of z from normalised Hermite polynomials, rows: 1, z, z^2, z^3.
@@ -128,18 +127,12 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
 
 
 def connected_four_point(
-    source: Theory | ArrayLike,
+    paths: Paths | ArrayLike,
     steps: ArrayLike,
-    n_times: int | None = None,
-    dt: float | None = None,
     *,
     channel: int | str = 0,
     stationary: bool = True,
     n_paths: int = 100_000,
-    rng: Rng = None,
-    key: int | None = None,
-    precision: str = "float32",
-    n_threads: int = 0,
 ) -> Estimate:
     """Connected four-point function of any four times, from paths chunk by chunk.
 
@@ -149,20 +142,17 @@ def connected_four_point(
 
     Parameters
     ----------
-    source : Theory or array_like
-        A theory, of which paths are drawn, or paths of shape (n_paths, n_times[, channels]).
+    paths : Paths or array_like
+        Paths of a theory, or given ones of shape (n_paths, n_times[, channels]).
     steps : array_like of int
         Times in steps of the grid, shape (..., 4), in any order; repeated ones are powers of x.
-    n_times, dt : int, float
-        Time grid of a theory; paths have their own.
     channel : int or str
-        Which output of the theory, or which channel of the paths.
+        Position among the outputs or name of a channel of a theory, position in given paths.
     stationary : bool, default True
-        Average over all translations of the four times within a path. Otherwise steps are positions on the grid.
+        Average over all translations of the four times within a path, which needs a uniform grid. Otherwise steps are
+        positions on the grid.
     n_paths : int, default 100000
-        Paths drawn of a theory; of paths given, at most so many are used.
-    rng, key, precision, n_threads
-        As for ``sample_paths``.
+        Largest number of given paths that are used, the first ones.
 
     Returns
     -------
@@ -171,7 +161,7 @@ def connected_four_point(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the arguments do not fit, or there are fewer than 2 paths.
 
     See Also
@@ -181,34 +171,37 @@ def connected_four_point(
     Examples
     --------
     >>> import nnqm
-    >>> found = connected_four_point(nnqm.harmonic_oscillator(), [0, 1, 3, 4], 16, 0.2, n_paths=20_000, rng=1)
+    >>> paths = nnqm.Paths(nnqm.harmonic_oscillator(), 20_000, 16, 0.2, rng=1)
+    >>> found = connected_four_point(paths, [0, 1, 3, 4])
     >>> print(bool(abs(found.pull(0.0)) < 4))  # Gaussian
     True
     """
     given = np.asarray(steps)
     if given.dtype.kind not in "iu" or given.ndim == 0 or given.shape[-1] != 4 or given.size == 0:
         raise InputError(f"steps must be integers of shape (..., 4); got shape {given.shape}, dtype {given.dtype}")
-    paths = paths_of(source, n_times, dt, channel, n_paths, rng, key, precision, n_threads)
+    if stationary:
+        need_uniform(paths)
+    units = independent_units(paths, channel, most=integer("n_paths", n_paths, 1))
     rows = given.reshape(-1, 4)
     if stationary:
         rows = rows - rows.min(axis=1, keepdims=True)
-    if rows.min() < 0 or rows.max() >= paths.n_times:
+    if rows.min() < 0 or rows.max() >= units.n_times:
         raise InputError(
-            f"steps must span less than the paths, {paths.n_times} steps; got {given.reshape(-1, 4).tolist()}; "
+            f"steps must span less than the paths, {units.n_times} steps; got {given.reshape(-1, 4).tolist()}; "
             "use longer paths"
         )
-    n_groups = -(-paths.n_units // paths.group)
+    n_groups = -(-units.n_units // units.group)
     if n_groups < 2:
         raise InputError(f"errors need at least 2 independent paths; got {n_groups}; give more of them")
     n_blocks = min(_N_BLOCKS, n_groups)
-    edges = np.minimum(np.arange(n_blocks + 1) * n_groups // n_blocks * paths.group, paths.n_units)
+    edges = np.minimum(np.arange(n_blocks + 1) * n_groups // n_blocks * units.group, units.n_units)
     sums = np.zeros((n_blocks, len(rows), len(_SUBSETS)))
-    centre, scale = location_of(paths)
+    centre, scale = location_of(units)
     for b in range(n_blocks):
-        for z in chunks_of(paths, int(edges[b]), int(edges[b + 1])):
+        for z in units.chunks(int(edges[b]), int(edges[b + 1])):
             z = (z - centre) / scale
             for r, row in enumerate(rows):
-                span = paths.n_times - int(row.max()) if stationary else 1
+                span = units.n_times - int(row.max()) if stationary else 1
                 columns = [z[:, k : k + span] for k in row]
                 products: dict[Subset, Floats] = {}
                 for i, subset in enumerate(_SUBSETS):

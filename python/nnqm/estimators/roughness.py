@@ -114,7 +114,7 @@ def quadratic_variation(run: Correlators, channel: int | str = 0) -> Estimate:
 
     Raises
     ------
-    ValueError
+    InputError
         If the run holds no increments, or fewer than two blocks.
     """
     return _increments(run, channel, lambda second, fourth: second)
@@ -138,7 +138,7 @@ def commutator_at_lags(run: Correlators, channel: int | str = 0) -> Estimate:
 
     Raises
     ------
-    ValueError
+    InputError
         If the run holds no increments, or fewer than two blocks.
 
     Notes
@@ -184,7 +184,7 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
 
     Raises
     ------
-    ValueError
+    InputError
         If the run lacks increments or their lags 1 and 2.
 
     Examples
@@ -240,7 +240,7 @@ def commutator_spread(run: Correlators, channel: int | str = 0) -> Estimate:
 
     Raises
     ------
-    ValueError
+    InputError
         If the run lacks increments or their lags 1 and 2, or the channel is constant.
     """
     _not_constant(run, channel)
@@ -270,7 +270,7 @@ def momentum_squared_at_lags(run: Correlators, channel: int | str = 0) -> Estima
 
     Raises
     ------
-    ValueError
+    InputError
         If the run lacks increments or their lags 1 and 2.
     """
     lags = _leading(run, 2)
@@ -306,7 +306,7 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
 
     Raises
     ------
-    ValueError
+    InputError
         If the run lacks increments or their lags 1 and 2.
     """
     kind = _kind(run, channel)
@@ -345,7 +345,7 @@ def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
 
     Raises
     ------
-    ValueError
+    InputError
         If the run lacks moments, increments or their lags 1 and 2.
     """
     squared = momentum_squared(run, channel)
@@ -379,7 +379,7 @@ def roughness_exponent(run: Correlators, channel: int | str = 0) -> Estimate:
 
     Raises
     ------
-    ValueError
+    InputError
         If the run lacks increments or their lags 1 and 2, or the channel is constant.
     """
     _not_constant(run, channel)
@@ -388,7 +388,7 @@ def roughness_exponent(run: Correlators, channel: int | str = 0) -> Estimate:
 
 def _increments(run: Correlators, channel: int | str, function: Callable[[Floats, Floats], Floats]) -> Estimate:
     """Jackknife of a function of V(l) and of the mean fourth power of increments, arrays (R, k)."""
-    remedy = "simulate or accumulate on a uniform time grid with increment_lags=(1, 2, ..., 12)"
+    remedy = "simulate or accumulate on a uniform time grid with measure=Measure(increment_lags=range(1, 13))"
     run.need("increments", remedy)
     if not run.increment_lags:
         raise InputError(f"this run holds no increments; {remedy}")
@@ -414,7 +414,7 @@ def _leading(run: Correlators, multiple: int) -> list[int]:
     if missing:
         raise InputError(
             f"increment_lags must hold 1 and 2 for this estimator; got {list(run.increment_lags)}; "
-            "simulate with increment_lags=(1, 2, ..., 12)"
+            "simulate with measure=Measure(increment_lags=range(1, 13))"
         )
     lags = []
     k = 1

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any, TypeAlias, overload
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -23,14 +23,14 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, choice, integer
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import TwoPointFunction
-from ..sampling.independent_paths import FEWEST, Units, block_length, corrected_t, merged, path_units, theory_units
+from ..sampling.independent_paths import FEWEST, block_length, corrected_t, independent_units, merged
+from ..sampling.path_source import PathReader, Paths, need_uniform
 from ..sampling.paths import sample_paths
-from ..sampling.run_settings import Rng
 from ..statistics.estimate import Estimate
 from ..statistics.moments import central_part
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
-from .certificate import PositivityCertificate, Witness, lowest_directions, positivity_certificate
+from .certificate import Witness, lowest_directions
 
 __all__ = ["PositivityResult", "reflection_positivity"]
 
@@ -112,56 +112,20 @@ class PositivityResult:
         return f"{text}: p = {self.p_value:.2g}, <F(reflected) F> = {self.value}{written}{tails}"
 
 
-@overload
 def reflection_positivity(
-    source: TwoPointFunction | Callable[..., Any],
-    n_times: int | None = None,
-    dt: float | None = None,
+    paths: Paths | ArrayLike,
     *,
-    stationary: bool | None = None,
-) -> PositivityCertificate: ...
-
-
-@overload
-def reflection_positivity(
-    source: Theory | ArrayLike,
-    n_times: int | None = None,
-    dt: float | None = None,
-    *,
-    functionals: Functional | Sequence[Functional] = ...,
-    channel: int | str = ...,
-    offsets: Sequence[int] | None = ...,
-    stationary: bool | None = ...,
-    about: float | None = ...,
-    n_paths: int = ...,
-    level: float = ...,
-    rng: Rng = ...,
-    key: int | None = ...,
-    precision: str = ...,
-    n_threads: int = ...,
-) -> PositivityResult: ...
-
-
-def reflection_positivity(
-    source: Theory | ArrayLike | TwoPointFunction | Callable[..., Any],
-    n_times: int | None = None,
-    dt: float | None = None,
-    *,
-    functionals: Functional | Sequence[Functional] = _BUILT_IN,
+    dt: float = 1.0,
     channel: int | str = 0,
+    functionals: Functional | Sequence[Functional] = _BUILT_IN,
     offsets: Sequence[int] | None = None,
-    stationary: bool | None = None,
-    about: float | None = None,
-    n_paths: int = 20_000,
+    about: float | str | None = None,
     level: float = 1e-3,
-    rng: Rng = None,
-    key: int | None = None,
-    precision: str = "float32",
-    n_threads: int = 0,
-) -> PositivityResult | PositivityCertificate:
+    n_paths: int = 20_000,
+) -> PositivityResult:
     r"""Test whether paths are reflection positive, and find the functional that says they are not.
 
-    What is known exactly, a spectral measure or a kernel, needs no test: its ``positivity_certificate`` is returned.
+    A spectral measure or a kernel, which is known exactly, needs no test: ``positivity_certificate`` decides on it.
 
     For functionals F_i of the path at times t >= 0 the matrix M_ij = <F_i(Theta X) F_j(X)> must be positive. On the
     first half of the units the F_i are scaled to unit second moment and whitened (ridge 1e-3); of the four lowest
@@ -176,75 +140,59 @@ def reflection_positivity(
 
     Parameters
     ----------
-    source : Theory, array_like, measure or callable
-        A theory, of which paths are drawn; or a spectral measure, G(t) or K(s, t), of which n_times, dt and stationary
-        are passed on to ``positivity_certificate`` and all else must be left out; or paths, shape
-        (n_paths, n_times[, channels]). One long trajectory, (n_times,), or fewer than 200 are cut into pieces of at
-        least 20 autocorrelation times. Successive paths may be correlated, as configurations of a Markov chain are:
-        they are put together in blocks of at least 20 of their autocorrelation times, and in at most about 200 blocks
-        in any case. Paths of a theory that share random weights stay together.
-    n_times, dt : int, float
-        Time grid for a theory (dt is not needed on closed paths); for paths dt only labels times (1 by default).
+    paths : Paths or array_like
+        Paths of a theory, on a uniform grid; or given paths, shape (n_paths, n_times[, channels]). One long given
+        trajectory, (n_times,), or fewer than 200 are cut into pieces of at least 20 autocorrelation times. Successive
+        paths may be correlated, as configurations of a Markov chain are: they are put together in blocks of at least
+        20 of their autocorrelation times, and in at most about 200 blocks in any case. Paths of a theory that share
+        random weights stay together.
+    dt : float
+        Time step of given paths, which only labels times.
+    channel : int or str
+        Position among the outputs or name of a channel of a theory, position in given paths.
     functionals : str, callable or sequence of them
         "linear": x at each offset, which is all that the two-point function knows. "cubic": monomials of degree 2
         and 3 of x at three of the offsets. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
         + d) of standardised paths z, with fixed random weights. A function of one's own takes x at all offsets,
         float64 of shape (N, len(offsets)), and returns shape (N,). All three families by default.
-    channel : int or str
-        Which output of the theory, or which channel of the paths.
     offsets : sequence of int, optional
         Times t_i in steps, not negative. Default: 0 to 3 and four widening ones up to an eighth of the
         paths (at least 8).
-    stationary : bool, optional
-        Average over reflection times within a path (at most 32), about points of the grid and half-way between them.
-        False reflects about one time only. Default: what the theory is; True for paths.
-    about : float, optional
-        That time if not stationary, as an index of the grid, whole or half; by default the middle, which is a point
-        of the grid if n_times is odd and half-way between two if it is even.
-    n_paths : int, default 20000
-        Paths drawn of a theory; of paths given, at most so many (the first ones) are used.
+    about : float or "middle", optional
+        Reflect about one time only: an index of the grid, whole or half, or "middle", which is a point of the grid if
+        n_times is odd and half-way between two if it is even. By default reflection times within a path are averaged
+        over (at most 32, points of the grid and half-way between them), except for a theory that is not stationary,
+        where the default is "middle".
     level : float, default 0.001
         p-value below which the verdict is "violated".
-    rng, key, precision, n_threads
-        As for ``sample_paths``.
+    n_paths : int, default 20000
+        Largest number of given paths that are used, the first ones.
 
     Returns
     -------
     PositivityResult
-        Or PositivityCertificate, for a measure or a kernel.
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If arguments do not fit, a value is not finite, there are fewer than 200 units, or they are so correlated that
         fewer than 30 blocks are left to decide.
 
     See Also
     --------
-    positivity_certificate : with more options; also for values of an exact two-point function.
+    positivity_certificate : for exact two-point functions, kernels and spectral measures.
 
     Examples
     --------
     >>> import nnqm
-    >>> result = reflection_positivity(nnqm.harmonic_oscillator(), 64, 0.2, n_paths=2000, rng=1)
+    >>> result = reflection_positivity(nnqm.Paths(nnqm.harmonic_oscillator(), 2000, 64, 0.2, rng=1))
     >>> result.verdict
     'consistent'
     """
-    if isinstance(source, TwoPointFunction) or callable(source):
-        given = {
-            "functionals": functionals is not _BUILT_IN,
-            "channel": channel != 0,
-            "offsets": offsets is not None,
-            "about": about is not None,
-            "rng": rng is not None,
-            "key": key is not None,
-        }
-        if any(given.values()):
-            raise InputTypeError(
-                f"{', '.join(name for name, is_given in given.items() if is_given)} must be left out for an exact "
-                f"two-point function, which needs no paths; got source={source!r}"
-            )
-        return positivity_certificate(source, n_times, 1.0 if dt is None else dt, stationary=stationary)
+    if isinstance(paths, TwoPointFunction) or callable(paths):
+        raise InputTypeError(
+            f"paths must be paths; got {paths!r}, which is exact and needs no test; use positivity_certificate"
+        )
     if not 0 < float(level) < 1:
         raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
     chosen = (functionals,) if isinstance(functionals, str) or callable(functionals) else tuple(functionals)
@@ -253,30 +201,23 @@ def reflection_positivity(
     for i, functional in enumerate(chosen):
         if not callable(functional):
             choice(f"functionals[{i}]", functional, _BUILT_IN)
-    wanted = integer("n_paths", n_paths, 1)
-    if isinstance(source, Theory):
-        if stationary and not source.stationary:
-            raise InputError("stationary=True needs a stationary theory; got networks in time; leave it out")
-        fixed = not (source.stationary if stationary is None else stationary)
-        paths = theory_units(source, wanted, n_times, dt, channel, rng, key, precision, n_threads)
-    else:
-        if n_times is not None:
-            raise InputError("n_times is for a theory; given paths have their own; leave it out")
-        fixed = stationary is False
-        paths = path_units(source, wanted, 1.0 if dt is None else dt, channel, not fixed)
-    if paths.n_units // paths.group < FEWEST:
-        shared = f" (in groups of {paths.group} that share weights)" if paths.group > 1 else ""
+    need_uniform(paths)
+    if about is None and isinstance(paths, Paths) and not paths.theory.stationary:
+        about = "middle"
+    units = independent_units(paths, channel, dt=dt, most=integer("n_paths", n_paths, 1), cut=about is None)
+    if units.n_units // units.group < FEWEST:
+        shared = f" (in groups of {units.group} that share weights)" if units.group > 1 else ""
         raise InputError(
-            f"reflection positivity needs at least {FEWEST} independent paths; got {paths.n_units}{shared}; "
+            f"reflection positivity needs at least {FEWEST} independent paths; got {units.n_units}{shared}; "
             "give more of them, or one long trajectory to be cut"
         )
-    middle = _middle(paths.n_times, fixed, about)
-    times = _offsets(offsets, paths.n_times, middle)
-    half = paths.n_units // (2 * paths.group) * paths.group
-    centre, scale = _standardisation(paths, half)
+    middle = _middle(units.n_times, about)
+    times = _offsets(offsets, units.n_times, middle)
+    half = units.n_units // (2 * units.group) * units.group
+    centre, scale = _standardisation(units, half)
     families = tuple(_family(f, i, len(times), centre, scale) for i, f in enumerate(chosen))
 
-    views = [_View(paths, times, shift, middle, centre, scale, families) for shift in _shifts(middle)]
+    views = [_View(units, times, shift, middle, centre, scale, families) for shift in _shifts(middle)]
     searched = [_candidates(*_matrices(view, range(half)), view) for view in views]
     # Tails are judged with a margin here, so that the other half, where they decide, agrees.
     most = float(np.sqrt(half / (2 * _BOTH_LARGE)))
@@ -296,10 +237,10 @@ def reflection_positivity(
     # Of those nearly as negative as the worst, the one with the fewest terms.
     best = min((c for c in usable if c.statistic <= limit), key=lambda c: (np.count_nonzero(c.row), c.statistic))
 
-    (samples,), _, (kurtosis,) = _samples(best.view, range(half, paths.n_units), best.row[None], np.array([best.bound]))
+    (samples,), _, (kurtosis,) = _samples(best.view, range(half, units.n_units), best.row[None], np.array([best.bound]))
     heavy = _heavy_tails(float(kurtosis), len(samples))
     samples = samples / best.norm
-    block = block_length(samples, paths.group)
+    block = block_length(samples, units.group)
     blocks = merged(samples, block)
     from scipy.special import stdtr
 
@@ -314,7 +255,7 @@ def reflection_positivity(
         minimum_eigenvalue=min(lowest for _, lowest in searched),
         shift=best.view.shift,
         heavy_tails=heavy,
-        n_units=paths.n_units,
+        n_units=units.n_units,
         block_length=block,
     )
 
@@ -332,7 +273,7 @@ class _Family:
 class _View:
     """What F looks at: offsets from the reflection, in steps, and functionals of them."""
 
-    paths: Units
+    paths: PathReader
     offsets: tuple[int, ...]
     shift: int
     middle: float | None
@@ -436,13 +377,14 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
     )
 
 
-def _middle(n_times: int, fixed: bool, about: float | None) -> float | None:
+def _middle(n_times: int, about: float | str | None) -> float | None:
     """Index of the one reflection time, or None for all."""
-    if not fixed:
-        if about is not None:
-            raise InputError("about is the one reflection time of paths that are not stationary; give stationary=False")
+    if about is None:
         return None
-    middle = (n_times - 1) / 2 if about is None else float(about)
+    if isinstance(about, str):
+        choice("about", about, ("middle",))
+        return (n_times - 1) / 2
+    middle = float(about)
     if (2 * middle) % 1 or not 0 <= middle <= n_times - 1:
         raise InputError(
             f"about must be a whole or half index of the time grid, from 0 to {n_times - 1}; got {about}; "
@@ -475,7 +417,7 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) 
     return tuple(sorted(given))
 
 
-def _standardisation(paths: Units, half: int) -> tuple[float, float]:
+def _standardisation(paths: PathReader, half: int) -> tuple[float, float]:
     """Median and half the width of the central 68% (which heavy tails do not move), rounded as they are printed."""
     x = paths.read(0, min(half, _STANDARD_UNITS))
     low, median, high = middle = central_part(x)

@@ -13,6 +13,7 @@ from ..exact.random_weights import WeightAverage
 from ..positivity.reflection import PositivityResult, reflection_positivity
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
+from ..sampling.path_source import Paths
 from ..spectra.levels import Spectrum, SpectrumError
 from ..spectra.verdicts import spectrum
 from ..theories.source import Source
@@ -200,9 +201,8 @@ def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> Positiv
         return reflection_positivity(paths, dt=run.dt, channel=run.observables.columns[run.channels.index(name)])
     if name not in run.theory.outputs:
         return None
-    return reflection_positivity(
-        run.theory, run.n_times, run.dt, channel=name, n_paths=_POSITIVITY_PATHS, key=run.keys[0]
-    )
+    drawn = Paths(run.theory, _POSITIVITY_PATHS, run.n_times, run.dt, key=run.keys[0])
+    return reflection_positivity(drawn, channel=name)
 
 
 def _title(run: Correlators, name: str) -> str:

@@ -21,6 +21,7 @@ from ..estimators.roughness import (
 )
 from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..sampling.correlators import Correlators
+from ..sampling.measure import Measure
 from ..sampling.simulation import simulate
 from ..spectra.levels import Spectrum
 from ..statistics.estimate import Estimate
@@ -131,9 +132,6 @@ class _Limits:
                 run.dt / factor,
                 rng=np.random.SeedSequence([run.keys[0], factor]),
                 precision=run.precision,
-                observables=run.observables,
-                lags=(),
-                observable_lags=(),
-                increment_lags=range(1, 13),
+                measure=Measure(observables=run.observables, lags=(), observable_lags=(), increment_lags=range(1, 13)),
             )
         return self._finer[factor]

@@ -31,15 +31,20 @@ def float_type(dtype: np.dtype[Any]) -> type:
     return np.float32 if dtype == np.float32 else np.float64
 
 
-def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: int = 0) -> None:
+def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: int = 0, first_channel: int = 0) -> None:
     """Raise if one of the values (time, channel) of a path is not finite."""
     bad = np.argwhere(~np.isfinite(values))
     if bad.size:
         step, channel = bad[0]
-        raise InputError(
-            f"{name} must be finite; path {path} at time step {first_step + step}, channel {channel} is "
-            f"{values[step, channel]}; remove it"
-        )
+        where = f"path {path} at time step {first_step + step}, channel {first_channel + channel}"
+        raise InputError(f"{name} must be finite; {where} is {values[step, channel]}; remove it")
+
+
+def need_finite_paths(x: NDArray[Any], first_path: int = 0, first_step: int = 0, column: int = 0) -> None:
+    """Raise if a value of some paths of one channel (path, time) is not finite."""
+    if not np.isfinite(x).all():
+        row = int(np.argwhere(~np.isfinite(x))[0, 0])
+        need_finite_values(x[row][:, None], first_path + row, "paths", first_step, column)
 
 
 def three_axes(array: NDArray[Any]) -> NDArray[Any]:

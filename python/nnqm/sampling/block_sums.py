@@ -4,27 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, integer, positive
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..theories.theory import Theory
 from .arrays import float_type, is_array, need_finite_values, real_array, three_axes
 from .correlators import Correlators
+from .measure import Measure, longest_lag, measure_or_default, resolve
 from .observables import Observables, default_observables
+from .path_source import Paths
 from .run_settings import (
     DEFAULT_BLOCKS,
     TILE,
+    AccumulateSettings,
     build_facts,
     check_scale,
     empty_sums,
     measure_of,
-    plan_sums,
+    need_known,
 )
 
 __all__ = ["accumulate"]
@@ -39,18 +42,10 @@ def accumulate(
     *,
     names: Sequence[str] | None = None,
     theory: Theory | None = None,
-    hbar: float = 1.0,
-    mass: float = 1.0,
-    n_threads: int = 0,
-    n_blocks: int | None = None,
-    observables: Observables | None = None,
-    lags: Iterable[int] | None = None,
-    observable_lags: Iterable[int] | None = None,
-    increment_lags: Iterable[int] | None = None,
-    two_time: bool | int | str = False,
-    group: int | None = None,
+    measure: Measure | None = None,
+    **settings: Unpack[AccumulateSettings],
 ) -> Correlators:
-    """Add up anybody's paths as ``simulate`` adds up its own.
+    """Sums over given paths, as ``simulate`` makes them of its own.
 
     Blocks hold adjacent paths, because successive paths may be a Markov chain. Fewer paths than blocks are long
     trajectories and are cut along time, each into pieces of equal length (pairs across a cut are left out).
@@ -61,7 +56,7 @@ def accumulate(
     ----------
     paths : array_like, or iterable of array_like
         Shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,); any real dtype and memory layout,
-        memory maps and CPU arrays of other libraries included. Or an iterable of such chunks of paths, each of which
+        memory maps and CPU arrays of other libraries included. Or an iterable of chunks of paths, each of which
         is one or more whole blocks.
     dt : float
         Time step.
@@ -69,15 +64,18 @@ def accumulate(
         Names of the channels.
     theory : Theory, optional
         The theory that made them, whose channels they must be; for exact values beside the measured ones.
-    hbar, mass : float
-        For energies and momenta; taken from the theory if there is one.
-    n_threads, n_blocks, lags, observable_lags, increment_lags, two_time
-        As for ``simulate``.
-    observables : Observables, optional
-        Default: ``default_observables`` standardised by the theory, or by the mean and standard deviation of the
-        paths (of the first chunk). Pass those of another run to merge with it.
-    group : int, optional
-        Successive paths that share random parameters, a divisor of 64 or a multiple of it; that of the theory, or 1.
+    measure : Measure, optional
+        Observables and lags of the sums. Observables are standardised by the theory by default, or by the mean and
+        standard deviation of the paths (of the first chunk); pass the observables of another run to merge with it.
+    **settings : AccumulateSettings
+        n_threads : int, as for ``simulate``.
+
+        n_blocks : int, independent blocks for the errors, of each chunk where there are several; see above.
+
+        group : int, successive paths that share random parameters, a divisor of 64 or a multiple of it; by default
+        the group of the theory, or 1.
+
+        hbar, mass : float, for energies and momenta, 1 by default; taken from the theory if there is one.
 
     Returns
     -------
@@ -85,23 +83,25 @@ def accumulate(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If the shape or type does not fit, a value is not finite (which path and time), or the paths are too few
         or too strongly correlated for two independent blocks.
     """
+    need_known(accumulate, settings, AccumulateSettings, Measure)
+    asked = measure_or_default(measure)
+    n_threads, n_blocks, group = settings.get("n_threads", 0), settings.get("n_blocks"), settings.get("group")
+    hbar, mass = settings.get("hbar", 1.0), settings.get("mass", 1.0)
     if theory is not None:
         hbar, mass = theory.hbar, theory.mass
     members = (1 if theory is None else theory.group) if group is None else integer("group", group, 1)
     if 64 % members and members % 64:
         raise InputError(f"group must be a divisor of 64 or a multiple of it; got {members}")
-    # Looked at once for each chunk.
-    lags, observable_lags, increment_lags = (
-        tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)
-    )
     positive("dt", dt)
     positive("hbar", hbar)
     positive("mass", mass)
     integer("n_threads", n_threads, 0, 4096)
+    if isinstance(paths, Paths | Theory):
+        raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
     chunked = isinstance(paths, Iterable) and not is_array(paths)
     given: Any = paths
     chunks: Iterator[Any] = iter(given if chunked else [given])
@@ -114,13 +114,12 @@ def accumulate(
         if run is not None and array.shape[1] != n_steps:
             raise InputError(f"chunks must have equal n_times; got {array.shape[1]} after {n_steps}")
         n_steps = array.shape[1]
-        steps, n, parts, chunk_notes = _cut(array, members, n_blocks, chunked, lags, observable_lags, increment_lags)
+        steps, n, parts, chunk_notes = _cut(array, members, n_blocks, chunked, longest_lag(asked))
         if run is None:
             grid = np.arange(steps, dtype=np.float64) * float(dt)
-            chosen = _user_observables(array, names, theory) if observables is None else observables
+            chosen = _user_observables(array, names, theory) if asked.observables is None else asked.observables
             run = Correlators(
                 theory=theory,
-                observables=chosen,
                 times=grid,
                 n_paths=0,
                 n_blocks=0,
@@ -130,7 +129,7 @@ def accumulate(
                 hbar=float(hbar),
                 mass=float(mass),
                 group=members,
-                **plan_sums(theory, chosen, grid, lags, observable_lags, increment_lags, two_time),
+                **resolve(asked, chosen, grid, theory),
                 **build_facts(),
             )
             check_scale(run)
@@ -194,9 +193,9 @@ class _Part:
 
 
 def _cut(
-    array: NDArray[Any], group: int, n_blocks: int | None, chunked: bool, *lag_lists: Iterable[int] | None
+    array: NDArray[Any], group: int, n_blocks: int | None, chunked: bool, largest: int
 ) -> tuple[int, int, Iterator[_Part], list[str]]:
-    """Steps per piece, number of blocks, the parts to be summed, and notes."""
+    """Steps per piece, number of blocks, the parts to be summed, and notes; ``largest`` is the longest lag wanted."""
     n_paths, n_times, _ = array.shape
     asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 1)
     notes: list[str] = []
@@ -221,7 +220,6 @@ def _cut(
         per_path, notes = _safe_blocks(max(1, asked // n_paths), n_times, tau, n_blocks is None, "time steps", n_paths)
         blocks = per_path * n_paths
     # Pieces much longer than the largest lag lose little at the cuts, and short ones fill the lanes of a tile.
-    largest = max((max(v, default=0) for v in (tuple(q) for q in lag_lists if q is not None)), default=0)
     length = n_times // per_path
     pieces = max(1, length // max(1024, 16 * (largest + 1), int(32 * tau)))
     steps = length // pieces
@@ -307,7 +305,7 @@ def _accumulate_part(
     pieces, offsets = part.pieces, part.offsets
     n_blocks = len(offsets) - 1
     direct = pieces.dtype == wanted and pieces.dtype.isnative
-    # What has another type is converted at most 16 MB at a time, in multiples of a tile.
+    # Arrays of another type are converted at most 16 MB at a time, in multiples of a tile.
     unit = max(TILE, run.group)
     at_once = max(unit, (1 << 24) // (pieces[0].size * wanted.itemsize) // unit * unit)
     begin = 0

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Correlators:
     """Sums over independent blocks of paths, with all that is needed to make, extend and merge them.
 
@@ -35,7 +35,7 @@ class Correlators:
     theory : Theory or None
         None for paths from elsewhere.
     observables : Observables
-        What was correlated.
+        Functions of the channels whose products are summed.
     times : ndarray
         Time grid, shape (n_times,).
     n_paths : int
@@ -57,7 +57,7 @@ class Correlators:
     hbar, mass : float
         Of the theory, or as given for paths from elsewhere.
     notes : tuple of str
-        What a reader must know of how paths from elsewhere were cut and checked.
+        Remarks on how paths from elsewhere were cut and checked.
     group : int
         Successive paths that share random weights: units of the blocks, within which connected functions subtract.
     compiled : bool
@@ -121,7 +121,7 @@ class Correlators:
         return self.observables.channels
 
     def estimate(self, function: Any, *names: str) -> Any:
-        """Jackknife of a function of the named sums and of "paths"; see ``nnqm.estimate.jackknife``."""
+        """Jackknife of a function of the named sums and of "paths"; see ``jackknife``."""
         return jackknife(function, {n: self.sums[n] for n in (*names, "paths")}, self.block_paths)
 
     def need(self, name: str, remedy: str) -> None:
@@ -147,7 +147,7 @@ class Correlators:
         return self.moments(channel).map(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
 
     def _moments(self, channel: int | str, function: Callable[[Floats, float, float], Floats]) -> Estimate:
-        self.need("moments", "simulate with moments=True")
+        self.need("moments", "averages over time need a stationary theory; use two_time_function()")
         c = self.observables.index(channel)
         shift, scale = self.observables.shift[c], self.observables.scale[c]
 
@@ -189,12 +189,12 @@ class Correlators:
         return self._lagged(channel, other, connected=True)
 
     def _lagged(self, channel: int | str, other: int | str | None, *, connected: bool) -> Estimate:
-        self.need("lags", "simulate with lags=(0, 1, 2, ...)")
+        self.need("lags", "simulate with measure=Measure(lags=(0, 1, 2, ...))")
         a = self.observables.index(channel)
         b = a if other is None else self.observables.index(other)
         shift, scale = self.observables.shift, self.observables.scale
 
-        # Windows of a closed path that cross its end are those of the lag that complements it to a whole turn.
+        # Windows of a closed path that cross its end are windows of the lag that completes the turn.
         turns, rest = np.arange(len(self.lags)), np.zeros(len(self.lags))
         if self.period is not None:
             where = {lag: i for i, lag in enumerate(self.lags)}
@@ -223,7 +223,7 @@ class Correlators:
 
     def two_time_function(self) -> Estimate:
         r""":math:`\langle x(t) x(s)\rangle` on the whole grid, shape (n_times, n_times); the error is statistical."""
-        self.need("two_time", "simulate with two_time=True")
+        self.need("two_time", "simulate with measure=Measure(two_time=True)")
         c = 0 if self.two_time is None else self.two_time
         shift, scale = self.observables.shift[c], self.observables.scale[c]
 
@@ -305,7 +305,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
 
     Raises
     ------
-    ValueError
+    InputError
         If they differ in one of these, or share paths.
     """
     parts = list(runs)

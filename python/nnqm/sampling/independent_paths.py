@@ -1,21 +1,16 @@
-"""Independent units of a statistical test: paths of a theory, anybody's paths, pieces of a trajectory, and blocks."""
+"""Independent units of a statistical test: paths, pieces of a trajectory, and blocks of them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, choice, integer, positive
-from ..errors import InputError, InputTypeError
+from .._arguments import Floats
+from ..errors import InputError
 from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
-from ..theories.theory import Theory
-from .arrays import real_array, three_axes
-from .paths import apply, sample_paths
-from .run_settings import Rng, random_key, time_grid
+from .path_source import PathReader, Paths, reader_of
 
 __all__: list[str] = []
 
@@ -23,118 +18,49 @@ __all__: list[str] = []
 FEWEST = 200
 # Of correlated ones, fewer blocks in the part that decides.
 FEWEST_BLOCKS = 30
-# A long trajectory's autocorrelation time is measured on so many of its first steps.
+# Number of first steps on which the autocorrelation time of a long trajectory is measured.
 _TAU_STEPS = 1_000_000
-# Values of a theory's paths that are held, rather than drawn again whenever they are looked at; and drawn at once.
-_HELD, _AT_ONCE = 1 << 25, 1 << 21
 
 
-@dataclass(frozen=True)
-class Units:
-    """Units of one channel; ``read(first, last)`` gives float64 of shape (last - first, n_times).
+def independent_units(paths: Any, channel: int | str, *, dt: float = 1.0, most: int, cut: bool = False) -> PathReader:
+    """Units of one channel of ``Paths`` or of an array: paths, or pieces of fewer than 200 paths if they may be cut.
 
-    ``group`` successive ones share random weights and are independent together only. ``start`` and ``step`` are those
-    of the time grid.
+    Of an array the first ``most`` paths are used, or all if they are cut.
     """
+    reader = reader_of(paths, channel, dt)
+    if isinstance(paths, Paths):
+        return reader.held()
+    if not cut or reader.n_units >= FEWEST:
+        return reader.first(most)
+    given, length = reader.n_units, reader.n_times
 
-    n_units: int
-    n_times: int
-    read: Callable[[int, int], Floats]
-    group: int = 1
-    start: float = 0.0
-    step: float = 1.0
+    def part(path: int, where: slice) -> Floats:
+        x = reader.native(path, path + 1)[:, where].astype(np.float64)
+        reader.need_finite(x, path, where.start)
+        return np.asarray(x[0])
 
-
-def theory_units(
-    theory: Theory,
-    n_paths: int,
-    n_times: int | None,
-    dt: float | None,
-    channel: int | str,
-    rng: Rng,
-    key: int | None,
-    precision: str,
-    n_threads: int,
-) -> Units:
-    """Paths of one channel of a theory."""
-    if key is not None and rng is not None:
-        raise InputError("give either rng or key, not both")
-    chosen_key = random_key(rng) if key is None else key
-    if isinstance(channel, str):
-        name = choice("channel", channel, theory.channels)
-    else:
-        name = theory.outputs[integer("channel", channel, 0, theory.n_outputs - 1)]
-    is_output = name in theory.outputs
-    column = (theory.outputs if is_output else theory.channels).index(name)
-    if n_times is None or (dt is None and theory.period is None):
-        raise InputError("the time grid of the theory is missing: give n_times and dt")
-    grid = time_grid(n_times, dt, None, theory)
-    length = len(grid)
-
-    def draw(first: int, last: int) -> NDArray[Any]:
-        options: dict[str, Any] = {"key": chosen_key, "n_threads": n_threads}
-        x = sample_paths(theory, range(first, last), times=grid, precision=precision, **options)
-        if is_output:
-            x = apply(theory.network, x, first_path=first, times=grid, **options)
-        return np.ascontiguousarray(x[:, :, column])
-
-    def units(read: Callable[[int, int], Floats]) -> Units:
-        step = float(grid[1] - grid[0]) if length > 1 else 1.0
-        return Units(n_paths, length, read, theory.group if is_output else 1, float(grid[0]), step)
-
-    if n_paths * length > _HELD:
-        return units(lambda first, last: draw(first, last).astype(np.float64))
-    at_once = max(1, _AT_ONCE // length)
-    held = np.concatenate([draw(i, min(i + at_once, n_paths)) for i in range(0, n_paths, at_once)])
-    return units(lambda first, last: held[first:last].astype(np.float64))
-
-
-def path_units(source: ArrayLike, n_paths: int, dt: float, channel: int | str, cut: bool) -> Units:
-    """Anybody's paths, shape (n_paths, n_times[, channels]) or (n_times,); fewer than 200 may be cut into pieces."""
-    array = three_axes(real_array(source))
-    if isinstance(channel, str):
-        raise InputTypeError(f"channel of given paths must be its position; got {channel!r}")
-    column = integer("channel", channel, 0, array.shape[2] - 1)
-    given, length = array.shape[:2]
-    per_path = 1
-    if given < FEWEST and cut:
-        tau = max(_longest_tau(_finite(array, path, slice(_TAU_STEPS), column)) for path in range(given))
-        shortest = max(int(np.ceil(INDEPENDENT * tau)), 2)
-        # As few pieces as the test can do with: what a pair of times needs is lost at each cut.
-        per_path = max(1, min(length // shortest, -(-5 * FEWEST // given)))
-        if given * per_path < FEWEST:
-            raise InputError(
-                f"reflection positivity needs at least {FEWEST} independent units; got {given} paths of "
-                f"{length} steps with an autocorrelation time of {tau:.3g} steps, which make "
-                f"{given * per_path} pieces of {INDEPENDENT:g} such times; give longer paths or more of them"
-            )
+    tau = max(_longest_tau(part(path, slice(0, _TAU_STEPS))) for path in range(given))
+    shortest = max(int(np.ceil(INDEPENDENT * tau)), 2)
+    # As few pieces as the test can do with: what a pair of times needs is lost at each cut.
+    per_path = max(1, min(length // shortest, -(-5 * FEWEST // given)))
+    if given * per_path < FEWEST:
+        raise InputError(
+            f"reflection positivity needs at least {FEWEST} independent units; got {given} paths of "
+            f"{length} steps with an autocorrelation time of {tau:.3g} steps, which make "
+            f"{given * per_path} pieces of {INDEPENDENT:g} such times; give longer paths or more of them"
+        )
+    if per_path == 1:
+        return reader.first(most)
     steps = length // per_path
-    n_units = given * per_path if per_path > 1 else min(given, n_paths)
 
-    def read(first: int, last: int) -> Floats:
-        if per_path == 1:
-            whole = array[first:last, :, column].astype(np.float64)
-            if not np.isfinite(whole).all():
-                _finite(array, first + int(np.argwhere(~np.isfinite(whole))[0, 0]), slice(None), column)
-            return np.asarray(whole)
-        pieces = np.empty((last - first, steps))
+    def pieces(first: int, last: int) -> Floats:
+        found = np.empty((last - first, steps))
         for row, unit in enumerate(range(first, last)):
             path, piece = divmod(unit, per_path)
-            pieces[row] = _finite(array, path, slice(piece * steps, (piece + 1) * steps), column)
-        return pieces
+            found[row] = part(path, slice(piece * steps, (piece + 1) * steps))
+        return found
 
-    return Units(n_units, steps, read, step=positive("dt", dt))
-
-
-def _finite(array: NDArray[Any], path: int, where: slice, column: int) -> Floats:
-    x = array[path, where, column].astype(np.float64)
-    bad = np.flatnonzero(~np.isfinite(x))
-    if bad.size:
-        raise InputError(
-            f"paths must be finite; path {path} at time step {(where.start or 0) + bad[0]}, channel {column} is "
-            f"{x[bad[0]]}; remove it"
-        )
-    return np.asarray(x)
+    return replace(reader, native=pieces, n_units=given * per_path, n_times=steps)
 
 
 def _longest_tau(x: Floats) -> float:
@@ -157,7 +83,7 @@ def corrected_t(samples: Floats) -> float:
 
 
 def block_length(samples: Floats, group: int = 1) -> int:
-    """Units to a block, so that blocks are independent: whole groups of those that share random weights."""
+    """Units to a block, so that blocks are independent: whole groups of units that share random weights."""
     n = len(samples)
     length = max(1, n // FEWEST)
     x = samples - samples.mean()

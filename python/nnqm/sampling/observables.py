@@ -139,7 +139,7 @@ def default_observables(
     Parameters
     ----------
     source : Theory, or (mean, std, names) of the channels
-        What the standardisation follows from.
+        The standardisation follows from it.
     observe : sequence of str, optional
         Channels whose polynomials and neurons form the basis. Default: the inputs y of the theory, in which every
         state of the theory is visible, and all channels where there is no network; the outputs then enter linearly.
@@ -155,7 +155,7 @@ def default_observables(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If a channel is unknown, a number out of range, or the network takes other inputs or has no hidden layer.
 
     Examples

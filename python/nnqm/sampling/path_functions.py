@@ -1,23 +1,24 @@
-"""Correlators of anybody's functions of paths."""
+"""Correlators of given functions of paths."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import choice, integer
 from ..errors import InputError, InputTypeError
+from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .block_sums import accumulate
 from .correlators import Correlators
+from .measure import Measure, measure_or_default
 from .observables import default_observables
-from .paths import apply, sample_paths
-from .run_settings import TILE, Rng, choose_blocks, random_key, time_grid
+from .path_source import Paths
+from .run_settings import TILE, FunctionSettings, Rng, choose_blocks, need_known
 
 __all__ = ["simulate_functions"]
 
@@ -29,13 +30,9 @@ def simulate_functions(
     n_times: int,
     dt: float,
     *,
-    names: Sequence[str] | None = None,
     rng: Rng = None,
-    precision: str = "float32",
-    n_threads: int = 0,
-    n_blocks: int | None = None,
-    lags: Iterable[int] | None = None,
-    observable_lags: Iterable[int] | None = None,
+    measure: Measure | None = None,
+    **settings: Unpack[FunctionSettings],
 ) -> Correlators:
     """Sample a theory and add up correlators of functions of one's own, for ``spectrum`` and everything else.
 
@@ -50,10 +47,15 @@ def simulate_functions(
         Takes paths, shape (paths, n_times, channels) with the channels of ``theory.channels`` (inputs y, then outputs
         x), and returns the functions at each time, real, shape (paths, n_times, K), K at least 1. A function of
         several times may look at the whole path, as long as it is the same function at every time.
-    n_paths, n_times, dt, rng, precision, n_threads, n_blocks, lags, observable_lags
+    n_paths, n_times, dt : int, int, float
+        Number of paths and uniform grid, as for ``simulate``.
+    rng : int, SeedSequence, Generator or None
         As for ``simulate``.
-    names : sequence of str, optional
-        Names of the functions; x1, x2, ... by default.
+    measure : Measure, optional
+        Lags of the sums, without increments by default. Its observables must be left out: they are the functions.
+    **settings : FunctionSettings
+        names : sequence of str, of the functions; x1, x2, ... by default. precision, n_threads and n_blocks as for
+        ``simulate``.
 
     Returns
     -------
@@ -64,7 +66,7 @@ def simulate_functions(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If an argument is not valid; if the functions return another shape, complex numbers or values that are not
         finite (from the first block on).
 
@@ -77,23 +79,29 @@ def simulate_functions(
     >>> bool(abs(nnqm.spectrum(run, 1).gaps[0].pull(1.0)) < 3)
     True
     """
+    need_known(simulate_functions, settings, FunctionSettings, Measure)
+    asked = measure_or_default(measure)
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}")
     if not callable(functions):
         raise InputTypeError(
             f"functions must be callable; got {functions!r}; give one function that returns all of them"
         )
-    time_grid(n_times, dt, None)
-    paths = integer("n_paths", n_paths, 1)
-    choice("precision", precision, ("float32", "float64"))
-    key = random_key(rng)
-    blocks = choose_blocks(n_blocks, -(-paths // TILE), f"tiles of {TILE} paths")
-    bounds = [paths * b // blocks for b in range(blocks + 1)]
+    if asked.observables is not None:
+        raise InputError("observables of the measure are the functions themselves; leave them out")
+    if isinstance(theory.network, RandomNetwork):
+        raise InputError(
+            f"simulate_functions needs fixed weights, and the network draws them: {theory.network!r}; fix the weights, "
+            "or use accumulate(..., group=) on paths of sample_paths and apply"
+        )
+    names, precision = settings.get("names"), settings.get("precision", "float32")
+    n_threads = settings.get("n_threads", 0)
+    paths = Paths(theory, n_paths, n_times, dt, rng=rng, precision=precision, n_threads=n_threads)
+    blocks = choose_blocks(settings.get("n_blocks"), -(-paths.n_paths // TILE), f"tiles of {TILE} paths")
+    bounds = [paths.n_paths * b // blocks for b in range(blocks + 1)]
 
     def values(first: int, stop: int) -> NDArray[Any]:
-        y = sample_paths(theory, range(first, stop), n_times, dt, key=key, precision=precision, n_threads=n_threads)
-        if theory.network is not None:
-            y = np.concatenate([y, apply(theory.network, y, n_threads=n_threads)], axis=2)
+        y = paths.read_channels(first, stop)
         found = np.asarray(functions(y))
         if found.dtype.kind not in "fiub":
             raise InputTypeError(
@@ -121,6 +129,8 @@ def simulate_functions(
         yield start
         yield from chunks
 
+    increments = () if asked.increment_lags is None else asked.increment_lags
+    observables = default_observables((mean, std, labels), order=1, neurons=0)
     run = accumulate(
         all_chunks(),
         dt,
@@ -128,9 +138,6 @@ def simulate_functions(
         mass=theory.mass,
         n_threads=n_threads,
         n_blocks=1,
-        observables=default_observables((mean, std, labels), order=1, neurons=0),
-        lags=lags,
-        observable_lags=observable_lags,
-        increment_lags=(),
+        measure=replace(asked, observables=observables, increment_lags=increments),
     )
-    return replace(run, keys=(key,))
+    return replace(run, keys=(paths.key,))

@@ -1,9 +1,9 @@
-"""The stages of the pipeline on paths held in memory: sample, apply a network, add up (anybody's paths)."""
+"""The stages of the pipeline on paths held in memory: sample and apply a network."""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,11 +14,7 @@ from ..errors import InputError, InputTypeError
 from ..theories.networks import Network, RandomNetwork, use_table
 from ..theories.theory import Theory
 from .arrays import float_type, need_finite_values, real_array
-from .run_settings import (
-    Rng,
-    random_key,
-    time_grid,
-)
+from .run_settings import Rng, SampleSettings, key_of, need_known, time_grid
 
 __all__ = ["apply", "draw_weights", "sample_paths"]
 
@@ -36,31 +32,46 @@ def sample_paths(
     times: ArrayLike | None = None,
     rng: Rng = None,
     key: int | None = None,
-    precision: str = "float32",
-    n_threads: int = 0,
-    out: NDArray[Any] | None = None,
+    **settings: Unpack[SampleSettings],
 ) -> NDArray[Any]:
     """Paths of the seed processes, the very ones that ``simulate`` uses for the same rng.
 
     Parameters
     ----------
     theory : Theory
+        Seed processes; the network plays no part.
     paths : int or range
-        The first so many paths, or a range of path indices with step 1.
-    n_times, dt, times, rng, precision, n_threads
+        Number of paths, the first ones, or a range of path indices with step 1.
+    n_times, dt : int, float
+        A uniform grid, as for ``simulate``.
+    times : array_like, optional
+        A strictly increasing grid instead, shape (n_times,).
+    rng : int, SeedSequence, Generator or None
         As for ``simulate``.
     key : int, optional
         The key of a run (``run.keys``) instead of an rng.
-    out : ndarray, optional
-        Where to write, C-contiguous and of that shape and precision: what is sampled again and again into the same
-        memory saves the system from clearing new memory each time.
+    **settings
+        precision : {"float32", "float64"}, of the paths, float32 by default. n_threads : int, as for ``simulate``.
+        out : ndarray, where to write, C-contiguous and of the shape and precision of the paths: sampling into the same
+        memory again saves the system from clearing new memory each time.
 
     Returns
     -------
     ndarray
         Shape (paths, n_times, D), of the precision asked for: inputs y of the network; ``apply`` gives x. It is
         ``out`` if that is given.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If an argument does not fit, or the paths are too many for an array.
+
+    See Also
+    --------
+    Paths : paths of a theory that are drawn when they are read.
     """
+    need_known(sample_paths, settings, SampleSettings)
+    precision, n_threads = settings.get("precision", "float32"), settings.get("n_threads", 0)
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}")
     grid = time_grid(n_times, dt, times, theory)
@@ -71,10 +82,10 @@ def sample_paths(
             f"paths must fit into an array; got {len(chosen)} paths of {len(grid)} times and {theory.n_inputs} inputs; "
             "ask for ranges of paths, or for the sums that simulate makes"
         )
-    array = _place(out, (len(chosen), len(grid), theory.n_inputs), precision)
+    array = _place(settings.get("out"), (len(chosen), len(grid), theory.n_inputs), precision)
     _core.sample(
         theory=theory._compiled(grid),
-        key=_key_of(rng, key),
+        key=key_of(rng, key),
         times=grid,
         paths=(chosen.start, chosen.stop),
         n_threads=integer("n_threads", n_threads, 0, 4096),
@@ -109,12 +120,6 @@ def _path_range(paths: int | range) -> range:
     return chosen
 
 
-def _key_of(rng: Rng, key: int | None) -> int:
-    if key is not None and rng is not None:
-        raise InputError("give either rng or key, not both")
-    return random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1)
-
-
 def draw_weights(
     theory: Theory, paths: int | range, *, rng: Rng = None, key: int | None = None, negative: bool = False
 ) -> list[Network]:
@@ -125,9 +130,9 @@ def draw_weights(
     theory : Theory
         With a ``RandomNetwork``.
     paths : int or range
-        The first so many paths, or a range of path indices with step 1.
+        Number of paths, the first ones, or a range of path indices with step 1.
     rng, key
-        As for ``sample_paths``: those of the run.
+        As for ``sample_paths``, the same as for the run.
     negative : bool, default False
         Those for t < 0, which differ in a network that is split at t = 0.
 
@@ -139,7 +144,7 @@ def draw_weights(
 
     Raises
     ------
-    ValueError
+    InputError
         If the weights of the theory are fixed.
     """
     if not isinstance(theory, Theory) or not isinstance(theory.network, RandomNetwork):
@@ -152,7 +157,7 @@ def draw_weights(
         raise InputError(
             f"paths must draw weights that fit into an array; got {len(groups)} groups; ask for ranges of paths"
         )
-    return theory.network.draw(groups, _key_of(rng, key), negative=negative)
+    return theory.network.draw(groups, key_of(rng, key), negative=negative)
 
 
 def apply(
@@ -173,11 +178,11 @@ def apply(
     network : Network, RandomNetwork or None
         None is the identity.
     rng, key, first_path
-        What random weights are drawn from: those of ``sample_paths`` and the index of the first path.
+        Random weights are drawn from them: the same as for ``sample_paths``, and the index of the first path.
     times : array_like, optional
         Of the paths, shape (n_times,); for a network that is split at t = 0.
     compiled : bool, optional
-        As for ``simulate``: the bits are those of a run whose ``compiled`` is the same.
+        As for ``simulate``: the bits are the same as in a run whose ``compiled`` is the same.
     paths : array_like
         Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout, CPU
         arrays of other libraries included.
@@ -191,7 +196,7 @@ def apply(
 
     Raises
     ------
-    ValueError
+    InputError
         If the shape does not fit, or an output is not finite (which path and time).
     """
     array = real_array(paths)
@@ -214,7 +219,7 @@ def apply(
     out = np.asarray(
         _core.apply(
             network=network._compiled(native.dtype.name if tabulated else None),
-            key=_key_of(rng, key) if random else 0,
+            key=key_of(rng, key) if random else 0,
             times=() if times is None else floats("times", times, 1),
             first_path=integer("first_path", first_path, 0, _MOST),
             inputs=native,

@@ -1,28 +1,141 @@
-"""What a run is made of before it starts: random-number key, time grid, blocks, lags and empty sums."""
+"""Settings of a run before it starts: keywords, random-number key, time grid, blocks and empty sums."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, TypeAlias
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, floats, integer, lag_list, positive
-from ..errors import InputError
-from ..theories.networks import is_bounded
+from .._arguments import Floats, floats, integer, positive
+from ..errors import InputError, InputTypeError
 from ..theories.theory import Theory
-from .correlators import Correlators, is_uniform
-from .observables import Observables
+from .correlators import Correlators
 
-__all__: list[str] = []
+__all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings"]
 
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
 
 # A string, because numpy.random takes a while to load.
 Rng: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
+
+Progress: TypeAlias = "Callable[[int, int], None]"
+
+
+class PathSettings(TypedDict, total=False):
+    """How paths are drawn.
+
+    Attributes
+    ----------
+    precision : {"float32", "float64"}
+        Of paths and networks, float32 by default; sums are float64 either way.
+    n_threads : int
+        0, the default, uses as many as the OpenMP environment offers. They do not change the bits.
+    """
+
+    precision: str
+    n_threads: int
+
+
+class SampleSettings(PathSettings, total=False):
+    """How and where ``sample_paths`` draws paths.
+
+    Attributes
+    ----------
+    out : ndarray
+        Memory to write to, of the shape and precision of the paths.
+    """
+
+    out: NDArray[Any] | None
+
+
+class FunctionSettings(PathSettings, total=False):
+    """Settings of ``simulate_functions``; ``PathSettings`` has the others.
+
+    Attributes
+    ----------
+    names : sequence of str
+        Names of the functions; x1, x2, ... by default.
+    n_blocks : int
+        Independent blocks for the errors; 128, or the number of tiles of 64 paths if that is smaller.
+    """
+
+    names: Sequence[str] | None
+    n_blocks: int | None
+
+
+class RunSettings(PathSettings, total=False):
+    """How ``simulate`` runs; ``PathSettings`` has the others.
+
+    Attributes
+    ----------
+    compiled : bool
+        Whether the network is evaluated by a table; by default wherever that is as good, see ``simulate``.
+    n_blocks : int
+        Independent blocks for the errors; 128, or the number of tiles of 64 paths if that is smaller.
+    blocks : range
+        Compute only these blocks of the run; ``merge`` puts the parts of several workers together.
+    until : (function, float)
+        Stop once ``function(run).error`` (largest entry) is at most the number; tested whenever the number of
+        paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
+    progress : callable
+        Called with (paths done, paths wanted) about five times a second.
+    """
+
+    compiled: bool | None
+    n_blocks: int | None
+    blocks: range | None
+    until: tuple[Callable[[Correlators], Any], float] | None
+    progress: Progress | None
+
+
+class AccumulateSettings(TypedDict, total=False):
+    """How ``accumulate`` treats given paths.
+
+    Attributes
+    ----------
+    n_threads : int
+        As for ``simulate``.
+    n_blocks : int
+        Independent blocks for the errors, of each chunk where there are several; at most 128 by default.
+    group : int
+        Successive paths that share random parameters, a divisor of 64 or a multiple of it; by default the group of the
+        theory, or 1.
+    hbar, mass : float
+        For energies and momenta, 1 by default; taken from the theory if there is one.
+    """
+
+    n_threads: int
+    n_blocks: int | None
+    group: int | None
+    hbar: float
+    mass: float
+
+
+def need_known(
+    function: Callable[..., Any], given: Mapping[str, Any], record: type, within: type | None = None
+) -> None:
+    """Raise if a keyword of a function is not among the settings of its record; the message names the nearest one.
+
+    ``within`` is the class of the argument ``measure``, whose own keywords are easily taken for the function's.
+    """
+    unknown = [name for name in given if name not in record.__annotations__]
+    if not unknown:
+        return
+    import inspect
+
+    (name, *_), own = unknown, [p for p in inspect.signature(function).parameters if p not in ("self", "settings")]
+    known = {n: n for n in (*own, *record.__annotations__)}
+    if within is not None:
+        known |= {n: f"measure=nnqm.{within.__name__}({n}=...)" for n in within.__annotations__}
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    called = function.__qualname__.removesuffix(".__init__")
+    hint = f"; did you mean {known[near[0]]}?" if near else f"; it takes {', '.join(known)}"
+    raise InputTypeError(f"{called} has no argument {name!r}{hint}")
 
 
 def random_key(rng: Rng) -> int:
@@ -36,6 +149,13 @@ def random_key(rng: Rng) -> int:
     else:
         sequence = np.random.SeedSequence(integer("rng", rng, 0, 2**128))
     return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def key_of(rng: Rng, key: int | None) -> int:
+    """The key of paths, given as it is or made of an rng."""
+    if key is not None and rng is not None:
+        raise InputError("give either rng or key, not both")
+    return random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1)
 
 
 def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, theory: Theory | None = None) -> Floats:
@@ -77,22 +197,6 @@ def _time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None) -
     return grid
 
 
-def default_lags(n_times: int) -> tuple[int, ...]:
-    """Lag 0 and about 24 log-spaced lags up to half the paths."""
-    if n_times < 2:
-        return (0,)
-    spaced = np.geomspace(1, max(1, n_times // 2), 24).round().astype(int)
-    return (0, *(int(k) for k in np.unique(spaced)))
-
-
-def default_increment_lags(n_times: int) -> tuple[int, ...]:
-    """Every lag to 12, which the extrapolation in dt uses, and some longer ones up to a quarter of the paths."""
-    if n_times < 2:
-        return ()
-    spaced = np.geomspace(1, max(1, n_times // 4), 12).round().astype(int)
-    return tuple(int(k) for k in np.unique([*range(1, min(13, n_times)), *spaced]))
-
-
 def choose_blocks(n_blocks: int | None, n_units: int, what: str) -> int:
     if n_blocks is None:
         return min(DEFAULT_BLOCKS, n_units)
@@ -102,67 +206,6 @@ def choose_blocks(n_blocks: int | None, n_units: int, what: str) -> int:
             f"n_blocks={blocks} needs at least as many {what}; got {n_units}; use fewer blocks or more paths"
         )
     return blocks
-
-
-def plan_sums(
-    theory: Theory | None,
-    observables: Observables,
-    times: Floats,
-    lags: Iterable[int] | None,
-    observable_lags: Iterable[int] | None,
-    increment_lags: Iterable[int] | None,
-    two_time: bool | int | str,
-) -> dict[str, Any]:
-    n = len(times)
-    given = [tuple(v) if isinstance(v, Iterable) else v for v in (lags, observable_lags, increment_lags)]
-    if theory is not None:
-        _need_fourth_moments(theory)
-    if theory is not None and not theory.stationary:
-        for name, value in zip(("lags", "observable_lags", "increment_lags"), given, strict=True):
-            if value:
-                raise InputError(
-                    f"{name} are averages over time, but the theory is not stationary; leave them out and use two_time"
-                )
-        given = [(), (), ()]
-        two_time = True if two_time is False else two_time
-    elif theory is not None and theory.period is not None and n > 1:
-        if given[1]:
-            raise InputError(
-                "observable_lags serve levels, which need exponential decay, but the paths close after "
-                f"{theory.period:g}; leave them out, or take the levels from open paths"
-            )
-        given[1] = ()
-        of_turn = default_lags(n) if given[0] is None else given[0]
-        # With a lag goes the one that completes the turn.
-        given[0] = tuple(sorted({lag for k in of_turn for lag in (k, (n - k) % n)}))
-    if not is_uniform(times):
-        given = [() if v is None else v for v in given]
-        if n > 1 and any(v != () for v in given):
-            raise InputError(
-                "lag averages need uniform times; leave the lags out and use two_time, or give n_times and dt"
-            )
-    lags, observable_lags, increment_lags = given
-    column = None if two_time is False else observables.index(0 if two_time is True else two_time)
-    return {
-        "lags": lag_list("lags", default_lags(n) if lags is None else lags, 0, n),
-        "observable_lags": lag_list(
-            "observable_lags",
-            range(1, min(4, n)) if observable_lags is None else observable_lags,
-            0,
-            n,
-        ),
-        "increment_lags": lag_list(
-            "increment_lags", default_increment_lags(n) if increment_lags is None else increment_lags, 1, n
-        ),
-        "two_time": column,
-    }
-
-
-def _need_fourth_moments(theory: Theory) -> None:
-    """Refuse processes of random weights without errors of their two-point function; networks check their own."""
-    if theory.network is None or not any(is_bounded(a) for a in theory.network.activations):
-        for source in theory.sources:
-            source.need_moment(4, "the error of the two-point function")
 
 
 def measure_of(run: Correlators) -> _core.Measure:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,16 +17,19 @@ from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork, use_table
 from ..theories.theory import Theory
 from .correlators import Correlators
-from .observables import Observables, default_observables
+from .measure import Measure, measure_or_default, resolve
+from .observables import default_observables
 from .run_settings import (
     TILE,
+    Progress,
     Rng,
+    RunSettings,
     build_facts,
     check_scale,
     choose_blocks,
     empty_sums,
     measure_of,
-    plan_sums,
+    need_known,
     random_key,
     time_grid,
 )
@@ -35,8 +38,6 @@ __all__ = ["Interrupted", "extend", "simulate"]
 
 # Seconds of one call to the core, between which Ctrl-C is heard and progress is told.
 _SLICE = 0.2
-
-Progress = Callable[[int, int], None]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -59,18 +60,8 @@ def simulate(
     *,
     times: ArrayLike | None = None,
     rng: Rng = None,
-    precision: str = "float32",
-    compiled: bool | None = None,
-    n_threads: int = 0,
-    n_blocks: int | None = None,
-    blocks: range | None = None,
-    observables: Observables | None = None,
-    lags: Iterable[int] | None = None,
-    observable_lags: Iterable[int] | None = None,
-    increment_lags: Iterable[int] | None = None,
-    two_time: bool | int | str = False,
-    until: tuple[Callable[[Correlators], Any], float] | None = None,
-    progress: Progress | None = None,
+    measure: Measure | None = None,
+    **settings: Unpack[RunSettings],
 ) -> Correlators:
     """Sample a theory and add up what its physics follows from; paths are never stored.
 
@@ -79,6 +70,7 @@ def simulate(
     Parameters
     ----------
     theory : Theory
+        Seed processes and a network.
     n_paths : int
         Independent paths, each started from the stationary density.
     n_times, dt : int, float
@@ -88,36 +80,29 @@ def simulate(
         A strictly increasing grid instead, shape (n_times,); only two_time is defined on one that is not uniform.
     rng : int, SeedSequence, Generator or None
         By NumPy's conventions; None draws fresh entropy. The key is recorded.
-    precision : {"float32", "float64"}
-        Of paths and networks. Sums are float64 either way.
-    compiled : bool, optional
-        A fixed network of one input is a function of one variable. By default it is evaluated by a table of polynomials
-        wherever that differs from the network by less than 1e-7 (float32) or 1e-13 (float64) of its outputs, for
-        which it is verified first: the cost no longer depends on width and depth. False evaluates every layer; True
-        raises where there is no table. The result's ``compiled`` tells which it was: the bits of paths depend on it.
-    n_threads : int
-        0 uses what the OpenMP environment offers.
-    n_blocks : int, optional
-        Independent blocks for the errors; 128, or the number of tiles of 64 paths if that is smaller.
-    blocks : range, optional
-        Compute only these blocks of the run; ``merge`` puts the parts of several workers together.
-    observables : Observables, optional
-        Default: ``default_observables(theory)``.
-    lags : iterable of int, optional
-        Lags, in steps, of two-point functions; about 24 log-spaced ones by default. Like all that is averaged over
-        time, they need a stationary theory.
-    observable_lags : iterable of int, optional
-        Lags of the correlator matrix of all observables; 1, 2, 3 by default, () for none.
-    increment_lags : iterable of int, optional
-        Lags of the squared increments.
-    two_time : bool, int or str
-        Also sum x(t) x(s) for all pairs of times, of the first output or the channel named; always done for a theory
-        that is not stationary.
-    until : (function, float), optional
-        Stop once ``function(run).error`` (largest entry) is at most the number; looked at whenever the number of
-        paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
-    progress : callable, optional
-        Called with (paths done, paths wanted) about five times a second.
+    measure : Measure, optional
+        Observables and lags of the sums; all defaults if there is none.
+    **settings : RunSettings
+        precision : {"float32", "float64"}, of paths and networks, float32 by default; sums are float64 either way.
+
+        compiled : bool. A fixed network of one input is a function of one variable. By default it is evaluated by a
+        table of polynomials wherever that differs from the network by less than 1e-7 (float32) or 1e-13 (float64) of
+        its outputs, for which it is verified first: the cost no longer depends on width and depth. False evaluates
+        every layer; True raises where there is no table. The result's ``compiled`` tells which it was: the bits of
+        paths depend on it.
+
+        n_threads : int; 0, the default, uses as many as the OpenMP environment offers.
+
+        n_blocks : int, independent blocks for the errors; 128 by default, or the number of tiles of 64 paths if that
+        is smaller.
+
+        blocks : range. Compute only these blocks of the run; ``merge`` puts the parts of several workers together.
+
+        until : (function, float). Stop once ``function(run).error`` (largest entry) is at most the number; tested
+        whenever the number of paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the
+        limit.
+
+        progress : callable, called with (paths done, paths wanted) about five times a second.
 
     Returns
     -------
@@ -125,11 +110,15 @@ def simulate(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         Before any work starts if an argument is not valid; afterwards if a path is not finite.
     Interrupted
         On Ctrl-C, with the completed part in its ``partial``.
     """
+    need_known(simulate, settings, RunSettings, Measure)
+    precision, n_threads = settings.get("precision", "float32"), settings.get("n_threads", 0)
+    blocks, until, progress = settings.get("blocks"), settings.get("until"), settings.get("progress")
+    asked = measure_or_default(measure)
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory_file and builtin_theory make one")
     grid = time_grid(n_times, dt, times, theory)
@@ -144,15 +133,15 @@ def simulate(
         theory.network.need_moment(4, "the error of the two-point function")
     unit = max(TILE, theory.group)
     choice("precision", precision, ("float32", "float64"))
-    tabulated = use_table(theory.network, precision, compiled)
+    tabulated = use_table(theory.network, precision, settings.get("compiled"))
     integer("n_threads", n_threads, 0, 4096)
-    total = choose_blocks(n_blocks, -(-paths // unit), f"tiles of {unit} paths")
+    total = choose_blocks(settings.get("n_blocks"), -(-paths // unit), f"tiles of {unit} paths")
     held = range(total) if blocks is None else blocks
     if not isinstance(held, range):
         raise InputTypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
     if held.step != 1 or not 0 <= held.start < held.stop <= total:
         raise InputError(f"blocks must be a range within 0..{total}; got {held}")
-    chosen = default_observables(theory) if observables is None else observables
+    chosen = default_observables(theory) if asked.observables is None else asked.observables
     if max(chosen.columns) >= len(theory.channels):
         raise InputError(
             f"observables measure channel {max(chosen.columns)}, but the theory has {len(theory.channels)}; "
@@ -160,7 +149,6 @@ def simulate(
         )
     run = Correlators(
         theory=theory,
-        observables=chosen,
         times=grid,
         n_paths=paths,
         n_blocks=total,
@@ -171,7 +159,7 @@ def simulate(
         mass=theory.mass,
         group=theory.group,
         compiled=tabulated,
-        **plan_sums(theory, chosen, grid, lags, observable_lags, increment_lags, two_time),
+        **resolve(asked, chosen, grid, theory),
         **build_facts(),
     )
     check_scale(run)
@@ -209,7 +197,7 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
 
     Raises
     ------
-    ValueError
+    InputError
         If the run cannot be continued: merged seeds, paths from elsewhere, another instruction set or version of
         the random-number map.
     """
@@ -253,7 +241,7 @@ def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tupl
 def _first_tiles(run: Correlators) -> int:
     """Tiles of the first slice, before the speed is known, which then holds all of a short run."""
     assert run.theory is not None
-    # In multiplications of a matrix product, of which any processor makes some 1e10 a second: an activation takes
+    # In multiplications of a matrix product, at some 1e10 a second on any processor: an activation takes
     # about 25 of them, a look-up in a table 40, a draw up to 200.
     widths = () if run.theory.network is None else run.theory.network.widths
     forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
@@ -262,7 +250,7 @@ def _first_tiles(run: Correlators) -> int:
     products = 2 * len(run.observable_lags) * run.observables.size**2
     pairs = 0 if run.two_time is None else run.n_times
     tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
-    # What other processes cost depends on how they are sampled.
+    # The cost of other processes depends on how they are sampled.
     return tiles if run.theory.all_oscillators else min(16, tiles)
 
 
@@ -270,7 +258,7 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
     """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
     assert run.theory is not None
     theory, measure = run.theory._compiled(run.times, run.precision if run.compiled else None), measure_of(run)
-    # Those of a new run are nobody else's yet.
+    # The sums of a new run are not shared yet.
     sums = {name: array.copy() for name, array in run.sums.items()} if run.sums["paths"].any() else run.sums
     index = run.first_block + np.arange(len(sums["paths"]))
     # Paths that share weights stay in one block: what is dealt out is a tile, or as many as a group takes.

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..sampling.observables import default_observables
-from ..sampling.path_source import VisibleChannel, channel_of
-from ..sampling.run_settings import DEFAULT_BLOCKS, Rng, choose_blocks, random_key
+from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, reader_of
+from ..sampling.run_settings import DEFAULT_BLOCKS, choose_blocks
 from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
 from ..statistics.estimate import Estimate, jackknife
 from ..theories.networks import Network
@@ -28,23 +29,27 @@ from ..theories.theory import Theory
 
 __all__ = ["EffectiveLevels", "ExactEffectiveLevels", "binned_effective_levels", "exact_effective_levels"]
 
-# Default edges lie within so many standard deviations of the mean; the outermost bins are open.
+# Reach of the default edges from the mean, in standard deviations; the outermost bins are open.
 _REACH = 3.0
-# Rarer bins go to their neighbours: one that holds a single visit has an eigenvalue of its own.
+# Fewest visits of a bin per block; a rarer bin is joined to a neighbour: one visit alone makes an eigenvalue.
 _VISITS_PER_BLOCK = 4
-# An eigenvalue fewer errors than this above zero has no logarithm worth showing, nor has one below so many times the
-# largest of independent pairs, 2 (n_bins/2 n_pairs)^(1/2).
+# Smallest eigenvalue that is shown as a level: in its errors, and in units of the largest eigenvalue of independent
+# pairs, 2 (n_bins/2 n_pairs)^(1/2).
 _SIGNIFICANT, _NOISE = 5.0, 1.5
 _MOST_BINS = 512
 # Bytes of paths handled at once.
 _CHUNK = 16 << 20
-# The exact side reaches so many standard deviations; steps between nodes of the smooth average, in units of its
-# width; and points per standard deviation along the first input and along the others, by the number of inputs.
+# Reach of the exact side in standard deviations; nodes of the smooth average per width; points per standard deviation
+# along the first input and along the others, by the number of inputs.
 _WIDTH = 7.0
 _NODES_PER_WIDTH = 2.0
 _FINE = {1: (2000, 0), 2: (300, 60), 3: (20, 10)}
-# The coarser calculation whose difference is the error.
+# Fineness of the coarser calculation whose difference is the error.
 _COARSER = 0.6
+
+
+# Block, and values (paths, times).
+_Part: TypeAlias = "tuple[int, NDArray[Any]]"
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class ExactEffectiveLevels:
     Attributes
     ----------
     levels : ndarray
-        What ``binned_effective_levels`` measures apart from noise, shape (n,), energy units; infinite where the
+        Values of ``binned_effective_levels`` without noise, shape (n,), energy units; infinite where the
         eigenvalue is not positive.
     error : ndarray
         Of the quadrature, shape (n,): the change when it is coarsened.
@@ -87,22 +92,15 @@ class ExactEffectiveLevels:
 
 
 def binned_effective_levels(
-    source: Theory | ArrayLike,
-    n_times: int | None = None,
-    dt: float | None = None,
+    paths: Paths | ArrayLike,
     *,
+    dt: float = 1.0,
     n_levels: int = 9,
     lag: int = 1,
-    n_bins: int = 50,
-    edges: ArrayLike | None = None,
+    bins: int | ArrayLike = 50,
     channel: int | str = 0,
-    n_paths: int = 100_000,
     n_blocks: int | None = None,
     hbar: float = 1.0,
-    rng: Rng = None,
-    key: int | None = None,
-    precision: str = "float32",
-    n_threads: int = 0,
 ) -> EffectiveLevels:
     r"""Effective levels from a histogram of pairs of values one lag apart. They are not energies.
 
@@ -117,29 +115,23 @@ def binned_effective_levels(
 
     Parameters
     ----------
-    source : Theory or array_like
-        A theory, of which paths are drawn; or paths, shape (n_paths, n_times[, channels]) or (n_times,).
-    n_times, dt : int, float
-        Time grid for a theory; for paths dt only (1 by default).
+    paths : Paths or array_like
+        Paths of a theory, on a uniform grid; or given paths, shape (n_paths, n_times[, channels]) or (n_times,).
+    dt : float
+        Time step of given paths; paths of a theory have their own.
     n_levels : int, default 9
         Effective levels wanted, without the ground state.
     lag : int, default 1
         In steps.
-    n_bins : int, default 50
-        Bins of equal width within 3 standard deviations of the mean, the outermost two open. Those with fewer than
-        4 visits per block are joined to a neighbour.
-    edges : array_like, optional
-        Inner edges instead, ascending, shape (n_bins - 1,).
+    bins : int or array_like, default 50
+        Number of bins of equal width within 3 standard deviations of the mean, the outermost two open; or the inner
+        edges, ascending, shape (n_bins - 1,). Bins with fewer than 4 visits per block are joined to a neighbour.
     channel : int or str
-        Which output of the theory, or which channel of the paths.
-    n_paths : int, default 100000
-        Paths drawn of a theory.
+        Position among the outputs or name of a channel of a theory, position in given paths.
     n_blocks : int, optional
         Independent blocks; see ``accumulate``.
     hbar : float
-        For paths from elsewhere.
-    rng, key, precision, n_threads
-        As for ``sample_paths``.
+        For given paths; a theory has its own.
 
     Returns
     -------
@@ -147,13 +139,13 @@ def binned_effective_levels(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If arguments do not fit, a value is not finite, or paths are not longer than the lag.
 
     Examples
     --------
     >>> theory = nnqm.harmonic_oscillator()
-    >>> found = binned_effective_levels(theory, 64, 0.2, n_bins=8, n_paths=4000, rng=1, n_levels=2)
+    >>> found = binned_effective_levels(nnqm.Paths(theory, 4000, 64, 0.2, rng=1), bins=8, n_levels=2)
     >>> exact = exact_effective_levels(theory, found.edges, found.lag, n_levels=2)
     >>> exact.levels.round(4)  # not 1 and 2
     array([1.4002, 2.788 ])
@@ -161,44 +153,39 @@ def binned_effective_levels(
     True
     """
     wanted, step = integer("n_levels", n_levels, 1, _MOST_BINS), integer("lag", lag, 1)
-    integer("n_bins", n_bins, 2, _MOST_BINS)
-    if isinstance(source, Theory):
-        if n_times is None or dt is None:
-            raise InputError("the time grid of the theory is missing: give n_times and dt")
-        if key is not None and rng is not None:
-            raise InputError("give either rng or key, not both")
-        steps, hbar = integer("n_times", n_times, 1), source.hbar
-        visible = VisibleChannel(source, channel, precision, n_threads)
-        observables = default_observables(source, neurons=0)
-        place = observables.channels.index(visible.name)
+    inner = _inner_edges(bins)
+    need_uniform(paths)
+    visible = reader_of(paths, channel, dt)
+    parts: Iterator[_Part]
+    if isinstance(paths, Paths):
+        need_levels(paths.theory)
+        hbar, steps = paths.theory.hbar, visible.n_times
+        observables = default_observables(paths.theory, neurons=0)
+        place = observables.channels.index(paths.theory.channel_name(channel))
         mean, spread = float(observables.shift[place]), float(observables.scale[place])
-        blocks = choose_blocks(n_blocks, integer("n_paths", n_paths, 2), "paths")
-        chosen = random_key(rng) if key is None else key
-        parts = _drawn(visible, n_paths, blocks, steps, float(dt), chosen)
+        blocks = choose_blocks(n_blocks, visible.n_units, "paths")
+        parts = _drawn(visible, blocks)
     else:
-        if n_times is not None:
-            raise InputError("n_times is for a theory; given paths have their own; leave it out")
-        dt = 1.0 if dt is None else dt
-        x = next(channel_of(source, channel))
-        pieces = _stretches(x, n_blocks)
+        x = visible.native(0, visible.n_units)
+        pieces = _stretches(x, visible, n_blocks)
         stride = max(1, x.size >> 20)
         sample = np.asarray(x[:, ::stride], dtype=np.float64)
         mean, spread = float(sample.mean()), float(sample.std())
-        steps, blocks = pieces[0].shape[1], len(pieces)
-        parts = enumerate(pieces)
+        steps, blocks = pieces[0][2].shape[1], len(pieces)
+        parts = _given(pieces, visible)
     if step >= steps:
         raise InputError(f"lag must be below n_times; got lag={step} with {steps} times; use longer paths")
-    positive("dt", dt)
     positive("hbar", hbar)
-    inner = _edges(edges, n_bins, mean, spread)
-    counts, paths = _counted(parts, inner, step, blocks)
+    if inner is None:
+        inner = _equal_bins(int(np.asarray(bins)), mean, spread)
+    counts, n_paths = _counted(parts, inner, step, blocks)
     counts, inner = _without_rare(counts, inner)
 
     def eigenvalues(s: Any) -> Floats:
         return _eigenvalues(s["counts"])
 
-    lambdas = jackknife(eigenvalues, {"counts": counts}, paths)
-    time = step * float(dt)
+    lambdas = jackknife(eigenvalues, {"counts": counts}, n_paths)
+    time = step * visible.step
     floor = _NOISE * np.sqrt(2 * len(counts[0]) / counts.sum())
     levels: list[Estimate | None] = []
     for n in range(1, min(wanted, len(inner)) + 1):
@@ -208,15 +195,17 @@ def binned_effective_levels(
     return EffectiveLevels(tuple(levels), inner, time)
 
 
-def _stretches(x: NDArray[Any], n_blocks: int | None) -> list[NDArray[Any]]:
-    """Blocks of paths (n_paths, n_times), each at least 20 autocorrelation times long; few paths are cut along time."""
+def _stretches(x: NDArray[Any], visible: PathReader, n_blocks: int | None) -> list[tuple[int, int, NDArray[Any]]]:
+    """Blocks of paths (n_paths, n_times), each at least 20 autocorrelation times long; few paths are cut along time.
+
+    Each with its first path and its first time step.
+    """
     n_paths, n_times = x.shape
     many = n_paths >= 16
     # Of paths their means, which a Markov chain of configurations correlates; of a long path its first million steps.
     series = x.mean(axis=1, dtype=np.float64)[None] if many else x[:, :1_000_000].astype(np.float64)
     if not np.isfinite(series).all():
-        path, time = np.argwhere(~np.isfinite(x))[0]
-        raise InputError(f"paths must be finite; path {path} at time step {time} is {x[path, time]}; remove it")
+        visible.need_finite(x, 0)
     tau = max(autocorrelation_time(s) for s in series)
     unit = INDEPENDENT * tau if tau > 1 else 1.0
     most = int((n_paths if many else n_times) / unit) * (1 if many else n_paths)
@@ -228,50 +217,62 @@ def _stretches(x: NDArray[Any], n_blocks: int | None) -> list[NDArray[Any]]:
             "paths, or fewer blocks"
         )
     if many:
-        return [x[n_paths * b // blocks : n_paths * (b + 1) // blocks] for b in range(blocks)]
+        bounds = [n_paths * b // blocks for b in range(blocks + 1)]
+        return [(first, 0, x[first:last]) for first, last in pairwise(bounds)]
     per_path = max(1, blocks // n_paths)
     steps = n_times // per_path
-    return [path[None, b * steps : (b + 1) * steps] for path in x for b in range(per_path)]
+    return [(i, b * steps, x[i : i + 1, b * steps : (b + 1) * steps]) for i in range(n_paths) for b in range(per_path)]
 
 
-def _edges(given: ArrayLike | None, n_bins: int, mean: float, spread: float) -> Floats:
-    if given is None:
-        if not spread > 1e-12 * abs(mean):
-            raise InputError("the channel is constant, so that there is nothing to bin; choose one that moves")
-        return np.linspace(mean - _REACH * spread, mean + _REACH * spread, n_bins - 1)
-    inner = floats("edges", given, 1)
+def _inner_edges(bins: int | ArrayLike) -> Floats | None:
+    """The inner edges if bins are given by them, None if by their number."""
+    if np.ndim(bins) == 0:
+        integer("bins", bins, 2, _MOST_BINS)
+        return None
+    return _checked_edges("bins", bins)
+
+
+def _checked_edges(name: str, edges: ArrayLike) -> Floats:
+    inner = floats(name, edges, 1)
     if not 1 <= inner.size < _MOST_BINS:
-        raise InputError(f"edges must have 1 to {_MOST_BINS - 1} entries; got {inner.size}")
+        raise InputError(f"{name} must have 1 to {_MOST_BINS - 1} entries; got {inner.size}")
     for i in np.flatnonzero(np.diff(inner) <= 0)[:1]:
         raise InputError(
-            f"edges must be strictly increasing; edges[{i + 1}]={inner[i + 1]:g} <= edges[{i}]={inner[i]:g}; sort them"
+            f"{name} must be strictly increasing; {name}[{i + 1}]={inner[i + 1]:g} <= {name}[{i}]={inner[i]:g}; "
+            "sort them"
         )
     return inner
 
 
-def _drawn(
-    visible: VisibleChannel, n_paths: int, blocks: int, n_times: int, dt: float, key: int
-) -> Iterator[tuple[int, NDArray[Any]]]:
-    at_once = max(1, _CHUNK // (8 * n_times))
-    edges = [n_paths * b // blocks for b in range(blocks + 1)]
+def _equal_bins(n_bins: int, mean: float, spread: float) -> Floats:
+    """Inner edges of bins of equal width."""
+    if not spread > 1e-12 * abs(mean):
+        raise InputError("the channel is constant, so that there is nothing to bin; choose one that moves")
+    return np.linspace(mean - _REACH * spread, mean + _REACH * spread, n_bins - 1)
+
+
+def _drawn(visible: PathReader, blocks: int) -> Iterator[_Part]:
+    at_once = max(1, _CHUNK // (8 * visible.n_times))
+    edges = [visible.n_units * b // blocks for b in range(blocks + 1)]
     for b in range(blocks):
         for first in range(edges[b], edges[b + 1], at_once):
-            yield b, visible.paths(range(first, min(first + at_once, edges[b + 1])), n_times, dt, key)
+            yield b, visible.native(first, min(first + at_once, edges[b + 1]))
+
+
+def _given(pieces: list[tuple[int, int, NDArray[Any]]], visible: PathReader) -> Iterator[_Part]:
+    for block, (first_path, first_step, x) in enumerate(pieces):
+        visible.need_finite(x, first_path, first_step)
+        yield block, x
 
 
 def _counted(
-    parts: Iterable[tuple[int, NDArray[Any]]], edges: Floats, lag: int, n_blocks: int
+    parts: Iterable[_Part], edges: Floats, lag: int, n_blocks: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Pairs of bins in each block, shape (n_blocks, n_bins, n_bins), and paths in each block."""
     n = len(edges) + 1
     counts = np.zeros((n_blocks, n * n), dtype=np.int64)
     paths = np.zeros(n_blocks, dtype=np.int64)
     for block, x in parts:
-        if not np.isfinite(x).all():
-            path, time = np.argwhere(~np.isfinite(x))[0]
-            raise InputError(
-                f"paths must be finite; path {path} of block {block} at time step {time} is {x[path, time]}; remove it"
-            )
         where = np.searchsorted(edges, x)
         counts[block] += np.bincount((where[:, :-lag] * n + where[:, lag:]).ravel(), minlength=n * n)
         paths[block] += len(x)
@@ -310,7 +311,7 @@ def _eigenvalues(pairs: Floats) -> Floats:
 def exact_effective_levels(
     theory: Theory, edges: ArrayLike, lag: float, *, n_levels: int = 9, channel: int | str = 0
 ) -> ExactEffectiveLevels:
-    r"""What ``binned_effective_levels`` measures apart from noise: its value at these bins and this lag.
+    r"""Effective levels without noise: the values of ``binned_effective_levels`` at these bins and this lag.
 
     For Ornstein-Uhlenbeck inputs both ends of a step are independent given its middle,
 
@@ -340,13 +341,14 @@ def exact_effective_levels(
 
     Raises
     ------
-    ValueError
+    InputError
         With other sources, or more than three inputs.
     """
     wanted = integer("n_levels", n_levels, 1, _MOST_BINS)
-    inner = _edges(np.asarray(edges), 2, 0.0, 1.0)
+    inner = _checked_edges("edges", edges)
     time = positive("lag", lag)
-    visible = VisibleChannel(theory, theory.channel_name(channel), "float64", 0).name
+    need_levels(theory)
+    visible = theory.channel_name(channel)
     if theory.all_oscillators:
         if theory.n_inputs > 3:
             raise InputError(

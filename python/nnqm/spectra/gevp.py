@@ -58,11 +58,12 @@ class Matrices:
 
     @classmethod
     def of(cls, run: Correlators) -> Matrices:
-        run.need("observable_lags", "simulate with observable_lags=(1, 2, 3)")
+        run.need("observable_lags", "simulate with measure=Measure(observable_lags=(1, 2, 3))")
         lags = tuple(lag for lag in run.observable_lags if lag > 0)
         if not lags:
             raise InputError(
-                f"levels need an observable lag above 0; got {list(run.observable_lags)}; use observable_lags=(1, 2, 3)"
+                f"levels need an observable lag above 0; got {list(run.observable_lags)}; "
+                "use measure=Measure(observable_lags=(1, 2, 3))"
             )
         # Lag 0, if it is there, is first.
         apart = slice(len(run.observable_lags) - len(lags), None)

@@ -20,16 +20,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, integer, positive
+from .._arguments import Floats, integer
 from ..errors import InputError
-from ..sampling.arrays import is_array
+from ..sampling.arrays import is_array, need_finite_paths
 from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
+from ..sampling.measure import Measure
 from ..sampling.observables import Observables, default_observables
-from ..sampling.path_source import VisibleChannel, channel_of
-from ..sampling.run_settings import Rng, choose_blocks, random_key
+from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, readers_of
+from ..sampling.run_settings import choose_blocks
 from ..statistics.estimate import Estimate
-from ..theories.theory import Theory
 from .levels import Advice, Level, Spectrum, SpectrumError
 
 __all__ = ["hidden_spectrum"]
@@ -81,21 +81,15 @@ _CHUNK = 8 << 20
 
 
 def hidden_spectrum(
-    source: Theory | ArrayLike | Iterable[ArrayLike],
-    n_times: int | None = None,
-    dt: float | None = None,
+    paths: Paths | ArrayLike | Iterable[ArrayLike],
     *,
+    dt: float = 1.0,
     n_levels: int = 3,
     channel: int | str = 0,
     delay: int | None = None,
-    n_paths: int = 100_000,
     n_blocks: int | None = None,
     hbar: float = 1.0,
     mass: float = 1.0,
-    rng: Rng = None,
-    key: int | None = None,
-    precision: str = "float32",
-    n_threads: int = 0,
 ) -> Spectrum:
     r"""Levels above the ground state from paths of one visible channel, each with a verdict.
 
@@ -120,26 +114,22 @@ def hidden_spectrum(
 
     Parameters
     ----------
-    source : Theory, array_like, or iterable of array_like
-        A theory, of which paths are drawn; or stationary paths, shape (n_paths, n_times[, channels]) or (n_times,);
+    paths : Paths, array_like, or iterable of array_like
+        Paths of a theory, on a uniform grid; or stationary paths, shape (n_paths, n_times[, channels]) or (n_times,);
         or chunks of such paths, each one of several (a multiple of ``n_blocks``) independent blocks.
-    n_times, dt : int, float
-        Time grid for a theory; for paths dt only (1 by default).
+    dt : float
+        Time step of given paths; paths of a theory have their own.
     n_levels : int, default 3
         Levels asked for.
     channel : int or str
-        Which output of the theory, or which channel of the paths, is visible.
+        The visible channel: its position among the outputs or its name in a theory, its position in given paths.
     delay : int, optional
         Steps between the times of a functional. Default: the first lag at which x keeps less than 85% of its
         variance, in a pilot run of the theory or the first paths given.
-    n_paths : int, default 100000
-        Paths drawn of a theory.
     n_blocks : int, optional
         Independent blocks for the jackknife, of each chunk where there are several; see ``accumulate``.
     hbar, mass : float
-        For paths from elsewhere; a theory has its own.
-    rng, key, precision, n_threads
-        As for ``sample_paths``.
+        For given paths; a theory has its own.
 
     Returns
     -------
@@ -148,7 +138,7 @@ def hidden_spectrum(
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If arguments do not fit, x is constant or not finite, or paths are shorter than 13 delays.
 
     Notes
@@ -160,57 +150,58 @@ def hidden_spectrum(
     --------
     >>> network = nnqm.Network([[[2.0], [1.0]], [[1.0, 0.5]]], activation="sin")
     >>> theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)  # not monotonic: y cannot be read off x
-    >>> found = hidden_spectrum(theory, 128, 0.2, n_paths=20_000, rng=1, n_levels=1)
+    >>> found = hidden_spectrum(nnqm.Paths(theory, 20_000, 128, 0.2, rng=1), n_levels=1)
     >>> bool(abs(found.gaps[0].pull(1.0)) < 3)
     True
     """
     integer("n_levels", n_levels, 1, 1000)
-    if isinstance(source, Theory):
-        hbar, mass = source.hbar, source.mass
-        if n_times is None or dt is None:
-            raise InputError("the time grid of the theory is missing: give n_times and dt")
-        if key is not None and rng is not None:
-            raise InputError("give either rng or key, not both")
-        visible = VisibleChannel(source, channel, precision, n_threads)
-        steps = integer("n_times", n_times, 1)
-        pilot = visible.paths(range(_PILOT_PATHS), min(steps, _PILOT_TIMES), dt, _PILOT_KEY)
-        chunks: Iterator[NDArray[Any]] | None = None
+    need_uniform(paths)
+    readers = readers_of(paths, channel, dt)
+    visible = next(readers, None)
+    if visible is None:
+        raise InputError("paths must have at least one chunk; got none")
+    name, n_threads = "x", 0
+    if isinstance(paths, Paths):
+        need_levels(paths.theory)
+        hbar, mass, n_threads = paths.theory.hbar, paths.theory.mass, paths.n_threads
+        name = paths.theory.channel_name(channel)
+        first = Paths(
+            paths.theory,
+            _PILOT_PATHS,
+            times=paths.times[:_PILOT_TIMES],
+            key=_PILOT_KEY,
+            precision=paths.precision,
+            n_threads=n_threads,
+        ).read(channel=channel)
     else:
-        if n_times is not None:
-            raise InputError("n_times is for a theory; given paths have their own; leave it out")
-        dt = 1.0 if dt is None else dt
-        chunks = channel_of(source, channel)
-        try:
-            pilot = next(chunks)
-        except StopIteration:
-            raise InputError("source must have at least one chunk of paths; got none") from None
-        steps = pilot.shape[1]
-    observables, step = _functionals(pilot, delay, "x" if not isinstance(source, Theory) else visible.name)
+        first = visible.native(0, visible.n_units)
+    observables, step = _functionals(first, delay, name, visible.column)
     span = (_WINDOW - 1) * step
-    if steps < _SHORTEST * step:
+    if visible.n_times < _SHORTEST * step:
         raise InputError(
-            f"paths must be at least {_SHORTEST} delays long, {_SHORTEST * step} steps; got {steps} with "
+            f"paths must be at least {_SHORTEST} delays long, {_SHORTEST * step} steps; got {visible.n_times} with "
             f"delay={step}; use longer paths or a smaller delay"
         )
     windows: Any
     per_chunk: int | None
-    if chunks is None:
-        blocks = choose_blocks(n_blocks, integer("n_paths", n_paths, 2), "paths")
-        chosen = random_key(rng) if key is None else key
-        windows, per_chunk = _drawn(visible, n_paths, blocks, steps, float(dt), chosen, step)
-    elif is_array(source):
-        windows, per_chunk = _windows(pilot, step), n_blocks
+    if isinstance(paths, Paths):
+        windows, per_chunk = _drawn(visible, choose_blocks(n_blocks, visible.n_units, "paths"), step)
+    elif is_array(paths):
+        windows, per_chunk = _windows(first, step), n_blocks
     else:
-        windows, per_chunk = (_windows(c, step) for c in chain([pilot], chunks)), n_blocks or 1
+        chunks = (r.native(0, r.n_units) for r in chain([visible], readers))
+        windows, per_chunk = (_windows(x, step) for x in chunks), n_blocks or 1
     run = accumulate(
         windows,
-        positive("dt", dt),
+        visible.step,
         hbar=hbar,
         mass=mass,
-        observables=observables,
-        lags=(),
-        observable_lags=[span + k * step for k in _LAGS],
-        increment_lags=(),
+        measure=Measure(
+            observables=observables,
+            lags=(),
+            observable_lags=[span + k * step for k in _LAGS],
+            increment_lags=(),
+        ),
         n_blocks=per_chunk,
         n_threads=n_threads,
     )
@@ -222,31 +213,23 @@ def _windows(x: NDArray[Any], step: int) -> NDArray[Any]:
     return np.lib.stride_tricks.sliding_window_view(x, (_WINDOW - 1) * step + 1, axis=1)[:, :, ::step]
 
 
-def _drawn(
-    visible: VisibleChannel, n_paths: int, blocks: int, n_times: int, dt: float, key: int, step: int
-) -> tuple[Iterator[NDArray[Any]], int]:
-    """Windows of paths of a theory, in chunks of one block each."""
+def _drawn(visible: PathReader, blocks: int, step: int) -> tuple[Iterator[NDArray[Any]], int]:
+    """Windows of paths of a theory, in chunks of equally many blocks, and the number of blocks of a chunk."""
+    n_paths = visible.n_units
     edges = [n_paths * b // blocks for b in range(blocks + 1)]
-    together = max(1, min(_CHUNK // (8 * n_times * max(1, n_paths // blocks)), blocks))
-    # Chunks hold equally many blocks.
+    together = max(1, min(_CHUNK // (8 * visible.n_times * max(1, n_paths // blocks)), blocks))
     while blocks % together:
         together -= 1
-
-    def chunks() -> Iterator[NDArray[Any]]:
-        for b in range(0, blocks, together):
-            yield _windows(visible.paths(range(edges[b], edges[b + together]), n_times, dt, key), step)
-
-    return chunks(), together
+    return (_windows(visible.native(edges[b], edges[b + together]), step) for b in range(0, blocks, together)), together
 
 
-def _functionals(pilot: NDArray[Any], delay: int | None, name: str) -> tuple[Observables, int]:
+def _functionals(pilot: NDArray[Any], delay: int | None, name: str, column: int = 0) -> tuple[Observables, int]:
     """The functionals of a window, closed under its reversal, and the delay in steps."""
     stride = max(1, pilot.size >> 20)
     sample = pilot[:: min(stride, max(1, len(pilot) // 64)), : 1 << 14].astype(np.float64)
     mean, spread = sample.mean(), sample.std()
     if not (np.isfinite(mean) and np.isfinite(spread)):
-        path, time = np.argwhere(~np.isfinite(pilot))[0]
-        raise InputError(f"paths must be finite; path {path} at time step {time} is {pilot[path, time]}; remove it")
+        need_finite_paths(pilot, column=column)
     if not spread > 1e-12 * abs(mean):
         raise InputError("the visible channel is constant, so that there is no spectrum; choose one that moves")
     if delay is None:

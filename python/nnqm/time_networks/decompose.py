@@ -68,8 +68,8 @@ def karhunen_loeve(
     kernel : Kernel, callable, (times, table), SpectralMeasure, Theory or Correlators
         A callable takes arrays s, t that broadcast and returns K(s, t). A table has shape (n, n) on strictly increasing
         times (n,); as an ``Estimate`` it is a measured one. A theory whose two-point function is known stands for its
-        connected part and its mean, and so does a measure; a run, with ``two_time=True``, for its measured connected
-        two-time function and its measured mean.
+        connected part and its mean, and so does a measure; a run that holds its two-time function stands for the
+        connected part of it and its measured mean.
     interval : (float, float), optional
         Needed for all but tables and runs, whose own range it must be.
     n_modes : int, default 64

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,8 +14,9 @@ from ..quantum.measures import SpectralMeasure
 from ..sampling.arrays import real_array, three_axes
 from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
-from ..sampling.paths import apply, sample_paths
-from ..sampling.run_settings import Rng, random_key
+from ..sampling.measure import Measure
+from ..sampling.path_source import PathReader, Paths, need_uniform, reader_of
+from ..sampling.run_settings import Rng
 from ..sampling.simulation import simulate
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
@@ -30,6 +30,8 @@ __all__ = ["as_network", "split_network"]
 
 # Points of the grid per mode, by default and at least, and the most by default: each block holds a table of pairs.
 _PER_MODE, _FEWEST_PER_MODE, _MOST_TIMES = 8, 4, 257
+# Fewest points of a grid, paths by default, and the part of an interval below which a shift is rounding.
+_FEWEST_TIMES, _DEFAULT_PATHS, _EQUAL = 8, 100_000, 1e-9
 # Values of paths that are held at once.
 _CHUNK = 2**24
 
@@ -43,10 +45,7 @@ def as_network(
     rows: int = 0,
     independent: bool = False,
     times: ArrayLike | None = None,
-    n_times: int | None = None,
-    n_paths: int = 100_000,
     rng: Rng = None,
-    n_threads: int = 0,
 ) -> Theory:
     r"""The Karhunen-Loeve network of any theory, kernel or paths: a theory with the same mean and two-point function.
 
@@ -59,27 +58,25 @@ def as_network(
 
     Parameters
     ----------
-    source : Theory, Correlators, array_like, or what ``karhunen_loeve`` takes
-        A theory: by its exact two-point function where that is known, otherwise by sampling (its first output). A run
-        with ``two_time=True``. Paths, shape (n_paths, n_times), with their ``times``. Or a kernel.
+    source : Theory, Paths, Correlators, array_like, or what ``karhunen_loeve`` takes
+        A theory: by its exact two-point function where that is known, otherwise by sampling 100,000 paths (of its first
+        output) on 8 times for each mode, at most 257. ``Paths`` of a theory, where another uniform grid or number of
+        paths is wanted. A run with its two-time function. Given paths, shape (n_paths, n_times), with their ``times``.
+        Or a kernel.
     n_modes : int, default 64
         K. Modes that are not distinguished from zero are left out.
     interval : (float, float), optional
-        Needed for theories and kernels. A stationary theory starts at its beginning.
+        Needed for theories and kernels; the grid of ``Paths`` by default. A stationary theory starts at its beginning.
     density : Density or str, default "gaussian"
         Of each theta_k, where there are no rows.
     rows : int, default 0
-        Joint rows of theta, from as many paths: drawn of the theory, or the first ones of those given.
+        Joint rows of theta, from as many paths: drawn of the theory, or the first ones of the paths.
     independent : bool, default False
         Draw each theta_k from a row of its own.
     times : array_like, optional
-        Of paths given, shape (n_times,).
-    n_times : int, optional
-        Points of the grid on which a theory is sampled; 8 for each mode, at most 257, by default.
-    n_paths : int, default 100000
-        Paths from which a two-point function is measured that is not known.
-    rng, n_threads
-        As for ``simulate``.
+        Of given paths, shape (n_times,).
+    rng : int, SeedSequence, Generator or None
+        For a theory, as for ``simulate``; ``Paths`` have their own key.
 
     Returns
     -------
@@ -104,13 +101,17 @@ def as_network(
     wanted, n = integer("rows", rows, 0), integer("n_modes", n_modes, 1)
     if independent and not wanted:
         raise InputError("independent=True draws from the columns of rows; ask for rows=10000, or leave it out")
-    hbar, mass = (source.hbar, source.mass) if isinstance(source, Theory | Correlators) else (1.0, 1.0)
-    draws: Callable[[int, int], Floats] | None = None
+    hbar, mass = (source.hbar, source.mass) if isinstance(source, Correlators) else (1.0, 1.0)
+    reader: PathReader | None = None
     grid = np.empty(0)
-    if isinstance(source, Theory):
-        if source.n_outputs > 1:
-            raise InputError(f"theory must have one output; got {source.n_outputs}; give a network with one")
-        expansion, grid, draws = _of_theory(source, n, interval, wanted, n_times, n_paths, rng, n_threads)
+    if isinstance(source, Theory | Paths):
+        drawn = source if isinstance(source, Paths) else _default_paths(source, n, interval, rng)
+        hbar, mass = drawn.theory.hbar, drawn.theory.mass
+        expansion, grid = _of_theory(drawn, n, interval)
+        if isinstance(source, Theory):
+            # As many rows as are asked for, however many paths the two-point function is measured from.
+            drawn = Paths(source, max(1, wanted), times=drawn.times, key=drawn.key, precision=drawn.precision)
+        reader = reader_of(drawn, 0)
     elif isinstance(source, Correlators | Kernel | SpectralMeasure | CosineNetwork | TimeNetwork | tuple) or callable(
         source
     ):
@@ -126,60 +127,75 @@ def as_network(
         grid = floats("times", times, 1)
         if grid.shape != paths.shape[1:2]:
             raise InputError(f"times must have one entry per time of the paths, {paths.shape[1]}; got {grid.shape}")
-        run = accumulate(paths, 1.0, two_time=True, lags=(), observable_lags=(), increment_lags=(), n_threads=n_threads)
+        measure = Measure(two_time=True, lags=(), observable_lags=(), increment_lags=())
+        run = accumulate(paths, 1.0, measure=measure)
         if run.n_times != len(grid):
             raise InputError(f"paths must be at least 16 independent ones, which are not cut; got {len(paths)}")
         expansion = karhunen_loeve(replace(run, times=grid), interval, n)
-        if wanted > len(paths):
-            raise InputError(f"rows must be at most the number of paths, {len(paths)}; got {wanted}")
-        draws = lambda first, last: paths[first:last, :, 0].astype(np.float64)  # noqa: E731
+        reader = reader_of(paths, 0)
     if not wanted:
         return Theory(KarhunenLoeveProcess(expansion, density), hbar=hbar, mass=mass)
-    assert draws is not None
-    theta = _projected(draws, wanted, grid, expansion)
+    assert reader is not None
+    theta = _projected(reader, wanted, grid, expansion)
     return Theory(KarhunenLoeveProcess(expansion, density, rows=theta, independent=independent), hbar=hbar, mass=mass)
 
 
-def _of_theory(
-    theory: Theory,
-    n_modes: int,
-    interval: tuple[float, float] | None,
-    rows: int,
-    n_times: int | None,
-    n_paths: int,
-    rng: Rng,
-    n_threads: int,
-) -> tuple[KarhunenLoeve, Floats, Callable[[int, int], Floats]]:
-    """Expansion, grid, and a function that draws paths (first, last) on it."""
+def _checked_interval(interval: Any) -> tuple[float, float]:
     if interval is None or np.shape(interval) != (2,) or not interval[1] > interval[0]:
         raise InputError(f"interval must be (a, b) with a < b for a theory; got {interval}")
-    a, b = (float(v) for v in interval)
-    points = min(_PER_MODE * n_modes + 1, _MOST_TIMES) if n_times is None else integer("n_times", n_times, 8)
-    grid = np.linspace(a, b, points)
-    key = random_key(rng)
+    return float(interval[0]), float(interval[1])
+
+
+def _default_paths(theory: Theory, n_modes: int, interval: Any, rng: Rng) -> Paths:
+    """Paths of a theory on the default grid of an interval."""
+    a, b = _checked_interval(interval)
+    grid = np.linspace(a, b, min(_PER_MODE * n_modes + 1, _MOST_TIMES))
     # Of a stationary theory any piece serves, and its own grid may have to begin at 0.
     own = grid - a if theory.stationary else grid
+    return Paths(theory, _DEFAULT_PATHS, times=own, rng=rng, precision="float64")
+
+
+def _of_theory(paths: Paths, n_modes: int, interval: tuple[float, float] | None) -> tuple[KarhunenLoeve, Floats]:
+    """Expansion of a theory, and the grid of its paths, which an interval may shift if the theory is stationary."""
+    theory, grid = paths.theory, paths.times
+    if theory.n_outputs > 1:
+        raise InputError(f"theory must have one output; got {theory.n_outputs}; give a network with one")
+    need_uniform(paths)
+    if paths.n_times < _FEWEST_TIMES:
+        raise InputError(f"n_times must be at least {_FEWEST_TIMES}; got {paths.n_times}; use a finer grid")
+    if interval is not None:
+        a, b = _checked_interval(interval)
+        shift = a - float(grid[0])
+        if abs(float(grid[-1]) + shift - b) > _EQUAL * (b - a) or (
+            abs(shift) > _EQUAL * (b - a) and not theory.stationary
+        ):
+            raise InputError(
+                f"interval must be the interval of the paths, [{grid[0]:g}, {grid[-1]:g}], which may be shifted if the "
+                f"theory is stationary; got {interval}; leave it out"
+            )
+        grid = np.linspace(a, b, paths.n_times)
     try:
         known = exact_kernel(theory)
     except InputError:
         known = None
-    if known is None:
-        run = simulate(theory, n_paths, times=own, rng=key, two_time=theory.outputs[0], n_threads=n_threads)
-        expansion = karhunen_loeve(replace(run, times=grid), None, n_modes)
-    else:
-        expansion = karhunen_loeve(theory, (a, b), n_modes)
+    if known is not None:
+        return karhunen_loeve(theory, (float(grid[0]), float(grid[-1])), n_modes), grid
+    # Of paths with another key than the rows, which may be far fewer.
+    run = simulate(
+        theory,
+        paths.n_paths,
+        times=paths.times,
+        rng=paths.key,
+        measure=Measure(two_time=theory.outputs[0]),
+        n_threads=paths.n_threads,
+    )
+    return karhunen_loeve(replace(run, times=grid), None, n_modes), grid
 
-    # Other paths than those that the kernel is measured from, which may be many more.
-    def draws(first: int, last: int) -> Floats:
-        y = sample_paths(theory, range(first, last), times=own, key=key, precision="float64", n_threads=n_threads)
-        x = apply(theory.network, y, key=key, first_path=first, times=own, n_threads=n_threads)
-        return np.asarray(x[:, :, 0])
 
-    return expansion, grid, draws
-
-
-def _projected(draws: Callable[[int, int], Floats], rows: int, times: Floats, expansion: KarhunenLoeve) -> Floats:
-    """Weights theta of paths, shape (rows, K), by the quadrature of tables."""
+def _projected(paths: PathReader, rows: int, times: Floats, expansion: KarhunenLoeve) -> Floats:
+    """Weights theta of the first paths, shape (rows, K), by the quadrature of tables."""
+    if rows > paths.n_units:
+        raise InputError(f"rows must be at most the number of paths, {paths.n_units}; got {rows}")
     if len(times) < _FEWEST_PER_MODE * len(expansion):
         raise InputError(
             f"rows need at least {_FEWEST_PER_MODE} times per mode, {_FEWEST_PER_MODE * len(expansion)}; got "
@@ -188,7 +204,7 @@ def _projected(draws: Callable[[int, int], Floats], rows: int, times: Floats, ex
     weighted = (TableRule.of(times).outer * expansion(times).T).T / np.sqrt(expansion.eigenvalues)
     mean = expansion.mean(times)
     at_once = max(1, _CHUNK // len(times))
-    parts = [(draws(i, min(i + at_once, rows)) - mean) @ weighted for i in range(0, rows, at_once)]
+    parts = [(paths.read(i, min(i + at_once, rows)) - mean) @ weighted for i in range(0, rows, at_once)]
     return np.concatenate(parts)
 
 

@@ -118,7 +118,7 @@ def decompose_table(
 
 def _measured(run: Correlators) -> tuple[Floats, Estimate, Floats]:
     """Times, connected two-time function and mean of a run."""
-    run.need("two_time", "simulate with two_time=True")
+    run.need("two_time", "simulate with measure=Measure(two_time=True)")
     c = 0 if run.two_time is None else run.two_time
     shift, scale = run.observables.shift[c], run.observables.scale[c]
     rows, columns = np.tril_indices(run.n_times)
