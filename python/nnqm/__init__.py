@@ -59,6 +59,7 @@ from .theories.theory import Theory
 from .time_networks.decompose import karhunen_loeve
 from .time_networks.emulate import as_network, split_network
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
+from .verdict import Verdict
 
 __version__: str = build_info()["version"]
 
@@ -110,6 +111,7 @@ __all__ = [
     "ThermalProcess",
     "TimeNetwork",
     "Times",
+    "Verdict",
     "WeightAverage",
     "Witness",
     "accumulate",
