@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..statistics.estimate import Estimate
+from ..verdict import Verdict
 
 __all__ = ["Advice", "Level", "Spectrum", "SpectrumError"]
 
@@ -33,7 +34,7 @@ class Level:
         weights, of which every draw has weights of its own.
     multiplicity : int
         Members closer to each other than 3 errors of their difference; ``gap`` is their mean.
-    verdict : str
+    verdict : Verdict
         "resolved"; or "noise", "basis-limited" (still moves with the basis or with t0), "plateau" (no decay),
         "above unresolved"; or, of all levels of paths that have none, "not stationary", "irreversible", "slower tail"
         (the two-point function decays more slowly than the lowest level), "few blocks".
@@ -42,12 +43,12 @@ class Level:
     gap: Estimate | None
     weight: Estimate | None
     multiplicity: int
-    verdict: str
+    verdict: Verdict
 
     @property
     def resolved(self) -> bool:
         """Whether the number may be used as a level."""
-        return self.verdict == "resolved"
+        return self.verdict is Verdict.RESOLVED
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Advice:
     ----------
     level : int
         Its number, 1 for the first above the ground state; a multiplet counts once.
-    verdict : str
+    verdict : Verdict
         Why it is not resolved, as in ``Level``.
     remedy : str
         What to do, in words.
@@ -70,7 +71,7 @@ class Advice:
     """
 
     level: int
-    verdict: str
+    verdict: Verdict
     remedy: str
     n_paths: int | None = None
     dt: float | None = None
