@@ -14,8 +14,8 @@ from ..positivity.reflection import PositivityResult, reflection_positivity
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
 from ..sampling.path_source import Paths
+from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import Spectrum, SpectrumError
-from ..spectra.verdicts import spectrum
 from ..theories.source import Source
 from ..verdict import Verdict
 from .exact_values import SHOWN_LAGS, Estimated, exact_column

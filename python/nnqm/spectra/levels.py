@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +12,15 @@ from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 
 __all__ = ["Advice", "Level", "Spectrum", "SpectrumError"]
+
+# Largest statistical error of a resolved gap, as a part of the gap.
+LARGEST_RELATIVE_ERROR = 0.1
+
+# Smallest decay along a whole path that can be told from no decay, as a part of the start.
+_SMALLEST_DECAY = 0.01
+
+# Smallest distance of two levels that count as two, in errors of their difference.
+_SEPARATION = 3.0
 
 
 class SpectrumError(InputError):
@@ -151,3 +161,35 @@ class Spectrum:
                 weight = "" if level.weight is None else f", weight {level.weight}"
                 lines.append(f"gap {n}{times} = {level.gap}{weight}")
         return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
+
+
+def ladder(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Verdicts on levels, lowest first: above one that decays and is not resolved the number of a level is unknown."""
+    climbed: list[Verdict] = []
+    for verdict in verdicts:
+        blocked = climbed and climbed[-1] not in (Verdict.RESOLVED, Verdict.PLATEAU)
+        climbed.append(Verdict.ABOVE_UNRESOLVED if blocked else verdict)
+    return climbed
+
+
+def on_ladder(levels: Iterable[Level]) -> list[Level]:
+    """Levels, lowest first, with their verdicts on the ladder."""
+    held = list(levels)
+    verdicts = ladder(level.verdict for level in held)
+    return [replace(level, verdict=verdict) for level, verdict in zip(held, verdicts, strict=True)]
+
+
+def slowest_gap(hbar: float, duration: float) -> float:
+    """Smallest gap, in energy units, that shows in paths of a duration."""
+    return _SMALLEST_DECAY * hbar / duration
+
+
+def does_not_decay(gap: Estimate, slowest: float) -> bool:
+    """Whether a gap lies below the slowest that shows, by two errors."""
+    return float(gap.value) + 2 * float(gap.error) < slowest
+
+
+def told_apart(lower: Estimate, upper: Estimate) -> bool:
+    """Whether two gaps differ by enough errors of their difference to be two levels."""
+    step = upper.map(lambda a, b: a - b, lower)
+    return not float(step.value) < _SEPARATION * float(step.error)
