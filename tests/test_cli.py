@@ -15,8 +15,9 @@ import nnqm.plot
 from interpreter import answer, python
 from nnqm import cli
 from nnqm.report.analyse import analyse
-from nnqm.report.table import HEADINGS, Report, Row
+from nnqm.report.table import HEADINGS, Group, Report, Row
 from nnqm.statistics.estimate import Estimate
+from nnqm.verdict import Verdict
 
 SMALL = ("--paths", "8192", "--times", "16")
 
@@ -48,9 +49,9 @@ def wobbly(value):
 REPORT = Report(
     "a theory [with brackets]",
     (
-        Row("gap 1", wobbly(1.0), 1.02, "resolved", "levels"),
-        Row("gap 2, which has a rather long name", None, 2.0, "not resolved (noise)", "levels"),
-        Row("commutator", wobbly(123.456789), 123.0, "far away", "commutator"),
+        Row("gap 1", wobbly(1.0), 1.02, Verdict.RESOLVED, Group.LEVELS),
+        Row("gap 2, which has a rather long name", None, 2.0, Verdict.NOT_RESOLVED, Group.LEVELS, reason="noise"),
+        Row("commutator", wobbly(123.456789), 123.0, Verdict.DEVIATES, Group.COMMUTATOR),
     ),
     ("the first note [1]", "the second"),
     {},
@@ -117,6 +118,28 @@ def test_numbers_stay_whole_on_a_narrow_terminal(command, quick, monkeypatch):
             assert cell in plain
         for word in row.quantity.split():
             assert word in plain
+
+
+@pytest.mark.parametrize(
+    ("others", "green"),
+    [
+        ({"verdict": Verdict.RESOLVED}, True),
+        ({"verdict": Verdict.OK, "remarks": ("operator",)}, True),
+        ({"verdict": Verdict.CONSISTENT}, True),
+        ({"verdict": Verdict.RESOLVED, "caveat": Verdict.DEVIATES}, False),
+        ({"verdict": Verdict.RESOLVED, "caveat": Verdict.UPPER_BOUND}, False),
+        ({"verdict": Verdict.DEVIATES}, False),
+        ({"verdict": Verdict.NOT_RESOLVED, "reason": "noise"}, False),
+    ],
+)
+def test_only_sound_rows_are_green(others, green, command, monkeypatch):
+    row = Row("q", wobbly(1.0), 1.02, group=Group.LEVELS, **others)
+    monkeypatch.setattr(cli, "analyse", lambda run, paths=None: Report("", (row,), (), {}))
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    _, out, _ = command("run", "oscillator", *SMALL, "--no-figure")
+    colour = "32" if green else "33"
+    assert f"\x1b[{colour}m{row.cells[-1]}" in out
 
 
 def test_without_matplotlib_one_line_says_how_to_get_the_figure(command, quick, monkeypatch):

@@ -40,11 +40,11 @@ from .sampling.paths import apply, draw_weights, sample_paths
 from .sampling.run_settings import RunSettings
 from .sampling.simulation import Interrupted, extend, simulate
 from .spectra.binned_paths import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
+from .spectra.correlator_matrix import spectrum
 from .spectra.gevp import effective_energy, gevp
 from .spectra.hidden_state import hidden_spectrum
 from .spectra.levels import Advice, Level, Spectrum, SpectrumError
 from .spectra.one_correlator import DecayError, DecayLevels, OneCorrelator
-from .spectra.verdicts import spectrum
 from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
 from .theories.densities import Density
@@ -59,6 +59,7 @@ from .theories.theory import Theory
 from .time_networks.decompose import karhunen_loeve
 from .time_networks.emulate import as_network, split_network
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
+from .verdict import Verdict
 
 __version__: str = build_info()["version"]
 
@@ -110,6 +111,7 @@ __all__ = [
     "ThermalProcess",
     "TimeNetwork",
     "Times",
+    "Verdict",
     "WeightAverage",
     "Witness",
     "accumulate",

@@ -38,7 +38,6 @@ __all__ = ["app", "main"]
 
 # A pull beyond this is no chance: among a dozen rows of one table it comes once in two hundred runs.
 _LARGE_PULL = 3.5
-_GOOD = ("ok", "resolved", "consistent")
 # click, or the copy of it inside typer, whichever this typer uses.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
@@ -473,7 +472,7 @@ def _print_report(report: Report) -> None:
         cells = [Text(cell) for cell in row.cells]
         cells[0] = Text("  ") + cells[0]
         cells[4].stylize("bold red" if row.pull is not None and abs(row.pull) > _LARGE_PULL else "")
-        cells[5].stylize("green" if row.verdict.startswith(_GOOD) else "yellow")
+        cells[5].stylize("green" if row.sound else "yellow")
         table.add_row(*cells)
     needed = Measurement.get(console, console.options.update(max_width=100_000), table)
     # A file or pipe has no width: as wide as the longest line.

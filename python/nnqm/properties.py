@@ -23,6 +23,7 @@ from .theories.source import Source
 from .theories.theory import Theory
 from .time_networks.decompose import SpectralKernel, exact_kernel
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
+from .verdict import Verdict
 
 __all__ = ["Properties", "Property", "check"]
 
@@ -49,7 +50,7 @@ class Property:
     name : str
         "mean-square continuity", "finite two-point function", "stationarity", "Markov property" or "reflection
         positivity".
-    verdict : str
+    verdict : Verdict
         "holds" or "fails" where that is known, or proved within rounding; "consistent" where no grid
         and no test on paths contradicts; "violated" where a test on paths does, at p < 0.001; "unknown".
     reason : str
@@ -57,7 +58,7 @@ class Property:
     """
 
     name: str
-    verdict: str
+    verdict: Verdict
     reason: str
 
 
@@ -147,7 +148,7 @@ def check(
     subject = _Subject.of(source, interval, _Draws(paths, random_key(rng), threads))
     finite = _finite(subject)
     stationary, markov = _stationarity(subject, finite), _markov(subject)
-    settled = subject.gaussian and stationary.verdict == markov.verdict == "holds"
+    settled = subject.gaussian and stationary.verdict is markov.verdict is Verdict.HOLDS
     rows = (_continuity(subject, finite), finite, stationary, markov, _positivity(subject, settled))
     return Properties(subject.title, rows)
 
@@ -295,33 +296,33 @@ def _finite(subject: _Subject) -> Property:
         try:
             theory.network.need_moment(2, "the two-point function")
         except InputError as error:
-            return Property(name, "fails", str(error).split(";")[0])
+            return Property(name, Verdict.FAILS, error.reason)
     if subject.covariance is not None:
         largest = float(np.abs(subject.table()).max())
-        return Property(name, "holds", f"the largest value is {largest:.4g}")
-    return Property(name, "holds", "all densities have the moments that it needs")
+        return Property(name, Verdict.HOLDS, f"the largest value is {largest:.4g}")
+    return Property(name, Verdict.HOLDS, "all densities have the moments that it needs")
 
 
 def _continuity(subject: _Subject, finite: Property) -> Property:
     name = "mean-square continuity"
     theory = subject.theory
     if theory is not None and any(s.step is not None for s in theory.sources):
-        return Property(name, "unknown", "time is discrete: a chain has no values between its steps")
-    if finite.verdict == "fails":
-        return Property(name, "fails", "it needs a finite two-point function")
+        return Property(name, Verdict.UNKNOWN, "time is discrete: a chain has no values between its steps")
+    if finite.verdict is Verdict.FAILS:
+        return Property(name, Verdict.FAILS, "it needs a finite two-point function")
     if subject.covariance is None:
         if theory is not None and not all(s.continuous for s in theory.sources):
-            return Property(name, "unknown", "neither the seed process nor its two-point function says")
-        return Property(name, "holds", "seed processes and activations are continuous")
+            return Property(name, Verdict.UNKNOWN, "neither the seed process nor its two-point function says")
+        return Property(name, Verdict.HOLDS, "seed processes and activations are continuous")
     h, jumps = subject.increments()
     power = _power(h, jumps)
     if power is None:
-        return Property(name, "holds", "paths do not move")
+        return Property(name, Verdict.HOLDS, "paths do not move")
     text = f"<(x(t+h) - x(t))^2> falls as h^{power:.2f}, to {jumps[-1]:.1g} of the variance at h = {h[-1]:.1g}"
     if power < 0.01:
         text = f"<(x(t+h) - x(t))^2> is {jumps[-1]:.2g} of the variance at h = {h[-1]:.1g}, and does not fall with h"
-        return Property(name, "fails", text)
-    return Property(name, "holds", text)
+        return Property(name, Verdict.FAILS, text)
+    return Property(name, Verdict.HOLDS, text)
 
 
 def _power(h: Floats, jumps: Floats) -> float | None:
@@ -337,7 +338,7 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
     name = "stationarity"
     theory = subject.theory
     if theory is not None and theory.stationary:
-        return Property(name, "holds", "all seed processes are, and the network does not see the time")
+        return Property(name, Verdict.HOLDS, "all seed processes are, and the network does not see the time")
     if subject.covariance is not None:
         table, mean = subject.table(), subject.mean(subject.grid())
         lags = np.abs(np.subtract.outer(np.arange(_TIMES), np.arange(_TIMES)))
@@ -348,18 +349,18 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
             what = f"K(t, t + h) varies with t by {lack:.2g} of the variance"
             if drift > _LACK:
                 what = f"the mean moves by {drift:.2g} standard deviations"
-            return Property(name, "fails", what)
+            return Property(name, Verdict.FAILS, what)
         if subject.gaussian:
-            return Property(name, "holds", "K(s, t) depends on t - s only")
+            return Property(name, Verdict.HOLDS, "K(s, t) depends on t - s only")
         if theory is not None and isinstance(theory.network, RandomNetwork) and theory.network.activations[0] == "cos":
-            return Property(name, "holds", "phases are uniform: a shift of time is a shift of phase")
-        return Property(name, "consistent", "the two-point function depends on t - s only")
-    if finite.verdict == "fails" or theory is None:
-        return Property(name, "unknown", "there is no two-point function to compare")
+            return Property(name, Verdict.HOLDS, "phases are uniform: a shift of time is a shift of phase")
+        return Property(name, Verdict.CONSISTENT, "the two-point function depends on t - s only")
+    if finite.verdict is Verdict.FAILS or theory is None:
+        return Property(name, Verdict.UNKNOWN, "there is no two-point function to compare")
     try:
         function = _sampled(subject, theory)
     except InputError as error:
-        return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
+        return Property(name, Verdict.UNKNOWN, f"it cannot be tested: {error.reason}")
     # The same distances at other times.
     first, second = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 2, 4, 1, 3])
     shifted = np.array([4, 8, 4, 4, 7, 5])
@@ -377,7 +378,7 @@ def _sampled(subject: _Subject, theory: Theory) -> Estimate:
 
 
 def _tested(name: str, p: float, what: str) -> Property:
-    verdict = "violated" if p < _LEVEL else "consistent"
+    verdict = Verdict.VIOLATED if p < _LEVEL else Verdict.CONSISTENT
     return Property(name, verdict, f"test on paths, {what}: p = {p:.2g}")
 
 
@@ -385,11 +386,11 @@ def _markov(subject: _Subject) -> Property:
     name = "Markov property"
     theory = subject.theory
     if subject.period is not None:
-        return Property(name, "fails", "paths close: past and future meet on the other side of the circle")
+        return Property(name, Verdict.FAILS, "paths close: past and future meet on the other side of the circle")
     if theory is not None:
         known = _markov_by_construction(theory)
         if known:
-            return Property(name, "holds", known)
+            return Property(name, Verdict.HOLDS, known)
     if subject.gaussian:
         table = subject.table()
         variance = np.diag(table)
@@ -399,13 +400,13 @@ def _markov(subject: _Subject) -> Property:
             worst = max(worst, float(lack.max(initial=0.0)) / float(variance.max()))
         if worst > _LACK:
             text = f"K(s,u) K(u,t)/K(u,u) differs from K(s,t), by {worst:.2g} of the variance"
-            return Property(name, "fails", text)
-        return Property(name, "holds", f"Gaussian, and K(s,u) K(u,t) = K(s,t) K(u,u) on {_TIMES} times")
+            return Property(name, Verdict.FAILS, text)
+        return Property(name, Verdict.HOLDS, f"Gaussian, and K(s,u) K(u,t) = K(s,t) K(u,u) on {_TIMES} times")
     assert theory is not None
     try:
         p = _conditional_independence(subject, theory)
     except InputError as error:
-        return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
+        return Property(name, Verdict.UNKNOWN, f"it cannot be tested: {error.reason}")
     return _tested(name, p, "past and future given the present")
 
 
@@ -482,11 +483,11 @@ def _positivity(subject: _Subject, settled: bool) -> Property:
     name = "reflection positivity"
     theory = subject.theory
     if settled:
-        return Property(name, "holds", "a Gaussian process that is stationary, hence reversible, and Markov")
+        return Property(name, Verdict.HOLDS, "a Gaussian process that is stationary, hence reversible, and Markov")
     if theory is not None:
         known = _positive_by_construction(theory)
         if known:
-            return Property(name, "holds", known)
+            return Property(name, Verdict.HOLDS, known)
     if subject.covariance is not None:
         found = _by_two_points(subject)
         if found is not None:
@@ -495,10 +496,12 @@ def _positivity(subject: _Subject, settled: bool) -> Property:
     try:
         result = _tested_on_paths(subject, theory)
     except InputError as error:
-        return Property(name, "unknown", f"it cannot be tested: {str(error).split(';')[0]}")
-    verdict = {"undecided": "unknown"}.get(result.verdict, result.verdict)
+        return Property(name, Verdict.UNKNOWN, f"it cannot be tested: {error.reason}")
+    verdict = Verdict.UNKNOWN if result.verdict is Verdict.UNDECIDED else result.verdict
     text = f"test on paths ({', '.join(result.functionals)}): p = {result.p_value:.2g}"
-    return Property(name, verdict, text if verdict == "consistent" else f"{text}, <F(reflected) F> = {result.value}")
+    if verdict is not Verdict.CONSISTENT:
+        text += f", <F(reflected) F> = {result.value}"
+    return Property(name, verdict, text)
 
 
 def _tested_on_paths(subject: _Subject, theory: Theory) -> PositivityResult:
@@ -516,7 +519,7 @@ def _tested_on_paths(subject: _Subject, theory: Theory) -> PositivityResult:
     return reflection_positivity(given, dt=step, about="middle", level=_LEVEL, n_paths=draws.n_paths)
 
 
-def _by_two_points(subject: _Subject) -> tuple[str, str] | None:
+def _by_two_points(subject: _Subject) -> tuple[Verdict, str] | None:
     """Verdict and reason, if the two-point function decides: of a Gaussian process it always does."""
     assert subject.covariance is not None
     k, (a, b) = subject.covariance, subject.interval
@@ -529,7 +532,7 @@ def _by_two_points(subject: _Subject) -> tuple[str, str] | None:
     ):
         power = _power(*subject.increments())
         if power is not None and power > _SMOOTH and subject.period is None:
-            return "fails", "stationary paths that are smooth and reflection positive do not move"
+            return Verdict.FAILS, "stationary paths that are smooth and reflection positive do not move"
         certificate = positivity_certificate(
             lambda t: k(np.full(t.shape, a), a + t), _TIMES, step, period=subject.period
         )
@@ -537,10 +540,10 @@ def _by_two_points(subject: _Subject) -> tuple[str, str] | None:
         # Without the ends and the middle of the interval, where a bridge and a network without biases do not move.
         middle = (a + b) / 2
         certificate = positivity_certificate(lambda s, t: k(middle + s, middle + t), _TIMES - 3, step, stationary=False)
-    if certificate.verdict == "violated":
-        return "fails", f"two-point function: {certificate.reason}"
+    if certificate.verdict is Verdict.VIOLATED:
+        return Verdict.FAILS, f"two-point function: {certificate.reason}"
     if subject.gaussian:
-        return "consistent", f"Gaussian, and the two-point function is {certificate.verdict}"
+        return Verdict.CONSISTENT, f"Gaussian, and the two-point function is {certificate.verdict}"
     return None
 
 

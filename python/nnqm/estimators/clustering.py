@@ -15,6 +15,7 @@ from ..sampling.correlators import Correlators
 from ..sampling.independent_paths import FEWEST_BLOCKS, block_length, corrected_t, independent_units, merged
 from ..sampling.path_source import PathReader, Paths, location_of, need_uniform
 from ..statistics.estimate import Estimate
+from ..verdict import Verdict
 
 __all__ = ["Clustering", "clustering"]
 
@@ -28,7 +29,7 @@ class Clustering:
 
     Attributes
     ----------
-    verdict : str
+    verdict : Verdict
         "clusters", as far as can be told, or "does not cluster" (p_value below level): correlations do not decay
         within the paths.
     p_value : float
@@ -43,7 +44,7 @@ class Clustering:
         is known; errors are statistical. Equal for a plateau.
     """
 
-    verdict: str
+    verdict: Verdict
     p_value: float
     level: float
     observable: str
@@ -126,9 +127,8 @@ def clustering(
         ((_p_value(near, far, samples), name, near, far) for name, near, far, samples in found), key=lambda f: f[0]
     )
     p_value = min(1.0, len(found) * p_value)
-    return Clustering(
-        "does not cluster" if p_value < level else "clusters", p_value, float(level), observable, near, far
-    )
+    verdict = Verdict.DOES_NOT_CLUSTER if p_value < level else Verdict.CLUSTERS
+    return Clustering(verdict, p_value, float(level), observable, near, far)
 
 
 # Name, correlation at half the distance and at the whole, and independent samples of the excess where there are any.

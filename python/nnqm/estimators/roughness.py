@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from itertools import pairwise
 
 import numpy as np
@@ -27,6 +28,7 @@ from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
 from ..statistics.rules import extrapolation_weights
+from ..verdict import Verdict
 
 __all__ = [
     "Extrapolation",
@@ -72,8 +74,8 @@ class Extrapolation:
         the limit does not exist or cannot be told from noise, as the verdict says.
     n_lags : int
         Lags K that the value was extrapolated from; 0 without a value.
-    verdict : str
-        What the quantity turned out to be; see the function that made it.
+    verdict : Verdict
+        Kind of limit; see the function that made it.
     variable : str
         "dt", or "sqrt(dt)" where kinks were found: the value is extrapolated in its powers. Empty without a value.
     spread : Estimate or None
@@ -83,7 +85,7 @@ class Extrapolation:
 
     estimate: Estimate | None
     n_lags: int
-    verdict: str
+    verdict: Verdict
     variable: str = ""
     spread: Estimate | None = None
 
@@ -196,26 +198,28 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
     ('canonical', 'dt', True)
     """
     kind = _kind(run, channel)
-    if kind == "constant":
-        return Extrapolation(_first(commutator_at_lags(run, channel)), 1, "none (constant)")
-    if kind == "coarse":
-        return Extrapolation(None, 0, "not converged")
-    if kind in ("rougher", "smoother"):
-        return Extrapolation(None, 0, "diverges (fractional)" if kind == "rougher" else "none (fractional)")
+    if kind is _Kind.CONSTANT:
+        return Extrapolation(_first(commutator_at_lags(run, channel)), 1, Verdict.CONSTANT)
+    if kind is _Kind.COARSE:
+        return Extrapolation(None, 0, Verdict.NOT_CONVERGED)
+    if kind is _Kind.ROUGHER:
+        return Extrapolation(None, 0, Verdict.DIVERGES_FRACTIONAL)
+    if kind is _Kind.SMOOTHER:
+        return Extrapolation(None, 0, Verdict.FRACTIONAL)
     estimate, n_lags, converged = _limit(run, channel, commutator_at_lags(run, channel), 1, kind)
-    variable = "sqrt(dt)" if kind == "kinked" else "dt"
-    if kind == "smooth":
-        return Extrapolation(estimate, n_lags, "none (smooth)", variable)
+    variable = "sqrt(dt)" if kind is _Kind.KINKED else "dt"
+    if kind is _Kind.SMOOTH:
+        return Extrapolation(estimate, n_lags, Verdict.SMOOTH, variable)
     spread, _, _ = _limit(run, channel, _spread(run, channel), 1, kind)
     excess = abs(float(spread.value) - 1)
     if not converged:
-        verdict = "not converged"
-    elif kind == "kinked":
-        verdict = "operator (kinked)"
+        verdict = Verdict.NOT_CONVERGED
+    elif kind is _Kind.KINKED:
+        verdict = Verdict.KINKED_OPERATOR
     elif excess > max(_SIGNIFICANT * float(spread.error), float(spread.systematic)):
-        verdict = "operator"
+        verdict = Verdict.OPERATOR
     else:
-        verdict = "canonical" if abs(float(estimate.pull(1.0))) <= _SIGNIFICANT else "c-number"
+        verdict = Verdict.CANONICAL if abs(float(estimate.pull(1.0))) <= _SIGNIFICANT else Verdict.C_NUMBER
     return Extrapolation(estimate, n_lags, verdict, variable, spread)
 
 
@@ -311,18 +315,18 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
     """
     kind = _kind(run, channel)
     at_lags = momentum_squared_at_lags(run, channel)
-    if kind == "constant":
-        return Extrapolation(_first(at_lags), 1, "none (constant)")
-    if kind == "kinked":
-        return Extrapolation(None, 0, "diverges (kinked)")
-    if kind in ("rougher", "smoother"):
-        return Extrapolation(None, 0, "diverges (fractional)")
-    if kind == "coarse":
-        return Extrapolation(None, 0, "not converged")
+    if kind is _Kind.CONSTANT:
+        return Extrapolation(_first(at_lags), 1, Verdict.CONSTANT)
+    if kind is _Kind.KINKED:
+        return Extrapolation(None, 0, Verdict.DIVERGES_KINKED)
+    if kind in (_Kind.ROUGHER, _Kind.SMOOTHER):
+        return Extrapolation(None, 0, Verdict.DIVERGES_FRACTIONAL)
+    if kind is _Kind.COARSE:
+        return Extrapolation(None, 0, Verdict.NOT_CONVERGED)
     estimate, n_lags, converged = _limit(run, channel, at_lags, 2, kind)
-    if kind == "smooth":
-        return Extrapolation(estimate, n_lags, "negative (smooth)", "dt")
-    return Extrapolation(estimate, n_lags, "converged" if converged else "not converged", "dt")
+    if kind is _Kind.SMOOTH:
+        return Extrapolation(estimate, n_lags, Verdict.NEGATIVE, "dt")
+    return Extrapolation(estimate, n_lags, Verdict.CONVERGED if converged else Verdict.NOT_CONVERGED, "dt")
 
 
 def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
@@ -350,10 +354,10 @@ def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
     """
     squared = momentum_squared(run, channel)
     p2 = squared.estimate
-    if p2 is None or squared.verdict == "negative (smooth)":
+    if p2 is None or squared.verdict is Verdict.NEGATIVE:
         return Extrapolation(None, 0, squared.verdict)
-    if squared.verdict != "none (constant)" and not float(p2.value) > 3 * float(p2.error):
-        return Extrapolation(None, 0, "not resolved (noise)")
+    if squared.verdict is not Verdict.CONSTANT and not float(p2.value) > 3 * float(p2.error):
+        return Extrapolation(None, 0, Verdict.LOST_IN_NOISE)
     product = run.moments(channel)[0].map(lambda v, p: np.sqrt(v * p), p2)
     systematic = 0.0
     if float(p2.value) > 0:
@@ -451,41 +455,48 @@ def _exponents(run: Correlators, channel: int | str) -> Estimate:
     return _increments(run, channel, lambda v, _: np.log2(v[:, coarse] / v[:, fine]) / 2)
 
 
-def _kind(run: Correlators, channel: int | str) -> str:
-    """Kind of paths.
+class _Kind(Enum):
+    """Kinds of paths at short times."""
 
-    "constant"; "smooth"; "coarse", of steps too long to tell; "rougher" or "smoother" than Brownian paths by a
-    fractional exponent; "kinked"; or "rough", that is Brownian at short times.
-    """
+    CONSTANT = "the channel does not move"
+    SMOOTH = "differentiable"
+    COARSE = "steps are too long to tell"
+    ROUGHER = "rougher than Brownian paths, by a fractional exponent"
+    SMOOTHER = "smoother than Brownian paths, by a fractional exponent"
+    KINKED = "Brownian inputs through a function with kinks"
+    ROUGH = "Brownian"
+
+
+def _kind(run: Correlators, channel: int | str) -> _Kind:
     _leading(run, 1)
     if _is_constant(run, channel):
-        return "constant"
+        return _Kind.CONSTANT
     found = _exponents(run, channel)
     exponents = found.value
     # Extrapolated to dt = 0, because the exponent of an Ornstein-Uhlenbeck process falls with dt from 1/2 to
     # 0.
     limit = found.map(lambda h: h[..., 0] if h.shape[-1] == 1 else 2 * h[..., 0] - h[..., 1])
     if float(limit.value) > _SMOOTH:
-        return "smooth"
+        return _Kind.SMOOTH
     if float(exponents[0]) < _COARSE:
-        return "coarse"
+        return _Kind.COARSE
     # Networks are Brownian or smooth at lags short enough, however they look at these.
     if len(exponents) == 2 and run.theory is None:
         # What changes from one lag to the next is a coarse grid or a kink, and no fractional exponent.
         margin = _FRACTIONAL * (abs(float(exponents[0] - exponents[1])) + float(limit.error))
         if float(limit.value) + margin < _LEAST_BROWNIAN:
-            return "rougher"
+            return _Kind.ROUGHER
         if float(limit.value) - margin > 1 - _LEAST_BROWNIAN:
-            return "smoother"
+            return _Kind.SMOOTHER
     theory, name = run.theory, run.channels[run.observables.index(channel)]
     if theory is not None and theory.network is not None and name in theory.outputs:
-        return "kinked" if "relu" in theory.network.activations else "rough"
+        return _Kind.KINKED if "relu" in theory.network.activations else _Kind.ROUGH
     if theory is not None:
-        return "rough"
+        return _Kind.ROUGH
     if float(exponents[0]) < _FINE or abs(float(_spread(run, channel)[0].pull(1.0))) < _SIGNIFICANT:
         # A Gaussian process has no kinks.
-        return "rough"
-    return "kinked" if _has_root_term(run, channel) else "rough"
+        return _Kind.ROUGH
+    return _Kind.KINKED if _has_root_term(run, channel) else _Kind.ROUGH
 
 
 def _has_root_term(run: Correlators, channel: int | str) -> bool:
@@ -510,11 +521,11 @@ def _weighted(at_lags: Estimate, weights: Floats) -> Estimate:
 
 
 def _limit(
-    run: Correlators, channel: int | str, at_lags: Estimate, multiple: int, kind: str
+    run: Correlators, channel: int | str, at_lags: Estimate, multiple: int, kind: _Kind
 ) -> tuple[Estimate, int, bool]:
     """Limit of a quantity at the leading lags, the lags used, and whether the sequence converged."""
     most = len(_leading(run, multiple))
-    variable = 0.5 if kind == "kinked" else 1.0
+    variable = 0.5 if kind is _Kind.KINKED else 1.0
     estimates = [_weighted(at_lags, extrapolation_weights(k, variable)) for k in range(1, most + 1)]
     if most == 1:
         # Nothing to extrapolate from: the size of the dependence on dt is unknown.
@@ -535,12 +546,13 @@ def _limit(
             power = measured if i == 1 else min(power, measured)
         left = 2 * (i + 2) / (max(power, _SLOWEST_POWER) - 1)
         rest[i] = max(changes[i], noise[i]) * max(1.0, left)
-    if kind == "kinked":
+    if kind is _Kind.KINKED:
         # Powers of the root alternate in sign, so that two steps may agree by accident.
         rest[:-1] = np.maximum(rest[:-1], changes[1:])
     best = 1 + int(np.argmin(np.hypot(errors[1:], rest)))
     systematic = float(rest[best - 1])
     converged = bool(systematic <= max(_BALANCED * errors[best], _ACCURATE * abs(values[best])))
     # Far from Brownian at the smallest lag, a feature is narrower than a step, and no extrapolation sees it.
-    converged = converged and (kind in ("smooth", "kinked") or float(_exponents(run, channel).value[0]) > _RESOLVING)
+    if kind not in (_Kind.SMOOTH, _Kind.KINKED):
+        converged = converged and float(_exponents(run, channel).value[0]) > _RESOLVING
     return estimates[best].with_systematic(systematic), best + 1, converged

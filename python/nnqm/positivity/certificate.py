@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
+from ..verdict import Verdict
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
 
@@ -72,7 +73,7 @@ class PositivityCertificate:
 
     Attributes
     ----------
-    verdict : str
+    verdict : Verdict
         "positive by construction", "positive on the grid" (which no finite grid turns into a proof) or "violated"
         (which is one, within ``error``).
     reason : str
@@ -94,7 +95,7 @@ class PositivityCertificate:
         Error of a value of the kernel.
     """
 
-    verdict: str
+    verdict: Verdict
     reason: str
     eigenvalues: Floats | None
     shifted_eigenvalues: Floats | None
@@ -232,12 +233,13 @@ def positivity_certificate(
         terms = tuple(f"x({(i + shift / 2) * step:.4g})" for i in index[v != 0])
         witness = Witness(v[v != 0], terms, 0.0, "x less its mean", "t = 0")
     if reasons:
-        verdict, reason = "violated", "; ".join(reasons)
+        verdict, reason = Verdict.VIOLATED, "; ".join(reasons)
     elif measure is not None and measure.weights.min(initial=0) >= 0 and measure.energies.min(initial=0) >= 0:
-        verdict, reason = "positive by construction", "weights and energies of the measure are not negative"
+        verdict = Verdict.POSITIVE_BY_CONSTRUCTION
+        reason = "weights and energies of the measure are not negative"
     else:
         lowest = min(float(raw[0]) for raw, _ in spectra.values())
-        verdict = "positive on the grid"
+        verdict = Verdict.POSITIVE_ON_GRID
         reason = f"the lowest eigenvalue is {lowest:.3g}, with an error of {len(index) * accuracy:.1g}"
     none = (None, None)
     return PositivityCertificate(
@@ -258,7 +260,7 @@ def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Float
     """Lowest eigenvectors (count, n) of the whitened matrix as functionals with <F^2> = 1, and all its eigenvalues."""
     size = np.diag(second)
     if not size.min() > 0:
-        raise InputError("the channel is constant, so that there is nothing to test; choose one that moves")
+        raise InputError("the channel is constant, so that there is nothing to test", "choose one that moves")
     scale = 1 / np.sqrt(size)
     spectrum, basis = np.linalg.eigh(scale[:, None] * second * scale)
     white = scale[:, None] * basis / np.sqrt(np.maximum(spectrum, 0) + _RIDGE)

@@ -30,6 +30,7 @@ from ..statistics.estimate import Estimate
 from ..statistics.moments import central_part
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
+from ..verdict import Verdict
 from .certificate import Witness, lowest_directions
 
 __all__ = ["PositivityResult", "reflection_positivity"]
@@ -60,7 +61,7 @@ class PositivityResult:
 
     Attributes
     ----------
-    verdict : str
+    verdict : Verdict
         "consistent", "violated" (p_value below level) or "undecided" (the same, but tails are heavy).
     p_value : float
         One-sided: how likely so negative a value is for a reflection-positive theory.
@@ -87,7 +88,7 @@ class PositivityResult:
         Successive units put together into one sample of the test.
     """
 
-    verdict: str
+    verdict: Verdict
     p_value: float
     level: float
     value: Estimate
@@ -102,13 +103,14 @@ class PositivityResult:
     def __str__(self) -> str:
         seen = "two-point" if self.functionals == ("linear",) else ", ".join(self.functionals)
         text = {
-            "consistent": f"consistent with reflection positivity ({seen})",
-            "violated": f"reflection positivity is violated ({seen})",
-            "undecided": f"reflection positivity is undecided ({seen}; heavy tails: use bounded functionals)",
+            Verdict.CONSISTENT: f"consistent with reflection positivity ({seen})",
+            Verdict.VIOLATED: f"reflection positivity is violated ({seen})",
+            Verdict.UNDECIDED: f"reflection positivity is undecided ({seen}; heavy tails: use bounded functionals)",
         }[self.verdict]
-        tails = "; heavy tails: p is not reliable" if self.heavy_tails and self.verdict == "consistent" else ""
+        consistent = self.verdict is Verdict.CONSISTENT
+        tails = "; heavy tails: p is not reliable" if self.heavy_tails and consistent else ""
         # Where nothing is violated, F is the noise of the half that chose it.
-        written = " for the worst F found" if self.verdict == "consistent" else f" for F = {self.witness}"
+        written = " for the worst F found" if consistent else f" for F = {self.witness}"
         return f"{text}: p = {self.p_value:.2g}, <F(reflected) F> = {self.value}{written}{tails}"
 
 
@@ -208,8 +210,8 @@ def reflection_positivity(
     if units.n_units // units.group < FEWEST:
         shared = f" (in groups of {units.group} that share weights)" if units.group > 1 else ""
         raise InputError(
-            f"reflection positivity needs at least {FEWEST} independent paths; got {units.n_units}{shared}; "
-            "give more of them, or one long trajectory to be cut"
+            f"reflection positivity needs at least {FEWEST} independent paths; got {units.n_units}{shared}",
+            "give more of them, or one long trajectory to be cut",
         )
     middle = _middle(units.n_times, about)
     times = _offsets(offsets, units.n_times, middle)
@@ -245,8 +247,9 @@ def reflection_positivity(
     from scipy.special import stdtr
 
     p_value = float(stdtr(len(blocks) - 1, corrected_t(blocks)))
+    alarm = Verdict.UNDECIDED if heavy else Verdict.VIOLATED
     return PositivityResult(
-        verdict="consistent" if p_value >= level else "undecided" if heavy else "violated",
+        verdict=Verdict.CONSISTENT if p_value >= level else alarm,
         p_value=p_value,
         level=float(level),
         value=Estimate(blocks.mean(), (blocks.sum() - blocks) / (len(blocks) - 1), np.full(len(blocks), len(blocks))),
@@ -425,7 +428,7 @@ def _standardisation(paths: PathReader, half: int) -> tuple[float, float]:
     if not width > 1e-12 * max(abs(low), abs(high)):
         median, width = x.mean(), x.std()
     if not width > 1e-12 * abs(median):
-        raise InputError("the channel is constant, so that there is nothing to test; choose one that moves")
+        raise InputError("the channel is constant, so that there is nothing to test", "choose one that moves")
     digits = 3 - int(np.floor(np.log10(width)))
     return round(float(median), digits), round(float(width), digits)
 
@@ -485,7 +488,7 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
                 row[-1] = _significant(constant, 4)
             found.append(row)
     if not found:
-        raise InputError("no functional fluctuates, so that there is nothing to test; use others")
+        raise InputError("no functional fluctuates, so that there is nothing to test", "use others")
     return np.array(found), lowest
 
 

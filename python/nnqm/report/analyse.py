@@ -14,20 +14,24 @@ from ..positivity.reflection import PositivityResult, reflection_positivity
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
 from ..sampling.path_source import Paths
+from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import Spectrum, SpectrumError
-from ..spectra.verdicts import spectrum
 from ..theories.source import Source
+from ..verdict import Verdict
 from .exact_values import SHOWN_LAGS, Estimated, exact_column
 from .level_rows import level_notes, level_rows, without_levels
 from .short_times import commutator_rows
-from .table import Report, Row, judged_row
+from .table import Group, Report, Row, judged_row
 
 __all__ = ["analyse"]
 
-# Variance over mean square below which a channel does not move, to the rounding of float32.
+# Variance over mean square below which a channel does not move; the rounding of float32.
 _CONSTANT = 1e-13
 
-# Longest witness that is printed as a note.
+# p-value below which the two-point function deviates at several lags together.
+_JOINT_LEVEL = 1e-3
+
+# Longest witness that is printed as a note, in characters.
 _LONG_FORMULA = 160
 
 # Units of the positivity test: enough for its power, few enough to be drawn in a second.
@@ -88,17 +92,17 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
         of_increments = commutator_rows(run, name, exact, details)
         # Stationary and differentiable paths that are reflection positive do not move at all.
-        if any(row.verdict.startswith("none (smooth)") for row in of_increments):
+        if any(row.verdict is Verdict.SMOOTH for row in of_increments):
             rows, of_increments = without_levels(rows), without_levels(of_increments)
         rows += of_increments
     try:
         positivity = _positivity(run, name, paths)
     except InputError as error:  # too few independent units: the other rows stand
-        rows.append(Row("reflection positivity", None, None, f"not tested: {error}", "positivity"))
+        rows.append(Row("reflection positivity", None, None, Verdict.NOT_TESTED, Group.POSITIVITY, reason=str(error)))
         positivity = None
     if positivity is not None:
         details["positivity"] = positivity
-        if positivity.verdict == "violated":
+        if positivity.verdict is Verdict.VIOLATED:
             formula = str(positivity.witness)
             long = len(formula) > _LONG_FORMULA
             notes.append(
@@ -106,18 +110,26 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
                 + (f"{formula[:_LONG_FORMULA]} ... (details['positivity'].witness)" if long else formula)
             )
             rows = without_levels(rows)
-        verdict = f"{positivity.verdict}, p = {positivity.p_value:.2g}"
-        rows.append(Row("<F(reflected) F>, worst F found", positivity.value, None, verdict, "positivity"))
+        rows.append(
+            Row(
+                "<F(reflected) F>, worst F found",
+                positivity.value,
+                None,
+                positivity.verdict,
+                Group.POSITIVITY,
+                remarks=(_p_text(positivity.p_value),),
+            )
+        )
     return Report(_title(run, name), tuple(rows), tuple(notes), details)
 
 
 def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | Estimated | None) -> list[Row]:
     mean, moments = run.mean(name), run.moments(name)
-    rows = [judged_row(f"<{name}>", mean, None if exact is None else exact.mean, "shape")]
-    rows.append(judged_row(f"variance of {name}", moments[0], None if exact is None else exact.moments[0], "shape"))
+    rows = [judged_row(f"<{name}>", mean, None if exact is None else exact.mean, Group.SHAPE)]
+    rows.append(judged_row(f"variance of {name}", moments[0], None if exact is None else exact.moments[0], Group.SHAPE))
     if float(moments.value[0]) > _CONSTANT * float(mean.value) ** 2:
         kurtosis = None if exact is None else exact.kurtosis
-        rows.append(judged_row("excess kurtosis", run.kurtosis(name), kurtosis, "shape"))
+        rows.append(judged_row("excess kurtosis", run.kurtosis(name), kurtosis, Group.SHAPE))
     return rows
 
 
@@ -133,16 +145,16 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
         t = float(lags[i] * run.dt)
         if whole is not None:
             value = None if exact is None else exact.two_point(t)
-            rows.append(judged_row(f"G({t:.4g}), plateau included", whole[i], value, "two-point"))
+            rows.append(judged_row(f"G({t:.4g}), plateau included", whole[i], value, Group.TWO_POINT))
         if connected is not None:
             value = None if exact is None else exact.connected(t)
-            rows.append(judged_row(f"G_c({t:.4g})", connected[i], value, "two-point"))
+            rows.append(judged_row(f"G_c({t:.4g})", connected[i], value, Group.TWO_POINT))
     if whole is not None and connected is not None:
         plateau = whole.map(lambda a, b: a[..., -1] - b[..., -1], connected)
         known = (
             exact.average.plateau if isinstance(exact, Estimated) and isinstance(exact.average, WeightAverage) else None
         )
-        rows.append(judged_row("plateau of G", plateau, known, "two-point"))
+        rows.append(judged_row("plateau of G", plateau, known, Group.TWO_POINT))
     if not isinstance(exact, TwoPointFunction) or connected is None:
         return rows
     # The joint test sees correlations between lags; n_blocks/10 of them at most. On a circle t and beta - t are one.
@@ -151,9 +163,14 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
     chosen = np.unique(np.linspace(0, len(different) - 1, most).astype(int))
     if chosen.size:
         p_value = connected[chosen].consistency(exact.connected(lags[chosen] * run.dt))
-        verdict = f"{'ok' if p_value > 1e-3 else 'deviates'}, p = {p_value:.2g}"
-        rows.append(Row(f"G_c jointly at {chosen.size} lags", None, None, verdict, "two-point"))
+        verdict = Verdict.OK if p_value > _JOINT_LEVEL else Verdict.DEVIATES
+        quantity = f"G_c jointly at {chosen.size} lags"
+        rows.append(Row(quantity, None, None, verdict, Group.TWO_POINT, remarks=(_p_text(p_value),)))
     return rows
+
+
+def _p_text(p_value: float) -> str:
+    return f"p = {p_value:.2g}"
 
 
 def _two_time_rows(run: Correlators) -> list[Row]:
@@ -168,7 +185,7 @@ def _two_time_rows(run: Correlators) -> list[Row]:
     for i, j in [(i, j) for i in chosen for j in chosen if j >= i]:
         exact = None if process is None else _known_two_point(process, times[i], times[j])
         quantity = f"<{name}({times[i]:.4g}) {name}({times[j]:.4g})>"
-        rows.append(judged_row(quantity, function[i, j], exact, "two-point"))
+        rows.append(judged_row(quantity, function[i, j], exact, Group.TWO_POINT))
     return rows
 
 
@@ -186,10 +203,19 @@ def _clustering_rows(run: Correlators, name: str) -> list[Row]:
         found = clustering(run, channel=name)
     except InputError:  # no lags long enough
         return []
-    if found.verdict == "clusters":
+    if found.verdict is Verdict.CLUSTERS:
         return []
-    verdict = f"{found.verdict}, p = {found.p_value:.2g}: sectors, or slower than the paths are long"
-    return [Row("connected correlation at the largest lag", found.far, None, verdict, "two-point")]
+    return [
+        Row(
+            "connected correlation at the largest lag",
+            found.far,
+            None,
+            found.verdict,
+            Group.TWO_POINT,
+            remarks=(_p_text(found.p_value),),
+            reason="sectors, or slower than the paths are long",
+        )
+    ]
 
 
 def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> PositivityResult | None:

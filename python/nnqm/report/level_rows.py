@@ -8,45 +8,52 @@ import numpy as np
 
 from ..sampling.correlators import Correlators
 from ..spectra.levels import Spectrum
+from ..verdict import Verdict
 from .exact_values import known_gaps
-from .table import DEVIATION, Row
+from .table import DEVIATION, Group, Row
 
 __all__: list[str] = []
 
-# What the table says of verdicts on levels that do not speak for themselves.
-_REASONS = {"above unresolved": "unresolved", "plateau": "no decay within the paths, longer ones are needed"}
+# Reasons in the table, where a verdict on a level does not speak for itself.
+_REASONS = {
+    Verdict.ABOVE_UNRESOLVED: "unresolved",
+    Verdict.PLATEAU: "no decay within the paths, longer ones are needed",
+}
 
 
 def level_rows(run: Correlators, found: Spectrum) -> list[Row]:
     energies, multiplicities = known_gaps(run.theory, len(found.levels))
     rows: list[Row] = []
     # Without exact levels to count by, what does not decay is no level but a sector or a mean.
-    plateaus = 0 if energies[0] is not None else sum(level.verdict == "plateau" for level in found.levels)
+    plateaus = 0 if energies[0] is not None else sum(level.verdict is Verdict.PLATEAU for level in found.levels)
     if plateaus:
         weight = found.levels[0].weight
-        rows.append(Row("non-decaying part", weight, None, "plateau: superselection or a mean", "levels"))
+        reason = "superselection or a mean"
+        rows.append(
+            Row("non-decaying part", weight, None, Verdict.PLATEAU, Group.LEVELS, reason=reason, of_levels=True)
+        )
     for n, level in enumerate(found.levels[plateaus:]):
         times = f" (x{multiplicities[n]})" if multiplicities[n] > 1 else ""
+        row = Row(f"gap {n + 1}{times}", level.gap, energies[n], Verdict.RESOLVED, Group.LEVELS, of_levels=True)
         if not level.resolved or level.gap is None:
-            reason = _REASONS.get(level.verdict, level.verdict)
-            rows.append(Row(f"gap {n + 1}{times}", None, energies[n], f"not resolved: {reason}", "levels"))
+            rows.append(_unresolved(row, _REASONS.get(level.verdict, level.verdict)))
             break
-        members = f"resolved, {level.multiplicity} seen" if level.multiplicity > 1 or times else "resolved"
-        row = Row(f"gap {n + 1}{times}", level.gap, energies[n], members, "levels")
+        if level.multiplicity > 1 or times:
+            row = replace(row, remarks=(f"{level.multiplicity} seen",))
         if row.pull is not None and abs(row.pull) > DEVIATION:
             # Functions of x give upper bounds of gaps, which are not sharp where x shows too little of the inputs.
-            row = replace(row, verdict=f"{members}, {'an upper bound only' if row.pull > 0 else 'deviates'}")
+            row = replace(row, caveat=Verdict.UPPER_BOUND if row.pull > 0 else Verdict.DEVIATES)
         rows.append(row)
     return rows
 
 
+def _unresolved(row: Row, reason: str) -> Row:
+    return replace(row, estimate=None, verdict=Verdict.NOT_RESOLVED, remarks=(), caveat=None, reason=reason)
+
+
 def without_levels(rows: list[Row]) -> list[Row]:
     """The rows with numbers of levels taken out, where paths have none."""
-    return [_meaningless(r) if r.group == "levels" or r.quantity.endswith("from levels") else r for r in rows]
-
-
-def _meaningless(row: Row) -> Row:
-    return replace(row, estimate=None, verdict="not resolved: levels need reflection positivity")
+    return [_unresolved(r, "levels need reflection positivity") if r.of_levels else r for r in rows]
 
 
 def level_notes(run: Correlators, found: Spectrum) -> list[str]:

@@ -25,8 +25,9 @@ from ..sampling.measure import Measure
 from ..sampling.simulation import simulate
 from ..spectra.levels import Spectrum
 from ..statistics.estimate import Estimate
+from ..verdict import Verdict
 from .exact_values import Estimated
-from .table import Row, judged_row, known_or_none, unmeasured_row, value_and_error
+from .table import Group, Row, judged_row, known_or_none, unmeasured_row, value_and_error
 
 __all__: list[str] = []
 
@@ -35,8 +36,6 @@ _LARGE = 0.2
 
 # Runs at smaller dt for limits that do not converge at that of the run: factors, paths and times.
 _FINER, _FINE_PATHS, _FINE_TIMES = (4, 16), 200_000, 256
-
-_NOT_CONVERGED = "not converged"
 
 
 def commutator_rows(
@@ -59,17 +58,17 @@ def commutator_rows(
     if isinstance(exact, SpectralMeasure) and exact.quartic is not None:
         finite |= {"fourth": exact.commutator_spread_at(dt), "fourth limit": exact.commutator_spread}
     rough = None if bracket is None else 0.5
-    row = judged_row(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite["commutator"], "commutator")
+    row = judged_row(f"[x,p]/(i hbar) at dt = {dt:.4g}", at_lags[first], finite["commutator"], Group.COMMUTATOR)
     rows.append(replace(row, limit=value_and_error(bracket)[0]))
     found: Spectrum | None = details.get("spectrum")
-    limits = _Limits(run, name)
+    limits = _Limits(run, name, details)
     rows.append(limits.row("[x,p]/(i hbar), dt -> 0", commutator, bracket))
     if found is not None:
         rows += _sum_rows("[x,p]/(i hbar), from levels", found.commutator, bracket)
     if run.theory is None or run.theory.network is not None:
         # Of x = f(y) the commutator is an operator; of a coordinate a number.
         row = judged_row(
-            f"spread of [x,p] at dt = {dt:.4g}", commutator_spread(run, name), finite["fourth"], "commutator"
+            f"spread of [x,p] at dt = {dt:.4g}", commutator_spread(run, name), finite["fourth"], Group.COMMUTATOR
         )
         rows.append(replace(row, limit=finite["fourth limit"]))
     row = limits.row("<p^2>, dt -> 0", momentum_squared, square)
@@ -77,11 +76,11 @@ def commutator_rows(
     if row.estimate is None:
         # There is no limit, or it is not seen; what stands at this dt is known all the same.
         at_dt = momentum_squared_at_lags(run, name)[0]
-        rows.append(judged_row(f"<p^2> at dt = {dt:.4g}", at_dt, finite["square"], "commutator"))
+        rows.append(judged_row(f"<p^2> at dt = {dt:.4g}", at_dt, finite["square"], Group.COMMUTATOR))
     if found is not None:
         rows += _sum_rows("<p^2>, from levels", found.momentum_squared, square)
     rows.append(limits.row("dx dp, dt -> 0", uncertainty, spread))
-    row = judged_row("roughness exponent H", roughness_exponent(run, name), finite["roughness"], "commutator")
+    row = judged_row("roughness exponent H", roughness_exponent(run, name), finite["roughness"], Group.COMMUTATOR)
     rows.append(replace(row, limit=rough))
     return rows
 
@@ -92,34 +91,40 @@ def _sum_rows(quantity: str, estimate: Estimate | None, exact: Any) -> list[Row]
     exact = None if value_and_error(exact)[0] == np.inf else exact
     share = float(estimate.systematic) / max(abs(float(estimate.value)), 1e-300)
     if share > _LARGE:
-        return [unmeasured_row(quantity, exact, f"not resolved: {min(share, 1):.0%} lie in unresolved levels")]
-    return [judged_row(quantity, estimate, exact, "commutator")]
+        reason = f"{min(share, 1):.0%} lie in unresolved levels"
+        row = unmeasured_row(quantity, exact, Verdict.NOT_RESOLVED, reason)
+    else:
+        row = judged_row(quantity, estimate, exact, Group.COMMUTATOR)
+    return [replace(row, of_levels=True)]
 
 
 class _Limits:
     """Limits dt -> 0, from the run where they converge and from short finer runs of its theory where they do not."""
 
-    def __init__(self, run: Correlators, name: str) -> None:
-        self._run, self._name = run, name
+    def __init__(self, run: Correlators, name: str, details: dict[str, Any]) -> None:
+        self._run, self._name, self._details = run, name, details
         self._finer: dict[int, Correlators] = {}
 
     def row(self, quantity: str, estimator: Callable[[Correlators, str], Extrapolation], exact: Any) -> Row:
         found, used = estimator(self._run, self._name), self._run
         for factor in _FINER:
-            if found.verdict != _NOT_CONVERGED or self._run.theory is None or not self._run.keys:
+            if found.verdict is not Verdict.NOT_CONVERGED or self._run.theory is None or not self._run.keys:
                 break
             try:
                 used = self._fine(factor)
             except InputError:  # a chain has its own step, and the grid of a Hamiltonian a finest
                 break
             found = estimator(used, self._name)
-        if found.verdict == _NOT_CONVERGED:
-            return unmeasured_row(quantity, exact, "not resolved: still moves with dt, use a smaller one")
+        self._details[estimator.__name__] = found
+        if found.verdict is Verdict.NOT_CONVERGED:
+            return unmeasured_row(quantity, exact, Verdict.NOT_RESOLVED, "still moves with dt, use a smaller one")
         if found.estimate is None:
             return unmeasured_row(quantity, exact, found.verdict)
-        row = judged_row(quantity, found.estimate, exact, "commutator")
-        where = f"from dt = {used.dt:.3g}" if used is not self._run else ""
-        return replace(row, verdict=", ".join(dict.fromkeys(v for v in (row.verdict, found.verdict, where) if v)))
+        row = judged_row(quantity, found.estimate, exact, Group.COMMUTATOR)
+        remarks = (f"from dt = {used.dt:.3g}",) if used is not self._run else ()
+        if row.verdict is None:
+            return replace(row, verdict=found.verdict, remarks=remarks)
+        return replace(row, remarks=(found.verdict, *remarks))
 
     def _fine(self, factor: int) -> Correlators:
         if factor not in self._finer:

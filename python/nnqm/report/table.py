@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
 from ..statistics.estimate import Estimate, format_value
+from ..verdict import Verdict
 
-__all__ = ["HEADINGS", "Report", "Row"]
+__all__ = ["HEADINGS", "Group", "Report", "Row"]
+
+
+class Group(StrEnum):
+    """Parts of the table."""
+
+    SHAPE = "shape"
+    TWO_POINT = "two-point"
+    LEVELS = "levels"
+    COMMUTATOR = "commutator"
+    POSITIVITY = "positivity"
+
+
+# Verdicts of rows that need no attention.
+_SOUND = (Verdict.OK, Verdict.RESOLVED, Verdict.CONSISTENT)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One quantity: what was measured, what is exact, and what to make of it.
+    """One quantity, measured and exact, with a verdict. The last cell reads "verdict, remarks, caveat: reason".
 
     Attributes
     ----------
@@ -25,23 +41,41 @@ class Row:
         A scalar; None where nothing could be measured.
     exact : float or None
         Exact value of the estimator as it stands (its finite dt and lags), if known.
-    exact_error : float
-        Error of the exact value where it is an average over draws of random weights or quasi-random points, else 0.
+    verdict : Verdict or None
+        OK or DEVIATES where measured and exact value are compared, RESOLVED of a level; else that of the estimator,
+        such as CONSISTENT or NOT_RESOLVED; None where there is nothing to say.
+    group : Group
+        Part of the table.
     limit : float or None
         Exact value for dt -> 0 of an estimator that depends on dt, if known; not what is measured here.
-    verdict : str
-        One or a few words: "ok", "resolved", "not resolved (noise)", "consistent", "violated", ...
-    group : str
-        Part of the table: "two-point", "levels", "commutator", "shape", "positivity".
+    exact_error : float
+        Error of the exact value where it is an average over draws of random weights or quasi-random points, else 0.
+    remarks : tuple of str
+        What else there is to say: a p-value, the kind of a limit, the time step of a finer run.
+    caveat : Verdict or None
+        DEVIATES or UPPER_BOUND of a resolved level that differs from the exact one.
+    reason : str
+        Why there is no number, or what a verdict means here.
+    of_levels : bool
+        Whether the number is a level or a sum over levels, and means nothing without reflection positivity.
     """
 
     quantity: str
     estimate: Estimate | None
     exact: float | None
-    verdict: str
-    group: str
+    verdict: Verdict | None
+    group: Group
     limit: float | None = None
     exact_error: float = 0.0
+    remarks: tuple[str, ...] = ()
+    caveat: Verdict | None = None
+    reason: str = ""
+    of_levels: bool = False
+
+    @property
+    def sound(self) -> bool:
+        """Whether the verdict is OK, RESOLVED or CONSISTENT, without a caveat."""
+        return self.verdict in _SOUND and self.caveat is None
 
     @property
     def pull(self) -> float | None:
@@ -60,8 +94,13 @@ class Row:
             self._exact_text(),
             "" if self.limit is None else f"{self.limit:.6g}",
             "" if self.pull is None else f"{self.pull:+.1f}",
-            self.verdict,
+            self._verdict_text(),
         )
+
+    def _verdict_text(self) -> str:
+        words = (self.verdict, *self.remarks, self.caveat)
+        text = ", ".join(word for word in words if word is not None)
+        return f"{text}: {self.reason}" if self.reason else text
 
     def _exact_text(self) -> str:
         if self.exact is None:
@@ -90,7 +129,8 @@ class Report:
     notes : tuple of str
         What a reader must know to read the numbers right.
     details : dict
-        The objects behind the rows, by name: "spectrum", "commutator", "positivity", ...
+        The objects behind the rows, by name: "exact", "spectrum", "commutator", "momentum_squared", "uncertainty",
+        "positivity".
     """
 
     title: str
@@ -117,7 +157,7 @@ class Report:
         return "\n".join([*lines, *(f"note: {note}" for note in self.notes)])
 
 
-# A pull beyond this is called a deviation: about one in two thousand by chance.
+# Pull beyond which a value deviates, in errors: about one in two thousand by chance.
 DEVIATION = 3.5
 
 
@@ -134,15 +174,16 @@ def value_and_error(exact: Any) -> tuple[float | None, float]:
     return (None if known is None else float(known)), 0.0
 
 
-def unmeasured_row(quantity: str, exact: Any, verdict: str) -> Row:
+def unmeasured_row(quantity: str, exact: Any, verdict: Verdict, reason: str = "") -> Row:
+    """A row of a limit dt -> 0 without a number."""
     value, error = value_and_error(exact)
-    return Row(quantity, None, value, verdict, "commutator", exact_error=error)
+    return Row(quantity, None, value, verdict, Group.COMMUTATOR, exact_error=error, reason=reason)
 
 
-def judged_row(quantity: str, estimate: Estimate, exact: Any, group: str, plain: str = "") -> Row:
+def judged_row(quantity: str, estimate: Estimate, exact: Any, group: Group) -> Row:
     """A row with a number, an ``Estimate`` or None as the exact value."""
     value, error = value_and_error(exact)
-    row = Row(quantity, estimate, value, plain, group, exact_error=error)
+    row = Row(quantity, estimate, value, None, group, exact_error=error)
     if row.pull is None:
         return row
-    return replace(row, verdict=plain or ("ok" if abs(row.pull) < DEVIATION else "deviates"))
+    return replace(row, verdict=Verdict.OK if abs(row.pull) < DEVIATION else Verdict.DEVIATES)

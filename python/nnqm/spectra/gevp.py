@@ -1,8 +1,9 @@
-"""The generalised eigenvalue problem of a correlator matrix."""
+"""The generalised eigenvalue problem of correlator matrices, with replicas for its errors."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,39 +12,181 @@ from .._arguments import Floats
 from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags, vacuum
 from ..statistics.estimate import Estimate
+from .levels import LARGEST_RELATIVE_ERROR
 
 __all__ = ["effective_energy", "gevp"]
 
 Indices = NDArray[np.int64]
 
-# Eigendirections of C(0) below this fraction of the largest, or below so many times the rounding that is seen in it,
-# are left out. Single precision reaches to what the double well needs: observables are centred, running sums short.
-_FLOOR, _ROUNDING = {"float32": 1e-8, "float64": 1e-9}, 4.0
+# Smallest eigenvalue of C(0) that is kept, as a part of the largest, and in units of the rounding that is seen in C(0).
+# Single precision reaches to what the double well needs: observables are centred, running sums short.
+_DIRECTION_FLOOR, _ROUNDING_MARGIN = {"float32": 1e-8, "float64": 1e-9}, 4.0
 
-# Only what lies above this fraction can be a state: below, rounding can look like one.
-_SURE = {"float32": 1e-6, "float64": 1e-9}
+# Smallest eigenvalue of C(0) of a direction that can be a state, as a part of the largest. Smaller ones correct states,
+# but rounding can look like one.
+_STATE_FLOOR = {"float32": 1e-6, "float64": 1e-9}
 
-# Each direction kept must have more than this part of its square in each half of the blocks.
-_IN_HALVES = 0.05
+# Smallest part of its square that a direction has in each half of the blocks.
+_HALF_SHARE = 0.05
 
-# An observable whose variance is a smaller part of its mean square is a saturated neuron: it moves in rare events
-# only, whose statistics no error bar covers.
-_SATURATED = 1e-3
+# Variance over mean square below which an observable is a saturated neuron: it moves in rare events only, whose
+# statistics no error bar covers.
+_SATURATION = 1e-3
 
-# At t0 > 0 a direction of C(t0) must stand this many errors above zero.
-_SIGNIFICANT = 5.0
+# Distance of a direction of C(t0), t0 > 0, from zero, in errors.
+_DIRECTION_ERRORS = 5.0
 
-# A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second, or
-# a state found on one half of the blocks has a smaller part than the third of its lambda on the other half: the largest
-# eigenvalue of a matrix of noise is many errors above zero, but not on fresh data.
-LAMBDA_ERRORS, RELATIVE_ERROR, SURVIVES = 5.0, 0.1, 0.5
+# Smallest lambda of a level, in errors.
+LAMBDA_ERRORS = 5.0
 
-# A state whose norm has a larger relative error lives in rare events, as high powers of x do, and no error bar of so
-# few of them is right.
-RARE = 0.05
+# Smallest part of its lambda that a state found on one half of the blocks keeps on the other. The largest eigenvalue of
+# a matrix of noise is many errors above zero, but not on fresh data.
+PERSISTENCE = 0.5
+
+# Largest relative error of the norm of a state. Beyond it the state lives in rare events, as high powers of x do, and
+# their number is too small for an error bar.
+LARGEST_NORM_ERROR = 0.05
+
+
+def stack_of(estimate: Estimate) -> Floats:
+    """Value and replicas on the first axis."""
+    return np.concatenate([estimate.value[None], estimate.replicas])
+
+
+def estimate_of(stack: Floats, sizes: Floats) -> Estimate:
+    """The estimate of a stack of value and replicas."""
+    return Estimate(stack[0], stack[1:], sizes)
+
+
+def expectation(vectors: Floats, matrices: Floats) -> Floats:
+    """<v_k|M|v_k> for vectors (F, k) and matrices (R, F, F), shape (R, k)."""
+    return np.asarray(np.einsum("ik,rij,jk->rk", vectors, matrices, vectors, optimize=True))
 
 
 @dataclass(frozen=True)
+class Directions:
+    """Eigendirections of a metric (R, F, F), those of the run itself, ascending."""
+
+    metric: Floats
+    sizes: Floats
+    values: Floats  # (F,)
+    vectors: Floats  # (F, F)
+
+    @classmethod
+    def of(cls, metric: Floats, sizes: Floats) -> Directions:
+        return cls(metric, sizes, *np.linalg.eigh(metric[0]))
+
+    @cached_property
+    def errors(self) -> Floats:
+        """Statistical errors of the eigenvalues along fixed directions, shape (F,)."""
+        return estimate_of(expectation(self.vectors, self.metric), self.sizes).error
+
+    def above(self, floor: float) -> NDArray[np.bool_]:
+        """Directions whose eigenvalue is more than a part of the largest."""
+        return np.asarray(self.values > floor * self.values.max())
+
+    def significant(self, errors: float) -> NDArray[np.bool_]:
+        """Directions whose eigenvalue is more than so many of its errors."""
+        return np.asarray(self.values > errors * self.errors)
+
+    def whitened(self, kept: NDArray[np.bool_], scale: Floats | None = None, basis: Floats | None = None) -> Floats:
+        """Directions normalised in the metric, shape (F, k).
+
+        ``scale``, shape (F,), are the units in which the metric is given; ``basis``, shape (G, F), the vectors between
+        which it is taken.
+        """
+        chosen = self.vectors[:, kept]
+        if scale is not None:
+            chosen = scale[:, None] * chosen
+        if basis is not None:
+            chosen = basis @ chosen
+        return np.asarray(chosen / np.sqrt(self.values[kept]))
+
+
+def generalised_eigenstates(metric: Floats, later: Floats) -> tuple[Floats, Floats, Floats]:
+    """Solve ``later`` v = lambda ``metric`` v for matrices (..., k, k), metrics positive.
+
+    Returns the eigenvalues, ascending, and W and U such that the states v, normalised in the metric, are the columns of
+    W U. Raises LinAlgError if a metric is not positive.
+    """
+    root = np.linalg.inv(np.linalg.cholesky(metric))
+    across = np.swapaxes(root, -1, -2)
+    eigenvalues, vectors = np.linalg.eigh(root @ later @ across)
+    return eigenvalues, across, vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class Solution:
+    """Eigenvalues of one problem and spectral weights of the channel, replicas on the first axis, lowest gap first."""
+
+    eigenvalues: Floats  # (R, k)
+    weights: Floats  # (R, k), in units of the standardised channel squared
+    time: float  # from t0 to the later time, unit time
+    hbar: float
+    sizes: Floats
+
+    @property
+    def unit(self) -> float:
+        """Energy at which a state decays to 1/e."""
+        return self.hbar / self.time
+
+    def estimate(self, values: Floats) -> Estimate:
+        return estimate_of(values, self.sizes)
+
+    def eigenvalue(self, n: int) -> Estimate:
+        return self.estimate(self.eigenvalues[:, n])
+
+    def energies(self, eigenvalues: Floats) -> Floats:
+        """-hbar ln(lambda)/time."""
+        return np.asarray(-self.hbar * np.log(eigenvalues) / self.time)
+
+    def gap(self, n: int) -> Estimate | None:
+        """Gap of a state; None unless its lambda is positive beyond doubt and in every replica."""
+        value = self.eigenvalue(n)
+        if value.replicas.min(initial=1.0) <= 0 or value.value <= max(0.0, LAMBDA_ERRORS * float(value.error)):
+            return None
+        return value.map(self.energies)
+
+    @property
+    def gaps(self) -> list[Estimate | None]:
+        return [self.gap(n) for n in range(self.eigenvalues.shape[1])]
+
+    def terms(self, weights: Floats, power: int, factor: float) -> tuple[Floats, NDArray[np.bool_]]:
+        """Terms factor gap^power weight of a spectral sum, shape (R, j), and the j states of k that have a gap."""
+        usable = np.asarray((self.eigenvalues > 0).all(axis=0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            gap = self.energies(self.eigenvalues)
+        return (factor * np.where(usable, gap, 0) ** power * weights)[:, usable], usable
+
+
+def weights_at_zero(squares: Floats, eigenvalues: Floats, steps: float) -> Floats:
+    """|<0|O|n>|^2 from the squares of <v_n|C(t0)|O>; ``steps`` is t0 over the time between the two matrices."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(eigenvalues > 0, squares * np.abs(eigenvalues) ** -steps, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckedSolution(Solution):
+    """A solution in many observables, with numbers that tell levels from noise, rare events and mixtures."""
+
+    variance: Floats  # (R, k): of the decay over a lag among the levels of which each state is made; NaN if unknown
+    crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
+    norm_errors: Floats  # (k,): relative error of the norm of each state
+    n_directions: int
+    tau: int  # steps from t0 to the later time
+
+    def persists(self, n: int) -> bool:
+        """Whether the state found on one half of the blocks is there on the other."""
+        return bool(self.crossed[n] > PERSISTENCE * self.eigenvalues[0, n])
+
+    def is_noise(self, n: int, gap: Estimate | None) -> bool:
+        """Whether a state is noise or lives in rare events."""
+        if gap is None or not float(gap.error) <= LARGEST_RELATIVE_ERROR * abs(float(gap.value)):
+            return True
+        return bool(self.norm_errors[n] > LARGEST_NORM_ERROR) or not self.persists(n)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Matrices:
     """Connected C(0) and C(lag) of every lag above 0, on its own windows, (R, n_lags, F-1, F-1): run, then replicas."""
 
@@ -53,8 +196,10 @@ class Matrices:
     halves: tuple[Floats, Floats]  # the same of the even and of the odd blocks, R = 2
     sizes: Floats
     usable: Indices
-    floor: float
-    sure: float
+    direction_floor: float
+    state_floor: float
+    hbar: float
+    dt: float
 
     @classmethod
     def of(cls, run: Correlators) -> Matrices:
@@ -75,16 +220,25 @@ class Matrices:
         neurons = len(run.observables.centres)
         level[len(level) - neurons :] += run.observables.centres
         variance = np.diag(same.value[0])
-        usable = np.flatnonzero(variance > _SATURATED * (variance + level**2))
+        usable = np.flatnonzero(variance > _SATURATION * (variance + level**2))
         usable = np.setdiff1d(usable, without_levels(run))
         # Rounding is what makes eigenvalues of a matrix of squares negative.
-        floor = _FLOOR[run.precision]
+        floor = _DIRECTION_FLOOR[run.precision]
         if usable.size:
             values = np.linalg.eigvalsh(_unit(same.value[0][np.ix_(usable, usable)]))
-            floor = max(floor, _ROUNDING * -values[0] / values[-1])
-        stack = [np.concatenate([e.value[None], e.replicas]) for e in (same, moved)]
-        sure = max(floor, _SURE[run.precision])
-        return cls(lags, stack[0], stack[1], halves, same.weights, usable, floor, sure)
+            floor = max(floor, _ROUNDING_MARGIN * -values[0] / values[-1])
+        return cls(
+            lags=lags,
+            same=stack_of(same),
+            moved=stack_of(moved),
+            halves=halves,
+            sizes=same.weights,
+            usable=usable,
+            direction_floor=floor,
+            state_floor=max(floor, _STATE_FLOOR[run.precision]),
+            hbar=run.hbar,
+            dt=run.dt,
+        )
 
 
 def without_levels(run: Correlators) -> list[int]:
@@ -110,27 +264,7 @@ def _unit(matrix: Floats) -> Floats:
     return np.asarray(matrix * scale[:, None] * scale)
 
 
-@dataclass(frozen=True)
-class Solution:
-    """Eigenvalues of one GEVP and overlaps of the channel, with replicas on the first axis; largest first."""
-
-    eigenvalues: Floats  # (R, k)
-    weights: Floats  # (R, k)
-    variance: Floats  # (R, k): of the decay over a lag among the levels of which each state is made; NaN if unknown
-    crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
-    rarity: Floats  # (k,): relative error of the norm of each state
-    directions: int
-    tau: int
-    sizes: Floats
-
-    def eigenvalue(self, n: int) -> Estimate:
-        return self.estimate(self.eigenvalues[:, n])
-
-    def estimate(self, values: Floats) -> Estimate:
-        return Estimate(values[0], values[1:], self.sizes)
-
-
-def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Solution | None:
+def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> CheckedSolution | None:
     """GEVP between t0 (position -1: zero; else lags[position]) and the lag after it, on the observables ``keep``."""
     if keep.size == 0:
         return None
@@ -145,21 +279,20 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Sol
     metric, later = pair(matrices.same, matrices.moved)
     half_metric, half_later = pair(*matrices.halves)
     tau = lags[position + 1] - (0 if position < 0 else lags[position])
-    values, vectors = np.linalg.eigh(metric[0])
-    good = values > matrices.floor * values.max()
+    directions = Directions.of(metric, matrices.sizes)
+    good = directions.above(matrices.direction_floor)
     if position >= 0:
-        along = np.einsum("ik,rij,jk->rk", vectors, metric, vectors, optimize=True)
-        good &= values > _SIGNIFICANT * Estimate(along[0], along[1:], matrices.sizes).error
-    whitened = vectors / np.sqrt(np.where(good, values, 1.0))
+        good &= directions.significant(_DIRECTION_ERRORS)
+    whitened = directions.whitened(good)
     # What moves in one half of the blocks alone is a rare event; smaller directions hold more of them.
-    while good.any() and np.linalg.eigvalsh(whitened[:, good].T @ half_metric @ whitened[:, good]).min() < _IN_HALVES:
+    while good.any() and np.linalg.eigvalsh(whitened.T @ half_metric @ whitened).min() < _HALF_SHARE:
         good[np.argmax(good)] = False
+        whitened = directions.whitened(good)
     if not good.any():
         return None
-    whitened = whitened[:, good]
     states = np.linalg.eigh(whitened.T @ later[0] @ whitened)[1]
     # A direction near the floor may correct a state, but not be one.
-    real = np.sum(states[(values > matrices.sure * values.max())[good]] ** 2, axis=0) > 0.5
+    real = np.sum(states[directions.above(matrices.state_floor)[good]] ** 2, axis=0) > 0.5
     if not real.any():
         return None
     # Held fixed in the replicas: the jackknife sees the statistics of the levels, not of the choice of directions.
@@ -167,17 +300,16 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Sol
 
     def project(metric: Floats, later: Floats) -> tuple[Floats, Floats]:
         """Eigenvalues (R, k), largest first, and states in the basis (R, k, k), normalised in the metric."""
-        root = np.linalg.inv(np.linalg.cholesky(basis.T @ metric @ basis))
-        found, states = np.linalg.eigh(root @ (basis.T @ later @ basis) @ np.swapaxes(root, -1, -2))
-        return found[:, ::-1], (np.swapaxes(root, -1, -2) @ states)[:, :, ::-1]
+        found, across, states = generalised_eigenstates(basis.T @ metric @ basis, basis.T @ later @ basis)
+        return found[:, ::-1], (across @ states)[:, :, ::-1]
 
     try:
         eigenvalues, states = project(metric, later)
         _, half_states = project(half_metric, half_later)
     except np.linalg.LinAlgError:  # a block has most of the paths, or t0 is too large
         return None
-    norms = np.einsum("ik,rij,jk->rk", basis, metric, basis, optimize=True)
-    rarity = Estimate(norms[0], norms[1:], matrices.sizes).error / norms[0]
+    norms = expectation(basis, metric)
+    norm_errors = estimate_of(norms, matrices.sizes).error / norms[0]
     other = basis @ half_states[::-1]
     crossed = np.einsum("rik,rij,rjk->rk", other, half_later, other, optimize=True)
     crossed /= np.einsum("rik,rij,rjk->rk", other, half_metric, other, optimize=True)
@@ -187,9 +319,7 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Sol
     if twice in lags:
         fixed = basis @ states[0]
         further = matrices.moved[:, lags.index(twice)][:, keep][:, :, keep] * scale[:, None] * scale
-        norm, once, again = (
-            np.einsum("ik,rij,jk->rk", fixed, m, fixed, optimize=True) for m in (metric, later, further)
-        )
+        norm, once, again = (expectation(fixed, m) for m in (metric, later, further))
         variance = again / norm - (once / norm) ** 2
     weights = np.zeros_like(eigenvalues)  # as they are of a channel that is constant
     row = np.flatnonzero(keep == channel)
@@ -197,21 +327,19 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Sol
         # <0|O|n>^2 = (C(t0) v)^2 lambda^(-t0/tau) with v normalised in the metric.
         weights = (metric[:, row] @ basis @ states)[:, 0] ** 2 / scale[row] ** 2
         if position >= 0:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                weights = np.where(eigenvalues > 0, weights * np.abs(eigenvalues) ** (-lags[position] / tau), 0)
-    return Solution(eigenvalues, weights, variance, crossed.mean(axis=0), rarity, int(good.sum()), tau, matrices.sizes)
-
-
-def gap_estimates(solution: Solution, run: Correlators) -> list[Estimate | None]:
-    """-hbar ln(lambda)/tau of each state; None unless lambda is positive in every replica."""
-    gaps: list[Estimate | None] = []
-    for n in range(solution.eigenvalues.shape[1]):
-        value = solution.eigenvalue(n)
-        if value.value <= 0 or value.replicas.min(initial=1.0) <= 0 or value.value <= LAMBDA_ERRORS * value.error:
-            gaps.append(None)
-            continue
-        gaps.append(value.map(lambda v: -run.hbar * np.log(v) / (solution.tau * run.dt)))
-    return gaps
+            weights = weights_at_zero(weights, eigenvalues, lags[position] / tau)
+    return CheckedSolution(
+        eigenvalues=eigenvalues,
+        weights=weights,
+        time=tau * matrices.dt,
+        hbar=matrices.hbar,
+        sizes=matrices.sizes,
+        variance=variance,
+        crossed=crossed.mean(axis=0),
+        norm_errors=norm_errors,
+        n_directions=int(good.sum()),
+        tau=tau,
+    )
 
 
 def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list[Estimate | None], list[Estimate]]:
@@ -252,31 +380,7 @@ def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list
         raise InputError(f"C(t0) at t0={t0} has no significant direction; use a smaller t0 or more paths")
     scale = run.observables.scale[column] ** 2
     weights = [solution.estimate(scale * solution.weights[:, n]) for n in range(solution.weights.shape[1])]
-    return gap_estimates(solution, run), weights
-
-
-def is_noise(solution: Solution, n: int, gap: Estimate | None) -> bool:
-    if gap is None or not float(gap.error) <= RELATIVE_ERROR * abs(float(gap.value)):
-        return True
-    return bool(solution.rarity[n] > RARE) or not survives(solution, n)
-
-
-def survives(solution: Solution, n: int) -> bool:
-    return bool(solution.crossed[n] > SURVIVES * solution.eigenvalues[0, n])
-
-
-def spectral_sum(
-    solution: Solution, run: Correlators, weights: Floats | None, verdicts: list[str], power: int, factor: float
-) -> Estimate | None:
-    if weights is None:
-        return None
-    with np.errstate(divide="ignore", invalid="ignore"):
-        gap = -run.hbar * np.log(solution.eigenvalues) / (solution.tau * run.dt)
-    usable = (solution.eigenvalues > 0).all(axis=0)
-    terms = factor * np.where(usable, gap, 0) ** power * weights
-    sure = np.array([v == "resolved" for v in verdicts]) & usable
-    total = solution.estimate(terms[:, usable].sum(axis=1))
-    return total.with_systematic(abs(float(terms[0, usable & ~sure].sum())))
+    return solution.gaps, weights
 
 
 def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, Estimate]:

@@ -30,7 +30,26 @@ from ..sampling.observables import Observables, default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, readers_of
 from ..sampling.run_settings import choose_blocks
 from ..statistics.estimate import Estimate
-from .levels import Advice, Level, Spectrum, SpectrumError
+from ..verdict import Verdict
+from .gevp import (
+    Directions,
+    Solution,
+    estimate_of,
+    generalised_eigenstates,
+    stack_of,
+    weights_at_zero,
+)
+from .levels import (
+    LARGEST_RELATIVE_ERROR,
+    Advice,
+    Level,
+    Spectrum,
+    SpectrumError,
+    does_not_decay,
+    on_ladder,
+    slowest_gap,
+    told_apart,
+)
 
 __all__ = ["hidden_spectrum"]
 
@@ -46,32 +65,28 @@ _LAGS = (0, 1, 2, 3, 5, 8)
 
 _SHORTEST = 2 * (_WINDOW - 1) + _LAGS[-1] + 1
 
-# The delay is the first lag at which x keeps less than this part of its variance.
-_KEPT = 0.85
+# Autocorrelation of x at the delay, at most, as a part of its variance.
+_DELAY_CORRELATION = 0.85
 
-# Eigendirections of the second moment below this fraction of the largest are rounding.
-_FLOOR = {"float32": 1e-5, "float64": 1e-9}
+# Smallest eigenvalue of the second moments that is no rounding, as a part of the largest.
+_DIRECTION_FLOOR = {"float32": 1e-5, "float64": 1e-9}
 
-# A random symmetric matrix of size F whose elements have error s has eigenvalues up to 2 s sqrt(F): the metric's must
-# stand so many errors above that, because its directions are chosen by the same data.
-_ABOVE_NOISE = 3.0
+# Distance of an eigenvalue of M(0) from the largest that noise makes, in errors. A random symmetric matrix of size F
+# whose elements have error s has eigenvalues up to 2 s sqrt(F), and directions are chosen by the same data.
+_NOISE_ERRORS = 3.0
 
-# A direction of M(0) must stand so many errors above zero: lambda along it is then good to a part in so many, and what
-# it mixes into the others is harmless.
-_SIGNIFICANT = 15.0
+# Distance of a direction of M(0) from zero, in errors. Lambda along it is then good to one part in 15, and its
+# admixture to other directions is harmless.
+_DIRECTION_ERRORS = 15.0
 
-# A level is noise when lambda is fewer errors than this above zero, or its relative error is larger than the second.
-_LAMBDA_ERRORS, _RELATIVE_ERROR = 5.0, 0.1
+# Slope beyond which a level still falls with t0, in errors: that of a straight line through it and all later ones.
+_FALL_ERRORS = 2.0
 
-# A level still falls with t0 where a straight line through it and all later ones has a slope of so many errors; it is
-# read off so many steps of t0 after it has stopped, since what is left of its movement is then well below its error.
-_FALL_ERRORS, _AFTER = 2.0, (2, 3)
+# Steps of t0 after the stop of a level at which it is read off; the rest of its movement is then well below its error.
+_READ_OFF = (2, 3)
 
-# Elements of M(d) differ from those of its transpose by fewer errors; 900 of them reach eight by chance never.
-_IRREVERSIBLE = 8.0
-
-# What decays by a smaller part than this along a whole path cannot be told from what does not decay.
-_PLATEAU = 0.01
+# Largest difference of M(d) from its transpose in reversible paths, in errors; 900 elements never reach it by chance.
+_REVERSIBLE_ERRORS = 8.0
 
 # Paths, and their length in natural steps, of the pilot run that decides on the delay.
 _PILOT_KEY, _PILOT_PATHS, _PILOT_TIMES = 5462, 2048, 64
@@ -237,7 +252,7 @@ def _functionals(pilot: NDArray[Any], delay: int | None, name: str, column: int 
         centred = sample - mean
         step = most
         for k in range(1, most):
-            if float(np.mean(centred[:, k:] * centred[:, :-k])) < _KEPT * spread**2:
+            if float(np.mean(centred[:, k:] * centred[:, :-k])) < _DELAY_CORRELATION * spread**2:
                 step = k
                 break
     else:
@@ -269,15 +284,12 @@ def _mirror(observables: Observables) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class _Matrices:
-    """With replicas on the first axis."""
+    """Transfer matrices of the functionals, with replicas on the first axis."""
 
     metric: Floats  # (R, n_lags, F, F): M(0), M(d), M(2 d), ...
     second: Floats  # (F, F): second moments of the functionals, without replicas
     odd: Floats  # (R, F (F - 1)/2): what time reversal changes in M(d)
-    weights: Floats
-
-    def wrap(self, stack: Floats) -> Estimate:
-        return Estimate(stack[0], stack[1:], self.weights)
+    sizes: Floats  # (R,)
 
 
 def _matrices(run: Correlators) -> _Matrices:
@@ -299,79 +311,77 @@ def _matrices(run: Correlators) -> _Matrices:
     square = total[1] / total[1, 0, 0]
     square = (square + square[mirror][:, mirror]) / 2
     second = (square - np.outer(square[0], square[0]))[1:, 1:]
-    stack = [np.concatenate([e.value[None], e.replicas]) for e in (estimate, odd)]
-    return _Matrices(stack[0], second, stack[1], estimate.weights)
-
-
-@dataclass(frozen=True)
-class _Solution:
-    """Of one t0, with replicas on the first axis; largest eigenvalues first."""
-
-    eigenvalues: Floats  # (R, k)
-    weights: Floats  # (R, k): of x
-    states: Floats  # (R, F, k)
+    return _Matrices(stack_of(estimate), second, stack_of(odd), estimate.weights)
 
 
 def _basis(matrices: _Matrices, floor: float) -> Floats:
     """Directions of the functionals that M(0) shows above noise, normalised in it, shape (F, k)."""
     scale = 1 / np.sqrt(np.maximum(np.diag(matrices.second), np.finfo(float).tiny))
-    values, vectors = np.linalg.eigh(matrices.second * scale[:, None] * scale)
-    good = values > floor * values.max()
-    white = scale[:, None] * vectors[:, good] / np.sqrt(values[good])
-    seen = white.T @ matrices.metric[:, 0] @ white
-    values, vectors = np.linalg.eigh(seen[0])
-    along = matrices.wrap(np.einsum("ik,rij,jk->rk", vectors, seen, vectors))
-    noise = float(np.median(along.error))
-    kept = values > (2 * np.sqrt(len(values)) + _ABOVE_NOISE) * noise
-    kept &= values > _SIGNIFICANT * along.error
-    return np.asarray(white @ vectors[:, kept] / np.sqrt(values[kept]))
+    moments = Directions.of((matrices.second * scale[:, None] * scale)[None], matrices.sizes)
+    white = moments.whitened(moments.above(floor), scale=scale)
+    seen = Directions.of(white.T @ matrices.metric[:, 0] @ white, matrices.sizes)
+    noise = float(np.median(seen.errors))
+    kept = seen.values > (2 * np.sqrt(len(seen.values)) + _NOISE_ERRORS) * noise
+    return seen.whitened(kept & seen.significant(_DIRECTION_ERRORS), basis=white)
 
 
-def _solve(matrices: _Matrices, directions: Floats, position: int) -> _Solution | None:
-    """Eigenvalue problem of one lag and the next in the span of ``directions``, shape ([R,] F, k).
+@dataclass(frozen=True)
+class _Problem:
+    """Transfer matrices, and the units in which their eigenvalues are read."""
 
-    None if noise leaves the metric no longer positive there.
-    """
-    across = np.swapaxes(directions, -1, -2)
-    metric, later = (across @ matrices.metric[:, p] @ directions for p in (position, position + 1))
-    try:
-        root = np.swapaxes(np.linalg.inv(np.linalg.cholesky(metric)), -1, -2)
-    except np.linalg.LinAlgError:
-        return None
-    eigenvalues, vectors = np.linalg.eigh(np.swapaxes(root, -1, -2) @ later @ root)
-    eigenvalues, states = eigenvalues[:, ::-1], (directions @ root @ vectors)[:, :, ::-1]
-    amplitude = (matrices.metric[:, position, :1] @ states)[:, 0]  # of x_0
-    # <0|x|n>^2 = (M(t0) v)_x^2 lambda^(-t0/tau), v normalised in M(t0).
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps = _LAGS[position] / (_LAGS[position + 1] - _LAGS[position])
-        weights = np.where(eigenvalues > 0, amplitude**2 * np.abs(eigenvalues) ** -steps, 0)
-    return _Solution(eigenvalues, weights, states)
+    matrices: _Matrices
+    step: int  # delay, in steps
+    dt: float
+    hbar: float
+
+    def solve(self, directions: Floats, position: int) -> tuple[Solution, Floats] | None:
+        """Eigenvalue problem of one t0 and the next in the span of ``directions``, and its states, shapes ([R,] F, k).
+
+        None if noise leaves the metric no longer positive there.
+        """
+        across = np.swapaxes(directions, -1, -2)
+        metric, later = (across @ self.matrices.metric[:, p] @ directions for p in (position, position + 1))
+        try:
+            eigenvalues, root, vectors = generalised_eigenstates(metric, later)
+        except np.linalg.LinAlgError:
+            return None
+        eigenvalues, states = eigenvalues[:, ::-1], (directions @ root @ vectors)[:, :, ::-1]
+        amplitude = (self.matrices.metric[:, position, :1] @ states)[:, 0]  # of x_0
+        delays = _LAGS[position + 1] - _LAGS[position]
+        solution = Solution(
+            eigenvalues=eigenvalues,
+            weights=weights_at_zero(amplitude**2, eigenvalues, _LAGS[position] / delays),
+            time=self.step * self.dt * delays,
+            hbar=self.hbar,
+            sizes=self.matrices.sizes,
+        )
+        return solution, states
 
 
 def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> Spectrum:
-    basis = _basis(matrices, _FLOOR[run.precision])
-    first = _solve(matrices, basis, 0) if basis.shape[1] else None
-    if first is None:
+    basis = _basis(matrices, _DIRECTION_FLOOR[run.precision])
+    problem = _Problem(matrices, step, run.dt, run.hbar)
+    solved = problem.solve(basis, 0) if basis.shape[1] else None
+    if solved is None:
         raise SpectrumError("no functional of the visible channel stands above noise; use more or longer paths")
-    tau = step * run.dt
-    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
+    first, states = solved
+    slowest = slowest_gap(run.hbar, run.n_times * run.dt)
 
     def follow(n: int, size: int) -> list[tuple[Estimate, Estimate]]:
         """The n-th gap and its weight among the lowest ``size`` states, at one t0 after the other until it is noise."""
         found: list[tuple[Estimate, Estimate]] = []
         for position in range(len(_LAGS) - 1):
-            solution = _solve(matrices, first.states[:, :, :size], position)
-            if solution is None or n >= solution.eigenvalues.shape[1]:
+            solved = problem.solve(states[:, :, :size], position)
+            if solved is None or n >= solved[0].eigenvalues.shape[1]:
                 break
-            value = matrices.wrap(solution.eigenvalues[:, n])
-            if value.replicas.min() <= 0 or value.value <= _LAMBDA_ERRORS * value.error:
+            solution, _ = solved
+            gap = solution.gap(n)
+            if gap is None:
                 break
-            time = tau * (_LAGS[position + 1] - _LAGS[position])
-            energy = value.map(lambda v, time=time: -run.hbar * np.log(v) / time)
-            precise = float(energy.error) <= _RELATIVE_ERROR * abs(float(energy.value))
-            if not (precise or _still(energy, slowest)):
+            precise = float(gap.error) <= LARGEST_RELATIVE_ERROR * abs(float(gap.value))
+            if not (precise or does_not_decay(gap, slowest)):
                 break
-            found.append((energy, matrices.wrap(run.observables.scale[0] ** 2 * solution.weights[:, n])))
+            found.append((gap, solution.estimate(run.observables.scale[0] ** 2 * solution.weights[:, n])))
         return found
 
     levels: list[Level] = []
@@ -380,40 +390,36 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
     for n in range(min(n_levels, n_states)):
         usable, *wider = (follow(n, size) for size in range(n + 1, min(n + 2, n_states) + 1))
         if not usable:
-            levels.append(Level(None, None, 1, "noise"))
+            levels.append(Level(None, None, 1, Verdict.NOISE))
             continue
-        stops = range(len(usable) - max(_AFTER))
+        stops = range(len(usable) - max(_READ_OFF))
         stop = next((p for p in stops if not _falls([e for e, _ in usable[p:]], p)), None)
         if stop is None:
             position, read_off = len(usable) - 1, usable[-1:]
         else:
-            position = stop + _AFTER[0]
-            read_off = [u[p] for u in (usable, *wider) for p in (stop + k for k in _AFTER) if p < len(u)]
+            position = stop + _READ_OFF[0]
+            read_off = [u[p] for u in (usable, *wider) for p in (stop + k for k in _READ_OFF) if p < len(u)]
         energy, weight = (_mean(estimates) for estimates in zip(*read_off, strict=True))
         if stop is not None:
             spread = np.std([float(e.value) for e, _ in read_off], ddof=1) / np.sqrt(len(read_off) - 1)
             energy = energy.with_systematic(float(spread))
-        verdict = "basis-limited" if stop is None else "resolved"
-        if _still(energy, slowest):
-            verdict = "plateau"
+        verdict = Verdict.BASIS_LIMITED if stop is None else Verdict.RESOLVED
+        if does_not_decay(energy, slowest):
+            verdict = Verdict.PLATEAU
         levels.append(Level(energy, weight, 1, verdict))
         if n == 0:
             first_t0 = _LAGS[position] * step
     if _irreversible(matrices):
-        levels = [replace(e, verdict="irreversible") if e.resolved else e for e in levels]
-    levels = _ordered(levels)
+        levels = [replace(e, verdict=Verdict.IRREVERSIBLE) if e.resolved else e for e in levels]
+    levels = _merged(on_ladder(levels))
     return Spectrum(
         tuple(levels),
         first_t0,
         basis.shape[1],
-        _spectral_sum(first, matrices, run, tau, levels, 1, 2 * run.mass / run.hbar**2),
-        _spectral_sum(first, matrices, run, tau, levels, 2, (run.mass / run.hbar) ** 2),
+        _spectral_sum(first, run, levels, 1, 2 * run.mass / run.hbar**2),
+        _spectral_sum(first, run, levels, 2, (run.mass / run.hbar) ** 2),
         _advise(levels, n_levels, int(run.block_paths.sum())),
     )
-
-
-def _still(energy: Estimate, slowest: float) -> bool:
-    return float(energy.value) + 2 * float(energy.error) < slowest
 
 
 def _mean(estimates: Iterable[Estimate]) -> Estimate:
@@ -434,19 +440,22 @@ def _falls(energies: list[Estimate], position: int) -> bool:
     return float(slope.value) > _FALL_ERRORS * float(slope.error)
 
 
+_REMEDIES = {
+    Verdict.PLATEAU: "what does not decay within the paths is a sector of its own; use longer paths",
+    Verdict.IRREVERSIBLE: "the paths differ from their time reversal; levels need others",
+}
+
+
 def _advise(levels: list[Level], n_levels: int, n_paths: int) -> Advice | None:
     resolved = sum(level.resolved for level in levels)
     if resolved and resolved == min(n_levels, len(levels)) == n_levels:
         return None
     failed = next((level for level in levels if not level.resolved), None)
     if failed is None:
-        return Advice(resolved + 1, "noise", "no further direction stands above noise; use more paths")
-    if failed.verdict == "plateau":
-        remedy = "what does not decay within the paths is a sector of its own; use longer paths"
-        return Advice(resolved + 1, "plateau", remedy)
-    if failed.verdict == "irreversible":
-        return Advice(resolved + 1, "irreversible", "the paths differ from their time reversal; levels need others")
-    if failed.gap is None:
+        return Advice(resolved + 1, Verdict.NOISE, "no further direction stands above noise; use more paths")
+    if failed.verdict in _REMEDIES:
+        remedy = _REMEDIES[failed.verdict]
+    elif failed.gap is None:
         remedy = f"its signal is lost in noise; use more than the {n_paths:,} paths there are"
     else:
         remedy = f"noise stops it before it has stopped falling; use more than the {n_paths:,} paths there are"
@@ -455,35 +464,32 @@ def _advise(levels: list[Level], n_levels: int, n_paths: int) -> Advice | None:
 
 def _irreversible(matrices: _Matrices) -> bool:
     """Whether M(d) differs from its transpose, which it cannot for a reversible process, beyond doubt."""
-    odd = matrices.wrap(matrices.odd)
+    odd = estimate_of(matrices.odd, matrices.sizes)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return bool(np.nanmax(np.abs(odd.value / odd.error)) > _IRREVERSIBLE)
+        return bool(np.nanmax(np.abs(odd.value / odd.error)) > _REVERSIBLE_ERRORS)
 
 
-def _ordered(levels: list[Level]) -> list[Level]:
-    """Levels above one that is not resolved are not either; resolved ones that cannot be told apart are one.
+def _merged(levels: list[Level]) -> list[Level]:
+    """Resolved levels that cannot be told apart made one.
 
     Unless the upper is much less precise: then it is noise that keeps it from being told.
     """
-    out: list[Level] = []
-    for level in levels:
-        if out and out[-1].verdict not in ("resolved", "plateau"):
-            out.append(replace(level, verdict="above unresolved"))
-        elif out and out[-1].resolved and level.resolved and _equal(out[-1], level):
-            if _less_precise(out[-1], level):
-                out.append(replace(level, verdict="noise"))
-            else:
-                out[-1] = _joined(out[-1], level)
+    merged: list[Level] = []
+    for n, level in enumerate(levels):
+        last = merged[-1] if merged else None
+        if last is None or not (last.resolved and level.resolved and _equal(last, level)):
+            merged.append(level)
+        elif _less_precise(last, level):
+            return on_ladder([*merged, replace(level, verdict=Verdict.NOISE), *levels[n + 1 :]])
         else:
-            out.append(level)
-    return out
+            merged[-1] = _joined(last, level)
+    return merged
 
 
 def _equal(lower: Level, upper: Level) -> bool:
     assert lower.gap is not None
     assert upper.gap is not None
-    step = upper.gap.map(lambda a, b: a - b, lower.gap)
-    return float(step.value) < 3 * float(step.error)
+    return not told_apart(lower.gap, upper.gap)
 
 
 def _less_precise(lower: Level, upper: Level) -> bool:
@@ -500,24 +506,14 @@ def _joined(lower: Level, upper: Level) -> Level:
     assert upper.weight is not None
     n = lower.multiplicity
     mean = lower.gap.map(lambda a, b: (n * a + b) / (n + 1), upper.gap)
-    return Level(mean, lower.weight.map(lambda a, b: a + b, upper.weight), n + 1, "resolved")
+    return Level(mean, lower.weight.map(lambda a, b: a + b, upper.weight), n + 1, Verdict.RESOLVED)
 
 
-def _spectral_sum(
-    solution: _Solution,
-    matrices: _Matrices,
-    run: Correlators,
-    tau: float,
-    levels: list[Level],
-    power: int,
-    factor: float,
-) -> Estimate:
+def _spectral_sum(first: Solution, run: Correlators, levels: list[Level], power: int, factor: float) -> Estimate:
     """Sum of gap^power times weight: of resolved levels as they are, of other states at t0 = 0."""
-    usable = (solution.eigenvalues > 0).all(axis=0)
-    gap = -run.hbar * np.log(solution.eigenvalues[:, usable]) / tau
-    terms = run.observables.scale[0] ** 2 * gap**power * solution.weights[:, usable]
+    terms, _ = first.terms(first.weights, power, run.observables.scale[0] ** 2)
     sure = [level for level in levels if level.resolved]
-    rest = matrices.wrap(terms[:, sum(level.multiplicity for level in sure) :].sum(axis=1))
+    rest = first.estimate(terms[:, sum(level.multiplicity for level in sure) :].sum(axis=1))
     total = rest
     for level in sure:
         assert level.gap is not None

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..errors import InputError
 from ..statistics.estimate import Estimate
+from ..verdict import Verdict
 
 __all__ = ["Advice", "Level", "Spectrum", "SpectrumError"]
+
+# Largest statistical error of a resolved gap, as a part of the gap.
+LARGEST_RELATIVE_ERROR = 0.1
+
+# Smallest decay along a whole path that can be told from no decay, as a part of the start.
+_SMALLEST_DECAY = 0.01
+
+# Smallest distance of two levels that count as two, in errors of their difference.
+_SEPARATION = 3.0
 
 
 class SpectrumError(InputError):
@@ -33,7 +44,7 @@ class Level:
         weights, of which every draw has weights of its own.
     multiplicity : int
         Members closer to each other than 3 errors of their difference; ``gap`` is their mean.
-    verdict : str
+    verdict : Verdict
         "resolved"; or "noise", "basis-limited" (still moves with the basis or with t0), "plateau" (no decay),
         "above unresolved"; or, of all levels of paths that have none, "not stationary", "irreversible", "slower tail"
         (the two-point function decays more slowly than the lowest level), "few blocks".
@@ -42,12 +53,12 @@ class Level:
     gap: Estimate | None
     weight: Estimate | None
     multiplicity: int
-    verdict: str
+    verdict: Verdict
 
     @property
     def resolved(self) -> bool:
         """Whether the number may be used as a level."""
-        return self.verdict == "resolved"
+        return self.verdict is Verdict.RESOLVED
 
 
 @dataclass(frozen=True)
@@ -58,7 +69,7 @@ class Advice:
     ----------
     level : int
         Its number, 1 for the first above the ground state; a multiplet counts once.
-    verdict : str
+    verdict : Verdict
         Why it is not resolved, as in ``Level``.
     remedy : str
         What to do, in words.
@@ -70,7 +81,7 @@ class Advice:
     """
 
     level: int
-    verdict: str
+    verdict: Verdict
     remedy: str
     n_paths: int | None = None
     dt: float | None = None
@@ -150,3 +161,35 @@ class Spectrum:
                 weight = "" if level.weight is None else f", weight {level.weight}"
                 lines.append(f"gap {n}{times} = {level.gap}{weight}")
         return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
+
+
+def ladder(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Verdicts on levels, lowest first: above one that decays and is not resolved the number of a level is unknown."""
+    climbed: list[Verdict] = []
+    for verdict in verdicts:
+        blocked = climbed and climbed[-1] not in (Verdict.RESOLVED, Verdict.PLATEAU)
+        climbed.append(Verdict.ABOVE_UNRESOLVED if blocked else verdict)
+    return climbed
+
+
+def on_ladder(levels: Iterable[Level]) -> list[Level]:
+    """Levels, lowest first, with their verdicts on the ladder."""
+    held = list(levels)
+    verdicts = ladder(level.verdict for level in held)
+    return [replace(level, verdict=verdict) for level, verdict in zip(held, verdicts, strict=True)]
+
+
+def slowest_gap(hbar: float, duration: float) -> float:
+    """Smallest gap, in energy units, that shows in paths of a duration."""
+    return _SMALLEST_DECAY * hbar / duration
+
+
+def does_not_decay(gap: Estimate, slowest: float) -> bool:
+    """Whether a gap lies below the slowest that shows, by two errors."""
+    return float(gap.value) + 2 * float(gap.error) < slowest
+
+
+def told_apart(lower: Estimate, upper: Estimate) -> bool:
+    """Whether two gaps differ by enough errors of their difference to be two levels."""
+    step = upper.map(lambda a, b: a - b, lower)
+    return not float(step.value) < _SEPARATION * float(step.error)

@@ -23,25 +23,26 @@ from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
-from .levels import Level
+from ..verdict import Verdict
+from .gevp import Directions, estimate_of, generalised_eigenstates, stack_of
+from .levels import LARGEST_RELATIVE_ERROR, Level, on_ladder
 from .positive_sums import CUT_COST, POOR_FIT, SINGULAR, Fit, Shape, bound_of_levels, grow, log_cosh, rate_of, refine
 
 __all__ = ["DecayError", "DecayLevels", "OneCorrelator"]
 
-# A point of the correlator, or a direction of its Hankel matrix, is used while it stands so many errors above zero.
+# Smallest value of a correlator, direction of its Hankel matrix or weight of a state that is used, in errors.
 _SIGNIFICANT = 5.0
 
-# Nothing is a level whose statistical error is a larger part of it than the first, or that and the spread together than
-# the second.
-_RELATIVE_ERROR, _SPREAD = 0.1, 0.2
+# Largest total error of a resolved gap, statistical error and spread together, as a part of the gap.
+_LARGEST_TOTAL_ERROR = 0.2
 
-# A correlator that is negative, or rises, by so many errors is not a sum of decays. Of a hundred points one in 1e6 is.
+# Fall below zero, or rise, that no sum of decays makes, in errors. Of a hundred points one in 1e6 does by chance.
 _IMPOSSIBLE = 6.0
 
-# Fits to more points than these gain nothing, and the covariance of neighbours comes ever closer to singular.
+# Most points of a fit. More gain nothing, and the covariance of neighbours comes ever closer to singular.
 _MOST_POINTS = 24
 
-# Parts into which each direction of a given covariance is cut where blocks are made for it; see _blocks_for.
+# Fewest blocks that are made for a given covariance; see _blocks_for.
 _FEWEST_BLOCKS = 256
 
 
@@ -421,7 +422,7 @@ class OneCorrelator:
 
         levels = []
         if fit.constant > 0:
-            levels.append(Level(None, parameter(fit.n_parameters - 1), 1, "plateau"))
+            levels.append(Level(None, parameter(fit.n_parameters - 1), 1, Verdict.PLATEAU))
         for j in np.argsort(fit.energies):
             gap = parameter(len(fit.energies) + int(j)).with_systematic(fit.spread(int(j)))
             levels.append(Level(gap, parameter(int(j)), 1, _verdict(gap, p_value > POOR_FIT)))
@@ -482,15 +483,13 @@ class OneCorrelator:
         size = min((equal - 1) // 2, _MOST_POINTS // 2)
         points = np.arange(2 * size + 1)
         tau = float(self.times[1] - self.times[0])
-        stack = np.concatenate([self.values.value[None], self.values.replicas])
+        stack = stack_of(self.values)
         index = np.add.outer(np.arange(size), np.arange(size))
         # In units of the errors, so that late times of mostly noise do not weigh as much as early ones.
         scale = 1 / np.sqrt(self.values.error[2 * np.arange(size)])
         hankel = [stack[:, index + n] * scale[:, None] * scale for n in range(3)]
-        eigenvalues, vectors = np.linalg.eigh(hankel[0][0])
-        along = self._wrap(np.einsum("ik,rij,jk->rk", vectors, hankel[0], vectors))
-        good = (eigenvalues > _SIGNIFICANT * along.error) & (eigenvalues > SINGULAR * eigenvalues.max())
-        directions = (vectors[:, good] / np.sqrt(eigenvalues[good]))[:, ::-1]
+        metric = Directions.of(hankel[0], self.values.weights)
+        directions = metric.whitened(metric.significant(_SIGNIFICANT) & metric.above(SINGULAR))[:, ::-1]
         levels: list[Level] = []
         for kept in range(directions.shape[1], 0, -1):
             found = self._ritz(hankel, directions[:, :kept], scale[0], tau)
@@ -503,13 +502,12 @@ class OneCorrelator:
         """Ritz values in a space of directions, lowest energy first; None for those that the filter rejects."""
         metric, moved, twice = (basis.T @ h @ basis for h in hankel)
         try:
-            root = np.linalg.inv(np.linalg.cholesky(metric))
+            ritz, across, states = generalised_eigenstates(metric, moved)
         except np.linalg.LinAlgError:
             return [None] * basis.shape[1]
-        across = np.swapaxes(root, -1, -2)
-        ritz, states = np.linalg.eigh(root @ moved @ across)
         ritz, states = ritz[:, ::-1], states[:, :, ::-1]
-        residual = np.einsum("rik,rij,rjk->rk", states, root @ twice @ across, states) - ritz**2
+        again = np.swapaxes(across, -1, -2) @ twice @ across
+        residual = np.einsum("rik,rij,rjk->rk", states, again, states) - ritz**2
         overlap = (hankel[0][:, :1] @ basis @ across @ states)[:, 0] / scale
         levels: list[Level | None] = []
         for k in range(ritz.shape[1]):
@@ -526,45 +524,42 @@ class OneCorrelator:
         return levels
 
     def _wrap(self, stack: Floats) -> Estimate:
-        return Estimate(stack[0], stack[1:], self.values.weights)
+        return estimate_of(stack, self.values.weights)
 
     def _need_decay(self, name: str) -> None:
         if self.period is not None:
             raise InputError(f"{name} needs a decay; with a period there is one level: use plateau, the cosh form")
 
     def _silent(self, method: str, points: Any) -> DecayLevels:
-        return self._result(method, [Level(None, None, 1, "noise")], points, None)
+        return self._result(method, [Level(None, None, 1, Verdict.NOISE)], points, None)
 
     def _result(self, method: str, levels: Sequence[Level], points: Any, p_value: float | None) -> DecayLevels:
-        """Levels above one that is not resolved are not either."""
-        kept: list[Level] = []
-        for level in levels:
-            if kept and kept[-1].verdict not in ("resolved", "plateau"):
-                level = Level(level.gap, level.weight, level.multiplicity, "above unresolved")
-            kept.append(level)
+        kept = on_ladder(levels)
         resolved = sum(level.resolved for level in kept)
         note = f"gap {resolved + 1} and those above are not resolved"
-        reasons = {
-            "noise": "the signal is lost in noise: more samples or earlier times",
-            "basis-limited": "levels near each other cannot be told apart: more samples",
-            "plateau": "there is no decay: subtract the mean, sector by sector if there are several",
-        }
-        failed = [reasons[level.verdict] for level in kept if level.verdict in reasons]
+        failed = [_REMEDIES[level.verdict] for level in kept if level.verdict in _REMEDIES]
         if failed:
             note += f"; {failed[0]}"
         note += "; correlators of many observables (spectrum) resolve more than one correlator can"
         return DecayLevels(method, tuple(kept), self.times[points], p_value, note)
 
 
-def _verdict(gap: Estimate, good_fit: bool) -> str:
+_REMEDIES = {
+    Verdict.NOISE: "the signal is lost in noise: more samples or earlier times",
+    Verdict.BASIS_LIMITED: "levels near each other cannot be told apart: more samples",
+    Verdict.PLATEAU: "there is no decay: subtract the mean, sector by sector if there are several",
+}
+
+
+def _verdict(gap: Estimate, good_fit: bool) -> Verdict:
     value, error, total = float(gap.value), float(gap.error), float(gap.total_error)
     if value < 3 * error and value + 3 * error > 0:
-        return "plateau"
-    if not error <= _RELATIVE_ERROR * value:
-        return "noise"
-    if not good_fit or total > _SPREAD * value:
-        return "basis-limited"
-    return "resolved"
+        return Verdict.PLATEAU
+    if not error <= LARGEST_RELATIVE_ERROR * value:
+        return Verdict.NOISE
+    if not good_fit or total > _LARGEST_TOTAL_ERROR * value:
+        return Verdict.BASIS_LIMITED
+    return Verdict.RESOLVED
 
 
 def _listed(times: Floats) -> str:

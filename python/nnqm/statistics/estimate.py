@@ -148,7 +148,7 @@ class Estimate:
         scale = 1 / np.sqrt(np.diag(covariance))
         correlation = covariance * scale[:, None] * scale
         if np.linalg.eigvalsh(correlation)[0] < 1e-13:
-            raise InputError("the covariance is singular: some points are functions of others; use fewer points")
+            raise InputError("the covariance is singular: some points are functions of others", "use fewer points")
         statistic = float((difference * scale) @ np.linalg.solve(correlation, difference * scale))
         return float(fdtrc(k, n - k, statistic * (n - k) / (k * (n - 1))))
 

@@ -85,7 +85,7 @@ class Density:
         """Raise InputError if E|x|^order, which ``what`` needs, is infinite."""
         if not self.moment_exists(order):
             cure = f"nu > {order}" if self.nu is not None else "another density"
-            raise InputError(f"{what} needs a density with a {_ORDINALS[order]}; {self} has none; use {cure}")
+            raise InputError(f"{what} needs a density with a {_ORDINALS[order]}", f"{self} has none; use {cure}")
 
     def characteristic(self, t: ArrayLike) -> Floats:
         r"""Characteristic function E cos(x t), at t of any shape.

@@ -335,8 +335,8 @@ class RandomNetwork(Immutable):
                 if spreads[i] > 0 and not densities[i].moment_exists(order):
                     raise InputError(
                         f"{what} needs moments of order {order} of the outputs, but {kind}[{i}] ({densities[i]}) have "
-                        "none and no bounded activation follows; use another density there, or tanh, sin or erf "
-                        "after it"
+                        "none and no bounded activation follows",
+                        "use another density there, or tanh, sin or erf after it",
                     )
             # The output of a bounded activation has all moments, whatever its input.
             if i > 0 and is_bounded(self.activations[i - 1]):

@@ -1,4 +1,4 @@
-"""Energy levels from correlators: generalised eigenvalue problem, effective energies, spectral sums."""
+"""Energy levels from the correlators of many observables, each level with a verdict."""
 
 from __future__ import annotations
 
@@ -9,47 +9,53 @@ import numpy as np
 from .._arguments import Floats, integer
 from ..sampling.correlators import Correlators, normalised_lags
 from ..statistics.estimate import Estimate
+from ..verdict import Verdict
 from .gevp import (
     LAMBDA_ERRORS,
-    RARE,
-    RELATIVE_ERROR,
-    SURVIVES,
+    LARGEST_NORM_ERROR,
+    PERSISTENCE,
+    CheckedSolution,
     Indices,
     Matrices,
-    Solution,
-    gap_estimates,
-    is_noise,
     solve,
-    spectral_sum,
-    survives,
     without_levels,
 )
-from .levels import Advice, Level, Spectrum, SpectrumError
+from .levels import (
+    LARGEST_RELATIVE_ERROR,
+    Advice,
+    Level,
+    Spectrum,
+    SpectrumError,
+    does_not_decay,
+    ladder,
+    slowest_gap,
+    told_apart,
+)
 
 __all__ = ["spectrum"]
 
-# t0 is raised when a level then moves down by so many errors of the difference. Two, with five levels looked at, would
-# raise it by chance in one run of ten, and always where the noise points downwards. What has moved stands still when
-# its next step is below two, and these are below so many errors of the level.
-_DROP_ERRORS, _STILL_ERRORS, _SEEN = 3.0, 2.0, 4.0
+# Fall of a level from one t0 to the next for which t0 is raised, in errors of the difference. Two, with five levels
+# looked at, would raise it by chance in one run of ten, and always where the noise points downwards.
+_DROP_ERRORS = 3.0
 
-# What decays by a smaller part than this along a whole path cannot be told from what does not decay.
-_PLATEAU = 0.01
+# Largest next step of a level that has stopped falling, in errors of the difference, if that many errors of the
+# difference are less than the second number, in errors of the level.
+_STILL_ERRORS, _STILL_PRECISION = 2.0, 4.0
 
-# A level still moves with the basis when more observables are estimated to lower it by so many errors.
+# Fall of a level that more observables are estimated to bring, beyond which it is limited by the basis, in its errors.
 _BASIS_ERRORS = 1.0
 
-# A state is a mixture of several when the variance of its decay stands so many errors above zero.
+# Variance of the decay of a state beyond which it is a mixture of levels, in errors.
 _MIXED_ERRORS = 4.0
 
-# Errors of fewer blocks are too uncertain for a verdict.
+# Fewest blocks whose errors are certain enough for a verdict.
 _MIN_BLOCKS = 8
 
-# Chance at which paths that are stationary and reversible are taken for others.
-_FALSE_ALARM = 1e-6
+# Probability of an alarm for paths that are stationary and reversible.
+_FALSE_ALARM_CHANCE = 1e-6
 
-# The error of an error, and levels that are a little higher than expected, are paid for by so many times more paths.
-_MARGIN = 1.5
+# Paths advised over paths estimated, for the error of an error and for levels that are a little higher than expected.
+_SAFETY_FACTOR = 1.5
 
 
 def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> Spectrum:
@@ -118,45 +124,56 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
             f"no observable moves in both halves of the {len(matrices.sizes)} blocks; there are too few paths for a "
             "spectrum; use more"
         )
-    gaps = gap_estimates(best, run)
+    gaps = best.gaps
     moved: set[int] = set()
     later: list[Estimate | None] = []
     while position + 2 < len(lags):
         trial = solve(matrices, position + 1, matrices.usable, column)
-        later = [] if trial is None else gap_estimates(trial, run)
+        later = [] if trial is None else trial.gaps
         if trial is None:
             break
         moving = {
             n
             for n, (a, b) in enumerate(zip(gaps[:n_levels], later, strict=False))
-            if not is_noise(best, n, a) and survives(trial, n) and _moves_down(a, b)
+            if not best.is_noise(n, a) and trial.persists(n) and _moves_down(a, b)
         }
         if not moving:
             break
         position, best, gaps, moved, later = position + 1, trial, later, moving, []
     still = {n for n, (a, b) in enumerate(zip(gaps, later, strict=False)) if _stands_still(a, b)}
-    limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps) | _mixed(best, run, gaps)
+    limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps) | _mixed(best, gaps)
     verdicts = _verdicts(run, best, gaps, limited)
-    trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] == "resolved" else None, column)
+    trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] is Verdict.RESOLVED else None, column)
     if trouble is not None:
-        verdicts = [trouble if v == "resolved" else v for v in verdicts]
+        verdicts = [trouble if v is Verdict.RESOLVED else v for v in verdicts]
     weights = None if column in without_levels(run) else run.observables.scale[column] ** 2 * best.weights
     levels = _multiplets(best, gaps, weights, verdicts)
     found = Spectrum(
         levels[:n_levels],
         0 if position < 0 else lags[position],
-        best.directions,
-        spectral_sum(best, run, weights, verdicts, 1, 2 * run.mass / run.hbar**2),
-        spectral_sum(best, run, weights, verdicts, 2, (run.mass / run.hbar) ** 2),
+        best.n_directions,
+        _spectral_sum(best, weights, verdicts, 1, 2 * run.mass / run.hbar**2),
+        _spectral_sum(best, weights, verdicts, 2, (run.mass / run.hbar) ** 2),
         _advise(run, best, gaps, levels, n_levels),
     )
-    if trouble == "few blocks":
+    if trouble is Verdict.FEW_BLOCKS:
         raise SpectrumError(
             f"verdicts on levels need the errors of at least {_MIN_BLOCKS} blocks; got {len(best.sizes)}; "
             "use more or longer paths; what could be computed is the error's partial",
             found,
         )
     return found
+
+
+def _spectral_sum(
+    solution: CheckedSolution, weights: Floats | None, verdicts: list[Verdict], power: int, factor: float
+) -> Estimate | None:
+    """Sum of factor gap^power weight over all states; its systematic error is the part of those not resolved."""
+    if weights is None:
+        return None
+    terms, usable = solution.terms(weights, power, factor)
+    sure = np.array([v is Verdict.RESOLVED for v in verdicts])[usable]
+    return solution.estimate(terms.sum(axis=1)).with_systematic(abs(float(terms[0, ~sure].sum())))
 
 
 def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
@@ -170,7 +187,7 @@ def _stands_still(now: Estimate | None, later: Estimate | None) -> bool:
     if now is None or later is None:
         return False
     drop = now.map(lambda a, b: a - b, later)
-    return float(drop.value) < _STILL_ERRORS * float(drop.error) < _SEEN * float(now.error)
+    return float(drop.value) < _STILL_ERRORS * float(drop.error) < _STILL_PRECISION * float(now.error)
 
 
 def _smaller_bases(run: Correlators, usable: Indices) -> list[Indices]:
@@ -210,19 +227,18 @@ def _basis_limited(
     return limited
 
 
-def _mixed(solution: Solution, run: Correlators, gaps: list[Estimate | None]) -> set[int]:
+def _mixed(solution: CheckedSolution, gaps: list[Estimate | None]) -> set[int]:
     """States that are mixtures of levels, and thereby too high by more than their errors.
 
     A part p of a level higher by D raises the mean by p D and makes a variance p D^2; D is at least the distance to the
     next state.
     """
-    unit = run.hbar / (solution.tau * run.dt)
     mixed = set()
     for n, gap in enumerate(gaps):
         variance = solution.estimate(solution.variance[:, n])
         if gap is None or not float(variance.value) > _MIXED_ERRORS * float(variance.error):
             continue
-        spread = float(variance.value) * (unit / float(solution.eigenvalues[0, n])) ** 2
+        spread = float(variance.value) * (solution.unit / float(solution.eigenvalues[0, n])) ** 2
         above = [float(g.value) - float(gap.value) for g in gaps[n + 1 :] if g is not None]
         distance = next((d for d in above if d > 3 * float(gap.error)), float(gap.value))
         if spread / distance > float(gap.error):
@@ -230,27 +246,27 @@ def _mixed(solution: Solution, run: Correlators, gaps: list[Estimate | None]) ->
     return mixed
 
 
-def _verdicts(run: Correlators, solution: Solution, gaps: list[Estimate | None], limited: set[int]) -> list[str]:
-    slowest = _PLATEAU * run.hbar / (run.n_times * run.dt)
-    verdicts: list[str] = []
+def _verdicts(
+    run: Correlators, solution: CheckedSolution, gaps: list[Estimate | None], limited: set[int]
+) -> list[Verdict]:
+    slowest = slowest_gap(run.hbar, run.n_times * run.dt)
+    verdicts: list[Verdict] = []
     for n, gap in enumerate(gaps):
-        if verdicts and verdicts[-1] not in ("resolved", "plateau"):
-            verdicts.append("above unresolved")
-        elif gap is not None and float(gap.value) + 2 * float(gap.error) < slowest and "resolved" not in verdicts:
-            verdicts.append("plateau")
-        elif is_noise(solution, n, gap):
-            verdicts.append("noise")
+        if gap is not None and does_not_decay(gap, slowest) and Verdict.RESOLVED not in verdicts:
+            verdicts.append(Verdict.PLATEAU)
+        elif solution.is_noise(n, gap):
+            verdicts.append(Verdict.NOISE)
         else:
-            verdicts.append("basis-limited" if n in limited else "resolved")
-    return verdicts
+            verdicts.append(Verdict.BASIS_LIMITED if n in limited else Verdict.RESOLVED)
+    return ladder(verdicts)
 
 
-def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column: int) -> str | None:
+def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column: int) -> Verdict | None:
     """Why the paths have no levels, whatever the eigenvalue problem says; None if nothing speaks against it."""
     held = run.block_paths > 0
     n_blocks = int(held.sum())
     if n_blocks < _MIN_BLOCKS:
-        return "few blocks"
+        return Verdict.FEW_BLOCKS
     rows, columns = np.triu_indices(len(usable), 1)
 
     def asymmetry(s: dict[str, Floats]) -> tuple[Floats, Floats]:
@@ -266,7 +282,7 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
         largest = float(np.nanmax(np.abs(t), initial=0.0))
         # Student's t as a standard normal, to three digits (Wallace, Ann. Math. Stat. 30, 1124 (1959)).
         z = (8 * freedom + 1) / (8 * freedom + 3) * sqrt(freedom * log1p(largest**2 / freedom))
-        return t.size * erfc(z / sqrt(2)) < _FALSE_ALARM
+        return t.size * erfc(z / sqrt(2)) < _FALSE_ALARM_CHANCE
 
     drift, turning = run.estimate(asymmetry, "observable_lags")
     # From block to block, where a chain that has not forgotten its start shows.
@@ -278,44 +294,52 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
         r = index @ means / (np.linalg.norm(index) * np.linalg.norm(means - means.mean(axis=0), axis=0))
         trend = r * np.sqrt((n_blocks - 2) / (1 - r**2))
         if alarm(drift.value / np.hypot(drift.error, rounding), n_blocks - 1) or alarm(trend, n_blocks - 2):
-            return "not stationary"
+            return Verdict.NOT_STATIONARY
         if alarm(turning.value / np.hypot(turning.error, rounding), n_blocks - 1):
-            return "irreversible"
+            return Verdict.IRREVERSIBLE
     one_vacuum = run.theory is None or not run.theory.sectors
     if lowest is not None and one_vacuum and "lags" in run.sums and len(run.lags) > 1:
         steps = np.diff(run.lags) * run.dt / run.hbar
         # A sum of decaying exponentials falls at least as fast as the slowest of them.
         excess = run.connected(column).map(lambda g, e: g[:, 1:] - g[:, :-1] * np.exp(-e[:, None] * steps), lowest)
         if np.any(excess.value > 5 * excess.error):
-            return "slower tail"
+            return Verdict.SLOWER_TAIL
     return None
 
 
+_NOTHING_PERSISTS = (
+    "no state found on one half of the blocks persists on the other: nothing says how many paths would show one; use a "
+    "smaller dt, if the paths have one, or many more paths"
+)
+
 _REMEDIES = {
-    "nothing": "no state found on one half of the blocks persists on the other: nothing says how many paths would "
-    "show one; use a smaller dt, if the paths have one, or many more paths",
-    "plateau": "what does not decay within the paths is a sector of its own or a mean; use longer paths (n_times)",
-    "not stationary": "the observables drift along the paths or from block to block; leave out the approach to "
-    "equilibrium",
-    "irreversible": "the paths differ from their time reversal, and levels need paths that do not",
-    "slower tail": "at long times the two-point function decays more slowly than the lowest level; periodic paths need "
-    "other methods, others need observables that see the slow level",
-    "few blocks": f"verdicts need the errors of at least {_MIN_BLOCKS} blocks; use more or longer paths",
+    Verdict.PLATEAU: (
+        "what does not decay within the paths is a sector of its own or a mean; use longer paths (n_times)"
+    ),
+    Verdict.NOT_STATIONARY: (
+        "the observables drift along the paths or from block to block; leave out the approach to equilibrium"
+    ),
+    Verdict.IRREVERSIBLE: "the paths differ from their time reversal, and levels need paths that do not",
+    Verdict.SLOWER_TAIL: (
+        "at long times the two-point function decays more slowly than the lowest level; periodic paths need other "
+        "methods, others need observables that see the slow level"
+    ),
+    Verdict.FEW_BLOCKS: f"verdicts need the errors of at least {_MIN_BLOCKS} blocks; use more or longer paths",
 }
 
 
 def _advise(
-    run: Correlators, solution: Solution, gaps: list[Estimate | None], levels: tuple[Level, ...], n_levels: int
+    run: Correlators, solution: CheckedSolution, gaps: list[Estimate | None], levels: tuple[Level, ...], n_levels: int
 ) -> Advice | None:
-    plateaus = sum(level.verdict == "plateau" for level in levels[:n_levels])
+    plateaus = sum(level.verdict is Verdict.PLATEAU for level in levels[:n_levels])
     resolved = [level for level in levels[:n_levels] if level.resolved]
     if len(resolved) + plateaus >= n_levels and resolved:
         return None
     level = len(resolved) + 1
     n = plateaus + sum(entry.multiplicity for entry in resolved)  # its position among the states
-    verdict = "noise" if n >= len(gaps) else levels[len(resolved) + plateaus].verdict
+    verdict = Verdict.NOISE if n >= len(gaps) else levels[len(resolved) + plateaus].verdict
     if plateaus and not resolved:
-        return Advice(level, "plateau", _REMEDIES["plateau"])
+        return Advice(level, Verdict.PLATEAU, _REMEDIES[Verdict.PLATEAU])
     if verdict in _REMEDIES:
         return Advice(level, verdict, _REMEDIES[verdict])
     wider = (
@@ -323,19 +347,19 @@ def _advise(
         f"neurons={max(16, 2 * len(run.observables.biases))})"
     )
     if n >= len(gaps):
-        return Advice(level, "basis-limited", f"the observables have {len(gaps)} states only; use {wider}")
-    if verdict == "basis-limited":
+        return Advice(level, Verdict.BASIS_LIMITED, f"the observables have {len(gaps)} states only; use {wider}")
+    if verdict is Verdict.BASIS_LIMITED:
         return Advice(level, verdict, f"use {wider}, or more observable_lags, so that t0 can be raised further")
     if not resolved and solution.crossed[n] < 3 * float(solution.eigenvalue(n).error):
-        return Advice(level, verdict, f"{_REMEDIES['nothing']}; or {wider}")
-    unit = run.hbar / (solution.tau * run.dt)
-    expected, error, rarity = _expected_level(solution, gaps, n, resolved, unit)
+        return Advice(level, verdict, f"{_NOTHING_PERSISTS}; or {wider}")
+    unit = solution.unit
+    expected, error, norm_error = _expected_level(solution, n, resolved)
     decay = np.exp(-expected / unit)
     # The conditions on a resolved level, in terms of the error of lambda and that of the norm.
-    factor = (error / min(decay / LAMBDA_ERRORS, RELATIVE_ERROR * decay * expected / unit)) ** 2
-    factor = max(factor, (rarity / RARE) ** 2)
+    factor = (error / min(decay / LAMBDA_ERRORS, LARGEST_RELATIVE_ERROR * decay * expected / unit)) ** 2
+    factor = max(factor, (norm_error / LARGEST_NORM_ERROR) ** 2)
     held = int(run.block_paths.sum())
-    n_paths = ceil(held * max(2.0, _MARGIN * factor))
+    n_paths = ceil(held * max(2.0, _SAFETY_FACTOR * factor))
     digits = 10 ** max(0, len(str(n_paths)) - 2)
     n_paths = -(-n_paths // digits) * digits
     dt = None
@@ -346,42 +370,40 @@ def _advise(
     return Advice(level, verdict, f"{remedy}; or {wider}", n_paths, dt)
 
 
-def _expected_level(
-    solution: Solution, gaps: list[Estimate | None], n: int, resolved: list[Level], unit: float
-) -> tuple[float, float, float]:
+def _expected_level(solution: CheckedSolution, n: int, resolved: list[Level]) -> tuple[float, float, float]:
     """Energy of state n, errors of its eigenvalue and its norm: as seen, or as the levels below lead one to expect."""
     value = solution.eigenvalue(n)
-    seen, error, rarity = float(value.value), float(value.error), float(solution.rarity[n])
+    seen, error, norm_error = float(value.value), float(value.error), float(solution.norm_errors[n])
     if not resolved:
         # The largest eigenvalue of noise is no measure of a level; what survives on other blocks is.
-        return float(-unit * np.log(np.clip(solution.crossed[n], 1e-3, 0.99))), error, rarity
+        return float(-solution.unit * np.log(np.clip(solution.crossed[n], 1e-3, 0.99))), error, norm_error
     known = [float(level.gap.value) for level in resolved if level.gap is not None]
     expected = known[-1] + (known[-1] - known[-2] if len(known) > 1 else known[-1])
-    if 0 < SURVIVES * seen < solution.crossed[n]:
-        expected = max(float(-unit * np.log(seen)), known[-1])
+    if 0 < PERSISTENCE * seen < solution.crossed[n]:
+        expected = max(float(-solution.unit * np.log(seen)), known[-1])
 
     def continued(below: list[float]) -> float:
         growth = below[-1] / below[-2] if len(below) > 1 else 3.0
         return below[-1] * min(max(growth, 1.0), 5.0)
 
     errors = [float(solution.eigenvalue(m).error) for m in range(n)]
-    return expected, max(error, continued(errors)), max(rarity, continued([float(r) for r in solution.rarity[:n]]))
+    norm_errors = [float(e) for e in solution.norm_errors[:n]]
+    return expected, max(error, continued(errors)), max(norm_error, continued(norm_errors))
 
 
 def _multiplets(
-    solution: Solution, gaps: list[Estimate | None], weights: Floats | None, verdicts: list[str]
+    solution: CheckedSolution, gaps: list[Estimate | None], weights: Floats | None, verdicts: list[Verdict]
 ) -> tuple[Level, ...]:
     levels: list[Level] = []
     n = 0
     while n < len(gaps):
         gap, members = gaps[n], [n]
-        if gap is not None and verdicts[n] == "resolved":
-            while (m := members[-1] + 1) < len(gaps) and verdicts[m] == "resolved":
+        if gap is not None and verdicts[n] is Verdict.RESOLVED:
+            while (m := members[-1] + 1) < len(gaps) and verdicts[m] is Verdict.RESOLVED:
                 following, last = gaps[m], gaps[members[-1]]
                 assert following is not None
                 assert last is not None
-                step = following.map(lambda a, b: a - b, last)
-                if float(step.value) >= 3 * float(step.error):
+                if told_apart(last, following):
                     break
                 members.append(m)
             rest = [g for g in (gaps[m] for m in members[1:]) if g is not None]
