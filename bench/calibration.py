@@ -39,7 +39,7 @@ class System:
     hidden: bool = False
     first_seed: int = 10_000
 
-    def measure(self, seed: int) -> nnqm.Spectrum:
+    def measure(self, seed: int) -> nnqm.results.Spectrum:
         if self.hidden:
             return nnqm.hidden_spectrum(
                 nnqm.Paths(self.theory, self.n_paths, N_TIMES, self.dt, rng=self.first_seed + seed),
@@ -103,7 +103,7 @@ CORRELATORS: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], l
 }
 
 
-def judged(found: nnqm.Spectrum, exact: list[float]) -> list[dict[str, Any]]:
+def judged(found: nnqm.results.Spectrum, exact: list[float]) -> list[dict[str, Any]]:
     """Each resolved level beside the mean of the exact levels that its members are."""
     entries, first = [], 0
     for level in (level for level in found.levels if level.resolved):

@@ -189,7 +189,7 @@ def main() -> int:
     quartic = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 1])))
     for name, theory, dt in (("OU", nnqm.harmonic_oscillator(), 0.2), ("x^4 chain", quartic, 0.15)):
 
-        def run(theory: nnqm.Theory = theory, dt: float = dt) -> nnqm.Correlators:
+        def run(theory: nnqm.Theory = theory, dt: float = dt) -> nnqm.results.Correlators:
             return nnqm.simulate(
                 theory,
                 paths,

@@ -21,7 +21,7 @@ WINGS = [
     ["spectra"],
     ["properties", "files"],
     ["report"],
-    ["plot"],
+    ["results", "plot"],
     ["cli"],
 ]
 FLOOR = {wing: i for i, row in enumerate(WINGS) for wing in row}

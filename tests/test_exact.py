@@ -390,7 +390,7 @@ def test_limits_at_small_lags_are_those_of_the_derivatives():
 
 
 def test_without_quartic_coefficients_there_is_no_spread():
-    measure = nnqm.SpectralMeasure(
+    measure = nnqm.results.SpectralMeasure(
         energies=np.ones(1),
         weights=np.ones(1),
         mean=0.0,

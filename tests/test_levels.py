@@ -269,7 +269,7 @@ def test_drift_within_paths_and_between_them_is_noticed():
         assert found.levels[0].verdict == "not stationary"
         assert found.gaps == ()
         assert "drift" in str(found.advice)
-        with pytest.raises(nnqm.SpectrumError, match="no level is resolved") as stopped:
+        with pytest.raises(nnqm.results.SpectrumError, match="no level is resolved") as stopped:
             _ = found.joint
         assert stopped.value.partial is found
     assert nnqm.spectrum(nnqm.accumulate(paths, 0.2), 3).gaps
@@ -301,7 +301,9 @@ def test_periodic_paths_have_a_slower_tail():
 
 def test_few_blocks_give_an_error_that_carries_the_levels():
     run = nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 0.2, rng=1, n_blocks=4)
-    with pytest.raises(nnqm.SpectrumError, match="at least 8 blocks; got 4; use more or longer paths") as stopped:
+    with pytest.raises(
+        nnqm.results.SpectrumError, match="at least 8 blocks; got 4; use more or longer paths"
+    ) as stopped:
         nnqm.spectrum(run, 2)
     partial = stopped.value.partial
     assert partial.gaps == ()
@@ -310,7 +312,7 @@ def test_few_blocks_give_an_error_that_carries_the_levels():
 
 
 def test_constant_paths_have_no_spectrum():
-    with pytest.raises(nnqm.SpectrumError, match="all observables are constant"):
+    with pytest.raises(nnqm.results.SpectrumError, match="all observables are constant"):
         nnqm.spectrum(nnqm.accumulate(np.ones((500, 32)), 0.2))
 
 

@@ -288,7 +288,7 @@ def test_a_periodic_correlator_has_one_level():
     for method in ("exponentials", "rayleigh_ritz"):
         with pytest.raises(ValueError, match="needs a decay; with a period there is one level"):
             getattr(correlator, method)()
-    with pytest.raises(nnqm.DecayError, match=r"must decay; it rises by .* as a periodic one does") as caught:
+    with pytest.raises(nnqm.results.DecayError, match=r"must decay; it rises by .* as a periodic one does") as caught:
         nnqm.OneCorrelator(values, times, covariance=covariance)
     # What could be computed comes along.
     assert len(caught.value.times) == len(caught.value.effective_energy) > 0
@@ -325,7 +325,7 @@ def test_bad_values_and_times_are_named():
         nnqm.OneCorrelator(g, TIMES, covariance=c + np.triu(c, 3))
     with pytest.raises(ValueError, match=r"correlator must be finite; correlator\[3\]=nan"):
         nnqm.OneCorrelator(np.where(np.arange(20) == 3, np.nan, g), TIMES, covariance=c)
-    with pytest.raises(nnqm.DecayError, match="the correlator must not be negative: at time 1 it is"):
+    with pytest.raises(nnqm.results.DecayError, match="the correlator must not be negative: at time 1 it is"):
         nnqm.OneCorrelator(np.where(np.arange(20) == 5, -0.1, g), TIMES, covariance=c)
     fixed = c.copy()
     fixed[4] = fixed[:, 4] = 0
@@ -342,7 +342,7 @@ def test_a_singular_covariance_names_its_times():
     mixing = np.eye(20)
     mixing[7] = 0.5 * mixing[3] + 0.5 * mixing[12]
     with pytest.raises(
-        nnqm.DecayError, match=r"singular \(1 dependent combinations, at times \[0.6, 1.4, 2.4\]\)"
+        nnqm.results.DecayError, match=r"singular \(1 dependent combinations, at times \[0.6, 1.4, 2.4\]\)"
     ) as e:
         nnqm.OneCorrelator(decay([1.0], [1.0]), TIMES, covariance=mixing @ covariance @ mixing.T)
     np.testing.assert_allclose(e.value.effective_energy.value, 1.0, rtol=1e-9)
@@ -357,7 +357,7 @@ def test_few_blocks_mean_few_points():
 def test_the_transfer_matrix_needs_equal_steps():
     times = np.array([0.0, 0.1, 0.4, 0.9, 1.6, 2.5])
     correlator = known([1.0], [1.0], 1e-6, times)
-    with pytest.raises(nnqm.DecayError, match=r"needs times in equal steps; got \[0, 0.1, 0.4"):
+    with pytest.raises(nnqm.results.DecayError, match=r"needs times in equal steps; got \[0, 0.1, 0.4"):
         correlator.rayleigh_ritz()
     assert float(correlator.exponentials().levels[0].gap.value) == pytest.approx(1.0, abs=1e-6)
 

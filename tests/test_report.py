@@ -90,10 +90,10 @@ def test_random_weights_are_compared_with_averages_over_other_draws():
 def test_the_error_of_an_exact_value_counts():
     estimate = nnqm.Estimate(1.0, [0.9, 1.1, 1.05, 0.95], [4.0] * 4)
     error = float(estimate.error)
-    row = nnqm.Row("q", estimate, 0.5, None, Group.SHAPE, exact_error=error)
+    row = nnqm.results.Row("q", estimate, 0.5, None, Group.SHAPE, exact_error=error)
     assert row.pull == pytest.approx(0.5 / (np.sqrt(2) * error))
     assert row.cells[2] == format_value(0.5, error)
-    assert nnqm.Row("q", estimate, 0.5, None, Group.SHAPE).cells[2] == "0.5"
+    assert nnqm.results.Row("q", estimate, 0.5, None, Group.SHAPE).cells[2] == "0.5"
 
 
 @pytest.mark.slow

@@ -1,10 +1,10 @@
 """Euclidean-time quantum mechanics as neural networks: define a theory, get its physics with error bars."""
 
+from . import results as results
 from ._core import build_info
-from .estimators.clustering import Clustering, clustering
+from .estimators.clustering import clustering
 from .estimators.four_points import connected_four_point, pair_four_point
 from .estimators.roughness import (
-    Extrapolation,
     commutator,
     commutator_at_lags,
     commutator_spread,
@@ -14,24 +14,21 @@ from .estimators.roughness import (
     roughness_exponent,
     uncertainty,
 )
+from .exact.energies import level_energies
 from .exact.n_points import n_point
 from .exact.quasi_monte_carlo import quasi_monte_carlo
-from .exact.random_weights import WeightAverage, average_over_weights
+from .exact.random_weights import average_over_weights
 from .exact.spectral_measures import kallen_lehmann
 from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
-from .files.theory_file import TheoryFile, load_theory_file
-from .positivity.certificate import PositivityCertificate, Witness, positivity_certificate
-from .positivity.reflection import PositivityResult, reflection_positivity
-from .properties import Properties, Property, check
-from .quantum.chain import GroundStateChain
+from .files.theory_file import load_theory_file
+from .positivity.certificate import positivity_certificate
+from .positivity.reflection import reflection_positivity
+from .properties import check
 from .quantum.hamiltonian import Hamiltonian
-from .quantum.measures import SpectralMeasure, ThermalMeasure
-from .quantum.states import State
 from .report.analyse import analyse
-from .report.table import Report, Row
 from .sampling.block_sums import accumulate
-from .sampling.correlators import Correlators, merge
+from .sampling.correlators import merge
 from .sampling.measure import Measure
 from .sampling.observables import Observables, default_observables
 from .sampling.path_functions import simulate_functions
@@ -39,19 +36,17 @@ from .sampling.path_source import Paths
 from .sampling.paths import apply, draw_weights, sample_paths
 from .sampling.run_settings import RunSettings
 from .sampling.simulation import Interrupted, extend, simulate
-from .spectra.binned_paths import EffectiveLevels, ExactEffectiveLevels, binned_effective_levels, exact_effective_levels
+from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
 from .spectra.correlator_matrix import spectrum
 from .spectra.gevp import effective_energy, gevp
 from .spectra.hidden_state import hidden_spectrum
-from .spectra.levels import Advice, Level, Spectrum, SpectrumError
-from .spectra.one_correlator import DecayError, DecayLevels, OneCorrelator
+from .spectra.one_correlator import OneCorrelator
 from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
 from .theories.densities import Density
 from .theories.ground_state import GroundStateProcess, ThermalProcess
 from .theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .theories.markov_chain import MarkovChain
-from .theories.mode_sums import KarhunenLoeve
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
 from .theories.sources import OrnsteinUhlenbeck, ThermalOrnsteinUhlenbeck, Times
@@ -64,25 +59,14 @@ from .verdict import Verdict
 __version__: str = build_info()["version"]
 
 __all__ = [
-    "Advice",
-    "Clustering",
-    "Correlators",
     "CosineNetwork",
-    "DecayError",
-    "DecayLevels",
     "Density",
-    "EffectiveLevels",
     "Estimate",
-    "ExactEffectiveLevels",
-    "Extrapolation",
-    "GroundStateChain",
     "GroundStateProcess",
     "Hamiltonian",
     "Interrupted",
-    "KarhunenLoeve",
     "KarhunenLoeveProcess",
     "Kernel",
-    "Level",
     "MarkovChain",
     "Measure",
     "Network",
@@ -90,30 +74,16 @@ __all__ = [
     "OneCorrelator",
     "OrnsteinUhlenbeck",
     "Paths",
-    "PositivityCertificate",
-    "PositivityResult",
-    "Properties",
-    "Property",
     "RandomNetwork",
-    "Report",
-    "Row",
     "RunSettings",
     "Source",
-    "SpectralMeasure",
-    "Spectrum",
-    "SpectrumError",
     "SplittingProcess",
-    "State",
     "Theory",
-    "TheoryFile",
-    "ThermalMeasure",
     "ThermalOrnsteinUhlenbeck",
     "ThermalProcess",
     "TimeNetwork",
     "Times",
     "Verdict",
-    "WeightAverage",
-    "Witness",
     "accumulate",
     "analyse",
     "apply",
@@ -139,6 +109,7 @@ __all__ = [
     "jackknife",
     "kallen_lehmann",
     "karhunen_loeve",
+    "level_energies",
     "load",
     "load_theory_file",
     "merge",

@@ -1,0 +1,51 @@
+"""Classes of results, for annotations and ``isinstance``. The functions of nnqm make their objects."""
+
+from __future__ import annotations
+
+from .estimators.clustering import Clustering
+from .estimators.roughness import Extrapolation
+from .exact.quasi_monte_carlo import QuasiMonteCarlo
+from .exact.random_weights import WeightAverage
+from .files.theory_file import TheoryFile
+from .positivity.certificate import PositivityCertificate, Witness
+from .positivity.reflection import PositivityResult
+from .properties import Properties, Property
+from .quantum.chain import GroundStateChain
+from .quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
+from .quantum.states import State
+from .report.table import Report, Row
+from .sampling.correlators import Correlators
+from .spectra.binned_paths import EffectiveLevels, ExactEffectiveLevels
+from .spectra.levels import Advice, Level, Spectrum, SpectrumError
+from .spectra.one_correlator import DecayError, DecayLevels
+from .theories.mode_sums import KarhunenLoeve
+
+__all__ = [
+    "Advice",
+    "Clustering",
+    "Correlators",
+    "DecayError",
+    "DecayLevels",
+    "EffectiveLevels",
+    "ExactEffectiveLevels",
+    "Extrapolation",
+    "GroundStateChain",
+    "KarhunenLoeve",
+    "Level",
+    "PositivityCertificate",
+    "PositivityResult",
+    "Properties",
+    "Property",
+    "QuasiMonteCarlo",
+    "Report",
+    "Row",
+    "SpectralMeasure",
+    "Spectrum",
+    "SpectrumError",
+    "State",
+    "TheoryFile",
+    "ThermalMeasure",
+    "TwoPointFunction",
+    "WeightAverage",
+    "Witness",
+]
