@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
@@ -167,44 +167,22 @@ def positivity_certificate(
     'positive on the grid'
     """
     step = positive("dt", dt)
-    measure = kernel if isinstance(kernel, SpectralMeasure) else None
     if isinstance(kernel, ThermalMeasure):
         period = kernel.beta
     values = _values(kernel, n_times, step, stationary)
-    length = len(values)
-    largest = float(np.abs(values).max())
-    if not largest > 0:
-        raise InputError("kernel is zero at all times, so that there is nothing to certify; give one that is not")
-    accuracy = _ROUNDING * float(np.finfo(float).eps) * largest if error is None else positive("error", error)
-    if measure is not None:
-        accuracy += measure.error * float(measure.moments[0])
-    elif isinstance(kernel, ThermalMeasure):
-        accuracy += kernel.tolerance * float(kernel.moments[0])
-
-    stationary = values.ndim == 1
-    if period is not None and (length - 1) * step > positive("period", period) * (1 + 1e-9):
+    accuracy = _accuracy(kernel, values, error)
+    is_stationary = values.ndim == 1
+    if period is not None and (len(values) - 1) * step > positive("period", period) * (1 + 1e-9):
         raise InputError(
-            f"the grid must lie within the period, {period:g}; got {length} times with dt = {step:g}; use fewer times"
+            f"the grid must lie within the period, {period:g}; got {len(values)} times with dt = {step:g}; "
+            "use fewer times"
         )
-    cases: dict[int, tuple[Floats, Floats]] = {}
-    if stationary:
-        index = np.arange(length // 2)
-        equal = values[np.abs(np.subtract.outer(index, index))]
-        for shift in (0, 1):
-            cases[shift] = (values[np.add.outer(index, index) + shift], equal)
-    else:
-        shift = 1 - length % 2
-        future = np.arange(length // 2, length)
-        past = length - 1 - future
-        second = (values[np.ix_(future, future)] + values[np.ix_(past, past)]) / 2
-        cases[shift] = (values[np.ix_(past, future)], second)
-        index = future - length // 2
-
     spectra: dict[int, tuple[Floats, Floats]] = {}
     worst: tuple[float, Floats, int] | None = None
     reasons = []
+    index, cases = _reflections(values)
     for shift, (matrix, second) in cases.items():
-        name = ("G(t_i + t_j)", "G(t_i + t_j + dt)")[shift] if stationary else "K(-t_i, t_j)"
+        name = ("G(t_i + t_j)", "G(t_i + t_j + dt)")[shift] if is_stationary else "K(-t_i, t_j)"
         lack = float(np.abs(matrix - matrix.T).max())
         if lack > 2 * accuracy:
             reasons.append(f"{name} is not symmetric, by {lack:.3g}")
@@ -215,26 +193,20 @@ def positivity_certificate(
         if raw[0] < -len(even) * accuracy:
             reasons.append(f"the lowest eigenvalue of {name} is {raw[0]:.3g}")
         for found in (vectors[:, 0], directions[0]):
-            # Rounded as it is printed, so that what is written out is what has the value.
-            v = np.round(found / found[np.argmax(np.abs(found))], 3)
-            norm = float(v @ second @ v)
-            if float(v @ even @ v) < -accuracy * np.abs(v).sum() ** 2 and norm > 0:
-                value = float(v @ even @ v) / norm
-                if worst is None or value < worst[0]:
-                    worst = (value, v, shift)
-    monotone = _first_increase(values, accuracy, step) if stationary and period is None else None
+            value, v = _printed(found, even, second, accuracy)
+            if value is not None and (worst is None or value < worst[0]):
+                worst = (value, v, shift)
+    monotone = _first_increase(values, accuracy, step) if is_stationary and period is None else None
     if monotone is not None:
         order, time = monotone
         reasons.append(f"the difference of order {order} at t = {time:.4g} has the wrong sign: not completely monotone")
-
-    witness = None
-    if worst is not None:
-        _, v, shift = worst
-        terms = tuple(f"x({(i + shift / 2) * step:.4g})" for i in index[v != 0])
-        witness = Witness(v[v != 0], terms, 0.0, "x less its mean", "t = 0")
+    if not reasons:
+        worst = None
     if reasons:
         verdict, reason = Verdict.VIOLATED, "; ".join(reasons)
-    elif measure is not None and measure.weights.min(initial=0) >= 0 and measure.energies.min(initial=0) >= 0:
+    elif (
+        isinstance(kernel, SpectralMeasure) and min(kernel.weights.min(initial=0), kernel.energies.min(initial=0)) >= 0
+    ):
         verdict = Verdict.POSITIVE_BY_CONSTRUCTION
         reason = "weights and energies of the measure are not negative"
     else:
@@ -243,17 +215,59 @@ def positivity_certificate(
         reason = f"the lowest eigenvalue is {lowest:.3g}, with an error of {len(index) * accuracy:.1g}"
     none = (None, None)
     return PositivityCertificate(
-        verdict,
-        reason,
-        spectra.get(0, none)[0],
-        spectra.get(1, none)[0],
-        spectra.get(0, none)[1],
-        spectra.get(1, none)[1],
-        monotone,
-        witness if reasons else None,
-        None if worst is None or not reasons else worst[0],
-        accuracy,
+        verdict=verdict,
+        reason=reason,
+        eigenvalues=spectra.get(0, none)[0],
+        shifted_eigenvalues=spectra.get(1, none)[0],
+        whitened=spectra.get(0, none)[1],
+        shifted_whitened=spectra.get(1, none)[1],
+        complete_monotonicity=monotone,
+        witness=None if worst is None else _linear_witness(worst[1], index, worst[2], step),
+        value=None if worst is None else worst[0],
+        error=accuracy,
     )
+
+
+def _accuracy(kernel: Any, values: Floats, error: float | None) -> float:
+    """Error of a value of the kernel."""
+    largest = float(np.abs(values).max())
+    if not largest > 0:
+        raise InputError("kernel is zero at all times, so that there is nothing to certify; give one that is not")
+    accuracy = _ROUNDING * float(np.finfo(float).eps) * largest if error is None else positive("error", error)
+    if isinstance(kernel, SpectralMeasure):
+        accuracy += kernel.error * float(kernel.moments[0])
+    elif isinstance(kernel, ThermalMeasure):
+        accuracy += kernel.tolerance * float(kernel.moments[0])
+    return accuracy
+
+
+def _reflections(values: Floats) -> tuple[NDArray[np.int64], dict[int, tuple[Floats, Floats]]]:
+    """Times t_i in steps; and for 0 (or 1), of a reflection about (half-way between) times, the matrices M and <x x>."""
+    length = len(values)
+    if values.ndim == 1:
+        index = np.arange(length // 2)
+        equal = values[np.abs(np.subtract.outer(index, index))]
+        return index, {shift: (values[np.add.outer(index, index) + shift], equal) for shift in (0, 1)}
+    future = np.arange(length // 2, length)
+    past = length - 1 - future
+    second = (values[np.ix_(future, future)] + values[np.ix_(past, past)]) / 2
+    return future - length // 2, {1 - length % 2: (values[np.ix_(past, future)], second)}
+
+
+def _printed(found: Floats, even: Floats, second: Floats, accuracy: float) -> tuple[float | None, Floats]:
+    """Value of a functional, None if it is not negative beyond the error, and its coefficients.
+
+    They are rounded as they are printed, so that the functional that is written out has the value.
+    """
+    v = np.round(found / found[np.argmax(np.abs(found))], 3)
+    norm = float(v @ second @ v)
+    negative = float(v @ even @ v) < -accuracy * np.abs(v).sum() ** 2 and norm > 0
+    return (float(v @ even @ v) / norm if negative else None), v
+
+
+def _linear_witness(v: Floats, index: NDArray[np.int64], shift: int, step: float) -> Witness:
+    terms = tuple(f"x({(i + shift / 2) * step:.4g})" for i in index[v != 0])
+    return Witness(v[v != 0], terms, 0.0, "x less its mean", "t = 0")
 
 
 def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Floats, Floats]:
