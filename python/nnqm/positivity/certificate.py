@@ -242,7 +242,7 @@ def _accuracy(kernel: Any, values: Floats, error: float | None) -> float:
 
 
 def _reflections(values: Floats) -> tuple[NDArray[np.int64], dict[int, tuple[Floats, Floats]]]:
-    """Times t_i in steps; and for 0 (or 1), of a reflection about (half-way between) times, the matrices M and <x x>."""
+    """Times t_i in steps, and the matrices M and <x x> for reflection about times (0) and half-way between them (1)."""
     length = len(values)
     if values.ndim == 1:
         index = np.arange(length // 2)

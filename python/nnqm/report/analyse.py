@@ -56,7 +56,7 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
     Returns
     -------
     Report
-        What the run has no sums for is left out. Errors are those of each estimator; see its documentation.
+        Rows without sums in the run are left out. Each estimator documents what its error covers.
     """
     column = run.observables.index(channel)
     name = run.channels[column]
@@ -97,7 +97,7 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
         rows += of_increments
     try:
         positivity = _positivity(run, name, paths)
-    except InputError as error:  # too few independent units: the other rows stand
+    except InputError as error:  # too few independent units: the other rows remain
         rows.append(Row("reflection positivity", None, None, Verdict.NOT_TESTED, Group.POSITIVITY, reason=str(error)))
         positivity = None
     if positivity is not None:
@@ -135,7 +135,7 @@ def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | Estimated
 
 def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estimated | None) -> list[Row]:
     sectors = run.theory is not None and run.theory.sectors
-    # What one path for each draw of the weights cannot say: its mean at given weights.
+    # One path per draw of the weights has no unbiased mean at fixed weights.
     connected = None if sectors and run.group == 1 else run.connected(name)
     whole = run.two_point(name) if sectors else None
     lags = np.asarray(run.lags)
@@ -157,7 +157,7 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
         rows.append(judged_row("plateau of G", plateau, known, Group.TWO_POINT))
     if not isinstance(exact, TwoPointFunction) or connected is None:
         return rows
-    # The joint test sees correlations between lags; n_blocks/10 of them at most. On a circle t and beta - t are one.
+    # The joint test uses correlations between at most n_blocks/10 lags. On a circle t and beta - t are the same lag.
     different = lags if run.period is None else lags[lags <= run.n_times // 2]
     most = min(12, run.block_paths.size // 10, len(different))
     chosen = np.unique(np.linspace(0, len(different) - 1, most).astype(int))
@@ -196,7 +196,7 @@ def _known_two_point(process: Source, s: Any, t: Any) -> float | None:
 
 
 def _clustering_rows(run: Correlators, name: str) -> list[Row]:
-    """What does not decay, where no level says how fast it decays."""
+    """Row about a correlation that does not decay, if no level gives its rate."""
     if "lags" not in run.sums or (run.theory is not None and run.theory.sectors):
         return []
     try:

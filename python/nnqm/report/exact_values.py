@@ -27,7 +27,7 @@ SHOWN_LAGS = (1, 5, 10)
 # Points for each scrambling of quasi-Monte Carlo.
 _QUASI_POINTS = 2**13
 
-# Draws of random weights that exact answers are averaged over, by number of inputs, and their key, not that of a run.
+# Draws of random weights over which exact answers are averaged, by number of inputs, and their key, which no run has.
 _DRAWS, _DRAWS_KEY = {1: 4000, 2: 200, 3: 40}, 0x6E6E716D
 
 

@@ -31,10 +31,10 @@ from .table import Group, Row, judged_row, known_or_none, unmeasured_row, value_
 
 __all__: list[str] = []
 
-# Systematic error, as a part of the value, above which a sum over levels says nothing.
+# Systematic error, relative to the value, above which a sum over levels is not shown.
 _LARGE = 0.2
 
-# Runs at smaller dt for limits that do not converge at that of the run: factors, paths and times.
+# Runs at smaller dt for limits that do not converge at the run's own dt: factors, paths and times.
 _FINER, _FINE_PATHS, _FINE_TIMES = (4, 16), 200_000, 256
 
 
@@ -74,7 +74,7 @@ def commutator_rows(
     row = limits.row("<p^2>, dt -> 0", momentum_squared, square)
     rows.append(row)
     if row.estimate is None:
-        # There is no limit, or it is not seen; what stands at this dt is known all the same.
+        # There is no limit, or it is not resolved; the value at this dt is known all the same.
         at_dt = momentum_squared_at_lags(run, name)[0]
         rows.append(judged_row(f"<p^2> at dt = {dt:.4g}", at_dt, finite["square"], Group.COMMUTATOR))
     if found is not None:

@@ -40,10 +40,10 @@ class Row:
     estimate : Estimate or None
         A scalar; None where nothing could be measured.
     exact : float or None
-        Exact value of the estimator as it stands (its finite dt and lags), if known.
+        Exact value of the estimator (at its finite dt and lags), if known.
     verdict : Verdict or None
-        OK or DEVIATES where measured and exact value are compared, RESOLVED of a level; else that of the estimator,
-        such as CONSISTENT or NOT_RESOLVED; None where there is nothing to say.
+        OK or DEVIATES where measured and exact value are compared, RESOLVED for a level; otherwise the verdict of the
+        estimator, for example CONSISTENT or NOT_RESOLVED; None where there is no verdict.
     group : Group
         Part of the table.
     limit : float or None
@@ -51,7 +51,7 @@ class Row:
     exact_error : float
         Error of the exact value where it is an average over draws of random weights or quasi-random points, else 0.
     remarks : tuple of str
-        What else there is to say: a p-value, the kind of a limit, the time step of a finer run.
+        Further facts: a p-value, the kind of a limit, the time step of a finer run.
     caveat : Verdict or None
         DEVIATES or UPPER_BOUND of a resolved level that differs from the exact one.
     reason : str
@@ -79,7 +79,7 @@ class Row:
 
     @property
     def pull(self) -> float | None:
-        """(measured - exact) / total error, that of both, if they are known and the error is not zero."""
+        """(measured - exact) / total error of both, if they are known and the error is not zero."""
         if self.estimate is None or self.exact is None or not float(self.estimate.total_error) > 0:
             return None
         error = float(np.hypot(self.estimate.total_error, self.exact_error))
@@ -124,10 +124,10 @@ class Report:
     Attributes
     ----------
     title : str
-        What was measured: theory, paths, grid, precision, key.
+        The subject of the report: theory, paths, grid, precision, key.
     rows : tuple of Row
     notes : tuple of str
-        What a reader must know to read the numbers right.
+        Facts that a reader needs to interpret the numbers.
     details : dict
         The objects behind the rows, by name: "exact", "spectrum", "commutator", "momentum_squared", "uncertainty",
         "positivity".
@@ -162,7 +162,7 @@ DEVIATION = 3.5
 
 
 def known_or_none(value: Any) -> Any:
-    """What is not defined, such as a limit of a chain that alternates, is not known."""
+    """The value, or None if it is not defined (for example a limit of a chain that alternates)."""
     return None if value is None or (not isinstance(value, Estimate) and np.isnan(value)) else value
 
 

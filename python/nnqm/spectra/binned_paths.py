@@ -109,7 +109,7 @@ def binned_effective_levels(
     with the eigenvalues 1 = lambda_0 > lambda_1 > ... of the reversible transition matrix P. The errors are
     statistical (jackknife over blocks) and say nothing of the distance to the gaps: bins bring a systematic shift
     upwards even for a Markov process, and for a function of hidden inputs there is another that no number of bins
-    removes. Eigenvalues of noise are of the order of the root of the number of bins over that of pairs, so that there
+    removes. Eigenvalues of noise are of the order of (number of bins/number of pairs)^(1/2), so that there
     is a ceiling to what comes out, whatever the theory; levels near it are biased downwards.
     ``exact_effective_levels`` is the value without noise; ``spectrum`` and ``hidden_spectrum`` measure gaps.
 

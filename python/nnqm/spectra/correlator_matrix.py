@@ -34,8 +34,8 @@ from .levels import (
 
 __all__ = ["spectrum"]
 
-# Fall of a level from one t0 to the next for which t0 is raised, in errors of the difference. Two, with five levels
-# looked at, would raise it by chance in one run of ten, and always where the noise points downwards.
+# Fall of a level from one t0 to the next for which t0 is raised, in errors of the difference. With two errors and five
+# levels, chance would raise t0 in one run of ten, always where the noise points downwards.
 _DROP_ERRORS = 3.0
 
 # Largest next step of a level that has stopped falling, in errors of the difference, if that many errors of the
@@ -65,7 +65,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     moves down by more than three jackknife errors of the difference and by more than half its own error. A level is
     *resolved* if
 
-    - its eigenvalue stands 5 errors above zero, its relative error is below 10%, and that of its norm below 5%: it
+    - its eigenvalue exceeds zero by 5 errors, its relative error is below 10%, and the error of its norm below 5%: it
       does not live in rare events, in which high powers of x do;
     - the state found on one half of the blocks has at least half of its eigenvalue on the other: it is no noise;
     - it has stopped moving with t0, and more observables, by the trend from a quarter to a half to all of the neurons
@@ -93,14 +93,14 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     Returns
     -------
     Spectrum
-        If fewer levels are resolved, its ``advice`` says what would resolve the next.
+        If fewer levels are resolved, its ``advice`` names a way to resolve the next one.
 
     Raises
     ------
     SpectrumError
         A ValueError: if all observables are constant, or there are too few blocks for a verdict; in the latter case
         its ``partial`` is the spectrum with the verdict "few blocks".
-    ValueError
+    InputError
         If the run has no observable lags above 0.
 
     Examples
@@ -262,7 +262,7 @@ def _verdicts(
 
 
 def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column: int) -> Verdict | None:
-    """Why the paths have no levels, whatever the eigenvalue problem says; None if nothing speaks against it."""
+    """Reason why the paths have no levels, whatever the eigenvalue problem gives; None if there is none."""
     held = run.block_paths > 0
     n_blocks = int(held.sum())
     if n_blocks < _MIN_BLOCKS:
@@ -355,7 +355,7 @@ def _advise(
     unit = solution.unit
     expected, error, norm_error = _expected_level(solution, n, resolved)
     decay = np.exp(-expected / unit)
-    # The conditions on a resolved level, in terms of the error of lambda and that of the norm.
+    # The conditions on a resolved level, in terms of the errors of lambda and of the norm.
     factor = (error / min(decay / LAMBDA_ERRORS, LARGEST_RELATIVE_ERROR * decay * expected / unit)) ** 2
     factor = max(factor, (norm_error / LARGEST_NORM_ERROR) ** 2)
     held = int(run.block_paths.sum())

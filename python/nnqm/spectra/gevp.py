@@ -65,7 +65,7 @@ def expectation(vectors: Floats, matrices: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Directions:
-    """Eigendirections of a metric (R, F, F), those of the run itself, ascending."""
+    """Eigendirections of a metric (R, F, F), taken from the run itself (R = 0), ascending."""
 
     metric: Floats
     sizes: Floats
@@ -86,7 +86,7 @@ class Directions:
         return np.asarray(self.values > floor * self.values.max())
 
     def significant(self, errors: float) -> NDArray[np.bool_]:
-        """Directions whose eigenvalue is more than so many of its errors."""
+        """Directions whose eigenvalue exceeds this number of its errors."""
         return np.asarray(self.values > errors * self.errors)
 
     def whitened(self, kept: NDArray[np.bool_], scale: Floats | None = None, basis: Floats | None = None) -> Floats:
@@ -169,7 +169,7 @@ def weights_at_zero(squares: Floats, eigenvalues: Floats, steps: float) -> Float
 class CheckedSolution(Solution):
     """A solution in many observables, with numbers that tell levels from noise, rare events and mixtures."""
 
-    variance: Floats  # (R, k): of the decay over a lag among the levels of which each state is made; NaN if unknown
+    variance: Floats  # (R, k): of the decay over a lag among the levels in each state; NaN if unknown
     crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
     norm_errors: Floats  # (k,): relative error of the norm of each state
     n_directions: int
@@ -284,7 +284,7 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Che
     if position >= 0:
         good &= directions.significant(_DIRECTION_ERRORS)
     whitened = directions.whitened(good)
-    # What moves in one half of the blocks alone is a rare event; smaller directions hold more of them.
+    # A motion in one half of the blocks alone is a rare event; smaller directions contain more rare events.
     while good.any() and np.linalg.eigvalsh(whitened.T @ half_metric @ whitened).min() < _HALF_SHARE:
         good[np.argmax(good)] = False
         whitened = directions.whitened(good)
@@ -295,7 +295,7 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Che
     real = np.sum(states[directions.above(matrices.state_floor)[good]] ** 2, axis=0) > 0.5
     if not real.any():
         return None
-    # Held fixed in the replicas: the jackknife sees the statistics of the levels, not of the choice of directions.
+    # Directions are the same in all replicas: the error covers the levels, not the choice of directions.
     basis = (whitened @ states[:, real])[:, ::-1]
 
     def project(metric: Floats, later: Floats) -> tuple[Floats, Floats]:
@@ -367,7 +367,7 @@ def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list
 
     Raises
     ------
-    ValueError
+    InputError
         If the run lacks the lags, or no direction of C(t0) is significant.
     """
     matrices = Matrices.of(run)
@@ -388,8 +388,15 @@ def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, 
 
     .. math:: E_{\mathrm{eff}} = -\hbar\,\frac{\ln G(\tau_{k+1}) - \ln G(\tau_k)}{\tau_{k+1} - \tau_k}
 
-    of the connected two-point function, up to the first lag at which it is not 3 errors above zero. It tends to the
-    first gap from above; it is not a level. The error is statistical.
+    of the connected two-point function, up to the first lag at which the function does not exceed zero by 3 errors. It tends
+    to the first gap from above; it is not a level. The error is statistical.
+
+    Parameters
+    ----------
+    run : Correlators
+        With lags.
+    channel : int or str
+        Position or name of a channel of the run.
 
     Returns
     -------
@@ -400,7 +407,7 @@ def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, 
 
     Raises
     ------
-    ValueError
+    InputError
         If fewer than two lags are significant.
     """
     connected = run.connected(channel)

@@ -1,7 +1,7 @@
-r"""Levels of a theory of which one function of the state is seen.
+r"""Levels of a theory from one visible function of its state.
 
 Where only x = f(y) is visible, x is not a Markov process, and correlators of functions of x at one time no longer have
-the levels of the theory as their variational limit. Functionals of several times have, if their metric is that of
+the levels of the theory as their variational limit. Functionals of several times have them, if the metric is that of
 Osterwalder and Schrader:
 
 .. math:: M_{ij}(\tau) = \langle F_i(x_0, x_{-d}, x_{-2d})\, F_j(x_\tau, x_{\tau+d}, x_{\tau+2d})\rangle
@@ -79,7 +79,7 @@ _NOISE_ERRORS = 3.0
 # admixture to other directions is harmless.
 _DIRECTION_ERRORS = 15.0
 
-# Slope beyond which a level still falls with t0, in errors: that of a straight line through it and all later ones.
+# Slope of a straight line through a level and all later ones, in errors, beyond which the level still falls with t0.
 _FALL_ERRORS = 2.0
 
 # Steps of t0 after the stop of a level at which it is read off; the rest of its movement is then well below its error.
@@ -110,7 +110,7 @@ def hidden_spectrum(
 
     Functionals are Hermite polynomials of x at three times in steps of ``delay``, and bounded neurons on the three.
     Whitened by their second moments, the matrix M(0) has the eigenvalue 1 for functions of x_0, and less for
-    those that see more; directions that noise could have made are left out and the rest held fixed. Then
+    functions that depend on more; directions that noise could produce are left out, and the rest is held fixed. Then
 
     .. math:: M(t_0 + \tau)\, v = \lambda M(t_0)\, v, \qquad E = -\hbar\ln(\lambda)/\tau
 
@@ -119,8 +119,8 @@ def hidden_spectrum(
     from: among more states it finds combinations that decay too slowly. Each level is followed until it falls no
     more: until a straight line through all later values has a slope of less than two errors. It is *resolved* if it
     can be followed three steps further with errors below 10%, and all levels below it are resolved; it is
-    "basis-limited" if noise stops it earlier. What is given is the mean of its values two and three steps after the
-    stop, among the lowest n and n + 1 states. The statistical error is that of the jackknife over blocks, the
+    "basis-limited" if noise stops it earlier. The result is the mean of its values two and three steps after the
+    stop, among the lowest n and n + 1 states. The statistical error comes from the jackknife over blocks, the
     systematic one the error of that mean if the values were independent.
 
     Levels whose states do not show in functionals of x have no sign here, and of equal levels one may show only one.
@@ -149,7 +149,7 @@ def hidden_spectrum(
     Returns
     -------
     Spectrum
-        ``t0`` is that of the lowest level, ``basis_size`` the number of directions kept at t0 = 0.
+        ``t0`` belongs to the lowest level, ``basis_size`` the number of directions kept at t0 = 0.
 
     Raises
     ------
@@ -271,7 +271,7 @@ def _functionals(pilot: NDArray[Any], delay: int | None, name: str, column: int 
 
 
 def _mirror(observables: Observables) -> NDArray[np.int64]:
-    """Where each functional stands after reversal of the window."""
+    """Position of each functional after reversal of the window."""
     higher = _ORDER - 1
     first = 1 + _WINDOW
     neurons = first + _WINDOW * higher
@@ -470,9 +470,9 @@ def _irreversible(matrices: _Matrices) -> bool:
 
 
 def _merged(levels: list[Level]) -> list[Level]:
-    """Resolved levels that cannot be told apart made one.
+    """Merge resolved levels that are not distinguishable.
 
-    Unless the upper is much less precise: then it is noise that keeps it from being told.
+    A much less precise upper level is not merged: only noise makes it indistinguishable.
     """
     merged: list[Level] = []
     for n, level in enumerate(levels):

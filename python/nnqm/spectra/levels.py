@@ -16,7 +16,7 @@ __all__ = ["Advice", "Level", "Spectrum", "SpectrumError"]
 # Largest statistical error of a resolved gap, as a part of the gap.
 LARGEST_RELATIVE_ERROR = 0.1
 
-# Smallest decay along a whole path that can be told from no decay, as a part of the start.
+# Smallest decay along a whole path that is distinguishable from no decay, relative to the initial value.
 _SMALLEST_DECAY = 0.01
 
 # Smallest distance of two levels that count as two, in errors of their difference.
@@ -33,7 +33,7 @@ class SpectrumError(InputError):
 
 @dataclass(frozen=True)
 class Level:
-    """One level above the ground state, or a multiplet of levels that cannot be told apart.
+    """One level above the ground state, or a multiplet of levels that are not distinguishable.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Level:
         E_n - E_0 in energy units; None where there is no positive eigenvalue. The error is statistical.
     weight : Estimate or None
         Spectral weight |<0|x|n>|^2 of the channel, summed over the multiplet; None for outputs of networks with random
-        weights, of which every draw has weights of its own.
+        weights, because every draw has its own weights.
     multiplicity : int
         Members closer to each other than 3 errors of their difference; ``gap`` is their mean.
     verdict : Verdict
@@ -63,7 +63,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Advice:
-    """What would resolve the lowest level asked for that is not resolved; ``print`` shows it as a sentence.
+    """A way to resolve the lowest requested level that is not resolved; ``print`` shows it as a sentence.
 
     Attributes
     ----------
@@ -72,12 +72,12 @@ class Advice:
     verdict : Verdict
         Why it is not resolved, as in ``Level``.
     remedy : str
-        What to do, in words.
+        The remedy in words.
     n_paths : int or None
         Paths, in total, with which it is expected to be resolved; None where more paths are not what is missing. An
         estimate from the errors of this run, right within a factor of two or so.
     dt : float or None
-        A time step that suits the level better, where that of the run does not.
+        A time step that suits the level better, if the run's own step does not.
     """
 
     level: int
@@ -106,7 +106,7 @@ class Spectrum:
         The sums (2m/hbar^2) sum gap |Z|^2 and (m/hbar)^2 sum gap^2 |Z|^2 of the channel, free of dt. The
         systematic error is what states that are not resolved contribute. None where there are no spectral weights.
     advice : Advice or None
-        What would resolve the next level; None if all that were asked for are resolved.
+        A way to resolve the next level; None if all requested levels are resolved.
     """
 
     levels: tuple[Level, ...]
@@ -123,7 +123,7 @@ class Spectrum:
 
     @property
     def joint(self) -> Estimate:
-        """Resolved gaps as one estimate, shape (k,), which knows their covariance: ``joint.covariance()``.
+        """Resolved gaps as one estimate, shape (k,), with their covariance: ``joint.covariance()``.
 
         Raises
         ------
@@ -142,11 +142,21 @@ class Spectrum:
         return (zero, *self.gaps)
 
     def absolute_energies(self, ground_energy: float | None = None) -> tuple[Estimate, ...]:
-        """E_0 + gaps, for a ground-state energy known from elsewhere, such as hbar omega/2 of the oscillator.
+        """E_0 + gaps, for a given ground-state energy, for example hbar omega/2 of the oscillator.
+
+        Parameters
+        ----------
+        ground_energy : float
+            E_0, energy units.
+
+        Returns
+        -------
+        tuple of Estimate
+            E_0, E_0 + gap 1, ..., energy units; the errors are those of the gaps.
 
         Raises
         ------
-        ValueError
+        InputError
             Without ``ground_energy``: no path contains it.
         """
         if ground_energy is None:

@@ -54,7 +54,7 @@ class DecayError(InputError):
     times : ndarray
         Midpoints of successive points, shape (k,), unit time; those at which there is an effective energy.
     effective_energy : Estimate
-        What could be computed, shape (k,), energy units; its errors need no covariance.
+        The effective energies that could be computed, shape (k,), energy units; their errors need no covariance.
     """
 
     def __init__(self, message: str, times: Floats, effective_energy: Estimate) -> None:
@@ -71,7 +71,7 @@ class DecayLevels:
     ----------
     method : str
     levels : tuple of Level
-        Lowest first. The statistical error of a gap is that of the data; its systematic error is the distance within
+        Lowest first. The statistical error of a gap comes from the data; its systematic error is the distance within
         which a level of the theory lies: a bound that holds in 68% of cases, not a shift to be expected. ``weight`` is
         |Z|^2 at t = 0. Verdicts: "resolved"; "noise" (no signal, or a statistical error above 10%); "basis-limited"
         (levels that hide behind it may lie 20% away, or no fit describes the data); "plateau" (no decay);
@@ -128,7 +128,7 @@ class OneCorrelator:
     ----------
     times : ndarray
     values : Estimate
-        Shape (K,). Where a covariance was given its replicas are made such that they have that covariance.
+        Shape (K,). If a covariance was given, the replicas are constructed to have this covariance.
     hbar : float
     period : float or None
     n_samples : int or None
@@ -137,11 +137,11 @@ class OneCorrelator:
 
     Raises
     ------
-    TypeError, ValueError
+    InputError, InputTypeError
         If values are complex or not finite, times do not increase, the covariance does not fit or is missing, or a
         point does not fluctuate.
     DecayError
-        If the covariance is singular (at which times), or the values are not those of a decay: significantly
+        If the covariance is singular (at which times), or the values do not decay: they are significantly
         negative, or rising as periodic ones do.
 
     Examples
@@ -254,7 +254,10 @@ class OneCorrelator:
         return np.asarray(covariance)
 
     def _chi_factor(self, n_points: int) -> float:
-        """What makes chi^2 from an estimated covariance unbiased (Hartlap et al., Astron. Astrophys. 464, 399)."""
+        """Factor that makes chi^2 from an estimated covariance unbiased.
+
+        Hartlap, Simon and Schneider, Astron. Astrophys. 464, 399 (2007).
+        """
         return 1.0 if self.n_samples is None else (self.n_samples - n_points - 2) / (self.n_samples - 1)
 
     def _p_value(self, fit: Fit) -> float:
@@ -324,8 +327,8 @@ class OneCorrelator:
         r"""Lowest gap from constant fits to effective energies, averaged over where the plateau begins.
 
         A constant effective energy from one point on is one exponential, or cosh, from there on. It is fitted to the
-        correlator itself, with the full covariance: that of the effective energies follows their noise, and would
-        draw a fit to them to one side. Each window counts with the probability
+        correlator itself, with the full covariance: the covariance of the effective energies follows their noise, so
+        that a fit to them would be biased. Each window counts with the probability
 
         .. math:: p \propto \exp[-(\chi^2 + 2 n_{\mathrm{parameters}} + 4 n_{\mathrm{cut}})/2],
 
@@ -352,7 +355,7 @@ class OneCorrelator:
             return self._silent(method, points)
         t, values, covariance = self.times[points] / self.hbar, self.values[points], self._covariance(points)
         fits, energies, information = [], [], []
-        # What a value changes in the energy and in the information of each fit.
+        # Change of the energy and of the information of each fit with each value.
         rows, slopes = np.zeros((2, len(points) - 3, len(points)))
         for first in range(len(points) - 3):
             white = np.linalg.inv(np.linalg.cholesky(covariance[first:, first:]))
@@ -380,10 +383,10 @@ class OneCorrelator:
 
         Non-negative least squares on a grid of energies, whitened by the full covariance, gives a sparse measure; its
         clusters start a continuous fit of as many exponentials, and a constant, as lower chi^2 by 16 (13) each. Early
-        points are left out while the fit is poor (p < 1%). The statistical error is that of the fit; the systematic
-        one the spread of energies that an exponential may stand for, from a second-order term
-        :math:`\tfrac12 \mathrm{Var}(E)\,(t/\hbar)^2 e^{-E t/\hbar}` fitted beside it: the root of what Var(E) is
-        below with a probability of 68%. The statistical error includes the noise of an estimated covariance.
+        points are left out while the fit is poor (p < 1%). The statistical error is the error of the fit. The
+        systematic error is the spread of energies that one exponential may represent. A second-order term
+        :math:`\tfrac12 \mathrm{Var}(E)\,(t/\hbar)^2 e^{-E t/\hbar}` is fitted beside it; the spread is the root of the
+        bound that Var(E) obeys with a probability of 68%. The statistical error includes the noise of an estimated covariance.
 
         Parameters
         ----------
@@ -396,7 +399,7 @@ class OneCorrelator:
 
         Raises
         ------
-        ValueError
+        InputError
             For a periodic correlator.
         DecayError
             If the covariance is singular.
@@ -429,7 +432,7 @@ class OneCorrelator:
         return self._result(method, levels, points, p_value)
 
     def _linear(self, value: float, values: Estimate, row: Floats, inflation: float) -> Estimate:
-        """An estimate whose replicas follow the data linearly, with a variance so many times larger."""
+        """An estimate whose replicas follow the data linearly, with its variance multiplied by a factor."""
         return values.map(lambda g: value + np.sqrt(inflation) * ((g - values.value) @ row))
 
     def rayleigh_ritz(self, n_levels: int = 3) -> DecayLevels:
@@ -443,7 +446,7 @@ class OneCorrelator:
 
         In exact arithmetic this is the Lanczos method (Wagman, arXiv:2406.20009; Hackett and Wagman, arXiv:2407.21777);
         some eigenvalue of the transfer matrix lies within :math:`\sqrt B` of each lambda. Noise makes H_0 indefinite:
-        eigendirections of it, in units of the errors of its diagonal, are kept where they stand 5 errors above zero,
+        eigendirections of it, in units of the errors of its diagonal, are kept where they exceed zero by 5 errors,
         which leaves a symmetric problem. The weakest are left out until all eigenvalues lie in (0, 1) and belong to
         states whose weight in the correlator is beyond doubt, which none of noise's own do (a filter of spurious ones,
         as in Abbott et al., arXiv:2503.17357). The directions are held fixed in the jackknife. The systematic error is
@@ -461,7 +464,7 @@ class OneCorrelator:
 
         Raises
         ------
-        ValueError
+        InputError
             For a periodic correlator.
         DecayError
             With fewer than three significant times in equal steps.

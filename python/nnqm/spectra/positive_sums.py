@@ -21,7 +21,7 @@ POOR_FIT = 0.01
 # Fall of chi^2 that a further exponential (two numbers), or a constant (one), must bring: p = 3e-4.
 _FURTHER = {2: 16.0, 1: 13.0}
 
-# What leaving out a point costs in the information of a plateau. With Akaike's 2 the late windows, whose errors are
+# Cost of leaving out a point in the information of a plateau. With Akaike's 2 the late windows, whose errors are
 # large, share in the average of even a single exponential, which then scatters five times as much as the fit to all
 # points does; with more than 4 early windows that are not yet flat keep too much weight.
 CUT_COST = 4.0
@@ -32,7 +32,7 @@ _ONE_SIDED = 0.47
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Shape:
-    """What one level contributes at some times, e^(-E t) or its periodic sum, in units where hbar is 1."""
+    """Contribution of one level at the given times, e^(-E t) or its periodic sum, in units where hbar is 1."""
 
     t: Floats
     half: float | None = None
@@ -84,13 +84,13 @@ class Fit:
 
     @cached_property
     def rows(self) -> Floats:
-        """What each parameter changes by per whitened value, shape (n_parameters, K)."""
+        """Change of each parameter per whitened value, shape (n_parameters, K)."""
         return np.asarray(np.linalg.pinv(self.jacobian), dtype=np.float64)
 
     def spread(self, j: int) -> float:
         """Spread of the energies behind exponential j that the data allow."""
         second = 0.5 * self.weights[j] * self.white @ self.shape(self.energies[j : j + 1], 2)[:, 0]
-        # What the other parameters can imitate does not count.
+        # Changes that the other parameters can imitate do not count.
         free = second - self.jacobian @ (self.rows @ second)
         norm = float(free @ free)
         if norm <= 1e-20 * float(second @ second):
@@ -104,7 +104,7 @@ def bound_of_levels(square: float, error: float) -> float:
 
 
 def refine(shape: Shape, values: Floats, white: Floats, energies: ArrayLike, constant: bool) -> Fit:
-    """Fit with so many exponentials, started at these energies; weights start from non-negative least squares."""
+    """Fit with one exponential per given energy, started there; weights start from non-negative least squares."""
     from scipy.optimize import leastsq, nnls
 
     energies = np.asarray(energies)
