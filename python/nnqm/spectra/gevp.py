@@ -388,8 +388,8 @@ def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, 
 
     .. math:: E_{\mathrm{eff}} = -\hbar\,\frac{\ln G(\tau_{k+1}) - \ln G(\tau_k)}{\tau_{k+1} - \tau_k}
 
-    of the connected two-point function, up to the first lag at which the function does not exceed zero by 3 errors. It tends
-    to the first gap from above; it is not a level. The error is statistical.
+    of the connected two-point function, up to the first lag at which the function does not exceed zero by 3 errors. It
+    tends to the first gap from above; it is not a level. The error is statistical.
 
     Parameters
     ----------

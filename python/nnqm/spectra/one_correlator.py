@@ -385,8 +385,9 @@ class OneCorrelator:
         clusters start a continuous fit of as many exponentials, and a constant, as lower chi^2 by 16 (13) each. Early
         points are left out while the fit is poor (p < 1%). The statistical error is the error of the fit. The
         systematic error is the spread of energies that one exponential may represent. A second-order term
-        :math:`\tfrac12 \mathrm{Var}(E)\,(t/\hbar)^2 e^{-E t/\hbar}` is fitted beside it; the spread is the root of the
-        bound that Var(E) obeys with a probability of 68%. The statistical error includes the noise of an estimated covariance.
+        :math:`\tfrac12 \mathrm{Var}(E)\,(t/\hbar)^2 e^{-E t/\hbar}` is fitted beside it; the spread is the root of
+        the bound that Var(E) obeys with a probability of 68%. The statistical error includes the noise of an
+        estimated covariance.
 
         Parameters
         ----------
