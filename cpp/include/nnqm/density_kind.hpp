@@ -1,11 +1,11 @@
-// Densities of random parameters and coefficients. A header of its own, because the kernels include it, which are
-// compiled for several processors and need nothing of the standard library.
+// Densities of random parameters and coefficients. The kernels, which are compiled once per instruction-set level,
+// include this header; it therefore includes nothing of the standard library.
 #pragma once
 
 namespace nnqm {
 
-// Distributions of parameters and coefficients. All have mean zero and, but for student_t with nu <= 2, variance one;
-// student_t with nu <= 2 (nu = 1 is Cauchy's) is the standard one.
+// Densities of parameters and coefficients. All have mean 0 and variance 1, except student_t with nu <= 2, which is the
+// standard Student distribution (nu = 1: Cauchy).
 enum class DensityKind { gaussian, uniform, laplace, rademacher, student_t };
 
 // Names in the order of DensityKind.

@@ -1,25 +1,31 @@
 // nnqm: Euclidean-time quantum mechanics as networks fed by stochastic processes.
 //
-// A theory is a list of seed processes and a network. The calls below sample it, run the network over batches of paths
-// and add up the sums from which every estimator is a pure function. Nothing here knows of Python.
+// A theory is a list of seed processes and a network. The functions below sample a theory, evaluate its network on
+// batches of paths, and accumulate sums. Every estimator is a pure function of these sums. The library does not depend
+// on Python.
 //
 // Conventions. Axis order is (path, time, channel). Channels count the inputs y of the network first, then its outputs
-// x; a theory without a network has its inputs only. Times are Euclidean, in the user's unit.
+// x; a theory without a network has inputs only. Times are Euclidean, in the user's unit.
 //
 // Random numbers are a pure function of (key; path, step, purpose), Philox4x32-10 with
 //     counter = (path mod 2^32, path / 2^32, step / 4, purpose),  key = (key mod 2^32, key / 2^32),
-// purpose = 65536 * kind + channel. Kind 0 is the noise of a process: the four words give, in order, the normals of the
-// steps 4g .. 4g+3 by two Box-Muller pairs; step 0 is the stationary start. Kind 1 is a Markov chain, with step / 2 in
-// place of step / 4: two words a step, the first for the column of the alias table and the second for the choice in it
-// (a periodic chain uses the first only, after its start). Kinds 2 and 3 are the parameters of a network, for t >= 0
-// and for t < 0: path is then the group, step the position of the parameter in its layer, and 2 * layer (weights) or 2
-// * layer + 1 (biases) takes the place of the channel. Kind 4 are the coefficients of a linear source, step being the
-// mode. Of kinds 2 to 4 a Gaussian takes words as noise does; every other density takes two words a draw, step / 2 in
-// place of step / 4; the choice of a given row takes one word, that of step 0 or, where modes are independent, of the
-// mode. This map has a version, and results record it.
+//     purpose = 65536 * kind + channel.
+// The kinds are:
+// - 0: the noise of a process. The four words give the normals of the steps 4g .. 4g+3, in order, by two Box-Muller
+//   pairs; step 0 is the stationary start.
+// - 1: a Markov chain, with step / 2 in place of step / 4. Each step has two words: the first selects the column of the
+//   alias table, the second decides between the column and its alias. A periodic chain uses both words at its start and
+//   only the first one afterwards.
+// - 2 and 3: the parameters of a network, for t >= 0 and for t < 0. The group replaces path, the position of the
+//   parameter in its layer replaces step, and 2 * layer (weights) or 2 * layer + 1 (biases) replaces channel.
+// - 4: the coefficients of a linear source. The mode replaces step.
+// In kinds 2 to 4, Gaussian draws use the words as noise does. Draws from every other density use two words each, with
+// step / 2 in place of step / 4. The choice of a given row uses one word: the word of step 0 or, if the modes are
+// independent, the word of the mode. This map has a version number, which results record.
 //
-// A path's bits depend on the key, its index, the theory, the times, the precision, the instruction-set level and on
-// whether a network carries a table; never on the number of paths, of threads or of blocks.
+// The bits of a path depend on the key, the index of the path, the theory, the times, the precision, the
+// instruction-set level, and on whether the network has a table. They do not depend on the number of paths, threads or
+// blocks.
 #pragma once
 
 #include <cstdint>
@@ -32,36 +38,37 @@
 
 namespace nnqm {
 
+// Version of the map above.
 inline constexpr int random_map_version = 1;
 // Paths per tile. Tiles are the unit of work; tile j of a run belongs to block j mod n_blocks.
 inline constexpr int tile_paths = 64;
 
-// dy = -omega y dt + sigma dW, one independent input channel per entry, started from stationarity and stepped exactly.
+// dy = -omega y dt + sigma dW: one independent input channel per entry, stationary from the first time on, with exact
+// transitions.
 struct OrnsteinUhlenbeck {
     std::vector<double> omega;  // (D), > 0
     std::vector<double> sigma;  // (D), > 0
 };
 
-// Any Markov chain on S states, one channel: value[s] of the state s, started from its law. Draws compare integers
-// only, so that states are the same in every precision and at every level. A chain that stands for a process on a line
-// may be given on several shifted grids, between which observables with kinks are averaged; path i uses grid i mod
-// grids.
+// A Markov chain on S states, one input channel: values[s] is the value in the state s. Draws compare integers only, so
+// the states are the same in every precision and at every level. A chain that approximates a process on a line may be
+// given on G shifted grids, to average observables with kinks over the shifts; path i uses grid i mod G.
 //
-// Tables are Walker's: a word u picks the column c = floor(u S / 2^32), and a second word v the target c if v <
-// threshold[c] and alias[c] otherwise.
+// The tables are Walker's alias tables: a word u selects the column c = floor(u S / 2^32), and a second word v gives c
+// if v < threshold[c] and alias[c] otherwise.
 struct Chain {
     double dt = 0;                                            // time of one step; the run's times must have this step
     int states = 0;                                           // S
     int grids = 1;                                            // G
     std::vector<double> values;                               // (G, S)
     std::vector<std::uint32_t> start_threshold, start_alias;  // (G, S)
-    std::vector<std::uint32_t> threshold, alias;              // (G, S, S), a row per present state
+    std::vector<std::uint32_t> threshold, alias;              // (G, S, S), a row per current state
 };
 
-// A reversible chain conditioned to return to its first state: paths of T times on a circle of T steps. The start is
-// drawn from its own law (the diagonal of the T-step kernel); the state j at the time t >= 1 that follows i is drawn
-// with weight step_weight[i, j] * remaining[t - 1, x_0, j], in integers, so that states are the same in every precision
-// and at every level.
+// A reversible Markov chain conditioned to return to its first state: paths of T times on a circle of T steps. The
+// start x_0 is drawn from the diagonal of the T-step kernel. The state j at a time t >= 1 follows the state i with
+// weight step_weights[i, j] * remaining[t - 1, x_0, j]. The weights are integers, so the states are the same in every
+// precision and at every level.
 struct PeriodicChain {
     double dt = 0;                                            // time of one step
     int states = 0;                                           // S
@@ -75,12 +82,12 @@ struct PeriodicChain {
 
 struct Density {
     DensityKind kind = DensityKind::gaussian;
-    double nu = 0;  // of student_t
+    double nu = 0;  // degrees of freedom; student_t only
 };
 
 // x(t) = mean(t) + sum_k theta_k basis_k(t), one channel: a one-layer network in time with random output weights. The
-// coefficients theta are independent draws from a density or, where rows are given, one of these rows per path (with
-// `independent`, each mode's from a row of its own).
+// coefficients theta are independent draws from a density. If rows are given, each path takes one of them as its
+// coefficients; with `independent`, the row is chosen separately for each mode.
 struct Linear {
     int modes = 0;
     std::vector<double> mean;   // (T), at the times of the run
@@ -90,7 +97,7 @@ struct Linear {
     bool independent = false;
 };
 
-// The time t itself as an input or, reflected, |t|.
+// The time t as an input or, if reflected, |t|.
 struct Times {
     bool reflected = false;
 };
@@ -107,40 +114,41 @@ struct Layer {
     std::string activation;       // one of activations()
 };
 
-// Random parameters of a layer: weight + weight_scale * draw, and so for biases.
+// Random parameters of a layer: weight + weight_scale * draw and bias + bias_scale * draw.
 struct Drawn {
     Density weight_density, bias_density;
     std::vector<double> weight_scales;  // (outputs, inputs), >= 0
     std::vector<double> bias_scales;    // (outputs), >= 0
-    bool shared = true;                 // in a split network: the same on both sides of t = 0
+    bool shared = true;                 // split networks: the same draws on both sides of t = 0
 };
 
-// A network of one input, whose parameters are fixed, is a function of one variable: here as a table of polynomials, of
-// which a pass costs the same for every width and depth. Inputs of |y| >= reach, and NaN, go through the layers.
+// A network with one input and fixed parameters is a function of one variable. This table approximates it by
+// polynomials, at the same cost for every width and depth. Inputs with |y| >= reach, and NaN, are evaluated through the
+// layers.
 struct Table {
     Precision precision;
-    double spacing = 0;  // of the centres k spacing of the cells, k = -half_cells .. half_cells; a power of two
+    double spacing = 0;  // of the cell centres k * spacing, k = -half_cells .. half_cells; a power of two
     double reach = 0;    // half_cells * spacing
-    // Largest difference from the network that was found, in units of the largest |output| at inputs no larger or
-    // below 1. The rounding of float32 arithmetic, which the network has too, is not counted.
+    // Largest difference from the network that was found, relative to the largest |output| at inputs of magnitude at
+    // most max(|y|, 1). It does not include the rounding of float32 arithmetic, which the network has too.
     double error = 0;
     int half_cells = 0;
-    int terms = 0;                     // of the polynomials
+    int terms = 0;                     // of each polynomial
     std::vector<double> coefficients;  // (cells, outputs, terms), ascending powers of y / spacing - k
 };
 
-// With drawn parameters, paths i with the same i / group share them; group divides tile_paths or is a multiple of it. A
-// split network is one of the single input |t| whose layers that are not shared are drawn separately for t < 0 and t >
-// 0; its output is
-//     W h(|t|) - W h(0) + b,   with W, b the last layer, which is linear and whose biases are shared, and h the layers
-//     before,
-// so that x(0) depends on shared parameters only.
+// Paths i with the same i / group share drawn parameters; group divides tile_paths or is a multiple of it. A split
+// network has the single input |t|. Its layers that are not shared are drawn separately for t < 0 and t > 0, and its
+// output is
+//     W h(|t|) - W h(0) + b,
+// where h is the output of the layers before the last one. The last layer, with weights W and biases b, is linear, and
+// b is shared. Hence x(0) = b depends on shared parameters only.
 struct Network {
-    std::vector<Layer> layers = {};  // none: the outputs are the inputs
-    std::vector<Drawn> drawn = {};   // none, or one for each layer
+    std::vector<Layer> layers = {};  // empty: the theory has inputs only
+    std::vector<Drawn> drawn = {};   // empty, or one entry per layer
     std::int64_t group = 1;
     bool split = false;
-    std::shared_ptr<const Table> table = nullptr;  // from compile(), for one precision; or null
+    std::shared_ptr<const Table> table = nullptr;  // made by compile() for one precision; or null
     std::int64_t parameters() const;
     bool random() const { return !drawn.empty(); }
 };
@@ -157,39 +165,40 @@ struct Run {
     std::uint64_t key = 0;
     std::vector<double> times;  // (T), strictly increasing
     std::int64_t n_paths = 0;
-    std::int64_t n_blocks = 1;  // blocks of the whole run, whatever range of them a call computes
+    std::int64_t n_blocks = 1;  // blocks of the whole run; a call may compute some of them
     Precision precision = Precision::float32;
-    int n_threads = 0;  // 0: what the OpenMP environment offers
+    int n_threads = 0;  // 0: as many as the OpenMP environment offers
 };
 
-// What is summed. The observable vector of a path at one time is
-//     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b) - c),   z_i = (channel_i - shift_i) /
-//     scale_i,
-// with h_n = He_n / sqrt(n!), so that powers are had without loss of digits; c is to be near the mean of each neuron,
-// because the variance of one that is nearly constant would drown in the rounding of its mean square.
+// The choice of sums. The observable vector of a path at one time is
+//     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b) - c)
+// with z_i = (channel_i - shift_i) / scale_i and h_n = He_n / sqrt(n!). These polynomials give the powers of z without
+// loss of digits. c should be close to the mean of each neuron: otherwise the variance of a nearly constant neuron is
+// lost in the rounding of its mean square.
 struct Measure {
     std::vector<int> channels;                  // (n)
     std::vector<double> shift;                  // (n)
     std::vector<double> scale;                  // (n), > 0
     std::vector<int> orders;                    // (n), >= 1
-    Layer neurons;                              // on z; no outputs: no neurons
+    Layer neurons;                              // a layer on z; outputs = 0: no neurons
     std::vector<double> centres;                // c, (neurons)
-    std::vector<std::int64_t> lags;             // lag sums of the leading (1, z_1 .. z_n), strictly increasing
-    std::vector<std::int64_t> observable_lags;  // lag sums of the whole vector, strictly increasing
+    std::vector<std::int64_t> lags;             // of the lag sums of (1, z_1 .. z_n), strictly increasing
+    std::vector<std::int64_t> observable_lags;  // of the lag sums of the whole vector, strictly increasing
     std::vector<std::int64_t> increment_lags;   // strictly increasing, >= 1
     std::int64_t group = 1;  // successive paths that share parameters; divides tile_paths or is a multiple of it
     bool moments = false;
-    int two_time = -1;  // index into channels of the one whose (T, T) sums are wanted; -1: none
-    int parts() const { return group > 1 ? 3 : 2; }  // matrices of a lag sum
-    int linear_size() const { return 1 + static_cast<int>(channels.size()); }
-    int size() const;
+    int two_time = -1;                               // index into channels of the channel with (T, T) sums; -1: none
+    int parts() const { return group > 1 ? 3 : 2; }  // matrices per lag
+    int linear_size() const { return 1 + static_cast<int>(channels.size()); }  // of (1, z_1 .. z_n)
+    int size() const;                                                          // of the whole vector
 };
 
-// Sums over the paths of a block, in double precision; every array has a leading block axis. A null pointer is a sum
-// not asked for. With A the observables at t and B those at t + lag, over the windows t = 0 .. T - lag - 1 and the
-// paths of the block, lag sums are sum A B^T and sum A A^T + B B^T. If groups of paths share parameters there is a
-// third, sum_{p != q} a_p b_q^T over the distinct paths of each group, with a and b the sums of A and B over the
-// windows of one path: its expectation is that of the product of the means at fixed parameters.
+// Sums over the paths of each block, in double precision. Every array has a leading block axis of length B; a null
+// pointer stands for a sum that is not requested. The lag sums are sum A B^T and sum A A^T + B B^T, where A and B are
+// the observables at t and t + lag, over t = 0 .. T - lag - 1 and the paths of the block. If groups of paths share
+// parameters, there is a third matrix, sum_{p != q} a_p b_q^T over distinct paths p, q of each group, where a and b are
+// the sums of A and B over the times of one path. Its expectation is the expectation of the product of the means at
+// fixed parameters.
 struct Sums {
     std::int64_t first_block = 0;
     std::int64_t n_blocks = 0;
@@ -203,20 +212,21 @@ struct Sums {
     std::int64_t* first_bad = nullptr;  // (B): first path with a value that is not finite, or -1
 };
 
-// One of the arrays of Sums.
+// Name, place and shape of one array of Sums.
 struct SumShape {
     const char* name;
-    double* Sums::* array;            // its place in Sums
-    bool asked;                       // whether the measure asks for it
+    double* Sums::* array;            // the member of Sums
+    bool asked;                       // whether the measure requests it
     std::vector<std::int64_t> shape;  // without the leading block axis
-    std::int64_t size() const;        // product of the shape; 0 if it is not asked for
+    std::int64_t size() const;        // numbers per block; 0 if it is not requested
 };
 
-// All arrays of Sums in the order of their declaration: lags, observable_lags, increments, moments, time_sums,
-// two_time. Throws std::invalid_argument if a size is not positive or overflows.
+// Describes all arrays of Sums in the order of their declaration: lags, observable_lags, increments, moments,
+// time_sums, two_time. Throws std::invalid_argument if n_times lies outside 1 .. 2^31 or if a size is negative or
+// overflows.
 std::vector<SumShape> sum_shapes(const Measure& measure, std::int64_t n_times);
 
-// Storage for Sums, for callers that have none of their own. Zeroed; movable.
+// Storage for Sums, for callers without storage of their own: zeros at first, and -1 in first_bad. Movable.
 class SumsBuffer {
 public:
     SumsBuffer(const Measure& measure, std::int64_t n_times, std::int64_t first_block, std::int64_t n_blocks);
@@ -225,7 +235,7 @@ public:
 private:
     std::int64_t first_block_, n_blocks_;
     std::vector<SumShape> shapes_;
-    std::vector<std::vector<double>> arrays_;  // one for each shape; empty if not asked for
+    std::vector<std::vector<double>> arrays_;  // one per shape; empty if not requested
     std::vector<std::int64_t> paths_, first_bad_;
 };
 
@@ -234,71 +244,76 @@ struct Range {
     std::int64_t end = 0;
 };
 
-// Strided views of caller-owned arrays, (path, time, channel); strides in bytes, of any sign.
+// Strided view of an array of the caller, (path, time, channel); strides in bytes, of any sign.
 struct ArrayView {
     const void* data = nullptr;
     Precision precision = Precision::float64;
     std::int64_t shape[3] = {0, 0, 0};
     std::int64_t strides[3] = {0, 0, 0};
 };
-struct ArrayOut {  // contiguous
+// Contiguous output array of the caller, (path, time, channel).
+struct ArrayOut {
     void* data = nullptr;
     Precision precision = Precision::float64;
     std::int64_t shape[3] = {0, 0, 0};
 };
 
-// All calls throw std::invalid_argument before any work starts, and return how many threads did work. Values that are
-// not finite do not stop a call: they are recorded in Sums::first_bad, or returned in the arrays.
+// The functions below check their arguments first and throw std::invalid_argument before any work starts. Functions
+// that return int return the number of threads that did work. Values that are not finite do not stop a call:
+// Sums::first_bad records them, or the output arrays contain them.
 
-// Adds the tiles of the given blocks and rounds to the sums. Tiles come in units of max(1, group / tile_paths), so that
-// paths which share parameters stay together: unit u belongs to block u mod n_blocks, and round r holds the units r
-// n_blocks .. (r + 1) n_blocks - 1. Each block sums its tiles in order: calls for successive rounds give the bits of
-// one call.
+// Adds the paths of the given blocks and rounds to the sums. Tiles are dealt in units of max(1, group / tile_paths), so
+// that paths with shared parameters stay together: unit u belongs to block u mod n_blocks, and round r contains the
+// units r n_blocks .. (r + 1) n_blocks - 1. Each block adds its tiles in order, so calls for successive rounds give the
+// bits of one call.
 int advance(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums);
 
 // Writes the inputs y of the paths begin .. end - 1.
 int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& inputs);
 
-// x = network(y), path by path; in the precision of the arrays, which must agree. The paths of the arrays are
-// first_path and those that follow; run.key, first_path and, for a split network, run.times matter to drawn parameters
-// only.
+// Evaluates x = network(y) path by path, in the precision of the arrays, which must agree. The first path of the arrays
+// has the index first_path. run.key, first_path and, for a split network, run.times matter only if parameters are
+// drawn.
 int apply(const Network& network, const Run& run, std::int64_t first_path, const ArrayView& inputs,
           const ArrayOut& outputs);
 
-// The same for a network whose parameters are fixed.
+// Evaluates a network whose parameters are fixed.
 int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads);
 
-// The network as a table, or null where none pays or none is as good as the network: with drawn parameters or several
-// inputs, for networks so small that a pass costs less than a look-up, and where the error stays above 1e-7 (float32)
-// or 1e-13 (float64), as it does around the kinks of relu. A network that carries the table is evaluated by it, in that
-// precision only; changing its layers does not change its table.
+// Tabulates the network. Returns null if the network has drawn parameters or several inputs, if it is so small that a
+// pass costs less than a look-up, or if the error exceeds 1e-7 (float32) or 1e-13 (float64), as it does around the
+// kinks of relu. A network with a table is evaluated through the table, in that precision only. A change of the layers
+// does not change the table.
 std::shared_ptr<const Table> compile(const Network& network, Precision precision);
 
-// Writes the parameters of the groups begin .. end - 1, shape (groups, 1, network.parameters()): layer after layer,
-// weights (outputs, inputs) and then biases; for t < 0 if `negative`, which differs in a split network only.
+// Writes the drawn parameters of the groups begin .. end - 1, shape (groups, 1, network.parameters()): layer after
+// layer, weights (outputs, inputs), then biases. `negative` selects the parameters for t < 0, which differ in a split
+// network only.
 void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters);
 
-// Adds user-supplied paths: paths offsets[b] .. offsets[b + 1] - 1 of the view go to block b of the sums, whose
-// first_block is not used; first_path is the index of the view's first path in first_bad. Blocks hold whole groups. In
-// the precision of the view.
+// Adds paths of the caller, in the precision of the view: the paths offsets[b] .. offsets[b + 1] - 1 of the view go to
+// block b of the sums, counted from 0 whatever sums.first_block is. Each block must contain whole groups. first_path is
+// the index of the view's first path in first_bad.
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
                std::int64_t first_path, int n_threads, Sums& sums);
 
-// Turns the rows t = begin .. end - 1 of two-time sums of n blocks (or of any totals of blocks), packed as in Sums,
-// into two-time functions, in place: factors[i] sums[i; t, s] + offsets[i, t] + offsets[i, s], with offsets (n,
-// n_times).
+// Converts the rows t = begin .. end - 1 of two-time sums, packed as in Sums, into two-time functions in place, for n
+// blocks or totals of blocks: sums[i; t, s] becomes factors[i] sums[i; t, s] + offsets[i, t] + offsets[i, s], with
+// factors (n) and offsets (n, n_times).
 void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n,
                         std::int64_t n_times, Range rows);
 
-// Symmetric matrices (n, size, size) that are packed as the two-time sums are, row after row up to the diagonal.
+// Unpacks symmetric matrices into (n, size, size). They are packed like two-time sums, row after row up to the
+// diagonal.
 void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, double* matrices);
 
-// Variances (size) of the delete-one jackknife over blocks of unequal size (Busing, Meijer and van der Leeden, Stat.
-// Comput. 9, 3 (1999)), from values (size), their replicas with one block left out (n_blocks, size), and weights
-// (n_blocks) > 1, the total over the size of each block.
+// Computes the variances (size) of the delete-one jackknife over blocks of unequal size (Busing, Meijer and van der
+// Leeden, Stat. Comput. 9, 3 (1999)), from values (size), their replicas with one block left out (n_blocks, size), and
+// weights (n_blocks) > 1, the total size over the size of each block.
 void jackknife_variances(const double* values, const double* replicas, const double* weights, std::int64_t n_blocks,
                          std::int64_t size, double* variances);
 
+// Names that Layer::activation may have.
 std::vector<std::string> activations();
 
 struct BuildInfo {
@@ -307,8 +322,8 @@ struct BuildInfo {
     bool openmp = false;
     int max_threads = 1;
 };
-// The level in use is the highest supported one, or that of the environment variable NNQM_LEVEL; std::invalid_argument
-// if the latter is not among levels.
+// The level in use is the highest supported one, or the one named by the environment variable NNQM_LEVEL. Throws
+// std::invalid_argument if that name is not among levels.
 BuildInfo build_info();
 
 }  // namespace nnqm
