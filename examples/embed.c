@@ -1,4 +1,4 @@
-/* The two-point function of the Ornstein-Uhlenbeck process from a C program, beside the exact one.
+/* The two-point function of the Ornstein-Uhlenbeck process from a C program, compared with the exact result.
  *
  * With nnqm installed as a shared library:  cc embed.c -lnnqm -lm -o embed */
 #include <inttypes.h>
@@ -22,7 +22,7 @@ int main(void) {
     for (int t = 0; t < n_times; ++t) times[t] = dt * t;
 
     if (nnqm_abi_version() / 1000 != NNQM_ABI_MAJOR || nnqm_abi_version() < NNQM_ABI_VERSION) {
-        fprintf(stderr, "nnqm: the library has version %" PRId32 " of the interface, needed is %d\n",
+        fprintf(stderr, "nnqm: the library has version %" PRId32 " of the interface; %d is required\n",
                 nnqm_abi_version(), NNQM_ABI_VERSION);
         return 1;
     }
@@ -32,7 +32,7 @@ int main(void) {
     nnqm_run* run = NULL;
     nnqm_sums* sums = NULL;
     if (nnqm_theory_create(&theory) || nnqm_theory_add_ou(theory, 1, &omega, &sigma)) return failed();
-    /* z is the input itself. */
+    /* Shift 0 and scale 1: z is the input. */
     if (nnqm_measure_create(&measure) || nnqm_measure_add_channel(measure, 0, 0.0, 1.0, 1) ||
         nnqm_measure_set_lags(measure, n_lags, lags))
         return failed();
@@ -49,7 +49,7 @@ int main(void) {
     int wrong = 0;
     printf("   t      measured      error      exact   pull\n");
     for (int k = 0; k < n_lags; ++k) {
-        /* data has shape (n_blocks, n_lags, 2, 2, 2); wanted is the sum of z_t z_{t+lag}, element (1, 1) of the first
+        /* data has shape (n_blocks, n_lags, 2, 2, 2). The sum of z_t z_{t+lag} is the element (1, 1) of the first
          * matrix. Blocks are independent, so their spread gives the error. */
         double mean = 0, square = 0;
         for (int b = 0; b < n_blocks; ++b) {

@@ -1,5 +1,5 @@
-// The Python module nnqm._core: typed array -> shape check -> release the GIL -> one core call. The only file that
-// knows Python.
+// The Python module nnqm._core. Each function converts its arguments, checks shapes, releases the GIL and makes one
+// core call. No other C++ file depends on Python.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -22,7 +22,7 @@ using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 using Words = py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast>;
 using Shape = std::vector<std::int64_t>;
 
-// Copied byte by byte: a contiguous array need not be aligned to its numbers.
+// Copies bytes, because a contiguous array need not be aligned to its numbers.
 template <class T>
 std::vector<T> to_vector(const py::array_t<T, py::array::c_style | py::array::forcecast>& array) {
     std::vector<T> values(static_cast<std::size_t>(array.size()));
@@ -38,7 +38,8 @@ nnqm::Layer to_layer(const Doubles& weights, const Doubles& biases, std::string 
 }
 
 using PyLayer = std::tuple<Doubles, Doubles, std::string>;
-// Density and nu of the weights, their scales, the same of the biases, and whether both sides of t = 0 share them.
+// Density and nu of the weights, their scales, the same for the biases, and whether both sides of t = 0 share the
+// draws.
 using PyDrawn = std::tuple<std::string, double, Doubles, std::string, double, Doubles, bool>;
 
 nnqm::Network to_network(const std::vector<PyLayer>& layers) {
@@ -94,7 +95,7 @@ nnqm::ArrayOut to_out(py::array& array) {
     return out;
 }
 
-// Name and shape, without the leading block axis, of every sum that a measure asks for.
+// Names and shapes, without the leading block axis, of the sums that a measure requests.
 std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& measure, std::int64_t n_times) {
     std::vector<std::pair<std::string, Shape>> result;
     for (const nnqm::SumShape& one : nnqm::sum_shapes(measure, n_times))
@@ -102,7 +103,7 @@ std::vector<std::pair<std::string, Shape>> shapes(const nnqm::Measure& measure, 
     return result;
 }
 
-// Doubles that are read where they lie.
+// Arrays of double that are read in place.
 using AlignedDoubles =
     py::array_t<double, py::array::c_style | py::array::forcecast | py::detail::npy_api::NPY_ARRAY_ALIGNED_>;
 
@@ -113,6 +114,7 @@ const double* readable(const AlignedDoubles& array, const std::string& name, con
     return array.data();
 }
 
+// The data of an array that the core may write in place.
 template <class T>
 T* writable(py::array array, const std::string& name, const Shape& shape) {
     constexpr int layout = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
@@ -159,8 +161,8 @@ nnqm::Run to_run(std::uint64_t key, const Doubles& times, std::int64_t n_paths, 
 
 }  // namespace
 
-// Objects are never changed after they are made, and the core has no state but what is set when it is loaded or forked:
-// calls in several threads need no lock, as long as no two of them write the same sums.
+// Objects never change after construction, and the state of the core changes only when it is loaded or forked. Calls in
+// several threads therefore need no lock, as long as no two of them write the same sums.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "The compiled core of nnqm.";
     m.attr("tile_paths") = nnqm::tile_paths;
@@ -197,7 +199,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                 network.split = split;
                 return network;
             },
-            py::arg("layers"), py::arg("group"), py::arg("split"), "The same with random parameters.")
+            py::arg("layers"), py::arg("group"), py::arg("split"), "This network with random parameters.")
         .def(
             "tabulated",
             [](const nnqm::Network& network, const std::string& precision) -> std::optional<nnqm::Network> {
@@ -208,7 +210,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                 if (!result.table) return std::nullopt;
                 return result;
             },
-            py::arg("precision"), "The same with a table of polynomials, or None where none pays or is exact enough.")
+            py::arg("precision"),
+            "This network with a table of polynomials; None if a table is slower or not accurate enough.")
         .def_property_readonly("parameters", &nnqm::Network::parameters);
 
     py::class_<nnqm::OrnsteinUhlenbeck>(m, "OrnsteinUhlenbeck")

@@ -1,5 +1,5 @@
-// The activations of the package: this list is the only place that names them. To add one, add its name here and,
-// unless math.hpp has it, its function below; everything else, Python included, finds it.
+// The activations. This list is the only place that names them. To add one, add its name here and, unless math.hpp has
+// it, its function below; everything else, including Python, reads this list.
 #pragma once
 
 #define NNQM_ACTIVATIONS(X) \

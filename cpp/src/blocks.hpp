@@ -1,8 +1,8 @@
-// Transposition in blocks of 16 bytes, which the vector units of every processor have.
+// Transposition in blocks of 16 bytes, the vector size that every processor supports.
 #pragma once
 
 namespace nnqm::detail {
-namespace {  // each file its own: some are compiled for several levels
+namespace {  // a separate copy for each file, because some files are compiled for several levels
 
 template <class T>
 struct BlockOf {
@@ -11,7 +11,7 @@ struct BlockOf {
 template <class T>
 using Block = typename BlockOf<T>::type;
 
-// Elements of the first or of the second halves of a and b, in turn.
+// Interleaved elements of the first or of the second halves of a and b.
 #if defined(__clang__) || __GNUC__ >= 12
 inline Block<float> first_halves(Block<float> a, Block<float> b) { return __builtin_shufflevector(a, b, 0, 4, 1, 5); }
 inline Block<float> second_halves(Block<float> a, Block<float> b) { return __builtin_shufflevector(a, b, 2, 6, 3, 7); }

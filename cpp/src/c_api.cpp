@@ -1,5 +1,5 @@
-// The plain-C interface: a handle is a C++ description, and a call is a check of what only a C caller can get wrong
-// (null pointers, sizes beyond the types of the C++ interface), one C++ call, and exceptions turned into codes.
+// The plain-C interface. A handle is a C++ description. A call checks the mistakes that only a C caller can make (null
+// pointers, sizes beyond the types of the C++ interface), makes one C++ call, and turns exceptions into codes.
 #include "nnqm/nnqm.h"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ struct nnqm_run {
     nnqm::Run value;
 };
 
-// Sums know their measure and number of times: arrays of one shape are never filled by a call that means another.
+// Sums contain their measure and number of times, so a call with another measure cannot fill arrays of the same shape.
 struct nnqm_sums {
     nnqm_sums(const nnqm::Measure& m, std::int64_t times, std::int64_t first_block, std::int64_t n_blocks)
         : measure(m), n_times(times), buffer(m, times, first_block, n_blocks), view(buffer.view()) {}
@@ -40,15 +40,15 @@ struct nnqm_sums {
 
 namespace {
 
-// Bounds of single sizes, far above any use, under which no sum or product of a few of them leaves its type.
+// Bounds of single sizes, far above any use. Within them no sum or product of a few sizes overflows its type.
 constexpr std::int64_t largest_width = std::int64_t{1} << 24;
 constexpr std::int64_t largest_times = std::numeric_limits<std::int32_t>::max();
 constexpr std::int64_t largest_index = std::int64_t{1} << 54;
 constexpr std::int64_t largest_group = std::int64_t{1} << 40;
-// A runtime that cannot start a thread ends the process, so absurd numbers must not reach it.
+// Largest n_threads. A runtime that cannot start a thread ends the process, so absurd numbers must not reach it.
 constexpr std::int64_t most_threads = 4096;
 
-// Of fixed size, so that running out of memory can be reported too.
+// Message of the last failed call. Its fixed size lets it report that memory ran out.
 thread_local char last_error[1024] = "";
 
 std::int32_t fail(std::int32_t status, const char* message) noexcept {
@@ -56,6 +56,7 @@ std::int32_t fail(std::int32_t status, const char* message) noexcept {
     return status;
 }
 
+// Calls call() and turns exceptions into a status and a message.
 template <class Call>
 std::int32_t guarded(const Call& call) noexcept {
     try {
@@ -66,7 +67,7 @@ std::int32_t guarded(const Call& call) noexcept {
     } catch (const std::bad_alloc&) {
         return fail(NNQM_OUT_OF_MEMORY, "out of memory");
     } catch (const std::length_error&) {
-        return fail(NNQM_OUT_OF_MEMORY, "out of memory: an array would be longer than any memory");
+        return fail(NNQM_OUT_OF_MEMORY, "out of memory: an array would exceed any memory");
     } catch (const std::exception& error) {
         return fail(NNQM_UNEXPECTED, error.what());
     } catch (...) {
@@ -119,7 +120,7 @@ nnqm::Precision precision_of(std::int32_t precision) {
 
 std::int64_t item_size(nnqm::Precision precision) { return precision == nnqm::Precision::float32 ? 4 : 8; }
 
-// The bytes that a contiguous array of this shape takes: each size is checked to be positive, and the product to fit.
+// Number of bytes of a contiguous array of this shape. Checks that each size is positive and that the product fits.
 std::int64_t extent(const std::int64_t* shape, nnqm::Precision precision, const std::string& name) {
     given(shape, (name + " shape").c_str());
     std::int64_t bytes = item_size(precision);
@@ -160,7 +161,7 @@ nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* d
     extent(shape, precision, name);
     if (!data) refuse(name + " is null");
     if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(item_size(precision)) != 0)
-        refuse(name + " is not aligned to its numbers");
+        refuse(name + " must be aligned to the size of its numbers");
     return {data, precision, {shape[0], shape[1], shape[2]}};
 }
 
@@ -176,7 +177,7 @@ nnqm::Density density(std::int32_t kind, double nu) {
     return {static_cast<nnqm::DensityKind>(between(NNQM_GAUSSIAN, kind, NNQM_STUDENT_T, "density")), nu};
 }
 
-// Layers of a random network that are not drawn have draws of no width.
+// Completes the draws of a random network: layers without draws get scales of zero.
 void complete_draws(nnqm::Network& network) {
     for (std::size_t i = network.drawn.size(); i < network.layers.size(); ++i) {
         nnqm::Drawn fixed;
@@ -186,7 +187,7 @@ void complete_draws(nnqm::Network& network) {
     }
 }
 
-// A creation that fails leaves the caller with null.
+// Makes a handle. A failed call leaves null in *handle.
 template <class Handle>
 std::int32_t create(Handle** handle, const char* name) noexcept {
     return guarded([&] {
@@ -205,7 +206,8 @@ std::int32_t set_lags(nnqm_measure* measure, std::vector<std::int64_t> nnqm::Mea
 
 void check_inputs(const nnqm::Theory& theory, std::int64_t more) {
     if (theory.inputs() + more > largest_width)
-        refuse("a theory has at most " + std::to_string(largest_width) + " inputs");
+        refuse("a theory must have at most " + std::to_string(largest_width) + " inputs, got " +
+               std::to_string(theory.inputs() + more));
 }
 
 std::string joined(const std::vector<std::string>& names) {
@@ -338,7 +340,7 @@ std::int32_t nnqm_theory_draw_layer(nnqm_theory* theory, std::int32_t weight_den
                                     const double* bias_scales, std::int32_t shared) {
     return guarded([&] {
         nnqm::Network& network = given(theory, "theory").value.network;
-        if (network.layers.empty()) refuse("the network has no layers");
+        if (network.layers.empty()) refuse("the network has no layers; add the layer first");
         const nnqm::Layer& last = network.layers.back();
         nnqm::Drawn drawn;
         drawn.weight_density = density(weight_density, weight_nu);
@@ -388,7 +390,7 @@ std::int32_t nnqm_measure_add_channel(nnqm_measure* measure, std::int64_t channe
         const auto index = static_cast<int>(between(0, channel, largest_width, "channel"));
         const auto highest = static_cast<int>(between(1, order, 64, "order"));
         width(static_cast<std::int64_t>(m.channels.size()) + 1, "the number of channels");
-        // All four or none, whatever memory there is.
+        // Reserved first: either all four vectors grow or, without memory, none.
         const std::size_t n = m.channels.size() + 1;
         m.channels.reserve(n);
         m.shift.reserve(n);
@@ -443,12 +445,13 @@ std::int32_t nnqm_sums_create(nnqm_sums** sums, const nnqm_measure* measure, std
     return guarded([&] {
         given(sums, "sums") = nullptr;
         const nnqm::Measure& m = given(measure, "measure").value;
-        if (m.channels.empty()) refuse("the measure has no channels");
+        if (m.channels.empty()) refuse("the measure has no channels; add at least one");
         between(1, n_times, largest_times, "n_times");
         between(0, first_block, largest_index, "first_block");
         between(1, n_blocks, largest_index, "n_blocks");
         if (m.two_time >= static_cast<int>(m.channels.size()))
-            refuse("two_time must be an index into the channels of the measure");
+            refuse("two_time must be an index into the " + std::to_string(m.channels.size()) +
+                   " channels of the measure, got " + std::to_string(m.two_time));
         *sums = new nnqm_sums(m, n_times, first_block, n_blocks);
     });
 }
@@ -461,7 +464,7 @@ std::int32_t nnqm_sums_array(nnqm_sums* sums, std::int32_t which, double** data,
         const nnqm_sums& s = given(sums, "sums");
         const auto index = static_cast<std::size_t>(between(NNQM_LAGS, which, NNQM_TWO_TIME, "which"));
         const nnqm::SumShape one = nnqm::sum_shapes(s.measure, s.n_times)[index];
-        if (!one.asked) refuse("the measure does not ask for array " + std::to_string(which));
+        if (!one.asked) refuse("the measure does not request array " + std::to_string(which) + ", " + one.name);
         if (data) *data = s.view.*one.array;
         if (rank) *rank = static_cast<std::int32_t>(1 + one.shape.size());
         if (shape) {

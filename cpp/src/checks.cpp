@@ -23,14 +23,16 @@ std::int64_t product(std::initializer_list<std::int64_t> factors, const char* wh
 int activation_index(const std::string& name) {
     const std::vector<std::string> all = activations();
     const auto found = std::find(all.begin(), all.end(), name);
-    if (found == all.end()) refuse("activation \"" + name + "\" is unknown");
+    if (found == all.end()) refuse("activation \"" + name + "\" is unknown; activations() lists the names");
     return static_cast<int>(found - all.begin());
 }
 
 namespace {
 
 void check_layer(const Layer& layer, const std::string& name) {
-    if (layer.inputs < 1 || layer.outputs < 1) refuse(name + ": a layer needs at least one input and one output");
+    if (layer.inputs < 1 || layer.outputs < 1)
+        refuse(name + ": a layer must have at least one input and one output, got " + std::to_string(layer.inputs) +
+               " and " + std::to_string(layer.outputs));
     if (static_cast<std::int64_t>(layer.weights.size()) != product({layer.outputs, layer.inputs}, "weights"))
         refuse(name + ": weights must have outputs * inputs = " + std::to_string(layer.outputs) + " * " +
                std::to_string(layer.inputs) + " entries, got " + std::to_string(layer.weights.size()));
@@ -50,10 +52,12 @@ void check_group(std::int64_t group) {
 }
 
 void check_drawn(const Network& network) {
-    if (network.drawn.size() != network.layers.size()) refuse("drawn must have one entry per layer, or none");
+    if (network.drawn.size() != network.layers.size())
+        refuse("drawn must have no entries or one per layer, " + std::to_string(network.layers.size()) + ", got " +
+               std::to_string(network.drawn.size()));
     check_group(network.group);
     if (network.parameters() > std::int64_t{1} << 32 || network.layers.size() > 32768)
-        refuse("a network with drawn parameters has at most 2^32");
+        refuse("a network with drawn parameters must have at most 2^32 parameters and 32768 layers");
     for (std::size_t i = 0; i < network.drawn.size(); ++i) {
         const Drawn& drawn = network.drawn[i];
         const std::string name = "layer " + std::to_string(i);
@@ -68,9 +72,9 @@ void check_drawn(const Network& network) {
     }
     if (network.split) {
         if (network.layers.front().inputs != 1 || network.group != 1)
-            refuse("a split network has one input and group 1");
+            refuse("a split network must have one input and group 1");
         if (network.layers.back().activation != "identity" || network.layers.size() < 2)
-            refuse("a split network has hidden layers and a last layer that is linear");
+            refuse("a split network must have a hidden layer and a linear last layer");
     }
 }
 
@@ -85,19 +89,21 @@ void check_source(const OrnsteinUhlenbeck& ou) {
 template <class V>
 void check_table(const V& table, std::int64_t size) {
     if (static_cast<std::int64_t>(table.size()) != size)
-        refuse("a table of a chain has " + std::to_string(table.size()) + " entries, but must have " +
-               std::to_string(size));
+        refuse("a table of a chain must have " + std::to_string(size) + " entries, got " +
+               std::to_string(table.size()));
 }
 
 void check_aliases(const std::vector<std::uint32_t>& aliases, int states) {
     for (const std::uint32_t state : aliases)
-        if (state >= static_cast<std::uint32_t>(states)) refuse("aliases of a chain must be states");
+        if (state >= static_cast<std::uint32_t>(states))
+            refuse("aliases of a chain must be states below " + std::to_string(states) + ", got " +
+                   std::to_string(state));
 }
 
 template <class C>
 std::int64_t check_chain(const C& chain) {
     if (chain.states < 1 || chain.states > 65536 || chain.grids < 1)
-        refuse("a chain needs 1 to 65536 states and a grid");
+        refuse("a chain must have 1 to 65536 states and at least one grid");
     const std::int64_t rows = product({chain.grids, chain.states}, "chain"),
                        square = product({rows, chain.states}, "chain");
     check_table(chain.values, rows);
@@ -119,7 +125,7 @@ void check_source(const Chain& chain) {
 
 void check_source(const PeriodicChain& chain) {
     const std::int64_t square = check_chain(chain);
-    if (chain.steps < 1) refuse("a periodic chain needs at least one step");
+    if (chain.steps < 1) refuse("a periodic chain must have at least one step, got " + std::to_string(chain.steps));
     check_table(chain.step_weights, square);
     check_table(chain.remaining, product({chain.steps - 1, square}, "chain"));
     for (const auto* weights : {&chain.step_weights, &chain.remaining})
@@ -128,11 +134,11 @@ void check_source(const PeriodicChain& chain) {
 }
 
 void check_source(const Linear& linear) {
-    if (linear.modes < 1 || linear.mean.empty()) refuse("a linear source needs at least one mode and one time");
+    if (linear.modes < 1 || linear.mean.empty()) refuse("a linear source must have at least one mode and one time");
     const auto n_times = static_cast<std::int64_t>(linear.mean.size());
     if (static_cast<std::int64_t>(linear.basis.size()) != product({linear.modes, n_times}, "basis"))
         refuse("basis must have modes * times = " + std::to_string(linear.modes) + " * " + std::to_string(n_times) +
-               " entries");
+               " entries, got " + std::to_string(linear.basis.size()));
     if (linear.rows.size() % static_cast<std::size_t>(linear.modes) != 0 ||
         linear.rows.size() / static_cast<std::size_t>(linear.modes) > 0xffffffffU)
         refuse("rows must have shape (R, modes), R < 2^32");
@@ -170,11 +176,11 @@ void check_network(const Network& network) {
         const Table& table = *network.table;
         const int terms = table.precision == Precision::float32 ? table_terms<float> : table_terms<double>;
         if (network.random() || network.layers.empty() || network.layers.front().inputs != 1)
-            refuse("only a network of one input whose parameters are fixed has a table");
+            refuse("a network with a table must have one input and fixed parameters");
         if (table.half_cells != half_cells || table.terms != terms || !(table.spacing > 0) ||
             static_cast<std::int64_t>(table.coefficients.size()) !=
                 product({2 * half_cells + 1, network.layers.back().outputs, terms}, "table"))
-            refuse("the table is not one that compile() made for this network");
+            refuse("the table must be one that compile() made for this network");
     }
 }
 
@@ -192,7 +198,7 @@ void check_theory(const Theory& theory) {
                " inputs, but the sources give " + std::to_string(theory.inputs()));
     if (theory.network.split) {
         const auto* times = std::get_if<Times>(&theory.sources.front());
-        if (!times || !times->reflected) refuse("the source of a split network is |t|");
+        if (!times || !times->reflected) refuse("the source of a split network must be |t|");
     }
 }
 
@@ -201,7 +207,8 @@ void check_times(const std::vector<double>& times) {
     for (std::size_t t = 0; t < times.size(); ++t) {
         if (!std::isfinite(times[t])) refuse("times must be finite; times[" + std::to_string(t) + "] is not");
         if (t > 0 && !(times[t] > times[t - 1]))
-            refuse("times must be strictly increasing, at index " + std::to_string(t));
+            refuse("times must be strictly increasing; times[" + std::to_string(t) +
+                   "] is not above the time before it");
     }
 }
 
@@ -209,7 +216,8 @@ void check_steps(const Theory& theory, const std::vector<double>& times) {
     const auto chain_step = [&times](double dt) {
         for (std::size_t t = 1; t < times.size(); ++t)
             if (std::abs(times[t] - times[t - 1] - dt) > 1e-9 * dt + 1e-15 * std::abs(times[t]))
-                refuse("times must have the step of the chain, " + std::to_string(dt));
+                refuse("times must have the step of the chain, " + std::to_string(dt) + ", got " +
+                       std::to_string(times[t] - times[t - 1]));
     };
     const auto n_times = [&times](std::size_t n, const char* what) {
         if (times.size() != n)
@@ -228,7 +236,7 @@ void check_steps(const Theory& theory, const std::vector<double>& times) {
 
 void check_orders(const std::vector<int>& orders) {
     for (const int order : orders)
-        if (order < 1 || order > 64) refuse("orders must lie between 1 and 64");
+        if (order < 1 || order > 64) refuse("orders must lie between 1 and 64, got " + std::to_string(order));
 }
 
 void check_measure(const Measure& measure, int channels, std::int64_t n_times, const Sums& sums) {
@@ -247,20 +255,25 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
         check_layer(measure.neurons, "neurons");
         activation_index(measure.neurons.activation);
         if (measure.neurons.inputs != static_cast<int>(n))
-            refuse("neurons must take as many inputs as there are channels");
+            refuse("neurons must have one input per channel, " + std::to_string(n) + ", got " +
+                   std::to_string(measure.neurons.inputs));
         if (measure.centres.size() != static_cast<std::size_t>(measure.neurons.outputs))
-            refuse("centres must have one entry per neuron");
+            refuse("centres must have one entry per neuron, " + std::to_string(measure.neurons.outputs) + ", got " +
+                   std::to_string(measure.centres.size()));
     }
     check_group(measure.group);
     check_lags(measure.lags, 0, n_times, "lags");
     check_lags(measure.observable_lags, 0, n_times, "observable_lags");
     check_lags(measure.increment_lags, 1, n_times, "increment_lags");
-    if (measure.two_time >= static_cast<int>(n)) refuse("two_time must be an index into channels");
+    if (measure.two_time >= static_cast<int>(n))
+        refuse("two_time must be an index into the " + std::to_string(n) + " channels, got " +
+               std::to_string(measure.two_time));
     for (const SumShape& one : sum_shapes(measure, n_times))
         if (one.asked != (sums.*one.array != nullptr))
             refuse(std::string("sums.") + one.name +
-                   (one.asked ? " is asked for but null" : " is not asked for but given"));
-    if (!sums.paths || !sums.first_bad) refuse("sums.paths and sums.first_bad are null");
+                   (one.asked ? " is null, but the measure requests it"
+                              : " must be null: the measure does not request it"));
+    if (!sums.paths || !sums.first_bad) refuse("sums.paths and sums.first_bad must not be null");
 }
 
 void check_run(const Run& run) {
@@ -279,7 +292,8 @@ void check_first_path(std::int64_t first_path, std::int64_t n_paths) {
 void check_sums_range(const Sums& sums, Range blocks) {
     if (blocks.begin < sums.first_block || blocks.end > sums.first_block + sums.n_blocks || blocks.begin >= blocks.end)
         refuse("blocks " + std::to_string(blocks.begin) + " .. " + std::to_string(blocks.end) +
-               " are not among those of the sums");
+               " must be a non-empty range within the blocks of the sums, " + std::to_string(sums.first_block) +
+               " .. " + std::to_string(sums.first_block + sums.n_blocks));
 }
 
 }  // namespace nnqm::detail

@@ -1,4 +1,4 @@
-// Sizes that follow from descriptions, and storage of sums.
+// Sizes derived from descriptions, and the storage of sums.
 #include <algorithm>
 
 #include "checks.hpp"

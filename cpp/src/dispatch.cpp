@@ -1,4 +1,4 @@
-// Which instruction-set level is used, and what the library says of its build.
+// The choice of the instruction-set level, the number of threads, and the facts of the build.
 #include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
@@ -63,6 +63,7 @@ const detail::Level* choose_level() {
                                 " is not among the levels of this processor: " + names);
 }
 
+// Whether this process is a forked child.
 bool& forked() {
     static bool value = false;
     return value;

@@ -38,7 +38,7 @@ void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, s
 
 namespace {
 
-// The same for any index (path or group) and step per lane.
+// One Philox block per lane, for any index (path or group) and step of each lane.
 void draw_words_at(std::uint64_t key, const std::int64_t* index, const std::int64_t* step, std::uint32_t purpose,
                    std::uint32_t (*words)[lanes]) {
     const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
@@ -86,13 +86,15 @@ void fill_normals(const std::uint32_t (*words)[lanes], T (*normals)[lanes]) {
     }
 }
 
+// Calls value(pair, lane, a, b) for the two pairs of words (a, b) of each lane.
 template <class F>
 inline void for_pairs(const std::uint32_t (*words)[lanes], const F& value) {
     for (int pair = 0; pair < 2; ++pair)
         for (int l = 0; l < lanes; ++l) value(pair, l, words[2 * pair][l], words[2 * pair + 1][l]);
 }
 
-// Draws from four words in each lane; returns how many, 4 or 2. All but Gaussians are computed in double.
+// Computes draws from four words per lane and returns their number, 4 or 2. All densities except the Gaussian are
+// computed in double.
 template <class T>
 int fill_draws(DensityKind kind, double nu, const std::uint32_t (*words)[lanes], T (*values)[lanes]) {
     constexpr double root_half = 0.70710678118654752, root_12 = 3.4641016151377546, unit = 1.0 / 4294967296.0;
@@ -115,7 +117,8 @@ int fill_draws(DensityKind kind, double nu, const std::uint32_t (*words)[lanes],
         return 2;
     case DensityKind::student_t: break;
     }
-    // Bailey's polar method (Math. Comp. 62, 779 (1994)): one cosine, because the sine is not independent of it.
+    // Bailey's polar method (Math. Comp. 62, 779 (1994)). Only the cosine is used, because the sine is not independent
+    // of it.
     const double size = nu > 2 ? square_root(nu - 2) : square_root(nu);
     for_pairs(words, [&](int p, int l, std::uint32_t a, std::uint32_t b) {
         const double angle =

@@ -1,7 +1,8 @@
-// What the pipeline asks of one instruction-set level: plain structs and function pointers, so that the files compiled
-// per level need no template of the standard library (the linker would keep one copy of it for every processor).
+// The interface between the pipeline and one instruction-set level: plain structs and function pointers. The files
+// compiled per level use no template of the standard library, because the linker would keep one copy of it for every
+// processor.
 //
-// A tile holds one window of the times of tile_paths paths as [time][channel][lane], 64-byte aligned.
+// A tile contains one window of the times of tile_paths paths as [time][channel][lane], 64-byte aligned.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,9 @@ namespace detail {
 
 inline constexpr int lanes = 64;
 
-// Times begin .. end - 1 of the n_times of a path. The windows of a path follow one another in the same tile; all but
-// the last hold `size` times, a multiple of 16, so that the last time of a window is in the row size - 1 when the next
-// one is written.
+// The times begin .. end - 1 of the n_times of a path. The windows of a path use the same tile one after another. All
+// but the last have `size` times, a multiple of 16, so the row size - 1 of the tile still contains the last time of a
+// window when the next one is written.
 struct Window {
     std::int64_t begin, end, size, n_times;
 };
@@ -23,8 +24,8 @@ struct Window {
 template <class T>
 struct OuPlan {
     int first_channel, n;
-    const T* decay;  // (n, T): factor on the previous value; the first is 0
-    const T* noise;  // (n, T): standard deviation of the step; the first is the stationary one
+    const T* decay;  // (n, T): factor of the previous value; 0 at the first time
+    const T* noise;  // (n, T): standard deviation of the step; stationary at the first time
 };
 
 template <class T>
@@ -41,7 +42,7 @@ struct PeriodicChainPlan {
     const std::uint32_t *start_threshold, *start_alias, *step_weights, *remaining;
 };
 
-// location + scale * draw, `count` of them.
+// `count` numbers location + scale * draw.
 template <class T>
 struct DrawPlan {
     DensityKind kind;
@@ -56,7 +57,7 @@ struct LinearPlan {
     int channel, modes;
     std::int64_t rows;  // 0: coefficients are drawn
     bool independent;
-    std::int64_t first_coefficient;  // in the scratch of all linear sources
+    std::int64_t first_coefficient;  // position in the coefficients of all linear sources
     DrawPlan<T> coefficients;
     const T* mean;              // (T)
     const T* basis;             // (T, modes)
@@ -76,11 +77,11 @@ struct DrawnPlan {
     bool shared;
 };
 
-// Cells of a table: their centres are the multiples of a power of two, and inputs beyond half_cells of them go through
-// the layers.
+// Cells of a table. Their centres are the multiples of the spacing from -half_cells to half_cells; inputs beyond are
+// evaluated through the layers.
 inline constexpr int half_cells = 512;
 template <class T>
-inline constexpr int table_terms = sizeof(T) == 4 ? 4 : 8;  // of the polynomial of a cell; whole blocks of 16 bytes
+inline constexpr int table_terms = sizeof(T) == 4 ? 4 : 8;  // of each polynomial; whole blocks of 16 bytes
 
 template <class T>
 struct TablePlan {
@@ -90,21 +91,21 @@ struct TablePlan {
 
 template <class T>
 struct NetworkPlan {
-    int n_layers, inputs, outputs, widest;  // of the inputs and all layers
+    int n_layers, inputs, outputs, widest;  // widest: maximum over the inputs and all layers
     const LayerPlan<T>* layers;
-    const DrawnPlan<T>* drawn;  // null: parameters are fixed
-    std::int64_t parameters;    // how many there are
+    const DrawnPlan<T>* drawn;  // null: fixed parameters
+    std::int64_t parameters;    // number of parameters
     std::int64_t group;
     bool split;
-    std::int64_t n_negative;  // in a split network: how many of the times are negative
-    TablePlan<T> table;       // coefficients null: none
+    std::int64_t n_negative;  // split network: number of negative times
+    TablePlan<T> table;       // coefficients null: no table
 };
 
-// Times that a network with drawn parameters is evaluated at together, so that each parameter is loaded once for all of
-// them.
+// Number of times at which a network with drawn parameters is evaluated together, so that each parameter is loaded once
+// for all of them.
 inline constexpr int times_at_once = 4;
 
-// Lags, and the stretches of time over which all of them give sum A A^T + B B^T the same weight (0, 1 or 2 per time).
+// Lags, and stretches of time within which each of them gives sum A A^T + B B^T one weight per time (0, 1 or 2).
 struct LagPlan {
     int n_lags, size, parts;
     const std::int64_t* lags;  // (n_lags)
@@ -113,8 +114,8 @@ struct LagPlan {
     const unsigned char* weights;  // (n_stretches, n_lags)
 };
 
-// Rows of earlier times that are kept before those of a window. Windows take `turns` places one after the other before
-// the last `rows` rows are copied to the front, so that no row is copied more than once.
+// Rows of earlier times that are kept before the rows of a window. Windows use `turns` places one after another before
+// the last `rows` rows are copied to the front, so no row is copied more than once.
 struct History {
     std::int64_t rows, turns;
 };
@@ -136,40 +137,42 @@ struct MeasurePlan {
     History linear, observables;
 };
 
-// Times of the two-time products that are kept together; a multiple of what any level takes.
+// The number of times in two-time products is padded to a multiple of this, itself a multiple of the panel width of
+// every level.
 inline constexpr int panel = 32;
 
-// Sums over the windows of each lag, of one tile and, for groups of several tiles, of the group so far.
+// Per-path sums for the third matrix of the lag sums, of one tile and, for groups of several tiles, of the group so
+// far.
 struct GroupScratch {
-    double* cumulative;  // (size, lanes)
-    double* marks;       // (2 n_lags, size, lanes)
-    double* totals;      // (n_lags, 2, size)
+    double* cumulative;  // (size, lanes): sums over the times so far
+    double* marks;       // (2 n_lags, size, lanes): cumulative before the times lag and T - lag
+    double* totals;      // (n_lags, 2, size): sums over the group, earlier and later times
 };
 
 template <class T>
 struct Scratch {
-    T* hidden;  // (2, widest layer, lanes), or with drawn parameters a vector of lanes at times_at_once times instead
-                // of all lanes
+    // (2, widest layer, lanes); with drawn parameters, times_at_once times of one vector replace the lanes.
+    T* hidden;
     T* parameters;          // (parameters, lanes)
     T* coefficients;        // (modes, lanes)
-    std::uint32_t* states;  // (inputs, 2, lanes): of a chain, now and at the first time
+    std::uint32_t* states;  // (inputs, 2, lanes): states of a chain, now and at the first time
     T* linear;              // (history and turns, 1 + n_channels, lanes)
     T* observables;         // (history and turns, size, lanes)
-    T* panels;              // (lanes, T to the next multiple of panel)
+    T* panels;              // (lanes, T padded to a multiple of panel)
     double* products;       // (size, size)
     double* before;         // (T + 1): sums of one channel over all earlier times
     GroupScratch linear_groups, observable_groups;
 };
 
-// Pointers to the sums of one block; null: not asked for.
+// Pointers to the sums of one block; null: not requested.
 struct BlockSums {
     double *lags, *observable_lags, *increments, *moments, *time_sums, *two_time;
 };
 
 template <class T>
 struct Kernels {
-    // One source; the tile has `channels` channels. Windows come in order: scratch and tile hold what the next one
-    // needs.
+    // Sample one source into a tile with `channels` channels. Windows come in order: scratch and tile keep the state
+    // that the next window needs.
     void (*sample_ou)(const OuPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                       T* tile);
     void (*sample_chain)(const ChainPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
@@ -178,29 +181,30 @@ struct Kernels {
                                   const Window&, int channels, const Scratch<T>&, T* tile);
     void (*sample_linear)(const LinearPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                           const Scratch<T>&, T* tile);
-    // Reads the channels 0 .. inputs - 1 and writes the following ones.
+    // Reads the channels 0 .. inputs - 1 and writes the channels that follow.
     void (*forward)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                     const Scratch<T>&, T* tile);
-    // Parameters (parameters, lanes) of the groups first_group .. first_group + lanes - 1, for t < 0 if negative.
+    // Writes the parameters (parameters, lanes) of the groups first_group .. first_group + lanes - 1; for t < 0 if
+    // `negative`.
     void (*draw)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_group, bool negative, T* parameters);
-    // Adds the first n_valid lanes; returns the first of them that has a value that is not finite, or -1. A tile may
-    // begin and end a group of several tiles.
+    // Adds the first n_valid lanes to the sums. Returns the first lane with a value that is not finite, or -1.
+    // begins_group and ends_group: whether this tile is the first and the last of its group.
     int (*accumulate)(const MeasurePlan<T>&, const Window&, int channels, const T* tile, int n_valid, bool begins_group,
                       bool ends_group, const Scratch<T>&, const BlockSums&);
 };
 
 struct Level {
     const char* name;
-    Kernels<float> single;
-    Kernels<double> twofold;
+    Kernels<float> float32;
+    Kernels<double> float64;
     template <class T>
     const Kernels<T>& kernels() const {
-        if constexpr (sizeof(T) == 4) return single;
-        else return twofold;
+        if constexpr (sizeof(T) == 4) return float32;
+        else return float64;
     }
 };
 
-// The level in use: the highest that the processor supports, or the one named by NNQM_LEVEL.
+// The level in use: the highest that the processor supports, or the one named by the environment variable NNQM_LEVEL.
 const Level& level();
 
 }  // namespace detail

@@ -10,7 +10,7 @@ namespace {
 // R outputs of a layer on V vectors of lanes, in registers; output rows lie `stride` apart.
 template <class T, int R, int V>
 inline void layer_block(const T* weights, const T* biases, int inputs, const T* in, T* out, std::int64_t stride) {
-    // Unrolled on request: an array that is indexed in a loop would be kept in memory.
+    // The loops over sums are unrolled explicitly: an array indexed in a loop would be kept in memory.
     Vector<T> sum[R][V];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r)
@@ -30,6 +30,7 @@ inline void layer_block(const T* weights, const T* biases, int inputs, const T* 
         for (int v = 0; v < V; ++v) *reinterpret_cast<Vector<T>*>(out + r * stride + v * width<T>) = sum[r][v];
 }
 
+// R outputs of a layer on all lanes.
 template <class T, int R>
 inline void layer_rows(const T* weights, const T* biases, int inputs, const T* in, T* out, std::int64_t stride) {
     constexpr int v = vector_registers == 32 ? 4 : 2;
@@ -63,7 +64,7 @@ void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs,
 template <class T>
 void activate(int activation, std::int64_t n, T* x) {
     if constexpr (sizeof(T) == 4) {
-        // Those with a form for whole vectors, which is twice as fast as the vectorised loop.
+        // tanh and erf have a form for whole vectors, which is twice as fast as the vectorised loop.
         const auto each = [n, x](const auto& f) {
             for (std::int64_t i = 0; i < n; i += width<T>) *reinterpret_cast<Vector<T>*>(x + i) = f(vector_load(x + i));
         };

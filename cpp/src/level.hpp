@@ -1,5 +1,5 @@
-// Compile-time facts of one instruction-set level. Files that include this header are compiled once per level, with
-// NNQM_LEVEL set to a name (v2, v3, v4 on x86-64; native elsewhere) that becomes their namespace.
+// Types and operations of one instruction-set level. Files that include this header are compiled once per level.
+// NNQM_LEVEL is the name of the level (v2, v3, v4 on x86-64; native elsewhere) and becomes their namespace.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +17,15 @@
 #define NNQM_CONCAT(a, b) NNQM_CONCAT_(a, b)
 #define NNQM_LEVEL_NAMESPACE NNQM_CONCAT(level_, NNQM_LEVEL)
 
-// Of functions that a loop calls for each number: where the compiler finds one too long to inline, the loop is not
+// For functions that a loop calls for each number: if the compiler does not inline such a function, the loop is not
 // vectorised.
 #define NNQM_INLINE inline __attribute__((always_inline))
 
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// Contraction is switched off for the whole build so that every fused multiply-add is one that the source asks for.
-// Where the hardware has none, a library fma would cost a hundred cycles: the level then rounds twice, and its bits
-// differ by an ulp.
+// Contraction is disabled for the whole build, so every fused multiply-add is explicit in the source. Without hardware
+// support a library fma would cost a hundred cycles: such a level rounds twice instead, and its bits differ by an ulp.
 #if defined(__FMA__) || defined(__aarch64__)
 inline float fma(float a, float b, float c) noexcept { return __builtin_fmaf(a, b, c); }
 inline double fma(double a, double b, double c) noexcept { return __builtin_fma(a, b, c); }
@@ -77,11 +76,11 @@ inline Vector<T> vector_load(const T* p) noexcept {
 
 template <class T>
 inline Vector<T> vector_set(T x) noexcept {
-    return x - Vector<T>{};  // the compiler broadcasts x and drops the zero; filling element by element it does not see
-                             // through
+    // The compiler turns this into one broadcast. It does not recognise a loop over the elements.
+    return x - Vector<T>{};
 }
 
-// For formulas that are written once for numbers and for vectors of them: a constant as either.
+// Formulas are written once for numbers and for vectors: like(x, c) is the constant c in the type of x.
 inline Vector<float> fma(Vector<float> a, Vector<float> b, Vector<float> c) noexcept {
     return vector_fma<float>(a, b, c);
 }

@@ -1,9 +1,9 @@
-// Elementary functions of float and double, written so that a plain loop over them vectorises at every level: no
-// branch, no table, no call. Each is right at +-0, at denormal arguments, at +-infinity, and carries a NaN through.
-// Relative errors stay below 3.3e-7 (float; 4e-7 where no fused operation exists) and 1e-15 (double) wherever the
-// result is a normal number; tests/test_math.cpp measures them.
+// Elementary functions of float and double. A plain loop over any of them vectorises at every level: they have no
+// branch, table or call. Each is correct at +-0, at denormal arguments and at +-infinity, and returns NaN for NaN.
+// Relative errors stay below 3.3e-7 (float; 4e-7 without a fused operation) and 1e-15 (double) wherever the result is a
+// normal number; tests/test_math.cpp measures them.
 //
-// The coefficients come from tools/math_coefficients.py; `error` is that of the approximation before rounding.
+// tools/math_coefficients.py computes the coefficients; `error` is the error of the approximation before rounding.
 #pragma once
 
 #include "level.hpp"
@@ -11,8 +11,8 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// The bits of a floating-point type. Adding `magic` to a moderate number rounds it to an integer that sits in the low
-// bits of the sum: integer conversions of double have no vector form below AVX-512, this has one everywhere.
+// The bit layout of a floating-point type. Adding `magic` to a number of moderate size rounds it to an integer in the
+// low bits of the sum. Unlike a conversion of double to an integer, this has a vector form below AVX-512.
 template <typename T>
 struct layout;
 
@@ -68,7 +68,7 @@ NNQM_INLINE double copy_sign(double x, double sign) noexcept { return __builtin_
 NNQM_INLINE float square_root(float x) noexcept { return __builtin_sqrtf(x); }
 NNQM_INLINE double square_root(double x) noexcept { return __builtin_sqrt(x); }
 
-// Bounds whose comparison fails for a NaN, so that it passes through.
+// Bounds whose comparison is false for a NaN, which therefore passes through.
 template <typename T>
 NNQM_INLINE T at_most(T x, T high) noexcept {
     return high < x ? high : x;
@@ -78,8 +78,9 @@ NNQM_INLINE T at_least(T x, T low) noexcept {
     return low > x ? low : x;
 }
 
-// The compiler makes branches of the bounds above, and of the branches a mask for each of their combinations: in
-// vectors they are asked for by name. The first operand is the one that a NaN in the second does not replace.
+// The same for vectors, by intrinsics: the compiler turns the bounds above into branches, and the branches into a mask
+// for each combination of them. A NaN passes through because these instructions return the second operand if either one
+// is NaN.
 NNQM_INLINE Vector<float> at_most(Vector<float> x, float high) noexcept {
 #if defined(__AVX512F__)
     return _mm512_min_ps(vector_set(high), x);
@@ -104,13 +105,14 @@ NNQM_INLINE Vector<float> at_least(Vector<float> x, float low) noexcept {
 #endif
 }
 
+// sum_k c[k] x^(k - first), k = first .. count - 1.
 template <int first = 0, typename T, int count>
 NNQM_INLINE T polynomial(T x, const T (&c)[count]) noexcept {
     if constexpr (first + 1 == count) return c[first];
     else return fma(x, polynomial<first + 1>(x, c), c[first]);
 }
 
-// The same in pairs of terms: a shorter chain and fewer roundings one after another, for one more product.
+// The same in pairs of terms: a shorter dependency chain and fewer successive roundings, for one more product.
 template <int first = 0, typename V, typename T, int count>
 NNQM_INLINE V polynomial_in_pairs(V x, V square, const T (&c)[count]) noexcept {
     if constexpr (first + 1 == count) return like(x, c[first]);
@@ -200,7 +202,7 @@ NNQM_INLINE double tail(double t) noexcept { return polynomial(t, tail_d); }
 
 }  // namespace fit
 
-// Constants whose leading parts have enough trailing zeros for the products below to be exact without a fused
+// Constants. Their leading parts have enough trailing zeros for the products below to be exact without a fused
 // operation.
 template <typename T>
 struct constant;
@@ -220,7 +222,8 @@ struct constant<double> {
     static constexpr double tail_centre = 4.0, tail_end = 38.7;
 };
 
-// x + low = k ln 2 + r with |r| <= ln(2)/2 (a little more by rounding); `biased` holds k + 2 bias in its low bits.
+// Returns r with x + low = k ln 2 + r and |r| <= ln(2)/2 (a little more by rounding); `biased` has k + 2 bias in its
+// low bits.
 template <typename T>
 NNQM_INLINE T reduce_ln2(T x, T low, word_of<T>& biased) noexcept {
     constexpr T magic = layout<T>::magic + static_cast<T>(2 * layout<T>::bias);
@@ -230,7 +233,8 @@ NNQM_INLINE T reduce_ln2(T x, T low, word_of<T>& biased) noexcept {
     return fma(k, -constant<T>::ln2_low, fma(k, -constant<T>::ln2_high, x)) + low;
 }
 
-// y 2^k in two factors: neither overflows nor underflows before the result does, and only the last product rounds.
+// y 2^k with 2^k as two factors: neither product overflows or underflows before the result does, and only the last one
+// rounds.
 template <typename T>
 NNQM_INLINE T scale(T y, word_of<T> biased) noexcept {
     const word_of<T> half = biased >> 1;
@@ -251,8 +255,8 @@ NNQM_INLINE T exp(T x) noexcept {
     return scaled_exp(T(1), at_most(at_least(x, constant<T>::exp_low), constant<T>::exp_high), T(0));
 }
 
-// 2^(k-1) rather than 2^k, doubled at the end: k reaches 1024 before the result overflows. Halving a denormal would
-// lose it.
+// Uses 2^(k-1), doubled at the end, because k reaches 1024 before the result overflows. Tiny arguments are returned as
+// they are, because halving a denormal would lose it.
 template <typename T>
 NNQM_INLINE T expm1(T x) noexcept {
     word_of<T> biased;
@@ -305,23 +309,23 @@ NNQM_INLINE T log(T x) noexcept {
     return x > T(0) ? value : outside;
 }
 
-// ln(1 + x) for x in 0..1 only; halving 1 + x beyond sqrt(2) keeps one polynomial for the range.
+// ln(1 + x), for x in 0..1 only. Halving 1 + x beyond sqrt(2) allows one polynomial for the whole range.
 template <typename T>
 NNQM_INLINE T log1p_unit(T x) noexcept {
     const bool upper = x > T(0.41421356237309505);
     return log_core(upper ? T(0.5) * (x - T(1)) : x, upper ? T(1) : T(0));
 }
 
-// x = k pi/2 + r with |r| <= pi/4; `quadrant` holds k in its low bits. A float is reduced in double: sixteen times the
-// range of a reduction in float, and the same values with and without fused operations. x less a multiple of 2^26 pi/2,
-// which leaves the quadrant alone, in two parts: x itself for |x| < 5e7; for larger ones the products with the first
-// two parts of 2^26 pi/2 are exact.
+// x minus a multiple of 2^26 pi/2, which does not change the quadrant, as the returned value plus `low`. For |x| < 5e7
+// this is x itself; for larger |x| the products with the first two parts of 2^26 pi/2 are exact.
 NNQM_INLINE double reduce_large(double x, double& low) noexcept {
     const double n = fma(x, 9.486373847239931e-09, layout<double>::magic) - layout<double>::magic;
     low = -n * 4.109232774600752e-09;
     return fma(-n, 1.0665782690048218, fma(-n, 105414356.0, x));
 }
 
+// Returns r with angle = k pi/2 + r and |r| <= pi/4; `quadrant` has k in its low bits. A float is reduced in double:
+// this gives sixteen times the range of a reduction in float, and the same values with and without fused operations.
 NNQM_INLINE double reduce_half_pi(double angle, std::uint64_t& quadrant) noexcept {
     double low;
     const double x = reduce_large(angle, low);
@@ -341,7 +345,7 @@ NNQM_INLINE float reduce_half_pi(float angle, std::uint32_t& quadrant) noexcept 
     return static_cast<float>(fma(-k, 9.9209357968054043e-10, fma(-k, 1.570796325802803, x)));
 }
 
-// Up to here the multiples of 2^26 pi/2 are exact in the reduction; beyond it sin and cos return NaN.
+// Largest angle for which the multiples of 2^26 pi/2 in the reduction are exact; beyond it sin and cos return NaN.
 constexpr double largest_angle = 4e15;
 
 template <typename T>
@@ -367,9 +371,9 @@ NNQM_INLINE T cos(T x) noexcept {
     return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant + 1) : layout<T>::nan;
 }
 
-// x P(x^2)/Q(x^2) for a float or a vector of them, of a function that is +-1 beyond the square `last`: with x^2 kept
-// there the quotient grows like x, and the bounds make +-1 of it. They also keep it within +-1 whatever the rounding of
-// the polynomials.
+// x P(x^2)/Q(x^2), for a float or a vector, of a function that is +-1 where x^2 exceeds `last`. There x^2 is replaced
+// by `last`: the quotient grows like x, and the bounds turn it into +-1. The bounds also keep the result within [-1, 1]
+// despite rounding in the polynomials.
 template <typename V, int terms>
 NNQM_INLINE V saturating(V x, float last, const float (&p)[terms], const float (&q)[terms]) noexcept {
     const V z = at_most(x * x, last), square = z * z;
@@ -384,8 +388,7 @@ NNQM_INLINE double tanh(double x) noexcept {
     return copy_sign(e / (e + 2.0), x);
 }
 
-// a^2 = high + low, exactly but for the rounding of `low`: e^(a^2) needs the absolute error of a large square to be
-// small.
+// a^2 = high + low, exact up to the rounding of `low`. e^(a^2) needs a small absolute error of a large square.
 template <typename T>
 NNQM_INLINE void exact_square(T a, T& high, T& low) noexcept {
 #if defined(__FMA__) || defined(__aarch64__)
@@ -410,7 +413,8 @@ NNQM_INLINE double erf(double x) noexcept {
     return copy_sign(y, x);
 }
 
-// a Phi(-a) for a >= 0. Multiplying by a before the power of two keeps its precision where Phi(-a) alone is denormal.
+// a Phi(-a) for a >= 0. Multiplication by a before the power of two preserves precision where Phi(-a) alone is
+// denormal.
 template <typename T>
 NNQM_INLINE T normal_tail(T a) noexcept {
     constexpr T centre = constant<T>::tail_centre;
@@ -425,13 +429,13 @@ NNQM_INLINE T relu(T x) noexcept {
     return at_least(x, T(0));
 }
 
-// x Phi(x) = max(x, 0) - |x| Phi(-|x|): one tail serves both signs without cancellation.
+// x Phi(x) = max(x, 0) - |x| Phi(-|x|): one tail function serves both signs without cancellation.
 template <typename T>
 NNQM_INLINE T gelu(T x) noexcept {
     return relu(x) - normal_tail(at_most(absolute(x), constant<T>::tail_end));
 }
 
-// Both use e^-|x|, which cannot overflow.
+// sigmoid and softplus use e^-|x|, which cannot overflow.
 template <typename T>
 NNQM_INLINE T sigmoid(T x) noexcept {
     const T z = scaled_exp(T(1), at_least(-absolute(x), constant<T>::exp_low), T(0));
@@ -444,14 +448,14 @@ NNQM_INLINE T softplus(T x) noexcept {
     return relu(x) + log1p_unit(z);
 }
 
-// ln u of the uniform u = (a + (low 8 bits of b + 1/2)/256) / 2^32. No integer wider than 32 bits is converted, and 1 -
-// u, not u, is what the upper half is computed from, so the float version has the digits of the double one: they differ
-// by rounding only.
+// ln u of the uniform number u = (a + (low 8 bits of b + 1/2)/256) / 2^32. No integer wider than 32 bits is converted,
+// and the upper half is computed from 1 - u, not from u. The float version therefore has the digits of the double
+// version and differs from it by rounding only.
 template <typename T>
 NNQM_INLINE T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
     using word = word_of<T>;
     constexpr T unit = T(1) / T(4294967296.0);
-    // As a signed number, a gives u below 1/2 and u - 1 above.
+    // With a as a signed number, v is u below 1/2 and u - 1 above.
     const T fraction = fma(static_cast<T>(static_cast<std::int32_t>(b & 255U)), unit / T(256), unit / T(512));
     const T v = fma(static_cast<T>(static_cast<std::int32_t>(a)), unit, fraction);
     const T base = v < T(0) ? T(1) : T(0);
@@ -461,14 +465,13 @@ NNQM_INLINE T log_uniform(std::uint32_t a, std::uint32_t b) noexcept {
     return log_core(f, exponent_value(biased));
 }
 
-// Two independent standard normal numbers of two random words (Box and Muller): the radius comes from log_uniform, the
-// angle is (high 24 bits of b + 1/2) of 2^24 parts of the circle.
+// Two independent standard normal numbers from two random words (Box and Muller). log_uniform gives the radius; the
+// angle is (high 24 bits of b + 1/2) / 2^24 of the circle.
 template <typename T>
 NNQM_INLINE void normal_pair(std::uint32_t a, std::uint32_t b, T& z0, T& z1) noexcept {
     using word = word_of<T>;
     const T radius = square_root(T(-2) * log_uniform<T>(a, b));
-    // The nearest quarter turn goes to `quadrant`; what remains is an odd multiple of 2^-23 quarter turns, exact in
-    // float.
+    // `quadrant` is the nearest quarter turn; the remainder is an odd multiple of 2^-23 quarter turns, exact in float.
     const std::int32_t remainder = static_cast<std::int32_t>(b << 2) >> 10;
     const T y = fma(static_cast<T>(remainder), T(1) / T(4194304), T(1) / T(8388608));
     const T z = y * y;

@@ -1,5 +1,5 @@
-// The network on a window of a tile, with fixed parameters, with those of a group of paths, or by a table of
-// polynomials.
+// Evaluates the network on a window of a tile: with fixed parameters, with the parameters of each group of paths, or by
+// a table of polynomials.
 #include "draws.hpp"
 #include "layers.hpp"
 #include "math.hpp"
@@ -28,13 +28,14 @@ void draw_groups(const detail::NetworkPlan<T>& plan, std::uint64_t key, const st
     }
 }
 
-// Outputs of a layer, and times, whose sums stay in registers where each lane has weights of its own.
-inline constexpr int own_outputs = vector_registers == 32 ? 4 : 2;
+// Number of outputs of a layer whose sums, at times_at_once times, stay in registers when each lane has its own
+// weights.
+inline constexpr int lane_outputs = vector_registers == 32 ? 4 : 2;
 
-// O outputs of a layer at one vector of lanes and all times of `in`, then its activation. Inputs and outputs lie one
-// vector after the other, all times of one first.
+// O outputs of a layer and their activation, at one vector of lanes and times_at_once times, with weights of each lane.
+// Inputs and outputs are stored one vector after another: all times of one input, then the next input.
 template <class T, int O>
-inline void own_block(const T* weights, const T* biases, int inputs, int activation, const T* in, T* out) {
+inline void lane_block(const T* weights, const T* biases, int inputs, int activation, const T* in, T* out) {
     constexpr int times = detail::times_at_once;
     Vector<T> sum[O][times];
 #pragma GCC unroll 4
@@ -59,12 +60,11 @@ inline void own_block(const T* weights, const T* biases, int inputs, int activat
     activate(activation, O * times * width<T>, out);
 }
 
-// One vector of lanes at n <= times_at_once times through the network, with parameters of its own for each lane. One
-// vector at a time, so that what lies between the layers stays in the first-level cache. Times beyond the n-th repeat
-// it.
+// The network at one vector of lanes and n <= times_at_once times, with parameters of each lane. A single vector keeps
+// the values between the layers in the first-level cache. The n-th time is repeated up to times_at_once.
 template <class T>
-void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n, T* hidden, const T* inputs, T* outputs,
-                 std::int64_t stride) {
+void lane_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n, T* hidden, const T* inputs,
+                  T* outputs, std::int64_t stride) {
     constexpr int times = detail::times_at_once;
     constexpr std::int64_t step = times * width<T>;
     static_assert(step <= lanes);
@@ -78,10 +78,10 @@ void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n,
         const T *weights = parameters, *biases = parameters + static_cast<std::int64_t>(size) * from * lanes;
         parameters = biases + size * lanes;
         int o = 0;
-        for (; o + own_outputs <= size; o += own_outputs, weights += own_outputs * from * lanes)
-            own_block<T, own_outputs>(weights, biases + o * lanes, from, activation, in, out + o * step);
+        for (; o + lane_outputs <= size; o += lane_outputs, weights += lane_outputs * from * lanes)
+            lane_block<T, lane_outputs>(weights, biases + o * lanes, from, activation, in, out + o * step);
         for (; o < size; ++o, weights += from * lanes)
-            own_block<T, 1>(weights, biases + o * lanes, from, activation, in, out + o * step);
+            lane_block<T, 1>(weights, biases + o * lanes, from, activation, in, out + o * step);
         T* const next = in;
         in = out;
         out = next;
@@ -91,29 +91,31 @@ void own_network(const detail::NetworkPlan<T>& plan, const T* parameters, int n,
             *reinterpret_cast<Vector<T>*>(outputs + r * stride + o * lanes) = vector_load(in + o * step + r * width<T>);
 }
 
+// The network at all lanes and n_rows times, with parameters of each lane.
 template <class T>
-void own_times(const detail::NetworkPlan<T>& plan, std::int64_t n_rows, int channels, const detail::Scratch<T>& scratch,
-               T* tile) {
+void lane_times(const detail::NetworkPlan<T>& plan, std::int64_t n_rows, int channels,
+                const detail::Scratch<T>& scratch, T* tile) {
     const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
     for (int v = 0; v < lanes; v += width<T>)
         for (std::int64_t t = 0; t < n_rows; t += detail::times_at_once) {
             const int n = n_rows - t < detail::times_at_once ? static_cast<int>(n_rows - t) : detail::times_at_once;
             T* row = tile + t * stride + v;
-            own_network(plan, scratch.parameters + v, n, scratch.hidden, row, row + plan.inputs * lanes, stride);
+            lane_network(plan, scratch.parameters + v, n, scratch.hidden, row, row + plan.inputs * lanes, stride);
         }
 }
 
-// Takes W h(0) from the biases of the last layer, so that the output at 0 is these biases.
+// Subtracts W h(0) from the biases of the last layer, so that the output at 0 is these biases.
 template <class T>
 void anchor(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scratch, T* at_zero) {
     alignas(64) const T zero[lanes] = {};
     for (int v = 0; v < lanes; v += width<T>)
-        own_network(plan, scratch.parameters + v, 1, scratch.hidden, zero + v, at_zero + v, 0);
+        lane_network(plan, scratch.parameters + v, 1, scratch.hidden, zero + v, at_zero + v, 0);
     T* biases = scratch.parameters + (plan.parameters - plan.outputs) * lanes;
     for (int i = 0; i < plan.outputs * lanes; ++i) biases[i] += biases[i] - at_zero[i];
 }
 
-// One time, all lanes with the same parameters, which lie in the layers or, if drawn, one after the other.
+// The network at one time, with the same parameters for all lanes: fixed ones from the layers, drawn ones from
+// `parameters`, layer after layer.
 template <class T>
 void shared_row(const detail::NetworkPlan<T>& plan, const T* parameters, const detail::Scratch<T>& scratch, const T* in,
                 T* outputs) {
@@ -131,8 +133,8 @@ void shared_row(const detail::NetworkPlan<T>& plan, const T* parameters, const d
     }
 }
 
-// Coefficients of the cells that begin at `at`, one lane each, in vectors. Blocks of 16 bytes are loaded whole and
-// transposed, which takes half the time of gathering the coefficients one by one.
+// Loads the coefficients of the cells that begin at `at`, one per lane, as vectors. Blocks of 16 bytes are loaded whole
+// and transposed, in half the time of gathering the coefficients one by one.
 #if defined(__AVX512F__)
 inline __m512 blocks(const float* a, const float* b, const float* c, const float* d) noexcept {
     const __m512 low = _mm512_insertf32x4(_mm512_castps128_ps512(_mm_loadu_ps(a)), _mm_loadu_ps(b), 1);
@@ -206,7 +208,8 @@ inline void cell_terms(const T* table, const std::int32_t* at, Vector<T>* c) noe
 }
 #endif
 
-// One time by the table: each lane's cell and its place in it are exact, because the spacing is a power of two.
+// The network at one time by its table. The cell of each input and its position in the cell are exact, because the
+// spacing is a power of two.
 template <class T>
 void table_row(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scratch, const T* in, T* outputs) {
     constexpr int terms = detail::table_terms<T>;
@@ -269,10 +272,10 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
             T* rows = tile + (begin - window.begin) * stride;
             if (begin == first) {
                 draw_groups(plan, key, groups, side == 1, scratch.parameters);
-                // The outputs of the first time are written after this, so that their place serves.
+                // The outputs of the first time are written later; until then their memory stores the outputs at 0.
                 if (plan.split) anchor(plan, scratch, rows + plan.inputs * lanes);
             }
-            own_times(plan, end - begin, channels, scratch, rows);
+            lane_times(plan, end - begin, channels, scratch, rows);
         }
         return;
     }

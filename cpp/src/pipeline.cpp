@@ -1,4 +1,4 @@
-// The pipeline: work is divided among threads, and tiles go through the stages one window after the other.
+// The pipeline: divides the work among threads and runs the stages on tiles, one window after another.
 #include <algorithm>
 
 #include "checks.hpp"
@@ -16,7 +16,7 @@ static_assert(lanes == tile_paths);
 
 namespace {
 
-// The sums of one block.
+// The sums of the i-th block of `sums`.
 detail::BlockSums block_sums(const std::vector<SumShape>& shapes, const Sums& sums, std::int64_t i) {
     double* first[6] = {};
     for (std::size_t k = 0; k < shapes.size(); ++k)
@@ -24,14 +24,16 @@ detail::BlockSums block_sums(const std::vector<SumShape>& shapes, const Sums& su
     return {first[0], first[1], first[2], first[3], first[4], first[5]};
 }
 
-// Of two lanes, of which -1 is none.
+// The smaller of two lanes; -1 stands for no lane.
 int first_of(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
+// Counts the paths of a tile and records its first path with a value that is not finite; bad is its lane or -1.
 void record(const Sums& sums, std::int64_t i, std::int64_t first_path, int n_valid, int bad) {
     sums.paths[i] += n_valid;
     if (bad >= 0 && sums.first_bad[i] < 0) sums.first_bad[i] = first_path + bad;
 }
 
+// Samples all sources into the tile and, if `network`, evaluates the network.
 template <class T>
 void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_path, const detail::Window& window,
                const Workspace<T>& work, bool network) {
@@ -87,7 +89,7 @@ int sample_as(const Theory& theory, const Run& run, Range paths, const ArrayOut&
     const auto n_times = static_cast<std::int64_t>(run.times.size());
     TheoryPlan<T> plan = plan_theory<T>(theory, run.times);
     const std::int64_t first_tile = paths.begin / lanes, n_tiles = (paths.end + lanes - 1) / lanes - first_tile;
-    detail::level();  // throws here, not among the threads, if the environment names one that this processor lacks
+    detail::level();  // throws for an impossible NNQM_LEVEL here, before any thread starts
     const int n_threads = detail::thread_count(run.n_threads, n_tiles);
     const std::int64_t size = window_size<T>(n_times, plan.channels);
     const auto works = workspaces<T>(n_threads, n_times, size, plan.channels, &plan);
@@ -183,15 +185,20 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
     check_steps(theory, run.times);
     check_measure(measure, theory.channels(), static_cast<std::int64_t>(run.times.size()), sums);
     check_sums_range(sums, blocks);
-    if (blocks.end > run.n_blocks || rounds.begin < 0 || rounds.begin > rounds.end)
-        refuse("blocks or rounds out of range");
+    if (blocks.end > run.n_blocks)
+        refuse("blocks must end at n_blocks = " + std::to_string(run.n_blocks) + " at most, got " +
+               std::to_string(blocks.end));
+    if (rounds.begin < 0 || rounds.begin > rounds.end)
+        refuse("rounds must be a range from 0 upwards, got " + std::to_string(rounds.begin) + " .. " +
+               std::to_string(rounds.end));
     if (measure.group != theory.group())
-        refuse("the measure must have the group of the theory, " + std::to_string(theory.group()));
+        refuse("group of the measure must be the group of the theory, " + std::to_string(theory.group()) + ", got " +
+               std::to_string(measure.group));
     if (run.n_paths % measure.group != 0)
         refuse("n_paths must be a multiple of the group of " + std::to_string(measure.group) + ", got " +
                std::to_string(run.n_paths));
     check_table_precision(theory.network, run.precision);
-    // Rounds beyond the last path are empty, however many are asked for.
+    // Rounds beyond the last path are empty, and any number of them may be requested.
     const std::int64_t unit = std::max<std::int64_t>(lanes, measure.group), n_units = (run.n_paths - 1) / unit + 1;
     product({run.n_blocks, unit}, "n_blocks * group");
     const std::int64_t n_rounds = (n_units - 1) / run.n_blocks + 1;
@@ -205,10 +212,11 @@ int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& in
     check_times(run.times);
     check_steps(theory, run.times);
     if (paths.begin < 0 || paths.end <= paths.begin || paths.end > max_size)
-        refuse("paths must be a range that is not empty, from 0 to " + std::to_string(max_size));
+        refuse("paths must be a non-empty range between 0 and " + std::to_string(max_size) + ", got " +
+               std::to_string(paths.begin) + " .. " + std::to_string(paths.end));
     if (inputs.shape[0] != paths.end - paths.begin || inputs.shape[1] != static_cast<std::int64_t>(run.times.size()) ||
         inputs.shape[2] != theory.inputs() || inputs.precision != run.precision || !inputs.data)
-        refuse("the array must have shape (paths, times, inputs) and the precision of the run");
+        refuse("the array for the inputs must have shape (paths, times, inputs) and the precision of the run");
     return run.precision == Precision::float32 ? sample_as<float>(theory, run, paths, inputs)
                                                : sample_as<double>(theory, run, paths, inputs);
 }
@@ -221,20 +229,22 @@ int apply(const Network& network, const Run& run, std::int64_t first_path, const
         inputs.shape[0] != outputs.shape[0] || inputs.shape[1] != outputs.shape[1] ||
         inputs.precision != outputs.precision)
         refuse("inputs and outputs must have shapes (paths, times, inputs), (paths, times, outputs) and one precision");
-    if (inputs.shape[0] < 1 || inputs.shape[1] < 1 || !inputs.data || !outputs.data) refuse("the arrays are empty");
+    if (inputs.shape[0] < 1 || inputs.shape[1] < 1 || !inputs.data || !outputs.data)
+        refuse("inputs and outputs must not be empty or null");
     check_first_path(first_path, inputs.shape[0]);
     check_table_precision(network, inputs.precision);
     if (network.split) {
         check_times(run.times);
         if (static_cast<std::int64_t>(run.times.size()) != inputs.shape[1])
-            refuse("a split network needs the times of the arrays");
+            refuse("a split network needs a run with the times of the arrays: the run has " +
+                   std::to_string(run.times.size()) + ", the arrays have " + std::to_string(inputs.shape[1]));
     }
     return inputs.precision == Precision::float32 ? apply_as<float>(network, run, first_path, inputs, outputs)
                                                   : apply_as<double>(network, run, first_path, inputs, outputs);
 }
 
 int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outputs, int n_threads) {
-    if (network.random()) refuse("drawn parameters need a run and the first path");
+    if (network.random()) refuse("a network with drawn parameters needs a run and a first path");
     Run run;
     run.n_threads = n_threads;
     return apply(network, run, 0, inputs, outputs);
@@ -242,29 +252,32 @@ int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outpu
 
 void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters) {
     check_network(network);
-    if (!network.random()) refuse("the parameters of the network are fixed");
+    if (!network.random()) refuse("the network must have drawn parameters; its parameters are fixed");
     if (groups.begin < 0 || groups.end <= groups.begin || groups.end > max_size)
-        refuse("groups must be a range that is not empty, from 0 to " + std::to_string(max_size));
+        refuse("groups must be a non-empty range between 0 and " + std::to_string(max_size) + ", got " +
+               std::to_string(groups.begin) + " .. " + std::to_string(groups.end));
     if (parameters.shape[0] != groups.end - groups.begin || parameters.shape[1] != 1 ||
         parameters.shape[2] != network.parameters() || !parameters.data)
-        refuse("the array must have shape (groups, 1, parameters)");
+        refuse("the array for the parameters must have shape (groups, 1, parameters)");
     parameters.precision == Precision::float32 ? draw_as<float>(network, key, negative, groups, parameters)
                                                : draw_as<double>(network, key, negative, groups, parameters);
 }
 
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
                std::int64_t first_path, int n_threads, Sums& sums) {
-    if (channels.shape[1] < 1 || channels.shape[2] < 1 || !channels.data) refuse("the array is empty");
+    if (channels.shape[1] < 1 || channels.shape[2] < 1 || !channels.data) refuse("channels must not be empty or null");
     check_measure(measure, static_cast<int>(channels.shape[2]), channels.shape[1], sums);
     check_first_path(first_path, channels.shape[0]);
     if (static_cast<std::int64_t>(offsets.size()) != sums.n_blocks + 1)
-        refuse("offsets must have n_blocks + 1 entries");
+        refuse("offsets must have n_blocks + 1 = " + std::to_string(sums.n_blocks + 1) + " entries, got " +
+               std::to_string(offsets.size()));
     for (std::size_t b = 0; b + 1 < offsets.size(); ++b)
         if (offsets[b] < 0 || offsets[b + 1] < offsets[b] || offsets[b + 1] > channels.shape[0])
-            refuse("offsets must increase from 0 to at most the number of paths");
+            refuse("offsets must not decrease and must lie between 0 and the number of paths, " +
+                   std::to_string(channels.shape[0]));
     for (const std::int64_t offset : offsets)
         if ((offset - offsets.front()) % measure.group != 0)
-            refuse("blocks must hold whole groups of " + std::to_string(measure.group) + " paths");
+            refuse("blocks must contain whole groups of " + std::to_string(measure.group) + " paths");
     return channels.precision == Precision::float32
                ? accumulate_as<float>(channels, measure, offsets, first_path, n_threads, sums)
                : accumulate_as<double>(channels, measure, offsets, first_path, n_threads, sums);

@@ -12,6 +12,7 @@ std::vector<T> cast(const std::vector<double>& values) {
     return std::vector<T>(values.begin(), values.end());
 }
 
+// The plan of lags; its stretches end wherever the earlier times of a lag end or its later times begin.
 LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, int parts, std::int64_t n_times,
                   LagStorage& storage) {
     std::set<std::int64_t> bounds = {0, n_times};
@@ -78,50 +79,51 @@ DrawPlan<T> TheoryPlan<T>::plan_draws(const Density& density, const T* location,
 }
 
 template <class T>
-void TheoryPlan<T>::add(int first, const Chain& chain, const std::vector<double>&) {
-    chains.push_back({first, chain.states, chain.grids, keep(cast<T>(chain.values)), chain.start_threshold.data(),
-                      chain.start_alias.data(), chain.threshold.data(), chain.alias.data()});
+void TheoryPlan<T>::add(int first_channel, const Chain& chain, const std::vector<double>&) {
+    chains.push_back({first_channel, chain.states, chain.grids, keep(cast<T>(chain.values)),
+                      chain.start_threshold.data(), chain.start_alias.data(), chain.threshold.data(),
+                      chain.alias.data()});
 }
 
 template <class T>
-void TheoryPlan<T>::add(int first, const PeriodicChain& chain, const std::vector<double>&) {
-    periodic_chains.push_back({first, chain.states, chain.grids, chain.steps, keep(cast<T>(chain.values)),
+void TheoryPlan<T>::add(int first_channel, const PeriodicChain& chain, const std::vector<double>&) {
+    periodic_chains.push_back({first_channel, chain.states, chain.grids, chain.steps, keep(cast<T>(chain.values)),
                                chain.start_threshold.data(), chain.start_alias.data(), chain.step_weights.data(),
                                chain.remaining.data()});
 }
 
 template <class T>
-void TheoryPlan<T>::add(int first, const Linear& linear, const std::vector<double>&) {
+void TheoryPlan<T>::add(int first_channel, const Linear& linear, const std::vector<double>&) {
     const std::size_t n_times = linear.mean.size(), n_modes = static_cast<std::size_t>(linear.modes);
     std::vector<T> basis(n_times * n_modes);
     for (std::size_t k = 0; k < n_modes; ++k)
         for (std::size_t t = 0; t < n_times; ++t)
             basis[t * n_modes + k] = static_cast<T>(linear.basis[k * n_times + t]);
     const T* zeros = keep(std::vector<T>(n_modes, T(0)));
-    linears.push_back({first, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes), linear.independent,
-                       modes, plan_draws(linear.density, zeros, std::vector<double>(n_modes, 1.0)),
+    linears.push_back({first_channel, linear.modes, static_cast<std::int64_t>(linear.rows.size() / n_modes),
+                       linear.independent, modes, plan_draws(linear.density, zeros, std::vector<double>(n_modes, 1.0)),
                        keep(cast<T>(linear.mean)), keep(std::move(basis)), keep(cast<T>(linear.rows))});
     modes += linear.modes;
 }
 
 template <class T>
-void TheoryPlan<T>::add(int first, const Times& source, const std::vector<double>& grid) {
+void TheoryPlan<T>::add(int first_channel, const Times& source, const std::vector<double>& grid) {
     std::vector<T> values = cast<T>(grid);
     for (T& value : values)
         if (source.reflected) value = std::abs(value);
-    times.push_back({first, keep(std::move(values))});
+    times.push_back({first_channel, keep(std::move(values))});
 }
 
 template <class T>
-void TheoryPlan<T>::add(int first, const OrnsteinUhlenbeck& ou, const std::vector<double>& grid) {
+void TheoryPlan<T>::add(int first_channel, const OrnsteinUhlenbeck& ou, const std::vector<double>& grid) {
     const std::size_t n = ou.omega.size(), n_times = grid.size();
     std::vector<T> decay(n * n_times), noise(n * n_times);
     for (std::size_t d = 0; d < n; ++d) {
         const double stationary = ou.sigma[d] / std::sqrt(2 * ou.omega[d]);
         decay[d * n_times] = 0;
         noise[d * n_times] = static_cast<T>(stationary);
-        // Steps of a uniform grid differ by rounding: equal ones must give equal coefficients, so the nominal step is
-        // used.
+        // The steps of a uniform grid differ by rounding. Equal steps must give equal coefficients, so the nominal step
+        // replaces them.
         const double span = grid.back() - grid.front();
         const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
         double last = 0;
@@ -141,7 +143,7 @@ void TheoryPlan<T>::add(int first, const OrnsteinUhlenbeck& ou, const std::vecto
         }
     }
     const T* decay_data = keep(std::move(decay));
-    processes.push_back({first, static_cast<int>(n), decay_data, keep(std::move(noise))});
+    processes.push_back({first_channel, static_cast<int>(n), decay_data, keep(std::move(noise))});
 }
 
 template <class T>

@@ -1,4 +1,4 @@
-// What the kernels of one precision work from: a theory and a measure, cast and laid out once for a call.
+// Plans: a theory and a measure, converted to one precision and laid out once per call for the kernels.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ namespace nnqm::detail {
 // Number of input channels of a source.
 int inputs_of(const Source& source);
 
-// A channel that is a function of time alone.
+// A channel that is a function of time only.
 template <class T>
 struct TimesPlan {
     int channel;
@@ -34,8 +34,9 @@ struct TheoryPlan {
     std::vector<DrawnPlan<T>> drawn;
     NetworkPlan<T> network{};
     int inputs = 0, channels = 0;
-    std::int64_t modes = 0;  // of all linear sources
+    std::int64_t modes = 0;  // of all linear sources together
 
+    // Stores the values for the lifetime of the plan.
     const T* keep(std::vector<T> values) {
         storage.push_back(std::move(values));
         return storage.back().data();
@@ -47,12 +48,14 @@ struct TheoryPlan {
 
     DrawPlan<T> plan_draws(const Density& density, const T* location, const std::vector<double>& scales);
 
-    void add(int, const Chain& chain, const std::vector<double>&);
-    void add(int, const PeriodicChain& chain, const std::vector<double>&);
-    void add(int, const Linear& linear, const std::vector<double>&);
-    void add(int, const Times& source, const std::vector<double>&);
-    void add(int, const OrnsteinUhlenbeck& ou, const std::vector<double>&);
+    // Add one source, whose first input channel is first_channel.
+    void add(int first_channel, const Chain& chain, const std::vector<double>&);
+    void add(int first_channel, const PeriodicChain& chain, const std::vector<double>&);
+    void add(int first_channel, const Linear& linear, const std::vector<double>&);
+    void add(int first_channel, const Times& source, const std::vector<double>&);
+    void add(int first_channel, const OrnsteinUhlenbeck& ou, const std::vector<double>&);
 
+    // Numbers of scratch memory that one thread needs.
     std::int64_t parameter_scratch() const {
         return network.drawn ? product({network.parameters, network.group < lanes ? lanes : 1}, "network") : 0;
     }
@@ -63,13 +66,14 @@ struct TheoryPlan {
 template <class T>
 TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times);
 
+// Arrays that a LagPlan points to.
 struct LagStorage {
     std::vector<std::int64_t> bounds;
     std::vector<unsigned char> weights;
 };
 
-// Times of a window of which `rows` rows of lanes are held for each time: they take half a megabyte, which a
-// second-level cache holds.
+// Number of times per window, for `rows` rows of lanes per time. A window takes half a megabyte, which fits in the
+// second-level cache.
 template <class T>
 std::int64_t window_size(std::int64_t n_times, std::int64_t rows);
 
@@ -80,15 +84,17 @@ void for_windows(std::int64_t n_times, std::int64_t size, const F& work) {
         work(Window{begin, std::min(n_times, begin + size), size, n_times});
 }
 
+// A MeasurePlan with the arrays that it points to.
 template <class T>
 struct FullMeasurePlan {
     MeasurePlan<T> plan{};
-    std::int64_t window;  // does not depend on the theory: paths that are given are summed as those that are sampled
+    std::int64_t window;  // independent of the theory, so that sampled paths and given paths are summed alike
     std::vector<T> shift, inverse_scale, weights, biases, centres;
     LagStorage linear, observables;
 
     FullMeasurePlan(const Measure& measure, std::int64_t n_times);
 
+    // Rows of the buffer of a history.
     std::int64_t rows(const History& history) const { return history.rows + history.turns * window; }
 };
 

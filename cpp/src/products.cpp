@@ -5,11 +5,12 @@ namespace NNQM_LEVEL_NAMESPACE {
 
 namespace {
 
-// Rows of products that are summed in one run: 16 terms, because longer ones lose the small eigenvalues of a correlator
-// matrix.
+// Number of rows of products in one running sum: 16 terms per element of a vector, because longer sums lose the small
+// eigenvalues of a correlator matrix.
 template <class T>
-inline constexpr int stretch = row_vectors<T> < 16 ? 16 / row_vectors<T> : 1;
+inline constexpr int rows_per_run = row_vectors<T> < 16 ? 16 / row_vectors<T> : 1;
 
+// Sum over the elements of x.
 template <class T>
 double vector_sum(Vector<T> x) {
     alignas(vector_bytes) T part[width<T>];
@@ -19,16 +20,16 @@ double vector_sum(Vector<T> x) {
     return static_cast<double>(part[0]);
 }
 
-// RA x RB entries of sum over rows and lanes of a b^T, added to out; in a symmetric product the entries below the
-// diagonal are mirrored from those above.
+// Adds RA x RB entries of sum a b^T over rows and lanes to out. In a symmetric product the entries below the diagonal
+// are copies of the entries above it.
 template <class T, int RA, int RB>
 void product_block(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int j,
                    int size, double* out) {
     Vector<T> total[RA][RB];
     for (int p = 0; p < RA; ++p)
         for (int q = 0; q < RB; ++q) total[p][q] = vector_set(T(0));
-    for (std::int64_t from = 0; from < rows; from += stretch<T>) {
-        const std::int64_t to = from + stretch<T> < rows ? from + stretch<T> : rows;
+    for (std::int64_t from = 0; from < rows; from += rows_per_run<T>) {
+        const std::int64_t to = from + rows_per_run<T> < rows ? from + rows_per_run<T> : rows;
         Vector<T> sum[RA][RB];
         for (int p = 0; p < RA; ++p)
             for (int q = 0; q < RB; ++q) sum[p][q] = vector_set(T(0));
@@ -55,9 +56,11 @@ void product_block(const T* a, const T* b, std::int64_t rows, std::int64_t strid
     }
 }
 
-// Entries of a product that are summed at once: with fewer registers fewer rows, which then leave one for a factor.
+// Size of a block of entries that is summed at once. With fewer registers it has fewer rows, to leave one register for
+// a factor.
 inline constexpr int block_rows = vector_registers == 32 ? 4 : 3, block_columns = 4;
 
+// Adds RA rows of a product to out.
 template <class T, int RA>
 void product_rows(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int i, int size,
                   double* out) {
@@ -72,8 +75,9 @@ void product_rows(const T* a, const T* b, std::int64_t rows, std::int64_t stride
     }
 }
 
-// Rows of a product that are taken together: few, so that those of some observables stay in the first-level cache while
-// they meet all others, or many, where vectors are so wide that the sums over their lanes at the end would cost more.
+// Number of rows of lanes that are multiplied together. A few rows keep the observables in the first-level cache while
+// each is multiplied with all others. Wide vectors need many rows, because the final sums over their lanes would
+// otherwise cost more.
 inline constexpr int product_rows_at_once = vector_registers == 32 ? 64 : 8;
 
 }  // namespace

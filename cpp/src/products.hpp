@@ -1,4 +1,4 @@
-// Sums over rows and lanes: of one row, of products of two, and of all products of the entries of two vectors.
+// Sums over rows and lanes: of one row, of the products of two rows, and of all products of the entries of two vectors.
 #pragma once
 
 #include "rows.hpp"
@@ -6,11 +6,11 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// Terms that a running sum takes before it is put away. Rounding is random where values are; where they are discrete it
-// has a direction, and grows with the number of terms.
+// Number of terms of a running sum in the working precision before it is added to a double. For continuous values the
+// rounding errors are random; for discrete values they have a common sign and grow with the number of terms.
 inline constexpr int run_length = 64;
 
-// Rows that `dot` takes at most.
+// Largest number of rows of one call of `dot`, and the number of its independent running sums.
 template <class T>
 inline constexpr int dot_chains = row_vectors<T> < 4 ? row_vectors<T> : 4;
 template <class T>
@@ -19,7 +19,7 @@ inline constexpr int dot_rows = run_length * dot_chains<T> / row_vectors<T>;
 // Sum over the lanes of x.
 template <class T>
 inline double lane_sum(const T* x) {
-    // Several sums, because additions of one wait for each other.
+    // Several running sums, because additions to a single one wait for each other.
     constexpr int chains = 16;
     double part[chains] = {};
     for (int l = 0; l < lanes; l += chains)
@@ -29,11 +29,11 @@ inline double lane_sum(const T* x) {
     return part[0];
 }
 
-// Sum over at most dot_rows rows, and lanes, of a b; rows lie `stride` apart.
+// Sum of a b over lanes and at most dot_rows rows; rows lie `stride` apart.
 template <class T>
 double dot(const T* a, const T* b, std::int64_t rows, std::int64_t stride);
 
-// out (size, size) += sum over rows and lanes of a b^T; a row is (size, lanes), rows lie `stride` apart.
+// out (size, size) += sum of a b^T over rows and lanes; a row is (size, lanes), rows lie `stride` apart.
 template <class T>
 void add_products(const T* a, const T* b, std::int64_t rows, std::int64_t stride, bool symmetric, int size,
                   double* out);

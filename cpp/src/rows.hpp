@@ -1,4 +1,4 @@
-// A row of a tile, one number for each lane, as vectors of the instruction-set level.
+// A row of a tile (one number per lane) as vectors of the instruction-set level.
 #pragma once
 
 #include "kernels.hpp"
@@ -9,7 +9,7 @@ namespace NNQM_LEVEL_NAMESPACE {
 
 using detail::lanes;
 
-// Elements of a vector, and vectors of a row.
+// Numbers per vector, and vectors per row.
 template <class T>
 inline constexpr int width = static_cast<int>(vector_bytes / sizeof(T));
 template <class T>

@@ -1,4 +1,4 @@
-// Seed processes on a window of a tile.
+// Samples seed processes into a window of a tile.
 #include "draws.hpp"
 #include "layers.hpp"
 #include "stages.hpp"
@@ -92,10 +92,10 @@ void sample_periodic_chain(const detail::PeriodicChainPlan<T>& plan, std::uint64
                     const std::uint32_t* forth = plan.step_weights + grid * square + state[l] * states;
                     const std::uint32_t* back =
                         plan.remaining + ((grid * (plan.steps - 1) + t - 1) * states + start[l]) * states;
-                    // Products of 62 bits, cut to 46 so that a sum of 65536 of them fits.
+                    // The products have 62 bits. They are shifted to 46 bits, so that a sum of 65536 of them fits.
                     std::uint64_t total = 0;
                     for (std::int64_t j = 0; j < states; ++j) total += (std::uint64_t{forth[j]} * back[j]) >> 16;
-                    // word / 2^32 of the total, from its two halves
+                    // word / 2^32 times the total, computed from its two halves.
                     const std::uint64_t target = word * (total >> 32) + ((word * (total & 0xffffffffU)) >> 32);
                     std::uint64_t sum = 0;
                     std::int64_t j = 0;

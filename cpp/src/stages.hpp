@@ -1,4 +1,4 @@
-// The kernels of one instruction-set level, stage after stage; kernels.hpp says what they do and with what.
+// The kernels of one instruction-set level, stage by stage. kernels.hpp documents them.
 #pragma once
 
 #include "kernels.hpp"

@@ -1,7 +1,8 @@
-// What is made of the sums of blocks where there are millions of numbers: functions of two times, and jackknife errors.
+// Functions of block sums that involve millions of numbers: functions of two times, and jackknife errors.
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+#include <string>
 
 #include "nnqm/nnqm.hpp"
 
@@ -10,7 +11,8 @@ namespace nnqm {
 void two_time_functions(double* packed, const double* factors, const double* offsets, std::int64_t n,
                         std::int64_t n_times, Range rows) {
     if (n < 0 || rows.begin < 0 || rows.end < rows.begin || n_times < rows.end || !packed || !factors || !offsets)
-        throw std::invalid_argument("two-time sums need sizes, rows among the times, and arrays that are not null");
+        throw std::invalid_argument(
+            "two-time functions need n >= 0, rows within the times, and arrays that are not null");
     for (std::int64_t i = 0; i < n; ++i) {
         const double factor = factors[i], *offset = offsets + i * n_times;
         for (std::int64_t t = rows.begin; t < rows.end; packed += ++t) {
@@ -22,8 +24,8 @@ void two_time_functions(double* packed, const double* factors, const double* off
 
 void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, double* matrices) {
     if (n < 0 || size < 1 || !packed || !matrices)
-        throw std::invalid_argument("matrices need sizes and arrays that are not null");
-    // Square blocks of whole cache lines, because what is above the diagonal is written down columns.
+        throw std::invalid_argument("matrices need n >= 0, size >= 1, and arrays that are not null");
+    // Works in square blocks of whole cache lines, because the upper triangle is written down its columns.
     constexpr std::int64_t block = 8;
     for (std::int64_t i = 0; i < n; ++i) {
         const double* values = packed + i * (size * (size + 1) / 2);
@@ -39,10 +41,12 @@ void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, do
 void jackknife_variances(const double* values, const double* replicas, const double* weights, std::int64_t n_blocks,
                          std::int64_t size, double* variances) {
     if (n_blocks < 2 || size < 0 || !values || !replicas || !weights || !variances)
-        throw std::invalid_argument("a jackknife needs at least two blocks, and arrays that are not null");
+        throw std::invalid_argument(
+            "a jackknife needs at least 2 blocks, and arrays that are not null; got n_blocks = " +
+            std::to_string(n_blocks));
     if (!std::all_of(weights, weights + n_blocks, [](double weight) { return weight > 1; }))
-        throw std::invalid_argument("weights of a jackknife must be larger than 1");
-    constexpr std::int64_t piece = 512;  // of which all replicas stay in cache between the two visits
+        throw std::invalid_argument("weights of a jackknife must exceed 1");
+    constexpr std::int64_t piece = 512;  // numbers per pass; all replicas of a piece stay in cache
     std::array<double, piece> centre;
     for (std::int64_t first = 0; first < size; first += piece) {
         const std::int64_t n = std::min(piece, size - first);

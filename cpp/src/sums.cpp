@@ -1,4 +1,4 @@
-// Observables of a window of a tile, and their sums.
+// Computes the observables of a window of a tile and adds them to the sums.
 #include "layers.hpp"
 #include "products.hpp"
 #include "stages.hpp"
@@ -9,8 +9,8 @@ namespace NNQM_LEVEL_NAMESPACE {
 
 namespace {
 
-// The terms of sum A A^T + B B^T of each lag that lie in begin .. end - 1; `rows` is the observable vector at time
-// `begin`.
+// Adds the terms of sum A A^T + B B^T of each lag at the times begin .. end - 1; `rows` is the observable vector at
+// time `begin`.
 template <class T>
 void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
                      double* sums) {
@@ -31,8 +31,8 @@ void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64
     }
 }
 
-// The terms of the lag sums whose later time lies in begin .. end - 1; rows of earlier times, as far back as the
-// largest lag, lie before `rows`.
+// Adds the terms of the lag sums whose later time is one of begin .. end - 1. The rows of earlier times, up to the
+// largest lag, precede `rows`.
 template <class T>
 void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
                   double* sums) {
@@ -47,7 +47,8 @@ void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t 
     add_equal_times(plan, begin, end, rows, products, sums);
 }
 
-// The lag sums of one channel, rows (1, z): only z z' needs products, the others are sums over stretches of time.
+// Adds the lag sums of one channel, rows (1, z). Only z z' needs products; the other entries are sums over ranges of
+// times.
 template <class T>
 void add_channel_lags(const detail::LagPlan& plan, const detail::Window& window, int n_valid, const T* linear,
                       const detail::Scratch<T>& scratch, double* sums) {
@@ -75,8 +76,8 @@ void add_channel_lags(const detail::LagPlan& plan, const detail::Window& window,
     add_equal_times(plan, window.begin, window.end, linear, scratch.products, sums);
 }
 
-// Adds the observables of a window to the running sums of each lane, and marks them where the earlier and later times
-// of the lags begin and end.
+// Adds the observables of a window to the running sums of each lane, and copies these to `marks` where the earlier
+// times of a lag end and where its later times begin.
 template <class T>
 void cumulate(const detail::LagPlan& plan, const detail::Window& window, const T* rows,
               const detail::GroupScratch& scratch) {
@@ -84,7 +85,7 @@ void cumulate(const detail::LagPlan& plan, const detail::Window& window, const T
     if (window.begin == 0)
         for (int i = 0; i < n; ++i) scratch.cumulative[i] = 0;
     for (std::int64_t t = window.begin; t <= window.end; ++t) {
-        if (t == window.end && t < window.n_times) break;  // the next window begins there
+        if (t == window.end && t < window.n_times) break;  // this time belongs to the next window
         for (int k = 0; k < plan.n_lags; ++k) {
             const std::size_t bytes = sizeof(double) * static_cast<std::size_t>(n);
             if (t == plan.lags[k]) std::memcpy(scratch.marks + 2 * k * n, scratch.cumulative, bytes);
@@ -97,7 +98,7 @@ void cumulate(const detail::LagPlan& plan, const detail::Window& window, const T
     }
 }
 
-// out (size, size) += sign * sum of a b^T over n columns `step` apart.
+// out (size, size) += sign * sum of a b^T over n columns, `step` apart.
 void add_outer(const double* a, const double* b, int size, std::int64_t step, int n, double sign, double* out) {
     for (int i = 0; i < size; ++i)
         for (int j = 0; j < size; ++j) {
@@ -107,8 +108,8 @@ void add_outer(const double* a, const double* b, int size, std::int64_t step, in
         }
 }
 
-// The third matrix of each lag: products of the sums over distinct paths of a group, over its earlier and over its
-// later times.
+// Adds the third matrix of each lag: over distinct paths of a group, the products of the sums over earlier times and
+// over later times.
 void add_group_products(const detail::LagPlan& plan, std::int64_t group, bool begins, bool ends,
                         const detail::GroupScratch& scratch, double* sums) {
     const int size = plan.size, n = size * lanes, square = size * size;
@@ -133,13 +134,14 @@ void add_group_products(const detail::LagPlan& plan, std::int64_t group, bool be
     }
 }
 
+// Zeroes the lanes without a path.
 template <class T>
 void clear_padding(int rows, int n_valid, T* x) {
     for (int i = 0; i < rows; ++i)
         for (int l = n_valid; l < lanes; ++l) x[i * lanes + l] = 0;
 }
 
-// The place of the rows of a window, each of `stride` numbers, with those of earlier times before it.
+// Returns the place for the rows of a window, each of `stride` numbers, behind the rows of earlier times.
 template <class T>
 T* window_rows(const detail::History& history, const detail::Window& window, std::int64_t stride, T* buffer) {
     const std::int64_t turn = window.begin / window.size % history.turns;
@@ -149,7 +151,7 @@ T* window_rows(const detail::History& history, const detail::Window& window, std
     return buffer + (history.rows + turn * window.size) * stride;
 }
 
-// (1, z_1 .. z_n) at every time.
+// Computes (1, z_1 .. z_n) at every time.
 template <class T>
 void fill_linear(const detail::MeasurePlan<T>& plan, std::int64_t n_rows, int channels, const T* tile, int n_valid,
                  T* linear) {
@@ -166,7 +168,7 @@ void fill_linear(const detail::MeasurePlan<T>& plan, std::int64_t n_rows, int ch
     }
 }
 
-// The whole observable vector at one time, from (1, z_1 .. z_n).
+// Computes the whole observable vector at one time from (1, z_1 .. z_n).
 template <class T>
 void fill_observables(const detail::MeasurePlan<T>& plan, const T* linear, int n_valid, T* out) {
     const int n = plan.n_channels;
@@ -254,6 +256,7 @@ void add_increments(const detail::MeasurePlan<T>& plan, const detail::Window& wi
     }
 }
 
+// Returns the first lane with a value that is not finite, or -1.
 template <class T>
 int first_not_finite(std::int64_t n_rows, const T* tile, int n_valid) {
     alignas(64) T trace[lanes] = {};

@@ -1,4 +1,4 @@
-// Fixed networks of one input as tables of polynomials.
+// Tables of polynomials for networks with one input and fixed parameters.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -13,19 +13,19 @@ namespace {
 
 using Doubles = std::vector<double>;
 
-// Spacings that are tried, the widest first: the fewer digits a table needs, the further it reaches.
+// Spacings of cells, tried from the widest down: a table with a wider spacing covers a larger range of inputs.
 constexpr double widest_spacing = 0.25, narrowest_spacing = 0.0078125;
 
-// Whether a look-up is cheaper than a pass through the layers. In multiplications of a matrix product, an activation
-// takes about 25 and a look-up about 40 for each output (measured with tanh at every level).
-bool pays(const Network& network) {
+// Whether a look-up is cheaper than a pass through the layers. In units of one multiplication of a matrix product, an
+// activation costs about 25 and a look-up about 40 per output (measured with tanh at every level).
+bool worth_a_table(const Network& network) {
     double cost = 0;
     for (const Layer& layer : network.layers)
         cost += static_cast<double>(layer.outputs) * (layer.inputs + (layer.activation == "identity" ? 0 : 25));
     return cost > 60.0 * network.layers.back().outputs;
 }
 
-// Outputs (points, outputs) of the network at the points, in double.
+// Evaluates the network at the points in double: outputs (points, outputs).
 Doubles evaluate(const Network& network, const Doubles& points) {
     const auto n = static_cast<std::int64_t>(points.size()),
                c = static_cast<std::int64_t>(network.layers.back().outputs);
@@ -35,14 +35,14 @@ Doubles evaluate(const Network& network, const Doubles& points) {
     return values;
 }
 
-// Nodes of a cell, in units of its width: with its two ends among them neighbouring polynomials meet.
+// Lobatto nodes of a cell, in units of its width. They include its two ends, so neighbouring polynomials meet.
 Doubles lobatto(int n) {
     Doubles nodes;
     for (int j = 0; j < n; ++j) nodes.push_back(-0.5 * std::cos(std::acos(-1.0) * j / (n - 1)));
     return nodes;
 }
 
-// inverse[k][j]: the coefficient of u^k in the j-th Lagrange polynomial of the nodes.
+// Returns result[k][j], the coefficient of u^k in the j-th Lagrange polynomial of the nodes.
 std::vector<std::vector<long double>> lagrange(const Doubles& nodes) {
     const std::size_t n = nodes.size();
     std::vector<std::vector<long double>> result(n, std::vector<long double>(n));
@@ -61,7 +61,7 @@ std::vector<std::vector<long double>> lagrange(const Doubles& nodes) {
     return result;
 }
 
-// k + offsets of the cells k, in units of y.
+// Points (k + offset) * spacing for all cells k and offsets.
 Doubles points_of_cells(const std::vector<int>& cells, const Doubles& offsets, double spacing) {
     Doubles points;
     for (const int k : cells)
@@ -69,7 +69,7 @@ Doubles points_of_cells(const std::vector<int>& cells, const Doubles& offsets, d
     return points;
 }
 
-// The table of every `stride`-th cell.
+// Fits every `stride`-th cell of a table and computes its error.
 Table fit(const Network& network, Precision precision, double spacing, int stride) {
     Table table;
     table.precision = precision;
@@ -93,12 +93,12 @@ Table fit(const Network& network, Precision precision, double spacing, int strid
                 table.coefficients.push_back(static_cast<double>(sum));
             }
 
-    // Compared between the nodes, where the difference is largest, and elsewhere.
+    // Points of comparison, between the nodes, where the difference is largest, and elsewhere.
     Doubles between;
     const int n = 3 * table.terms + 1;
     for (int i = 0; i < n; ++i) between.push_back((i + 0.5) / n - 0.5);
     const Doubles points = points_of_cells(cells, between, spacing), exact = evaluate(network, points);
-    // In the order of |y|, so that the scale is the largest output at inputs no larger.
+    // Sorted by |y|: the running scale is then the largest output at inputs of at most this |y|.
     std::vector<std::size_t> order(points.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::sort(order.begin(), order.end(),
@@ -114,7 +114,8 @@ Table fit(const Network& network, Precision precision, double spacing, int strid
             for (std::size_t k = terms; k-- > 0;) y = y * between[i % between.size()] + c[k];
             scale = std::max(scale, std::abs(value));
             const double difference = std::abs(y - value);
-            // Not finite is no error that is small enough; a network that is zero throughout has none.
+            // A difference that is not finite counts as an error of 1. Without any difference (a network that is zero)
+            // the scale may be zero.
             if (!(difference == 0))
                 table.error = std::isfinite(difference) ? std::max(table.error, difference / scale) : 1;
         }
@@ -128,10 +129,11 @@ std::shared_ptr<const Table> compile(const Network& network, Precision precision
     Network layers = network;
     layers.table = nullptr;
     detail::check_network(layers);
-    if (layers.random() || layers.layers.empty() || layers.layers.front().inputs != 1 || !pays(layers)) return nullptr;
+    if (layers.random() || layers.layers.empty() || layers.layers.front().inputs != 1 || !worth_a_table(layers))
+        return nullptr;
     const double tolerance = precision == Precision::float32 ? 1e-7 : 1e-13;
     for (double spacing = widest_spacing; spacing >= narrowest_spacing; spacing /= 2) {
-        // Most spacings are refused by a few cells.
+        // A few cells suffice to reject most spacings.
         if (!(fit(layers, precision, spacing, 16).error < tolerance)) continue;
         Table table = fit(layers, precision, spacing, 1);
         if (table.error < tolerance) return std::make_shared<const Table>(std::move(table));

@@ -1,4 +1,4 @@
-// Division of independent items among threads: the only OpenMP of the library.
+// Division of independent items among threads. No other file uses OpenMP.
 #pragma once
 
 #include <atomic>
@@ -10,15 +10,16 @@
 
 namespace nnqm::detail {
 
-// Threads for n_items items; 0 asks for what the environment offers. A forked child of a process that has used OpenMP
-// gets one, because the runtime's thread pool does not survive the fork and waiting for it would never end.
+// Number of threads for n_items items; asked = 0 takes as many as the environment offers. A forked child of a process
+// that has used OpenMP gets one thread: the runtime's thread pool does not survive the fork, and waiting for it would
+// never end.
 int thread_count(int asked, std::int64_t n_items);
 
 int max_threads();
 
-// Calls work(item, thread) for the items 0 .. n - 1; returns how many threads called it. Every thread begins with an
-// item of its own and then takes the next one left, so that no thread idles while there are items, whatever else the
-// machine does.
+// Calls work(item, thread) for the items 0 .. n - 1 and returns the number of threads that called it. Every thread
+// starts with its own item and then takes the next free one, so no thread idles while items are left, whatever the load
+// of the machine.
 template <class Work>
 int for_each(std::int64_t n, int n_threads, const Work& work) {
     if (n <= 0) return 0;

@@ -11,7 +11,7 @@ template <class T>
 void load_tile(const ArrayView& view, const Window& window, std::int64_t row, int n, int skip, int channels, T* tile) {
     const std::int64_t n_channels = view.shape[2];
     const char* base = static_cast<const char*>(view.data);
-    constexpr std::int64_t step = 16;  // times per visit of a path: few enough that the written rows stay in cache
+    constexpr std::int64_t step = 16;  // times per visit of a path; the rows written stay in cache
     for (std::int64_t t0 = window.begin; t0 < window.end; t0 += step) {
         const std::int64_t t1 = std::min(window.end, t0 + step);
         for (int l = 0; l < lanes; ++l) {
@@ -34,7 +34,7 @@ void store_tile(const T* tile, const Window& window, std::int64_t row, int n_val
     constexpr int block = 16 / sizeof(T), line = 64 / sizeof(T);
     const std::int64_t n = out.shape[2], stride = out.shape[1] * n, count = (window.end - window.begin) * n;
     T* base = static_cast<T*>(out.data) + row * stride + window.begin * n;
-    // Whole cache lines of the result, from rows that stay in the first-level cache until all lanes are served.
+    // Writes whole cache lines of the result. Their rows stay in the first-level cache until all lanes are written.
     const T* rows[line];
     for (std::int64_t j = 0, time = 0, channel = 0; j < count; j += line) {
         const int n_rows = static_cast<int>(std::min<std::int64_t>(line, count - j));

@@ -1,4 +1,4 @@
-// Tiles from arrays of a user, and into them.
+// Copies between tiles and arrays of the caller.
 #pragma once
 
 #include "kernels.hpp"
@@ -6,12 +6,13 @@
 
 namespace nnqm::detail {
 
-// Paths row .. row + n - 1 of a strided user array -> lanes skip .. of the tile channels 0 .. C - 1; other lanes are
-// zero.
+// Copies the paths row .. row + n - 1 of a strided array to the lanes skip .. skip + n - 1 of the tile channels 0 .. C
+// - 1, and zeroes the other lanes. C is the number of channels of the array.
 template <class T>
 void load_tile(const ArrayView& view, const Window& window, std::int64_t row, int n, int skip, int channels, T* tile);
 
-// Tile channels first .. first + C - 1 -> contiguous (path, time, channel).
+// Copies the tile channels first .. first + C - 1 of the lanes skip .. skip + n_valid - 1 to the paths from `row` on of
+// a contiguous (path, time, channel) array with C channels.
 template <class T>
 void store_tile(const T* tile, const Window& window, std::int64_t row, int n_valid, int skip, int channels, int first,
                 const ArrayOut& out);

@@ -9,12 +9,13 @@ namespace {
 
 using detail::lanes;
 
-// Products are made in blocks of `rows` times by two vectors of times, all of whose sums stay in registers.
+// Products are computed in blocks of `rows` times by two vectors of times; all sums of a block stay in registers.
 constexpr int rows = vector_registers == 32 ? 8 : 4;
 template <class T>
 constexpr int columns = 2 * static_cast<int>(vector_bytes / sizeof(T));
 
-// sum (rows, columns) over the lanes of a (lanes, columns) at `rows` times by b (lanes, columns).
+// sum (rows, columns) = sum over lanes of a b^T, with `rows` times of a (lanes, columns) and all times of b (lanes,
+// columns).
 template <class T>
 inline void product_block(const T* a, const T* b, T* sum) {
     constexpr int half = columns<T> / 2;
@@ -37,7 +38,8 @@ inline void product_block(const T* a, const T* b, T* sum) {
     }
 }
 
-// Panels are (panel of times, lane, time in it): one lies in the first-level cache, whatever the number of times.
+// Panels are stored as (panel of times, lane, time in the panel). One panel fits in the first-level cache, whatever the
+// number of times.
 template <class T>
 constexpr std::int64_t panel_size = lanes * columns<T>;
 
@@ -56,14 +58,14 @@ void fill(const T* z, std::int64_t begin, std::int64_t end, std::int64_t stride,
     }
 }
 
-// Sums that the rest of the last panel enters are not used.
+// Sums that contain the padding of the last panel are not used.
 template <class T>
 void add(std::int64_t n_times, const T* panels, double* packed) {
     constexpr std::int64_t size = panel_size<T>;
     for (std::int64_t s = 0; s < n_times; s += columns<T>) {
         for (std::int64_t t = s; t < n_times; t += rows) {
-            // Sums are fetched while the products before theirs are made: the triangle is larger than a cache, and
-            // there are many.
+            // The sums of the next block are prefetched during the products of this one, because the triangle is larger
+            // than a cache.
             for (std::int64_t i = t + rows; i < t + 2 * rows && i < n_times; ++i)
                 for (int k = 0; k < columns<T>; k += 8) __builtin_prefetch(packed + i * (i + 1) / 2 + s + k, 1);
             alignas(64) T sum[rows * columns<T>];

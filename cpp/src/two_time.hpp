@@ -1,4 +1,4 @@
-// The (T, T) products of one channel over a tile.
+// Products of one channel at all pairs of times, summed over a tile.
 #pragma once
 
 #include "level.hpp"
@@ -6,8 +6,8 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
-// The times begin .. end - 1 of z, whose rows lie `stride` apart, as panels: lanes rows of T numbers, to the next
-// multiple of detail::panel.
+// Copies the times begin .. end - 1 of z, whose rows lie `stride` apart, into panels: for each lane the T times, padded
+// to a multiple of detail::panel. two_time.cpp defines their order.
 void fill_panels(const float* z, std::int64_t begin, std::int64_t end, std::int64_t stride, float* panels);
 void fill_panels(const double* z, std::int64_t begin, std::int64_t end, std::int64_t stride, double* panels);
 

@@ -1,4 +1,4 @@
-// Memory that one thread works in.
+// Working memory of one thread.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 namespace nnqm::detail {
 
-// Zeroed, 64-byte aligned, grown on demand and kept between tiles.
+// Zeroed, 64-byte aligned memory.
 template <class T>
 class Buffer {
 public:
@@ -31,6 +31,7 @@ private:
     T* data_;
 };
 
+// Memory of a GroupScratch.
 struct GroupBuffers {
     Buffer<double> cumulative, marks, totals;
     GroupBuffers(bool wanted, int size, std::size_t n_lags)
@@ -40,7 +41,8 @@ struct GroupBuffers {
     GroupScratch scratch() const { return {cumulative.data(), marks.data(), totals.data()}; }
 };
 
-// What one thread works in. Without a theory it holds channels that are given; without a measure it adds up nothing.
+// Working memory of one thread. Without a theory the channels are given by the caller; without a measure nothing is
+// summed.
 template <class T>
 struct Workspace {
     Buffer<T> tile, hidden, parameters, coefficients, linear, observables, panels;

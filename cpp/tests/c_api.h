@@ -1,4 +1,4 @@
-/* Checks, and the theory, measure and run that the tests of the plain-C interface share. */
+/* Tools of the tests of the plain-C interface: checks, and a theory, a measure and a run. */
 #ifndef NNQM_TESTS_C_API_H
 #define NNQM_TESTS_C_API_H
 
@@ -21,7 +21,7 @@ static int failures = 0;
 
 #define OK(call) CHECK((call) == NNQM_OK)
 
-/* Refused as an invalid argument, and the message names what was wrong. */
+/* The call must be refused as an invalid argument, with a message that contains the part. */
 #define REFUSED(part, call)                                                                           \
     do {                                                                                              \
         const int32_t status = (call);                                                                \
@@ -47,7 +47,7 @@ static nnqm_theory* make_theory(void) {
     return theory;
 }
 
-/* Everything that can be asked for. */
+/* A measure that requests every sum. */
 static nnqm_measure* make_measure(void) {
     const double weights[6] = {1, -1, 0.5, 0.5, 2, 0}, biases[3] = {0, 1, -1}, centres[3] = {0, 0.5, -0.5};
     nnqm_measure* measure = NULL;

@@ -1,4 +1,5 @@
-// What the C++ tests share: a check that counts failures, and random words independent of those under test.
+// Tools of all C++ tests: a check that counts failures, and random words from another generator than the one under
+// test.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +17,7 @@ inline int failures = 0;
         }                                                               \
     } while (false)
 
-// Steele, Lea and Flood's splitmix64.
+// The generator splitmix64 of Steele, Lea and Flood.
 struct Words {
     std::uint64_t state;
     std::uint64_t next() {

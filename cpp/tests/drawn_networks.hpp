@@ -1,4 +1,4 @@
-// Networks with drawn parameters, and their draws from the random-number map as nnqm.hpp has it, in plain loops.
+// Networks with drawn parameters, and their draws as plain loops over the random-number map that nnqm.hpp defines.
 #pragma once
 
 #include "plain.hpp"
@@ -11,8 +11,7 @@ __extension__ typedef unsigned __int128 Wide;
 
 constexpr double pi = 3.14159265358979323846;
 
-// ---- Draws of every density, from the random-number map as nnqm.hpp has it.
-
+// The draw of any density.
 double draw_of(const nnqm::Density& density, std::uint64_t key, std::int64_t index, std::int64_t step, Word purpose) {
     if (density.kind == DensityKind::gaussian) return normal(key, index, step, purpose);
     Word c[4] = {static_cast<Word>(index), static_cast<Word>(index >> 32), static_cast<Word>(step / 2), purpose};
@@ -21,7 +20,7 @@ double draw_of(const nnqm::Density& density, std::uint64_t key, std::int64_t ind
     const double u = (a + ((b & 255U) + 0.5) / 256) / 4294967296.0;
     switch (density.kind) {
     case DensityKind::uniform: {
-        // The word as a signed number, of which there are as many on either side of zero.
+        // The word as a signed number, symmetric about zero.
         const double centred = a < 0x80000000U ? a + 0.5 : a + 0.5 - 4294967296.0;
         return std::sqrt(12.0) * centred / 4294967296.0;
     }
@@ -29,7 +28,7 @@ double draw_of(const nnqm::Density& density, std::uint64_t key, std::int64_t ind
     case DensityKind::rademacher: return a < 0x80000000U ? 1 : -1;
     default: break;
     }
-    // Bailey: sqrt(nu (u^(-2/nu) - 1)) cos(angle) has Student's distribution, with the variance nu / (nu - 2).
+    // Bailey: sqrt(nu (u^(-2/nu) - 1)) cos(angle) has Student's distribution, with variance nu / (nu - 2).
     const double nu = density.nu, angle = 2 * pi * ((b >> 8) + 0.5) / 16777216.0;
     return std::sqrt(nu * std::expm1(-2 / nu * std::log(u))) * std::cos(angle) /
            (nu > 2 ? std::sqrt(nu / (nu - 2)) : 1);
@@ -50,7 +49,7 @@ nnqm::Drawn drawn_layer(const nnqm::Layer& layer, const nnqm::Density& weights, 
     return drawn;
 }
 
-// Odd widths, and densities that differ between layers, weights and biases.
+// A network whose densities differ between layers, weights and biases.
 nnqm::Network random_network(int inputs, const std::vector<int>& widths, const std::string& activation,
                              std::int64_t group, const nnqm::Density& density = {DensityKind::gaussian, 0}) {
     Words words{static_cast<std::uint64_t>(inputs) + 31 * widths.size()};

@@ -1,5 +1,5 @@
-// What the tests of the core share: paths through the stages, and loops in double precision that are as plain as can be
-// for networks, sums and random numbers.
+// Tools of the core tests: paths through the stages, and references for networks, sums and random numbers as plain
+// loops in double precision.
 #pragma once
 
 #include <algorithm>
@@ -51,15 +51,15 @@ inline nnqm::Run make_run(std::int64_t n_paths, std::int64_t n_blocks, std::int6
     return run;
 }
 
-// ---- Arrays of sums, by name.
+// ---- The arrays of sums. Their sizes are written out here, independently of sum_shapes().
 
-struct Named {
+struct NamedArray {
     const char* name;
     const double* data;
     std::int64_t size;  // per block
 };
 
-inline std::vector<Named> arrays(const nnqm::Measure& m, std::int64_t n_times, const nnqm::Sums& sums) {
+inline std::vector<NamedArray> arrays(const nnqm::Measure& m, std::int64_t n_times, const nnqm::Sums& sums) {
     const auto length = [](const Integers& v) { return static_cast<std::int64_t>(v.size()); };
     const auto n = static_cast<std::int64_t>(m.channels.size());
     const std::int64_t g = m.linear_size(), f = m.size();
@@ -110,7 +110,7 @@ std::vector<T> applied(const nnqm::Network& network, const std::vector<T>& y, st
     return x;
 }
 
-// (path, time, channel): inputs, then outputs.
+// All channels (path, time, channel): the inputs, then the outputs.
 template <class T>
 std::vector<T> all_channels(const nnqm::Theory& theory, const nnqm::Run& run) {
     const auto n_times = static_cast<std::int64_t>(run.times.size());
@@ -174,14 +174,15 @@ inline Doubles observables(const nnqm::Measure& m, const Doubles& z) {
     return f;
 }
 
-// Sums of one block, and the sums of the absolute values of their terms, which bound the rounding.
+// Sums of one block, and the sums of the absolute values of their terms, which bound the rounding errors.
 struct Naive {
-    std::vector<std::vector<long double>>
-        sum;  // in the order of arrays(); tens of thousands of terms lose digits in double
+    // In the order of arrays(). In double, tens of thousands of terms would lose digits.
+    std::vector<std::vector<long double>> sum;
     std::vector<Doubles> size_of_terms;
     std::int64_t paths = 0, first_bad = -1;
 };
 
+// Adds terms to successive entries of one array, from the entry `next` on.
 struct Adder {
     Naive& out;
     std::size_t which, next = 0;
@@ -193,7 +194,7 @@ struct Adder {
     }
 };
 
-// The observable vector at every time; value(time, channel).
+// Computes the observable vector at every time; value(time, channel) gives the channels.
 template <class Value>
 std::vector<Doubles> observable_rows(const nnqm::Measure& m, std::int64_t n_times, const Value& value) {
     std::vector<Doubles> full;
@@ -256,14 +257,14 @@ inline void add_path(const nnqm::Measure& m, const std::vector<Doubles>& full, N
     ++out.paths;
 }
 
-// sum_{p != q} a_p b_q^T over the paths of one group, each given by its observable vectors.
+// Adds sum_{p != q} a_p b_q^T over the paths of one group; members are the observable vectors of each path.
 inline void add_group(const nnqm::Measure& m, std::int64_t n_times, const std::vector<std::vector<Doubles>>& members,
                       Naive& out) {
     const auto parts = static_cast<std::size_t>(m.parts());
     const auto add_lags = [&](std::size_t which, const Integers& lags, int length) {
         const auto f = size(length);
         for (std::size_t k = 0; k < lags.size(); ++k) {
-            // Sums over time, and those of the absolute values.
+            // Sums over time, and sums of the absolute values.
             std::vector<Doubles> a, b, a_size, b_size;
             for (const std::vector<Doubles>& rows : members) {
                 for (auto* sums : {&a, &b, &a_size, &b_size}) sums->emplace_back(f);
@@ -289,12 +290,12 @@ inline void add_group(const nnqm::Measure& m, std::int64_t n_times, const std::v
     add_lags(1, m.observable_lags, m.size());
 }
 
-// Sums over the paths for which block_of(path) = block.
+// Computes the sums over the paths with block_of(path) = block.
 template <class T, class BlockOf>
 Naive naive_block(const nnqm::Measure& m, std::int64_t n_times, std::int64_t channels, const std::vector<T>& paths,
                   const nnqm::Sums& shape, std::int64_t block, const BlockOf& block_of) {
     Naive out;
-    for (const Named& array : arrays(m, n_times, shape)) {
+    for (const NamedArray& array : arrays(m, n_times, shape)) {
         out.sum.emplace_back(size(array.data ? array.size : 0));
         out.size_of_terms.emplace_back(out.sum.back().size());
     }
@@ -316,7 +317,8 @@ Naive naive_block(const nnqm::Measure& m, std::int64_t n_times, std::int64_t cha
 template <class T, class BlockOf>
 void check_against_loops(const char* what, const nnqm::Measure& m, std::int64_t n_times, std::int64_t channels,
                          const std::vector<T>& paths, const nnqm::Sums& sums, const BlockOf& block_of) {
-    // In units of the sum of the terms' sizes. float32 sums a tile in float32, and its polynomials cancel.
+    // Relative to the sum of the absolute values of the terms. In float32 a tile is summed in float32, and the terms of
+    // polynomials cancel.
     constexpr double tolerance = sizeof(T) == 4 ? 3e-6 : 5e-14;
     double worst = 0;
     for (std::int64_t i = 0; i < sums.n_blocks; ++i) {
@@ -352,7 +354,8 @@ inline void philox(std::uint32_t c[4], std::uint64_t key) {
     }
 }
 
-// Kind 0 of the map, and with `channel` as the whole purpose the Gaussian draws of kinds 2 to 4.
+// The normal draw of kind 0 of the random-number map. With `channel` as the whole purpose it is also the Gaussian draw
+// of the kinds 2 to 4.
 inline double normal(std::uint64_t key, std::int64_t path, std::int64_t step, std::uint32_t channel) {
     std::uint32_t c[4] = {static_cast<std::uint32_t>(path), static_cast<std::uint32_t>(path >> 32),
                           static_cast<std::uint32_t>(step / 4), channel};
@@ -363,7 +366,7 @@ inline double normal(std::uint64_t key, std::int64_t path, std::int64_t step, st
     return std::sqrt(-2 * std::log(u)) * (step % 2 == 0 ? std::cos(angle) : std::sin(angle));
 }
 
-// Whether the call is refused, with a message.
+// Whether the call throws std::invalid_argument with a message.
 inline bool refused(const std::function<void()>& call) {
     try {
         call();
@@ -373,14 +376,14 @@ inline bool refused(const std::function<void()>& call) {
     return false;
 }
 
-// Runs the tests at the level that NNQM_LEVEL names; what a test program returns.
+// Runs the tests at the level named by NNQM_LEVEL and returns the exit code of the test program.
 inline int run_tests(const std::function<void()>& tests) {
     constexpr int skipped = 77;
     const char* forced = std::getenv("NNQM_LEVEL");
     try {
         std::printf("level %s\n", nnqm::build_info().level.c_str());
     } catch (const std::invalid_argument& error) {
-        // A level that the build has no code for at all is a failure, not one that this processor lacks.
+        // A level that the build does not have at all is a failure; a level that this processor lacks is skipped.
         const std::vector<std::string> known = {"v2", "v3", "v4", "native"};
         std::printf("%s\n", error.what());
         return std::find(known.begin(), known.end(), std::string(forced)) == known.end() ? 1 : skipped;
@@ -390,7 +393,7 @@ inline int run_tests(const std::function<void()>& tests) {
     return failures == 0 ? 0 : 1;
 }
 
-// The sums of a run, block by block.
+// Compares the sums of a run with the plain loops, block by block.
 template <class T>
 void compare_advance(const char* what, const nnqm::Theory& theory, const nnqm::Measure& measure, const nnqm::Run& run) {
     const auto n_times = static_cast<std::int64_t>(run.times.size());
@@ -402,7 +405,7 @@ void compare_advance(const char* what, const nnqm::Theory& theory, const nnqm::M
                         [&](std::int64_t p) { return p / unit % run.n_blocks; });
 }
 
-// Lags up to `most`, and so many observables that a window holds 16 times.
+// A measure with lags up to `most` and enough observables to make a window 16 times long.
 inline nnqm::Measure windowed_measure(const std::vector<int>& channels, std::int64_t most, std::int64_t group,
                                       int two_time = -1) {
     Words words{3};

@@ -1,9 +1,9 @@
-/* The plain-C interface, from C: its results equal those of the stages in turn. */
+/* Tests of the plain-C interface from C: its results equal the results of its stages in turn. */
 #include <math.h>
 
 #include "c_api.h"
 
-/* advance gives the bits of sample, apply and accumulate in turn, in every sum; shapes are those documented. */
+/* advance gives the bits of sample, apply and accumulate in turn, for every sum, and shapes are as documented. */
 static void stages_equal_the_fused_call(int32_t precision) {
     nnqm_theory* theory = make_theory();
     nnqm_measure* measure = make_measure();
@@ -24,7 +24,7 @@ static void stages_equal_the_fused_call(int32_t precision) {
                   all_shape[3] = {n_paths, n_times, 3};
     OK(nnqm_sample(theory, run, 0, n_paths, y_shape, y));
     OK(nnqm_apply(theory, precision, y_shape, NULL, y, x_shape, x, 2));
-    /* In memory as (path, channel, time), so that strides are used. */
+    /* Stored as (path, channel, time), so that strides are used. */
     for (size_t i = 0; i < points; ++i) {
         char* path = all + i / n_times * n_times * 3 * item + i % n_times * item;
         memcpy(path, y + 2 * i * item, item);
@@ -57,7 +57,7 @@ static void stages_equal_the_fused_call(int32_t precision) {
     CHECK(n_blocks == 1 && paths[0] == n_paths && first_bad[0] == -1);
     double* moments = NULL;
     OK(nnqm_sums_array(fused, NNQM_MOMENTS, &moments, NULL, NULL));
-    /* Of the second z, an oscillator with <y^2> = 1/2: 200 paths suffice to see a wrong channel or scale. */
+    /* The second z is an oscillator with <y^2> = 1/2. 200 paths suffice to detect a wrong channel or scale. */
     CHECK(fabs(moments[5] / (n_paths * n_times) - 0.5) < 0.15);
 
     free(all);
@@ -70,7 +70,7 @@ static void stages_equal_the_fused_call(int32_t precision) {
     nnqm_theory_destroy(theory);
 }
 
-/* Two states, 0 and 1, that swap at every step. */
+/* A chain of two states, 0 and 1, that swap at every step. */
 static void chains(void) {
     const double values[2] = {-1, 1}, times[4] = {0, 0.5, 1, 1.5};
     const uint32_t never[2] = {0, 0}, half[2] = {1u << 31, 1u << 31}, other[2] = {1, 0};
@@ -102,8 +102,8 @@ static void chains(void) {
     nnqm_theory_destroy(theory);
 }
 
-/* A network drawn for each of 25 groups of 8 paths, whose first layer is fixed. Stages equal the fused call, the third
- * matrix of a lag is there, and outputs are those of the parameters that draw shows. */
+/* A network drawn for each of 25 groups of 8 paths, with a fixed first layer. The stages equal the fused call, each lag
+ * has its third matrix, and the outputs use the parameters returned by draw. */
 static void random_parameters(void) {
     const double scales_2[4] = {1, 1, 0.5, 0}, bias_scales_2[1] = {0.1};
     nnqm_theory* theory = make_theory();
@@ -142,7 +142,7 @@ static void random_parameters(void) {
     OK(nnqm_sums_array(fused, NNQM_LAGS, &a, NULL, shape));
     OK(nnqm_sums_array(staged, NNQM_LAGS, &b, NULL, NULL));
     CHECK(shape[2] == 3 && memcmp(a, b, n_lags * 3 * 9 * sizeof(double)) == 0);
-    /* Pairs of distinct paths of a group: 8 * 7 of each of 25 groups, and 6 * 6 pairs of times. */
+    /* 25 groups with 8 * 7 pairs of distinct paths each, and 6 * 6 pairs of times. */
     CHECK(a[2 * 9] == 25 * 56 * 36);
 
     OK(nnqm_draw(theory, 7, 0, 0, 25, NNQM_FLOAT64, drawn_shape, drawn));
@@ -171,7 +171,8 @@ static void random_parameters(void) {
     nnqm_theory_destroy(theory);
 }
 
-/* A network of |t| split at t = 0, a linear source of one mode, and a closed chain of two states that never moves. */
+/* A network of |t| split at t = 0, a linear source with one mode, and a closed chain of two states that never changes
+ * its state. */
 static void other_sources(void) {
     const double times[3] = {-1, 0, 1}, one[1] = {1}, zero[1] = {0}, mean[3] = {1, 2, 3}, basis[3] = {1, 0, -1},
                  values[2] = {-1, 1};
@@ -223,8 +224,8 @@ static void other_sources(void) {
     nnqm_run_destroy(run);
 }
 
-/* A network of one input as a table: the same outputs to rounding, in the table's precision only, until another layer
- * is added. */
+/* A network with one input as a table: the same outputs up to rounding, in the table's precision only, until another
+ * layer is added. */
 static void compiled_networks(void) {
     const double w_1[4] = {1, -0.5, 2, 0.7}, b_1[4] = {0, 0.1, -0.2, 0.3};
     const int64_t shape[3] = {n_paths, n_times, 1};

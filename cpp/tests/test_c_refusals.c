@@ -1,4 +1,4 @@
-/* The plain-C interface, from C: each mistake of a caller is an error with a message. */
+/* Tests of the plain-C interface from C: each mistake of a caller is an error with a message. */
 #include <math.h>
 
 #include "c_api.h"
@@ -12,7 +12,7 @@ static void refusals(void) {
     nnqm_sums* sums = NULL;
     OK(nnqm_sums_create(&sums, measure, n_times, 0, 1));
 
-    /* Null handles and places for them. */
+    /* Null handles, and null pointers to handles. */
     REFUSED("theory is null", nnqm_theory_create(NULL));
     REFUSED("measure is null", nnqm_measure_create(NULL));
     REFUSED("sums is null", nnqm_sums_create(NULL, measure, n_times, 0, 1));
@@ -60,7 +60,7 @@ static void refusals(void) {
     REFUSED("biases is null", nnqm_theory_add_layer(theory, 1, 1, &one, NULL, "tanh"));
     REFUSED("activation is null", nnqm_theory_add_layer(theory, 1, 1, &one, &one, NULL));
 
-    /* Values and fit are the business of the calls that compute. */
+    /* Values, and whether parts fit, are checked by the calls that compute. */
     double y[n_paths * n_times * 2], x[n_paths * n_times];
     const int64_t y_shape[3] = {n_paths, n_times, 2}, x_shape[3] = {n_paths, n_times, 1};
     nnqm_theory* other = NULL;
@@ -105,7 +105,7 @@ static void refusals(void) {
     REFUSED("n_blocks", nnqm_sums_create(&none, m, n_times, 0, 0));
     REFUSED("n_blocks", nnqm_sums_create(&none, m, n_times, 0, huge));
     OK(nnqm_measure_set_moments(m, 1));
-#ifndef __SANITIZE_ADDRESS__ /* it ends the program where memory does */
+#ifndef __SANITIZE_ADDRESS__ /* which ends the program when memory runs out */
     CHECK(nnqm_sums_create(&none, m, n_times, 0, huge >> 9) == NNQM_OUT_OF_MEMORY && none == NULL &&
           *nnqm_last_error());
 #endif
@@ -116,7 +116,7 @@ static void refusals(void) {
           *nnqm_last_error());
     OK(nnqm_measure_set_lags(m, 0, NULL));
     OK(nnqm_sums_create(&none, m, n_times, 0, 1));
-    REFUSED("does not ask", nnqm_sums_array(none, NNQM_LAGS, NULL, NULL, NULL));
+    REFUSED("does not request", nnqm_sums_array(none, NNQM_LAGS, NULL, NULL, NULL));
     REFUSED("which", nnqm_sums_array(none, 6, NULL, NULL, NULL));
     REFUSED("which", nnqm_sums_array(none, -1, NULL, NULL, NULL));
     nnqm_sums_destroy(none);
@@ -151,7 +151,7 @@ static void refusals(void) {
     REFUSED("blocks", nnqm_advance(theory, r, 1, 2, 0, 1, sums));
     nnqm_run_destroy(r);
 
-    /* Products of sizes that overflow although each of them is accepted. */
+    /* Products of sizes that overflow although each size is accepted. */
     double grid[256];
     for (int i = 0; i < 256; ++i) grid[i] = i;
     OK(nnqm_sums_create(&none, m, 256, 0, 1));
@@ -222,7 +222,7 @@ static void refusals(void) {
     REFUSED("number of channels", nnqm_accumulate(sums, NNQM_FLOAT64, wide, NULL, channels, 2, offsets, 0, 1));
     REFUSED("precision", nnqm_accumulate(sums, 16, shape, NULL, channels, 2, offsets, 0, 1));
 
-    /* Nothing of all this reached the sums; what is not aligned can be read; what is not finite is recorded. */
+    /* No refused call changed the sums. Unaligned arrays can be read, and values that are not finite are recorded. */
     int64_t *paths = NULL, *first_bad = NULL;
     OK(nnqm_sums_counts(sums, &paths, &first_bad, NULL));
     CHECK(paths[0] == 0 && first_bad[0] == -1);
@@ -232,7 +232,7 @@ static void refusals(void) {
     OK(nnqm_accumulate(sums, NNQM_FLOAT64, shape, NULL, shifted + 1, 2, offsets, 100, 1));
     CHECK(paths[0] == 20 && first_bad[0] == 107);
 
-    /* Lags beyond the path, found where the sums are used. */
+    /* Lags beyond the path are detected where the sums are used. */
     OK(nnqm_measure_set_lags(measure, 1, &huge));
     OK(nnqm_sums_create(&none, measure, n_times, 0, 1));
     REFUSED("lags", nnqm_advance(theory, run, 0, 1, 0, 1, none));
@@ -245,7 +245,7 @@ static void refusals(void) {
     nnqm_theory_destroy(theory);
 }
 
-/* With NNQM_LEVEL set to nonsense by the test's environment. */
+/* NNQM_LEVEL is nonsense in the environment of this test. */
 static void impossible_level(void) {
     const int64_t y_shape[3] = {n_paths, n_times, 2}, x_shape[3] = {n_paths, n_times, 1}, offsets[2] = {0, n_paths};
     double y[n_paths * n_times * 2] = {0}, x[n_paths * n_times];

@@ -1,11 +1,10 @@
-// The library through its public header, against loops in double precision that are as plain as can be: its random
-// numbers, paths, networks and sums, and the promise that bits do not depend on threads, cuts or ranges. NNQM_LEVEL
-// chooses the level.
+// Tests of the library through its public header: random numbers, paths, networks and sums against plain loops in
+// double precision, and the independence of bits from threads, cuts and ranges. NNQM_LEVEL selects the level.
 #include "plain.hpp"
 
 namespace {
 
-// Two sources of 2 + 1 inputs; odd widths, so that every remainder of the register blocks occurs.
+// Two sources with 2 and 1 inputs. The odd widths give every remainder of the register blocks.
 nnqm::Theory deep_theory() {
     Words words{7};
     nnqm::Theory theory;
@@ -22,7 +21,7 @@ nnqm::Theory one_input() {
     return theory;
 }
 
-// Three states on two grids, with tables written by hand, after a process that takes channel 0.
+// A chain of three states on two grids, with tables written by hand, after a process on channel 0.
 nnqm::Theory chain_theory() {
     nnqm::Theory theory = one_input();
     nnqm::Chain chain;
@@ -41,7 +40,7 @@ nnqm::Theory chain_theory() {
     return theory;
 }
 
-// Everything at once: an output, an input and another input, polynomials of two of them, neurons, all sums.
+// A measure with everything: an output, an input and another input, polynomials of two of them, neurons, and all sums.
 nnqm::Measure full_measure(std::int64_t n_times) {
     Words words{11};
     nnqm::Measure measure;
@@ -61,10 +60,10 @@ nnqm::Measure full_measure(std::int64_t n_times) {
 
 template <class T>
 void sums_equal_plain_loops() {
-    // 5 tiles, the last of 21 paths, in 3 blocks of 2, 2 and 1 tiles.
+    // 5 tiles, the last with 21 paths, in 3 blocks of 2, 2 and 1 tiles.
     compare_advance<T>("every sum", deep_theory(), full_measure(13), make_run(4 * 64 + 21, 3, 13, precision_of<T>));
 
-    // Windows of 16 times: lags shorter and longer than one, and longer than two.
+    // Windows of 16 times, with lags shorter than one window, longer than one, and longer than two.
     for (const std::int64_t most : {0, 3, 15, 16, 17, 33, 38}) {
         const std::string name = "windows, lags to " + std::to_string(most);
         compare_advance<T>(name.c_str(), one_input(), windowed_measure({0}, most, 1),
@@ -275,7 +274,7 @@ void bits_do_not_depend_on_threads_or_cuts() {
         nnqm::advance(theory, measure, run, {0, n_blocks}, {4, 5}, sums);
     });
 
-    // A worker that holds blocks 6, 7, 8 only.
+    // A worker with the blocks 6, 7 and 8 only.
     nnqm::SumsBuffer part_buffer(measure, 11, 6, 3), whole_buffer(measure, 11, 0, n_blocks);
     nnqm::Sums part = part_buffer.view(), whole = whole_buffer.view();
     nnqm::advance(theory, measure, run, {6, 9}, {0, 5}, part);
@@ -286,7 +285,7 @@ void bits_do_not_depend_on_threads_or_cuts() {
     std::copy(part.paths, part.paths + 3, whole.paths + 6);
     check_equal_bits("two workers", measure, 11, whole, reference);
 
-    // The stages give the bits of the fused route: block b holds tiles b, b + 9, ...
+    // The separate stages give the bits of the fused call: block b contains the tiles b, b + 9, ...
     const std::vector<T> paths = all_channels<T>(theory, run);
     nnqm::SumsBuffer staged_buffer(measure, 11, 0, n_blocks);
     nnqm::Sums staged = staged_buffer.view();
@@ -301,7 +300,7 @@ void bits_do_not_depend_on_threads_or_cuts() {
     check_equal_bits("staged", measure, 11, staged, reference);
 }
 
-// ---- User paths: strides of any sign, offsets, and values that are not finite.
+// ---- Paths of the caller: strides of any sign, offsets, and values that are not finite.
 
 template <class T>
 void user_paths(const nnqm::Measure& measure, std::int64_t n_times) {
@@ -309,7 +308,7 @@ void user_paths(const nnqm::Measure& measure, std::int64_t n_times) {
     const std::int64_t n = 150, channels = 2;
     std::vector<T> data;
     for (std::int64_t i = 0; i < n * n_times * channels; ++i) data.push_back(static_cast<T>(words.uniform(-2, 2)));
-    const Integers offsets = {0, 70, 70, 149};  // an empty block, and a last path that is left out
+    const Integers offsets = {0, 70, 70, 149};  // an empty block, and a last path that belongs to no block
     const auto block_of = [&](std::int64_t p) { return p < 70 ? 0 : p < 149 ? 2 : -1; };
     nnqm::SumsBuffer buffer(measure, n_times, 0, 3);
     nnqm::Sums sums = buffer.view();
@@ -317,7 +316,7 @@ void user_paths(const nnqm::Measure& measure, std::int64_t n_times) {
     nnqm::accumulate(view, measure, offsets, 0, 2, sums);
     check_against_loops("user paths", measure, n_times, channels, data, sums, block_of);
 
-    // The same numbers, time reversed in memory and transposed to (channel, time, path).
+    // The same numbers, reversed in time and transposed to (channel, time, path) in memory.
     std::vector<T> other(data.size());
     for (std::int64_t p = 0; p < n; ++p)
         for (std::int64_t t = 0; t < n_times; ++t)
@@ -335,7 +334,7 @@ void user_paths(const nnqm::Measure& measure, std::int64_t n_times) {
 
     const T bad[2] = {std::numeric_limits<T>::quiet_NaN(), -std::numeric_limits<T>::infinity()};
     std::vector<T> broken = data;
-    broken[size((133 * n_times + 1) * channels)] = bad[0];  // in one tile with the next, at an earlier time
+    broken[size((133 * n_times + 1) * channels)] = bad[0];  // in the tile of the next one, at an earlier time
     broken[size((101 * n_times + n_times - 2) * channels + 1)] = bad[1];
     broken[size((149 * n_times + 3) * channels + 1)] = bad[0];  // belongs to no block
     nnqm::SumsBuffer broken_buffer(measure, n_times, 0, 3);
@@ -377,7 +376,7 @@ void overflow_is_reported() {
     }
 }
 
-// ---- Arguments that are not valid.
+// ---- Invalid arguments.
 
 void refusals() {
     constexpr int n_times = 10;
@@ -402,7 +401,7 @@ void refusals() {
     };
     const auto layer = [](Arguments& a) -> nnqm::Layer& { return a.theory.network.layers[1]; };
 
-    // What is spoilt below is accepted as it is.
+    // The arguments before they are spoilt below are accepted.
     Arguments valid;
     nnqm::SumsBuffer filled(valid.measure, n_times, 0, 3);
     nnqm::Sums all = filled.view();

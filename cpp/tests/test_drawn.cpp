@@ -1,10 +1,10 @@
-// Drawn parameters, groups of paths that share them, and split networks, against plain loops in double precision.
-// NNQM_LEVEL chooses the level.
+// Tests of drawn parameters, groups of paths that share them, and split networks, against plain loops in double
+// precision. NNQM_LEVEL selects the level.
 #include "drawn_networks.hpp"
 
 namespace {
 
-// The parameters of one group, in the order of draw().
+// The parameters of one group in the order of draw().
 Doubles expected_parameters(const nnqm::Network& network, std::uint64_t key, std::int64_t group, bool negative) {
     Doubles all;
     for (std::size_t i = 0; i < network.layers.size(); ++i) {
@@ -12,7 +12,7 @@ Doubles expected_parameters(const nnqm::Network& network, std::uint64_t key, std
         const nnqm::Drawn& drawn = network.drawn[i];
         const bool last = i + 1 == network.layers.size();
         for (const bool biases : {false, true}) {
-            // A split network's last biases are always shared.
+            // The biases of the last layer of a split network are always shared.
             const bool other = negative && network.split && !drawn.shared && !(biases && last);
             const Word purpose = (other ? 3U : 2U) * 65536U + 2U * static_cast<Word>(i) + (biases ? 1U : 0U);
             const Doubles &location = biases ? layer.biases : layer.weights,
@@ -46,7 +46,8 @@ void draws_follow_the_random_number_map() {
                                 std::max(worst, std::fabs(static_cast<double>(got[size(g * each) + k]) - expected[k]) /
                                                     std::max(1.0, std::fabs(expected[k])));
                     }
-                    // An angle of 2^-24 of a turn near a zero of the cosine, in the tails of Cauchy's density.
+                    // The tolerance allows for an angle of 2^-24 of a turn near a zero of the cosine, in the tails of
+                    // the Cauchy density.
                     CHECK(worst <= (sizeof(T) == 4 ? 3e-6 : 1e-13), "%s density %d: draws are off by %g", name_of<T>,
                           static_cast<int>(density.kind), worst);
                 }
@@ -55,7 +56,7 @@ void draws_follow_the_random_number_map() {
     }
 }
 
-// The densities are what their names say, standardised as documented: Kolmogorov and Smirnov's distance of 2^17 draws.
+// The draws have the named densities, standardised as documented: Kolmogorov-Smirnov distance of 2^17 draws.
 void draws_have_their_densities() {
     const auto normal_cdf = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); };
     const auto laplace_cdf = [](double x) {
@@ -89,7 +90,7 @@ void draws_have_their_densities() {
         double distance = 0;
         for (std::size_t i = 0; i < draws.size(); ++i)
             distance = std::max(distance, std::fabs(cdf(draws[i]) - (static_cast<double>(i) + 0.5) / n));
-        // One in 1e8 exceeds it.
+        // Exceeded with probability 1e-8.
         CHECK(distance * std::sqrt(n) < 3.1, "density %d: Kolmogorov distance %g", static_cast<int>(density.kind),
               distance);
     }
@@ -108,7 +109,7 @@ Doubles run_network(const nnqm::Network& network, const double* parameters, Doub
     return value;
 }
 
-// The outputs use the parameters of draw(), for every way of sharing them; widths and numbers of times leave every
+// The outputs use the parameters of draw(), for every way of sharing them. The widths and numbers of times give every
 // remainder.
 template <class T>
 void paths_use_the_draws() {
@@ -208,7 +209,7 @@ void split_networks_equal_plain_loops() {
     }
 }
 
-// ---- Fused sums of theories with random parameters: groups stay in one block and the third matrix is that of plain
+// ---- Fused sums of theories with random parameters: groups stay in one block, and the third matrix agrees with plain
 // loops.
 
 nnqm::Measure group_measure(std::int64_t group, int channel) {
@@ -272,7 +273,7 @@ void groups_equal_plain_loops() {
         });
     }
 
-    // Several groups of several tiles in each block.
+    // Several groups per block, each of several tiles.
     Words words{9};
     std::vector<T> data;
     for (std::int64_t i = 0; i < 512 * n_times * 2; ++i) data.push_back(static_cast<T>(words.uniform(-2, 2)));
@@ -284,7 +285,7 @@ void groups_equal_plain_loops() {
                         [](std::int64_t p) { return p < 384 ? 0 : 1; });
 }
 
-// ---- Arguments that are not valid.
+// ---- Invalid arguments.
 
 void refusals() {
     const auto nan = std::numeric_limits<double>::quiet_NaN();

@@ -1,6 +1,5 @@
-// Accuracy of math.hpp against long double, its special values, and the words and normal numbers of philox.hpp.
-// Compiled once per instruction-set level; every function is called in a loop, so that what is tested is what the
-// kernels run.
+// Tests of the accuracy of math.hpp against long double, of its special values, and of the words and normal numbers of
+// philox.hpp. Compiled once per instruction-set level. Every function is called in a loop, as in the kernels.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -33,7 +32,7 @@ T any_value(Words& words) {
     return x;
 }
 
-// A grid over [low, high], uniform numbers in it, and bit patterns of every magnitude that fall within [least, most].
+// Arguments: a grid over [low, high], uniform numbers in it, and bit patterns of every magnitude within [least, most].
 template <typename T>
 std::vector<T> arguments(double low, double high, double least, double most) {
     constexpr int count = 200000;
@@ -53,7 +52,8 @@ struct worst {
     double at = 0;
 };
 
-// Results below the normal range may be off by one unit of the smallest denormal besides, those beyond it are infinite.
+// Results below the normal range may differ by one additional unit of the smallest denormal; results beyond the range
+// are infinite.
 template <typename T>
 worst compare(const char* name, const std::vector<T>& x, const std::vector<T>& y,
               long double (*reference)(long double)) {
@@ -99,7 +99,7 @@ void accuracy(const char* name, F f, long double (*reference)(long double), doub
     CHECK(found.relative <= target<T>, "%s %s: %Le at %.17g", name_of<T>, name, found.relative, found.at);
 }
 
-// An absolute bound over the whole domain, a relative one where the argument is moderate.
+// Checks an absolute bound over the whole domain, and a relative bound for moderate arguments.
 template <typename T, typename F>
 void periodic(const char* name, F f, long double (*reference)(long double)) {
     const double moderate = 1e5, limit = 3.9e15;
@@ -224,7 +224,7 @@ void all_functions() {
     special<T>("tanh", tanh, 9.5, static_cast<double>(static_cast<T>(std::tanh(9.5L))));
 }
 
-// Every float in the range where the bounded rational functions approach 1.
+// Checks every float in the range where the bounded rational functions approach 1.
 void saturation() {
     std::vector<float> x;
     const std::uint32_t end = level::bits_of(10.0F);
@@ -239,7 +239,7 @@ void saturation() {
     }
 }
 
-// The forms for whole vectors have the bits of those for numbers.
+// The forms for whole vectors give the bits of the forms for numbers.
 void vectors() {
     constexpr int width = level::vector_bytes / 4;
     std::vector<float> x = arguments<float>(-12, 12, -1e30, 1e30);
@@ -270,7 +270,7 @@ void eight_words() {
         __m256i x[4][2];
         for (int j = 0; j < 4; ++j) {
             alignas(32) std::uint64_t halves[2][4];
-            // What is above 32 bits in a lane must not matter.
+            // Bits above the lower 32 of a lane must not matter.
             for (int i = 0; i < 8; ++i)
                 halves[i % 2][i / 2] = random.next(), c[j][i] = static_cast<std::uint32_t>(halves[i % 2][i / 2]);
             for (int half = 0; half < 2; ++half)
@@ -311,7 +311,7 @@ void exact_pair(std::uint32_t a, std::uint32_t b, long double& z0, long double& 
     const long double rest = (static_cast<std::uint32_t>(~a) + (1 - part)) / span;
     const long double log_u = a < 0x80000000U ? std::log((a + part) / span) : std::log1p(-rest);
     const long double radius = std::sqrt(-2 * log_u), half_pi = 1.57079632679489661923132169163975144L;
-    // Both angles come from the integers: a difference of angles would lose the digits of a small cosine.
+    // Both angles are computed from the integers: a difference of angles would lose the digits of a small cosine.
     const std::uint32_t quadrant = b >> 30;
     const long double part_turn = (((b >> 8) & 0x3fffffU) + 0.5L) / 4194304.0L;
     const long double s = radius * std::sin(half_pi * part_turn), c = radius * std::sin(half_pi * (1 - part_turn));
@@ -329,7 +329,8 @@ void normal_accuracy() {
             for (std::uint32_t turn = 0; turn < 4; ++turn) a.push_back(x), b.push_back(y + (turn << 30));
     for (int i = 0; i < 600000; ++i) {
         const std::uint64_t w = words.next();
-        const int shift = i % 3 == 0 ? 0 : static_cast<int>(words.next() % 32);  // both ends of the unit interval too
+        const int shift =
+            i % 3 == 0 ? 0 : static_cast<int>(words.next() % 32);  // includes both ends of the unit interval
         const std::uint32_t small = static_cast<std::uint32_t>(w) >> shift;
         a.push_back(i % 3 == 1 ? ~small : small), b.push_back(static_cast<std::uint32_t>(w >> 32));
     }
@@ -400,7 +401,7 @@ void moments() {
     }
 }
 
-// Apart from main, which must run where the level's instructions are missing.
+// Separate from main, which must run on processors without the level's instructions.
 [[gnu::noinline]] int run_all() {
     known_words();
 #if defined(__AVX2__) && !defined(__AVX512DQ__)

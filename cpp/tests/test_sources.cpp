@@ -1,5 +1,5 @@
-// The sources that are not stationary processes, and windows of time, against plain loops in double precision.
-// NNQM_LEVEL chooses the level.
+// Tests of linear sources, times and periodic chains, and of windows of time, against plain loops in double precision.
+// NNQM_LEVEL selects the level.
 #include "drawn_networks.hpp"
 
 namespace {
@@ -102,7 +102,7 @@ nnqm::PeriodicChain periodic_chain(int states, int grids, int steps, double larg
 
 template <class T>
 void periodic_chains_follow_their_tables() {
-    // Small weights, whose sums have no digits above 2^32, and the largest.
+    // Small weights, whose sums have no digits above 2^32, and the largest weights.
     for (const auto& [states, largest_weight] :
          {std::pair{1, 2147483647.0}, {3, 2147483647.0}, {20, 2147483647.0}, {5, 1e6}}) {
         const int steps = 9, grids = 2;
@@ -151,12 +151,12 @@ void periodic_chains_follow_their_tables() {
     }
 }
 
-// With the weights of the bridge of a symmetric kernel, closed paths have the probability of the product of their
-// steps.
+// With the weights of the bridge of a symmetric kernel, the probability of a closed path is the product of its steps,
+// up to normalisation.
 void periodic_chains_are_bridges() {
     const int s = 3, steps = 4;
     const double kernel[3][3] = {{0.9, 0.4, 0.05}, {0.4, 1.1, 0.3}, {0.05, 0.3, 0.6}};
-    double power[5][3][3] = {};  // of the kernel
+    double power[5][3][3] = {};  // powers of the kernel
     for (int i = 0; i < s; ++i) power[0][i][i] = 1;
     for (int m = 0; m < steps; ++m)
         for (int i = 0; i < s; ++i)
@@ -169,8 +169,8 @@ void periodic_chains_are_bridges() {
     chain.values = {0, 1, 2};
     double trace = 0;
     for (int i = 0; i < s; ++i) trace += power[steps][i][i];
-    // Two columns suffice for an alias table of this start: it is nearly uniform, so that only the middle state has
-    // more than 1/3.
+    // The alias table of this start is simple, because the start is nearly uniform: only the middle state has a
+    // probability above 1/3.
     for (int i = 0; i < s; ++i) {
         const double share = s * power[steps][i][i] / trace;
         chain.start_threshold.push_back(share >= 1 ? 0xffffffffU : static_cast<Word>(share * 4294967296.0));
@@ -200,11 +200,11 @@ void periodic_chains_are_bridges() {
         for (int t = 0; t < steps; ++t) expected *= kernel[x[t]][x[(t + 1) % steps]];
         chi_squared += std::pow(static_cast<double>(counts[size(path)]) - expected, 2) / expected;
     }
-    // 80 degrees of freedom; one in 1e8 exceeds it.
+    // 80 degrees of freedom; exceeded with probability 1e-8.
     CHECK(chi_squared < 168, "chi-squared of closed paths %g", chi_squared);
 }
 
-// ---- Windows of time: what is cut into windows of 16 times equals what is not.
+// ---- Windows of time: results cut into windows of 16 times equal results that are not cut.
 
 template <class T>
 void windows_join() {
@@ -261,7 +261,7 @@ void windows_join() {
     }
 }
 
-// ---- Arguments that are not valid.
+// ---- Invalid arguments.
 
 void refusals() {
     const auto nan = std::numeric_limits<double>::quiet_NaN();

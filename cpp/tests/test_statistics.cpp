@@ -1,4 +1,4 @@
-// Statistics of blocks against plain loops in double precision.
+// Tests of the statistics of blocks against plain loops in double precision.
 #include "plain.hpp"
 
 namespace {
@@ -11,7 +11,7 @@ void two_time_functions_unpack() {
         for (std::int64_t i = 0; i < 2 * pairs; ++i) packed.push_back(words.uniform(-1, 1));
         for (std::int64_t i = 0; i < 2 * n_times; ++i) offsets.push_back(words.uniform(-1, 1));
         const double factors[2] = {0.5, -3.0};
-        // All rows of one block, and those of the other in two parts.
+        // All rows of one block at once, and the rows of the other block in two parts.
         Doubles functions = packed;
         const std::int64_t cut = n_times / 3;
         double* second = functions.data() + pairs;

@@ -1,4 +1,4 @@
-// Networks of one input as tables of polynomials, against the networks. NNQM_LEVEL chooses the level.
+// Tests of tables of polynomials for networks with one input, against the networks. NNQM_LEVEL selects the level.
 #include "plain.hpp"
 
 namespace {
@@ -12,7 +12,7 @@ nnqm::Network network_of(const std::vector<int>& widths, const std::string& acti
     return network;
 }
 
-// Centres and borders of cells and their neighbours, the ends of the table, what lies beyond, and random inputs.
+// Inputs: centres and borders of cells and their neighbours, the ends of the table, points beyond, and random numbers.
 template <class T>
 std::vector<T> inputs(const nnqm::Table& table) {
     std::vector<T> y = {T(0), -T(0), std::numeric_limits<T>::denorm_min(), -std::numeric_limits<T>::min(),
@@ -80,14 +80,14 @@ void tables_equal_networks() {
                     scale = std::max(scale, std::fabs(value[size(o)]));
                     const double error = std::fabs(static_cast<double>(tabulated[at]) - value[size(o)]) / scale;
                     worst_error = std::max(worst_error, error);
-                    // In float32 two roundings come on top: of the constant term and of the result.
+                    // In float32 two roundings are added: of the constant term and of the result.
                     CHECK(error < (sizeof(T) == 4 ? table->error + 1.4e-7 : 2e-13), "%s %s: f(%g) is off by %g",
                           name_of<T>, name.c_str(), wide[i], error);
                 }
             }
         }
     }
-    std::printf("tables: %s  within %.1e of the networks, of which interpolation %.1e\n", name_of<T>, worst_error,
+    std::printf("tables: %s  within %.1e of the networks, interpolation alone %.1e\n", name_of<T>, worst_error,
                 worst_stated);
 }
 
@@ -108,7 +108,7 @@ void values_that_are_not_finite_pass_through() {
     CHECK(tabulated[4] == tabulated[69] && std::isfinite(tabulated[4]), "%s: a lane beside a NaN", name_of<T>);
 }
 
-// Increments over steps far below the width of a cell, across borders too: what the commutator is made of.
+// Increments over steps far below the width of a cell, also across borders: they determine the commutator.
 void slopes_are_those_of_the_network() {
     nnqm::Network network = network_of({1, 32, 32, 1}, "tanh");
     network.table = nnqm::compile(network, Precision::float64);
@@ -143,7 +143,7 @@ void stages_and_threads_give_equal_bits() {
     theory.network = network_of({1, 8, 6, 2}, "tanh", 4.0);
     theory.network.table = nnqm::compile(theory.network, precision_of<T>);
     CHECK(theory.network.table != nullptr, "%s: no table", name_of<T>);
-    // So that some inputs lie beyond it.
+    // Some inputs must lie beyond the table.
     CHECK(theory.network.table->reach < 9, "%s: reach %g", name_of<T>, theory.network.table->reach);
     nnqm::Measure measure;
     measure.channels = {1, 2};

@@ -2,10 +2,10 @@
 
 Every fit is a weighted minimax approximation P(x) or P(x)/Q(x), found by the Remez exchange in multiple precision and then
 rounded to float or double. The weight turns the error of the fitted factor into the relative error of the whole function,
-so the error printed with each array is what the approximation alone contributes before any rounding.
+so the error printed with each array is the error of the approximation alone, before any rounding.
 
-Run `python3 cpp/tools/math_coefficients.py` (needs mpmath and numpy; ten seconds) for all fits, or name some of them; the
-output is the C++ arrays that math.hpp contains, lowest power first.
+Run `python3 cpp/tools/math_coefficients.py` (needs mpmath and numpy; ten seconds) for all fits, or with the names of some.
+The output is the C++ arrays of math.hpp, lowest power first.
 """
 
 import sys
@@ -37,11 +37,11 @@ from mpmath import (
 )
 
 mp.dps = 50
-GRID = 60  # samples between two neighbouring Chebyshev points, among which an extremum is looked for
+GRID = 60  # samples between two neighbouring Chebyshev points, among which extrema are searched
 
 
 def remez(f, weight, low, high, degree_p, degree_q=0, rounds=12):
-    """P, Q (Q[0] = 1) that minimise the largest |weight * (P/Q - f)| on [low, high], and that error."""
+    """Fit P, Q (Q[0] = 1) that minimise the largest |weight * (P/Q - f)| on [low, high], and that error."""
     count = degree_p + degree_q + 2
     middle, half = (mpf(low) + high) / 2, (mpf(high) - low) / 2
     at = lambda s: middle - half * cos(pi * s)
@@ -50,7 +50,7 @@ def remez(f, weight, low, high, degree_p, degree_q=0, rounds=12):
     chosen = [round(i * GRID * count / (count - 1)) for i in range(count)]
     level, q = mpf(0), [mpf(1)] + [mpf(0)] * degree_q
     for _ in range(rounds):
-        for _ in range(8 if degree_q else 1):  # the level multiplies Q: a fixed-point iteration makes the system linear
+        for _ in range(8 if degree_q else 1):  # the level multiplies Q; this fixed-point iteration makes the system linear
             rows, right = [], []
             for i, g in enumerate(chosen):
                 x, y = grid[g], values[g] + (-1) ** i * level / weights[g]
@@ -72,7 +72,7 @@ def remez(f, weight, low, high, degree_p, degree_q=0, rounds=12):
 
 
 def exchange(error, count):
-    """Indices of `count` extrema of alternating sign: one per run of equal sign, then the smaller end ones dropped."""
+    """Indices of `count` extrema of alternating sign: one per run of equal sign, without the smaller ones at the ends."""
     runs = []
     for i, e in enumerate(error):
         if runs and (error[runs[-1]] > 0) == (e > 0):
@@ -88,7 +88,7 @@ def exchange(error, count):
 
 
 def rounded(x, bits):
-    """x to the nearest number of `bits` significant bits."""
+    """Round x to `bits` significant bits."""
     mantissa, exponent = frexp(mpf(x))
     return ldexp(floor(ldexp(mantissa, bits) + mpf(1) / 2), exponent - bits)
 
@@ -111,7 +111,7 @@ def float_error(p, q, x, wanted, fused):
 
 
 def best_scaled(p, q, high, f, tries=400):
-    """P and Q times the common factor in 1..2 whose rounded coefficients give the smallest error, fused or not."""
+    """Multiply P and Q by the factor in 1..2 whose rounded coefficients give the smallest error, fused or not."""
     x = np.linspace(0.001, float(high), 100001).astype(np.float32)
     with workdps(20):
         wanted = np.array([float(v * f(v * v)) for v in map(mpf, x.tolist())])
@@ -139,7 +139,7 @@ def array(name, kind, values):
 
 
 def split(x, bits):
-    """x as a sum: a part of each width in `bits`; the early ones are short, so that their small multiples are exact."""
+    """Split x into a sum with one part per width in `bits`. Small multiples of the short leading parts are exact."""
     parts = []
     for b in bits:
         parts.append(rounded(x - sum(parts), b))
@@ -169,7 +169,7 @@ def cos_rest(z):
 
 
 def over_root(f, slope):
-    """z -> f(x)/x at x = sqrt(z): an odd function as a function of its square."""
+    """Return z -> f(x)/x at x = sqrt(z): an odd function as a function of the square of its argument."""
     return lambda z: mpf(slope) if z == 0 else f(sqrt(z)) / sqrt(z)
 
 
@@ -178,7 +178,7 @@ def cos_quarter_rest(z):
 
 
 def scaled_tail(tail, k):
-    """t -> (a + k) * tail(a) at t = (a - k)/(a + k): bounded and smooth on the half line, so a polynomial in t does."""
+    """Return t -> (a + k) * tail(a) at t = (a - k)/(a + k), bounded and smooth on the half line: a polynomial in t fits."""
 
     def of(t):
         a = k * (1 + t) / (1 - t)
@@ -196,7 +196,7 @@ def error_tail(u):
 
 
 def fits():
-    """name -> (kind, what it is, function, weight, low, high, degree of P, degree of Q)"""
+    """All fits: name -> (kind, description, function, weight, low, high, degree of P, degree of Q)."""
     ln2_half, root = log(2) / 2 * mpf("1.001"), sqrt(mpf(2))
     eighth = (pi / 4 * mpf("1.001")) ** 2
     quarter = mpf("0.2501")

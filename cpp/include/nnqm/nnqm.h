@@ -175,7 +175,7 @@ NNQM_API int32_t nnqm_measure_set_two_time(nnqm_measure* measure, int64_t index)
 enum {
     NNQM_LAGS = 0, /* (B, n_lags, 2, G, G): sum A B^T, sum A A^T + B B^T, of the linear part; with groups (.., 3, G, G)
                     * and sum_{p != q} a_p b_q^T over the distinct paths of each group, a and b the sums of A and B */
-    NNQM_OBSERVABLE_LAGS = 1, /* (B, n_observable_lags, 2 or 3, F, F): the same of the whole vector */
+    NNQM_OBSERVABLE_LAGS = 1, /* (B, n_observable_lags, 2 or 3, F, F): the same for the whole vector */
     NNQM_INCREMENTS = 2,      /* (B, n, n_increment_lags, 2): sum (z_{t+l} - z_t)^2 and ^4 */
     NNQM_MOMENTS = 3,         /* (B, n, 4): sum of z, z^2, z^3, z^4 over paths and times */
     NNQM_TIME_SUMS = 4,       /* (B, T): sum of z_t of the two-time channel */

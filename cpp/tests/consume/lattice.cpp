@@ -1,5 +1,5 @@
-// A Metropolis simulation of the harmonic oscillator on a periodic lattice, whose paths are pushed through nnqm: sums
-// of x, and of a network of x. All that is checked has an exact value on the lattice.
+// A Metropolis simulation of the harmonic oscillator on a periodic lattice. nnqm sums x and the outputs of a network of
+// x. Every checked quantity has an exact value on the lattice.
 //
 // The action is S = sum_i (x_{i+1} - x_i)^2 / (2 a) + a w^2 x_i^2 / 2 (hbar = mass = 1), so that x is Gaussian with
 //     <x_i x_{i+k}> = (1/N) sum_q cos(2 pi q k / N) / ((2 - 2 cos(2 pi q / N)) / a + a w^2),
@@ -24,10 +24,10 @@ int failures = 0;
 
 std::size_t size(std::int64_t i) { return static_cast<std::size_t>(i); }
 
-// Paths far enough apart in the Markov chain that those of different blocks are all but independent: (path, time).
+// Returns paths (path, time), far enough apart in the Markov chain that different blocks are almost independent.
 std::vector<double> metropolis() {
     std::mt19937_64 generator(20240607);
-    // Not std::uniform_real_distribution, whose numbers differ between standard libraries.
+    // std::uniform_real_distribution is not used, because its numbers differ between standard libraries.
     const auto uniform = [&] { return static_cast<double>(generator() >> 11) * 0x1p-53; };
     std::vector<double> x(n_sites, 0.0), paths;
     paths.reserve(size(n_paths) * n_sites);
@@ -80,7 +80,7 @@ nnqm::Network make_network() {
     return {{hidden, output}};
 }
 
-// <f(x)^power> in the exact, Gaussian law of x; the trapezoid rule converges beyond double precision.
+// <f(x)^power> under the exact, Gaussian law of x; the trapezoid rule converges beyond double precision.
 double network_moment(int power) {
     const double s = std::sqrt(lattice_two_point(0)), h = 24.0 / 400;
     double sum = 0;
@@ -91,7 +91,7 @@ double network_moment(int power) {
     return sum;
 }
 
-// A function of block sums, with its delete-one jackknife error, against the exact value. Returns that error.
+// Compares a function of block sums with the exact value and returns its delete-one jackknife error.
 template <class Function>
 double compare(const char* what, const std::vector<std::vector<double>>& blocks, double exact,
                const Function& function) {
@@ -125,7 +125,7 @@ void check(bool good, const char* what) {
 void run() {
     const std::vector<double> x = metropolis();
 
-    // The network over all paths, in one call: (path, time, channel) with one channel in and one out.
+    // The network on all paths in one call: (path, time, channel) with one channel in and one out.
     std::vector<double> f(x.size());
     const nnqm::ArrayView inputs = {x.data(),
                                     nnqm::Precision::float64,
@@ -137,7 +137,7 @@ void run() {
         difference = std::max(difference, std::abs(f[i] - network_by_hand(x[i])));
     check(difference < 1e-13, "the network differs from plain loops");
 
-    // Both as channels of one array, put block by block into sums.
+    // x and f(x) as two channels of one array, summed block by block.
     std::vector<double> channels(2 * x.size());
     for (std::size_t i = 0; i < x.size(); ++i) {
         channels[2 * i] = x[i];
@@ -181,7 +181,7 @@ void run() {
     compare("<f(x)^2>", blocks, network_moment(2), [](const auto& s) { return s[3] / (s[0] * n_sites); });
     compare("first gap", blocks, std::acosh(1 + a * a * w * w / 2) / a,
             [](const auto& s) { return -std::log(s[5] / (n_sites - 1) / (s[4] / n_sites)) / a; });
-    // The exact value of the decay to exp(-N a E), which says that both formulas above are those of one lattice.
+    // The exact decay agrees with the gap up to exp(-N a E): both formulas above belong to the same lattice.
     check(std::abs(std::log(exact / lattice_two_point(1)) - std::acosh(1 + a * a * w * w / 2)) < 1e-12,
           "the lattice formulas differ");
 }
