@@ -50,7 +50,7 @@ def remez(f, weight, low, high, degree_p, degree_q=0, rounds=12):
     chosen = [round(i * GRID * count / (count - 1)) for i in range(count)]
     level, q = mpf(0), [mpf(1)] + [mpf(0)] * degree_q
     for _ in range(rounds):
-        for _ in range(8 if degree_q else 1):  # the level multiplies Q; this fixed-point iteration makes the system linear
+        for _ in range(8 if degree_q else 1):  # Q times the level is not linear: a fixed-point iteration
             rows, right = [], []
             for i, g in enumerate(chosen):
                 x, y = grid[g], values[g] + (-1) ** i * level / weights[g]
