@@ -1,5 +1,5 @@
-// The plain-C interface. A handle is a C++ description. A call checks the mistakes that only a C caller can make (null
-// pointers, sizes beyond the types of the C++ interface), makes one C++ call, and turns exceptions into codes.
+// The plain-C interface. A handle is a C++ description. A call checks for the mistakes that only a C caller can make
+// (null pointers, sizes beyond the types of the C++ interface), makes one C++ call, and turns exceptions into codes.
 #include "nnqm/nnqm.h"
 
 #include <algorithm>

@@ -216,8 +216,8 @@ void check_steps(const Theory& theory, const std::vector<double>& times) {
     const auto chain_step = [&times](double dt) {
         for (std::size_t t = 1; t < times.size(); ++t)
             if (std::abs(times[t] - times[t - 1] - dt) > 1e-9 * dt + 1e-15 * std::abs(times[t]))
-                refuse("times must have the step of the chain, " + std::to_string(dt) + ", got " +
-                       std::to_string(times[t] - times[t - 1]));
+                refuse("times must have the step of the chain, " + std::to_string(dt) + "; the step to times[" +
+                       std::to_string(t) + "] differs");
     };
     const auto n_times = [&times](std::size_t n, const char* what) {
         if (times.size() != n)
