@@ -260,7 +260,7 @@ def test_other_languages_compile(language):
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=HANGS)
         assert done.returncode == 0, done.stderr
     # Negative control.
-    Path(f"page{ending}").write_text(text.replace("nnqm_theory_create", "9").replace("nnqm::Theory", "nnqm::No"))
+    Path(f"page{ending}").write_text(text.replace("nnqm_theory_create", "9").replace("nnqm::", "nnqm::No"))
     assert subprocess.run(command, capture_output=True, check=False, timeout=HANGS).returncode != 0
 
 
