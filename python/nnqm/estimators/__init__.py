@@ -1,1 +1,1 @@
-"""Estimators of one question each: roughness of paths, four-point functions, clustering."""
+"""Estimators: commutator and momentum from the roughness of paths, four-point functions, clustering."""

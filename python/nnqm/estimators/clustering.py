@@ -1,4 +1,4 @@
-"""Clustering: whether correlations decay, or paths move in superselection sectors."""
+"""Clustering: a test whether correlations decay, or paths belong to different superselection sectors."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from ..verdict import Verdict
 
 __all__ = ["Clustering", "clustering"]
 
-# Part of the correlation at half the distance that a decaying one may keep, at most.
+# Largest ratio of the correlation at the whole distance to the one at half of it, for decaying correlations.
 _KEPT = 0.5
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """Outcome of ``clustering``.
+    """Result of ``clustering``.
 
     Attributes
     ----------
     verdict : Verdict
-        "clusters", as far as can be told, or "does not cluster" (p_value below level): correlations do not decay
-        within the paths.
+        "does not cluster" if p_value is below level: correlations do not decay within the paths. Otherwise "clusters":
+        the data do not contradict a decay.
     p_value : float
-        One-sided, and corrected for the number of observables: how likely so much correlation over a long time is where
-        it at least halves between the two distances.
+        Probability of an equal or larger correlation at the largest distance, if the true correlation at least halves
+        between the two distances. One-sided, and corrected for the number of observables.
     level : float
-        The p-value below which the verdict is "does not cluster".
+        p-value below which the verdict is "does not cluster".
     observable : str
-        The one with the smallest p-value.
+        The observable with the smallest p-value.
     near, far : Estimate
-        Its connected correlation at about half of the largest distance and at the largest, over its variance where that
-        is known; errors are statistical. Equal for a plateau.
+        Connected correlation of this observable at about half of the largest distance, and at the largest distance;
+        divided by the variance if that is known. The errors are statistical. The two values are equal for a plateau.
     """
 
     verdict: Verdict
@@ -65,42 +65,48 @@ def clustering(
     level: float = 1e-3,
     n_paths: int = 20_000,
 ) -> Clustering:
-    r"""Test whether correlations decay: whether there is one vacuum, or a mixture of sectors.
+    r"""Test whether correlations decay: one vacuum, or a mixture of sectors.
 
-    With :math:`G_c` the connected correlation of an observable at a distance L and at half of it, the hypothesis is
-    :math:`G_c(L) \le G_c(L/2)/2`, which holds if the slowest relaxation time is shorter than 0.7 L. A plateau, as that
-    of theories with different means mixed path by path, makes them equal. Sectors that mix more slowly than paths are
-    long cannot be told from sectors that never do.
+    The hypothesis is :math:`G_c(L) \le G_c(L/2)/2` for the connected correlation :math:`G_c` of an observable at a
+    distance L and at half of it. The hypothesis holds if the slowest relaxation time is shorter than 0.7 L. A mixture
+    of theories with different means, one theory for each path, has a plateau: both correlations are equal. Sectors
+    that mix more slowly than the length of a path are not distinguishable from sectors that never mix.
 
-    For paths the observables are x, averaged over the first, the middle and the last quarter of each path, and two
-    bounded ones, z^2/(1 + z^2) and d^2/(1 + d^2), which see sectors that differ in spread or in noise and rate of decay
-    (z is x and d the step of x from one time to the next, standardised by median and width). The test is a one-sided
-    t-test over independent paths, corrected for skewness (Hall) and for three observables (Bonferroni). For a run it is
-    x at its largest lag (or between its first, middle and last time), and the t-test is that of the jackknife.
+    For paths there are three observables, each averaged over the first, the middle and the last quarter of a path: x,
+    and two bounded ones, z^2/(1 + z^2) and d^2/(1 + d^2). Here z is x, and d is the step of x from one time to the
+    next, standardised by median and width. The bounded observables distinguish sectors that differ in spread, or in
+    noise and rate of decay. The test is a one-sided t-test over independent paths, corrected for skewness (Hall) and
+    for three observables (Bonferroni).
+
+    For a run the observable is x, at the largest lag or between the first, middle and last time. The test is a
+    one-sided t-test with jackknife errors.
 
     Parameters
     ----------
     paths : Correlators, Paths or array_like
-        A run with lags or the two-time function; or paths of a theory, on a uniform grid; or given paths, shape
-        (n_paths, n_times[, channels]). Successive paths may be correlated: blocks are made as in
+        A run with lags or the two-time function; or paths of a theory on a uniform grid; or given paths, shape
+        (n_paths, n_times[, channels]). Successive paths may be correlated; they form blocks as in
         ``reflection_positivity``.
-    channel : int or str
-        Position or name of a channel of the run; position among the outputs, or name of any channel, of a theory;
-        position in given paths.
+    channel : int or str, default 0
+        For a run, the position or name of a channel. For a theory, the position among the outputs or the name of a
+        channel. For given paths, the position.
     level : float, default 0.001
         p-value below which the verdict is "does not cluster".
     n_paths : int, default 20000
-        Largest number of given paths that are used, the first ones.
+        Largest number of given paths to use; the first ones are used.
 
     Returns
     -------
     Clustering
+        Verdict, p-value and the two correlations, with statistical errors.
 
     Raises
     ------
-    InputError, InputTypeError
-        If the arguments do not fit, paths are fewer than 30 or shorter than 8 times, the channel is constant, or the
-        run has no lags long enough.
+    InputError
+        If an argument has a wrong value, there are fewer than 30 paths or 8 times, the channel is constant, or the
+        run has no suitable lags.
+    InputTypeError
+        If an argument has a wrong type.
 
     Examples
     --------
@@ -117,11 +123,11 @@ def clustering(
         units = independent_units(paths, channel, most=integer("n_paths", n_paths, 1))
         if units.n_units // units.group < FEWEST_BLOCKS:
             raise InputError(
-                f"sectors differ between paths, and the test needs at least {FEWEST_BLOCKS} independent ones; got "
-                f"{units.n_units}; pieces of one trajectory do not count"
+                f"clustering needs at least {FEWEST_BLOCKS} independent paths, because sectors differ between paths; "
+                f"got {units.n_units}; give more paths, pieces of one trajectory do not count"
             )
         if units.n_times < 8:
-            raise InputError(f"n_times must be at least 8 for correlations over a distance; got {units.n_times}")
+            raise InputError(f"n_times must be at least 8 for clustering; got {units.n_times}; use longer paths")
         found = _of_paths(units)
     p_value, observable, near, far = min(
         ((_p_value(near, far, samples), name, near, far) for name, near, far, samples in found), key=lambda f: f[0]
@@ -131,7 +137,7 @@ def clustering(
     return Clustering(verdict, p_value, float(level), observable, near, far)
 
 
-# Name, correlation at half the distance and at the whole, and independent samples of the excess where there are any.
+# Name; correlation at half of the distance and at the whole; independent samples of G_c(L) - G_c(L/2)/2, or None.
 _Found: TypeAlias = "tuple[str, Estimate, Estimate, Floats | None]"
 
 
@@ -165,11 +171,11 @@ def _of_two_times(run: Correlators) -> _Found:
     span = run.times[-1] - run.times[0]
     middle = int(np.argmin(np.abs(run.times - run.times[0] - span / 2)))
     if not 0.4 * span <= run.times[middle] - run.times[0] <= 0.6 * span:
-        raise InputError("times must have one near the middle; add it, or use a uniform grid")
+        raise InputError("times must contain one near the middle; got none; add it, or use a uniform grid")
     n, scale = run.n_times, run.observables.scale[run.two_time or 0]
 
     def between(s: Mapping[str, Floats], i: int, j: int) -> Floats:
-        # Of the standardised channel, packed by rows of the lower triangle.
+        # The sums contain the standardised channel, packed by rows of the lower triangle.
         mean = s["time_sums"] / s["paths"][:, None]
         packed = s["two_time"][:, j * (j + 1) // 2 + i] / s["paths"]
         return np.asarray(scale**2 * (packed - mean[:, i] * mean[:, j]))
@@ -200,7 +206,7 @@ def _of_paths(paths: PathReader) -> list[_Found]:
     done = 0
     for x in paths.chunks(0, paths.n_units):
         z = (x - centre) / scale
-        # One value for each time, so that all share the windows.
+        # The last step is repeated, so that d has one value for each time, as x has.
         d = np.diff(x, axis=1, append=x[:, -2:-1]) / width
         bounded = [u**2 / (1 + u**2) for u in (z, d)]
         for o, values in enumerate((z, *bounded)):
@@ -215,7 +221,7 @@ def _of_paths(paths: PathReader) -> list[_Found]:
         variance = second / (paths.n_units * n) - (first / (paths.n_units * n)) ** 2
         if not variance > 0:
             continue
-        # Means of their own, so that they may drift in time.
+        # Each window has its own mean, because the mean may drift in time.
         early, middle, late = (v - v.mean() for v in (early, middle, late))
         near, far = (early + late) * middle / 2 / variance, early * late / variance
         samples = far - _KEPT * near

@@ -1,13 +1,13 @@
-r"""Beyond two-point functions: connected four-point functions, and whether correlations decay at all.
+r"""Connected four-point functions.
 
 The connected four-point function is the joint cumulant of x at four times,
 
 .. math:: \langle x_1 x_2 x_3 x_4\rangle_c = \sum_\pi (-1)^{|\pi| - 1} (|\pi| - 1)! \prod_{B \in \pi}
           \Big\langle \prod_{i \in B} x_i \Big\rangle
 
-over the partitions of {1, 2, 3, 4}; zero for Gaussian processes, and at equal times, over the squared variance, the
-excess kurtosis. In a theory with one vacuum connected functions of distant times vanish (clustering); a mixture of
-theories has a plateau.
+summed over the partitions pi of {1, 2, 3, 4}. It is zero for Gaussian processes. At equal times its ratio to the
+squared variance is the excess kurtosis. In a theory with one vacuum it vanishes for distant times (clustering). A
+mixture of theories has a plateau.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ..statistics.estimate import Estimate, jackknife
 
 __all__ = ["connected_four_point", "pair_four_point"]
 
+# Largest number of jackknife blocks.
 _N_BLOCKS = 128
 
 Subset: TypeAlias = "tuple[int, ...]"
@@ -65,17 +66,18 @@ def _cumulant(moment: Callable[[Subset], Floats]) -> Floats:
 def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int, int] = (2, 2)) -> Estimate:
     r"""Connected four-point function of two times, :math:`\langle x^a(0)\, x^b(t) \rangle_c` with a + b = 4.
 
-    From the lag matrix of the Hermite polynomials of the channel; symmetrised in time. The error is statistical
-    (jackknife over blocks); the bias of a product of estimated moments is of the order of its square.
+    It is computed from the lag matrix of the Hermite polynomials of the channel and is symmetrised in time. The error
+    is statistical (jackknife over blocks). Products of estimated moments have a bias of the order of the squared error.
 
     Parameters
     ----------
     run : Correlators
-        With ``observable_lags``, and polynomials of the channel up to the larger power: for outputs of a network
-        ``simulate(..., measure=Measure(observables=default_observables(theory, observe=["x"])))``.
-    channel : int or str
+        A run with ``observable_lags`` and with polynomials of the channel up to the larger power. Outputs of a network
+        need ``simulate(..., measure=Measure(observables=default_observables(theory, observe=["x"])))``.
+    channel : int or str, default 0
+        Position or name of the channel x.
     powers : tuple of int, default (2, 2)
-        (2, 2), (1, 3) or (3, 1); the last two are the same.
+        (2, 2), (1, 3) or (3, 1); the last two give the same result.
 
     Returns
     -------
@@ -85,7 +87,7 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     Raises
     ------
     InputError
-        If the run has no such sums, or the powers are others.
+        If the run lacks these lags or polynomials, or ``powers`` is none of the three.
 
     Examples
     --------
@@ -95,25 +97,25 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     True
     """
     if tuple(powers) not in ((2, 2), (1, 3), (3, 1)):
-        raise InputError(f"powers must be (2, 2), (1, 3) or (3, 1); got {tuple(powers)}")
+        raise InputError(f"powers must be (2, 2), (1, 3) or (3, 1); got {tuple(powers)}; choose one of them")
     first, second = sorted(powers)
     run.need("observable_lags", "simulate with measure=Measure(observable_lags=(1, 2, 3, ...))")
     o = run.observables
     c = o.index(channel)
     if o.orders[c] < second:
         raise InputError(
-            f"observables must hold polynomials of {o.channels[c]} up to order {second}; got {o.orders[c]}; simulate "
+            f"observables must contain polynomials of {o.channels[c]} up to order {second}; got {o.orders[c]}; simulate "
             f"with measure=Measure(observables=default_observables(theory, observe=[{o.channels[c]!r}]))"
         )
     place = [0, 1 + c] + [o.labels.index(f"h{k}({o.channels[c]})") for k in range(2, second + 1)]
-    # Powers of z from normalised Hermite polynomials, rows: 1, z, z^2, z^3.
+    # Coefficients of 1, z, z^2 and z^3 (rows) in normalised Hermite polynomials.
     convert = np.array([[1, 0, 0, 0], [0, 1, 0, 0], [1, 0, np.sqrt(2), 0], [0, 3, 0, np.sqrt(6)]])
     convert = convert[: second + 1, : second + 1]
 
     def evaluate(s: Mapping[str, Floats]) -> Floats:
         product, _ = normalised_lags(s["observable_lags"])
         of_powers = convert @ product[..., place, :][..., place] @ convert.T
-        # The same estimator backwards in time.
+        # Average with the same estimator backwards in time.
         of_powers = (of_powers + np.swapaxes(of_powers, -1, -2)) / 2
 
         def moment(subset: Subset) -> Floats:
@@ -134,25 +136,25 @@ def connected_four_point(
     stationary: bool = True,
     n_paths: int = 100_000,
 ) -> Estimate:
-    """Connected four-point function of any four times, from paths chunk by chunk.
+    """Connected four-point function of any four times, computed from paths.
 
-    The error is statistical: jackknife over at most 128 blocks of successive paths, which are to be much longer than
-    the paths' correlations if they are a Markov chain. Of a theory with random weights it is the cumulant over paths
-    and weights.
+    The error is statistical: a jackknife over at most 128 blocks of successive paths. If successive paths are
+    correlated, as in a Markov chain, a block must be much longer than these correlations. For a theory with random
+    weights the result is the cumulant over paths and weights.
 
     Parameters
     ----------
     paths : Paths or array_like
-        Paths of a theory, or given ones of shape (n_paths, n_times[, channels]).
+        Paths of a theory, or given paths of shape (n_paths, n_times[, channels]).
     steps : array_like of int
-        Times in steps of the grid, shape (..., 4), in any order; repeated ones are powers of x.
-    channel : int or str
-        Position among the outputs or name of a channel of a theory, position in given paths.
+        Times in steps of the grid, shape (..., 4), in any order. A repeated time stands for a power of x.
+    channel : int or str, default 0
+        For a theory, the position among the outputs or the name of a channel. For given paths, the position.
     stationary : bool, default True
-        Average over all translations of the four times within a path, which needs a uniform grid. Otherwise steps are
+        True: average over all translations of the four times within a path, on a uniform grid. False: steps are
         positions on the grid.
     n_paths : int, default 100000
-        Largest number of given paths that are used, the first ones.
+        Largest number of given paths to use; the first ones are used.
 
     Returns
     -------
@@ -162,7 +164,8 @@ def connected_four_point(
     Raises
     ------
     InputError, InputTypeError
-        If the arguments do not fit, or there are fewer than 2 paths.
+        If an argument has a wrong value or type, the steps exceed the paths, or there are fewer than 2 independent
+        paths.
 
     See Also
     --------
@@ -178,7 +181,10 @@ def connected_four_point(
     """
     given = np.asarray(steps)
     if given.dtype.kind not in "iu" or given.ndim == 0 or given.shape[-1] != 4 or given.size == 0:
-        raise InputError(f"steps must be integers of shape (..., 4); got shape {given.shape}, dtype {given.dtype}")
+        raise InputError(
+            f"steps must be integers of shape (..., 4); got shape {given.shape}, dtype {given.dtype}; "
+            "give four times for each value"
+        )
     if stationary:
         need_uniform(paths)
     units = independent_units(paths, channel, most=integer("n_paths", n_paths, 1))

@@ -1,10 +1,10 @@
 r"""Reflection positivity of an exact two-point function, certified on a grid.
 
 For stationary kernels the matrices :math:`G(t_i + t_j)` (reflection about a point of the grid) and
-:math:`G(t_i + t_j + dt)` (about a point half-way between two) must both be positive; a continuous bounded G that is
-so at all times is completely monotone, :math:`(-1)^k G^{(k)} \ge 0`. For a kernel K(s, t) that is not stationary
-the matrix is :math:`K(-t_i, t_j)`. Only functionals linear in x are seen by a two-point function: positivity of
-more than that takes paths, see ``reflection_positivity``.
+:math:`G(t_i + t_j + dt)` (reflection about a point half-way between two) must both be positive. If a continuous bounded
+G satisfies this at all times, it is completely monotone, :math:`(-1)^k G^{(k)} \ge 0`. For a kernel K(s, t) that is
+not stationary the matrix is :math:`K(-t_i, t_j)`. A two-point function decides only on functionals linear in x. For
+nonlinear functionals use paths and ``reflection_positivity``.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from ..verdict import Verdict
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
 
-# Added to the eigenvalues of correlation matrices before their inverse root is taken.
+# Ridge: addition to the eigenvalues of correlation matrices before their inverse root.
 _RIDGE = 1e-3
-# Rounding of kernels computed in float64, in units of the last place of their largest value.
+# Rounding error of kernels computed in float64, in units of the last place of their largest value.
 _ROUNDING = 64
 
 
@@ -37,16 +37,18 @@ class Witness:
     Attributes
     ----------
     coefficients : ndarray
-        c_i, shape (n,), the largest 1; with three significant digits, and tested as such.
+        c_i, shape (n,), with a largest one of 1. They have three significant digits, and the test used the rounded
+        values.
     terms : tuple of str
-        f_i, n of them, such as "z(0.2)^2 z(0.6)"; times count from the reflection, in the unit of dt.
+        The n functionals f_i, for example "z(0.2)^2 z(0.6)". Times count from the reflection, in the unit of dt.
     constant : float
+        Constant added to the sum.
     variable : str
-        What z is, such as "z = (x - 0.25)/0.7".
+        Definition of z, for example "z = (x - 0.25)/0.7".
     reflection : str
-        What the reflection is about.
+        Time of the reflection, for example "t = 0".
     bound : float
-        F is clipped to [-bound, bound] if that is finite, because its tails are heavy.
+        F is clipped to [-bound, bound], because its tails are heavy; infinite if F is not clipped.
     """
 
     coefficients: Floats
@@ -69,30 +71,30 @@ class Witness:
 
 @dataclass(frozen=True)
 class PositivityCertificate:
-    """Outcome of ``positivity_certificate``, and of ``reflection_positivity`` for what is known exactly.
+    """Result of ``positivity_certificate``.
 
     Attributes
     ----------
     verdict : Verdict
-        "positive by construction", "positive on the grid" (which no finite grid turns into a proof) or "violated"
-        (which is one, within ``error``).
+        "positive by construction"; "positive on the grid", which is no proof of positivity at all times; or
+        "violated", which is a proof, within ``error``.
     reason : str
-        What decided.
+        The fact that decided.
     eigenvalues, shifted_eigenvalues : ndarray or None
-        Of the matrix of the kernel reflected about a point of the grid, and about one half-way between two,
-        ascending, in the unit of the kernel. None where the grid has no such reflection.
+        Eigenvalues of the matrix of the kernel for reflection about a point of the grid, and about a point half-way
+        between two; ascending, float64, in the unit of the kernel. None if the grid does not have this reflection.
     whitened, shifted_whitened : ndarray or None
-        The same for functionals of unit second moment (ridge 1e-3): what ``reflection_positivity`` would find in
-        paths without noise.
+        The same for functionals of unit second moment (ridge 1e-3). ``reflection_positivity`` finds these values for
+        linear functionals of paths without noise.
     complete_monotonicity : tuple of (int, float) or None
-        Order k and time of the first difference (-1)^k Delta^k G that is negative beyond ``error``; None if there is
-        none, or the kernel is not one of open stationary paths.
+        Order k and time of the first difference (-1)^k Delta^k G that is negative beyond ``error``. None if no
+        difference is, and for closed paths and kernels that are not stationary.
     witness : Witness or None
-        The linear functional with the most negative norm, if the matrices are violated.
+        The linear functional with the most negative norm; None if no functional has a negative norm.
     value : float or None
-        <F(Theta X) F(X)> of it, for <F(X)^2> = 1.
+        <F(Theta X) F(X)> of the witness, scaled to <F(X)^2> = 1; None without a witness.
     error : float
-        Error of a value of the kernel.
+        Largest error of a value of the kernel, in its unit.
     """
 
     verdict: Verdict
@@ -120,43 +122,47 @@ def positivity_certificate(
     period: float | None = None,
     error: float | None = None,
 ) -> PositivityCertificate:
-    r"""Whether an exact two-point function is reflection positive on a grid.
+    r"""Decide whether an exact two-point function is reflection positive on a grid.
 
     Parameters
     ----------
     kernel : SpectralMeasure, ThermalMeasure, callable or array_like
-        A measure, positive by construction if its weights are not negative, or the two-point function of closed paths
-        from ``thermal_measure``. A function G(t) of an array of times
-        t >= 0, or K(s, t) of two arrays if not stationary. Or values: G at 0, dt, 2 dt, ..., shape (n_times,), or K
-        on a grid of equal steps symmetric about 0, shape (n_times, n_times), which has 0 on it if n_times is odd.
-        The mean may be included or not: a constant is positive.
-    n_times : int, optional
-        Length of the grid, for measures and functions; 16 by default. A stationary kernel is looked at up to
-        (n_times - 1) dt, that is with n_times // 2 functionals.
+        - A spectral measure, which is positive by construction if its weights and energies are not negative; or a
+          ThermalMeasure, the two-point function of closed paths.
+        - A function: G(t) of an array of times t >= 0; or K(s, t) of two arrays, if it is not stationary.
+        - Values: G at 0, dt, 2 dt, ..., shape (n_times,); or K on a grid of equal steps symmetric about 0, shape
+          (n_times, n_times). This grid contains 0 if n_times is odd.
+
+        The kernel may include the mean of x, because a constant is positive.
+    n_times : int, default 16
+        Length of the grid, only for measures and functions. The certificate uses a stationary kernel up to
+        (n_times - 1) dt, with n_times // 2 functionals.
     dt : float, default 1
         Time step.
     stationary : bool, optional
-        False for a function K(s, t). Default: a function of two arguments is one, and values tell by their shape.
+        False for a function K(s, t). By default the number of arguments of a function decides, and the shape of values.
     period : float, optional
-        Of closed (thermal) paths, the beta of a ThermalMeasure. The grid must lie within it, functionals within half of
-        it, and nothing is to be monotone.
+        Period of closed (thermal) paths; for a ThermalMeasure it is beta. The grid must lie within the period, and
+        functionals within half of it. Complete monotonicity is not required.
     error : float, optional
         Largest error of a value of the kernel, in its unit; 64 units in the last place by default. An eigenvalue of
-        an n x n matrix counts as negative below -n times that (Weyl's inequality).
+        an n x n matrix counts as negative if it is below -n times this error (Weyl's inequality).
 
     Returns
     -------
     PositivityCertificate
+        Verdict, reason, eigenvalues, and a functional of negative norm if there is one.
 
     Raises
     ------
-    TypeError, ValueError
-        If the grid is too short, or values are not finite, real or of such a shape.
+    InputError, InputTypeError
+        If the grid is too short or longer than the period, or the values are zero at all times, not finite, not real
+        or of a wrong shape.
 
     Notes
     -----
-    Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973); on a grid the conditions are those of Hausdorff's
-    moment problem (Widder, The Laplace Transform, chapter III).
+    Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973). On a grid the conditions are equal to the conditions of
+    Hausdorff's moment problem (Widder, The Laplace Transform, chapter III).
 
     Examples
     --------
@@ -242,7 +248,7 @@ def _accuracy(kernel: Any, values: Floats, error: float | None) -> float:
 
 
 def _reflections(values: Floats) -> tuple[NDArray[np.int64], dict[int, tuple[Floats, Floats]]]:
-    """Times t_i in steps, and the matrices M and <x x> for reflection about times (0) and half-way between them (1)."""
+    """Times t_i in steps; matrices M and <x x>, key 0 for reflection about a time, key 1 half-way between two."""
     length = len(values)
     if values.ndim == 1:
         index = np.arange(length // 2)
@@ -255,9 +261,9 @@ def _reflections(values: Floats) -> tuple[NDArray[np.int64], dict[int, tuple[Flo
 
 
 def _printed(found: Floats, even: Floats, second: Floats, accuracy: float) -> tuple[float | None, Floats]:
-    """Value of a functional, None if it is not negative beyond the error, and its coefficients.
+    """Value of a functional, or None if it is not negative beyond the error, and its coefficients.
 
-    They are rounded as they are printed, so that the functional that is written out has the value.
+    The coefficients are rounded as printed, so that the printed functional has exactly this value.
     """
     v = np.round(found / found[np.argmax(np.abs(found))], 3)
     norm = float(v @ second @ v)
@@ -274,20 +280,20 @@ def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Float
     """Lowest eigenvectors (count, n) of the whitened matrix as functionals with <F^2> = 1, and all its eigenvalues."""
     size = np.diag(second)
     if not size.min() > 0:
-        raise InputError("the channel is constant, so that there is nothing to test", "choose one that moves")
+        raise InputError("the channel is constant, so that there is nothing to test", "choose a channel that moves")
     scale = 1 / np.sqrt(size)
     spectrum, basis = np.linalg.eigh(scale[:, None] * second * scale)
     white = scale[:, None] * basis / np.sqrt(np.maximum(spectrum, 0) + _RIDGE)
     values, vectors = np.linalg.eigh(white.T @ (matrix + matrix.T) @ white / 2)
     found = (white @ vectors[:, :count]).T
-    # Dependent functionals have combinations that are zero, to rounding.
+    # Combinations of dependent functionals can be zero up to rounding.
     squares = np.einsum("vi,ij,vj->v", found, second, found)
     norms = np.sqrt(np.maximum(squares, np.finfo(float).eps * (found**2 @ size)))
     return found / norms[:, None], np.asarray(values)
 
 
 def _one_time(function: Callable[..., Any]) -> bool:
-    """Whether a function takes one argument, so that it is G(t) rather than K(s, t)."""
+    """Whether a function takes one argument and is G(t), not K(s, t)."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except ValueError:  # a ufunc, or compiled
@@ -314,7 +320,7 @@ def _values(kernel: Any, n_times: int | None, step: float, stationary: bool | No
             )
         return values
     if n_times is not None:
-        raise InputError("n_times is for measures and functions; values have their own; leave it out")
+        raise InputError("n_times is for measures and functions; got it beside values, whose length is known; leave it out")
     values = floats("kernel", kernel)
     if values.ndim not in (1, 2) or values.shape[0] != values.shape[-1] or values.shape[0] < 2:
         raise InputError(
@@ -327,7 +333,7 @@ def _values(kernel: Any, n_times: int | None, step: float, stationary: bool | No
 
 
 def _first_increase(values: Floats, error: float, step: float) -> tuple[int, float] | None:
-    """Order and time of the first difference of the wrong sign, beyond the error that 2^k values add up to."""
+    """Order k and time of the first difference of the wrong sign, beyond the error of a sum of 2^k values."""
     difference = values
     for order in range(len(values)):
         wrong = np.flatnonzero(difference < -error * 2.0**order)

@@ -1,13 +1,13 @@
-r"""Reflection positivity of paths, decided by sample splitting.
+r"""Reflection positivity of paths, tested by sample splitting.
 
-For a functional F of the path at times t >= 0 and the reflection Theta about t = 0, a quantum theory has
+For a functional F of the path at times t >= 0 and the reflection Theta about t = 0, every quantum theory satisfies
 
 .. math:: \langle F(\Theta X)\, F(X) \rangle \ge 0
 
-(Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973)). The lowest eigenvalue of a noisy matrix of such
-averages is always negative, so that it decides nothing; a functional found on one half of the data and tested
-on the other does. Functionals must include nonlinear ones: sqrt(2) cos(k t + b) with k of Cauchy's law has the
-two-point function of an Ornstein-Uhlenbeck process, and is no quantum theory.
+(Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973)). The matrix of these averages is noisy, and its lowest
+eigenvalue is always negative. It is therefore no test. The test uses a functional that is found on one half of the
+data and evaluated on the other half. Nonlinear functionals are necessary: sqrt(2) cos(k t + b), with k drawn from
+Cauchy's law, has the two-point function of an Ornstein-Uhlenbeck process but is not a quantum theory.
 """
 
 from __future__ import annotations
@@ -37,55 +37,58 @@ __all__ = ["PositivityResult", "reflection_positivity"]
 
 Functional: TypeAlias = "str | Callable[[Floats], ArrayLike]"
 
-# Bytes of features handled at once; about three arrays of this size live at a time.
+# Size of one array of functionals, in bytes; about three of these arrays exist at a time.
 _CHUNK = 16 << 20
-# Lowest eigenvectors of each family that are looked at.
+# Number of lowest eigenvectors tried for each family.
 _CANDIDATES = 4
-# Lengths of shorter functionals that are looked at as well, and the part of the worst statistic that they must keep;
-# less where what is left is beyond doubt.
-_SHORT, _SHORTER, _SHORTER_YET, _OBVIOUS = (1, 2, 3, 5, 8), 0.9, 0.4, 12.0
-# Units in which F and its reflection must both be large.
+# Numbers of terms of the shorter functionals that are tried as well.
+_SHORT = (1, 2, 3, 5, 8)
+# Smallest statistic of a shorter functional, as a fraction of the worst statistic; and the smaller fraction that
+# suffices if the statistic is still beyond the third number, in standard errors.
+_SHORTER, _SHORTER_YET, _OBVIOUS = 0.9, 0.4, 12.0
+# Smallest expected number of units in which both F and its reflection are large.
 _BOTH_LARGE = 5
-# Values that a bound is taken from, and the part of the kurtosis allowed that it aims at.
+# Number of values that determine a bound; target of the clipped kurtosis, as a fraction of the largest one allowed.
 _BOUND_VALUES, _MARGIN = 8000, 0.8
-# Units that the standardisation of the functionals is taken from, and reflection points used of a path at most.
+# Number of units for the standardisation of paths; largest number of reflection points of a path.
 _STANDARD_UNITS, _POINTS = 2000, 32
-# The built-in families: highest degree of monomials, at how many times nonlinear functionals look, neurons, their key.
+# Built-in families: highest degree of monomials, number of times in a nonlinear functional, number of neurons and
+# key of their random weights.
 _DEGREE, _TIMES, _NEURONS, _NEURON_KEY = 3, 3, 16, 1973
 _BUILT_IN = ("linear", "cubic", "neurons")
 
 
 @dataclass(frozen=True)
 class PositivityResult:
-    """Outcome of ``reflection_positivity``.
+    """Result of ``reflection_positivity``.
 
     Attributes
     ----------
     verdict : Verdict
-        "consistent", "violated" (p_value below level) or "undecided" (the same, but tails are heavy).
+        "consistent"; "violated" if p_value is below level; "undecided" if it is below level but F has heavy tails.
     p_value : float
-        One-sided: how likely so negative a value is for a reflection-positive theory.
+        Probability of a value at least as negative in a reflection-positive theory (one-sided).
     level : float
-        The p-value below which the verdict is "violated".
+        p-value below which the verdict is "violated".
     value : Estimate
-        <F(Theta X) F(X)> of the witness F, scaled to <F(X)^2> = 1 on the half of the data that chose F, from the
-        other half; the error is statistical, over independent blocks of units.
+        <F(Theta X) F(X)> of the witness F on the second half of the data. F is scaled to <F(X)^2> = 1 on the first
+        half, where it was found. The error is statistical, over independent blocks of units.
     witness : Witness
         The functional F, written out.
     functionals : tuple of str
-        The families that F was looked for in.
+        Families of functionals that were searched.
     minimum_eigenvalue : float
-        Lowest eigenvalue of the whitened matrix of all functionals on the half that chose F. Biased low: negative
-        whatever the theory.
+        Lowest eigenvalue of the whitened matrix of all functionals on the first half of the data. It is biased low and
+        negative for every theory.
     shift : int
-        0 for reflection about a point of the grid, 1 for reflection half-way between two.
+        0 for reflection about a point of the grid, 1 for reflection half-way between two points.
     heavy_tails : bool
-        Whether F, clipped as it may be, is still large so rarely that the p-value is not to be relied on (n_units/2
-        below 5 times its squared kurtosis).
+        Whether F, clipped or not, is large in too few units for a reliable p-value: n_units/2 is below 5 times the
+        squared kurtosis of F.
     n_units : int
-        Units (paths, or pieces of trajectories) used, both halves together.
+        Number of units (paths, or pieces of trajectories) in both halves together.
     block_length : int
-        Successive units put together into one sample of the test.
+        Number of successive units that form one sample of the test.
     """
 
     verdict: Verdict
@@ -109,7 +112,7 @@ class PositivityResult:
         }[self.verdict]
         consistent = self.verdict is Verdict.CONSISTENT
         tails = "; heavy tails: p is not reliable" if self.heavy_tails and consistent else ""
-        # Where nothing is violated, F is the noise of the half that chose it.
+        # Without a violation, F is only the noise of the first half of the data.
         written = " for the worst F found" if consistent else f" for F = {self.witness}"
         return f"{text}: p = {self.p_value:.2g}, <F(reflected) F> = {self.value}{written}{tails}"
 
@@ -125,60 +128,69 @@ def reflection_positivity(
     level: float = 1e-3,
     n_paths: int = 20_000,
 ) -> PositivityResult:
-    r"""Test whether paths are reflection positive, and find the functional that says they are not.
+    r"""Test whether paths are reflection positive, and find a functional that violates it.
 
-    A spectral measure or a kernel, which is known exactly, needs no test: ``positivity_certificate`` decides on it.
+    Exact spectral measures and kernels need no test; use ``positivity_certificate``.
 
-    For functionals F_i of the path at times t >= 0 the matrix M_ij = <F_i(Theta X) F_j(X)> must be positive. On the
-    first half of the units the F_i are scaled to unit second moment and whitened (ridge 1e-3); of the four lowest
-    eigenvectors of M of each family and of all together, and of shorter combinations nearly as negative, the one with
-    the most negative statistic is kept, rounded as it is printed. On the second half a one-sided t-test decides on it
-    alone, with Hall's correction for the skewness of products (J. R. Stat. Soc. B 54, 221 (1992)). False alarms are
-    therefore at most as frequent as the p-value says. Functionals with heavy tails are kept only if there are no
-    others, and then clipped, F in [-c, c]: those are functionals as well, and must be positive.
+    For functionals F_i of the path at times t >= 0 the matrix M_ij = <F_i(Theta X) F_j(X)> must be positive. The units
+    (paths, or pieces of trajectories) are split into two halves:
 
-    "consistent" is no proof: only these functionals are seen, at these times, with this noise; and only the symmetric
-    part of M, which is all of it where paths are statistically the same backwards in time.
+    - On the first half the F_i are scaled to unit second moment and whitened (ridge 1e-3). The candidates are the four
+      lowest eigenvectors of M, for each family and for all families together, and shorter combinations that are
+      nearly as negative. The candidate with the most negative statistic is kept, with the coefficients rounded as they
+      are printed.
+    - On the second half a one-sided t-test judges this candidate alone, with Hall's correction for the skewness of
+      products (J. R. Stat. Soc. B 54, 221 (1992)). The p-value is therefore an upper bound of the rate of false alarms.
+
+    Functionals with heavy tails are kept only if there are no others. They are then clipped, F in [-c, c]. A clipped
+    functional is a functional as well, and its norm must be positive.
+
+    The verdict "consistent" is no proof. The test covers only these functionals, at these times, with this noise. It
+    covers only the symmetric part of M, which is all of M if the paths are statistically the same backwards in time.
 
     Parameters
     ----------
     paths : Paths or array_like
-        Paths of a theory, on a uniform grid; or given paths, shape (n_paths, n_times[, channels]). One long given
-        trajectory, (n_times,), or fewer than 200 are cut into pieces of at least 20 autocorrelation times. Successive
-        paths may be correlated, as configurations of a Markov chain are: they are put together in blocks of at least
-        20 of their autocorrelation times, and in at most about 200 blocks in any case. Paths of a theory that share
-        random weights stay together.
-    dt : float
-        Time step of given paths, which only labels times.
-    channel : int or str
-        Position among the outputs or name of a channel of a theory, position in given paths.
-    functionals : str, callable or sequence of them
-        "linear": x at each offset, which is all that the two-point function knows. "cubic": monomials of degree 2
-        and 3 of x at three of the offsets. "neurons": 16 bounded tanh(a z(t_1) + b z(t_2) + c z(t_3)
-        + d) of standardised paths z, with fixed random weights. A function of one's own takes x at all offsets,
-        float64 of shape (N, len(offsets)), and returns shape (N,). All three families by default.
+        Paths of a theory on a uniform grid; or given paths, shape (n_paths, n_times[, channels]). One long given
+        trajectory, shape (n_times,), or fewer than 200 given paths are cut into pieces of at least 20 autocorrelation
+        times. Successive paths may be correlated, as configurations of a Markov chain are. They are grouped into
+        blocks of at least 20 of their autocorrelation times, and always into at most about 200 blocks. Paths of a
+        theory that share random weights stay together.
+    dt : float, default 1
+        Time step of given paths; it only labels times.
+    channel : int or str, default 0
+        For a theory, the position among the outputs or the name of a channel. For given paths, the position.
+    functionals : str, callable or sequence of str and callable
+        Families of functionals, by default all three built-in ones. "linear": x at each offset, which tests only
+        the two-point function. "cubic": monomials of degree 2 and 3 of x at three of the offsets. "neurons": 16 bounded
+        functions tanh(a z(t_1) + b z(t_2) + c z(t_3) + d) of standardised paths z, with fixed random weights. A
+        callable is one functional: it takes x at all offsets, float64 of shape (N, len(offsets)), and returns
+        shape (N,).
     offsets : sequence of int, optional
-        Times t_i in steps, not negative. Default: 0 to 3 and four widening ones up to an eighth of the
-        paths (at least 8).
+        Times t_i in steps, not negative. Default: 0 to 3, and four widening offsets up to an eighth of n_times (at
+        least 8).
     about : float or "middle", optional
-        Reflect about one time only: an index of the grid, whole or half, or "middle", which is a point of the grid if
-        n_times is odd and half-way between two if it is even. By default reflection times within a path are averaged
-        over (at most 32, points of the grid and half-way between them), except for a theory that is not stationary,
-        where the default is "middle".
+        The only reflection time: a whole or half index of the grid, or "middle". The middle is a point of the grid if
+        n_times is odd, and half-way between two points if n_times is even. By default the test averages over
+        reflection times within a path (at most 32 points of the grid and 32 half-way between points). For a theory
+        that is not stationary the default is "middle".
     level : float, default 0.001
         p-value below which the verdict is "violated".
     n_paths : int, default 20000
-        Largest number of given paths that are used, the first ones.
+        Largest number of given paths to use; the first ones are used.
 
     Returns
     -------
     PositivityResult
+        Verdict, p-value, and the functional F with its value.
 
     Raises
     ------
-    InputError, InputTypeError
-        If arguments do not fit, a value is not finite, there are fewer than 200 units, or they are so correlated that
-        fewer than 30 blocks are left to decide.
+    InputError
+        If an argument has a wrong value, a value of the paths is not finite, there are fewer than 200 units, or the
+        units are so correlated that the second half has fewer than 30 blocks.
+    InputTypeError
+        If an argument has a wrong type, or ``paths`` is an exact kernel or measure.
 
     See Also
     --------
@@ -193,7 +205,8 @@ def reflection_positivity(
     """
     if isinstance(paths, TwoPointFunction) or callable(paths):
         raise InputTypeError(
-            f"paths must be paths; got {paths!r}, which is exact and needs no test; use positivity_certificate"
+            f"paths must be Paths or an array; got {paths!r}, which is exact and needs no test; "
+            "use positivity_certificate"
         )
     if not 0 < float(level) < 1:
         raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
@@ -211,7 +224,7 @@ def reflection_positivity(
         shared = f" (in groups of {units.group} that share weights)" if units.group > 1 else ""
         raise InputError(
             f"reflection positivity needs at least {FEWEST} independent paths; got {units.n_units}{shared}",
-            "give more of them, or one long trajectory to be cut",
+            "give more paths, or one long trajectory, which is cut into pieces",
         )
     middle = _middle(units.n_times, about)
     times = _offsets(offsets, units.n_times, middle)
@@ -221,7 +234,7 @@ def reflection_positivity(
 
     views = [_View(units, times, shift, middle, centre, scale, families) for shift in _shifts(middle)]
     searched = [_candidates(*_matrices(view, range(half)), view) for view in views]
-    # Tails are judged with a margin here, so that the other half, where they decide, agrees.
+    # The limit on the kurtosis has a margin here, so that the second half, which decides on the tails, agrees.
     most = float(np.sqrt(half / (2 * _BOTH_LARGE)))
     found: list[_Candidate] = []
     for clipped in (False, True):
@@ -236,7 +249,7 @@ def reflection_positivity(
     limit = worst * (_SHORTER if worst < 0 else 1 / _SHORTER)
     if _SHORTER_YET * worst < -_OBVIOUS:
         limit = _SHORTER_YET * worst
-    # Of those nearly as negative as the worst, the one with the fewest terms.
+    # The candidate with the fewest terms among those nearly as negative as the worst.
     best = min((c for c in usable if c.statistic <= limit), key=lambda c: (np.count_nonzero(c.row), c.statistic))
 
     (samples,), _, (kurtosis,) = _samples(best.view, range(half, units.n_units), best.row[None], np.array([best.bound]))
@@ -265,7 +278,7 @@ def reflection_positivity(
 
 @dataclass(frozen=True)
 class _Family:
-    """Functionals f_i of standardised paths z at the k offsets: (k, N) -> (size, N), and how they are written."""
+    """Functionals f_i of standardised paths z at the k offsets, (k, N) -> (size, N), and their printed form."""
 
     name: str
     evaluate: Callable[[Floats], Floats]
@@ -274,7 +287,7 @@ class _Family:
 
 @dataclass(frozen=True)
 class _View:
-    """What F looks at: offsets from the reflection, in steps, and functionals of them."""
+    """One kind of reflection of the paths: offsets from it, in steps, and the functionals at these offsets."""
 
     paths: PathReader
     offsets: tuple[int, ...]
@@ -285,7 +298,7 @@ class _View:
     families: tuple[_Family, ...]
 
     def points(self) -> range:
-        """Reflection points (of the nearest earlier time)."""
+        """Indices of the reflection points; for a point half-way between two times, of the earlier time."""
         if self.middle is not None:
             return range(int(self.middle), int(self.middle) + 1)
         reach = max(self.offsets)
@@ -293,7 +306,7 @@ class _View:
         return range(reach, end, max(1, -(-(end - reach) // _POINTS)))
 
     def features(self, units: range) -> Iterator[tuple[list[Floats], list[Floats]]]:
-        """Functionals of reflected and of plain paths, one array (size, units, points) of each family, by chunks."""
+        """Functionals of reflected and of plain paths in chunks, one array (size, units, points) for each family."""
         points = np.array(self.points())
         k, size = len(self.offsets), self.size
         offsets = np.array(self.offsets)[:, None]
@@ -321,7 +334,7 @@ class _View:
 
 
 def _family(which: Functional, position: int, k: int, centre: float, scale: float) -> _Family:
-    # Nonlinear functionals look at a few times only: the first but one, the last and one between.
+    # Nonlinear functionals use three offsets only: the second, the last and one in between.
     few = sorted({int(i) for i in np.linspace(min(1, k - 1), k - 1, _TIMES).round()})
     if callable(which):
         return _own_family(which, position, centre, scale)
@@ -342,7 +355,7 @@ def _family(which: Functional, position: int, k: int, centre: float, scale: floa
     normal = sample_paths(
         Theory(OrnsteinUhlenbeck([0.5] * (_TIMES + 1))), _NEURONS, times=[0.0], key=_NEURON_KEY, precision="float64"
     )[:, 0].astype(np.float64)
-    # To two digits, as they are printed.
+    # Two decimals, as printed.
     weights, biases = np.round(1.5 * normal[:, : len(few)], 2), np.round(normal[:, -1:], 2)
 
     def neuron(arguments: list[str], a: Floats, b: float) -> str:
@@ -365,13 +378,13 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
         if values.shape != z.shape[1:]:
             raise InputError(
                 f"functionals[{position}] ({name}) must return shape {z.shape[1:]} for paths at the offsets, shape "
-                f"{z.T.shape}; got {values.shape}"
+                f"{z.T.shape}; got {values.shape}; return one value for each row"
             )
         if not np.isfinite(values).all():
             bad = int(np.flatnonzero(~np.isfinite(values))[0])
             raise InputError(
                 f"functionals[{position}] ({name}) must be finite; it is {values[bad]} for x = "
-                f"{(centre + scale * z[:, bad]).tolist()}; bound it"
+                f"{(centre + scale * z[:, bad]).tolist()}; use a bounded function"
             )
         return values[None]
 
@@ -381,7 +394,7 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
 
 
 def _middle(n_times: int, about: float | str | None) -> float | None:
-    """Index of the one reflection time, or None for all."""
+    """Index of the only reflection time, or None to average over all."""
     if about is None:
         return None
     if isinstance(about, str):
@@ -391,7 +404,7 @@ def _middle(n_times: int, about: float | str | None) -> float | None:
     if (2 * middle) % 1 or not 0 <= middle <= n_times - 1:
         raise InputError(
             f"about must be a whole or half index of the time grid, from 0 to {n_times - 1}; got {about}; "
-            "it counts steps, not time"
+            "give it in steps, not in units of time"
         )
     return middle
 
@@ -410,7 +423,7 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) 
         return tuple(dict.fromkeys(chosen))
     given = tuple(integer(f"offsets[{i}]", k, 0) for i, k in enumerate(offsets))
     if not given or len(set(given)) != len(given):
-        raise InputError(f"offsets must be distinct, at least one; got {list(given)}")
+        raise InputError(f"offsets must be distinct, at least one of them; got {list(given)}; leave out repeated ones")
     if max(given) > largest:
         where = "" if middle is None else f" and reflection about index {middle:g}"
         raise InputError(
@@ -421,20 +434,20 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) 
 
 
 def _standardisation(paths: PathReader, half: int) -> tuple[float, float]:
-    """Median and half the width of the central 68% (which heavy tails do not move), rounded as they are printed."""
+    """Median and half the width of the central 68%, both robust against heavy tails, and rounded as printed."""
     x = paths.read(0, min(half, _STANDARD_UNITS))
     low, median, high = middle = central_part(x)
     width = middle.half_width
     if not width > 1e-12 * max(abs(low), abs(high)):
         median, width = x.mean(), x.std()
     if not width > 1e-12 * abs(median):
-        raise InputError("the channel is constant, so that there is nothing to test", "choose one that moves")
+        raise InputError("the channel is constant, so that there is nothing to test", "choose a channel that moves")
     digits = 3 - int(np.floor(np.log10(width)))
     return round(float(median), digits), round(float(width), digits)
 
 
 def _matrices(view: _View, units: range) -> tuple[Floats, Floats, Floats]:
-    """<F_i(Theta X) F_j(X)> and <F_i F_j> of centred functionals, (n, n), and what was subtracted, (n,)."""
+    """<F_i(Theta X) F_j(X)> and <F_i F_j> of centred functionals, (n, n), and the subtracted means, (n,)."""
     n = view.size
     matrix, second, means = np.zeros((n, n)), np.zeros((n, n)), np.zeros((2, n))
     count = 0
@@ -445,21 +458,22 @@ def _matrices(view: _View, units: range) -> tuple[Floats, Floats, Floats]:
         means += past.sum(axis=1), future.sum(axis=1)
         count += past.shape[1]
     past_mean, future_mean = means / count
-    # One number for both sides, so that F and its reflection stay one functional.
+    # The same number for both sides, so that one functional F acts on the paths and on their reflections.
     centre = (past_mean + future_mean) / 2
     matrix = matrix / count - np.outer(centre, future_mean) - np.outer(past_mean, centre) + np.outer(centre, centre)
     return (matrix + matrix.T) / 2, second / count - np.outer(centre, centre), centre
 
 
 def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> tuple[Floats, float]:
-    """Coefficients and constants of functionals to look at, (m, n + 1), as they are printed, and the lowest eigenvalue.
+    """Coefficients and constants of candidates, (m, n + 1), rounded as printed, and the lowest eigenvalue.
 
-    They are the lowest eigenvectors within each family and of all, and those of subsets with few terms.
+    The candidates are the lowest eigenvectors of each family and of all families together, and the lowest eigenvectors
+    of subsets with few terms.
     """
     groups = np.split(np.arange(view.size), np.cumsum(view.sizes)[:-1])
     if len(groups) > 1:
         groups.append(np.arange(view.size))
-    # What does not fluctuate (the square of a spin) is no functional of its own.
+    # A functional that does not fluctuate, such as the square of a spin, adds nothing to the constant.
     moves = np.diag(second) > 1e-12 * (np.diag(second) + centre**2)
     found: list[Floats] = []
     lowest = np.inf
@@ -472,7 +486,7 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
         wanted = [(used, v) for v in vectors]
         v = vectors[0]
         while len(used) > 1:
-            # The terms that contribute least go, and the rest is solved for again.
+            # Remove the terms with the smallest contributions and solve again for the rest.
             contributions = np.abs(v) * np.sqrt(np.diag(second)[used])
             fewer = max(len(used) - max(1, len(used) // 4), max((k for k in _SHORT if k < len(used)), default=1))
             used = used[np.sort(np.argsort(contributions)[len(used) - fewer :])]
@@ -483,17 +497,17 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
             row = np.zeros(view.size + 1)
             row[where] = _printable(vector, np.sqrt(np.diag(second)[where]))
             constant = -float(row[:-1] @ centre)
-            # Of rounding, or too small to matter.
+            # A smaller constant is rounding, or negligible.
             if constant**2 > 1e-8 * float(row[:-1] @ second @ row[:-1]):
                 row[-1] = _significant(constant, 4)
             found.append(row)
     if not found:
-        raise InputError("no functional fluctuates, so that there is nothing to test", "use others")
+        raise InputError("no functional fluctuates, so that there is nothing to test", "use other functionals")
     return np.array(found), lowest
 
 
 def _printable(vector: Floats, sizes: Floats) -> Floats:
-    """The largest 1, three significant digits, and none of what is too small to matter."""
+    """Coefficients without negligible ones, scaled to a largest one of 1, and rounded to three significant digits."""
     kept = np.where(np.abs(vector) * sizes > 2e-3 * np.max(np.abs(vector) * sizes), vector, 0.0)
     kept = kept / kept[np.argmax(np.abs(kept))]
     return np.array([_significant(float(c), 3) for c in kept])
@@ -505,7 +519,7 @@ def _significant(value: float, digits: int) -> float:
 
 @dataclass(frozen=True)
 class _Candidate:
-    """A functional, clipped to +-bound, and what the first half of the units says of it."""
+    """A functional clipped to [-bound, bound], with its norm, statistic and kurtosis on the first half of the units."""
 
     view: _View
     row: Floats
@@ -525,7 +539,7 @@ def _judged(view: _View, units: range, rows: Floats, bounds: Floats | None) -> l
 
 
 def _functionals(view: _View, units: range, rows: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """F of reflected and of plain paths, (m, units, points) of m functionals, by chunks."""
+    """Values of m functionals F of reflected and of plain paths, (m, units, points), in chunks."""
     for sides in view.features(units):
         values = []
         for side in sides:
@@ -559,11 +573,11 @@ def _samples(view: _View, units: range, rows: Floats, bounds: Floats) -> tuple[F
 
 
 def _bounds(view: _View, units: range, rows: Floats, most: float) -> Floats:
-    """Where functionals must be clipped for a kurtosis of at most ``most``, (m,), as it is printed."""
+    """Bounds that clip the functionals to a kurtosis of at most ``most``, (m,), rounded as printed."""
     parts = [np.concatenate(sides, axis=1).reshape(len(rows), -1) for sides in _functionals(view, units, rows)]
     bounds = np.empty(len(rows))
     for i, values in enumerate(np.concatenate(parts, axis=1)):
-        # Sixty-four levels from the median to the largest value; the kurtosis grows with the level.
+        # The kurtosis grows with the level, so that the search ends at the first level that exceeds the target.
         sizes = np.sort(np.abs(values[:: max(1, len(values) // _BOUND_VALUES)]))
         levels = np.geomspace(max(float(sizes[len(sizes) // 2]), 1e-9 * float(sizes[-1])), float(sizes[-1]), 64)
         bounds[i] = levels[0]
@@ -576,10 +590,10 @@ def _bounds(view: _View, units: range, rows: Floats, most: float) -> Floats:
 
 
 def _heavy_tails(kurtosis: float, n_units: int) -> bool:
-    """Whether F is large so rarely that F and its reflection are never large together in so many units.
+    """Whether F is so rarely large that F and its reflection are large together in too few of the units.
 
-    If it is large with probability p, the kurtosis is 1/p, and n p^2 units have both large. Where there are none, what
-    makes the mean positive is missing, and the rest looks significantly negative.
+    If F is large with probability p, its kurtosis is 1/p, and both are large in n p^2 units. Without these units the
+    positive contributions to the mean are missing, and the remaining ones appear significantly negative.
     """
     return n_units < _BOTH_LARGE * kurtosis**2
 
@@ -590,7 +604,7 @@ def _witness(found: _Candidate) -> Witness:
     times = [f"z({(k + view.shift / 2) * step:.4g})" for k in view.offsets]
     terms = [term for family in view.families for term in family.write(times)]
     used = np.flatnonzero(row[:-1])
-    # In steps, so that rounding leaves 0 what it is.
+    # Rounded in steps, so that the time 0 is exactly 0.
     about = 0.0 if view.middle is None else round(view.paths.start / step + view.middle, 9) * step
     centre, scale = view.centre, view.scale
     shifted = f"(x {'-' if centre > 0 else '+'} {abs(centre):.12g})" if centre else "x"
