@@ -1,4 +1,4 @@
-"""The command line: reads files and options, calls the package, prints its report."""
+"""The command line ``nnqm``: run a theory, analyse paths, check axioms, show the installation."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from .sampling.simulation import Interrupted, simulate
 
 __all__ = ["app", "main"]
 
-# A pull beyond this is no chance: among a dozen rows of one table it comes once in two hundred runs.
+# Largest pull due to chance, in errors; among a dozen rows of one table a larger one occurs once in two hundred runs.
 _LARGE_PULL = 3.5
-# click, or the copy of it inside typer, whichever this typer uses.
+# Base class of usage errors, from click or from the copy of click inside typer.
 _UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
 
 app = typer.Typer(
@@ -50,12 +50,12 @@ app = typer.Typer(
 
 
 class _BadInput(Exception):
-    """What the user gave cannot be used; the message is the one line to print."""
+    """Error in the user's input; the message is printed as one line."""
 
 
 @contextmanager
 def _input() -> Iterator[None]:
-    """Turn the package's own input errors into one line; any other error keeps its traceback."""
+    """Convert input errors of the package to one printed line; other errors keep their traceback."""
     try:
         yield
     except (InputError, InputTypeError) as error:
@@ -63,12 +63,12 @@ def _input() -> Iterator[None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line; exit codes are 0, 2 for bad input and 130 after Ctrl-C.
+    """Run the command line and exit with code 0, with 2 for bad input, or with 130 after Ctrl-C.
 
     Parameters
     ----------
     arguments : sequence of str, optional
-        Default: those of the process.
+        Arguments without the name of the program; by default the arguments of the process.
     """
     listed = None if arguments is None else list(arguments)
     try:
@@ -152,7 +152,7 @@ def run(
     with _input():
         file = load_theory_file(theory)
         settings = dict(file.run)
-        # Two tiles make two blocks, below which there are no errors.
+        # Errors need two blocks, and a block is at least one tile.
         fewest = 2 * _core.tile_paths
         settings["n_paths"] = integer("--paths", settings["n_paths"] if paths is None else paths, fewest)
         settings["n_times"] = integer("--times", settings["n_times"] if times is None else times, 2, 2**33)
@@ -169,7 +169,7 @@ def run(
     drawing = _figure_target(figure, no_figure, default=Path(f"{file.name}.png"))
     _distinct(data, drawing, "--figure")
     _distinct(data, Path(theory), "THEORY")
-    # Loaded now, so that a stop is not held up by it.
+    # Imported before the run, so that Ctrl-C does not wait for the import.
     import h5netcdf  # noqa: F401
     import xarray  # noqa: F401
 
@@ -233,7 +233,7 @@ def analyse_paths(
     if isinstance(loaded, Correlators):
         for option, value in given.items():
             if value is not None:
-                raise _BadInput(f"{option} is for paths, but {paths} holds results, which know it; leave it out")
+                raise _BadInput(f"{option} is for paths, but {paths} contains results with fixed settings; leave it out")
         result = _filled(loaded)
     else:
         values = loaded
@@ -288,7 +288,7 @@ def check_theory(
 
 @app.command()
 def info() -> None:
-    """Print what this installation can do: version, compiler, instruction set, threads."""
+    """Print the properties of this installation: version, compiler, instruction set, threads."""
     build = _core.build_info()
     lines = {
         "nnqm": build["version"],
@@ -313,7 +313,7 @@ def _has_matplotlib() -> bool:
 
 
 def _figure_target(figure: Path | None, no_figure: bool, default: Path) -> Path | None:
-    """Where the figure goes, checked before any work; None for none."""
+    """Path of the figure, checked before any work, or None for no figure."""
     if figure is not None and no_figure:
         raise _BadInput("--figure and --no-figure exclude each other; give one of them")
     if no_figure:
@@ -345,7 +345,7 @@ def _draw(result: Correlators, report: Report, target: Path | None) -> None:
 
 
 def _finish_interrupted(stop: Interrupted, data: Path, wanted: int) -> NoReturn:
-    """Keep what a stopped run has, and say how much that is."""
+    """Save the paths of a stopped run, print their number and exit with code 130."""
     partial = stop.partial
     if partial is None:
         _note("interrupted before any path was done; nothing is written")
@@ -363,7 +363,7 @@ def _finish_interrupted(stop: Interrupted, data: Path, wanted: int) -> NoReturn:
 
 
 def _filled(run: Correlators) -> Correlators:
-    """Leave out the blocks that a stopped run never reached."""
+    """A run without its empty blocks, which a stopped run did not reach."""
     filled = run.block_paths > 0
     return run if filled.all() else replace(run, sums={name: array[filled] for name, array in run.sums.items()})
 
@@ -374,7 +374,7 @@ def _note(message: str) -> None:
 
 @contextmanager
 def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a bar on standard error if that is a terminal."""
+    """Show a progress bar on standard error if it is a terminal."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield None
@@ -386,7 +386,7 @@ def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
     )
-    # Drawn when the run tells of progress, not by a thread, so that Ctrl-C finds nothing half drawn.
+    # The run itself draws the bar, not a thread, so that Ctrl-C never interrupts half a drawing.
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
         task = bar.add_task(name, total=None, rate="")
 
@@ -399,7 +399,7 @@ def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
 
 
 def _read(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
-    """Paths, or the results of a run, by what the file's name ends in."""
+    """Paths or results of a run from a file; the suffix of its name selects the format."""
     if not path.is_file():
         raise _BadInput(f"file {path} does not exist; give paths as .npy, .npz or NetCDF")
     suffix = path.suffix.lower()
@@ -421,12 +421,12 @@ def _read_npy(path: Path) -> np.ndarray[Any, Any]:
     except (OSError, EOFError, ValueError) as error:
         raise _BadInput(f"file {path} cannot be read as .npy: {error}; write it with numpy.save") from error
     if not isinstance(loaded, np.ndarray):
-        raise _BadInput(f"file {path} is an .npz archive; name it so")
+        raise _BadInput(f"file {path} must contain one array; got an .npz archive; rename it to .npz")
     return loaded
 
 
 def _only(held: list[str], array: str | None, path: Path) -> str:
-    """The array asked for, or the only one."""
+    """Name of the requested array, or of the only one in the file."""
     if not held:
         raise InputError(f"file {path} holds no arrays; write the paths with numpy.savez or xarray")
     if array is not None:
@@ -457,7 +457,7 @@ def _print_report(report: Report) -> None:
     console = Console(highlight=False, markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, heading in enumerate(HEADINGS):
-        # Where the terminal is narrow, text goes on in the next line word by word; numbers stay whole.
+        # In a narrow terminal text is broken between words; numbers are never broken.
         number = i in (1, 2, 3, 4)
         longest = max((len(word) for row in report.rows for word in f"{row.cells[i]} {row.group}".split()), default=0)
         width = None if number else longest + 2
@@ -475,7 +475,7 @@ def _print_report(report: Report) -> None:
         cells[5].stylize("green" if row.sound else "yellow")
         table.add_row(*cells)
     needed = Measurement.get(console, console.options.update(max_width=100_000), table)
-    # A file or pipe has no width: as wide as the longest line.
+    # A file or a pipe has no width; the table is as wide as its longest line.
     console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
     with console.capture() as capture:
         if report.title:

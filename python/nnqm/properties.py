@@ -1,4 +1,4 @@
-"""Is it a quantum mechanics, and which? The axioms of a minimal model, and what more a theory or a kernel has."""
+"""Checks of the axioms of Euclidean quantum mechanics for a theory or a kernel."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ from .verdict import Verdict
 
 __all__ = ["Properties", "Property", "check"]
 
-# Points of the grid on which a kernel is looked at, and half-width in standard deviations of what a network is.
-_TIMES, _WIDTH = 33, 8.0
-# Shortest and longest distance of increments, in powers of two of the interval, and the smallest above rounding.
+# Number of times on which a kernel is evaluated.
+_TIMES = 33
+# Half-width of the range of inputs on which a network must be monotonic, in standard deviations.
+_WIDTH = 8.0
+# Shortest and longest distance of increments: 2^-20 and 2^-6 of the interval; smallest increment above rounding, as a
+# fraction of the variance.
 _SHORTEST, _LONGEST, _ABOVE_ROUNDING = 20, 6, 1e-10
-# Increments of smooth paths fall with this power of the distance, 2, to the accuracy of a fit.
+# Smallest fitted power of the distance for increments of smooth paths, exactly 2.
 _SMOOTH = 1.99
-# A kernel is stationary, or Markov, if it lacks less than this part of its largest value.
+# Largest deviation of a stationary or Markov kernel, as a fraction of its largest value.
 _LACK = 1e-8
-# p-value below which a property that is tested on paths fails.
+# p-value below which a property tested on paths is violated.
 _LEVEL = 1e-3
-# Bins of the present, on each of which functions of past and future are straight lines; blocks of the test.
+# Number of bins of the present, with one straight-line fit of past and future in each; number of blocks of the test.
 _BINS, _BLOCKS = 40, 128
 
 
 @dataclass(frozen=True)
 class Property:
-    """One property.
+    """One property of a theory or a kernel, as ``check`` found it.
 
     Attributes
     ----------
@@ -51,8 +54,8 @@ class Property:
         "mean-square continuity", "finite two-point function", "stationarity", "Markov property" or "reflection
         positivity".
     verdict : Verdict
-        "holds" or "fails" where that is known, or proved within rounding; "consistent" where no grid
-        and no test on paths contradicts; "violated" where a test on paths does, at p < 0.001; "unknown".
+        "holds" or "fails" if this is known, or proved within rounding; "consistent" if neither a grid nor a test on
+        paths contradicts the property; "violated" if a test on paths contradicts it, at p < 0.001; else "unknown".
     reason : str
         The fact or the test that decided.
     """
@@ -64,12 +67,14 @@ class Property:
 
 @dataclass(frozen=True)
 class Properties:
-    """Outcome of ``check``; ``print`` shows the table, and a name between brackets gives a row.
+    """Result of ``check``; ``print`` shows it as a table, and ``properties[name]`` is one row.
 
     Attributes
     ----------
     title : str
+        The process and the interval of time.
     rows : tuple of Property
+        The five properties in the order of ``Property.name``.
     """
 
     title: str
@@ -97,39 +102,45 @@ def check(
     rng: Rng = None,
     n_threads: int = 0,
 ) -> Properties:
-    r"""Properties of a theory or a kernel, each with its reason.
+    r"""Check the axioms of Euclidean quantum mechanics for a theory or a kernel.
 
-    A minimal quantum mechanics is a process that is mean-square continuous, with a finite two-point function (Ferko and
-    Halverson, arXiv:2504.05462). Whether it is stationary, Markov and reflection positive says how much more it has:
-    energies need the first, a Hamiltonian in x alone the second, and a Hilbert space with positive norms the third.
+    A minimal quantum mechanics is a process that is mean-square continuous and has a finite two-point function (Ferko
+    and Halverson, arXiv:2504.05462). Three further properties add structure. Energies need stationarity, a Hamiltonian
+    in x alone needs the Markov property, and a Hilbert space with positive norms needs reflection positivity.
 
-    Facts about the construction decide first; then the two-point function where it is exact; then paths. The
-    Markov property of a Gaussian process is the semigroup identity :math:`K(s,u) K(u,t) = K(s,t) K(u,u)`, s < u < t
-    (Doob, Ann. Math. 43, 351 (1942)); of paths it is tested as the independence of past and future given the present:
-    what is left of x and x^2 at one time on either side, after regression on the present, must be uncorrelated,
-    also when weighted with the square of the present.
+    Facts about the construction decide first, then an exact two-point function, and then a test on paths.
+
+    The Markov property of a Gaussian process is the semigroup identity :math:`K(s,u) K(u,t) = K(s,t) K(u,u)`,
+    s < u < t (Doob, Ann. Math. 43, 351 (1942)). The test on paths is a test of the independence of past and future,
+    given the present. It uses x and x^2 at one past and one future time. Their residuals after regression on the
+    present must be uncorrelated, also with the square of the present as a weight.
 
     Parameters
     ----------
     source : Theory, Kernel, CosineNetwork, TimeNetwork or callable
-        A kernel, K(s, t) of arrays of times, stands for the Gaussian process of which it is the covariance; so does a
-        ``TimeNetwork`` without a width. The first output stands for a theory.
+        A theory; its first output is checked. Or a kernel, K(s, t) of two arrays of times, or a ``TimeNetwork``
+        without a width; the Gaussian process with this covariance is checked.
     interval : (float, float), optional
-        Needed for functions; otherwise some natural times. Processes that are not stationary are reflected about its
-        middle.
+        Range of times (a, b), a < b. Functions need it; by default it follows from the time scales of the source.
+        Processes that are not stationary are reflected about its middle.
     n_paths : int, default 20000
-        Paths of a test.
-    rng, n_threads
-        As for ``simulate``.
+        Number of paths of a test, at least 1000.
+    rng : int, SeedSequence, Generator or None
+        Random numbers of the tests, as for ``simulate``.
+    n_threads : int, default 0
+        Number of threads, 0 for all. It does not change the result.
 
     Returns
     -------
     Properties
+        Five properties, each with its verdict and reason.
 
     Raises
     ------
-    InputError, InputTypeError
-        If the source is none of these, the interval is empty, or a kernel is not finite.
+    InputError
+        If the interval is missing or empty, or a kernel is not finite or has a wrong shape.
+    InputTypeError
+        If the source is none of these.
 
     Examples
     --------
@@ -155,14 +166,14 @@ def check(
 
 @dataclass(frozen=True)
 class _Draws:
-    """How paths are drawn for a test."""
+    """Settings of the paths of a test."""
 
     n_paths: int
     key: int
     n_threads: int
 
     def whole_groups(self, theory: Theory) -> int:
-        """Number of paths, so that all paths of each draw of the weights are among them."""
+        """Number of paths, rounded up so that all paths of each draw of the weights are included."""
         return -(-self.n_paths // theory.group) * theory.group
 
 
@@ -172,7 +183,7 @@ def _zero(t: Floats) -> Floats:
 
 @dataclass(frozen=True, kw_only=True)
 class _Subject:
-    """A theory or a kernel: its covariance and mean where they are known, and how its paths are drawn."""
+    """A theory or a kernel: its covariance and mean, if they are known, and the settings of its paths."""
 
     title: str
     interval: tuple[float, float]
@@ -210,7 +221,8 @@ class _Subject:
         try:
             known = exact_kernel(source)
             if isinstance(known, SpectralMeasure):
-                # A sum of thousands of exponentials, at the cost of one; a chain with negative eigenvalues has none.
+                # Tabulated, because the measure can have thousands of exponentials; InputError for a chain with
+                # negative eigenvalues.
                 spectral = SpectralKernel.of(known, where[1] - where[0])
         except InputError:
             return unknown
@@ -234,17 +246,17 @@ class _Subject:
         return np.linspace(a, b, _TIMES)
 
     def table(self) -> Floats:
-        """Covariances of the grid."""
+        """Covariance between all times of the grid."""
         assert self.covariance is not None
         t = self.grid()
         return self.covariance(t[:, None], t[None, :])
 
     def increments(self) -> tuple[Floats, Floats]:
-        """Distances h, and the largest <(x(t+h) - x(t))^2> over t relative to the largest variance, above rounding."""
+        """Distances h, and the largest <(x(t+h) - x(t))^2> over t, relative to the largest variance."""
         assert self.covariance is not None
         a, b = self.interval
         h = np.asarray((b - a) * 0.5 ** np.arange(_LONGEST, _SHORTEST + 1), dtype=np.float64)
-        # Irrational fractions of the interval, so that no period of the kernel is met.
+        # Irrational fractions of the interval, so that the times do not coincide with a period of the kernel.
         t = (a + (b - a) * (np.sqrt(2) * np.arange(1, 33) % 1) * (1 - 2.0**-_LONGEST))[:, None]
         k = self.covariance
         jumps = (k(t, t) + k(t + h, t + h) - 2 * k(t, t + h)).max(axis=0)
@@ -255,7 +267,7 @@ def _interval(source: Any, given: Any) -> tuple[float, float]:
     if given is not None:
         pair = floats("interval", given)
         if pair.shape != (2,) or not pair[1] > pair[0]:
-            raise InputError(f"interval must be (a, b) with a < b; got {given}")
+            raise InputError(f"interval must be (a, b) with a < b; got {given}; give two increasing times")
         return float(pair[0]), float(pair[1])
     if isinstance(source, Kernel):
         p = dict(source.parameters)
@@ -272,7 +284,9 @@ def _interval(source: Any, given: Any) -> tuple[float, float]:
     if isinstance(source, TimeNetwork):
         return -2.0, 2.0
     if not callable(source):
-        raise InputTypeError(f"source must be a theory, a Kernel or a function K(s, t); got {source!r}")
+        raise InputTypeError(
+            f"source must be a theory, a Kernel or a function K(s, t); got {source!r}; write a kernel as a function"
+        )
     raise InputError("interval must be given for a function: interval=(0.0, 10.0)")
 
 
@@ -326,7 +340,7 @@ def _continuity(subject: _Subject, finite: Property) -> Property:
 
 
 def _power(h: Floats, jumps: Floats) -> float | None:
-    """Power with which increments fall at the shortest distances that rounding leaves, None if there are none."""
+    """Power of the decrease of increments at the three shortest distances above rounding; None for fewer than three."""
     seen = np.flatnonzero(jumps > _ABOVE_ROUNDING)
     if seen.size < 3:
         return None
@@ -361,7 +375,7 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
         function = _sampled(subject, theory)
     except InputError as error:
         return Property(name, Verdict.UNKNOWN, f"it cannot be tested: {error.reason}")
-    # The same distances at other times.
+    # Six pairs of times, and six pairs with the same distances at other times.
     first, second = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 2, 4, 1, 3])
     shifted = np.array([4, 8, 4, 4, 7, 5])
     difference = function[first, second].map(lambda x, y: x - y, function[first + shifted, second + shifted])
@@ -370,7 +384,7 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
 
 
 def _sampled(subject: _Subject, theory: Theory) -> Estimate:
-    """Two-time function at thirteen times."""
+    """Two-time function at thirteen times of the interval, from sampled paths."""
     a, b = subject.interval
     draws = subject.draws
     n, times = draws.whole_groups(theory), np.linspace(a, b, 13)
@@ -411,7 +425,7 @@ def _markov(subject: _Subject) -> Property:
 
 
 def _markov_by_construction(theory: Theory) -> str:
-    """Why a theory is Markov, if it is by construction; else nothing."""
+    """Reason why a theory is Markov by construction, or an empty text."""
     if len(theory.sources) > 1 or theory.n_inputs > 1:
         return ""
     source = theory.sources[0]
@@ -429,7 +443,7 @@ def _markov_by_construction(theory: Theory) -> str:
 
 
 def _conditional_independence(subject: _Subject, theory: Theory) -> float:
-    """p-value of the hypothesis that what the present leaves of past and future is uncorrelated."""
+    """p-value of the hypothesis that residuals of past and future, given the present, are uncorrelated."""
     a, b = subject.interval
     if theory.stationary:
         times = 3 * min(s.natural_step for s in theory.sources) * np.arange(3)
@@ -442,7 +456,7 @@ def _conditional_independence(subject: _Subject, theory: Theory) -> float:
     paths = Paths(theory, n, times=times, key=draws.key, precision="float64", n_threads=draws.n_threads)
     past, present, future = paths.read().T
     residuals = [_unexplained(side, present) for side in (past, future)]
-    # Also where the present is large against where it is small, lest both cancel.
+    # The second weight detects correlations that cancel between large and small values of the present.
     z = _bounded(present)
     weights = (np.ones(n), z * z - np.mean(z * z))
     products = np.stack([f * g * w for f in residuals[0] for g in residuals[1] for w in weights], axis=1)
@@ -454,14 +468,14 @@ def _conditional_independence(subject: _Subject, theory: Theory) -> float:
 
 
 def _bounded(x: Floats) -> Floats:
-    """Standardised by median and the width of the central 68%, which heavy tails do not move, and cut at four."""
+    """Values standardised by median and width of the central 68%, both robust against heavy tails; clipped to 4."""
     middle = central_part(x)
     width = middle.half_width if middle.half_width > 0 else 1.0
     return np.asarray(np.clip((x - middle.median) / width, -4, 4))
 
 
 def _unexplained(x: Floats, present: Floats) -> list[Floats]:
-    """Bounded residuals of x and x^2 after straight lines on bins of the present."""
+    """Residuals of bounded x and x^2 after a straight-line fit in each bin of the present."""
     z = _bounded(x)
     edges = np.quantile(present, np.linspace(0, 1, _BINS + 1)[1:-1])
     bins = np.searchsorted(edges, present)
@@ -512,7 +526,7 @@ def _tested_on_paths(subject: _Subject, theory: Theory) -> PositivityResult:
         dt = step if theory.period is None else None
         paths = Paths(theory, n, _TIMES, dt, key=draws.key, n_threads=draws.n_threads)
         return reflection_positivity(paths, level=_LEVEL)
-    # About the middle of the interval, which the grid of a theory need not have; one path for each draw.
+    # Reflected about the middle of the interval, which need not be on the grid of a theory; one path for each draw.
     n = draws.n_paths * theory.group
     paths = Paths(theory, n, times=subject.grid(), key=draws.key, n_threads=draws.n_threads)
     given = paths.read()[:: theory.group]
@@ -520,7 +534,7 @@ def _tested_on_paths(subject: _Subject, theory: Theory) -> PositivityResult:
 
 
 def _by_two_points(subject: _Subject) -> tuple[Verdict, str] | None:
-    """Verdict and reason, if the two-point function decides: of a Gaussian process it always does."""
+    """Verdict and reason, or None if the two-point function does not decide; for a Gaussian process it always does."""
     assert subject.covariance is not None
     k, (a, b) = subject.covariance, subject.interval
     step = (b - a) / (_TIMES - 1)
@@ -537,7 +551,8 @@ def _by_two_points(subject: _Subject) -> tuple[Verdict, str] | None:
             lambda t: k(np.full(t.shape, a), a + t), _TIMES, step, period=subject.period
         )
     else:
-        # Without the ends and the middle of the interval, where a bridge and a network without biases do not move.
+        # The grid omits the ends and the middle of the interval, where a bridge and a network without biases are
+        # constant.
         middle = (a + b) / 2
         certificate = positivity_certificate(lambda s, t: k(middle + s, middle + t), _TIMES - 3, step, stationary=False)
     if certificate.verdict is Verdict.VIOLATED:
@@ -548,11 +563,11 @@ def _by_two_points(subject: _Subject) -> tuple[Verdict, str] | None:
 
 
 def _positive_by_construction(theory: Theory) -> str:
-    """Why a theory is reflection positive, if it is by construction; else nothing."""
+    """Reason why a theory is reflection positive by construction, or an empty text."""
     if isinstance(theory.network, RandomNetwork) and theory.network.shared is not None:
         return "by construction: parameters are split at t = 0, and x(0) depends on the shared ones only"
     reasons = [s.positive_because for s in theory.sources]
-    # Independent processes are reflected about the same time: any one if all are stationary.
+    # Independent processes need the same reflection time; for stationary ones any time serves.
     if not all(reasons) or (len(reasons) > 1 and not theory.stationary):
         return ""
     draws = isinstance(theory.network, RandomNetwork) and theory.stationary

@@ -104,8 +104,8 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     c = o.index(channel)
     if o.orders[c] < second:
         raise InputError(
-            f"observables must contain polynomials of {o.channels[c]} up to order {second}; got {o.orders[c]}; simulate "
-            f"with measure=Measure(observables=default_observables(theory, observe=[{o.channels[c]!r}]))"
+            f"observables must contain polynomials of {o.channels[c]} up to order {second}; got {o.orders[c]}; "
+            f"simulate with measure=Measure(observables=default_observables(theory, observe=[{o.channels[c]!r}]))"
         )
     place = [0, 1 + c] + [o.labels.index(f"h{k}({o.channels[c]})") for k in range(2, second + 1)]
     # Coefficients of 1, z, z^2 and z^3 (rows) in normalised Hermite polynomials.

@@ -1,17 +1,18 @@
-r"""Commutator, momentum and uncertainty: what the roughness of paths says about quantum mechanics.
+r"""Commutator, momentum and uncertainty product from the roughness of paths.
 
-All of it follows from the mean squared increments V(l) = <(x(t+l) - x(t))^2> at a list of lags. Where the
-limit l -> 0 is wanted, estimates at the lags dt, 2 dt, ..., K dt are extrapolated by the polynomial through
-them,
+They follow from the mean squared increments V(l) = <(x(t+l) - x(t))^2> at a list of lags. For the limit l -> 0 the
+estimates at the lags dt, 2 dt, ..., K dt are extrapolated with the polynomial through them,
 
-.. math:: q(0) \approx \sum_{k=1}^K w_k\, q(k\,dt), \qquad w_k = (-1)^{k+1} \binom{K}{k} ,
+.. math:: q(0) \approx \sum_{k=1}^K w_k\, q(k\,dt), \qquad w_k = (-1)^{k+1} \binom{K}{k} .
 
-K being the number of lags for which statistical and systematic error, in quadrature, are smallest. The
-systematic error is what is left of the dt dependence. Changes r_K = |q_K - q_(K-1)| that fall as K^-p leave
-K r_K/(p - 1) to come; as p falls slowly with K where a network has sharp features, twice that is taken, with r_K
-not below its error (an accidentally small change says nothing) and p from the last two significant ones.
-Raising K until the change is small against the statistical error is no alternative: the noise of the change is
-itself 0.4 of that error, so that noise would go on raising K long after the bias is gone.
+K is the number of lags with the smallest sum of statistical and systematic error in quadrature. The systematic error
+is the remaining dt dependence. If the changes r_K = |q_K - q_(K-1)| fall as K^-p, the sum of all further changes is
+K r_K/(p - 1). The systematic error is twice this sum, because p falls slowly with K if a network has sharp features.
+Here r_K is at least its own error, because a change can be small by accident, and p comes from the last two
+significant changes.
+
+A rule that raises K until the change is small compared with the statistical error fails: the noise of the change is
+itself 0.4 of that error, so that noise would raise K long after the bias has vanished.
 """
 
 from __future__ import annotations
@@ -42,24 +43,29 @@ __all__ = [
     "uncertainty",
 ]
 
-# Beyond so many lags the weights (up to 924) only amplify noise.
+# Largest number of lags of an extrapolation; with more lags the weights (here up to 924) only amplify noise.
 _MOST_LAGS = 12
-# Roughness exponent between those of a Brownian (1/2) and of a differentiable (1) path.
+# Smallest roughness exponent of a differentiable path, between 1/2 (Brownian) and 1 (differentiable).
 _SMOOTH = 0.75
-# Exponent at the smallest lag below which paths forget their past within a step: nothing extrapolates from
-# there; and the one above which a term in the root of dt can be told from a coarse grid.
-_COARSE, _RESOLVING = 0.2, 0.35
+# Smallest roughness exponent at the smallest lag for any extrapolation; at a smaller one paths are uncorrelated over
+# a single step.
+_COARSE = 0.2
+# Smallest exponent at the smallest lag for a converged limit.
+_RESOLVING = 0.35
+# Smallest exponent at the smallest lag at which a term in sqrt(dt) is distinguishable from a coarse grid.
 _FINE = 0.4
-# An exponent below this, or as far above 1/2, by so many times its change with the lag and its error, is not 1/2.
+# Smallest exponent of a Brownian path (the largest lies as far above 1/2); margin of this comparison, in units of the
+# change of the exponent with the lag plus its error.
 _LEAST_BROWNIAN, _FRACTIONAL = 0.45, 4.0
-# Changes must be so many of their errors to tell how fast they fall, and the power assumed where they do not.
+# Smallest significant change of the sequence, in its errors; assumed power of its decrease without significant changes.
 _TELLING, _USUAL_POWER = 2.0, 3.0
-# A slower fall than this power is taken for this one: the sequence does not converge in the lags there are.
+# Smallest power used for the decrease of the changes.
 _SLOWEST_POWER = 1.25
-# Systematic error, in statistical ones or relative to the value, up to which a limit is called converged.
+# Largest systematic error of a converged limit, in statistical errors.
 _BALANCED = 5.0
+# Largest systematic error of a converged limit relative to the value; the larger of the two limits applies.
 _ACCURATE = 0.02
-# A term in sqrt(dt), or a difference from the canonical value, must be this many errors to be called one.
+# Smallest significant term in sqrt(dt), and smallest significant difference from a canonical value, in errors.
 _SIGNIFICANT = 5.0
 
 
@@ -70,17 +76,17 @@ class Extrapolation:
     Attributes
     ----------
     estimate : Estimate or None
-        Statistical error by jackknife; what is left of the dt dependence in ``systematic``. None where
-        the limit does not exist or cannot be told from noise, as the verdict says.
+        Value of the limit, with a statistical error (jackknife). ``systematic`` contains the remaining dt dependence.
+        None if the limit does not exist or is lost in noise; the verdict gives the reason.
     n_lags : int
-        Lags K that the value was extrapolated from; 0 without a value.
+        Number K of lags in the extrapolation; 0 without a value.
     verdict : Verdict
-        Kind of limit; see the function that made it.
+        Kind of limit; see the function that computed it.
     variable : str
-        "dt", or "sqrt(dt)" where kinks were found: the value is extrapolated in its powers. Empty without a value.
+        Variable of the extrapolation polynomial: "dt", or "sqrt(dt)" for kinks. Empty without a value.
     spread : Estimate or None
-        Of a commutator: its mean square over its squared mean, 1 for a c-number, extrapolated likewise, with its own
-        statistical and systematic error.
+        Only for a commutator: its mean square over its squared mean, which is 1 for a c-number; extrapolated to
+        dt -> 0 as well, with its own statistical and systematic error.
     """
 
     estimate: Estimate | None
@@ -99,15 +105,15 @@ class Extrapolation:
 def quadratic_variation(run: Correlators, channel: int | str = 0) -> Estimate:
     r"""Mean squared increment :math:`V(l) = \langle (x_{t+l} - x_t)^2 \rangle`.
 
-    Averaged over all windows of the paths. The error is statistical; V is exact at the lags of the grid,
-    whatever dt.
+    It is averaged over all windows of the paths. The error is statistical. At the lags of the grid V has no
+    discretisation error.
 
     Parameters
     ----------
     run : Correlators
-        With increment lags.
-    channel : int or str
-        Channel x, by position or name.
+        A run with increment lags.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
@@ -117,7 +123,7 @@ def quadratic_variation(run: Correlators, channel: int | str = 0) -> Estimate:
     Raises
     ------
     InputError
-        If the run holds no increments, or fewer than two blocks.
+        If the run contains no increments or fewer than two blocks.
     """
     return _increments(run, channel, lambda second, fourth: second)
 
@@ -126,12 +132,14 @@ def commutator_at_lags(run: Correlators, channel: int | str = 0) -> Estimate:
     r"""Commutator at finite lag, :math:`C(l) = m V(l)/(\hbar l)`, an estimate of :math:`[x, p]/(i\hbar)`.
 
     For an Ornstein-Uhlenbeck process with mass hbar/sigma^2 it is (1 - exp(-omega l))/(omega l). The error is
-    statistical and does not cover the distance to the limit l -> 0, for which see ``commutator``.
+    statistical. It does not cover the difference from the limit l -> 0; see ``commutator``.
 
     Parameters
     ----------
-    run, channel
-        As for ``quadratic_variation``.
+    run : Correlators
+        A run with increment lags.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
@@ -141,7 +149,7 @@ def commutator_at_lags(run: Correlators, channel: int | str = 0) -> Estimate:
     Raises
     ------
     InputError
-        If the run holds no increments, or fewer than two blocks.
+        If the run contains no increments or fewer than two blocks.
 
     Notes
     -----
@@ -152,37 +160,39 @@ def commutator_at_lags(run: Correlators, channel: int | str = 0) -> Estimate:
 
 
 def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
-    r"""Commutator :math:`[x, p]/(i\hbar) = \lim_{l \to 0} m V(l)/(\hbar l)`, its mean if it is an operator.
+    r"""Commutator :math:`[x, p]/(i\hbar) = \lim_{l \to 0} m V(l)/(\hbar l)`; if it is an operator, its mean.
 
     For x = f(y) of inputs with noise sigma_i it is :math:`(m/\hbar) \sum_i \sigma_i^2 \langle (\partial_i
-    f)^2\rangle`. A network with kinks (relu, or paths of which a term in the root of dt stands out of the
-    noise) is extrapolated in powers of the root of dt.
+    f)^2\rangle`. The extrapolation is in powers of dt. It is in powers of sqrt(dt) for a network with kinks (relu), and
+    for given paths with a significant term in sqrt(dt). The statistical error is a jackknife error; the systematic
+    error is the remaining dt dependence.
 
     Parameters
     ----------
     run : Correlators
-        With increment lags 1, 2 and as many of the following integers as there are.
-    channel : int or str
-        Channel x.
+        A run with increment lags 1 and 2, and preferably the following integers up to 12.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
     Extrapolation
         Without unit. The verdict is one of
 
-        - "canonical": 1, and no operator, within errors;
-        - "c-number": no operator, but not 1 with this mass and hbar;
-        - "operator": it fluctuates, as for x = f(y) with f not linear;
-        - "operator (kinked)": the same, approached as the root of dt;
-        - "none (smooth)": paths are differentiable (roughness exponent 1), the commutator vanishes;
-        - "none (fractional)": paths of which no theory is known have an exponent between 1/2 and 1 at these lags, so
-          that it vanishes more slowly;
-        - "diverges (fractional)": the same with an exponent below 1/2, rougher than Brownian paths;
+        - "canonical": the commutator is 1 within errors, and no operator;
+        - "c-number": it is no operator, but differs from 1 for this mass and hbar;
+        - "operator": it fluctuates, as for x = f(y) with a nonlinear f;
+        - "operator (kinked)": it fluctuates, and the limit is approached as sqrt(dt);
+        - "none (smooth)": paths are differentiable (roughness exponent 1), and the commutator vanishes;
+        - "none (fractional)": paths without a known theory have an exponent between 1/2 and 1 at these lags, and the
+          commutator vanishes more slowly;
+        - "diverges (fractional)": paths without a known theory have an exponent below 1/2 and are rougher than Brownian
+          paths;
         - "none (constant)": the channel does not move;
-        - "not converged": what is left of the dt dependence exceeds five statistical errors and 2%, or a step is
-          so long that there is no value at all; use a smaller dt.
+        - "not converged": the remaining dt dependence exceeds both five statistical errors and 2%, or the step is too
+          long for any value; use a smaller dt.
 
-        A verdict on a c-number or an operator is one on ``spread``, which stands beside it.
+        ``spread`` decides between a c-number and an operator.
 
     Raises
     ------
@@ -224,18 +234,19 @@ def commutator(run: Correlators, channel: int | str = 0) -> Extrapolation:
 
 
 def commutator_spread(run: Correlators, channel: int | str = 0) -> Estimate:
-    r"""How much the commutator fluctuates, from the kurtosis of increments.
+    r"""Spread of the commutator, its mean square over its squared mean, from the kurtosis of increments.
 
     .. math:: \langle \Delta x^4\rangle / (3 \langle\Delta x^2\rangle^2) \quad \text{at lag } dt
 
-    For dt -> 0 and x = f(y), one input, it is :math:`\langle f'^4\rangle/\langle f'^2\rangle^2`, the mean
-    square of the commutator over its squared mean: 1 for a c-number. For Gaussian paths it is 1 at any dt.
-    The error is statistical.
+    For dt -> 0 and x = f(y) of one input it is :math:`\langle f'^4\rangle/\langle f'^2\rangle^2`. It is 1 for a
+    c-number, and 1 at any dt for Gaussian paths. The error is statistical and does not cover the dependence on dt.
 
     Parameters
     ----------
-    run, channel
-        As for ``quadratic_variation``.
+    run : Correlators
+        A run with increment lags 1 and 2.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
@@ -252,25 +263,27 @@ def commutator_spread(run: Correlators, channel: int | str = 0) -> Estimate:
 
 
 def momentum_squared_at_lags(run: Correlators, channel: int | str = 0) -> Estimate:
-    r"""Mean squared momentum at finite lag, from two increments that follow each other.
+    r"""Mean squared momentum at finite lag, from two successive increments.
 
     .. math:: \langle p^2\rangle(l) = -m^2 \langle (x_{t+2l} - x_{t+l})(x_{t+l} - x_t)\rangle/l^2
               = m^2 \frac{V(l) - V(2l)/2}{l^2}
 
-    (the square of one increment would diverge; Feynman and Hibbs, Quantum Mechanics and Path Integrals,
-    section 7-3). For the harmonic oscillator the product of its root with the spread of x is (hbar/2) C(l)
-    exactly. The error is statistical.
+    The square of one increment would diverge (Feynman and Hibbs, Quantum Mechanics and Path Integrals, section 7-3).
+    For the harmonic oscillator the product of the root of <p^2> and the spread of x is exactly (hbar/2) C(l). The error
+    is statistical and does not cover the difference from the limit l -> 0; see ``momentum_squared``.
 
     Parameters
     ----------
-    run, channel
-        As for ``quadratic_variation``.
+    run : Correlators
+        A run with increment lags 1, 2, ..., and their doubles.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
     Estimate
-        Shape (k,), at the lags k = 1, 2, ... in steps for which 2k is a lag as well; in units of (mass
-        x/time)^2.
+        Shape (k,), at the lags k = 1, 2, ... in steps for which 2k is a lag as well; in units of
+        (mass x/time)^2.
 
     Raises
     ------
@@ -287,26 +300,28 @@ def momentum_squared_at_lags(run: Correlators, channel: int | str = 0) -> Estima
 def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
     r"""Mean squared momentum :math:`\langle p^2\rangle`, the limit l -> 0 of ``momentum_squared_at_lags``.
 
-    K lags need increments up to lag 2K.
+    The statistical error is a jackknife error; the systematic error is the remaining dt dependence.
 
     Parameters
     ----------
-    run, channel
-        As for ``commutator``.
+    run : Correlators
+        A run with increment lags 1, 2, ...; K lags of the extrapolation need lags up to 2K.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
     Extrapolation
         In units of (mass x/time)^2. The verdict is one of
 
-        - "converged";
-        - "diverges (kinked)": without a value, since <p^2> grows as the inverse root of dt;
-        - "diverges (fractional)": without a value, since paths are rougher or smoother than Brownian ones and not
+        - "converged": the value may be used, with its errors;
+        - "diverges (kinked)": no value, because <p^2> grows as 1/sqrt(dt);
+        - "diverges (fractional)": no value, because paths are rougher or smoother than Brownian paths and not
           differentiable;
-        - "negative (smooth)": p = i m dx/dt of differentiable paths, whose squares are negative;
-        - "none (constant)";
-        - "not converged": what is left of the dt dependence exceeds five statistical errors and 2%, or a step is
-          so long that there is no value at all; use a smaller dt.
+        - "negative (smooth)": p = i m dx/dt for differentiable paths, and its square is negative;
+        - "none (constant)": the channel does not move;
+        - "not converged": the remaining dt dependence exceeds both five statistical errors and 2%, or the step is too
+          long for any value; use a smaller dt.
 
     Raises
     ------
@@ -332,20 +347,22 @@ def momentum_squared(run: Correlators, channel: int | str = 0) -> Extrapolation:
 def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
     r"""Uncertainty product :math:`\Delta x\, \Delta p = \sqrt{\mathrm{Var}(x)\, \langle p^2\rangle}`.
 
-    At least hbar/2 times the mean of the commutator; equal to hbar/2 for the harmonic oscillator. The mean
-    momentum is zero by time reversal. Statistical errors of both factors and their correlation are covered;
-    the systematic error is that of ``momentum_squared``.
+    It is at least hbar/2 times the mean of the commutator, and equal to hbar/2 for the harmonic oscillator. The mean
+    momentum is zero by time reversal. The statistical error covers both factors and their correlation. The systematic
+    error follows from the systematic error of ``momentum_squared``.
 
     Parameters
     ----------
-    run, channel
-        As for ``commutator``.
+    run : Correlators
+        A run with moments and with increment lags as for ``momentum_squared``.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
     Extrapolation
-        In units of hbar. The verdict is that of ``momentum_squared``, or "not resolved (noise)". There is no
-        value where <p^2> has none or is not positive by three errors.
+        In units of hbar. The verdict is the verdict of ``momentum_squared``, or "not resolved (noise)" if <p^2> does
+        not exceed zero by three errors. There is no value in this case, and none if <p^2> is negative or has no value.
 
     Raises
     ------
@@ -368,13 +385,16 @@ def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
 def roughness_exponent(run: Correlators, channel: int | str = 0) -> Estimate:
     r"""Roughness (Hurst) exponent at the smallest lag, :math:`H = \tfrac12 \log_2 V(2\,dt)/V(dt)`.
 
-    1/2 for paths as rough as Brownian motion, which quantum mechanics needs, and 1 for differentiable ones,
-    both for dt -> 0; an Ornstein-Uhlenbeck process has log2(1 + exp(-omega dt))/2. The error is statistical.
+    For dt -> 0 it is 1/2 for paths as rough as Brownian motion, which quantum mechanics needs, and 1 for differentiable
+    paths. For an Ornstein-Uhlenbeck process it is log2(1 + exp(-omega dt))/2. The error is statistical and does not
+    cover the dependence on dt.
 
     Parameters
     ----------
-    run, channel
-        As for ``quadratic_variation``.
+    run : Correlators
+        A run with increment lags 1 and 2.
+    channel : int or str, default 0
+        Position or name of the channel x.
 
     Returns
     -------
@@ -391,7 +411,7 @@ def roughness_exponent(run: Correlators, channel: int | str = 0) -> Estimate:
 
 
 def _increments(run: Correlators, channel: int | str, function: Callable[[Floats, Floats], Floats]) -> Estimate:
-    """Jackknife of a function of V(l) and of the mean fourth power of increments, arrays (R, k)."""
+    """Jackknife estimate of a function of V(l) and of the mean fourth power of increments, arrays (R, k)."""
     remedy = "simulate or accumulate on a uniform time grid with measure=Measure(increment_lags=range(1, 13))"
     run.need("increments", remedy)
     if not run.increment_lags:
@@ -413,7 +433,7 @@ def _times(run: Correlators) -> Floats:
 
 
 def _leading(run: Correlators, multiple: int) -> list[int]:
-    """Lags 1, 2, ..., K in steps, as far as k and ``multiple`` k are held."""
+    """Lags k = 1, 2, ..., K in steps, up to the first for which k or ``multiple`` k is missing."""
     missing = [k for k in (1, 2) if k not in run.increment_lags]
     if missing:
         raise InputError(
@@ -448,7 +468,7 @@ def _not_constant(run: Correlators, channel: int | str) -> None:
 
 
 def _exponents(run: Correlators, channel: int | str) -> Estimate:
-    """Roughness exponents between the lags (1, 2) and (2, 4), the second if the run has lag 4."""
+    """Roughness exponents between the lags 1 and 2, and between 2 and 4 if the run has lag 4."""
     pairs = [(1, 2)] + ([(2, 4)] if 4 in run.increment_lags else [])
     fine = [run.increment_lags.index(a) for a, _ in pairs]
     coarse = [run.increment_lags.index(b) for _, b in pairs]
@@ -456,11 +476,11 @@ def _exponents(run: Correlators, channel: int | str) -> Estimate:
 
 
 class _Kind(Enum):
-    """Kinds of paths at short times."""
+    """Kind of paths at short times."""
 
     CONSTANT = "the channel does not move"
     SMOOTH = "differentiable"
-    COARSE = "steps are too long to tell"
+    COARSE = "unknown, because steps are too long"
     ROUGHER = "rougher than Brownian paths, by a fractional exponent"
     SMOOTHER = "smoother than Brownian paths, by a fractional exponent"
     KINKED = "Brownian inputs through a function with kinks"
@@ -473,16 +493,15 @@ def _kind(run: Correlators, channel: int | str) -> _Kind:
         return _Kind.CONSTANT
     found = _exponents(run, channel)
     exponents = found.value
-    # Extrapolated to dt = 0, because the exponent of an Ornstein-Uhlenbeck process falls with dt from 1/2 to
-    # 0.
+    # Extrapolated to dt = 0, because the exponent of an Ornstein-Uhlenbeck process falls with dt from 1/2 to 0.
     limit = found.map(lambda h: h[..., 0] if h.shape[-1] == 1 else 2 * h[..., 0] - h[..., 1])
     if float(limit.value) > _SMOOTH:
         return _Kind.SMOOTH
     if float(exponents[0]) < _COARSE:
         return _Kind.COARSE
-    # Networks are Brownian or smooth at lags short enough, however they look at these.
+    # A known theory is Brownian or smooth at sufficiently short lags, whatever the exponents at these lags.
     if len(exponents) == 2 and run.theory is None:
-        # What changes from one lag to the next is a coarse grid or a kink, and no fractional exponent.
+        # A fractional exponent is the same at all lags; a change with the lag means a coarse grid or a kink.
         margin = _FRACTIONAL * (abs(float(exponents[0] - exponents[1])) + float(limit.error))
         if float(limit.value) + margin < _LEAST_BROWNIAN:
             return _Kind.ROUGHER
@@ -500,7 +519,7 @@ def _kind(run: Correlators, channel: int | str) -> _Kind:
 
 
 def _has_root_term(run: Correlators, channel: int | str) -> bool:
-    """Whether C(l) has a significant term in the root of l beside its powers."""
+    """Whether C(l) has a significant term in sqrt(l) in addition to powers of l."""
     lags = _leading(run, 1)
     at_lags = commutator_at_lags(run, channel)
     roots = []
@@ -508,7 +527,7 @@ def _has_root_term(run: Correlators, channel: int | str) -> bool:
         k = np.arange(1.0, used + 1)
         functions = np.stack([k**0.5, *(k**j for j in range(used - 1))])
         roots.append(_weighted(at_lags, np.linalg.solve(functions, np.eye(used)[0])))
-    # What one or two powers more take away was not a root but a coarse grid.
+    # A term that one or two further powers remove was due to a coarse grid, not to a root.
     for root, *better in zip(roots, roots[1:], roots[2:], strict=False):
         changes = [float(root.value - b.value) for b in better]
         if abs(float(root.value)) > _SIGNIFICANT * np.linalg.norm([float(root.error), *changes]):
@@ -523,12 +542,12 @@ def _weighted(at_lags: Estimate, weights: Floats) -> Estimate:
 def _limit(
     run: Correlators, channel: int | str, at_lags: Estimate, multiple: int, kind: _Kind
 ) -> tuple[Estimate, int, bool]:
-    """Limit of a quantity at the leading lags, the lags used, and whether the sequence converged."""
+    """Limit of a quantity at the leading lags, the number of lags used, and whether the sequence converged."""
     most = len(_leading(run, multiple))
     variable = 0.5 if kind is _Kind.KINKED else 1.0
     estimates = [_weighted(at_lags, extrapolation_weights(k, variable)) for k in range(1, most + 1)]
     if most == 1:
-        # Nothing to extrapolate from: the size of the dependence on dt is unknown.
+        # One lag allows no extrapolation, and the size of the dependence on dt is unknown.
         return estimates[0], 1, False
     values = np.array([float(e.value) for e in estimates])
     errors = np.array([float(e.error) for e in estimates])
@@ -541,18 +560,19 @@ def _limit(
     for i in range(most - 1):
         telling = telling and bool(changes[i] > _TELLING * noise[i])
         if telling and i > 0:
-            # The smallest so far: the power falls with K, and noise must not make it look large.
+            # The smallest power so far: the true power falls with K, and noise can make a single one too large.
             measured = np.log(changes[i - 1] / changes[i]) / np.log((i + 2) / (i + 1))
             power = measured if i == 1 else min(power, measured)
         left = 2 * (i + 2) / (max(power, _SLOWEST_POWER) - 1)
         rest[i] = max(changes[i], noise[i]) * max(1.0, left)
     if kind is _Kind.KINKED:
-        # Powers of the root alternate in sign, so that two steps may agree by accident.
+        # Terms in powers of sqrt(dt) alternate in sign, so that a single change may be small by accident.
         rest[:-1] = np.maximum(rest[:-1], changes[1:])
     best = 1 + int(np.argmin(np.hypot(errors[1:], rest)))
     systematic = float(rest[best - 1])
     converged = bool(systematic <= max(_BALANCED * errors[best], _ACCURATE * abs(values[best])))
-    # Far from Brownian at the smallest lag, a feature is narrower than a step, and no extrapolation sees it.
+    # If the exponent at the smallest lag is far from 1/2, a feature is narrower than one step and no extrapolation
+    # resolves it.
     if kind not in (_Kind.SMOOTH, _Kind.KINKED):
         converged = converged and float(_exponents(run, channel).value[0]) > _RESOLVING
     return estimates[best].with_systematic(systematic), best + 1, converged

@@ -320,7 +320,9 @@ def _values(kernel: Any, n_times: int | None, step: float, stationary: bool | No
             )
         return values
     if n_times is not None:
-        raise InputError("n_times is for measures and functions; got it beside values, whose length is known; leave it out")
+        raise InputError(
+            "n_times is for measures and functions; got it beside values, whose length is known; leave it out"
+        )
     values = floats("kernel", kernel)
     if values.ndim not in (1, 2) or values.shape[0] != values.shape[-1] or values.shape[0] < 2:
         raise InputError(
