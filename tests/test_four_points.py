@@ -237,7 +237,10 @@ def test_random_weights_are_sectors():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: clustering(np.zeros((29, 20))), "at least 30 independent paths, because sectors differ between paths; got 29"),
+        (
+            lambda: clustering(np.zeros((29, 20))),
+            "at least 30 independent paths, because sectors differ between paths; got 29",
+        ),
         (lambda: clustering(np.zeros((100, 7))), "n_times must be at least 8"),
         (lambda: clustering(np.ones((100, 9))), "the channel is constant"),
         (lambda: clustering(np.ones((100, 9)), level=0), "level must lie between 0 and 1"),

@@ -101,7 +101,7 @@ def _nnqm(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Euclidean-time quantum mechanics as neural networks: a theory in, its physics out, with error bars."""
+    """Euclidean-time quantum mechanics as neural networks: computes the physics of a theory, with error bars."""
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -136,7 +136,9 @@ def run(
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(help="Of the paths, float32 or float64; sums are float64. [default: float32]", show_default=False),
+        typer.Option(
+            help="Type of the paths, float32 or float64; sums are float64. [default: float32]", show_default=False
+        ),
     ] = None,
     figure: Annotated[
         Path | None,
@@ -146,8 +148,9 @@ def run(
 ) -> None:
     """Sample a theory and print its physics.
 
-    Options win over the [run] table of the file. The results go to THEORY.nc and a figure to THEORY.png in the
-    current folder, where THEORY is the name of the theory. Ctrl-C ends the run within a second and keeps what was done.
+    Options override the [run] table of the file. The results are written to THEORY.nc and a figure to THEORY.png in the
+    current folder, where THEORY is the name of the theory. Ctrl-C ends the run within a second and saves the finished
+    paths.
     """
     with _input():
         file = load_theory_file(theory)
@@ -199,11 +202,13 @@ def analyse_paths(
     ],
     dt: Annotated[float | None, typer.Option(help="Time step of the paths.", show_default=False)] = None,
     array: Annotated[
-        str | None, typer.Option(help="Name of the array, where the file has several.", show_default=False)
+        str | None, typer.Option(help="Name of the array, if the file contains several.", show_default=False)
     ] = None,
-    names: Annotated[str | None, typer.Option(help="Names of the channels, such as x,p.", show_default=False)] = None,
-    hbar: Annotated[float | None, typer.Option(help="[default: 1]", show_default=False)] = None,
-    mass: Annotated[float | None, typer.Option(help="[default: 1]", show_default=False)] = None,
+    names: Annotated[
+        str | None, typer.Option(help="Names of the channels, for example x,p.", show_default=False)
+    ] = None,
+    hbar: Annotated[float | None, typer.Option(help="Planck's constant. [default: 1]", show_default=False)] = None,
+    mass: Annotated[float | None, typer.Option(help="Mass of the particle. [default: 1]", show_default=False)] = None,
     blocks: Annotated[
         int | None,
         typer.Option(help="Independent blocks for the errors. [default: at most 128]", show_default=False),
@@ -216,7 +221,7 @@ def analyse_paths(
 ) -> None:
     """Print the physics of paths from any simulation, or of results that nnqm wrote.
 
-    Many paths are taken as they are; a few long ones are cut along time into independent pieces.
+    Many paths are used unchanged. A few long ones are cut along time into independent pieces.
     """
     given = {
         "--dt": dt, "--array": array, "--names": names, "--hbar": hbar,
@@ -233,7 +238,7 @@ def analyse_paths(
     if isinstance(loaded, Correlators):
         for option, value in given.items():
             if value is not None:
-                raise _BadInput(f"{option} is for paths, but {paths} contains results with fixed settings; leave it out")
+                raise _BadInput(f"{option} is for paths, but {paths} contains results, which include it; leave it out")
         result = _filled(loaded)
     else:
         values = loaded
@@ -268,13 +273,14 @@ def check_theory(
             metavar="THEORY", help="A TOML file (docs/theory-file.md) or a built-in theory.", show_default=False
         ),
     ],
-    paths: Annotated[int, typer.Option(help="Paths of a test, where one is needed.")] = 20_000,
+    paths: Annotated[int, typer.Option(help="Number of paths of a test, if one is needed.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Seed; equal seeds give equal results.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads, 0 for all; they do not change the results.")] = 0,
 ) -> None:
-    """Print which axioms a theory satisfies, each with its reason.
+    """Check the axioms of Euclidean quantum mechanics for a theory, and print a verdict and a reason for each.
 
-    Mean-square continuity, finite two-point function, stationarity, Markov property, reflection positivity.
+    They are mean-square continuity, a finite two-point function, stationarity, the Markov property and reflection
+    positivity.
     """
     with _input():
         found = check(

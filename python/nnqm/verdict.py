@@ -26,8 +26,8 @@ class Verdict(StrEnum):
 
     **Properties** (``check``): HOLDS, FAILS and UNKNOWN; CONSISTENT and VIOLATED if paths or a grid were tested.
 
-    **Rows of a report** (``analyse``): all of these. A number with an exact value has OK, DEVIATES or UPPER_BOUND. A row
-    without a number has NOT_RESOLVED or NOT_TESTED, with a reason.
+    **Rows of a report** (``analyse``): all of these, and further ones. A number beside an exact value can have OK,
+    DEVIATES or UPPER_BOUND. A row without a number can have NOT_RESOLVED or NOT_TESTED, with a reason.
     """
 
     RESOLVED = "resolved"  # the value may be used, with its error
@@ -69,7 +69,7 @@ class Verdict(StrEnum):
 
     OK = "ok"  # agrees with the exact value
     DEVIATES = "deviates"  # differs from the exact value beyond chance
-    UPPER_BOUND = "an upper bound only"  # a resolved level above the exact gap: x overlaps too little with the inputs
+    UPPER_BOUND = "an upper bound only"  # a resolved level above the exact gap: x determines the inputs too poorly
     NOT_RESOLVED = "not resolved"  # no value may be used
     NOT_TESTED = "not tested"  # no test was possible
 

@@ -423,7 +423,7 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) 
         return tuple(dict.fromkeys(chosen))
     given = tuple(integer(f"offsets[{i}]", k, 0) for i, k in enumerate(offsets))
     if not given or len(set(given)) != len(given):
-        raise InputError(f"offsets must be distinct, at least one of them; got {list(given)}; leave out repeated ones")
+        raise InputError(f"offsets must be distinct and not empty; got {list(given)}; leave out repeated ones")
     if max(given) > largest:
         where = "" if middle is None else f" and reflection about index {middle:g}"
         raise InputError(
