@@ -239,7 +239,7 @@ def test_random_weights_are_sectors():
     [
         (
             lambda: clustering(np.zeros((29, 20))),
-            "at least 30 independent paths, because sectors differ between paths; got 29",
+            "at least 30 independent paths, because .*; got 29",
         ),
         (lambda: clustering(np.zeros((100, 7))), "n_times must be at least 8"),
         (lambda: clustering(np.ones((100, 9))), "the channel is constant"),

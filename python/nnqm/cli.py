@@ -243,7 +243,7 @@ def analyse_paths(
     else:
         values = loaded
         if dt is None:
-            raise _BadInput(f"--dt is missing: give the time step of the paths in {paths}, such as --dt 0.1")
+            raise _BadInput(f"--dt is missing: give the time step of the paths in {paths}, for example --dt 0.1")
         labels = None if names is None else [name.strip() for name in names.split(",")]
         with _input():
             result = accumulate(
