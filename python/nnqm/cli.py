@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -38,8 +39,8 @@ __all__ = ["app", "main"]
 
 # Largest pull due to chance, in errors; among a dozen rows of one table a larger one occurs once in two hundred runs.
 _LARGE_PULL = 3.5
-# Base class of usage errors, from click or from the copy of click inside typer.
-_UsageError = cast("type[Exception]", typer.BadParameter.__mro__[1])
+# Errors of usage, of click or of the copy of click inside newer versions of typer.
+_UsageError: type[Exception] = importlib.import_module(typer.BadParameter.__module__).UsageError
 
 app = typer.Typer(
     name="nnqm",
