@@ -64,6 +64,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(cli, "analyse", lambda run, paths=None: REPORT)
 
 
+@pytest.mark.slow
 def test_run_prints_the_report_and_writes_data_and_figure(command, tmp_path):
     code, out, _ = command("run", "oscillator", *SMALL)
     assert code == 0

@@ -247,6 +247,7 @@ COMPILERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", [name for name, (program, *_) in COMPILERS.items() if program])
 def test_other_languages_compile(language):
     program, options, ending = COMPILERS[language]

@@ -87,6 +87,7 @@ def test_an_own_process_has_its_exact_variance_and_correlator(run):
     assert_inconsistent(both.moments()[0], 1.05 * variance)
 
 
+@pytest.mark.slow
 def test_a_report_on_an_own_process(run):
     report = nnqm.analyse(run)
     assert str(report).startswith("x of 1 telegraph input, no network: 40,000 paths")
@@ -192,6 +193,7 @@ def test_faults_of_an_own_class_are_named_by_the_class_statement():
         Heir(1.0).to_dict()
 
 
+@pytest.mark.slow
 def test_the_recipe_of_a_process_runs_from_the_command_line(tmp_path):
     (tmp_path / "my_process.py").write_text(HEADER + recipe("Adding a process"))
     (tmp_path / "own.toml").write_text(FILE + "\n[run]\npaths = 6400\ntimes = 16\n")

@@ -101,6 +101,7 @@ def test_the_physics_works_with_numpy_alone():
     assert answer(BLOCKED).endswith("done []")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["__init__", *house.modules()])
 def test_the_examples_in_docstrings_are_right(module):
     name = "nnqm" if module == "__init__" else f"nnqm.{module}"

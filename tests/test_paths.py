@@ -96,6 +96,7 @@ def test_they_do_not_change():
     assert repr(paths).endswith("200 paths of 24 times on [0, 2.3], float32, key 7)")
 
 
+@pytest.mark.slow
 def test_functions_of_paths_see_the_array_that_is_read():
     theory = THEORIES["table"]
     paths = nnqm.Paths(theory, 3000, 40, 0.1, rng=4)

@@ -68,6 +68,7 @@ def test_a_row_is_sound_by_its_verdict_alone(verdict):
     assert row(verdict, remarks=("ok", "deviates"), reason="noise").sound == row(verdict).sound
 
 
+@pytest.mark.slow
 def test_results_carry_verdicts():
     run = nnqm.simulate(nnqm.builtin_theory("deep-tanh"), 8192, 64, 0.2, rng=1)
     report = nnqm.analyse(run)
