@@ -165,20 +165,27 @@ nnqm::Run to_run(std::uint64_t key, const Doubles& times, std::int64_t n_paths, 
 // several threads therefore need no lock, as long as no two of them write the same sums.
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.doc() = "The compiled core of nnqm.";
+    // Signatures are in _core.pyi; a docstring begins with a sentence.
+    py::options options;
+    options.disable_function_signatures();
     m.attr("tile_paths") = nnqm::tile_paths;
     m.attr("random_map_version") = nnqm::random_map_version;
     m.def("activations", &nnqm::activations, "Names of the activations.");
-    m.def("build_info", [] {
-        const nnqm::BuildInfo info = nnqm::build_info();
-        py::dict result;
-        result["version"] = info.version;
-        result["compiler"] = info.compiler;
-        result["level"] = info.level;
-        result["levels"] = info.levels;
-        result["openmp"] = info.openmp;
-        result["max_threads"] = info.max_threads;
-        return result;
-    });
+    m.def(
+        "build_info",
+        [] {
+            const nnqm::BuildInfo info = nnqm::build_info();
+            py::dict result;
+            result["version"] = info.version;
+            result["compiler"] = info.compiler;
+            result["level"] = info.level;
+            result["levels"] = info.levels;
+            result["openmp"] = info.openmp;
+            result["max_threads"] = info.max_threads;
+            return result;
+        },
+        "Facts of the compiled core: version, compiler, instruction-set level and levels, OpenMP, largest number of "
+        "threads.");
 
     py::class_<nnqm::Theory>(m, "Theory")
         .def(py::init([](std::vector<nnqm::Source> sources, nnqm::Network network) {

@@ -61,29 +61,94 @@ class TwoPointFunction(ABC):
 
     @abstractmethod
     def connected(self, times: ArrayLike) -> Floats:
-        """Connected two-point function at times of any shape."""
+        """Connected two-point function at times of any shape.
+
+        Parameters
+        ----------
+        times : array_like
+            Times of any shape, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``times``, unit [x]^2.
+        """
 
     def two_point(self, times: ArrayLike) -> Floats:
-        """Two-point function <x(0) x(t)> at times of any shape."""
+        """Two-point function <x(0) x(t)> at times of any shape.
+
+        Parameters
+        ----------
+        times : array_like
+            Times of any shape, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``times``, unit [x]^2.
+        """
         return np.asarray(self.mean**2 + self.connected(times))
 
     def quadratic_variation(self, times: ArrayLike) -> Floats:
-        """<(x(t) - x(0))^2> at times of any shape."""
+        """<(x(t) - x(0))^2> at times of any shape.
+
+        Parameters
+        ----------
+        times : array_like
+            Times of any shape, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``times``, unit [x]^2.
+        """
         return np.asarray(2 * (self.moments[0] - self.connected(times)))
 
     def commutator_at(self, lags: ArrayLike) -> Floats:
-        r"""Commutator at finite lag, :math:`m V(l)/(\hbar l)`, for lags l > 0 of any shape, unit time."""
+        r"""Commutator at finite lag, :math:`m V(l)/(\hbar l)`, for lags l > 0 of any shape, unit time.
+
+        Parameters
+        ----------
+        lags : array_like
+            Lags of any shape, positive, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``lags``, without unit.
+        """
         lags = np.asarray(lags, dtype=np.float64)
         return np.asarray(self.mass / self.hbar * self.quadratic_variation(lags) / lags)
 
     def momentum_squared_at(self, lags: ArrayLike) -> Floats:
-        r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2`, for lags l > 0 of any shape, unit time."""
+        r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2`, for lags l > 0 of any shape, unit time.
+
+        Parameters
+        ----------
+        lags : array_like
+            Lags of any shape, positive, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``lags``.
+        """
         lags = np.asarray(lags, dtype=np.float64)
         change = self.quadratic_variation(lags) - self.quadratic_variation(2 * lags) / 2
         return np.asarray((self.mass / lags) ** 2 * change)
 
     def roughness_exponent(self, dt: float) -> float:
-        """Roughness exponent log2(V(2 dt)/V(dt))/2 at a time step."""
+        """Roughness exponent log2(V(2 dt)/V(dt))/2 at a time step.
+
+        Parameters
+        ----------
+        dt : float
+            Time step, positive, unit time.
+
+        Returns
+        -------
+        float
+        """
         first, second = self.quadratic_variation([dt, 2 * dt])
         return float(np.log2(second / first) / 2)
 
@@ -125,6 +190,16 @@ class ThermalMeasure(TwoPointFunction):
 
     def connected(self, times: ArrayLike) -> Floats:
         """Connected two-point function at times of any shape, taken modulo beta.
+
+        Parameters
+        ----------
+        times : array_like
+            Times of any shape, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``times``, unit [x]^2.
 
         Raises
         ------
@@ -228,6 +303,10 @@ class SpectralMeasure(TwoPointFunction):
         signs, step
             As the attributes.
 
+        Returns
+        -------
+        SpectralMeasure
+
         Notes
         -----
         With :math:`\langle \Delta x^4\rangle = \sum q_n (1 - e^{-\epsilon_n t/\hbar})`,
@@ -267,15 +346,48 @@ class SpectralMeasure(TwoPointFunction):
         )
 
     def connected(self, times: ArrayLike) -> Floats:
-        """Connected two-point function at times of any shape."""
+        """Connected two-point function at times of any shape.
+
+        Parameters
+        ----------
+        times : array_like
+            Times of any shape, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``times``, unit [x]^2.
+        """
         return self._sum(times, lambda decay, sign: sign * np.exp(decay))
 
     def quadratic_variation(self, times: ArrayLike) -> Floats:
-        """<(x(t) - x(0))^2>, without the cancellation of 2 G(0) - 2 G(t)."""
+        """<(x(t) - x(0))^2>, without the cancellation of 2 G(0) - 2 G(t).
+
+        Parameters
+        ----------
+        times : array_like
+            Times of any shape, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``times``, unit [x]^2.
+        """
         return self._sum(times, lambda decay, sign: 1 - sign - sign * np.expm1(decay)) * 2
 
     def momentum_squared_at(self, lags: ArrayLike) -> Floats:
-        r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2 = (m/l)^2 \sum c^2 (1 - e^{-\epsilon l/\hbar})^2`."""
+        r"""<p^2> at finite lag, :math:`m^2 (V(l) - V(2l)/2)/l^2 = (m/l)^2 \sum c^2 (1 - e^{-\epsilon l/\hbar})^2`.
+
+        Parameters
+        ----------
+        lags : array_like
+            Lags of any shape, positive, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``lags``.
+        """
         lags = np.asarray(lags, dtype=np.float64)
         return np.asarray(
             (self.mass / lags) ** 2 * self._sum(lags, lambda decay, sign: (1 - sign - sign * np.expm1(decay)) ** 2)
@@ -286,6 +398,16 @@ class SpectralMeasure(TwoPointFunction):
 
         .. math:: \langle \Delta x^4\rangle = 2\langle x^4\rangle - 8\langle x^3(0) x(t)\rangle
                   + 6\langle x^2(0) x^2(t)\rangle
+
+        Parameters
+        ----------
+        lags : array_like
+            Lags of any shape, positive, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``lags``, without unit.
 
         Raises
         ------
@@ -301,7 +423,18 @@ class SpectralMeasure(TwoPointFunction):
         return np.asarray(fourth / (3 * self.quadratic_variation(lags) ** 2))
 
     def effective_energy(self, times: ArrayLike) -> Floats:
-        """Effective energies -hbar d ln G_c/dt between successive times (k,), shape (k - 1,), energy units."""
+        """Effective energies -hbar d ln G_c/dt between successive times (k,), shape (k - 1,), energy units.
+
+        Parameters
+        ----------
+        times : array_like
+            Increasing times, shape (k,), unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape (k - 1,), energy units.
+        """
         t = np.asarray(times, dtype=np.float64)
         # Relative to the lowest state, so that logarithms of small numbers do not lose it.
         lowest = self.energies.min()
@@ -315,15 +448,51 @@ class SpectralMeasure(TwoPointFunction):
         .. math:: \sum_{k=1}^K (-1)^{k+1} \binom{K}{k}\, C(k\,dt)
 
         for networks without kinks; with them the polynomial through the values is one in the root of dt.
+
+        Parameters
+        ----------
+        dt : float
+            Time step, positive, unit time.
+        n_lags : int
+            Number of lags, 1 to 30.
+
+        Returns
+        -------
+        float
+            Without unit.
         """
         return self._extrapolated(self.commutator_at, dt, n_lags)
 
     def momentum_squared_extrapolated(self, dt: float, n_lags: int) -> float:
-        """<p^2> extrapolated like the commutator, from the lags dt, ..., n_lags dt (and their doubles)."""
+        """<p^2> extrapolated like the commutator, from the lags dt, ..., n_lags dt (and their doubles).
+
+        Parameters
+        ----------
+        dt : float
+            Time step, positive, unit time.
+        n_lags : int
+            Number of lags, 1 to 30.
+
+        Returns
+        -------
+        float
+        """
         return self._extrapolated(self.momentum_squared_at, dt, n_lags)
 
     def uncertainty_extrapolated(self, dt: float, n_lags: int) -> float:
-        """Uncertainty product from the extrapolated <p^2>, unit hbar."""
+        """Uncertainty product from the extrapolated <p^2>, unit hbar.
+
+        Parameters
+        ----------
+        dt : float
+            Time step, positive, unit time.
+        n_lags : int
+            Number of lags, 1 to 30.
+
+        Returns
+        -------
+        float
+        """
         return float(np.sqrt(self.moments[0] * self.momentum_squared_extrapolated(dt, n_lags)))
 
     def _sum(self, times: ArrayLike, function: Callable[[Floats, Any], Floats]) -> Floats:

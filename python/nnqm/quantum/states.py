@@ -65,7 +65,18 @@ class State:
         return np.asarray(self.coefficients / np.sqrt(self._basis.spacing))
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
-        """psi(x) at points of any shape, unit 1/sqrt(length) if normalised."""
+        """psi(x) at points of any shape, unit 1/sqrt(length) if normalised.
+
+        Parameters
+        ----------
+        x : array_like
+            Positions of any shape.
+
+        Returns
+        -------
+        ndarray
+            Shape of ``x``.
+        """
         return self._basis.interpolate(self.coefficients, floats("x", x))
 
     def _new(self, coefficients: NDArray[Any]) -> State:
@@ -115,17 +126,37 @@ class State:
     __array_ufunc__ = None
 
     def inner(self, other: State) -> complex:
-        """<self|other>, antilinear in the first; a float if both are real."""
+        """<self|other>, antilinear in the first; a float if both are real.
+
+        Parameters
+        ----------
+        other : State
+            Another state of the same Hamiltonian.
+
+        Returns
+        -------
+        complex or float
+        """
         a, b, _ = self._together(other)
         value = np.vdot(a, b)
         return complex(value) if np.iscomplexobj(value) else float(value)
 
     def norm(self) -> float:
-        """sqrt(<psi|psi>)."""
+        """sqrt(<psi|psi>).
+
+        Returns
+        -------
+        float
+        """
         return float(np.linalg.norm(self.coefficients))
 
     def normalised(self) -> State:
         """The state divided by its norm.
+
+        Returns
+        -------
+        State
+            Of norm 1.
 
         Raises
         ------
@@ -144,31 +175,88 @@ class State:
         ----------
         operator : {"x", "p", "p^2", "H"} or callable
             p = -i hbar d/dx; a callable is a real function f(x) of position.
+
+        Returns
+        -------
+        State
+            A new state, in general not normalised.
         """
         return self._new(act(operator, self._basis, self.coefficients[:, None])[:, 0])
 
     def element(self, operator: Operator, other: State) -> complex:
-        """<self|A|other> for the operators of ``apply``; a float if it is real throughout."""
+        """<self|A|other> for the operators of ``apply``; a float if it is real throughout.
+
+        Parameters
+        ----------
+        operator : {"x", "p", "p^2", "H"} or callable
+            As for ``apply``.
+        other : State
+            Another state of the same Hamiltonian.
+
+        Returns
+        -------
+        complex or float
+        """
         a, b, basis = self._together(other)
         value = np.vdot(a, act(operator, basis, b[:, None])[:, 0])
         return complex(value) if np.iscomplexobj(value) else float(value)
 
     def expectation(self, operator: Operator) -> float:
-        """<psi|A|psi>/<psi|psi> of a Hermitian operator of ``apply``."""
+        """<psi|A|psi>/<psi|psi> of a Hermitian operator of ``apply``.
+
+        Parameters
+        ----------
+        operator : {"x", "p", "p^2", "H"} or callable
+            As for ``apply``.
+
+        Returns
+        -------
+        float
+        """
         return float(self.element(operator, self).real / self.norm() ** 2)
 
     def uncertainty(self, operator: Operator) -> float:
-        """Standard deviation sqrt(<A^2> - <A>^2), as the norm of (A - <A>)|psi>."""
+        """Standard deviation sqrt(<A^2> - <A>^2), as the norm of (A - <A>)|psi>.
+
+        Parameters
+        ----------
+        operator : {"x", "p", "p^2", "H"} or callable
+            As for ``apply``.
+
+        Returns
+        -------
+        float
+            Unit of the operator.
+        """
         rest = self.apply(operator) - self * self.expectation(operator)
         return rest.norm() / self.norm()
 
     def evolve(self, time: float) -> State:
-        """exp(-i H t/hbar)|psi>: real time."""
+        """exp(-i H t/hbar)|psi>: real time.
+
+        Parameters
+        ----------
+        time : float
+            t of any sign, unit time.
+
+        Returns
+        -------
+        State
+        """
         t = float(floats("time", time, 0))
         return self._function_of_energy(lambda e: np.exp(-1j * e * (t / self._basis.hbar)))
 
     def evolve_euclidean(self, time: float) -> State:
         """exp(-H t/hbar)|psi>: Euclidean time, t >= 0.
+
+        Parameters
+        ----------
+        time : float
+            t >= 0, unit time.
+
+        Returns
+        -------
+        State
 
         Raises
         ------

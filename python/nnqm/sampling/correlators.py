@@ -121,20 +121,68 @@ class Correlators:
         return self.observables.channels
 
     def estimate(self, function: Any, *names: str) -> Any:
-        """Jackknife of a function of the named sums and of "paths"; see ``jackknife``."""
+        """Jackknife of a function of the named sums and of "paths"; see ``jackknife``.
+
+        Parameters
+        ----------
+        function : callable
+            Takes a mapping of the sums, as for ``jackknife``.
+        *names : str
+            Names of the sums.
+
+        Returns
+        -------
+        Estimate, or a dict or tuple of Estimate
+            As the function returns.
+        """
         return jackknife(function, {n: self.sums[n] for n in (*names, "paths")}, self.block_paths)
 
     def need(self, name: str, remedy: str) -> None:
-        """Raise if a sum was not asked for."""
+        """Raise if a sum was not asked for.
+
+        Parameters
+        ----------
+        name : str
+            Name of the sum.
+        remedy : str
+            How to get it, for the message.
+
+        Raises
+        ------
+        InputError
+            If the run has no such sum.
+        """
         if name not in self.sums:
             raise InputError(f"this run holds no {name}; {remedy}")
 
     def mean(self, channel: int | str = 0) -> Estimate:
-        """Average of a channel over paths and times; the error is statistical."""
+        """Average of a channel over paths and times; the error is statistical.
+
+        Parameters
+        ----------
+        channel : int or str
+            Position or name of a channel of the run.
+
+        Returns
+        -------
+        Estimate
+            A number, unit [x].
+        """
         return self._moments(channel, lambda m, shift, scale: shift + scale * m[..., 0])
 
     def moments(self, channel: int | str = 0) -> Estimate:
-        """Central moments 2, 3, 4 of a channel over paths and times, shape (3,); the error is statistical."""
+        """Central moments 2, 3, 4 of a channel over paths and times, shape (3,); the error is statistical.
+
+        Parameters
+        ----------
+        channel : int or str
+            Position or name of a channel of the run.
+
+        Returns
+        -------
+        Estimate
+            Shape (3,), units [x]^2, [x]^3, [x]^4.
+        """
 
         def central(m: Floats, _: float, scale: float) -> Floats:
             second, third, fourth = central_moments(*np.moveaxis(m, -1, 0))
@@ -143,7 +191,18 @@ class Correlators:
         return self._moments(channel, central)
 
     def kurtosis(self, channel: int | str = 0) -> Estimate:
-        """Excess kurtosis of a channel at one time, zero for a Gaussian; the error is statistical."""
+        """Excess kurtosis of a channel at one time, zero for a Gaussian; the error is statistical.
+
+        Parameters
+        ----------
+        channel : int or str
+            Position or name of a channel of the run.
+
+        Returns
+        -------
+        Estimate
+            A number.
+        """
         return self.moments(channel).map(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
 
     def _moments(self, channel: int | str, function: Callable[[Floats, float, float], Floats]) -> Estimate:
@@ -180,6 +239,21 @@ class Correlators:
 
         With random weights the product is that of distinct paths with the same weights, which is unbiased for each draw
         of them; this needs groups of two or more paths (``RandomNetwork(..., group=8)``) and is a ValueError otherwise.
+
+        Parameters
+        ----------
+        channel, other : int or str
+            Channels x and x'; other defaults to the same channel.
+
+        Returns
+        -------
+        Estimate
+            Shape (n_lags,), at times ``lags * dt``.
+
+        Raises
+        ------
+        InputError
+            If the run has no lags, or random weights with one path for each draw.
         """
         if self.group == 1 and self.theory is not None and self.theory.sectors:
             raise InputError(
@@ -222,7 +296,13 @@ class Correlators:
         return estimate
 
     def two_time_function(self) -> Estimate:
-        r""":math:`\langle x(t) x(s)\rangle` on the whole grid, shape (n_times, n_times); the error is statistical."""
+        r""":math:`\langle x(t) x(s)\rangle` on the whole grid, shape (n_times, n_times); the error is statistical.
+
+        Returns
+        -------
+        Estimate
+            Shape (n_times, n_times), unit [x]^2.
+        """
         self.need("two_time", "simulate with measure=Measure(two_time=True)")
         c = 0 if self.two_time is None else self.two_time
         shift, scale = self.observables.shift[c], self.observables.scale[c]

@@ -79,13 +79,29 @@ class Observables:
         return (*names, *(f"{self.activation}{i + 1}" for i in range(len(self.biases))))
 
     def index(self, channel: int | str) -> int:
-        """Position of a channel, given by name or position, among the measured ones."""
+        """Position of a channel, given by name or position, among the measured ones.
+
+        Parameters
+        ----------
+        channel : int or str
+            Position or name.
+
+        Returns
+        -------
+        int
+        """
         if isinstance(channel, str):
             return self.channels.index(choice("channel", channel, self.channels))
         return integer("channel", channel, 0, len(self.channels) - 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands."""
+        """Plain data that ``from_dict`` understands.
+
+        Returns
+        -------
+        dict
+            Numbers, strings and lists only.
+        """
         return {
             "channels": list(self.channels),
             "columns": list(self.columns),
@@ -100,7 +116,17 @@ class Observables:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Observables:
-        """The observables that ``to_dict`` described."""
+        """The observables that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            As ``to_dict`` returned it.
+
+        Returns
+        -------
+        Observables
+        """
         n = len(data["channels"])
         return cls(
             tuple(data["channels"]),

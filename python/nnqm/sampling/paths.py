@@ -177,15 +177,15 @@ def apply(
     ----------
     network : Network, RandomNetwork or None
         None is the identity.
+    paths : array_like
+        Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout, CPU
+        arrays of other libraries included.
     rng, key, first_path
         Random weights are drawn from them: the same as for ``sample_paths``, and the index of the first path.
     times : array_like, optional
         Of the paths, shape (n_times,); for a network that is split at t = 0.
     compiled : bool, optional
         As for ``simulate``: the bits are the same as in a run whose ``compiled`` is the same.
-    paths : array_like
-        Shape (n_paths, n_times, D); float32 stays float32, all else is computed in float64; any layout, CPU
-        arrays of other libraries included.
     n_threads : int
         0 uses what the OpenMP environment offers.
 

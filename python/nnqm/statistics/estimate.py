@@ -100,6 +100,11 @@ class Estimate:
     def covariance(self) -> Floats:
         """Covariance matrix of a one-dimensional estimate, shape (k, k).
 
+        Returns
+        -------
+        ndarray
+            Shape (k, k), float64.
+
         Raises
         ------
         ValueError
@@ -153,7 +158,18 @@ class Estimate:
         return float(fdtrc(k, n - k, statistic * (n - k) / (k * (n - 1))))
 
     def pull(self, expected: ArrayLike) -> Floats:
-        """(value - expected) / total error, shape S."""
+        """(value - expected) / total error, shape S.
+
+        Parameters
+        ----------
+        expected : array_like
+            Values to compare with, of a shape that broadcasts with S.
+
+        Returns
+        -------
+        ndarray
+            Shape S; infinite or NaN where the error is zero.
+        """
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray((self.value - np.asarray(expected)) / self.total_error)
 
@@ -161,6 +177,23 @@ class Estimate:
         """Apply a vectorised function of this and other estimates of the same blocks; systematic errors are dropped.
 
         The function receives arrays with a leading replica axis.
+
+        Parameters
+        ----------
+        function : callable
+            Takes arrays (R, *S), one for each estimate, and returns an array (R, ...).
+        *others : Estimate
+            Further estimates from the same blocks.
+
+        Returns
+        -------
+        Estimate
+            With statistical errors only.
+
+        Raises
+        ------
+        InputError
+            If the estimates come from different blocks.
         """
         for other in others:
             if not np.array_equal(other.weights, self.weights):
@@ -170,7 +203,17 @@ class Estimate:
         return Estimate(result[0], result[1:], self.weights)
 
     def with_systematic(self, systematic: ArrayLike) -> Estimate:
-        """The same estimate with another systematic error."""
+        """The same estimate with another systematic error.
+
+        Parameters
+        ----------
+        systematic : array_like
+            Systematic error, of a shape that broadcasts to S.
+
+        Returns
+        -------
+        Estimate
+        """
         return Estimate(self.value, self.replicas, self.weights, systematic)
 
     def __getitem__(self, index: Any) -> Estimate:

@@ -67,7 +67,18 @@ class Kernel:
         return self.name not in ("wiener", "brownian-bridge")
 
     def __call__(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """K(s, t), the shape that s and t broadcast to, unit [x]^2."""
+        """K(s, t), the shape that s and t broadcast to, unit [x]^2.
+
+        Parameters
+        ----------
+        s, t : array_like
+            Times that broadcast, unit time.
+
+        Returns
+        -------
+        ndarray
+            The shape to which s and t broadcast, unit [x]^2.
+        """
         s, t = floats("s", s), floats("t", t)
         if not self.stationary:
             for name, times in (("s", s), ("t", t)):
@@ -76,12 +87,34 @@ class Kernel:
 
     @classmethod
     def wiener(cls, sigma: float = 1.0) -> Kernel:
-        """Wiener process from x(0) = 0: sigma^2 min(s, t), times >= 0."""
+        """Wiener process from x(0) = 0: sigma^2 min(s, t), times >= 0.
+
+        Parameters
+        ----------
+        sigma : float, default 1
+            Noise strength, positive, unit [x]/sqrt(time).
+
+        Returns
+        -------
+        Kernel
+        """
         return cls("wiener", (("sigma", positive("sigma", sigma)),))
 
     @classmethod
     def brownian_bridge(cls, duration: float, sigma: float = 1.0) -> Kernel:
-        """Brownian bridge, x(0) = x(duration) = 0: sigma^2 (min(s, t) - s t/duration)."""
+        """Brownian bridge, x(0) = x(duration) = 0: sigma^2 (min(s, t) - s t/duration).
+
+        Parameters
+        ----------
+        duration : float
+            Length of the interval, positive, unit time.
+        sigma : float, default 1
+            Noise strength, positive, unit [x]/sqrt(time).
+
+        Returns
+        -------
+        Kernel
+        """
         return cls(
             "brownian-bridge", (("duration", positive("duration", duration)), ("sigma", positive("sigma", sigma)))
         )
@@ -94,6 +127,19 @@ class Kernel:
                   d = |t - s| \bmod \beta
 
         which is the position correlator of the harmonic oscillator at temperature hbar/(k beta).
+
+        Parameters
+        ----------
+        omega : float
+            Relaxation rate, positive, unit 1/time.
+        sigma : float, default 1
+            Noise strength, positive, unit [x]/sqrt(time).
+        beta : float, optional
+            Period, positive, unit time.
+
+        Returns
+        -------
+        Kernel
         """
         fixed = (("omega", positive("omega", omega)), ("sigma", positive("sigma", sigma)))
         if beta is None:
@@ -102,7 +148,19 @@ class Kernel:
 
     @classmethod
     def squared_exponential(cls, length: float = 1.0, variance: float = 1.0) -> Kernel:
-        """Variance exp(-d^2/(2 length^2)) (Rasmussen and Williams, Gaussian Processes (2006), eq. 4.9)."""
+        """Variance exp(-d^2/(2 length^2)) (Rasmussen and Williams, Gaussian Processes (2006), eq. 4.9).
+
+        Parameters
+        ----------
+        length : float, default 1
+            Correlation time, positive.
+        variance : float, default 1
+            K(t, t), positive, unit [x]^2.
+
+        Returns
+        -------
+        Kernel
+        """
         return cls._scaled("squared-exponential", length, variance)
 
     @classmethod
@@ -112,17 +170,56 @@ class Kernel:
         .. math:: K = v \frac{2^{1-\nu}}{\Gamma(\nu)} z^\nu K_\nu(z), \qquad z = \sqrt{2\nu}\, d/\ell
 
         Paths have k mean-square derivatives for k < nu.
+
+        Parameters
+        ----------
+        nu : float
+            Smoothness, positive.
+        length : float, default 1
+            Correlation time, positive.
+        variance : float, default 1
+            K(t, t), positive, unit [x]^2.
+
+        Returns
+        -------
+        Kernel
         """
         return cls._scaled("matern", length, variance, nu=positive("nu", nu))
 
     @classmethod
     def rational_quadratic(cls, alpha: float = 1.0, length: float = 1.0, variance: float = 1.0) -> Kernel:
-        """Variance (1 + d^2/(2 alpha length^2))^(-alpha) (Rasmussen and Williams, eq. 4.19)."""
+        """Variance (1 + d^2/(2 alpha length^2))^(-alpha) (Rasmussen and Williams, eq. 4.19).
+
+        Parameters
+        ----------
+        alpha : float, default 1
+            Exponent, positive.
+        length : float, default 1
+            Correlation time, positive.
+        variance : float, default 1
+            K(t, t), positive, unit [x]^2.
+
+        Returns
+        -------
+        Kernel
+        """
         return cls._scaled("rational-quadratic", length, variance, alpha=positive("alpha", alpha))
 
     @classmethod
     def root_exponential(cls, length: float = 1.0, variance: float = 1.0) -> Kernel:
-        r"""Variance exp(-sqrt(\|d\|/length)), reflection positive but rougher than Brownian motion."""
+        r"""Variance exp(-sqrt(\|d\|/length)), reflection positive but rougher than Brownian motion.
+
+        Parameters
+        ----------
+        length : float, default 1
+            Correlation time, positive.
+        variance : float, default 1
+            K(t, t), positive, unit [x]^2.
+
+        Returns
+        -------
+        Kernel
+        """
         return cls._scaled("root-exponential", length, variance)
 
     @classmethod
@@ -220,7 +317,18 @@ class CosineNetwork:
         self.amplitudes.need_moment(2, "a two-point function of a network with random weights")
 
     def __call__(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """K(s, t), exact at every width, the shape that s and t broadcast to."""
+        """K(s, t), exact at every width, the shape that s and t broadcast to.
+
+        Parameters
+        ----------
+        s, t : array_like
+            Times that broadcast, unit time.
+
+        Returns
+        -------
+        ndarray
+            The shape to which s and t broadcast, unit [x]^2.
+        """
         return self.variance * self.momenta.characteristic(self.scale * (floats("t", t) - floats("s", s)))
 
     def connected_four_point(self, times: ArrayLike) -> Floats:
@@ -231,6 +339,16 @@ class CosineNetwork:
 
         over the three pairings, chi the characteristic function of the momenta and kappa the excess kurtosis of the
         amplitudes: cumulants of independent neurons add, and phases leave terms with as many plus as minus signs.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (..., 4), unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape (...), unit [x]^4.
 
         Raises
         ------
@@ -246,7 +364,13 @@ class CosineNetwork:
         return np.asarray(self.variance**2 / self.width * total)
 
     def theory(self) -> Theory:
-        """The network as a theory, to be sampled: random weights on ``Times``."""
+        """The network as a theory, to be sampled: random weights on ``Times``.
+
+        Returns
+        -------
+        Theory
+            Its only source is ``Times``.
+        """
         network = RandomNetwork(
             (1, self.width, 1),
             "cos",
@@ -318,6 +442,16 @@ class TimeNetwork:
     def __call__(self, s: ArrayLike, t: ArrayLike) -> Floats:
         """K(s, t), the shape that s and t broadcast to, unit [x]^2.
 
+        Parameters
+        ----------
+        s, t : array_like
+            Times that broadcast, unit time.
+
+        Returns
+        -------
+        ndarray
+            The shape to which s and t broadcast, unit [x]^2.
+
         Raises
         ------
         InputError
@@ -341,6 +475,16 @@ class TimeNetwork:
         kappa being the excess kurtosis of the output weights: cumulants of independent neurons add (Halverson, Maiti
         and Stoner, arXiv:2008.08601). The average over w and b is closed for sin, cos and identity, one integral over
         an angle for relu, and otherwise the trapezoid rule.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (..., 4), unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape (...), unit [x]^4.
 
         Raises
         ------
@@ -368,6 +512,11 @@ class TimeNetwork:
 
     def theory(self) -> Theory:
         """The network as a theory, to be sampled: random weights on ``Times``.
+
+        Returns
+        -------
+        Theory
+            Its only source is ``Times``.
 
         Raises
         ------
