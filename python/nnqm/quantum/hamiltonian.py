@@ -106,7 +106,6 @@ class Hamiltonian:
         Returns
         -------
         ndarray
-            Shape of ``x``, float64, energy units.
 
         Raises
         ------
@@ -140,11 +139,6 @@ class Hamiltonian:
         A function is saved as a table on the interval of the lowest levels: fine enough for its spline to give V
         between the points to 1e-12 of the energies, or of 4097 points. ``from_dict`` makes a table of it, marked as
         sampled, which may be too narrow for higher levels and wider wave packets.
-
-        Returns
-        -------
-        dict
-            Numbers, strings and lists only.
         """
         potential = self.bases.potential
         plain = potential.to_dict(self.bases.samples if potential.is_function else None) | self._constants()
@@ -152,17 +146,7 @@ class Hamiltonian:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Hamiltonian:
-        """The Hamiltonian that ``to_dict`` described.
-
-        Parameters
-        ----------
-        data : mapping
-            As ``to_dict`` returned it.
-
-        Returns
-        -------
-        Hamiltonian
-        """
+        """The Hamiltonian that ``to_dict`` described."""
         new = cls.__new__(cls)
         constants = (positive(name, data[name]) for name in ("mass", "hbar", "tolerance"))
         new._set(Potential.from_dict(data), *constants)
@@ -189,7 +173,6 @@ class Hamiltonian:
         Returns
         -------
         ndarray
-            Shape (n,), float64, energy units, ascending.
 
         Raises
         ------
@@ -205,34 +188,12 @@ class Hamiltonian:
         return self.bases.carrying(n).energies[:n].copy()
 
     def level_errors(self, n: int) -> Floats:
-        """Errors reached for the levels of ``energies(n)``: four times the last change, and rounding, shape (n,).
-
-        Parameters
-        ----------
-        n : int
-            Number of levels, at least 1.
-
-        Returns
-        -------
-        ndarray
-            Shape (n,), float64, energy units.
-        """
+        """Errors reached for the levels of ``energies(n)``: four times the last change, and rounding, shape (n,)."""
         integer("n", n, 1)
         return self.bases.carrying(n).errors[:n].copy()
 
     def gaps(self, n: int) -> Floats:
-        """E_1 - E_0 to E_n - E_0, energy units, shape (n,).
-
-        Parameters
-        ----------
-        n : int
-            Number of gaps, at least 1.
-
-        Returns
-        -------
-        ndarray
-            Shape (n,), float64, energy units, ascending.
-        """
+        """E_1 - E_0 to E_n - E_0, energy units, shape (n,)."""
         integer("n", n, 1)
         e = self.energies(n + 1)
         return np.asarray(e[1:] - e[0])
@@ -260,20 +221,7 @@ class Hamiltonian:
         return np.asarray(self.eigenstate(n)(x))
 
     def density(self, n: int, x: ArrayLike) -> Floats:
-        """|psi_n(x)|^2, unit 1/length; for n = 0 the density of ground-state paths.
-
-        Parameters
-        ----------
-        n : int
-            Number of the level, 0 for the ground state.
-        x : array_like
-            Positions of any shape.
-
-        Returns
-        -------
-        ndarray
-            Shape of ``x``.
-        """
+        """|psi_n(x)|^2, unit 1/length; for n = 0 the density of ground-state paths."""
         return np.asarray(self.wave_function(n, x) ** 2)
 
     def eigenstate(self, n: int) -> State:
@@ -287,7 +235,6 @@ class Hamiltonian:
         Returns
         -------
         State
-            Of norm 1.
 
         Raises
         ------
@@ -342,16 +289,6 @@ class Hamiltonian:
 
         The unit matrix up to truncation: no finite matrices satisfy [x, p] = i hbar (their commutator has trace
         zero); on the grid it fails in states of high momentum only.
-
-        Parameters
-        ----------
-        n : int
-            Number of eigenstates, at least 1.
-
-        Returns
-        -------
-        ndarray
-            Shape (n, n), float64, without unit.
         """
         integer("n", n, 1)
         basis = self.bases.carrying(n)
@@ -429,22 +366,7 @@ class Hamiltonian:
         return correlation(self.bases, times, observable, beta)[0]
 
     def connected(self, times: ArrayLike, observable: Function | None = None, *, beta: float | None = None) -> Floats:
-        """``two_point`` less the square of the mean of f.
-
-        Parameters
-        ----------
-        times : array_like
-            Lags of any shape, |t| <= beta, unit time.
-        observable : callable, optional
-            f(x); x by default.
-        beta : float, optional
-            Euclidean period hbar/kT, unit time.
-
-        Returns
-        -------
-        ndarray
-            Shape of ``times``, unit of f squared.
-        """
+        """``two_point`` less the square of the mean of f."""
         total, mean = correlation(self.bases, times, observable, beta)
         return np.asarray(total - mean**2)
 
@@ -459,7 +381,6 @@ class Hamiltonian:
         Returns
         -------
         float
-            Without unit.
 
         Raises
         ------

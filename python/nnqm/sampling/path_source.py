@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, choice, integer, positive
 from ..errors import InputError, InputTypeError
 from ..statistics.moments import central_part
+from ..theories.immutable import Immutable
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .arrays import is_array, need_finite_paths, real_array, three_axes
@@ -29,7 +30,7 @@ _HELD = 1 << 25
 _MOST = 2**53
 
 
-class Paths:
+class Paths(Immutable):
     """Paths of a theory on a grid of times, drawn when they are read and the same at every reading.
 
     Functions that analyse paths take it in place of an array: ``reflection_positivity``, ``hidden_spectrum``,
@@ -84,6 +85,7 @@ class Paths:
     """
 
     __slots__ = ("key", "n_paths", "n_threads", "precision", "theory", "times")
+    _contents = ("theory", "n_paths", "times", "key", "precision", "n_threads")
 
     theory: Theory
     n_paths: int
@@ -107,27 +109,14 @@ class Paths:
         need_known(Paths.__init__, settings, PathSettings)
         if not isinstance(theory, Theory):
             raise InputTypeError(f"theory must be a Theory; got {theory!r}; arrays of paths are taken as they are")
-        grid = time_grid(n_times, dt, times, theory)
-        grid.setflags(write=False)
-        values = {
-            "theory": theory,
-            "n_paths": integer("n_paths", n_paths, 1, _MOST),
-            "times": grid,
-            "key": key_of(rng, key),
-            "precision": choice("precision", settings.get("precision", "float32"), ("float32", "float64")),
-            "n_threads": integer("n_threads", settings.get("n_threads", 0), 0, 4096),
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{name} cannot be set: paths are immutable; make others with nnqm.Paths")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{name} cannot be deleted: paths are immutable")
-
-    def __reduce__(self) -> tuple[Callable[..., Paths], tuple[dict[str, Any]]]:
-        return _made_again, ({name: getattr(self, name) for name in self.__slots__},)
+        self._set(
+            theory=theory,
+            n_paths=integer("n_paths", n_paths, 1, _MOST),
+            times=time_grid(n_times, dt, times, theory),
+            key=key_of(rng, key),
+            precision=choice("precision", settings.get("precision", "float32"), ("float32", "float64")),
+            n_threads=integer("n_threads", settings.get("n_threads", 0), 0, 4096),
+        )
 
     def __repr__(self) -> str:
         a, b = self.times[0], self.times[-1]
@@ -220,11 +209,6 @@ class Paths:
             times=self.times,
             n_threads=self.n_threads,
         )
-
-
-def _made_again(values: dict[str, Any]) -> Paths:
-    names = ("theory", "n_paths", "times", "key", "precision", "n_threads")
-    return Paths(**{name: values[name] for name in names})
 
 
 @dataclass(frozen=True, kw_only=True)

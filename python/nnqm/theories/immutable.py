@@ -40,6 +40,9 @@ class Immutable:
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable; make a new one instead of setting {name}")
 
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable; {name} cannot be deleted")
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Immutable) or type(other) is not type(self):
             return NotImplemented

@@ -30,6 +30,7 @@ def decompose_table(
     mean: float | Callable[[Floats], ArrayLike] | None,
     tolerance: float,
 ) -> KarhunenLoeve:
+    """Karhunen-Loeve modes of a tabulated or measured covariance; see ``karhunen_loeve``."""
     bias: float | Pieces
     table: Floats | Estimate
     if isinstance(kernel, Correlators):
@@ -44,6 +45,48 @@ def decompose_table(
         table = kernel[1] if isinstance(kernel[1], Estimate) else floats("table", kernel[1])
         bias = mean_function(mean, float(times[0]), float(times[-1])) if times.size else 0.0
     values = table.value if isinstance(table, Estimate) else table
+    size = len(times)
+    _need_grid(times, values)
+    a, b = float(times[0]), float(times[-1])
+    if interval is not None:
+        given = floats("interval", interval, 1)
+        if given.shape != (2,) or np.abs(given - [a, b]).max() > 1e-9 * (b - a):
+            raise InputError(f"interval must be that of the table, ({a:g}, {b:g}); got {interval}; leave it out")
+    need_symmetric(values, times, tolerance)
+    values = (values + values.T) / 2
+    rule = TableRule.of(times)
+    lowest = _need_positive(table, values, rule, tolerance)
+    eigenvalues, vectors = np.linalg.eigh(rule.operator(values))
+    eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
+    most = min(n, size // 2)
+    change = np.zeros(most)
+    for first in (0, 1):
+        keep = np.unique([0, *range(first, size, 2), size - 1])
+        coarse = np.linalg.eigvalsh(TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
+        change = np.maximum(change, np.abs(eigenvalues[:most] - coarse[:most]))
+    padded = np.pad(change, 1)
+    numerical = np.maximum(np.maximum(padded[:-2], padded[2:]), change) + ROUNDING * eigenvalues[0] + max(-lowest, 0.0)
+    errors, estimates, method = numerical, None, "table"
+    if isinstance(table, Estimate):
+        estimates = _with_errors(table, rule, eigenvalues, vectors[:, :most], numerical)
+        errors, method = estimates.total_error, "measured"
+    kept = count_resolved(eigenvalues[:most], errors)
+    functions = _interpolated(times, vectors[:, :kept] / np.sqrt(rule.outer)[:, None])
+    return KarhunenLoeve(
+        interval=(a, b),
+        eigenvalues=eigenvalues[:kept],
+        errors=errors[:kept],
+        n_noise=n - kept,
+        trace=float(rule.outer @ np.diag(values)),
+        method=method,
+        estimates=None if estimates is None else estimates[:kept],
+        _functions=oriented(functions, eigenvalues, numerical[:kept], (a, b)),
+        _mean=bias,
+    )
+
+
+def _need_grid(times: Floats, values: Floats) -> None:
+    """Raise unless a table has one row and column per time, on increasing times that are not too uneven."""
     size = len(times)
     if values.shape != (size, size):
         raise InputError(f"table must have shape {(size, size)}, one row and column per time; got {values.shape}")
@@ -63,15 +106,11 @@ def decompose_table(
             f"times of a table must not be too uneven: neighbouring steps may differ by a factor of {_UNEVEN:g}; got "
             f"{steps[i]:.3g} and {steps[i + 1]:.3g} at times[{i + 1}]={times[i + 1]:g}; interpolate the table"
         )
-    a, b = float(times[0]), float(times[-1])
-    if interval is not None:
-        given = floats("interval", interval, 1)
-        if given.shape != (2,) or np.abs(given - [a, b]).max() > 1e-9 * (b - a):
-            raise InputError(f"interval must be that of the table, ({a:g}, {b:g}); got {interval}; leave it out")
-    need_symmetric(values, times, tolerance)
-    values = (values + values.T) / 2
-    rule = TableRule.of(times)
-    # What makes a table the covariance of a process is that it is positive as a matrix, whatever the quadrature.
+
+
+def _need_positive(table: Floats | Estimate, values: Floats, rule: TableRule, tolerance: float) -> float:
+    """Lowest eigenvalue of a table; raises if it is negative beyond the tolerance and the noise."""
+    # A covariance is positive as a matrix, for any quadrature.
     root = np.diag(np.sqrt(rule.outer))
     plain, directions = np.linalg.eigh(root @ values @ root)
     allowed = tolerance * plain[-1]
@@ -79,41 +118,13 @@ def decompose_table(
         direction = root @ directions[:, 0]
         # Noise alone spreads eigenvalues over 2 sqrt(size) times the error of an entry.
         spread = float(table.map(lambda m: (m @ direction) @ direction).error)
-        allowed += (SIGNIFICANT + 2 * np.sqrt(size)) * spread
+        allowed += (SIGNIFICANT + 2 * np.sqrt(len(values))) * spread
     if plain[0] < -allowed:
         raise InputError(
             f"table must be positive semidefinite; it has the eigenvalue {plain[0]:.6g}, the largest being "
             f"{plain[-1]:.6g}; a larger tolerance accepts a table that is rounded"
         )
-    eigenvalues, vectors = np.linalg.eigh(rule.operator(values))
-    eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
-    most = min(n, size // 2)
-    change = np.zeros(most)
-    for first in (0, 1):
-        keep = np.unique([0, *range(first, size, 2), size - 1])
-        coarse = np.linalg.eigvalsh(TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
-        change = np.maximum(change, np.abs(eigenvalues[:most] - coarse[:most]))
-    padded = np.pad(change, 1)
-    numerical = (
-        np.maximum(np.maximum(padded[:-2], padded[2:]), change) + ROUNDING * eigenvalues[0] + max(-plain[0], 0.0)
-    )
-    errors, estimates, method = numerical, None, "table"
-    if isinstance(table, Estimate):
-        estimates = _with_errors(table, rule, eigenvalues, vectors[:, :most], numerical)
-        errors, method = estimates.total_error, "measured"
-    kept = count_resolved(eigenvalues[:most], errors)
-    functions = _interpolated(times, vectors[:, :kept] / np.sqrt(rule.outer)[:, None])
-    return KarhunenLoeve(
-        interval=(a, b),
-        eigenvalues=eigenvalues[:kept],
-        errors=errors[:kept],
-        n_noise=n - kept,
-        trace=float(rule.outer @ np.diag(values)),
-        method=method,
-        estimates=None if estimates is None else estimates[:kept],
-        _functions=oriented(functions, eigenvalues, numerical[:kept], (a, b)),
-        _mean=bias,
-    )
+    return float(plain[0])
 
 
 def _measured(run: Correlators) -> tuple[Floats, Estimate, Floats]:
