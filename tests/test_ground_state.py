@@ -130,9 +130,9 @@ def test_hbar_and_mass_are_those_of_the_hamiltonian():
     heavy = nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 1.0], mass=2.0, hbar=0.5))
     theory = nnqm.Theory(heavy)
     assert (theory.hbar, theory.mass) == (0.5, 2.0)
-    with pytest.raises(ValueError, match="mass must be that of the Hamiltonians"):
+    with pytest.raises(ValueError, match="mass must equal the value of the Hamiltonians"):
         nnqm.Theory(heavy, mass=1.0)
-    with pytest.raises(ValueError, match="hbar must be that of the Hamiltonians"):
+    with pytest.raises(ValueError, match="hbar must equal the value of the Hamiltonians"):
         nnqm.Theory([heavy, nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 1.0], mass=2.0))])
     with pytest.raises(TypeError, match="must be a Hamiltonian"):
         nnqm.GroundStateProcess([0, 0, 1.0])

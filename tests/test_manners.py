@@ -475,7 +475,7 @@ def test_memory_is_given_back():
     [
         (
             TypeError,
-            r"paths must be real numbers; got Foreign .* it lies on device \(2, 0\) of DLPack; give .* CPU",
+            r"paths must be real numbers; got Foreign .* its memory is on DLPack device \(2, 0\); give .* CPU",
             Foreign(PATHS, (2, 0)),
         ),
         (TypeError, r"paths must be real numbers; got Tensor .*requires grad; use detach\(\); give", Tensor(PATHS)),

@@ -447,7 +447,7 @@ def test_theory_files_name_kernels(tmp_path, capsys):
         (lambda: KarhunenLoeveProcess(expansion(), "cauchy"), "needs a density with a variance; cauchy has none"),
         (
             lambda: KarhunenLoeveProcess(expansion(), rows=np.zeros((5, 4))),
-            r"rows must have shape \(R, 6\), one column for each mode and at least two rows; got \(5, 4\)",
+            r"rows must have shape \(R, 6\), one column per mode and at least two rows; got \(5, 4\)",
         ),
         (
             lambda: KarhunenLoeveProcess(expansion(), "laplace", rows=np.ones((5, 6))),
@@ -468,7 +468,7 @@ def test_theory_files_name_kernels(tmp_path, capsys):
         ),
         (
             lambda: nnqm.SplittingProcess(*[karhunen_loeve(OU, (0.0, 2.0), 3)] * 2),
-            "split modes must vanish at t = 0, or x.0. depends on what t < 0 and t > 0 do not share; mode 0 is 0",
+            "split modes must vanish at t = 0, or x.0. depends on weights that are not shared; mode 0 is 0",
         ),
         (
             lambda: nnqm.SplittingProcess(expansion(), karhunen_loeve(OU, (0.0, 2.0), 3)),
@@ -489,7 +489,7 @@ def test_theory_files_name_kernels(tmp_path, capsys):
         (lambda: as_network(nnqm.harmonic_oscillator(), 4, (0.0, 1.0), independent=True), "ask for rows"),
         (
             lambda: karhunen_loeve(OU, (0.0, 1.0), 3, mean=lambda t: np.ones(3)),
-            "mean must return one value for each time",
+            "mean must return one value per time",
         ),
         (lambda: karhunen_loeve(OU, (0.0, 1.0), 3, mean=lambda t: np.sin(1e6 * t)), "mean is too rough"),
         (lambda: nnqm.check(OU, (1.0, 1.0)), "interval must be .a, b. with a < b"),

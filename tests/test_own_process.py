@@ -172,7 +172,7 @@ def test_faults_of_an_own_class_are_named_by_the_class_statement():
         class Hiding(nnqm.Source):
             period: float
 
-    with pytest.raises(InputTypeError, match="must be another name than 'ornstein-uhlenbeck'"):
+    with pytest.raises(InputTypeError, match="kind must be unique; got 'ornstein-uhlenbeck'"):
 
         class Taken(nnqm.Source):
             kind = "ornstein-uhlenbeck"

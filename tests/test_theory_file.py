@@ -144,7 +144,7 @@ BAD = {
     "activation a number": (NETWORK + "weights = [[[1.0]]]\nactivation = 3\n", "activation must be a string; got 3"),
     "density missing": (NETWORK + "widths = [1, 1]\nseed = 1\n", "density is missing"),
     "density unknown": (NETWORK + 'widths = [1, 1]\ndensity = "norml"\nseed = 1\n', "did you mean 'normal'"),
-    "seed missing": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\n', "seed is missing; the theory is its weights"),
+    "seed missing": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\n', "seed is missing; the weights define the theory"),
     "seed negative": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\nseed = -1\n', "seed must be at least 0"),
     "widths": (NETWORK + 'widths = [1, 0, 1]\ndensity = "normal"\nseed = 1\n', r"widths\[1\] must be at least 1"),
     "widths huge": (NETWORK + 'widths = [1, 10000000, 1000, 1]\ndensity = "normal"\nseed = 1\n', "at most 100000000"),
@@ -238,10 +238,10 @@ def test_weights_are_never_unpickled(kind, written, tmp_path, monkeypatch):
         ({"weights_1": [[1.0]]}, "'weights_1' is unknown"),
         ({"weights_0": [[1.0]], "bias_0": [1.0]}, "'bias_0' is unknown"),
         ({"weights_0": [[1.0]], "weights_1": [[1.0]], "biases_1": [1.0]}, "'biases_0' is missing"),
-        ({"weights_0": [["1.0"]]}, "must hold real numbers"),
+        ({"weights_0": [["1.0"]]}, "must contain real numbers"),
         ({"weights_0": [1.0]}, "weights_0 must have 2 axes"),
         ({"weights_0": [[np.nan]]}, "weights_0 must be finite"),
-        ({}, "holds no arrays"),
+        ({}, "contains no arrays"),
     ],
 )
 def test_arrays_of_a_weights_file_are_checked(arrays, expected, written, tmp_path):

@@ -139,7 +139,7 @@ def test_bits_are_those_of_the_stages_and_survive_a_file(tmp_path):
         ),
         ("beta must be positive; got beta=-1", lambda: ThermalOrnsteinUhlenbeck(1.0, beta=-1)),
         (
-            "sources must close after the same period",
+            "sources must all have the same period",
             lambda: Theory([nnqm.OrnsteinUhlenbeck(1.0), ThermalOrnsteinUhlenbeck(1.0, beta=1)]),
         ),
         ("is too fine: 4000 steps", lambda: nnqm.simulate(THEORIES["x^4"][0], 640, 4000)),

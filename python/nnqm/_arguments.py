@@ -1,4 +1,4 @@
-"""Checks of arguments; every message names the argument, what was got, what is required and a remedy."""
+"""Checks of arguments. Messages name the argument, the value got, the requirement and a remedy."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from .errors import InputError, InputTypeError
 Floats = NDArray[np.float64]
 
 
-# Device types of DLPack whose memory the processor reads: its own, pinned for CUDA or ROCm, and managed by CUDA.
+# Device types of DLPack with memory that the CPU can read: CPU, pinned for CUDA or ROCm, and managed by CUDA.
 _READABLE = (1, 3, 11, 13)
 
 
 def array_of(name: str, value: Any) -> NDArray[Any]:
-    """Real numbers as an array, without a copy of what NumPy can read where it lies."""
+    """Real numbers as an array; memory that NumPy can read is not copied."""
     if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
-        raise InputError(f"{name} must have no masked entries; fill them, or leave them out")
+        raise InputError(f"{name} must have no masked entries; fill or remove them")
     try:
-        # The array protocol first: PyTorch refuses there what its DLPack gets wrong, such as tensors negated lazily.
+        # The array protocol comes first: for lazily negated tensors PyTorch raises an error there, but DLPack is wrong.
         if hasattr(value, "__array__") or not hasattr(value, "__dlpack__"):
             array = np.asarray(value)
         else:
             device = value.__dlpack_device__()
             if device[0] not in _READABLE:
-                raise InputTypeError(f"it lies on device {tuple(device)} of DLPack")
+                raise InputTypeError(f"its memory is on DLPack device {tuple(device)}")
             array = np.from_dlpack(value)
     except (TypeError, ValueError, AttributeError, RuntimeError, BufferError) as error:
         got = f"{type(value).__name__} that NumPy cannot read: {str(error).rstrip('.')}"
@@ -58,7 +58,7 @@ def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
 
 
 def positive(name: str, value: Any) -> float:
-    """A finite float above zero."""
+    """A finite, positive float."""
     number = float(floats(name, value, 0))
     if number <= 0:
         raise InputError(f"{name} must be positive; got {name}={number:g}")
@@ -66,7 +66,7 @@ def positive(name: str, value: Any) -> float:
 
 
 def positives(name: str, value: ArrayLike) -> tuple[float, ...]:
-    """Finite floats above zero, from a number or a sequence."""
+    """Finite, positive floats from a number or a sequence."""
     array = np.atleast_1d(floats(name, value))
     if array.ndim != 1 or array.size == 0:
         raise InputError(f"{name} must be a number or a one-dimensional sequence; got shape {array.shape}")
@@ -90,7 +90,7 @@ def integer(name: str, value: Any, minimum: int, maximum: int = 2**62) -> int:
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
-    """One of ``options``; the message suggests the nearest."""
+    """One of ``options``; the message suggests the nearest one."""
     known = sorted(options)
     if isinstance(value, str) and value in known:
         return value
@@ -100,7 +100,7 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
 
 
 def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int | None = None) -> tuple[int, ...]:
-    """Sorted, distinct lags in steps, below ``n_times`` if that is known."""
+    """Sorted, distinct lags in steps, below ``n_times`` if it is given."""
     if not isinstance(value, Iterable):
         raise InputTypeError(f"{name} must be a sequence of integers; got {value!r}")
     lags = tuple(integer(f"{name}[{i}]", v, minimum) for i, v in enumerate(value))

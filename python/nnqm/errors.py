@@ -1,4 +1,4 @@
-"""Errors of this package. Every error about input is an ``InputError`` or an ``InputTypeError``."""
+"""Errors about input: ``InputError`` and ``InputTypeError``."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ __all__ = ["InputError", "InputTypeError", "located"]
 
 
 class InputError(ValueError):
-    """An argument, a file or data with a value that cannot be used; the message names a remedy.
+    """An argument, a file or data with an invalid value; the message names a remedy.
 
-    A ``ValueError`` of another class that leaves this package is a fault of the package, not of the input.
+    A plain ``ValueError`` from this package is a fault of the package, not of the input.
 
     Attributes
     ----------
     reason : str
-        The message without the remedy, where that was given apart; else the whole message.
+        The message without the remedy if the remedy was given separately, otherwise the whole message.
     remedy : str
-        What to do instead, or empty.
+        The remedy if it was given separately, otherwise empty.
     """
 
     def __init__(self, reason: str, remedy: str = "") -> None:
@@ -28,12 +28,12 @@ class InputError(ValueError):
 
 
 class InputTypeError(TypeError):
-    """An argument or a file entry of a type that cannot be used; the message names a remedy."""
+    """An argument or a file entry of an invalid type; the message names a remedy."""
 
 
 @contextmanager
 def located(place: str) -> Iterator[None]:
-    """Put a place, such as the name of a file, before the messages of input errors."""
+    """Prefix the messages of input errors with a place, for example the name of a file."""
     try:
         yield
     except InputTypeError as error:

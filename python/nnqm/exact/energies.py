@@ -1,4 +1,4 @@
-"""Lowest gaps of a theory, from the gaps of its independent inputs."""
+"""Energy levels of a theory, from the gaps of its independent inputs."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ _MOST_LEVELS = 2_000_000
 
 
 def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ...]]:
-    """Lowest gaps of a theory, sums of gaps of its independent inputs, and their multiplicities.
+    """Lowest gaps of a theory and their multiplicities: sums of gaps of its independent inputs.
 
     Parameters
     ----------
     theory : Theory
     n_levels : int
-        Distinct ones wanted.
+        Number of distinct gaps, 1 to 10000.
 
     Returns
     -------
     energies : ndarray
-        Ascending, energy units, shape (k,), k <= n_levels: fewer where a chain has no more, and below the lowest
-        continuum threshold of a Hamiltonian only. States that alternate in sign (negative eigenvalues of a chain)
-        are no levels.
+        Ascending, energy units, shape (k,), k <= n_levels: k is smaller if a chain has fewer levels. Only gaps below
+        the lowest continuum threshold of a Hamiltonian are listed. States that alternate in sign (negative eigenvalues
+        of a chain) are not levels.
     multiplicities : tuple of int
+        Number of states of each level, length k.
 
     Raises
     ------
     InputError
-        For chains on several grids, whose levels differ from grid to grid.
+        If the levels of an input are unknown (for example a chain on several grids, whose levels differ), or there are
+        too many combinations of levels.
     """
     integer("n_levels", n_levels, 1, 10_000)
     ladders: list[tuple[Floats, Floats]] = []
@@ -43,7 +45,9 @@ def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ..
     for source in theory.sources:
         found = source.levels(n_levels, theory.hbar)
         if found is None:
-            raise InputError(f"levels are known for oscillators, Hamiltonians and chains on one grid; got {source!r}")
+            raise InputError(
+                f"sources must be oscillators, Hamiltonians or chains on one grid; got {source!r}; sample the theory"
+            )
         ladders += [(levels.energies, levels.signs) for levels in found]
         ceiling = min(ceiling, *(levels.ceiling for levels in found))
     # Levels above the n-th of one input are not among the lowest n.
@@ -55,7 +59,9 @@ def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ..
         kept = sums <= limit
         sums, sign = sums[kept], sign[kept]
         if sums.size > _MOST_LEVELS:
-            raise InputError(f"more than {_MOST_LEVELS} combinations of levels; ask for fewer than {n_levels}")
+            raise InputError(
+                f"n_levels={n_levels} needs more than {_MOST_LEVELS} combinations of levels; use fewer levels"
+            )
     sums = np.sort(sums[(sign > 0) & (sums > 0) & (sums < ceiling)])
     if not sums.size:
         return sums, ()

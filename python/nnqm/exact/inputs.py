@@ -1,4 +1,4 @@
-"""Checks and statistics of the inputs of a theory, shared by all exact answers."""
+"""Checks and statistics of the inputs of a theory, used by all exact functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..theories.theory import Theory
 
 __all__: list[str] = []
 
-# Largest number of inputs of a product of grids.
+# Largest number of inputs on a product of grids.
 _MOST_INPUTS = 3
 
 # Largest number of points of a product of grids.
@@ -18,18 +18,19 @@ MOST_POINTS = 3_000_000
 
 
 def average_over_grids(values: Floats, laws: list[Floats]) -> float:
+    """Average of values on a product of grids, with the probabilities of each grid."""
     for law in laws:
         values = np.tensordot(law, values, axes=(0, 0))
     return float(values)
 
 
 def open_form(theory: Theory) -> Theory:
-    """The open theory whose thermal one this is."""
+    """The theory with open paths: at zero temperature."""
     return Theory([s.opened() for s in theory.sources], theory.network, hbar=theory.hbar, mass=theory.mass)
 
 
 def need_states(theory: Theory) -> None:
-    """Raise InputError unless modes of all inputs are known."""
+    """Raise InputError unless the modes of all inputs are known."""
     known = [source.has_states for source in theory.sources]
     _need(theory, known, "OrnsteinUhlenbeck or GroundStateProcess or MarkovChain")
 
@@ -43,11 +44,12 @@ def _need(theory: Theory, known: list[bool], kinds: str) -> None:
     if not all(known):
         i = known.index(False)
         source = theory.sources[i]
-        closed = "thermal_measure knows closed paths" if source.period is not None else "sample the theory"
+        closed = "use thermal_measure for closed paths" if source.period is not None else "sample the theory"
         raise InputError(f"sources[{i}] must be {kinds}; got {source!r}; {closed}")
 
 
 def need_few_inputs(theory: Theory) -> None:
+    """Raise InputError if the theory has more than three inputs."""
     if theory.n_inputs > _MOST_INPUTS:
         raise InputError(
             f"exact measures are for at most {_MOST_INPUTS} inputs; got {theory.n_inputs}; "
@@ -56,7 +58,7 @@ def need_few_inputs(theory: Theory) -> None:
 
 
 def locate_channel(theory: Theory, channel: int | str) -> tuple[int, int | None]:
-    """Position of an output of the network, and that of the input if the channel is one."""
+    """Position among the outputs of the network, and position among the inputs if the channel is an input."""
     need_states(theory)
     column = theory.channels.index(theory.channel_name(channel))
     if theory.network is None or column < theory.n_inputs:

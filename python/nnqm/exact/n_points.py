@@ -19,8 +19,10 @@ from .output_expansion import fixed_network
 
 __all__ = ["n_point"]
 
-# exp(-37) is below the rounding of a sum: no polynomial beyond this over omega dt matters; and the most taken.
-_FORGOTTEN, _MOST_ORDERS = 37.0, {1: 1000, 2: 160, 3: 72}
+# Exponent beyond which a polynomial does not contribute: exp(-37) is below the rounding of a sum.
+_FORGOTTEN = 37.0
+# Highest polynomial per input, by number of inputs.
+_MOST_ORDERS = {1: 1000, 2: 160, 3: 72}
 
 
 def n_point(
@@ -31,14 +33,14 @@ def n_point(
     functions: Sequence[Callable[[Floats], ArrayLike]] | None = None,
     tolerance: float = 1e-8,
 ) -> Floats:
-    r"""Exact Euclidean n-point functions at any times.
+    r"""Exact Euclidean n-point functions.
 
     .. math:: \langle f_1(t_1) \cdots f_n(t_n)\rangle
               = E\, f_1 P_{t_2 - t_1} f_2 \cdots P_{t_n - t_{n-1}} f_n, \qquad
               P_t = H^T e^{-n \omega t} H W
 
-    for ordered times: multiply by f at the nodes of the quadrature, propagate in Hermite functions (or in the states of
-    a Hamiltonian or chain), and so on.
+    For ordered times, the functions are multiplied at the nodes of a quadrature and propagated in Hermite functions, or
+    in the states of a Hamiltonian or a chain.
 
     Parameters
     ----------
@@ -47,23 +49,23 @@ def n_point(
     times : array_like
         Shape (..., n), unit time, in any order.
     channel : int, str or sequence of them, default 0
-        Position among the outputs, or the name of any channel; of all times, or one per time.
+        Position among the outputs, or the name of any channel; one for all times, or one per time.
     functions : sequence of callable, optional
-        One per time, instead of a channel: each takes all channels of the theory, shape (..., channels), and returns
-        shape (...).
+        One function per time, in place of a channel. Each takes the values of all channels, shape (..., channels), and
+        returns shape (...).
     tolerance : float, default 1e-8
         Largest acceptable error, relative to the product of the root mean squares of the functions.
 
     Returns
     -------
     ndarray
-        Shape (...).
+        Shape (...), unit of the product of the functions. The error is below the tolerance.
 
     Raises
     ------
     InputError
-        With more than three inputs, or if the tolerance is not reached (times closer than 0.04/omega with kinks, kinks
-        in several inputs); the message says what was reached.
+        With more than three inputs or inputs without known states, or if the tolerance is not reached (times closer
+        than 0.04/omega with kinks, kinks in several inputs); the message gives the error reached.
 
     Examples
     --------
@@ -117,14 +119,14 @@ def n_point(
     error = float(np.abs(results[0] - results[1]).max(initial=0)) + output_expansion.ROUNDING * scale
     if error > tolerance * scale:
         raise InputError(
-            f"the {n}-point function reaches an error of {error / scale:.1e} (relative to the root mean squares) only, "
-            f"not tolerance={tolerance:g}; use times further apart, a larger tolerance, or sample the theory"
+            f"the error of the {n}-point function is {error / scale:.1e} (relative to the root mean squares), above "
+            f"tolerance={tolerance:g}; use times further apart, a larger tolerance, or sample the theory"
         )
     return np.asarray(results[0].reshape(t.shape[:-1]))
 
 
 def _axes(theory: Theory, evaluate: output_expansion.Function, order: int) -> list[list[list[Modes]]]:
-    """Fine and coarse modes of each input, on each of the grids that paths are divided between."""
+    """Fine and coarse modes of each input, on each of the shifted grids that paths use in turn."""
     degrees = (order, int(0.7 * order))
     if theory.n_inputs == 1 and theory.all_oscillators:
         kinks = probes = np.zeros(0)
@@ -156,7 +158,7 @@ def _propagated(times: Floats, which: list[int], values: Floats, inputs: list[Mo
             dt = row[later] - row[earlier]
             if dt > 0:
                 for m in inputs:
-                    # The first axis goes last each time, so that their order is restored in the end.
+                    # Each pass moves the first axis to the end, which restores the order of the axes.
                     state = np.tensordot(np.tensordot(state, m.rows, axes=(0, 1)) * m.decay(dt), m.rows, axes=(-1, 0))
             state = state * values[which[later]]
         out[b] = (state * vacuum).sum()

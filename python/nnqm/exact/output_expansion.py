@@ -1,8 +1,8 @@
 r"""Gaussian averages of functions of a few variables, and their expansion in Hermite functions.
 
-Points z are in standard deviations of the inputs. One input is integrated by Gauss-Legendre panels, split at the kinks
-of the function and halved until a polynomial describes it on each of them; two and three by the trapezoid rule, which
-converges geometrically for functions that are analytic around the real line.
+Points z are in standard deviations of the inputs. For one input, Gauss-Legendre panels are split at the kinks of the
+function and halved until the function is a polynomial on each panel. For two and three inputs the trapezoid rule is
+used, which converges geometrically for functions that are analytic around the real line.
 """
 
 from __future__ import annotations
@@ -26,33 +26,35 @@ __all__ = ["Expansion", "Moments", "Panels", "adapt", "expand"]
 # Values (..., M) of M functions at points (..., D).
 Function = Callable[[Floats], Floats]
 
-# Highest polynomials tried for one input, in turn, until the states beyond weigh less than the first number or,
-# from the second on, the third. Kinks let weights fall as n^(-5/2), saturated neurons first as n^(-3/2).
+# Highest polynomials for one input, tried in turn. With kinks, weights fall as n^(-5/2); with saturated neurons they
+# first fall as n^(-3/2).
 _ORDERS = (200, 1000, 4000, 16000)
+# Fraction of the variance in higher states that is accepted, below the order ``_MANY`` and from it on.
 _LIGHT, _MANY, _LIGHT_ENOUGH = 1e-12, 4000, 1e-6
-# Half-width of the trapezoid rule, nodes per input and highest polynomial per input, tried in turn.
+# Half-width, nodes per input and highest polynomial per input of trapezoid rules, tried in turn, by number of inputs.
 RULES_OF_INPUTS = {
     1: ((12.0, 320, 200),),
     2: ((11.0, 176, 80), (11.5, 320, 160), (11.5, 600, 240)),
     3: ((10.5, 100, 48), (11.0, 144, 72)),
 }
-# Smallest relative error claimed: the rounding of the whole calculation.
+# Smallest relative error of a result: the rounding of the whole calculation.
 ROUNDING = 1e-13
-# Relative spread of values below which a function does not move.
+# Relative spread of values below which a function is constant.
 _CONSTANT = 1e-13
 # Half-width of the panels: the Hermite functions h_n(z) phi(z)^(1/2) are bounded, and phi(14)^(1/2) is 3e-22.
 _WIDTH = 14.0
-# Nodes of a panel when its resolution is judged (and of the coarser rule of an error estimate), and of the result.
+# Number of nodes of a panel: for the test of its resolution and the coarser rule of error estimates; for the result.
 _COARSE, _FINE = 16, 24
 RULES = (_FINE, _COARSE)
-# Part of the largest value below which the last Legendre coefficients of a resolved panel lie.
+# Fraction of the largest value below which the last Legendre coefficients of a resolved panel lie.
 _RESOLVED = 1e-13
-# Part of the largest Legendre coefficient of a panel below which the others are rounding.
+# Fraction of the largest Legendre coefficient of a panel below which coefficients are rounding errors.
 _NOISE = 4e-16
-# Width below which a panel is accepted as it is: it holds a kink or a jump that was not announced.
+# Width below which a panel is not halved further: it contains an unlisted kink or jump.
 _NARROWEST = 1e-9
+# Largest number of panels.
 _MOST_PANELS = 40_000
-# Points of the line at which signs of pre-activations are compared, and the most zeros looked at per layer.
+# Number of points at which signs of pre-activations are compared, and largest number of zeros per smooth layer.
 _GRID, _MOST_ZEROS = 2049, 5000
 # Activations whose derivative jumps at zero.
 KINKED = frozenset({"relu"})
@@ -60,17 +62,17 @@ KINKED = frozenset({"relu"})
 
 @lru_cache
 def _rule(n: int) -> tuple[Floats, ...]:
-    """Gauss-Legendre nodes and weights; the matrices of Legendre coefficients and of derivatives from them."""
+    """Gauss-Legendre nodes and weights; matrices from values to Legendre coefficients and from these to derivatives."""
     x, w = legendre_rule(n)
     derivatives = [np.stack([legendre.legval(x, legendre.legder(row, k)) for row in np.eye(n)], axis=1) for k in (1, 2)]
     return x, w, legendre_analysis(n), *(np.asarray(d, dtype=np.float64) for d in derivatives)
 
 
 def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
-    """Points z of one input at which an activation's argument vanishes: of kinked activations, and of the others.
+    """Points z of one input at which arguments of activations vanish: of kinked activations, and of smooth ones.
 
-    Between its kinks a network of relu layers is linear, so that all are found; behind smooth layers two zeros within
-    1/70 of a standard deviation may be missed. Features of saturated neurons sit at the others.
+    A network of relu layers is linear between its kinks, so that all kinks are found. Behind smooth layers, two zeros
+    within 1/70 of a standard deviation may be missed. Saturated neurons vary rapidly at zeros of smooth activations.
     """
     grid = np.linspace(-_WIDTH, _WIDTH, _GRID)
     kinks, smooth = np.empty(0), np.empty(0)
@@ -81,7 +83,7 @@ def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
         points = np.union1d(grid, kinks)
         value = before((points * spread)[:, None])
         touch = value == 0
-        # A stretch of zeros is the business of the kinks at its ends, which earlier layers made.
+        # An interval of zeros lies between kinks of earlier layers: only its ends count.
         touch[1:-1] &= (value[:-2] != 0) | (value[2:] != 0)
         cell, neuron = np.nonzero(value[:-1] * value[1:] < 0)
         if cell.size > _MOST_ZEROS and name not in KINKED:
@@ -101,16 +103,16 @@ def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
 
 @dataclass(frozen=True)
 class Panels:
-    """Intervals of the line on each of which a function is a polynomial to rounding.
+    """Intervals on which a function is a polynomial to rounding.
 
     Attributes
     ----------
     edges : ndarray
         Ascending, shape (P + 1,).
     kinks : ndarray
-        Edges at which the function's derivative may jump.
+        Edges at which the derivative of the function may jump, shape (K,).
     resolved : bool
-        False if panels shrank to 1e-9 without becoming smooth: there is a kink or jump that was not announced.
+        False if the function is not smooth on a panel of width 1e-9, which contains an unlisted kink or jump.
     """
 
     edges: Floats
@@ -118,11 +120,11 @@ class Panels:
     resolved: bool
 
     def split(self, widest: float) -> Panels:
-        """The same panels, cut into equal parts where they are wider than asked for."""
+        """The same panels; those wider than ``widest`` are cut into equal parts."""
         return replace(self, edges=_split(self.edges, widest))
 
     def nodes(self, n: int, widest: float = np.inf) -> tuple[Floats, Floats]:
-        """Points z and weights (density included) of n Gauss-Legendre nodes on panels no wider than asked for."""
+        """Points z and weights, density included, of n Gauss-Legendre nodes per panel of at most a given width."""
         edges = self.split(widest).edges
         x, w, *_ = _rule(n)
         half = np.diff(edges)[:, None] / 2
@@ -143,11 +145,15 @@ def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
     Parameters
     ----------
     function : callable
-        Points (..., 1) to values (..., M).
+        Values, shape (..., M), at points of shape (..., 1).
     kinks : ndarray
-        Where derivatives jump, shape (K,).
+        Points at which derivatives jump, shape (K,).
     probes : ndarray
-        Points near which narrow features may hide between the nodes, shape (L,).
+        Points near which there may be features narrower than the distance of the nodes, shape (L,).
+
+    Returns
+    -------
+    Panels
 
     Raises
     ------
@@ -155,7 +161,7 @@ def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
         If the function needs more than 40,000 panels.
     """
     inside = np.unique(kinks[np.abs(kinks) < _WIDTH])
-    # Rounding splits a kink that several neurons share into several.
+    # A kink that several neurons share appears several times, apart by rounding.
     inside = inside[np.concatenate([[True], np.diff(inside) > 1e-12])] if inside.size else inside
     edges = _split(np.concatenate([[-_WIDTH], inside, [_WIDTH]]), 1.0)
     left, right = edges[:-1], edges[1:]
@@ -168,20 +174,20 @@ def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
         z = left[:, None] + (right - left)[:, None] / 2 * (1 + x)
         values = function(z[..., None])
         if not done:
-            # A typical panel, because steep ones are rounded more.
+            # The rounding of a typical panel; steep panels have more.
             tolerance = np.median(_noise(function, z), axis=0)
-        # Narrow features come to light only now and then.
+        # The largest value grows when narrow features are first resolved.
         tolerance = np.maximum(
             tolerance, _RESOLVED * (np.abs(values) * np.sqrt(density(z))[..., None]).max(axis=(0, 1))
         )
         coefficients = np.einsum("kn,pnm->pkm", analysis, values)
-        # The half of the density that the Hermite functions leave, where it is largest on the panel.
+        # Root of the density at its maximum on the panel; the Hermite functions contain the other root.
         weight = np.sqrt(density(np.clip(0.0, left, right)))
         rest = np.abs(coefficients[:, -3:]).max(axis=1)
         if probes.size:
             rest = np.maximum(rest, _missed(function, probes, left, right, coefficients))
         bad = (rest * weight[:, None] > tolerance).any(axis=1)
-        # The remainder on a steep panel may be the rounding of a large argument.
+        # On a steep panel the remainder may be rounding of a large argument.
         bad[bad] = (rest[bad] > 4 * _noise(function, z[bad])).any(axis=1)
         narrow = bad & (right - left < _NARROWEST)
         resolved &= not narrow.any()
@@ -194,26 +200,26 @@ def adapt(function: Function, kinks: Floats, probes: Floats) -> Panels:
         )
         if left.size + sum(d.size for d in done) > _MOST_PANELS:
             raise InputError(
-                f"the network has too much structure: more than {_MOST_PANELS} panels are needed; "
+                f"the network must be resolved by at most {_MOST_PANELS} panels; it has too much structure; "
                 "sample the theory instead"
             )
     return Panels(np.append(np.sort(np.concatenate(done)), _WIDTH), inside, resolved)
 
 
 def _noise(function: Function, z: Floats) -> Floats:
-    """Rounding of functions at nodes (P, n) of panels, shape (P, M), that of the points included."""
+    """Rounding errors of functions at nodes (P, n) of panels, including rounding of the points, shape (P, M)."""
     if not z.size:
         return np.zeros((0, 1))
     points = z[:, ::2, None]
     here = function(points)
-    # Second differences so close that they see nothing else; and what moving to the next floating-point number does.
+    # Second differences over 1e-12 are pure rounding, and so are steps to the next floating-point number.
     second = function(points + 1e-12) + function(points - 1e-12) - 2 * here
     moved = function(np.nextafter(points, np.inf)) - here
     return np.asarray(4 * np.maximum(np.abs(second), np.abs(moved)).max(axis=1))
 
 
 def _missed(function: Function, probes: Floats, left: Floats, right: Floats, coefficients: Floats) -> Floats:
-    """Largest distance between function and interpolant at the probes of each panel, shape (P, M)."""
+    """Largest error of the interpolant at the probes of each panel, shape (P, M)."""
     panel = np.searchsorted(left, probes, side="right") - 1
     inside = (panel >= 0) & (probes <= right[np.maximum(panel, 0)])
     panel, points = panel[inside], probes[inside]
@@ -226,16 +232,17 @@ def _missed(function: Function, probes: Floats, left: Floats, right: Floats, coe
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """Averages of one function of one variable, a standard normal one or any other with a smooth density.
+    """Averages of one function of one variable with a smooth density, standard normal by default.
 
     Attributes
     ----------
     mean, central : float, ndarray
-        E f and central moments 2, 3, 4.
+        E f, and central moments 2, 3, 4, shape (3,).
     slope, slope_fourth : float
         E f'^2 and E f'^4, derivatives with respect to z.
     generator : float
-        E (f'' + b f')^2, b the derivative of the logarithm of the density (-z), infinite if f has kinks.
+        E (f'' + b f')^2, with b the derivative of the logarithm of the density (-z for a standard normal variable);
+        infinite if f has kinks.
     """
 
     mean: float
@@ -248,7 +255,7 @@ class Moments:
     def of(
         cls, function: Function, panels: Panels, n: int, law: Callable[[Floats], tuple[Floats, Floats]] | None = None
     ) -> Moments:
-        """By n nodes per panel; only the first function counts. A law gives density and b at points (Q,)."""
+        """Averages of the first function with n nodes per panel; ``law`` gives density and b at points (Q,)."""
         _, _, analysis, slopes, curvatures = _rule(n)
         z, weights = panels.nodes(n)
         drift = -z
@@ -259,7 +266,7 @@ class Moments:
         width = np.diff(panels.edges)[:, None]
         mean = float(weights @ f)
         coefficients = f.reshape(-1, n) @ analysis.T
-        # Coefficients beyond the last that stands out of rounding would only be amplified, as their fourth power.
+        # Derivatives would amplify coefficients beyond the last significant one, by the fourth power of the degree.
         size = np.abs(coefficients)
         beyond = np.maximum.accumulate(size[:, ::-1], axis=1)[:, ::-1] < _NOISE * size.max(axis=1)[:, None]
         coefficients = np.where(beyond, 0.0, coefficients)
@@ -276,7 +283,7 @@ class Moments:
 
 
 def _kinked(coefficients: Floats, panels: Panels, slope: float) -> bool:
-    """Whether the derivative jumps at an announced kink, by more than rounding and where the density sees it."""
+    """Whether the derivative jumps at a listed kink, by more than rounding and where the density is not negligible."""
     k = np.arange(coefficients.shape[1])
     rise = k * (k + 1) / 2
     width = np.diff(panels.edges)
@@ -290,13 +297,13 @@ def _kinked(coefficients: Floats, panels: Panels, slope: float) -> bool:
 
 
 def project(z: Floats, weights: Floats, values: Floats, order: int) -> Floats:
-    """Coefficients E[f h_n], n = 0 ... order, of values (Q, M) at the nodes, shape (order + 1, M)."""
+    """Coefficients E[f h_n], n = 0 ... order, shape (order + 1, M), from values (Q, M) at the nodes."""
     out = np.empty((order + 1, values.shape[1]))
     below, here = np.zeros_like(weights), weights.copy()
     columns = np.ascontiguousarray(values.T)
     out[0] = columns @ here
     for n in range(order):
-        # The density rides along in the polynomials, so that they do not overflow.
+        # The polynomials include the density, so that they do not overflow.
         below *= -np.sqrt(n / (n + 1))
         below += z * here * (1 / np.sqrt(n + 1))
         below, here = here, below
@@ -305,13 +312,32 @@ def project(z: Floats, weights: Floats, values: Floats, order: int) -> Floats:
 
 
 def widest_panel(order: int) -> float:
-    """Width at which the nodes of a panel resolve h_n, whose wave number is the root of n."""
+    """Width of a panel at which its nodes resolve h_n, whose wave number is sqrt(n)."""
     return float(min(1.0, 6 / np.sqrt(order)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expansion:
-    """Coefficients (order + 1, ..., 3) of x - mean, its square and its cube, and averages of one output."""
+    """Hermite coefficients and averages of one output x.
+
+    Attributes
+    ----------
+    coefficients : ndarray
+        Of x - mean, its square and its cube, shape (order + 1, ..., 3).
+    order : int
+        Highest polynomial per input.
+    mean : float
+    moments : ndarray
+        Central moments 2, 3, 4, shape (3,).
+    beyond : float
+        Variance beyond the highest polynomial, [x]^2.
+    error : float
+        Relative error of the quadrature.
+    gradient, gradient_squared : float
+        E g and E g^2, g = sum_i sigma_i^2 (d_i x)^2.
+    generator, generator_error : float
+        E (L x)^2, L the generator of the inputs, and its relative error.
+    """
 
     coefficients: Floats
     order: int
@@ -326,13 +352,13 @@ class Expansion:
 
     @classmethod
     def of_constant(cls, n_inputs: int, mean: float) -> Expansion:
-        """Nothing but the mean."""
+        """Expansion of a constant."""
         nothing = np.zeros((2,) * n_inputs + (3,))
         return cls(coefficients=nothing, order=1, mean=mean, moments=np.zeros(3), beyond=0.0, error=0.0)
 
     @property
     def share(self) -> float:
-        """Part of the variance beyond the highest polynomial."""
+        """Fraction of the variance beyond the highest polynomial."""
         return self.beyond / float(self.moments[0]) if self.moments[0] > 0 else 0.0
 
 
@@ -346,23 +372,23 @@ def fixed_network(theory: Theory) -> Network:
     """
     if isinstance(theory.network, RandomNetwork):
         raise InputError(
-            f"theory must have fixed weights; got {theory.network!r}; average_over_weights averages the exact answers "
-            "of its draws, which draw_weights gives"
+            f"theory must have fixed weights; got {theory.network!r}; use average_over_weights on the networks that "
+            "draw_weights returns"
         )
     if theory.network is None:
-        raise InputError("theory must have a network; got none")
+        raise InputError("theory must have a network; got none; give one")
     return theory.network
 
 
 def expand(theory: Theory, output: int, spread: Floats, *, accuracy: float, share: float) -> Expansion:
-    """Expansion of an output at given standard deviations of the inputs, the best that there is.
+    """The most accurate expansion of an output at given standard deviations of the inputs.
 
-    Rules of several inputs are refined until the relative error is below ``accuracy`` and less than ``share`` of the
+    Rules for several inputs are refined until the relative error is below ``accuracy`` and less than ``share`` of the
     variance lies beyond the highest polynomial.
     """
     if theory.n_inputs == 1:
         return _on_line(theory, output, spread)
-    # Kinks are lines or planes here, and no number of nodes is enough.
+    # Kinks are lines or planes here, which no number of nodes resolves.
     kinked = KINKED & set(fixed_network(theory).activations)
     rules = RULES_OF_INPUTS[theory.n_inputs][: 1 if kinked else None]
     for rule in rules:
@@ -416,13 +442,13 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
         gradient=s**2 * fine.slope,
         gradient_squared=s**4 * fine.slope_fourth,
         generator=np.inf if kinked else rate**2 * fine.generator,
-        # The finer rule is not the better one where rounding decides.
+        # The finer rule is not more accurate if rounding dominates, hence the factor.
         generator_error=0.0 if kinked else 4 * abs(fine.generator / coarse.generator - 1),
     )
 
 
 def coarser(rule: tuple[float, int, int]) -> tuple[float, int, int]:
-    """The rule that a trapezoid rule is compared with."""
+    """The coarser trapezoid rule for an error estimate."""
     width, nodes, order = rule
     return 0.95 * width, int(0.8 * nodes), order
 
@@ -442,11 +468,11 @@ def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int
 
 
 def _grid_expansion(theory: Theory, output: int, spread: Floats, width: float, nodes: int, order: int) -> Expansion:
-    """Coefficients and averages by the trapezoid rule on a tensor grid; ``error`` is not known."""
+    """Coefficients and averages by the trapezoid rule on a tensor grid, without an error estimate."""
     z, weights = trapezoid(width, nodes)
     grid = np.stack(np.meshgrid(*(s * z for s in spread), indexing="ij"), axis=-1)
     f = fixed_network(theory)(grid)[..., output]
-    # Hermite polynomials with the density, so that they do not overflow.
+    # Hermite polynomials times the density do not overflow.
     hermite = hermite_functions(z, weights, order) * np.sqrt(weights)
     mean = _mean(weights, f)
     centred = f - mean
@@ -454,7 +480,7 @@ def _grid_expansion(theory: Theory, output: int, spread: Floats, width: float, n
     powers = [centred, centred * centred, centred * centred * centred]
     for i, projected in enumerate(powers):
         for _ in range(theory.n_inputs):
-            # Each pass projects the first axis and puts the result last, so that the order of the inputs is kept.
+            # Each pass projects the first axis and appends the result, which keeps the order of the inputs.
             projected = np.tensordot(projected, hermite, axes=(0, 1))
         coefficients[..., i] = projected
     coefficients[(0,) * theory.n_inputs + (0,)] = 0
@@ -495,7 +521,7 @@ def _derivatives(theory: Theory, spread: Floats, z: Floats, weights: Floats, f: 
         first = np.moveaxis(np.tensordot(slope, u, axes=(1, axis)), 0, axis)
         gradient += (sigma / spread[axis] * first) ** 2
         generator += rate * np.moveaxis(np.tensordot(curvature, u, axes=(1, axis)), 0, axis)
-    # Dividing by a smaller density would leave nothing but the error of the interpolant.
+    # At smaller densities the quotient is dominated by the error of the interpolant.
     seen = root > 1e-6
     squared = float(((gradient[seen] / root[seen]) ** 2).sum())
     return float(gradient.sum()), squared, float((generator**2).sum())

@@ -1,4 +1,4 @@
-"""Averages over the ground state by scrambled Sobol points, for any number of inputs."""
+"""Quasi-Monte Carlo averages over the ground state, for any number of inputs."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from .output_expansion import fixed_network
 
 __all__ = ["QuasiMonteCarlo", "quasi_monte_carlo"]
 
-# Distance of the differences that give derivatives, in standard deviations.
+# Step of the differences for derivatives, in standard deviations.
 _STEP = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)
 class QuasiMonteCarlo:
-    """Averages over the ground state by quasi-Monte Carlo: approximate, each with its error.
+    """Quasi-Monte Carlo averages over the ground state, with errors.
 
     Attributes
     ----------
@@ -36,13 +36,14 @@ class QuasiMonteCarlo:
     moments : Estimate
         Central moments 2, 3, 4 of x, shape (3,).
     two_point, connected : Estimate
-        <x(0) x(t)> with and without the squared mean, shape (k,).
+        <x(0) x(t)> and <x(0) x(t)> - <x>^2, shape (k,).
     commutator : Estimate
         (m/hbar) sum_i sigma_i^2 E(d_i f)^2.
     n_points : int
-        Points of all replicates together.
+        Number of points in all replicates.
 
-    Errors come from independently scrambled replicates and cover the integration, which is the only source of error.
+    Errors are jackknife errors over independently scrambled replicates. They cover the integration, the only
+    relevant source of error.
     """
 
     times: Floats
@@ -55,7 +56,7 @@ class QuasiMonteCarlo:
 
     @property
     def error(self) -> float:
-        """Largest error of mean, variance and two-point function, relative to the spread of x; of the commutator."""
+        """Largest relative error; errors of mean, variance and two-point function are in units of the spread of x."""
         variance = max(float(self.moments.value[0]), 1e-300)
         parts = [
             float(self.mean.error) / variance**0.5,
@@ -77,9 +78,9 @@ def quasi_monte_carlo(
 ) -> QuasiMonteCarlo:
     r"""Averages of a theory with any number of inputs, by scrambled Sobol points.
 
-    Two-point functions take Gaussian pairs :math:`(y_0, \rho y_0 + s\sqrt{1 - \rho^2}\,\xi)`, so that the points fill
-    2D dimensions. The error falls nearly as 1/n_points for smooth networks of few inputs, and never slower than that
-    of Monte Carlo.
+    Two-point functions are averages over Gaussian pairs :math:`(y_0, \rho y_0 + s\sqrt{1 - \rho^2}\,\xi)`, so that
+    points have 2D dimensions. The error falls nearly as 1/n_points for smooth networks with few inputs, and never more
+    slowly than the error of Monte Carlo.
 
     Parameters
     ----------
@@ -91,9 +92,9 @@ def quasi_monte_carlo(
     n_points : int, default 16384
         Points per replicate, a power of two.
     n_replicates : int, default 16
-        Independent scramblings (Owen, J. Complexity 14, 466 (1998)), from which errors come; at least 2.
+        Number of independent scramblings (Owen, J. Complexity 14, 466 (1998)), at least 2; errors come from them.
     rng : int, SeedSequence, Generator or None, default 1
-        Of the scramblings; fixed by default, so that calls repeat.
+        Randomness of the scramblings; fixed by default, so that calls are reproducible.
 
     Returns
     -------
@@ -102,7 +103,7 @@ def quasi_monte_carlo(
     Raises
     ------
     InputError
-        If ``n_points`` is not a power of two.
+        If ``n_points`` is not a power of two, an input is no Ornstein-Uhlenbeck process, or the weights are random.
     """
     from scipy.special import ndtri
     from scipy.stats import qmc
@@ -134,7 +135,7 @@ def quasi_monte_carlo(
         points = qmc.Sobol(2 * n_inputs if t.size else n_inputs, **{keyword: generator}).random_base2(
             size.bit_length() - 1
         )
-        # Points lie on the lower corners of cells of a fine grid, where 0 is one.
+        # Points are lower corners of cells of a fine grid; a shift avoids 0.
         normal = ndtri(points + 2.0**-32)
         y = normal[:, :n_inputs] * spread
         x = evaluate(y) - centre

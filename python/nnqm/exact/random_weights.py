@@ -1,4 +1,4 @@
-"""Averages of exact answers over draws of random weights."""
+"""Averages of exact results over draws of random weights."""
 
 from __future__ import annotations
 
@@ -22,38 +22,41 @@ from .inputs import need_few_inputs, need_states
 
 __all__ = ["WeightAverage", "average_over_weights"]
 
-# Averages over weights: rules by number of inputs, values of networks held at a time, blocks of draws.
+# Half-width, nodes and highest polynomial of the quadrature, by number of inputs.
 _RULES_OF_DRAWS = {1: (11.0, 256, 160), 2: (9.5, 104, 56), 3: (8.0, 44, 24)}
-
-_CHUNK, _BLOCKS_OF_DRAWS = 2_000_000, 128
+# Largest number of values of networks in memory at once.
+_CHUNK = 2_000_000
+# Largest number of blocks of draws.
+_BLOCKS_OF_DRAWS = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class WeightAverage:
-    """Exact answers averaged over draws of a network's weights: no noise of paths, only that of the draws.
+    """Exact results averaged over draws of the weights of a network: without noise from paths.
 
     Attributes
     ----------
     times : ndarray
         Shape (k,), unit time.
     mean : Estimate
-        E[c_0], c_0 being the expectation value of x at given weights.
+        E[c_0], where c_0 is the expectation value of x at given weights.
     moments : Estimate
         Central moments 2, 3, 4 of x over paths and weights, shape (3,).
     two_point : Estimate
         E[G(t)], shape (k,).
     connected : Estimate
-        E[G(t) - c_0^2], the mean subtracted at given weights, shape (k,).
+        E[G(t) - c_0^2], where the mean is subtracted at given weights, shape (k,).
     plateau : Estimate
-        E[c_0^2], what is left of ``two_point`` at late times: weights label superselection sectors.
+        E[c_0^2], the limit of ``two_point`` at late times, because weights label superselection sectors.
     energies : ndarray
         Gaps of the lowest levels, energy units, shape (n,).
     weights : Estimate
         E of the sum of |<0|x|n>|^2 over the states of each level, shape (n,).
     n_draws : int
+        Number of draws.
 
-    Statistical errors cover the draws, by jackknife over blocks of them; systematic ones are the change when
-    the quadrature is coarsened, where it exceeds a hundredth of the statistical error.
+    Statistical errors are jackknife errors over blocks of draws. Systematic errors are the change with a coarser
+    quadrature, where it exceeds a hundredth of the statistical error, and zero elsewhere.
     """
 
     times: Floats
@@ -75,26 +78,26 @@ def average_over_weights(
     *,
     n_levels: int = 8,
 ) -> WeightAverage:
-    r"""Two-point function, moments and level weights of a theory with random weights, averaged exactly over paths.
+    r"""Two-point function, moments and level weights of a theory with random weights, exact at given weights.
 
     .. math:: E_\theta[G(t)] = E_\theta[c_0(\theta)^2] + \sum_\alpha E_\theta[c_\alpha(\theta)^2]\,
               e^{-\epsilon_\alpha t/\hbar}
 
-    by the exact coefficients of each draw theta (Rao and Blackwell's way to a smaller variance: the average over paths
-    at given weights is known).
+    The coefficients of each draw theta are exact, so that only the average over draws has an error (Rao-Blackwell: a
+    known conditional average reduces the variance).
 
     Parameters
     ----------
     theory : Theory
-        Its sources, hbar and mass count; at most three inputs.
+        Source of the inputs, at most three, and of hbar and mass; its network is not used.
     networks : iterable of Network
         Independent draws of the weights, at least two.
     times : array_like
-        Lags, shape (k,), unit time.
+        Lags of the two-point function, shape (k,), unit time.
     channel : int or str, default 0
         Position or name of an output of the networks.
     n_levels : int, default 8
-        Levels whose weights are wanted.
+        Number of levels whose weights are computed.
 
     Returns
     -------
@@ -102,14 +105,14 @@ def average_over_weights(
 
     Raises
     ------
-    InputError
-        With more than three inputs, fewer than two networks, or networks of other inputs.
+    InputError, InputTypeError
+        With more than three inputs, fewer than two networks, or networks with other numbers of inputs or outputs.
 
     Notes
     -----
-    One input takes a thousand draws in about a second, two or three some ten times as long: grids are coarser than
-    in ``kallen_lehmann``, because the error of the draws dominates. The effect of kinks and saturated neurons is in the
-    systematic errors.
+    A thousand draws take about a second for one input and ten times longer for two or three. Grids are coarser than
+    in ``kallen_lehmann``, because the error of the draws dominates. Systematic errors include the effect of kinks and
+    saturated neurons.
 
     Examples
     --------
@@ -123,7 +126,7 @@ def average_over_weights(
     need_few_inputs(theory)
     draws = list(networks)
     if len(draws) < 2:
-        raise InputError(f"networks must be at least 2 draws; got {len(draws)}")
+        raise InputError(f"networks must have at least 2 entries; got {len(draws)}; draw more")
     for i, network in enumerate(draws):
         if not isinstance(network, Network):
             raise InputTypeError(f"networks[{i}] must be a Network; got {network!r}")
@@ -169,7 +172,7 @@ def average_over_weights(
     result = {}
     for name, estimate in fine.items():
         change = np.abs(estimate.value - coarse[name].value)
-        # Changes far below the statistical error are left out.
+        # Changes far below the statistical error are neglected.
         result[name] = estimate.with_systematic(np.where(change > 0.01 * estimate.error, change, 0.0))
     return WeightAverage(times=t, energies=levels, n_draws=len(draws), **result)
 
@@ -185,7 +188,7 @@ def _of_draws(
         energies = np.add.outer(energies, m.energies).ravel()
         rates = np.stack([m.decay(float(s)) for s in times]) if times.size else np.ones((0, len(m.energies)))
         decay = (decay[:, :, None] * rates[:, None, :]).reshape(times.size, -1)
-    # States beyond the highest of an input have at least that input's last energy.
+    # States that are not listed have at least the highest energy of one of the inputs.
     cutoff = min(float(m.energies[-1]) for m in inputs)
     rest = np.exp(-times * (cutoff / inputs[0].hbar))
     member = np.abs(energies[:, None] - levels) < 1e-9 * levels
@@ -195,7 +198,7 @@ def _of_draws(
         x = np.stack([network(grid)[..., column] for network in draws[start : start + chunk]])
         c = x
         for m in inputs:
-            # The axis of the first input that is left goes last, so that their order is restored in the end.
+            # Each pass moves the first remaining axis to the end, which restores the order of the axes.
             c = np.tensordot(c, m.rows * m.rows[0], axes=(1, 1))
         squares = c.reshape(len(x), -1) ** 2
         powers = []

@@ -1,11 +1,12 @@
-r"""Relu networks with one hidden layer on several standard normal inputs, in closed form.
+r"""Closed form of relu networks with one hidden layer on several standard normal inputs.
 
 A neuron :math:`\mathrm{relu}(a\cdot z + b)` is a function of one standard normal variable, :math:`\hat a\cdot z`, with
-Hermite coefficients C_n; those of several inputs are :math:`C_n \sqrt{n!/\alpha!} \prod_i \hat a_i^{\alpha_i}`, and
+Hermite coefficients C_n. Its coefficients for several inputs are
+:math:`c_\alpha = C_n \sqrt{n!/\alpha!} \prod_i \hat a_i^{\alpha_i}` with :math:`n = |\alpha|`, and
 
 .. math:: \sum_{|\alpha| = n} c_\alpha(a) c_\alpha(a') = C_n C_n' (\hat a\cdot\hat a')^n .
 
-No grid sees the kinks, which are lines or planes.
+Grids do not resolve the kinks, which are lines or planes.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from ..statistics.rules import legendre_rule
 
 __all__ = ["moments", "multi_indices", "orthants", "relu_coefficients"]
 
-# Half-width of the outer integrals, panels of one outer variable, nodes of each, and nodes of the outermost of two.
-_WIDTH, _PANELS, _NODES, _FEWER = 9.0, 18, 16, 11
+# Half-width of the outer integrals, in standard deviations.
+_WIDTH = 9.0
+# Number of panels of the outer variable, and of nodes per panel by the fine and the coarse rule.
+_PANELS, _NODES, _FEWER = 18, 16, 11
+# Number of nodes of the outermost of two variables, by the fine and the coarse rule.
 _OUTER = (96, 64)
-# Nodes of the integral over the correlation.
+# Number of nodes of the integral over the correlation.
 _ANGLES = 96
-# Number of frames among which the best is taken: kinks that hardly depend on the inner variable make the outer function
-# steep.
+# Number of random frames, from which the best is chosen: kinks nearly parallel to the inner axis make the outer
+# function steep.
 _FRAMES = 200
 
 
@@ -43,7 +47,7 @@ def relu_coefficients(scale: Floats, offset: Floats, order: int) -> Floats:
     out = np.empty((scale.size, order + 1))
     out[:, 0] = scale * (u * _cumulative(u) + _density(u))
     out[:, 1] = scale * _cumulative(u)
-    # Hermite polynomials at -u with the root of the density, so that they do not overflow.
+    # Hermite polynomials at -u times the root of the density do not overflow.
     root = np.sqrt(_density(u))
     below, here = np.zeros_like(u), root.copy()
     for n in range(2, order + 1):
@@ -53,7 +57,7 @@ def relu_coefficients(scale: Floats, offset: Floats, order: int) -> Floats:
 
 
 def orthants(u: Floats, correlation: Floats) -> Floats:
-    r"""P(x_j > -u_j, x_k > -u_k) for standard normal pairs of given correlations, shape (H, H).
+    r"""Probabilities P(x_j > -u_j, x_k > -u_k) of standard normal pairs with given correlations, shape (H, H).
 
     .. math:: \Phi(u_j)\Phi(u_k) + \frac{1}{2\pi} \int_0^{\arcsin\rho}
               \exp\left(-\frac{u_j^2 - 2 u_j u_k \sin\theta + u_k^2}{2\cos^2\theta}\right) d\theta
@@ -61,44 +65,44 @@ def orthants(u: Floats, correlation: Floats) -> Floats:
     (Drezner and Wesolowsky, J. Stat. Comput. Simul. 35, 101 (1990)).
     """
     x, w = legendre_rule(_ANGLES)
-    # The arc sine of what is 1 but for rounding is half a digit off.
+    # Near 1 the arc sine amplifies rounding: it loses half of the digits.
     rho = np.where(np.abs(correlation) > 1 - 1e-14, np.sign(correlation), correlation)
     end = np.arcsin(rho)[..., None]
     theta = end / 2 * (1 + x)
     j, k = u[:, None, None], u[None, :, None]
-    # (u_j - u_k)^2 apart, so that nothing cancels where the correlation is nearly one.
+    # (u_j - u_k)^2 is a separate term, which avoids cancellation at correlations near 1.
     exponent = (j - k) ** 2 / (2 * np.maximum(np.cos(theta) ** 2, 1e-300)) + j * k / (1 + np.sin(theta))
     integral = (end[..., 0] / 2) * (np.exp(-exponent) @ w) / (2 * np.pi)
     return np.asarray(_cumulative(u)[:, None] * _cumulative(u) + integral)
 
 
 def multi_indices(dimension: int, order: int) -> Floats:
-    """All alpha with 1 <= |alpha| <= order, shape (k, D)."""
+    """All multi-indices alpha with 1 <= |alpha| <= order, shape (k, D)."""
     grid = np.stack(np.meshgrid(*[np.arange(order + 1)] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
     total = grid.sum(axis=1)
     return np.asarray(grid[(total > 0) & (total <= order)], dtype=np.float64)
 
 
 def moments(a: Floats, b: Floats, v: Floats, slopes: Floats) -> tuple[Floats, float, Floats]:
-    r"""Averages of f = sum_j v_j relu(a_j z + b_j) with z of two or three standard normal components.
+    r"""Averages of f = sum_j v_j relu(a_j z + b_j) over two or three standard normal variables z.
 
-    The innermost average is exact between the kinks along a line; the next is split where kinks meet.
+    The innermost integral is exact between kinks; panels of the next integral end at intersections of kinks.
 
     Parameters
     ----------
     a, b, v : ndarray
-        Shapes (H, D), (H,), (H,).
+        Input weights, biases and output weights, shapes (H, D), (H,) and (H,).
     slopes : ndarray
-        Derivatives of the neurons that a gradient is made of, shape (H, D'): g = sum_i (sum_active v_j slopes_ji)^2.
+        Derivatives of active neurons, shape (H, D'), in the squared gradient g = sum_i (sum_active v_j slopes_ji)^2.
 
     Returns
     -------
     powers : ndarray
-        E f, E f^2, E f^3, E f^4.
+        E f, E f^2, E f^3, E f^4, shape (4,).
     squared : float
         E g^2.
     errors : ndarray
-        Relative changes of these five with a coarser outermost rule.
+        Relative changes of these five averages with a coarser rule for the outermost variable, shape (5,).
     """
     a = a @ _frame(a / np.linalg.norm(a, axis=1, keepdims=True))
     if a.shape[1] == 2:
@@ -110,7 +114,7 @@ def moments(a: Floats, b: Floats, v: Floats, slopes: Floats) -> tuple[Floats, fl
 
 
 def _frame(directions: Floats) -> Floats:
-    """Orthonormal columns whose first is as far as possible from a right angle with every direction."""
+    """Orthonormal columns; the first is as far as possible from a right angle with every direction."""
     dimension = directions.shape[1]
     candidates = np.random.default_rng(1).normal(size=(_FRAMES, dimension))
     candidates /= np.linalg.norm(candidates, axis=1, keepdims=True)
@@ -128,7 +132,7 @@ def _space(a: Floats, b: Floats, v: Floats, slopes: Floats, nodes: int) -> Float
 
 def _plane(a: Floats, b: Floats, v: Floats, slopes: Floats, nodes: int) -> Floats:
     """E f^k, k = 1 ... 4, and E g^2 over two variables, shape (5,)."""
-    # Along the first variable the kink of neuron j is at -(b_j + a_j2 y)/a_j1; the kinks of j and k meet at
+    # In the first variable the kink of neuron j is at -(b_j + a_j2 y)/a_j1; kinks of j and k meet at y = ``meet``.
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, start = a[:, 1] / a[:, 0], b / a[:, 0]
         meet = -(start[:, None] - start) / (ratio[:, None] - ratio)
@@ -143,11 +147,11 @@ def _plane(a: Floats, b: Floats, v: Floats, slopes: Floats, nodes: int) -> Float
     order = np.argsort(kinks, axis=1)
     sorted_kinks = np.take_along_axis(kinks, order, axis=1)
     rising = a[:, 0] > 0
-    # From the left: neurons that fall are active at first, and each kink switches one on or off.
+    # From left to right: falling neurons are active at first, and each kink switches a neuron on or off.
     switch = np.where(rising, 1.0, -1.0)
 
     def pieces(values: Floats) -> Floats:
-        """Sums over active neurons on each piece, from what each neuron adds, shape (Y, H) to (Y, H + 1)."""
+        """Sums over active neurons on each piece, shape (Y, H + 1), of terms of each neuron, shape (Y, H)."""
         first = np.where(rising, 0.0, values).sum(axis=1, keepdims=True)
         steps = np.take_along_axis(switch * values, order, axis=1)
         return np.asarray(np.concatenate([first, first + np.cumsum(steps, axis=1)], axis=1))

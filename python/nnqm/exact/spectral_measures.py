@@ -23,20 +23,25 @@ __all__ = [
     "kallen_lehmann",
 ]
 
-# Largest error of the quadrature, as a part of the tolerance.
+# Largest error of the quadrature, as a fraction of the tolerance.
 _SAFETY = 1e-2
 
-# Refinements of a Hamiltonian's grid for kinked networks, its largest number of states, and half its width in units of
-# the panels.
-_FINER_STATES, _MOST_GRID_STATES, _HALF_WIDTH = (3.0, 4.0, 8.0, 14.0), 1500, 7.0
+# Factors by which the grid of a Hamiltonian is refined for kinked networks, tried in turn.
+_FINER_STATES = (3.0, 4.0, 8.0, 14.0)
+# Largest number of states of a refined grid.
+_MOST_GRID_STATES = 1500
+# Half-width of the grid of a Hamiltonian in the variable of the panels.
+_HALF_WIDTH = 7.0
 
-# One layer of kinks: degrees whose states are listed one by one, highest degree, and products of neurons over degrees.
-_STATES_OF_DEGREE, _MOST_DEGREES, _MOST_PRODUCTS = {2: 200, 3: 60}, 16_000, 5_000_000
+# Highest degree of single states for one layer of kinks, by number of inputs; higher degrees are summed.
+_STATES_OF_DEGREE = {2: 200, 3: 60}
+# Highest degree, and largest number of pairs of neurons times degrees.
+_MOST_DEGREES, _MOST_PRODUCTS = 16_000, 5_000_000
 
-# Rule for inputs that need none, without oscillators among them.
+# Placeholder rule for inputs without oscillators, which need none.
 _NO_RULE = (1.0, 2, 0)
 
-# Relative spread of values below which a channel does not move.
+# Relative spread of values below which a channel is constant.
 _CONSTANT = 1e-13
 
 
@@ -46,9 +51,9 @@ def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float =
     On Ornstein-Uhlenbeck inputs, with :math:`h_n = He_n/\sqrt{n!}` and standard normal z, the coefficients are
     :math:`c_\alpha = E_z[f(s z)\, h_\alpha(z)]` at energies :math:`\hbar\,\alpha\cdot\omega` (Mehler's formula).
     One input is integrated on panels that are split at kinks and refined around saturated neurons, with up to 16,000
-    states; two and three inputs by the trapezoid rule, which kinks defeat; for one hidden layer of relu neurons the
-    coefficients have a closed form. Hamiltonians and Markov chains among the inputs bring their own states in place of
-    h_n: products of states, at sums of gaps.
+    states. Two and three inputs are integrated by the trapezoid rule, which is not accurate for kinks; for one hidden
+    layer of relu neurons the coefficients have a closed form. For Hamiltonians and Markov chains among the inputs,
+    their own states replace h_n: the sum is over products of states, at sums of gaps.
 
     Parameters
     ----------
@@ -57,8 +62,9 @@ def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float =
     channel : int or str, default 0
         Position among the outputs, or the name of any channel.
     tolerance : float, default 1e-5
-        Largest acceptable part of the variance in states beyond the highest polynomial, and error of <p^2>; weights,
-        moments and commutator must be better by a factor of 100.
+        Largest acceptable fraction of the variance in states beyond the highest polynomial, and relative error of
+        <p^2>. By quadrature for oscillators, the relative errors of weights, moments and commutator must be 100 times
+        smaller.
 
     Returns
     -------
@@ -67,12 +73,12 @@ def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float =
     Raises
     ------
     InputError
-        With more than three inputs, or if the tolerance is not reached (kinks in several inputs, neurons so saturated
-        that the network is nearly discontinuous); the message says what was reached.
+        With more than three inputs or inputs without known states, or if the tolerance is not reached (kinks in several
+        inputs, a nearly discontinuous network of saturated neurons); the message gives the error reached.
 
     Notes
     -----
-    Markov chains are summed over their states, whatever the network. Their limits dt -> 0 belong to the process in
+    For Markov chains the sum over states is complete for every network. Limits dt -> 0 refer to the process in
     continuous time with the same eigenvalues, which exists only if no eigenvalue with weight is negative.
 
     Examples
@@ -99,8 +105,8 @@ def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float =
         raise InputError(
             f"the quadrature reaches a relative error of {reached:.1e} only "
             f"({found.share:.1e} of the variance lies beyond the highest polynomial, {found.order}), "
-            f"not tolerance={tolerance:g}, for {theory.network!r}; saturated networks and kinks in several inputs need "
-            "more than it offers: use a larger tolerance, or sample the theory instead"
+            f"not tolerance={tolerance:g}, for {theory.network!r}; saturated neurons and kinks in several inputs limit "
+            "its accuracy: use a larger tolerance, or sample the theory instead"
         )
     energies: Floats = np.zeros(found.coefficients.shape[:-1])
     for axis, rate in enumerate(theory.omega):
@@ -132,13 +138,13 @@ def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float =
 
 
 def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> SpectralMeasure:
-    """One hidden layer of relu neurons on two or three oscillators, without any grid for its coefficients."""
+    """One hidden layer of relu neurons on two or three oscillators, with coefficients in closed form."""
     network = fixed_network(theory)
     omega, sigma = np.array(theory.omega), np.array(theory.sigma)
     weights, v = network.weights[0], network.weights[1][output]
     a, b = weights * input_spreads(theory), network.biases[0]
     scale = np.linalg.norm(a, axis=1)
-    # A neuron that sees nothing is a constant.
+    # A neuron without input is a constant.
     seen = (scale > 0) & (v != 0)
     constant = float(network.biases[1][output] + np.maximum(b[~seen], 0) @ v[~seen])
     weights, a, b, v, scale = weights[seen], a[seen], b[seen], v[seen], scale[seen]
@@ -155,7 +161,7 @@ def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> Spectr
     moments = np.array(central_moments(*raw))
     overlap = np.clip(direction @ direction.T, -1, 1)
     gradient = float(v @ (relu_layers.orthants(b / scale, overlap) * ((weights * sigma) @ (weights * sigma).T)) @ v)
-    # States of low degree one by one.
+    # States of low degree are listed one by one.
     top = _STATES_OF_DEGREE[theory.n_inputs]
     alpha = relu_layers.multi_indices(theory.n_inputs, top)
     factorial = np.append(0.0, np.cumsum(np.log(np.arange(1.0, top + 1))))
@@ -164,8 +170,8 @@ def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> Spectr
     amplitude = np.zeros(len(alpha))
     for one, coefficients in zip(direction, c, strict=True):
         amplitude += coefficients[degree] * root * np.prod(one**alpha, axis=1)
-    # States of a higher degree together, at their mean energy: its spread falls as 1/sqrt(n) and matters only at lags
-    # as short as 1/n.
+    # States of each higher degree n are combined at their mean energy: the relative spread of their energies falls as
+    # 1/sqrt(n) and contributes only at lags of order 1/n.
     later = np.arange(top + 1, most + 1)
     sums, centres, spreads = np.zeros((3, later.size))
     frequency, square = direction * omega @ direction.T, direction * omega**2 @ direction.T
@@ -209,9 +215,9 @@ def _one_layer_of_kinks(theory: Theory, output: int, tolerance: float) -> Spectr
 
 
 def _measure_of_states(theory: Theory, output: int, direct: int | None, tolerance: float) -> SpectralMeasure:
-    """By states of every input on a product of grids."""
+    """The measure by states of every input on a product of grids."""
     if direct is not None:
-        # A channel that is an input sees that input alone; the identity of one input stands for it.
+        # A channel that is an input depends on this input only.
         first = np.cumsum([0, *(s.n_inputs for s in theory.sources)])
         position = int(np.searchsorted(first, direct, side="right")) - 1
         source, column = theory.sources[position], direct - int(first[position])
@@ -241,14 +247,14 @@ def _measure_of_states(theory: Theory, output: int, direct: int | None, toleranc
     if reached > tolerance:
         raise InputError(
             f"the sum over states reaches a relative error of {reached:.1e} only, not tolerance={tolerance:g}, for "
-            f"{theory.network!r} on {theory.sources}; kinks and saturated neurons need more than it offers: use a "
+            f"{theory.network!r} on {theory.sources}; kinks and saturated neurons limit its accuracy: use a "
             "larger tolerance, or sample the theory instead"
         )
     return replace(measure, error=max(reached, output_expansion.ROUNDING))
 
 
 def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[Modes]]) -> SpectralMeasure:
-    """The average over shifted grids of measures on products of modes."""
+    """The measure on products of modes, averaged over shifted grids."""
     values = []
     for inputs in inputs_of_grids:
         grid = np.stack(np.meshgrid(*(m.points for m in inputs), indexing="ij"), axis=-1)
@@ -271,7 +277,7 @@ def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[Mod
         for m in inputs:
             e = np.add.outer(e, m.energies)
             s = np.multiply.outer(s, np.ones(m.energies.size) if m.signs is None else m.signs)
-        # Means that differ between grids are a part that does not decay; the average of all is none.
+        # Means that differ between grids contribute a part that does not decay; with one grid there is none.
         keep = 0 if len(values) > 1 else 1
         energies.append(e.ravel()[keep:])
         coefficients.append(np.sqrt(share) * np.stack(found, axis=1)[keep:])
@@ -304,7 +310,7 @@ def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
         float(np.abs(fine.connected(lags) - coarse.connected(lags)).max()) / scale,
     ]
     for a, b in ((fine.commutator, coarse.commutator), (fine.momentum_squared, coarse.momentum_squared)):
-        # Infinities, and NaN for a chain with negative eigenvalues, do not come from the grid.
+        # Infinities, and NaN for a chain with negative eigenvalues, are not errors of the grid.
         if np.isfinite(a) and np.isfinite(b):
             parts.append(abs(a / b - 1))
     return float(max(parts))
@@ -313,7 +319,7 @@ def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
 def _one_hamiltonian(
     theory: Theory, hamiltonian: Hamiltonian, output: int, tolerance: float
 ) -> tuple[float, SpectralMeasure]:
-    """A network on the ground-state process of one Hamiltonian, and the relative error reached."""
+    """Relative error and measure of a network on the ground-state process of one Hamiltonian."""
     network = fixed_network(theory)
     if not output_expansion.KINKED & set(network.activations):
         fine, coarse = (
@@ -322,7 +328,7 @@ def _one_hamiltonian(
         reached = _distance(fine, coarse)
         if reached <= _SAFETY * tolerance:
             return reached, fine
-    # Narrower than the grid: panels split at the kinks, on which the states are known everywhere.
+    # The grid does not resolve kinks: panels are split at them, and states are interpolated to their nodes.
     size, rough = len(hamiltonian.grid), None
     for finer in _FINER_STATES:
         found = _on_panels(theory, hamiltonian, network, output, min(finer, _MOST_GRID_STATES / size))
@@ -338,7 +344,7 @@ def _on_panels(
 ) -> SpectralMeasure:
     points, vectors, gaps = hamiltonian.eigenbasis(finer)
     spacing = points[1] - points[0]
-    # Panels of a standard normal variable whose 7 standard deviations are half of the grid.
+    # Panels are in a standard normal variable; 7 standard deviations are half of the grid.
     centre, unit = (points[0] + points[-1]) / 2, (points[-1] - points[0]) / 2 / _HALF_WIDTH
     shifted = Network(
         [unit * network.weights[0], *network.weights[1:]],
@@ -383,7 +389,7 @@ def _on_panels(
         hbar=theory.hbar,
         mass=theory.mass,
     )
-    # States that the grid does not carry have at least its largest kinetic energy.
+    # States beyond the grid have at least its largest kinetic energy.
     beyond = max(variance - float(measure.weights.sum()), 0.0)
     cutoff = (np.pi * theory.hbar / spacing) ** 2 / (2 * theory.mass)
     errors = [
@@ -396,7 +402,7 @@ def _on_panels(
     # All of <(x(t) - x(0))^4> at infinite t: the states beyond have what the others leave.
     limit = 2 * float(fine.central[2]) + 6 * variance**2
     quartic = np.append(measure.quartic, [[cutoff], [limit - measure.quartic[1].sum()]], axis=1)
-    # L f = (hbar/2m) (f'' + 2 (ln psi_0)' f') and [x, p]/(i hbar) = f'^2, in units of x.
+    # L f = (hbar/2m) (f'' + 2 (ln psi_0)' f') and [x, p]/(i hbar) = f'^2, with derivatives in the coordinate.
     return replace(
         measure,
         energies=np.append(measure.energies, cutoff),

@@ -1,6 +1,6 @@
-"""Modes of all inputs of a theory, on each of the shifted grids that paths are divided between.
+"""Modes of all inputs of a theory, on each of the shifted grids that paths use in turn.
 
-Several inputs are independent: their grids and modes multiply.
+Inputs are independent: joint grids and modes are products.
 """
 
 from __future__ import annotations
@@ -16,21 +16,26 @@ from ..theories.theory import Theory
 
 __all__ = ["grids", "thermal_grids"]
 
-# Largest number of combinations of shifted grids averaged over.
+# Largest number of combinations of shifted grids in an average.
 _MOST_GRIDS = 64
 
 Of = TypeVar("Of", Modes, ThermalModes)
 
 
 def grids(theory: Theory, fine: Rule, coarse: Rule) -> Iterator[tuple[list[Modes], list[Modes]]]:
-    """Fine and coarse modes of every input; once, or for each of the shifted grids that paths are divided between.
+    """Fine and coarse modes of every input, for each combination of shifted grids.
 
     Parameters
     ----------
     theory : Theory
     fine, coarse : (float, int, int)
-        Half-width, nodes and highest polynomial of Ornstein-Uhlenbeck inputs. Grids of Hamiltonians are refined by a
-        factor of their own, and chains have but one.
+        Half-width, nodes and highest polynomial for Ornstein-Uhlenbeck inputs. Hamiltonians have their own factor of
+        refinement, and chains a single grid.
+
+    Yields
+    ------
+    fine, coarse : list of Modes
+        One entry per input.
     """
     return _grids(theory, lambda source, component: source.states(fine, coarse, theory.hbar, component))
 
@@ -38,7 +43,7 @@ def grids(theory: Theory, fine: Rule, coarse: Rule) -> Iterator[tuple[list[Modes
 def thermal_grids(
     theory: Theory, beta: float, fine: Rule, coarse: Rule
 ) -> Iterator[tuple[list[ThermalModes], list[ThermalModes]]]:
-    """Fine and coarse thermal modes of every input, like ``grids``."""
+    """Fine and coarse thermal modes of every input; see ``grids``."""
     return _grids(theory, lambda source, component: source.thermal_states(fine, coarse, theory.hbar, beta, component))
 
 
@@ -61,5 +66,7 @@ def _grids(
 def _count_grids(theory: Theory) -> int:
     count = math.lcm(*(s.n_components for s in theory.sources))
     if count > _MOST_GRIDS:
-        raise InputError(f"exact functions average over at most {_MOST_GRIDS} combinations of grids; got {count}")
+        raise InputError(
+            f"exact functions need at most {_MOST_GRIDS} combinations of grids; got {count}; sample the theory"
+        )
     return count

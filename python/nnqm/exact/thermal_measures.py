@@ -27,18 +27,18 @@ def thermal_measure(
               \left[\frac{\cosh \omega_i(\beta/2 - t)}{\cosh(\omega_i\beta/2)}\right]^{\alpha_i}, \qquad
               s_{\beta,i}^2 = \frac{\sigma_i^2}{2\omega_i} \coth\frac{\omega_i\beta}{2}
 
-    Thermal oscillators are Gaussian, so that Mehler's formula holds at every pair of times, with coefficients at the
-    thermal width. (A cosh in place of each exponential of the ground-state sum would be wrong.) Hamiltonians and chains
-    among the inputs have the joint density :math:`K_t(y, y') K_{\beta - t}(y', y)/Z` at two times.
+    Thermal oscillators are Gaussian, so that Mehler's formula holds for every pair of times, with coefficients at the
+    thermal width. (Replacing each exponential of the ground-state sum by a cosh would be wrong.) Hamiltonians and
+    chains among the inputs have the joint density :math:`K_t(y, y') K_{\beta - t}(y', y)/Z` at two times.
 
     Parameters
     ----------
     theory : Theory
-        With at most three inputs; closed, or open ones that are then heated.
+        With at most three inputs, at zero or finite temperature.
     channel : int or str, default 0
         Position among the outputs, or the name of any channel.
     beta : float, optional
-        Period, the Euclidean time hbar/kT, unit time; that of a closed theory by default.
+        Period, the Euclidean time hbar/kT, unit time; by default the period of a thermal theory.
     tolerance : float, default 1e-7
         Largest acceptable error, relative to the thermal variance.
 
@@ -49,8 +49,8 @@ def thermal_measure(
     Raises
     ------
     InputError
-        Without a period, or with two different ones; with more than three inputs, a chain that beta is no multiple of,
-        or a Hamiltonian with a continuum; if the tolerance is not reached.
+        If there is no period or two different ones, there are more than three inputs, beta is not a multiple of the
+        step of a chain, a Hamiltonian has a continuum, or the tolerance is not reached.
 
     Examples
     --------
@@ -61,8 +61,8 @@ def thermal_measure(
     period = theory.period if beta is None else positive("beta", beta)
     if period is None or (theory.period is not None and period != theory.period):
         raise InputError(
-            f"beta must be given for an open theory, and be the period of a closed one; got beta={beta} for "
-            f"period {theory.period}"
+            f"beta must be given for an open theory and equal the period of a closed one; got beta={beta} for period "
+            f"{theory.period}; give beta, or leave it out for a closed theory"
         )
     positive("tolerance", tolerance)
     opened = open_form(theory)
@@ -82,12 +82,12 @@ def thermal_measure(
             mean=0.0,
             moments=np.array([square, 0.0, 3 * square**2]),
             commutator=theory.mass / theory.hbar * opened.sigma[direct] ** 2,
-            # Of H = p^2/2m + m omega^2 x^2/2 with hbar -> m sigma^2: both halves of the energy are equal.
+            # For H = p^2/2m + m omega^2 x^2/2 with hbar -> m sigma^2, kinetic and potential energy are equal.
             momentum_squared=theory.mass**2 * omega[direct] ** 2 * square,
             _function=lambda t: (square * ratios(t)[direct], 0.0),
             **constants,
         )
-    # The tail matters at early times only, and is judged there.
+    # The tail contributes at early times only.
     found = output_expansion.expand(opened, output, spread, accuracy=tolerance, share=1e-5)
 
     def connected(t: Floats) -> tuple[Floats, float]:
@@ -99,7 +99,7 @@ def thermal_measure(
                 total = np.tensordot(r ** np.arange(total.shape[0]), total, axes=(0, 0))
             sums[i] = total
         rest = found.beyond * ratio.max(axis=0, initial=0) ** (found.order + 1)
-        # All of it at t = 0, where it is no error.
+        # At t = 0 the tail is fully included and is not an error.
         moving = ratio.min(axis=0, initial=1) < 1
         return sums + rest, max(found.error * float(found.moments[0]), float(rest[moving].max(initial=0)))
 
@@ -116,11 +116,11 @@ def thermal_measure(
 def _thermal_of_states(
     theory: Theory, output: int, direct: int | None, beta: float, tolerance: float
 ) -> ThermalMeasure:
-    """Traces over states of every input on a product of grids."""
+    """The measure by traces over states of every input on a product of grids."""
     rule = output_expansion.RULES_OF_INPUTS[theory.n_inputs][0]
     levels = list(state_grids.thermal_grids(theory, beta, rule, output_expansion.coarser(rule)))
     share = 1 / len(levels)
-    # For each level of refinement, values, laws and inputs on each of the shifted grids.
+    # For each level of refinement, values and inputs on each of the shifted grids.
     parts: list[list[tuple[Floats, list[ThermalModes]]]] = [[], []]
     powers = np.zeros((2, 4))
     for pair in levels:
@@ -165,7 +165,7 @@ def _thermal_of_states(
     return ThermalMeasure(
         mean=float(powers[0, 0]),
         moments=moments[0],
-        # Of a coordinate the commutator is a number.
+        # The commutator of a coordinate is a number.
         commutator=1.0 if alone else np.nan,
         momentum_squared=np.nan,
         hbar=theory.hbar,

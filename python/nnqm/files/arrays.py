@@ -1,4 +1,4 @@
-"""Arrays of a user's files, read without pickle."""
+"""Arrays from npz files, read without pickle."""
 
 from __future__ import annotations
 
@@ -17,9 +17,24 @@ __all__ = ["read_npz"]
 def read_npz(
     path: Path, key: str, choose: Callable[[list[str]], list[str]] = list
 ) -> dict[str, np.ndarray[Any, np.dtype[Any]]]:
-    """Arrays of an npz file, those that ``choose`` picks from their names, without unpickling.
+    """Arrays of an npz file, read without unpickling.
 
-    Errors name the key that named the file.
+    Parameters
+    ----------
+    path : Path
+    key : str
+        Key or argument that contains the name of the file, for messages.
+    choose : callable
+        Selects names of arrays from all names in the file; all by default.
+
+    Returns
+    -------
+    dict of str to ndarray
+
+    Raises
+    ------
+    InputError
+        If the file does not exist, is no npz file, or contains entries that are not arrays of numbers.
     """
     import zipfile
 
@@ -27,11 +42,11 @@ def read_npz(
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):
-            raise InputError(f"{key} must be an .npz file; {path} holds one array; {remedy}")
+            raise InputError(f"{key} must be an .npz file; {path} contains a single array; {remedy}")
         with loaded:
             arrays = {name: loaded[name] for name in choose(loaded.files)}
         for name, array in arrays.items():
-            # NumPy hands out what is not an array as bytes.
+            # NumPy returns entries that are not arrays as bytes.
             if not isinstance(array, np.ndarray):
                 raise InputError(f"{key}: {name!r} in {path} is not an array; {remedy}")
         return arrays

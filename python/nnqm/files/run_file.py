@@ -1,4 +1,4 @@
-"""Runs as NetCDF files: saved and loaded bit for bit."""
+"""Saving and loading of runs as NetCDF files, bit for bit."""
 
 from __future__ import annotations
 
@@ -22,24 +22,26 @@ _FORMAT = 1
 
 
 def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
-    """Write a run as NetCDF, replacing the file only once the new one is whole.
+    """Save a run as a NetCDF file.
 
-    Plain ``xarray.open_dataset`` reads it; ``load`` gives back the same bits.
+    An existing file is replaced only after the new file is complete. ``load`` returns the same run bit for bit; other
+    programs can read the file with ``xarray.open_dataset``.
 
     Parameters
     ----------
     run : Correlators
     path : path-like
-        Usually ending in .nc.
+        Name of the file, usually with the suffix .nc.
 
     Returns
     -------
     Path
+        The path of the file.
 
     Raises
     ------
     InputError
-        If no file can be written there.
+        If the file cannot be written.
     """
     import xarray
 
@@ -78,7 +80,7 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
 
 
 def load(path: str | os.PathLike[str]) -> Correlators:
-    """Read a run that ``save`` wrote.
+    """Load a run from a file written by ``save``.
 
     Parameters
     ----------
@@ -87,25 +89,25 @@ def load(path: str | os.PathLike[str]) -> Correlators:
     Returns
     -------
     Correlators
-        Equal to the saved one, bit for bit.
+        Equal to the saved run, bit for bit.
 
     Raises
     ------
     InputError
-        If the file is not one that ``save`` wrote, or is of a newer format.
+        If the file does not exist, was not written by ``save``, or has a newer format.
     """
     import xarray
 
     try:
         dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False)
     except FileNotFoundError:
-        raise InputError(f"file {path} does not exist") from None
+        raise InputError(f"file {path} does not exist; give the path of a saved run") from None
     except OSError as error:
-        raise InputError(f"file {path} cannot be read as NetCDF: {error}") from None
+        raise InputError(f"file {path} cannot be read as NetCDF ({error}); give a file written by nnqm.save") from None
     if "nnqm" not in dataset.attrs:
-        raise InputError(f"file {path} is not a saved run: it lacks the attribute nnqm")
+        raise InputError(f"file {path} is not a saved run: the attribute nnqm is missing; use nnqm.save")
     if integer("nnqm_format", int(dataset.attrs["nnqm_format"]), 1) > _FORMAT:
-        raise InputError(f"file {path} has a newer format than this nnqm reads; upgrade nnqm")
+        raise InputError(f"file {path} has a newer format than {_FORMAT}, the newest that can be read; upgrade nnqm")
     data = json.loads(dataset.attrs["nnqm"])
     data["theory"] = None if data["theory"] is None else Theory.from_dict(data["theory"])
     data["observables"] = Observables.from_dict(data["observables"])

@@ -1,4 +1,4 @@
-"""Checks of TOML tables key by key; each message names the key."""
+"""Known keys of the tables of a theory file, and their checks; each message names the key."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RUN_KEYS = ("paths", "times", "dt", "seed", "threads", "precision")
 
 
 def keys_of_sources() -> dict[str, tuple[str, ...]]:
-    """Keys beside kind of each kind of source that can be written in a theory file."""
+    """Keys beside kind, for each kind of source that theory files can contain."""
     known = {kind: source.table_keys() for kind, source in sources_by_kind().items()}
     return {kind: keys for kind, keys in known.items() if keys} | {"karhunen-loeve": EXPANSION_KEYS}
 
@@ -58,11 +58,13 @@ def _keys_of_tables() -> dict[str, tuple[str, ...]]:
 
 
 def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """Hint to the nearest known name, for a message; empty if none is near."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def need_known_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
+    """Raise InputError if a table contains an unknown key; the message suggests the right table or key."""
     for key in table:
         if key in known:
             continue
@@ -72,6 +74,7 @@ def need_known_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str
 
 
 def sub_table(data: Mapping[str, Any], name: str, known: tuple[str, ...]) -> Mapping[str, Any]:
+    """A table of the file with checked keys; empty if it is missing."""
     table = data.get(name, {})
     if not isinstance(table, dict):
         raise InputTypeError(f"{name} must be a table; got {brief(table)}; begin it with [{name}]")
@@ -80,5 +83,6 @@ def sub_table(data: Mapping[str, Any], name: str, known: tuple[str, ...]) -> Map
 
 
 def reason_of(error: BaseException) -> str:
+    """Text of an error on one line."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.split())

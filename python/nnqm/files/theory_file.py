@@ -1,4 +1,4 @@
-"""Theories written down as TOML files: read, checked key by key, never evaluated."""
+"""Theories in TOML files: every key is checked, and nothing is executed."""
 
 from __future__ import annotations
 
@@ -56,23 +56,23 @@ from .tables import (
 
 __all__ = ["TheoryFile", "load_theory_file"]
 
-# Above this a density is a mistake in the widths rather than a network.
+# Largest number of weights drawn from a density; more indicate a mistake in the widths.
 _MOST_WEIGHTS = 10**8
 
 
 @dataclass(frozen=True)
 class TheoryFile:
-    """A theory and how to run it.
+    """A theory and its run settings.
 
     Attributes
     ----------
     name : str
-        Built-in name, or the stem of the file.
+        Name of a built-in theory, or name of the file without suffix.
     theory : Theory
     run : dict
-        Arguments of ``simulate``: n_paths, n_times, dt, rng, n_threads, precision, as ``[run]`` in the file gives them;
-        the defaults are 200000, 256 or one period, ``natural_step`` of the sources (0.2/omega),
-        1, 0, "float32".
+        Arguments of ``simulate``: n_paths, n_times, dt, rng, n_threads and precision from the table ``[run]``. Their
+        defaults are 200000, 256 or one period, the smallest ``natural_step`` of the sources (0.2/omega), 1, 0 and
+        "float32".
 
     Examples
     --------
@@ -88,13 +88,13 @@ class TheoryFile:
 
 
 def load_theory_file(source: str | os.PathLike[str]) -> TheoryFile:
-    """Read a theory and the run settings that go with it from a TOML file, or take a built-in one.
+    """Load a theory and its run settings from a TOML file, or by the name of a built-in theory.
 
     Parameters
     ----------
     source : path-like or str
-        A file as docs/theory-file.md describes, or the name of a built-in theory. A name wins over a file of that
-        name; ``./name`` is the file.
+        Path of a file in the format of docs/theory-file.md, or the name of a built-in theory. A built-in name has
+        precedence over a file of the same name; use ``./name`` for the file.
 
     Returns
     -------
@@ -103,8 +103,8 @@ def load_theory_file(source: str | os.PathLike[str]) -> TheoryFile:
     Raises
     ------
     InputError, InputTypeError
-        If there is no such file or name, the file is not TOML, or a key is unknown, missing or not valid. The
-        message names the file and the key.
+        If there is no file or built-in theory of this name, the file is not TOML, or a key is unknown, missing or not
+        valid. The message names the file and the key.
 
     Examples
     --------
@@ -138,7 +138,7 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:
-        # TOMLDecodeError says line and column; an integer of thousands of digits is a plain ValueError.
+        # TOMLDecodeError contains line and column; an integer of thousands of digits raises a plain ValueError.
         raise InputError(f"is not valid TOML: {reason_of(error)}; see docs/theory-file.md") from None
     except RecursionError:
         raise InputError("is not valid TOML: nested too deeply; weights have three levels") from None
@@ -175,7 +175,7 @@ def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
         if key != "kind" and key not in known[kind]:
             raise InputError(f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {known[kind]}")
     if kind == KarhunenLoeveProcess.kind:
-        # From a kernel, which the process itself knows nothing of.
+        # The table defines the process by a kernel, which the class of the process does not use.
         return _karhunen_loeve(entry, place)
     return sources_by_kind()[kind].from_table(Table(entry, place, constants))
 
@@ -294,7 +294,7 @@ def _matrix(key: str, value: Any) -> Floats:
         if row.size != rows[0].size:
             raise InputError(
                 f"{key} must have rows of equal length; row {i} has {row.size} entries, "
-                f"row 0 has {rows[0].size}; a row holds the weights of one output"
+                f"row 0 has {rows[0].size}; give one row of weights per output"
             )
     return np.array(rows)
 
@@ -302,7 +302,7 @@ def _matrix(key: str, value: Any) -> Floats:
 def _drawn(table: Mapping[str, Any]) -> Network:
     density = required(table, "density", "", 'write density = "normal"')
     text_choice("density", density, ["normal"])
-    seed = whole_number("seed", required(table, "seed", "", "the theory is its weights: write seed = 1"), 0, 2**128)
+    seed = whole_number("seed", required(table, "seed", "", "the weights define the theory: write seed = 1"), 0, 2**128)
     return Network.random(
         _widths(table["widths"]),
         rng=seed,
@@ -312,7 +312,7 @@ def _drawn(table: Mapping[str, Any]) -> Network:
 
 
 def _stored(name: Any, folder: Path) -> tuple[list[Floats], list[Floats] | None]:
-    """Arrays weights_0, biases_0, weights_1, ... of an npz file."""
+    """Weights and biases from the arrays weights_0, biases_0, weights_1, ... of an npz file."""
     if not isinstance(name, str):
         raise InputTypeError(f"network.weights_file must be a string; got {brief(name)}; name an .npz file")
     path = folder / name
@@ -331,9 +331,11 @@ def _stored(name: Any, folder: Path) -> tuple[list[Floats], list[Floats] | None]
                 raise InputError(f"array {key!r} is missing; give one per layer, or no biases at all")
         for key, array in arrays.items():
             if array.dtype.kind not in "fiu":
-                raise InputTypeError(f"array {key!r} must hold real numbers; got dtype {array.dtype}")
+                raise InputTypeError(
+                    f"array {key!r} must contain real numbers; got {array.dtype}; convert it to float64"
+                )
         if not n_layers:
-            raise InputError("holds no arrays; name them weights_0, biases_0, weights_1, ...")
+            raise InputError("contains no arrays; name them weights_0, biases_0, weights_1, ...")
         weights = [floats(f"weights_{i}", arrays[f"weights_{i}"], 2) for i in range(n_layers)]
         biases = [floats(f"biases_{i}", arrays[f"biases_{i}"], 1) for i in range(n_layers) if has_biases]
     return weights, biases or None

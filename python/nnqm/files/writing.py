@@ -1,4 +1,4 @@
-"""Writing of files: checked before any work, replaced only once the new file is whole."""
+"""Writing of files: permission is checked first, and a file is replaced only by a complete one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ __all__ = ["check_writable", "replacing"]
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
-    """The path, if a file can be written there; raises ValueError before any work is done otherwise."""
+    """The path of a file, after a check that it can be written.
+
+    Raises
+    ------
+    InputError
+        If the path is a folder, its folder does not exist, or the file cannot be written.
+    """
     import tempfile
 
     target = Path(path)
@@ -33,7 +39,7 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[str]:
-    """Name of a new file that takes the place of ``target`` once it is written, and is removed if writing fails."""
+    """Name of a temporary file, which replaces ``target`` after it is written, or is removed if writing fails."""
     import tempfile
 
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=target.suffix)

@@ -1,4 +1,4 @@
-"""Theories with a name."""
+"""Built-in theories, by name."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def harmonic_oscillator(omega: float = 1.0, *, mass: float = 1.0, hbar: float = 
 
 
 def _deep_tanh() -> Theory:
-    # A monotonic and a wiggling part, so that odd and even levels all have weight.
+    # A monotonic and an oscillating part, so that odd and even levels have weight.
     hidden = floats("weights", [[1.2], [-0.7], [2.0], [0.4]])
     middle = floats("weights", [[0.9, -0.5, 0.3, 0.2], [0.4, 1.1, -0.8, 0.5], [-0.3, 0.6, 0.7, 1.0]])
     network = Network(
@@ -55,7 +55,7 @@ def _three_inputs() -> Theory:
 
 
 def _random_tanh() -> Theory:
-    # Eight paths for each draw of the weights: enough for connected functions, and as many draws as possible.
+    # Eight paths per draw of the weights suffice for connected functions and allow many draws.
     return Theory(OrnsteinUhlenbeck(1.0), RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, bias_std=0.5, group=8))
 
 
@@ -83,15 +83,15 @@ BUILTIN_THEORIES: dict[str, Callable[[], Theory]] = {
 
 
 def builtin_theory(name: str) -> Theory:
-    """A theory by name.
+    """A built-in theory.
 
     Parameters
     ----------
     name : {"oscillator", "deep-tanh", "three-inputs", "random-tanh", "anharmonic", "double-well"}
-        The harmonic oscillator (identity network, omega = mass = hbar = 1); a fixed 1-4-3-1 tanh network on
-        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal ones; 1-16-1 tanh networks with
-        Gaussian weights on one, eight paths for each draw of the weights; the ground-state processes
-        of V = x^2/2 + x^4 and of V = (x^2 - 1.5^2)^2, mass = hbar = 1.
+        In this order: the harmonic oscillator (no network, omega = mass = hbar = 1); a fixed 1-4-3-1 tanh network on
+        one Ornstein-Uhlenbeck process; a fixed 3-8-1 tanh network on three equal processes; a 1-16-1 tanh network with
+        Gaussian random weights on one process, eight paths per draw; the ground-state processes of
+        V = x^2/2 + x^4 and of V = (x^2 - 1.5^2)^2, mass = hbar = 1.
 
     Returns
     -------
@@ -100,6 +100,6 @@ def builtin_theory(name: str) -> Theory:
     Raises
     ------
     InputError
-        If the name is unknown; the message suggests the nearest.
+        If the name is unknown; the message suggests the nearest one.
     """
     return BUILTIN_THEORIES[choice("theory", name, BUILTIN_THEORIES)]()

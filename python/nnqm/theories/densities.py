@@ -1,4 +1,4 @@
-"""Densities of random weights and momenta, by name, with the moments that they have."""
+"""Probability densities of random weights, by name, and their moments."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ _ORDINALS = {1: "mean", 2: "variance", 4: "fourth moment"}
 class Density:
     r"""A symmetric density of one real variable on a fixed scale.
 
-    Densities that have a variance are scaled to variance 1. The Cauchy density :math:`1/(\pi(1 + x^2))` and
-    Student's t with nu <= 2 have none and stand in their usual form, half-width 1 for Cauchy.
+    Densities with a finite variance are scaled to variance 1. The Cauchy density :math:`1/(\pi(1 + x^2))`, of
+    half-width 1, and Student's t with nu <= 2 have no finite variance and keep their usual form.
 
     Parameters
     ----------
     name : {"gaussian", "uniform", "laplace", "rademacher", "student-t", "cauchy"}
         Rademacher is +1 or -1 with equal probability.
     nu : float, optional
-        Degrees of freedom of Student's t, positive; for no other density.
+        Degrees of freedom of Student's t, positive; not allowed for other densities.
 
     Raises
     ------
     InputError
-        If the name is unknown, or nu is missing, not positive, or given to a density that has none.
+        If the name is unknown, nu is missing or not positive, or nu is given for a density other than Student's t.
 
     Examples
     --------
@@ -70,29 +70,60 @@ class Density:
 
     @property
     def kurtosis(self) -> float:
-        """Excess kurtosis, infinite where there is no fourth moment; with variance 1 it is the fourth cumulant."""
+        """Excess kurtosis, infinite without a fourth moment; for variance 1 it equals the fourth cumulant."""
         if not self.moment_exists(4):
             return np.inf
         return _KURTOSIS[self.name] if self.nu is None else 6 / (self.nu - 4)
 
     def moment_exists(self, order: float) -> bool:
-        """Whether E|x|^order is finite."""
+        """Whether E|x|^order is finite.
+
+        Parameters
+        ----------
+        order : float
+
+        Returns
+        -------
+        bool
+        """
         if self.name == "cauchy":
             return order < 1
         return self.nu is None or order < self.nu
 
     def need_moment(self, order: int, what: str) -> None:
-        """Raise InputError if E|x|^order, which ``what`` needs, is infinite."""
+        """Raise an error if E|x|^order is infinite.
+
+        Parameters
+        ----------
+        order : int
+            Order of the moment.
+        what : str
+            Result that needs the moment, for the message.
+
+        Raises
+        ------
+        InputError
+            If the moment is infinite.
+        """
         if not self.moment_exists(order):
             cure = f"nu > {order}" if self.nu is not None else "another density"
             raise InputError(f"{what} needs a density with a {_ORDINALS[order]}", f"{self} has none; use {cure}")
 
     def characteristic(self, t: ArrayLike) -> Floats:
-        r"""Characteristic function E cos(x t), at t of any shape.
+        r"""Characteristic function E cos(x t).
 
-        Student's t: :math:`K_{\nu/2}(z)\,z^{\nu/2}/(\Gamma(\nu/2)\,2^{\nu/2-1})`, z = sqrt(nu) \|t\| times the scale
-        (Hurst, The characteristic function of the Student t distribution, ANU report SRR 95-044 (1995)); to 1e-15,
-        or 1e-13 for nu < 2.
+        For Student's t it is :math:`K_{\nu/2}(z)\,z^{\nu/2}/(\Gamma(\nu/2)\,2^{\nu/2-1})` with z = sqrt(nu) \|t\| times
+        the scale (Hurst, The characteristic function of the Student t distribution, ANU report SRR 95-044 (1995)).
+
+        Parameters
+        ----------
+        t : array_like
+            Any shape.
+
+        Returns
+        -------
+        ndarray
+            Shape of t. Accurate to 1e-15; to 1e-13 for Student's t with nu < 2.
         """
         t = np.abs(np.asarray(t, dtype=np.float64))
         if self.name == "gaussian":
@@ -108,7 +139,18 @@ class Density:
         return _student(self.nu / 2, np.sqrt(self.nu) * self.scale * t)
 
     def sample(self, shape: int | tuple[int, ...], rng: int | np.random.Generator) -> Floats:
-        """Draws of a given shape by NumPy."""
+        """Random numbers from the density, by NumPy.
+
+        Parameters
+        ----------
+        shape : int or tuple of int
+        rng : int or Generator
+
+        Returns
+        -------
+        ndarray
+            Of the given shape.
+        """
         generator = np.random.default_rng(rng)
         if self.name == "gaussian":
             return generator.standard_normal(shape)
@@ -124,16 +166,31 @@ class Density:
 
     @property
     def core_name(self) -> tuple[str, float]:
-        """The core's name and nu for it: Cauchy's density is Student's t with nu = 1."""
+        """Name and nu in the core, where the Cauchy density is Student's t with nu = 1."""
         return ("student-t", 1.0) if self.name == "cauchy" else (self.name, self.nu or 0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands."""
+        """Plain data, the input of ``from_dict``.
+
+        Returns
+        -------
+        dict
+        """
         return {"name": self.name} | ({} if self.nu is None else {"nu": self.nu})
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Density:
-        """The density that ``to_dict`` described."""
+        """The density that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        Density
+        """
         return cls(data["name"], data.get("nu"))
 
     def __str__(self) -> str:
@@ -141,16 +198,16 @@ class Density:
 
 
 def _student(half: float, z: Floats) -> Floats:
-    """K_half(z) z^half/(Gamma(half) 2^(half-1)) for z >= 0: 1 at z = 0, and no factor of it overflows."""
+    """K_half(z) z^half/(Gamma(half) 2^(half-1)) for z >= 0, without overflow; 1 at z = 0."""
     if half < 1:
         from scipy.special import gamma, kve
 
-        # Near the smallest numbers kve gives infinity, where the product is 1 to rounding.
+        # kve overflows at the smallest numbers, where the product is 1 to rounding.
         safe = np.maximum(z, 1e-290)
         return np.where(z > 0, kve(half, safe) * np.exp(-safe) * safe**half / (gamma(half) * 2 ** (half - 1)), 1.0)
-    # The integral of exp(half u - z cosh u) over the line is 2 K. Around its largest term it is one of
-    # exp(-half (e^d - 1 - d) - rise (cosh d - 1)), rise = hypot(half, z) - half,
-    # and the trapezoid rule is exact to rounding.
+    # 2 K is the integral of exp(half u - z cosh u) over the real line. The distance d of u from the maximum turns the
+    # integrand into exp(-half (e^d - 1 - d) - rise (cosh d - 1)), rise = hypot(half, z) - half, up to a factor. The
+    # trapezoid rule is exact to rounding.
     width = 1 / np.sqrt(half)
     nodes = np.arange(-(43 / half + 3) if half < 4 else -21 * width, 9 * width, width / 10)
     rise = z**2 / (np.hypot(half, z) + half)

@@ -19,33 +19,35 @@ from .table import Table
 
 __all__ = ["GroundStateProcess", "ThermalProcess"]
 
-# Factor by which the grid of a Hamiltonian is refined to see the error of the coarser one.
+# Factor by which the grid of a Hamiltonian is refined to estimate the error of the coarser grid.
 _FINER = 1.3
-# Largest weight of the core's tables: integers below 2^31.
+# Largest integer weight in tables of the core.
 _LARGEST = 2.0**31 - 1
-# Part of the largest thermal density below which states further out are left out.
+# Fraction of the largest thermal density below which outer states are left out.
 _TAIL = 1e-20
+# Largest size of the tables of the kernels, in bytes.
 _MAX_BYTES = 1 << 30
 
 
 class GroundStateProcess(Immutable, Source):
     r"""The ground-state process of a Hamiltonian, one network input.
 
-    Stationary, reversible and Markov, with density :math:`|\psi_0|^2` at one time and exactly the Euclidean
-    correlators :math:`\langle 0| f\, e^{-(H - E_0) t/\hbar} f |0\rangle` at multiples of the run's dt (Doob's transform
-    of the kernel on a grid; see ``Hamiltonian.transition_matrix``).
+    The process is stationary, reversible and Markov. Its density at one time is :math:`|\psi_0|^2`, and its Euclidean
+    correlators :math:`\langle 0| f\, e^{-(H - E_0) t/\hbar} f |0\rangle` are exact at multiples of the run's dt (Doob's
+    transform of the kernel on a grid; see ``Hamiltonian.transition_matrix``).
 
     Parameters
     ----------
     hamiltonian : Hamiltonian
     n_grids : int, default 4
-        Shifted grids between which paths are divided: smooth observables do not depend on the grid, and for kinked ones
-        (relu) its effect averages out.
+        Number of shifted grids that paths use in turn, 1 to 64. Smooth observables do not depend on the grid; for
+        observables with kinks (relu) the effect of the grid averages out.
 
     Raises
     ------
     InputError, InputTypeError
-        If it is no Hamiltonian; by ``simulate`` if dt is too coarse or too fine for a grid, or wells are disconnected.
+        If the argument is no Hamiltonian; from ``simulate`` if dt is too coarse or too fine for a grid, or wells are
+        disconnected.
 
     Examples
     --------
@@ -76,16 +78,16 @@ class GroundStateProcess(Immutable, Source):
 
     @property
     def variance(self) -> Floats:
-        """Ground-state variance of x, shape (1,), to 12 digits: observables of a run must not depend on the BLAS."""
+        """Ground-state variance of x, shape (1,), to 12 digits, so that runs do not depend on the BLAS library."""
         ground = self.hamiltonian.eigenstate(0)
         mean = ground.expectation("x")
         return np.array([float(f"{ground.expectation(lambda x: (x - mean) ** 2):.12g}")])
 
     @property
     def natural_step(self) -> float:
-        """Time of 0.4 over the second gap, 0.2/omega for the oscillator, which resolves several levels.
+        """Time step 0.4 hbar over the second gap, which resolves several levels; 0.2/omega for the oscillator.
 
-        With fewer than three bound levels the continuum threshold stands for the second.
+        With fewer than three bound levels, the threshold of the continuum replaces the second excited level.
         """
         h = self.hamiltonian
         bound = h.n_bound
@@ -98,7 +100,23 @@ class GroundStateProcess(Immutable, Source):
         return self.hamiltonian.hbar, self.hamiltonian.mass
 
     def chain(self, dt: float) -> MarkovChain:
-        """The Markov chain that stands for the process in steps of dt."""
+        """The Markov chain that equals the process at multiples of dt.
+
+        Parameters
+        ----------
+        dt : float
+            Time step, unit time.
+
+        Returns
+        -------
+        MarkovChain
+            On ``n_grids`` shifted grids.
+
+        Raises
+        ------
+        InputError
+            If dt is too coarse or too fine for a grid, or wells are disconnected.
+        """
         if dt not in self._chains:
             offsets = (np.arange(self.n_grids) + 0.5) / self.n_grids - 0.5
             parts = [self.hamiltonian.transition_matrix(dt, offset=float(o)) for o in offsets]
@@ -108,7 +126,7 @@ class GroundStateProcess(Immutable, Source):
             for g, part in enumerate(parts):
                 n = len(part.values)
                 values[g, :n], law[g, :n], transitions[g, :n, :n] = part.values, part.law, part.transitions
-                # Grids differ by a state at most; a missing state is never visited.
+                # Grids differ by at most one state; a missing state is never visited.
                 transitions[g, range(n, states), range(n, states)] = 1
             self._chains[dt] = MarkovChain(values, transitions, dt, law=law)
         return self._chains[dt]
@@ -125,23 +143,53 @@ class GroundStateProcess(Immutable, Source):
 
     @property
     def positive_because(self) -> str:
-        """It is reversible and Markov."""
+        """Reason: the process is reversible and Markov."""
         return REVERSIBLE
 
     @property
     def ground_state_of(self) -> Hamiltonian:
-        """The Hamiltonian."""
+        """Hamiltonian of the process."""
         return self.hamiltonian
 
     def states(self, fine: Rule, coarse: Rule, hbar: float, component: int = 0) -> tuple[list[Modes], list[Modes]]:
-        """Eigenstates on a refined grid and on the Hamiltonian's own; see ``Source.states``."""
+        """Eigenstates on a refined grid and on the grid of the Hamiltonian; their difference estimates the error.
+
+        Parameters
+        ----------
+        fine, coarse : (float, int, int)
+            Not used.
+        hbar : float
+        component : int, default 0
+            Not used.
+
+        Returns
+        -------
+        fine, coarse : list of Modes
+            One entry per input.
+        """
         h = self.hamiltonian
         return [_eigenstates(h.eigenbasis(_FINER), hbar)], [_eigenstates(h.eigenbasis(), hbar)]
 
     def thermal_states(
         self, fine: Rule, coarse: Rule, hbar: float, beta: float, component: int = 0
     ) -> tuple[list[ThermalModes], list[ThermalModes]]:
-        """Eigenstates on grids as wide as the thermal density; see ``Source.states``."""
+        """Eigenstates on two grids as wide as the thermal density; their difference estimates the error.
+
+        Parameters
+        ----------
+        fine, coarse : (float, int, int)
+            Not used.
+        hbar : float
+        beta : float
+            Period, unit time.
+        component : int, default 0
+            Not used.
+
+        Returns
+        -------
+        fine, coarse : list of ThermalModes
+            One entry per input.
+        """
         first, second = (
             [ThermalModes(modes=_eigenstates(self.hamiltonian.eigenbasis(finer, beta=beta), hbar), beta=beta)]
             for finer in (_FINER, 1.0)
@@ -149,37 +197,105 @@ class GroundStateProcess(Immutable, Source):
         return first, second
 
     def levels(self, n_levels: int, hbar: float) -> list[Levels]:
-        """Bound states."""
+        """Gaps of the lowest bound states.
+
+        Parameters
+        ----------
+        n_levels : int
+            Largest number of gaps per input, the 0 of the ground state not counted.
+        hbar : float
+
+        Returns
+        -------
+        list of Levels
+            One entry.
+        """
         gaps, top = _bound_gaps(self.hamiltonian, n_levels)
         return [Levels(energies=np.append(0.0, gaps), signs=np.ones(len(gaps) + 1), ceiling=top)]
 
     @property
     def continuum(self) -> float:
-        """Threshold of the continuum above the ground state, infinite for a confining potential."""
+        """Threshold of the continuum above E_0, energy units; infinite for a confining potential."""
         return self.hamiltonian.threshold - float(self.hamiltonian.energies(1)[0])
 
     def ground_energy(self, hbar: float, mass: float) -> tuple[float, str]:
-        """E_0 of the Hamiltonian."""
+        """E_0 of the Hamiltonian.
+
+        Parameters
+        ----------
+        hbar, mass : float
+            Not used: the Hamiltonian has its own.
+
+        Returns
+        -------
+        (float, str)
+            E_0 in energy units, and its origin as a phrase for the report.
+        """
         return float(self.hamiltonian.energies(1)[0]), "with the E_0 of the Hamiltonian"
 
     def transition(self, lag: float) -> Transition:
-        """Transition probabilities of the chain whose step is the lag."""
+        """Transition probabilities of the chain with the lag as its step.
+
+        Parameters
+        ----------
+        lag : float
+            Unit time.
+
+        Returns
+        -------
+        Transition
+
+        Raises
+        ------
+        InputError
+            If the lag is too short or too long for a grid.
+        """
         chain = self.chain(lag)
         return Transition(values=chain.values, law=chain.law, probabilities=chain.transitions)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The process that ``to_dict`` described."""
+        """The process that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        GroundStateProcess
+        """
         return cls(Hamiltonian.from_dict(data["hamiltonian"]), data["n_grids"])
 
     @classmethod
     def table_keys(cls) -> tuple[str, ...]:
-        """Keys in a theory file: beta makes the process a thermal one."""
+        """Keys in a theory file; the key beta selects the thermal process.
+
+        Returns
+        -------
+        tuple of str
+        """
         return "potential", "beta"
 
     @classmethod
     def from_table(cls, table: Table) -> Source:
-        """The process, or the thermal one, of a ``[[source]]`` of a theory file."""
+        """The process of a ``[[source]]`` table of a theory file; the thermal process if the table has beta.
+
+        Parameters
+        ----------
+        table : Table
+            Keys and values of the source.
+
+        Returns
+        -------
+        GroundStateProcess or ThermalProcess
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a key is missing or a value is not valid; the message names the key.
+        """
         beta = table.number("beta")
         remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
         coefficients = table.numbers("potential", remedy)
@@ -189,7 +305,18 @@ class GroundStateProcess(Immutable, Source):
             return cls(hamiltonian) if beta is None else ThermalProcess(hamiltonian, beta)
 
     def compiled(self, times: Floats) -> list[_core.Chain]:
-        """The core's description of the chain of the grid's step."""
+        """The chain with the step of the grid, in terms of the core.
+
+        Parameters
+        ----------
+        times : ndarray
+            Uniform grid, shape (n_times,), unit time.
+
+        Returns
+        -------
+        list
+            Sources of the core.
+        """
         step = float(times[1] - times[0]) if len(times) > 1 else self.natural_step
         return self.chain(step).compiled(times)
 
@@ -201,23 +328,23 @@ class ThermalProcess(Immutable, Source):
     r"""Closed paths of a Hamiltonian at temperature hbar/(k beta), one network input.
 
     Correlators are :math:`\mathrm{Tr}\,[e^{-(\beta - t)H/\hbar} f e^{-tH/\hbar} f]/\mathrm{Tr}\,e^{-\beta H/\hbar}`.
-    The first point is drawn from the diagonal of the kernel of a whole period and each further one from the kernel of
-    a step times the kernel of the remaining time: a bridge on a grid.
+    Paths are bridges on a grid: the first point is drawn from the diagonal of the kernel of a whole period, each
+    further point from the kernel of one step times the kernel of the remaining time.
 
     Parameters
     ----------
     hamiltonian : Hamiltonian
-        Confining: the spectrum is discrete as far as it matters at this temperature.
+        Its spectrum must be discrete as far as it contributes at this temperature.
     beta : float
         Period, the Euclidean time hbar/kT, unit time.
     n_grids : int, default 4
-        Shifted grids between which paths are divided, as for ``GroundStateProcess``.
+        Number of shifted grids that paths use in turn, as for ``GroundStateProcess``.
 
     Raises
     ------
     InputError, InputTypeError
-        If it is no Hamiltonian, the trace does not exist, or (by ``simulate``) the grid of times is so fine that the
-        tables of the kernels would take more than 1 GB.
+        If the argument is no Hamiltonian or the trace does not exist; from ``simulate`` if the grid of times is so fine
+        that the tables of the kernels exceed 1 GB.
 
     Examples
     --------
@@ -241,7 +368,7 @@ class ThermalProcess(Immutable, Source):
             raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
         period, grids = positive("beta", beta), integer("n_grids", n_grids, 1, 64)
         self._set(hamiltonian=hamiltonian, beta=period, n_grids=grids, _tables={})
-        hamiltonian.partition_function(self.beta)  # raises where there is none
+        hamiltonian.partition_function(self.beta)  # raises InputError if the trace does not exist
 
     @property
     def mean(self) -> Floats:
@@ -255,13 +382,13 @@ class ThermalProcess(Immutable, Source):
 
     @property
     def natural_step(self) -> float:
-        """The largest part of the period below the time of 0.4 over the second gap."""
+        """Largest fraction 1/n of the period that does not exceed 0.4 hbar over the second gap, n >= 4."""
         open_step = 0.4 * self.hamiltonian.hbar / float(self.hamiltonian.gaps(2)[-1])
         return self.beta / float(np.ceil(max(4.0, self.beta / open_step)))
 
     @property
     def period(self) -> float:
-        """The period beta."""
+        """Period beta, unit time."""
         return self.beta
 
     @property
@@ -276,20 +403,51 @@ class ThermalProcess(Immutable, Source):
 
     @property
     def positive_because(self) -> str:
-        """It is made of a reversible Markov process."""
+        """Reason: the process is made from a reversible Markov process."""
         return REVERSIBLE
 
     def opened(self) -> GroundStateProcess:
-        """The process of open paths."""
+        """The process with open paths, at zero temperature.
+
+        Returns
+        -------
+        GroundStateProcess
+        """
         return GroundStateProcess(self.hamiltonian)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The process that ``to_dict`` described."""
+        """The process that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        ThermalProcess
+        """
         return cls(Hamiltonian.from_dict(data["hamiltonian"]), data["beta"], data["n_grids"])
 
     def compiled(self, times: Floats) -> list[_core.PeriodicChain]:
-        """The core's description: kernels of all parts of the period."""
+        """Kernels of all multiples of the step up to the period, in terms of the core.
+
+        Parameters
+        ----------
+        times : ndarray
+            Uniform grid that spans one period, shape (n_times,), unit time.
+
+        Returns
+        -------
+        list
+            Sources of the core.
+
+        Raises
+        ------
+        InputError
+            If the tables of the kernels exceed 1 GB.
+        """
         steps = len(times)
         if steps not in self._tables:
             self._tables[steps] = self._chain(steps)
@@ -338,7 +496,7 @@ class ThermalProcess(Immutable, Source):
 
 
 def _powers(vectors: Floats, rates: Floats, dt: float, steps: int) -> dict[int, Floats]:
-    """Kernels of 1 .. steps steps; negative entries are rounding."""
+    """Kernels of 1 to ``steps`` steps; negative entries, which are rounding errors, are set to zero."""
     kernels = {}
     for k in range(1, steps + 1):
         kernel = (vectors * np.exp(-rates * (k * dt))) @ vectors.T
@@ -347,7 +505,7 @@ def _powers(vectors: Floats, rates: Floats, dt: float, steps: int) -> dict[int, 
 
 
 def _integers(kernel: Floats) -> Any:
-    """Rows in units of 2^-31 of their largest entry; common factors of a row of weights do not matter."""
+    """Rows scaled to integers with largest entry 2^31 - 1; only ratios of weights within a row matter."""
     return np.round(kernel * (_LARGEST / kernel.max(axis=1, keepdims=True))).astype(np.uint32)
 
 
@@ -357,14 +515,14 @@ def _eigenstates(basis: tuple[Floats, Floats, Floats], hbar: float) -> Modes:
 
 
 def _bound_gaps(hamiltonian: Hamiltonian, n: int) -> tuple[Floats, float]:
-    """The lowest gaps, at most n, and the gap above which there may be others."""
+    """The lowest gaps, at most n, and the gap above which others may exist."""
     bound = hamiltonian.n_bound
     found = n if bound is None else min(n, bound - 1)
     ceiling = np.inf if bound is None or found == n else hamiltonian.threshold - hamiltonian.energies(1)[0]
     while found:
         try:
             gaps = hamiltonian.gaps(found)
-        except InputError:  # kinked or hardly bound: not to the tolerance
+        except InputError:  # kinks or a weakly bound state: the tolerance is not reached
             found -= 1
             continue
         return gaps, ceiling if found == n or np.isfinite(ceiling) else float(gaps[-1]) * (1 + 1e-9)

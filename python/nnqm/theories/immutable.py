@@ -8,17 +8,16 @@ import numpy as np
 
 __all__ = ["Immutable"]
 
-# Leading entries of an array that enter a hash: equality decides, and arrays may be large.
+# Number of leading entries of an array that enter a hash, a limit because arrays may be large.
 _HASHED = 64
 
 Kind = TypeVar("Kind", bound="Immutable")
 
 
 class Immutable:
-    """An object that is what its class was called with; other attributes are caches.
+    """An immutable object that is defined by the arguments of its class; other attributes are caches.
 
-    A subclass names the arguments of its class, which are also its attributes, in ``_contents`` and sets them once
-    with ``_set``.
+    A subclass lists these arguments, which are also attributes, in ``_contents`` and sets them once with ``_set``.
     """
 
     __slots__ = ()
@@ -26,7 +25,7 @@ class Immutable:
     _contents: ClassVar[tuple[str, ...]] = ()
 
     def contents(self) -> dict[str, Any]:
-        """Arguments by which the class makes this object again."""
+        """Arguments of the class that make this object again."""
         return {name: getattr(self, name) for name in self._contents}
 
     def _set(self, **values: Any) -> None:
@@ -72,6 +71,6 @@ def _hashable(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_hashable(entry) for entry in value)
     if isinstance(value, np.ndarray):
-        # Adding zero turns -0.0 into 0.0, which it equals.
+        # Adding zero turns -0.0 into 0.0: equal numbers need equal hashes.
         return value.shape, (value.ravel()[:_HASHED] + 0.0).tobytes()
     return value

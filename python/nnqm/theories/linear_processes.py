@@ -1,4 +1,4 @@
-"""Seed processes made of modes: Karhunen-Loeve networks as theories, and those split at t = 0."""
+"""Seed processes that are random sums of modes: Karhunen-Loeve networks, also with parameters split at t = 0."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from .source import Source
 
 __all__ = ["KarhunenLoeveProcess", "LinearProcess", "SplittingProcess"]
 
-# Largest number of values of paths at four times held at once.
+# Largest number of values of x in memory at once.
 _CHUNK = 2**21
-# Part of the standard deviation below which a split mode vanishes at t = 0.
+# Fraction of the standard deviation below which a split mode counts as zero at t = 0.
 _VANISHES = 1e-6
 # Number of steps of the natural time grid.
 _STEPS = 255
 
 
 class LinearProcess(Immutable, Source):
-    r"""x(t) = m(t) + sum_k theta_k b_k(t) with random theta: a network in time with random output weights.
+    r"""A network in time with random output weights: x(t) = m(t) + sum_k theta_k b_k(t).
 
-    One input channel, on an interval, generally not stationary.
+    The process has one channel, exists on an interval, and is generally not stationary.
 
     Attributes
     ----------
     density : Density
-        Of each theta_k.
+        Density of each theta_k.
     rows : ndarray or None
-        Instead of a density, joint values of all theta, shape (R, K); every path draws a row.
+        Joint values of all theta_k in place of a density, shape (R, K); every path uses a random row.
     independent : bool
-        Whether each theta_k is drawn from its own column instead.
+        Whether each theta_k comes from a random row of its own, so that the theta_k are independent.
     """
 
     __slots__ = ("density", "independent", "rows")
@@ -52,39 +52,50 @@ class LinearProcess(Immutable, Source):
     @property
     @abstractmethod
     def interval(self) -> tuple[float, float]:
-        """Times at which it exists."""
+        """Interval of times on which the process exists."""
 
     @abstractmethod
     def modes(self, times: ArrayLike) -> Floats:
-        """Modes b_k at times of any shape, shape (..., K), unit [x]."""
+        """Modes b_k(t).
+
+        Parameters
+        ----------
+        times : array_like
+            Any shape, unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape (..., K), unit [x].
+        """
 
     @abstractmethod
     def _offset(self, times: Floats) -> Floats:
-        """m(t)."""
+        """Fixed part m(t)."""
 
     @property
     def stationary(self) -> bool:
-        """False: it exists on an interval only."""
+        """False, because the process exists only on an interval."""
         return False
 
     @property
     def natural_step(self) -> float:
-        """The interval in 256 points."""
+        """Time step of a grid of 256 points on the interval."""
         a, b = self.interval
         return (b - a) / _STEPS
 
     @property
     def mean(self) -> Floats:
-        """Average of the mean over the interval, shape (1,)."""
+        """Mean of x, averaged over the interval, shape (1,)."""
         return np.array([self._average(self.mean_at)])
 
     @property
     def variance(self) -> Floats:
-        """Average of the variance over the interval, shape (1,)."""
+        """Variance of x, averaged over the interval, shape (1,)."""
         return np.array([self._average(lambda t: self.connected(t, t))])
 
     def _average(self, function: Any) -> float:
-        # Fine enough for the squares of all modes.
+        # The panels resolve the squares of all modes.
         (a, b), (x, w) = self.interval, legendre_rule(8)
         edges = np.linspace(a, b, 2 * self.modes(a).shape[-1] + 9)
         half = np.diff(edges)[:, None] / 2
@@ -97,22 +108,44 @@ class LinearProcess(Immutable, Source):
 
     @property
     def gaussian(self) -> bool:
-        """Whether all theta_k are normal."""
+        """Whether all theta_k are Gaussian."""
         return self.rows is None and self.density.name == "gaussian"
 
     @property
     def known_covariance(self) -> Callable[[Floats, Floats], Floats]:
-        """``connected``."""
+        """Exact covariance, ``connected``."""
         return self.connected
 
     def mean_at(self, times: ArrayLike) -> Floats:
-        """Mean of x at times of any shape, exact."""
+        """Mean of x at given times.
+
+        Parameters
+        ----------
+        times : array_like
+            Any shape, unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape of the times, unit [x]. Exact for the process that is sampled.
+        """
         t = floats("times", times)
         fixed = self._offset(t)
         return fixed if self.rows is None else np.asarray(fixed + self.modes(t) @ self.rows.mean(axis=0))
 
     def connected(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """Covariance of x(s) and x(t), for times that broadcast; exact for what is sampled, unit [x]^2."""
+        """Covariance of x(s) and x(t).
+
+        Parameters
+        ----------
+        s, t : array_like
+            Times that broadcast, unit time.
+
+        Returns
+        -------
+        ndarray
+            Broadcast shape of s and t, unit [x]^2. Exact for the process that is sampled.
+        """
         left, right = self.modes(s), self.modes(t)
         if self.rows is not None:
             spread = self.rows.var(axis=0)
@@ -122,21 +155,42 @@ class LinearProcess(Immutable, Source):
         return np.asarray(np.sum(left * right, axis=-1))
 
     def two_point(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """<x(s) x(t)>, the mean included, for times that broadcast; exact for what is sampled, unit [x]^2."""
+        """Two-point function <x(s) x(t)>, mean included.
+
+        Parameters
+        ----------
+        s, t : array_like
+            Times that broadcast, unit time.
+
+        Returns
+        -------
+        ndarray
+            Broadcast shape of s and t, unit [x]^2. Exact for the process that is sampled.
+        """
         return self.connected(s, t) + self.mean_at(s) * self.mean_at(t)
 
     def connected_four_point(self, times: ArrayLike) -> Floats:
-        r"""Connected four-point function at times (..., 4), unit [x]^4, exact for what is sampled.
+        r"""Connected four-point function.
 
         .. math:: \sum_k \kappa_k\, b_k(t_1) b_k(t_2) b_k(t_3) b_k(t_4)
 
-        for independent theta_k with fourth cumulants kappa_k, because cumulants of independent numbers add; for joint
-        rows the average over the rows, less the three products of two-point functions.
+        This holds for independent theta_k with fourth cumulants kappa_k, because cumulants of independent variables
+        add. For joint rows it is the average over the rows, less the three products of two-point functions.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (..., 4), unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape (...), unit [x]^4. Exact for the process that is sampled.
 
         Raises
         ------
         InputError
-            If the density has no fourth moment.
+            If the density has no fourth moment, or times have another shape or lie outside the interval.
         """
         t = four_times(times)
         if self.rows is not None and not self.independent:
@@ -146,7 +200,23 @@ class LinearProcess(Immutable, Source):
         return np.asarray(np.sum(self._cumulants(4) * self.modes(t).prod(axis=-2), axis=-1))
 
     def four_point(self, times: ArrayLike) -> Floats:
-        """<x(t1) x(t2) x(t3) x(t4)> at times (..., 4), the mean included; see ``connected_four_point``."""
+        """Four-point function <x(t1) x(t2) x(t3) x(t4)>, mean included.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (..., 4), unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape (...), unit [x]^4. Exact for the process that is sampled.
+
+        Raises
+        ------
+        InputError
+            If the density has no fourth moment, or times have another shape or lie outside the interval.
+        """
         t = four_times(times)
         if self.rows is not None and not self.independent:
             return self._over_rows(t, centred=False)
@@ -157,22 +227,50 @@ class LinearProcess(Immutable, Source):
         return fourth_moment(self.mean_at(t), pair, triple, self.connected_four_point(t))
 
     def kurtosis(self, times: ArrayLike) -> Floats:
-        r"""Excess kurtosis of x(t) at times of any shape, the connected four-point function over the squared variance.
+        r"""Excess kurtosis of x(t): the connected four-point function over the squared variance.
 
-        For independent theta_k of excess kurtosis kappa_k and variance 1 it is
+        For independent theta_k with excess kurtosis kappa_k and variance 1 it is
         :math:`\sum_k \kappa_k b_k(t)^4 / (\sum_k b_k(t)^2)^2`.
+
+        Parameters
+        ----------
+        times : array_like
+            Any shape, unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape of the times, dimensionless. Exact for the process that is sampled.
+
+        Raises
+        ------
+        InputError
+            If the density has no fourth moment.
         """
         t = floats("times", times)
         together = np.repeat(t[..., None], 4, axis=-1)
         return np.asarray(self.connected_four_point(together) / self.connected(t, t) ** 2)
 
     def need_moment(self, order: int, what: str) -> None:
-        """Raise InputError if x has no moment of this order, which ``what`` needs."""
+        """Raise an error if the density lacks a moment.
+
+        Parameters
+        ----------
+        order : int
+            Order of the moment.
+        what : str
+            Result that needs the moment, for the message.
+
+        Raises
+        ------
+        InputError
+            If the moment is infinite.
+        """
         if self.rows is None:
             self.density.need_moment(order, what)
 
     def _cumulants(self, order: int) -> Floats:
-        """Third or fourth cumulants of independent theta_k, (K,) or a number."""
+        """Third or fourth cumulants of independent theta_k, shape (K,) or ()."""
         if self.rows is None:
             if order == 3:
                 return np.zeros(())
@@ -183,7 +281,7 @@ class LinearProcess(Immutable, Source):
         return np.asarray(moment if order == 3 else moment - 3 * np.mean(deviations**2, axis=0) ** 2)
 
     def _over_rows(self, t: Floats, *, centred: bool) -> Floats:
-        """Average over the rows of the product of four values, with or without the mean of each."""
+        """Average over the rows of the product of four values of x, with the means subtracted if ``centred``."""
         assert self.rows is not None
         modes = self.modes(t).reshape(-1, self.rows.shape[1])
         fixed = -modes @ self.rows.mean(axis=0) if centred else self._offset(t).ravel()
@@ -195,7 +293,18 @@ class LinearProcess(Immutable, Source):
         return np.asarray(total / len(self.rows)).reshape(t.shape[:-1])
 
     def compiled(self, times: Floats) -> list[_core.Linear]:
-        """The core's description: modes on the grid."""
+        """Modes on the grid, in terms of the core.
+
+        Parameters
+        ----------
+        times : ndarray
+            Shape (n_times,), unit time, in the interval.
+
+        Returns
+        -------
+        list
+            One source of the core.
+        """
         name, nu = self.density.core_name
         linear = _core.Linear(
             mean=self._offset(times),
@@ -209,29 +318,29 @@ class LinearProcess(Immutable, Source):
 
 
 class KarhunenLoeveProcess(LinearProcess):
-    r"""A Karhunen-Loeve network as a theory: neurons e_k, random output weights, the mean as output bias.
+    r"""A Karhunen-Loeve network as a seed process: neurons e_k, random output weights, output bias m(t).
 
     .. math:: x(t) = m(t) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(t)
 
-    Every mean-square continuous process with a finite two-point function is one, with infinitely many modes (Ferko and
-    Halverson, arXiv:2504.05462). It is sampled in the core, on any grid of times in the interval.
+    Every mean-square continuous process with a finite two-point function has this form with infinitely many modes
+    (Ferko and Halverson, arXiv:2504.05462). Paths can be sampled on any grid of times in the interval.
 
     Parameters
     ----------
     expansion : KarhunenLoeve
-        Of ``karhunen_loeve``; its ``truncated`` makes fewer modes.
+        Result of ``karhunen_loeve``; its method ``truncated`` reduces the number of modes.
     density : Density or str, default "gaussian"
-        Of each theta_k, independent, with a variance.
+        Density of each theta_k, with a finite variance; the theta_k are independent.
     rows : array_like, optional
-        Instead of a density, joint values of the theta_k, shape (R, K): every path draws one row. ``as_network`` makes
-        them of paths.
+        Joint values of the theta_k in place of a density, shape (R, K); every path uses a random row. ``as_network``
+        computes rows from paths.
     independent : bool, default False
-        Draw each theta_k from a row of its own: the same marginals, but independent.
+        Draw each theta_k from a random row of its own: the marginals stay, the dependence goes.
 
     Raises
     ------
     InputError, InputTypeError
-        If it is no expansion, the density has no variance, or the rows do not have one entry for each mode.
+        If the first argument is no expansion, the density has no variance, or the rows do not have one column per mode.
 
     Examples
     --------
@@ -266,7 +375,7 @@ class KarhunenLoeveProcess(LinearProcess):
                 raise InputError(f"rows take the place of a density; got rows and {law}; leave one of them out")
             if len(values) < 2 or values.shape[1] != len(expansion):
                 raise InputError(
-                    f"rows must have shape (R, {len(expansion)}), one column for each mode and at least two rows; got "
+                    f"rows must have shape (R, {len(expansion)}), one column per mode and at least two rows; got "
                     f"{values.shape}"
                 )
         elif independent:
@@ -275,11 +384,27 @@ class KarhunenLoeveProcess(LinearProcess):
 
     @property
     def interval(self) -> tuple[float, float]:
-        """That of the expansion."""
+        """Interval of the expansion."""
         return self.expansion.interval
 
     def modes(self, times: ArrayLike) -> Floats:
-        """sqrt(lambda_k) e_k at times of any shape in the interval, shape (..., K), unit [x]."""
+        """Modes sqrt(lambda_k) e_k(t).
+
+        Parameters
+        ----------
+        times : array_like
+            Any shape, unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape (..., K), unit [x].
+
+        Raises
+        ------
+        InputError
+            If a time lies outside the interval.
+        """
         return np.asarray(np.sqrt(self.expansion.eigenvalues) * self.expansion(times))
 
     def _offset(self, times: Floats) -> Floats:
@@ -292,7 +417,17 @@ class KarhunenLoeveProcess(LinearProcess):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The process that ``to_dict`` described."""
+        """The process that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        KarhunenLoeveProcess
+        """
         expansion, density = KarhunenLoeve.from_dict(data["expansion"]), Density.from_dict(data["density"])
         return cls(expansion, density, rows=data["rows"], independent=data["independent"])
 
@@ -318,28 +453,28 @@ class SplittingProcess(LinearProcess):
     .. math:: x(t) = m(|t|) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(|t|)
               + \sum_k \theta^{\pm}_k \sqrt{\mu_k}\, (g_k(|t|) - g_k(0)), \qquad \pm = \mathrm{sgn}\, t
 
-    with theta^+ and theta^- independent. Given theta the two sides are independent and alike, so that
+    Here theta^+ and theta^- are independent. Given theta, the two sides are independent and have the same law, so that
     :math:`\langle F(\Theta X) F(X)\rangle = E|E[F|\theta]|^2 \ge 0` for every functional F of t >= 0 and every density
-    (Ferko and Halverson, arXiv:2504.05462). Generally it is not stationary.
+    (Ferko and Halverson, arXiv:2504.05462). The process is generally not stationary.
 
     Parameters
     ----------
     shared : KarhunenLoeve
-        Modes e_k on [0, T] whose weights both sides share; with the mean m.
+        Modes e_k on [0, T] with the same weights on both sides, and the mean m.
     split : KarhunenLoeve
-        Modes g_k on the same interval that vanish at 0, without a mean, whose weights each side draws for itself.
+        Modes g_k on [0, T] with independent weights on the two sides; they vanish at 0 and have no mean.
     density : Density or str, default "gaussian"
-        Of all weights, independent, with a variance.
+        Density of all weights, with a finite variance; the weights are independent.
 
     Raises
     ------
     InputError, InputTypeError
-        If the intervals differ or do not begin at 0, a split mode does not vanish at 0, so that x(0) would depend on
-        theta^+ and theta^-, or the density has no variance.
+        If the intervals differ or do not begin at 0, a split mode does not vanish at 0 (x(0) would depend on theta^+
+        and theta^-), or the density has no variance.
 
     Examples
     --------
-    With x(0) shared and Brownian motion on either side:
+    A shared x(0) with independent Brownian motion on each side:
 
     >>> start = nnqm.karhunen_loeve(lambda s, t: 0.5 + 0 * s * t, (0.0, 1.0), 1)
     >>> sides = nnqm.karhunen_loeve(nnqm.Kernel.wiener(), (0.0, 1.0), 200)
@@ -370,22 +505,38 @@ class SplittingProcess(LinearProcess):
         worst = int(np.abs(at_zero).argmax())
         if abs(at_zero[worst]) > _VANISHES * size:
             raise InputError(
-                f"split modes must vanish at t = 0, or x(0) depends on what t < 0 and t > 0 do not share; mode {worst} "
+                f"split modes must vanish at t = 0, or x(0) depends on weights that are not shared; mode {worst} "
                 f"is {at_zero[worst]:.3g} there, for a standard deviation of {size:.3g}; decompose "
                 "K(s, t) - K(s, 0) K(0, t)/K(0, 0) instead of K, and share the rest"
             )
         drift = np.abs(split.mean(np.linspace(0, end, 33))).max()
         if drift > 0:
-            raise InputError(f"split must have no mean; got one of up to {drift:.3g}; give it to shared")
+            raise InputError(f"split must have zero mean; got a mean of up to {drift:.3g}; give it to shared")
         self._set(shared=shared, split=split, density=_with_variance(density), rows=None, independent=False)
 
     @property
     def interval(self) -> tuple[float, float]:
-        """(-T, T)."""
+        """The interval (-T, T)."""
         return -self.shared.interval[1], self.shared.interval[1]
 
     def modes(self, times: ArrayLike) -> Floats:
-        """Shared modes, modes of t > 0 and modes of t < 0, at times of any shape, shape (..., K), unit [x]."""
+        """Modes, in this order: shared, of t > 0, of t < 0.
+
+        Parameters
+        ----------
+        times : array_like
+            Any shape, unit time, in (-T, T).
+
+        Returns
+        -------
+        ndarray
+            Shape (..., K), unit [x].
+
+        Raises
+        ------
+        InputError
+            If a time lies outside the interval.
+        """
         t = floats("times", times)
         both = np.sqrt(self.shared.eigenvalues) * self.shared(np.abs(t))
         sides = np.sqrt(self.split.eigenvalues) * (self.split(np.abs(t)) - self.split(0.0))
@@ -396,12 +547,22 @@ class SplittingProcess(LinearProcess):
 
     @property
     def positive_because(self) -> str:
-        """Parameters are split."""
+        """Reason: parameters are split."""
         return "weights are split at t = 0, and x(0) depends on the shared ones only"
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The process that ``to_dict`` described."""
+        """The process that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        SplittingProcess
+        """
         shared, split = (KarhunenLoeve.from_dict(data[name]) for name in ("shared", "split"))
         return cls(shared, split, Density.from_dict(data["density"]))
 

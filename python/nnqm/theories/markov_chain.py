@@ -15,35 +15,36 @@ from .state_modes import Levels, Modes, Rule, ThermalModes
 
 __all__ = ["MarkovChain", "alias_tables"]
 
-# Eigenvalues of a chain below this are rounding: they count as this small and positive.
+# Magnitude below which eigenvalues are rounding errors; they are replaced by this positive number.
 _NOISE = 1e-14
-# Twice an eigenvalue below minus this is negative.
+# Twice the magnitude above which a negative eigenvalue exceeds rounding errors.
 _NEGATIVE = 1e-8
-# Largest number of states whose eigenvalue problem is solved.
+# Largest number of states for which the eigenvalue problem is solved.
 _MOST_STATES = 3000
 
 
 class MarkovChain(Immutable, Source):
     r"""A stationary, reversible Markov chain on finitely many values, one network input.
 
-    Reversible and Markov implies reflection positive: the chain is a quantum mechanics in discrete time, with
-    gaps :math:`-\hbar \ln(\lambda_n)/dt` from the eigenvalues of its transition matrix.
+    The chain is a quantum mechanics in discrete time: a reversible Markov chain without negative eigenvalues is
+    reflection positive. Its gaps are :math:`-\hbar \ln(\lambda_n)/dt`, lambda_n the eigenvalues of the transition
+    matrix.
 
     Parameters
     ----------
     values : array_like
-        Value of each state, shape (S,); or (G, S) for G grids of the same process, path i using grid i mod G.
+        Value of each state, shape (S,), or (G, S) for G grids of the same process; path i uses grid i mod G.
     transitions : array_like
         Probabilities P[i, j] of a step from i to j, shape (S, S) or (G, S, S); rows sum to 1.
     dt : float
-        Time of one step; runs must have this dt.
+        Duration of one step, unit time; runs must have this dt.
     law : array_like, optional
-        Stationary probabilities, shape (S,) or (G, S); from the transitions by default.
+        Stationary probabilities, shape (S,) or (G, S); computed from the transitions by default.
 
     Raises
     ------
     InputError
-        If rows do not sum to 1 to 1e-9, or the chain is not reversible with its law (law_i P_ij = law_j P_ji).
+        If rows do not sum to 1 within 1e-9, or the chain does not satisfy detailed balance, law_i P_ij = law_j P_ji.
 
     Examples
     --------
@@ -113,12 +114,12 @@ class MarkovChain(Immutable, Source):
 
     @property
     def markov(self) -> bool:
-        """Whether it is one chain: paths on several grids remember theirs."""
+        """Whether there is only one grid: on several grids, every path stays on its own."""
         return self.n_components == 1
 
     @property
     def positive_because(self) -> str:
-        """It is reversible and Markov, if no eigenvalue of its transition matrix is negative."""
+        """Reason: the chain is reversible and Markov; empty if its transition matrix has a negative eigenvalue."""
         for p, law in zip(self.transitions, self.law, strict=True):
             root = np.sqrt(np.maximum(law, 0))
             safe = np.where(root > 0, root, 1.0)
@@ -128,11 +129,24 @@ class MarkovChain(Immutable, Source):
 
     @property
     def n_components(self) -> int:
-        """Number of grids."""
+        """Number of grids G."""
         return len(self.values)
 
     def states(self, fine: Rule, coarse: Rule, hbar: float, component: int = 0) -> tuple[list[Modes], list[Modes]]:
-        """Modes of one grid, by no rule: eigenvectors of the root of law_i P_ij P_ji.
+        """Eigenvectors of the symmetric matrix with entries sqrt(P_ij P_ji) on one grid; the chain needs no rule.
+
+        Parameters
+        ----------
+        fine, coarse : (float, int, int)
+            Not used.
+        hbar : float
+        component : int, default 0
+            Number of the grid, below ``n_components``.
+
+        Returns
+        -------
+        fine, coarse : list of Modes
+            The same modes twice, one entry each.
 
         Raises
         ------
@@ -151,7 +165,7 @@ class MarkovChain(Immutable, Source):
         root = np.sqrt(law)
         inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
         symmetric = root[:, None] * transitions * inverse
-        # The vacuum is known; without it a chain of several classes would mix it with other vectors of eigenvalue 1.
+        # The known vacuum is projected out: in a chain of several classes it would mix with others of eigenvalue 1.
         eigenvalues, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2 - np.outer(root, root))
         vacuum = int(np.argmax(np.abs(root @ vectors)))
         order = [i for i in np.argsort(-eigenvalues, kind="stable") if i != vacuum]
@@ -169,12 +183,50 @@ class MarkovChain(Immutable, Source):
     def thermal_states(
         self, fine: Rule, coarse: Rule, hbar: float, beta: float, component: int = 0
     ) -> tuple[list[ThermalModes], list[ThermalModes]]:
-        """Modes of one grid; beta must be a multiple of the step."""
+        """Modes of one grid at finite temperature.
+
+        Parameters
+        ----------
+        fine, coarse : (float, int, int)
+            Not used.
+        hbar : float
+        beta : float
+            Period, unit time, a multiple of the step.
+        component : int, default 0
+            Number of the grid, below ``n_components``.
+
+        Returns
+        -------
+        fine, coarse : list of ThermalModes
+            The same modes twice, one entry each.
+
+        Raises
+        ------
+        InputError
+            If beta is not a multiple of the step, or with more than 3000 states.
+        """
         whole_steps(np.asarray(beta), self.dt)
         return super().thermal_states(fine, coarse, hbar, beta, component)
 
     def levels(self, n_levels: int, hbar: float) -> list[Levels] | None:
-        """From the eigenvalues of the transition matrix; None on several grids, whose levels differ."""
+        """Gaps from the eigenvalues of the transition matrix.
+
+        Parameters
+        ----------
+        n_levels : int
+            Largest number of gaps per input, the 0 of the ground state not counted.
+        hbar : float
+
+        Returns
+        -------
+        list of Levels or None
+            One entry; None for several grids, because their levels differ.
+
+        Raises
+        ------
+        InputError
+            With more than 3000 states.
+        """
         if self.n_components > 1:
             return None
         modes = self._modes(0, hbar)
@@ -182,7 +234,22 @@ class MarkovChain(Immutable, Source):
         return [Levels(energies=modes.energies, signs=signs)]
 
     def transition(self, lag: float) -> Transition:
-        """Powers of the transition matrices; the lag must be a multiple of the step."""
+        """Transition probabilities over a lag: powers of the transition matrices.
+
+        Parameters
+        ----------
+        lag : float
+            Unit time.
+
+        Returns
+        -------
+        Transition
+
+        Raises
+        ------
+        InputError
+            If the lag is not a multiple of the step of the chain.
+        """
         power = round(lag / self.dt)
         if power < 1 or abs(power * self.dt - lag) > 1e-9 * lag:
             raise InputError(f"lag must be a multiple of the chain's step, {self.dt:g}; got {lag:g}")
@@ -195,7 +262,23 @@ class MarkovChain(Immutable, Source):
         return "Markov-chain"
 
     def compiled(self, times: Floats) -> list[_core.Chain]:
-        """The core's description, on a grid of the chain's step."""
+        """The chain in terms of the core.
+
+        Parameters
+        ----------
+        times : ndarray
+            Uniform grid with the step of the chain, shape (n_times,), unit time.
+
+        Returns
+        -------
+        list
+            Sources of the core.
+
+        Raises
+        ------
+        InputError
+            If the grid has another step.
+        """
         dt = float(times[1] - times[0]) if len(times) > 1 else self.dt
         if abs(dt - self.dt) > 1e-9 * self.dt:
             raise InputError(f"dt must be that of the chain, {self.dt:g}; got {dt:g}")
@@ -224,7 +307,7 @@ def _stationary_law(transitions: Floats) -> Floats:
     states = transitions.shape[1]
     laws = []
     for p in transitions:
-        # pi (P - 1) = 0 with the sum of pi as one more equation
+        # pi (P - 1) = 0, and the entries of pi sum to 1.
         system = np.vstack([(p - np.eye(states)).T, np.ones(states)])
         solution = np.linalg.lstsq(system, np.append(np.zeros(states), 1.0), rcond=None)[0]
         laws.append(np.clip(solution, 0, None) / np.clip(solution, 0, None).sum())
@@ -232,7 +315,7 @@ def _stationary_law(transitions: Floats) -> Floats:
 
 
 def alias_tables(rows: Floats) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:
-    """Thresholds and aliases, (n, S) each, of the rows of probabilities (n, S)."""
+    """Thresholds and aliases, shape (n, S) each, of rows of probabilities, shape (n, S)."""
     tables = [_alias_table(row) for row in rows]
     return np.stack([t[0] for t in tables]), np.stack([t[1] for t in tables])
 
@@ -250,6 +333,6 @@ def _alias_table(probabilities: Floats) -> tuple[NDArray[np.uint32], NDArray[np.
         share[high] -= 1 - share[low]
         if share[high] < 1:
             small.append(large.pop())
-    # Shares left over by rounding are whole. Their alias is the state itself: the largest threshold serves as 2^32.
+    # Rounding may leave shares, each equal to 1. Their alias is the state itself, so that 2^32 - 1 serves as 2^32.
     share[small + large] = 1
     return np.minimum(np.round(np.clip(share, 0, 1) * 2.0**32), 2.0**32 - 1).astype(np.uint32), alias

@@ -2,7 +2,7 @@ r"""A Karhunen-Loeve expansion: the modes of a covariance kernel from which a ne
 
 .. math:: x(t) = m(t) + \sum_k \theta_k \sqrt{\lambda_k}\, e_k(t)
 
-``karhunen_loeve`` finds the modes; this module evaluates them and everything that follows from them.
+``karhunen_loeve`` computes the modes; this module evaluates them and their correlators.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ from .densities import Density
 
 __all__ = ["PAIRINGS", "KarhunenLoeve", "Pieces", "Waves", "four_times", "fourth_moment"]
 
-# The three ways to pair four times.
+# The three pairings of four times.
 PAIRINGS = ((0, 1, 2, 3), (0, 2, 1, 3), (0, 3, 1, 2))
-# Nodes of a panel of a function of the time; its last Legendre coefficients are then below this part of the largest
-# value, or the panel below this part of the interval (at a kink or a jump); and the most panels.
-_NODES, _RESOLVED, _NARROWEST, _MOST_PANELS = 24, 1e-14, 1e-11, 2000
-
+# Number of nodes of a panel of a function of time.
+_NODES = 24
+# Fraction of the largest value below which the last Legendre coefficients of a resolved panel lie.
+_RESOLVED = 1e-14
+# Fraction of the interval below which a panel is not halved further: it contains a kink or a jump.
+_NARROWEST = 1e-11
+# Largest number of panels.
+_MOST_PANELS = 2000
 
 _ESTIMATE = ("value", "replicas", "weights", "systematic")
 _PIECES = ("edges", "coefficients")
@@ -37,7 +41,7 @@ _WAVES = ("frequency", "phase", "amplitude")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Waves:
-    """Amplitude cos(frequency (t - start) - phase), one per mode."""
+    """Modes of the form amplitude * cos(frequency (t - start) - phase)."""
 
     start: float
     frequency: Floats
@@ -50,7 +54,7 @@ class Waves:
         return np.asarray(self.amplitude * np.cos(angle))
 
     def take(self, n: int) -> Waves:
-        """The first n of them."""
+        """The first n modes."""
         return Waves(self.start, self.frequency[:n], self.phase[:n], self.amplitude[:n])
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +64,7 @@ class Waves:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pieces:
-    """Polynomials on panels: Legendre coefficients (P, p, K) between edges (P + 1,)."""
+    """Piecewise polynomials: edges of the panels, shape (P + 1,), and Legendre coefficients, shape (P, p, K)."""
 
     edges: Floats
     coefficients: Floats
@@ -79,12 +83,12 @@ class Pieces:
         return out.reshape(*t.shape, out.shape[1])
 
     def take(self, n: int) -> Pieces:
-        """The first n of them."""
+        """The first n modes."""
         return Pieces(self.edges, self.coefficients[..., :n])
 
     @classmethod
     def through(cls, name: str, function: Callable[[Floats], ArrayLike], a: float, b: float) -> Pieces:
-        """A function of the time, to rounding; panels are halved where it is not resolved."""
+        """Interpolation of a function of time to rounding; unresolved panels are halved."""
         x, _ = legendre_rule(_NODES)
         todo, done, largest = [(a, b)], [], 0.0
         while todo:
@@ -93,8 +97,7 @@ class Pieces:
             values = floats(name, function(t))
             if values.shape not in ((), t.shape):
                 raise InputError(
-                    f"{name} must return one value for each time, shape {t.shape}; got {values.shape}; "
-                    "use NumPy functions"
+                    f"{name} must return one value per time, shape {t.shape}; got {values.shape}; use NumPy functions"
                 )
             values = np.broadcast_to(values, t.shape)
             largest = max(largest, float(np.abs(values).max()))
@@ -125,28 +128,29 @@ def _of_dict(data: Mapping[str, Any]) -> Waves | Pieces:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KarhunenLoeve:
-    r"""Modes of a covariance kernel on an interval; a one-layer network in time with neurons e_k.
+    r"""Karhunen-Loeve modes of a covariance kernel on an interval: a one-layer network in time with neurons e_k.
 
-    Eigenfunctions are orthonormal on the interval, and positive in their first lobe from the left. Among equal
-    eigenvalues the first is the one that does not vanish at the left end.
+    Eigenfunctions are orthonormal on the interval and positive in their first lobe from the left. Among modes of equal
+    eigenvalue, the first is the one that does not vanish at the left end.
 
     Attributes
     ----------
     interval : (float, float)
+        Unit time.
     eigenvalues : ndarray
-        Descending, shape (K,), unit [x]^2 time. Only modes that are resolved: see ``n_noise``.
+        Descending, shape (K,), unit [x]^2 time. Only resolved modes are kept: see ``n_noise``.
     errors : ndarray
-        Of the eigenvalues, shape (K,): of the eigen-solve (rounding, resolution of panels or of the table's grid) and
-        of the kernel itself where it has an error. For measured kernels statistical errors are added in quadrature.
+        Errors of the eigenvalues, shape (K,). They cover the eigenvalue problem (rounding, resolution of panels or of
+        the grid of a table) and errors of the kernel; for measured kernels, statistical errors are added in quadrature.
     n_noise : int
-        Modes asked for but left out, because their eigenvalues do not exceed five times their errors: they cannot be
-        told from zero.
+        Number of requested modes that are left out because their eigenvalues do not exceed five times their errors, so
+        that they cannot be distinguished from zero.
     trace : float
         Sum of all eigenvalues, the integral of K(t, t).
     method : {"closed form", "panels", "table", "measured"}
     estimates : Estimate or None
-        Measured eigenvalues, shape (K,): jackknife errors; the systematic part is the bias by which noise spreads
-        eigenvalues, and the error of the table's grid.
+        Eigenvalues of a measured kernel, shape (K,). Statistical errors are jackknife errors; systematic errors cover
+        the bias by which noise spreads eigenvalues and the error of the grid of the table.
     """
 
     interval: tuple[float, float]
@@ -163,7 +167,23 @@ class KarhunenLoeve:
         return len(self.eigenvalues)
 
     def __call__(self, times: ArrayLike) -> Floats:
-        """Eigenfunctions e_k(t) at times of any shape in the interval, shape (..., K), unit 1/sqrt(time)."""
+        """Eigenfunctions e_k(t).
+
+        Parameters
+        ----------
+        times : array_like
+            Any shape, unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape (..., K), unit 1/sqrt(time).
+
+        Raises
+        ------
+        InputError
+            If a time lies outside the interval.
+        """
         t = floats("times", times)
         (a, b), slack = self.interval, 1e-9 * (self.interval[1] - self.interval[0])
         outside = t[(t < a - slack) | (t > b + slack)]
@@ -174,23 +194,65 @@ class KarhunenLoeve:
         return self._functions(t)
 
     def mean(self, times: ArrayLike) -> Floats:
-        """Mean of x at times of any shape: the output bias of the network."""
+        """Mean of x: the output bias of the network.
+
+        Parameters
+        ----------
+        times : array_like
+            Any shape, unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape of the times, unit [x].
+        """
         t = floats("times", times)
         if isinstance(self._mean, Pieces):
             return self._mean(t)[..., 0]
         return np.full(t.shape, self._mean)
 
     def basis(self, times: ArrayLike) -> Floats:
-        """Rows sqrt(lambda_k) e_k(t) of a grid of times, shape (K, n_times): x = mean + theta @ basis."""
+        """Rows sqrt(lambda_k) e_k(t), with which x = mean + theta @ basis.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (n_times,), unit time, in the interval.
+
+        Returns
+        -------
+        ndarray
+            Shape (K, n_times), unit [x].
+
+        Raises
+        ------
+        InputError
+            If a time lies outside the interval.
+        """
         return np.ascontiguousarray((np.sqrt(self.eigenvalues) * self(np.atleast_1d(times))).T)
 
     @property
     def truncation_error(self) -> float:
-        """Part of the trace in modes left out: the relative, time-averaged error of the variance."""
+        """Fraction of the trace in omitted modes: the relative, time-averaged error of the variance."""
         return max(float(self.trace - self.eigenvalues.sum()), 0.0) / self.trace
 
     def truncated(self, n_modes: int) -> KarhunenLoeve:
-        """The lowest ``n_modes`` of these modes."""
+        """The expansion with the first modes only.
+
+        Parameters
+        ----------
+        n_modes : int
+            Number of modes to keep, at most the present number.
+
+        Returns
+        -------
+        KarhunenLoeve
+
+        Raises
+        ------
+        InputError
+            If there are fewer modes.
+        """
         n = integer("n_modes", n_modes, 1, len(self))
         estimates = None if self.estimates is None else self.estimates[:n]
         parts = (self.eigenvalues[:n], self.errors[:n])
@@ -204,11 +266,33 @@ class KarhunenLoeve:
         )
 
     def connected(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """Covariance of these modes, sum lambda_k e_k(s) e_k(t), for times that broadcast."""
+        """Covariance of these modes, sum_k lambda_k e_k(s) e_k(t).
+
+        Parameters
+        ----------
+        s, t : array_like
+            Times that broadcast, unit time.
+
+        Returns
+        -------
+        ndarray
+            Broadcast shape of s and t, unit [x]^2. Exact for these modes.
+        """
         return np.asarray(np.sum(self.eigenvalues * self(s) * self(t), axis=-1))
 
     def two_point(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """Two-point function <x(s) x(t)> of these modes, the mean included, for times that broadcast."""
+        """Two-point function <x(s) x(t)> of these modes, mean included.
+
+        Parameters
+        ----------
+        s, t : array_like
+            Times that broadcast, unit time.
+
+        Returns
+        -------
+        ndarray
+            Broadcast shape of s and t, unit [x]^2. Exact for these modes.
+        """
         return self.connected(s, t) + self.mean(s) * self.mean(t)
 
     def connected_four_point(self, times: ArrayLike, density: Density) -> Floats:
@@ -216,16 +300,16 @@ class KarhunenLoeve:
 
         .. math:: \kappa \sum_k \lambda_k^2\, e_k(t_1) e_k(t_2) e_k(t_3) e_k(t_4)
 
-        with the excess kurtosis kappa of the density: cumulants of independent variables add. It is exact for these
-        modes. More of them do not make the process Gaussian: the sum of lambda_k^2 converges, a few large eigenvalues
-        dominate it, and the central limit theorem does not apply.
+        Here kappa is the excess kurtosis of the density; cumulants of independent variables add. The result is exact
+        for these modes. More modes do not make the process Gaussian: the sum of lambda_k^2 converges, a few large
+        eigenvalues dominate it, and the central limit theorem does not apply.
 
         Parameters
         ----------
         times : array_like
             Shape (..., 4), unit time.
         density : Density
-            Of each theta_k.
+            Density of each theta_k.
 
         Returns
         -------
@@ -248,37 +332,78 @@ class KarhunenLoeve:
         return np.asarray(density.kurtosis * np.sum(self.eigenvalues**2 * self(t).prod(axis=-2), axis=-1))
 
     def four_point(self, times: ArrayLike, density: Density) -> Floats:
-        """Four-point function <x(t1) x(t2) x(t3) x(t4)>, the mean included; see ``connected_four_point``."""
+        """Four-point function <x(t1) x(t2) x(t3) x(t4)>, mean included; see ``connected_four_point``.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (..., 4), unit time, in the interval.
+        density : Density
+            Density of each theta_k.
+
+        Returns
+        -------
+        ndarray
+            Shape (...), unit [x]^4.
+
+        Raises
+        ------
+        InputError
+            If the density has no fourth moment, or times have another shape or lie outside the interval.
+        """
         connected = self.connected_four_point(times, density)
         t = floats("times", times)
         return fourth_moment(self.mean(t), self.connected(t[..., :, None], t[..., None, :]), 0.0, connected)
 
     def quadratic_variation(self, times: ArrayLike, lag: float) -> Floats:
-        """<(x(t + lag) - x(t))^2> of the fluctuations of these modes, at times t of any shape; unit [x]^2."""
+        """Mean square increment <(x(t + lag) - x(t))^2> of these modes, without the mean.
+
+        Parameters
+        ----------
+        times : array_like
+            Times t of any shape, unit time; t and t + lag in the interval.
+        lag : float
+            Unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of the times, unit [x]^2.
+
+        Raises
+        ------
+        InputError
+            If a time lies outside the interval.
+        """
         t = floats("times", times)
         return np.asarray(np.sum(self.eigenvalues * (self(t + lag) - self(t)) ** 2, axis=-1))
 
     def commutator_at(self, lags: ArrayLike, *, hbar: float = 1.0, mass: float = 1.0) -> Floats:
-        r"""[x, p]/(i hbar) at finite lag, averaged over the interval: where the truncated network is quantum mechanics.
+        r"""Commutator [x, p]/(i hbar) at finite lag, averaged over the interval.
 
         .. math:: C_K(\epsilon) = \frac{m}{\hbar\epsilon} \frac{1}{T - \epsilon}
                   \int_a^{b - \epsilon} \sum_{k \le K} \lambda_k (e_k(t + \epsilon) - e_k(t))^2\, dt
 
-        A finite sum of smooth modes is smooth: below epsilon of about T/K the commutator vanishes linearly. Above, for
-        a kernel with a kink at s = t, it is too small by 2 T/(pi^2 K epsilon) times its limit for epsilon -> 0 and all
-        modes.
+        It shows at which lags the truncated network is quantum mechanics. A finite sum of smooth modes is smooth: for
+        epsilon below about T/K the commutator vanishes linearly. At larger lags, for a kernel with a kink at s = t, the
+        commutator is too small by 2 T/(pi^2 K epsilon) times its limit for epsilon -> 0 and all modes.
 
         Parameters
         ----------
         lags : array_like
-            Positive, below the length T of the interval, any shape.
+            Any shape, unit time, positive and below the length T of the interval.
         hbar, mass : float
             As in ``Theory``.
 
         Returns
         -------
         ndarray
-            Shape of the lags. Exact for these modes up to their error.
+            Shape of the lags, dimensionless. Exact for these modes, up to the errors of the modes.
+
+        Raises
+        ------
+        InputError
+            If a lag is not between 0 and T, or a constant is not positive.
         """
         epsilon, (a, b) = floats("lags", lags), self.interval
         if epsilon.size and (epsilon.min() <= 0 or epsilon.max() >= b - a):
@@ -288,7 +413,7 @@ class KarhunenLoeve:
         x, w = legendre_rule(8)
         out = np.empty(epsilon.shape)
         for index, lag in np.ndenumerate(epsilon):
-            # Squared modes oscillate at most K + 1 times; eight nodes to every half of that.
+            # Squared modes have at most K + 1 oscillations; every half oscillation gets eight nodes.
             edges = np.linspace(a, b - lag, 2 * len(self) + 9)
             half = np.diff(edges) / 2
             t = edges[:-1, None] + half[:, None] * (1 + x)
@@ -296,7 +421,12 @@ class KarhunenLoeve:
         return out
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands; floats survive the round trip through JSON bit for bit."""
+        """Plain data, the input of ``from_dict``; floats survive the round trip through JSON bit for bit.
+
+        Returns
+        -------
+        dict
+        """
         found = self.estimates
         return {
             "interval": list(self.interval),
@@ -312,7 +442,17 @@ class KarhunenLoeve:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> KarhunenLoeve:
-        """The expansion that ``to_dict`` described."""
+        """The expansion that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        KarhunenLoeve
+        """
         found, mean = data["estimates"], data["mean"]
         return cls(
             interval=(float(data["interval"][0]), float(data["interval"][1])),
@@ -342,7 +482,7 @@ class KarhunenLoeve:
 
 
 def four_times(times: ArrayLike) -> Floats:
-    """Times of a four-point function, checked."""
+    """Checked times of a four-point function, shape (..., 4)."""
     t = floats("times", times)
     if t.ndim == 0 or t.shape[-1] != 4:
         raise InputError(f"times must have shape (..., 4); got {t.shape}")
@@ -350,9 +490,9 @@ def four_times(times: ArrayLike) -> Floats:
 
 
 def fourth_moment(mean: Floats, pair: Floats, triple: Floats | float, quadruple: Floats) -> Floats:
-    """<x1 x2 x3 x4> from cumulants.
+    """Moment <x1 x2 x3 x4> from cumulants.
 
-    First (..., 4), second (..., 4, 4), third of all but one (..., 4), and fourth (...).
+    Shapes of the cumulants: first (..., 4), second (..., 4, 4), third (..., 4), entry i without x_i, and fourth (...).
     """
     total = quadruple + np.sum(mean * triple, axis=-1) + mean.prod(axis=-1)
     for i, j, k, n in PAIRINGS:

@@ -1,4 +1,4 @@
-"""Feed-forward networks, with fixed weights and with random ones."""
+"""Feed-forward networks with fixed weights and with random weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Network(Immutable):
 
     .. math:: h^{(0)} = y, \quad h^{(l+1)} = a_l(W^{(l)} h^{(l)} + b^{(l)})
 
-    Its input is the physical y, not y divided by its standard deviation.
+    The input is the physical y, not y divided by its standard deviation.
 
     Parameters
     ----------
@@ -49,13 +49,14 @@ class Network(Immutable):
     biases : sequence of array_like, optional
         One vector per layer, shape (outputs,); zero by default.
     activation : str or sequence of str, default "tanh"
-        Activation of the hidden layers, the last one being linear; or one name per layer. Known:
-        identity, tanh, relu, sin, cos, erf, gelu (the exact one, x Phi(x)), sigmoid, softplus.
+        Activation of the hidden layers, the last layer being linear; or one name per layer. Available:
+        identity, tanh, relu, sin, cos, erf, gelu (exact, x Phi(x)), sigmoid, softplus.
 
     Raises
     ------
     InputError
-        If widths do not chain, a weight is not finite or an activation is unknown.
+        If the inputs of a layer do not match the outputs of the layer before, a weight is not finite, or an activation
+        is unknown.
 
     Examples
     --------
@@ -103,7 +104,12 @@ class Network(Immutable):
         self._set(weights=tuple(matrices), biases=tuple(vectors), activations=tuple(names))
 
     def contents(self) -> dict[str, Any]:
-        """Arguments by which the class makes this network again."""
+        """Arguments of the class that make this network again.
+
+        Returns
+        -------
+        dict
+        """
         return {"weights": self.weights, "biases": self.biases, "activation": self.activations}
 
     @classmethod
@@ -116,7 +122,7 @@ class Network(Immutable):
         weight_std: float = 1.0,
         bias_std: float = 0.0,
     ) -> Network:
-        r"""Fixed weights drawn once from a Gaussian, W ~ N(0, weight_std^2 / fan-in), b ~ N(0, bias_std^2).
+        r"""A network with fixed weights, drawn once: W ~ N(0, weight_std^2/fan-in), b ~ N(0, bias_std^2).
 
         Parameters
         ----------
@@ -125,13 +131,18 @@ class Network(Immutable):
         activation : str, default "tanh"
             Activation of the hidden layers.
         rng : int, SeedSequence or Generator
-            Where the weights come from; required, because the theory is the weights.
-        weight_std, bias_std : float
-            Standard deviations; bias_std may be 0.
+            Source of the weights; required, because the weights define the theory.
+        weight_std, bias_std : float, default 1 and 0
+            Standard deviations; ``weight_std`` must be positive, ``bias_std`` not negative.
 
         Returns
         -------
         Network
+
+        Raises
+        ------
+        InputError
+            If there are fewer than two widths, a width is below 1, or a standard deviation is out of range.
         """
         sizes = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
         if len(sizes) < 2:
@@ -162,7 +173,23 @@ class Network(Immutable):
         return self.widths[-1]
 
     def __call__(self, y: ArrayLike) -> NDArray[Any]:
-        """Evaluate at points y of shape (..., D), giving (..., C); float32 stays float32, all else float64."""
+        """Values f(y) of the network.
+
+        Parameters
+        ----------
+        y : array_like
+            Points, shape (..., D).
+
+        Returns
+        -------
+        ndarray
+            Shape (..., C); float32 for float32 input, float64 otherwise.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If y does not have D entries along its last axis, or is not real.
+        """
         array = array_of("y", y)
         array = array if array.dtype == np.float32 else array.astype(np.float64)
         if array.ndim == 0 or array.shape[-1] != self.n_inputs:
@@ -174,12 +201,17 @@ class Network(Immutable):
         return np.asarray(out).reshape(*array.shape[:-1], self.n_outputs)
 
     def _compiled(self, table: str | None = None) -> _core.Network:
-        """For the core; with a precision for ``table``, as a table of polynomials if it has one."""
+        """The network of the core; its table of polynomials for the precision ``table``, if there is one."""
         plain = _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))
         return plain if table is None else _table(self, table) or plain
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands; floats survive the round trip through JSON bit for bit."""
+        """Plain data, the input of the class; floats survive the round trip through JSON bit for bit.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "weights": [w.tolist() for w in self.weights],
             "biases": [b.tolist() for b in self.biases],
@@ -197,12 +229,12 @@ def _table(network: Network, precision: str) -> _core.Network | None:
 
 
 def use_table(network: Network | RandomNetwork | None, precision: str, compiled: bool | None) -> bool:
-    """Whether a network is evaluated by its table: as ``compiled`` says, and where there is one if it is None."""
+    """Whether a network is evaluated by its table: as ``compiled`` demands, or, if None, whenever a table exists."""
     exists = compiled is not False and isinstance(network, Network) and _table(network, precision) is not None
     if compiled and not exists:
         raise InputError(
             f"compiled=True needs a network that a table of polynomials represents in {precision}: one input, fixed "
-            f"weights, no kinks (relu), no steps far below the unit of the input; got {network!r}; leave compiled out"
+            f"weights, no kinks (relu), no steps much narrower than 1; got {network!r}; leave compiled out"
         )
     return exists
 
@@ -212,38 +244,38 @@ class RandomNetwork(Immutable):
 
     .. math:: W^{(l)}_{ij} = \frac{s_l}{\sqrt{n_l}}\, u_{ij}, \qquad b^{(l)}_i = r_l\, v_i
 
-    with u and v independent draws of the densities, n_l the fan-in, and s_l, r_l the standard deviations (for densities
-    without a variance their half-widths). Paths draw their own theta, or share it in groups; draws are a pure function
-    of the run's key and of the group, and ``draw_weights`` shows them.
+    Here u and v are independent draws from the densities, n_l is the fan-in, and s_l, r_l are standard deviations (for
+    densities without a variance, half-widths). Every path, or every group of paths, has its own theta. Draws are a pure
+    function of the key of the run and the number of the group; ``draw_weights`` returns them.
 
-    With random seed processes theta labels superselection sectors: the two-point function has a plateau
-    :math:`E_\theta[c_0(\theta)^2]`, which connected functions subtract for each theta. That needs two or more paths per
-    theta; one path's own average over time is no substitute, because it is biased.
+    With random seed processes, theta labels superselection sectors: the two-point function has a plateau
+    :math:`E_\theta[c_0(\theta)^2]`, which connected functions subtract for each theta. This subtraction needs at least
+    two paths per theta; the time average of a single path would be a biased substitute.
 
     Parameters
     ----------
     widths : sequence of int
         Numbers of inputs, hidden neurons and outputs, e.g. (1, 16, 16, 1).
     activation : str or sequence of str, default "tanh"
-        Of the hidden layers, the last one being linear; or one name per layer.
+        Activation of the hidden layers, the last layer being linear; or one name per layer.
     weights, biases : Density, str or sequence of them, default "gaussian"
         Densities of all layers, or one per layer; a name stands for ``Density(name)``.
     weight_std, bias_std : float or sequence of float, default 1 and 0
         s_l and r_l of all layers, or one per layer; not negative.
     group : int, default 1
-        Successive paths that share theta: a divisor of 64 or a multiple of it.
+        Number of successive paths that share theta: a divisor or a multiple of 64.
     shared : sequence of bool, optional
-        Parameter splitting, for the single input of ``Times(reflected=True)``: the layers that paths at t > 0 and t < 0
-        have in common. The others are drawn separately for the two sides, the output is
-        :math:`W h(|t|) - W h(0) + b` with the last layer's biases b in common, and reflection positivity holds by
-        construction, because x(0) and what is shared is all that the two sides know of each other
+        Parameter splitting, for the single input of ``Times(reflected=True)``: True for each layer whose weights are
+        the same for t > 0 and t < 0. All other layers are drawn separately for the two sides. The output is
+        :math:`W h(|t|) - W h(0) + b`; the biases b of the last layer are always shared. Reflection positivity holds by
+        construction, because the two sides are independent given the shared weights
         (Ferko and Halverson, arXiv:2504.05462).
 
     Raises
     ------
     InputError, InputTypeError
-        If a width is below 1, an activation or a density is unknown, a number per layer is missing, or the group is
-        not a divisor or multiple of 64.
+        If a width is below 1, an activation or a density is unknown, a list does not have one entry per layer, or the
+        group is neither a divisor nor a multiple of 64.
 
     Examples
     --------
@@ -311,7 +343,12 @@ class RandomNetwork(Immutable):
         )
 
     def contents(self) -> dict[str, Any]:
-        """Arguments by which the class makes this network again."""
+        """Arguments of the class that make this network again.
+
+        Returns
+        -------
+        dict
+        """
         names = ("widths", "weights", "biases", "weight_std", "bias_std", "group", "shared")
         return {"activation": self.activations, **{name: getattr(self, name) for name in names}}
 
@@ -326,7 +363,20 @@ class RandomNetwork(Immutable):
         return self.widths[-1]
 
     def need_moment(self, order: int, what: str) -> None:
-        """Raise InputError, naming a layer, if the outputs lack moments of this order, which ``what`` needs."""
+        """Raise an error if the outputs lack a moment.
+
+        Parameters
+        ----------
+        order : int
+            Order of the moment.
+        what : str
+            Result that needs the moment, for the message.
+
+        Raises
+        ------
+        InputError
+            If the outputs have no moment of this order; the message names the layer.
+        """
         for i in reversed(range(len(self.activations))):
             for kind, densities, spreads in (
                 ("weights", self.weights, self.weight_std),
@@ -338,12 +388,27 @@ class RandomNetwork(Immutable):
                         "none and no bounded activation follows",
                         "use another density there, or tanh, sin or erf after it",
                     )
-            # The output of a bounded activation has all moments, whatever its input.
+            # The output of a bounded activation has all moments for any input.
             if i > 0 and is_bounded(self.activations[i - 1]):
                 return
 
     def draw(self, groups: range, key: int, *, negative: bool = False) -> list[Network]:
-        """The networks of these groups of paths in a run with this key; see ``draw_weights``."""
+        """The networks of given groups of paths in a run; see ``draw_weights``.
+
+        Parameters
+        ----------
+        groups : range
+            Numbers of the groups, with step 1.
+        key : int
+            Key of the run.
+        negative : bool, default False
+            For split weights, whether to return the weights of t < 0.
+
+        Returns
+        -------
+        list of Network
+            One per group.
+        """
         drawn = _core.draw(network=self._compiled(), key=key, negative=negative, groups=(groups.start, groups.stop))
         networks = []
         for row in np.asarray(drawn)[:, 0]:
@@ -357,7 +422,7 @@ class RandomNetwork(Immutable):
         return networks
 
     def _compiled(self, table: str | None = None) -> _core.Network:
-        """For the core; random weights have no table."""
+        """The network of the core; random weights have no table."""
         layers, drawn = [], []
         for i, (inputs, outputs) in enumerate(pairwise(self.widths)):
             layers.append((np.zeros((outputs, inputs)), np.zeros(outputs), self.activations[i]))
@@ -368,7 +433,12 @@ class RandomNetwork(Immutable):
         return _core.Network(layers).drawn(drawn, self.group, self.shared is not None)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands."""
+        """Plain data, the input of ``from_dict``.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "widths": list(self.widths),
             "activation": list(self.activations),
@@ -382,7 +452,17 @@ class RandomNetwork(Immutable):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> RandomNetwork:
-        """The network that ``to_dict`` described."""
+        """The network that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        RandomNetwork
+        """
         densities = {k: [Density.from_dict(d) for d in data[k]] for k in ("weights", "biases")}
         return cls(**{**data, **densities})
 
@@ -414,5 +494,6 @@ def _spreads(name: str, given: float | Sequence[float], n: int) -> tuple[float, 
 
 
 def is_bounded(activation: str) -> bool:
+    """Whether the values of an activation are bounded."""
     far = Network([[[1.0]]], activation=[activation])(np.array([[-1e7], [1e7]]))
     return bool(np.abs(far).max() < 10)

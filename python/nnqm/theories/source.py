@@ -1,4 +1,4 @@
-"""The base of all seed processes: three required members, and others whose defaults mean "unknown"."""
+"""The base class of seed processes: three required members, and optional ones whose default means "unknown"."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["REVERSIBLE", "Source", "Transition", "source_from_dict", "sources_by
 
 Compiled: TypeAlias = "_core.OrnsteinUhlenbeck | _core.Chain | _core.PeriodicChain | _core.Linear | _core.Times"
 
-# Why reversible Markov processes, and those made of them, are reflection positive by construction.
+# Reason why reversible Markov processes, and processes made from them, are reflection positive by construction.
 REVERSIBLE = "functions at one time of reversible Markov processes"
 
 _SOURCES: dict[str, type[Source]] = {}
@@ -29,12 +29,12 @@ _SOURCES: dict[str, type[Source]] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Transition:
-    """Values, law and transition probabilities over some time, on each of G grids.
+    """Transition probabilities over a lag between finitely many values, on each of G grids.
 
     Attributes
     ----------
     values, law : ndarray
-        Shape (G, S).
+        Values and their stationary probabilities, shape (G, S).
     probabilities : ndarray
         Shape (G, S, S).
     """
@@ -49,17 +49,17 @@ class Source(ABC):
 
     A process of your own is a subclass with three members: ``variance``, ``natural_step`` and ``compiled``. As a frozen
     dataclass with a ``kind`` it can be saved, loaded and written in a theory file. All other members have defaults that
-    say "unknown"; each that you define lets the package know more: exact answers, properties, levels.
+    mean "unknown". Each one that you define enables more answers: exact functions, properties, levels.
 
     Attributes
     ----------
     kind : str
-        Name in saved files and theory files; importing the class makes it known there.
+        Name in saved files and theory files; importing the class registers it.
 
     Raises
     ------
     InputTypeError
-        By the class statement, if a field has the name of a member of ``Source``, or another class has the kind.
+        From the class statement, if a field has the name of a member of ``Source`` or another class has the same kind.
 
     Examples
     --------
@@ -96,8 +96,8 @@ class Source(ABC):
         other = _SOURCES.get(kind, cls)
         if (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
             raise InputTypeError(
-                f"{cls.__name__}.kind must be another name than {kind!r}, which is that of "
-                f"{other.__module__}.{other.__qualname__}"
+                f"{cls.__name__}.kind must be unique; got {kind!r}, the kind of "
+                f"{other.__module__}.{other.__qualname__}; choose another name"
             )
         _SOURCES[kind] = cls
 
@@ -109,11 +109,22 @@ class Source(ABC):
     @property
     @abstractmethod
     def natural_step(self) -> float:
-        """A time step that resolves several levels."""
+        """Time step that resolves several levels."""
 
     @abstractmethod
     def compiled(self, times: Floats) -> Sequence[Compiled]:
-        """The core's description on a grid of times; ``compiled`` of another source makes one."""
+        """The process in terms of the core, on a grid of times; usually ``compiled`` of another source.
+
+        Parameters
+        ----------
+        times : ndarray
+            Uniform grid, shape (n_times,), unit time.
+
+        Returns
+        -------
+        sequence
+            Sources of the core.
+        """
 
     # The law of the process.
 
@@ -129,37 +140,37 @@ class Source(ABC):
 
     @property
     def stationary(self) -> bool:
-        """Whether its law does not change with time; most processes' does not."""
+        """Whether the law of the process is the same at all times; True by default."""
         return True
 
     @property
     def period(self) -> float | None:
-        """The period of Euclidean time after which paths close, None for open paths."""
+        """Period of closed (thermal) paths in Euclidean time; None for open paths."""
         return None
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Times at which it exists, None for all."""
+        """Interval of times on which the process exists; None for all times."""
         return None
 
     @property
     def step(self) -> float | None:
-        """Its own time step, None where time is continuous."""
+        """Time step of a process in discrete time; None in continuous time."""
         return None
 
     @property
     def constants(self) -> tuple[float, float] | None:
-        """Hbar and mass, if the process was made with definite ones."""
+        """Values of hbar and mass that belong to the process; None if it has none of its own."""
         return None
 
     @property
     def continuous(self) -> bool:
-        """Whether it is known to be mean-square continuous."""
+        """Whether the process is known to be mean-square continuous."""
         return False
 
     @property
     def gaussian(self) -> bool:
-        """Whether all joint laws are known to be normal."""
+        """Whether all joint laws of the process are known to be normal."""
         return False
 
     @property
@@ -169,57 +180,91 @@ class Source(ABC):
 
     @property
     def positive_because(self) -> str:
-        """Why it is reflection positive by construction; empty where that is unknown."""
+        """Reason why the process is reflection positive by construction; empty if none is known."""
         return ""
 
     @property
     def known_covariance(self) -> Callable[[Floats, Floats], Floats] | None:
-        """Exact covariance of the input at times s and t that broadcast, unit [y]^2; None where it is unknown."""
+        """Exact covariance of the input at times s and t that broadcast, unit [y]^2; None if it is unknown."""
         return None
 
     def mean_at(self, times: Floats) -> Floats:
-        """Mean of the input at times of any shape, for what has a ``known_covariance``."""
+        """Mean of the input at given times, for a process with a ``known_covariance``.
+
+        Parameters
+        ----------
+        times : ndarray
+            Any shape, unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape of the times, unit [y].
+        """
         return np.full(np.shape(times), self.mean[0])
 
-    def need_moment(self, order: int, what: str) -> None:  # noqa: B027  # unknown is no reason to refuse
-        """Raise InputError if values are known to have no moment of this order, which ``what`` needs."""
+    def need_moment(self, order: int, what: str) -> None:  # noqa: B027  # by default nothing is known to be missing
+        """Raise an error if the values are known to lack a moment.
 
-    # Members that make exact answers possible.
+        Parameters
+        ----------
+        order : int
+            Order of the moment.
+        what : str
+            Result that needs the moment, for the message.
+
+        Raises
+        ------
+        InputError
+            If the moment is known not to exist.
+        """
+
+    # Members for exact answers.
 
     @property
     def oscillators(self) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-        """Rates omega and strengths sigma of the inputs, if they are independent Ornstein-Uhlenbeck processes."""
+        """Rates omega and strengths sigma of independent Ornstein-Uhlenbeck inputs; None for other processes."""
         return None
 
     @property
     def ground_state_of(self) -> Hamiltonian | None:
-        """The Hamiltonian whose ground-state process it is; None for others."""
+        """Hamiltonian of a ground-state process; None for other processes."""
         return None
 
     def opened(self) -> Source:
-        """The process of open paths whose thermal one this is; itself by default."""
+        """The process with open paths, for a thermal process; the process itself by default.
+
+        Returns
+        -------
+        Source
+        """
         return self
 
     @property
     def n_components(self) -> int:
-        """Number of processes among which paths are dealt out in turn, path i having number i mod n_components."""
+        """Number of processes that paths use in turn: path i uses number i mod n_components."""
         return 1
 
     @property
     def has_states(self) -> bool:
-        """Whether ``states`` knows orthonormal modes."""
+        """Whether ``states`` is defined."""
         return type(self).states is not Source.states
 
     def states(self, fine: Rule, coarse: Rule, hbar: float, component: int = 0) -> tuple[list[Modes], list[Modes]]:
-        """Orthonormal modes of every input by a fine and a coarse rule, whose difference shows the error.
+        """Orthonormal modes of every input by a fine and a coarse rule; their difference estimates the error.
 
         Parameters
         ----------
         fine, coarse : (float, int, int)
-            Half-width in standard deviations, nodes and highest polynomial for inputs with Hermite functions.
+            Half-width in standard deviations, number of nodes and highest polynomial of a quadrature.
         hbar : float
-        component : int
-            Below ``n_components``.
+        component : int, default 0
+            Number of the grid, below ``n_components``.
+
+        Returns
+        -------
+        fine, coarse : list of Modes
+            One entry per input.
 
         Raises
         ------
@@ -227,59 +272,122 @@ class Source(ABC):
             If no modes are known.
         """
         raise InputError(
-            f"the exact side knows Ornstein-Uhlenbeck, ground-state and Markov-chain sources; got {self!r}; "
+            f"exact answers need Ornstein-Uhlenbeck, ground-state or Markov-chain sources; got {self!r}; "
             "sample the theory"
         )
 
     def thermal_states(
         self, fine: Rule, coarse: Rule, hbar: float, beta: float, component: int = 0
     ) -> tuple[list[ThermalModes], list[ThermalModes]]:
-        """Modes of every input at finite temperature; see ``states``."""
+        """Modes of every input at finite temperature, by a fine and a coarse rule; see ``states``.
+
+        Parameters
+        ----------
+        fine, coarse : (float, int, int)
+            Half-width in standard deviations, number of nodes and highest polynomial of a quadrature.
+        hbar : float
+        beta : float
+            Period, unit time.
+        component : int, default 0
+            Number of the grid, below ``n_components``.
+
+        Returns
+        -------
+        fine, coarse : list of ThermalModes
+            One entry per input.
+
+        Raises
+        ------
+        InputError
+            If no modes are known.
+        """
         found = self.states(fine, coarse, hbar, component)
         first, second = ([ThermalModes(modes=m, beta=beta) for m in level] for level in found)
         return first, second
 
     def levels(self, n_levels: int, hbar: float) -> list[Levels] | None:
-        """The lowest gaps of every input, at most ``n_levels`` and the 0 before them; None where unknown."""
+        """The lowest gaps of every input, preceded by the 0 of the ground state.
+
+        Parameters
+        ----------
+        n_levels : int
+            Largest number of gaps per input, the 0 of the ground state not counted.
+        hbar : float
+
+        Returns
+        -------
+        list of Levels or None
+            One entry per input; None if the levels are unknown.
+        """
         return None
 
     @property
     def continuum(self) -> float:
-        """Gap from which on energies are continuous, infinite by default."""
+        """Gap at which the continuum begins, energy units; infinite by default."""
         return np.inf
 
     def ground_energy(self, hbar: float, mass: float) -> tuple[float, str] | None:
-        """E_0 and a phrase that says where it is from, if the input is the coordinate of a known Hamiltonian."""
+        """E_0, if the input is the coordinate of a known Hamiltonian; None otherwise.
+
+        Parameters
+        ----------
+        hbar, mass : float
+            Constants of the theory.
+
+        Returns
+        -------
+        (float, str) or None
+            E_0 in energy units, and its origin as a phrase for the report.
+        """
         return None
 
     def transition(self, lag: float) -> Transition | None:
-        """Transition probabilities over a lag between finitely many values; None where unknown."""
+        """Transition probabilities over a lag between finitely many values.
+
+        Parameters
+        ----------
+        lag : float
+            Unit time.
+
+        Returns
+        -------
+        Transition or None
+            None if they are unknown.
+        """
         return None
 
-    # Names, files.
+    # Names and files.
 
     @property
     def label(self) -> str:
-        """The name in the title of a report."""
+        """Name in the title of a report."""
         return self.kind or type(self).__name__
 
     def contents(self) -> dict[str, Any]:
-        """Arguments by which the class makes this process again; by default the fields of a dataclass.
+        """Arguments of the class that make this process again; by default the fields of a dataclass.
+
+        Returns
+        -------
+        dict
 
         Raises
         ------
         InputTypeError
-            If the class is no dataclass.
+            If the class is not a dataclass.
         """
         return {name: getattr(self, name) for name in _field_names(type(self))}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``Theory.from_dict`` understands.
+        """Plain data, the input of ``Theory.from_dict``.
+
+        Returns
+        -------
+        dict
 
         Raises
         ------
         InputTypeError
-            If the class has no kind of its own, or does not know its contents.
+            If the class has no kind of its own, or neither is a dataclass nor defines ``contents``.
         """
         if not vars(type(self)).get("kind"):
             raise InputTypeError(
@@ -289,19 +397,49 @@ class Source(ABC):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
-        """The process that ``to_dict`` described."""
+        """The process that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        Source
+        """
         return cls(**{name: value for name, value in data.items() if name != "kind"})
 
     @classmethod
     def table_keys(cls) -> tuple[str, ...]:
-        """Keys in a theory file beside kind: the fields of a dataclass; none if it cannot be written there."""
+        """Keys in a theory file beside kind: the fields of a dataclass; none for other classes.
+
+        Returns
+        -------
+        tuple of str
+        """
         return _field_names(cls) if is_dataclass(cls) else ()
 
     @classmethod
     def from_table(cls, table: Table) -> Source:
-        """The process of a ``[[source]]`` of a theory file: by default the fields of a dataclass by name."""
+        """The process of a ``[[source]]`` table of a theory file; by default keys are the fields of a dataclass.
+
+        Parameters
+        ----------
+        table : Table
+            Keys and values of the source.
+
+        Returns
+        -------
+        Source
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a key is missing or a value is not valid; the message names the key.
+        """
         given = {}
-        for field in fields(cls):  # type: ignore[arg-type]  # table_keys is empty for what is no dataclass
+        for field in fields(cls):  # type: ignore[arg-type]  # table_keys is empty unless the class is a dataclass
             if field.name in table or (field.init and field.default is field.default_factory is MISSING):
                 given[field.name] = table.field(field.name, field.type)
         with located(table.place):
@@ -310,7 +448,7 @@ class Source(ABC):
 
 def _field_names(cls: type[Any]) -> tuple[str, ...]:
     if not is_dataclass(cls):
-        raise InputTypeError(f"{cls.__name__} must be a dataclass, or define contents, to be saved")
+        raise InputTypeError(f"{cls.__name__} must be a dataclass to be saved; make it one, or define contents")
     return tuple(field.name for field in fields(cls) if field.init)
 
 
@@ -323,12 +461,21 @@ def _plain(value: Any) -> Any:
 
 
 def sources_by_kind() -> dict[str, type[Source]]:
-    """All seed processes that have a kind and were imported."""
+    """All imported classes of seed processes, by kind."""
     return dict(_SOURCES)
 
 
 def source_from_dict(data: Mapping[str, Any]) -> Source:
-    """The process that ``to_dict`` described, of any kind.
+    """The process, of any kind, that ``to_dict`` described.
+
+    Parameters
+    ----------
+    data : mapping
+        Output of ``Source.to_dict``.
+
+    Returns
+    -------
+    Source
 
     Raises
     ------
@@ -339,7 +486,7 @@ def source_from_dict(data: Mapping[str, Any]) -> Source:
 
 
 def known_kind(name: str, kind: Any, kinds: Mapping[str, Any]) -> str:
-    """A kind of source; the message for an unknown one says how to make it known."""
+    """The kind, checked; the message for an unknown kind names the remedy."""
     try:
         return choice(name, kind, kinds)
     except InputError as error:

@@ -1,4 +1,4 @@
-"""Seed processes: Ornstein-Uhlenbeck processes, open and closed, and the time itself."""
+"""Seed processes: Ornstein-Uhlenbeck processes, open and closed, and the Euclidean time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OrnsteinUhlenbeck(Source):
     .. math:: dy_i = -\omega_i y_i\,dt + \sigma_i\,dW_i, \qquad
               \langle y_i(0) y_i(t)\rangle = \frac{\sigma_i^2}{2\omega_i} e^{-\omega_i |t|}
 
-    Paths start from the stationary density and are stepped exactly, whatever the time step
+    Paths start from the stationary density, and every step is exact for any time step
     (Gillespie, Phys. Rev. E 54, 2084 (1996)).
 
     Parameters
@@ -99,16 +99,30 @@ class OrnsteinUhlenbeck(Source):
 
     @property
     def positive_because(self) -> str:
-        """It is reversible and Markov."""
+        """Reason: the process is reversible and Markov."""
         return REVERSIBLE
 
     @property
     def oscillators(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        """Omega and sigma."""
+        """Rates omega and strengths sigma."""
         return self.omega, self.sigma
 
     def states(self, fine: Rule, coarse: Rule, hbar: float, component: int = 0) -> tuple[list[Modes], list[Modes]]:
-        """Hermite functions by the trapezoid rule; see ``Source.states``."""
+        """Hermite functions by the trapezoid rule.
+
+        Parameters
+        ----------
+        fine, coarse : (float, int, int)
+            Half-width in standard deviations, number of nodes and highest polynomial of a quadrature.
+        hbar : float
+        component : int, default 0
+            Number of the grid, below ``n_components``.
+
+        Returns
+        -------
+        fine, coarse : list of Modes
+            One entry per input.
+        """
         inputs = list(zip(self.omega, np.sqrt(self.variance), strict=True))
         first, second = (
             [oscillator(w, float(s), trapezoid(width, nodes), order, hbar) for w, s in inputs]
@@ -119,7 +133,23 @@ class OrnsteinUhlenbeck(Source):
     def thermal_states(
         self, fine: Rule, coarse: Rule, hbar: float, beta: float, component: int = 0
     ) -> tuple[list[ThermalModes], list[ThermalModes]]:
-        """Hermite functions at the thermal width; see ``Source.states``."""
+        """Hermite functions at the thermal width by the trapezoid rule.
+
+        Parameters
+        ----------
+        fine, coarse : (float, int, int)
+            Half-width in standard deviations, number of nodes and highest polynomial of a quadrature.
+        hbar : float
+        beta : float
+            Period, unit time.
+        component : int, default 0
+            Number of the grid, below ``n_components``.
+
+        Returns
+        -------
+        fine, coarse : list of ThermalModes
+            One entry per input.
+        """
 
         def level(rule: Rule) -> list[ThermalModes]:
             found, nodes = [], trapezoid(*rule[:2])
@@ -132,12 +162,35 @@ class OrnsteinUhlenbeck(Source):
         return level(fine), level(coarse)
 
     def levels(self, n_levels: int, hbar: float) -> list[Levels]:
-        """Multiples of hbar omega."""
+        """Multiples of hbar omega.
+
+        Parameters
+        ----------
+        n_levels : int
+            Largest number of gaps per input, the 0 of the ground state not counted.
+        hbar : float
+
+        Returns
+        -------
+        list of Levels
+            One entry per input.
+        """
         numbers, signs = np.arange(n_levels + 1), np.ones(n_levels + 1)
         return [Levels(energies=np.asarray(hbar * rate * numbers), signs=signs) for rate in self.omega]
 
     def ground_energy(self, hbar: float, mass: float) -> tuple[float, str] | None:
-        """Hbar omega/2 if sigma^2 is hbar/mass, as for the harmonic oscillator."""
+        """E_0 = hbar omega/2 if the process is the harmonic oscillator, sigma^2 = hbar/mass; None otherwise.
+
+        Parameters
+        ----------
+        hbar, mass : float
+            Constants of the theory.
+
+        Returns
+        -------
+        (float, str) or None
+            E_0 in energy units, and its origin as a phrase for the report.
+        """
         if len(self.omega) == 1 and np.isclose(self.sigma[0] ** 2, hbar / mass, rtol=1e-12):
             return hbar * self.omega[0] / 2, "this is the harmonic oscillator: with its E_0"
         return None
@@ -149,19 +202,50 @@ class OrnsteinUhlenbeck(Source):
 
     @classmethod
     def table_keys(cls) -> tuple[str, ...]:
-        """Keys in a theory file: beta makes the process a thermal one."""
+        """Keys in a theory file; the key beta selects the thermal process.
+
+        Returns
+        -------
+        tuple of str
+        """
         return "omega", "sigma", "beta"
 
     @classmethod
     def from_table(cls, table: Table) -> Source:
-        """The process, or the thermal one, of a ``[[source]]`` of a theory file."""
+        """The process of a ``[[source]]`` table of a theory file; the thermal process if the table has beta.
+
+        Parameters
+        ----------
+        table : Table
+            Keys and values of the source.
+
+        Returns
+        -------
+        OrnsteinUhlenbeck or ThermalOrnsteinUhlenbeck
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a key is missing or a value is not valid; the message names the key.
+        """
         beta = table.number("beta")
         omega, sigma = table.rates("omega", "write omega = 1.0"), table.rates("sigma", "", default=1.0)
         with located(table.place):
             return cls(omega, sigma) if beta is None else ThermalOrnsteinUhlenbeck(omega, sigma, beta=beta)
 
     def compiled(self, times: Floats) -> list[_core.OrnsteinUhlenbeck]:
-        """The core's description, the same on every grid."""
+        """The process in terms of the core, the same for every grid.
+
+        Parameters
+        ----------
+        times : ndarray
+            Not used.
+
+        Returns
+        -------
+        list
+            Sources of the core.
+        """
         return [_core.OrnsteinUhlenbeck(np.asarray(self.omega), np.asarray(self.sigma))]
 
 
@@ -171,7 +255,7 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
     .. math:: \langle y_i(0) y_i(t)\rangle = \frac{\sigma_i^2}{2\omega_i}
               \frac{\cosh \omega_i(\beta/2 - |t|)}{\sinh(\omega_i\beta/2)}, \qquad 0 \le |t| \le \beta
 
-    Sampled exactly on the time grid, which spans one period, from the Fourier modes of this covariance
+    Paths are exact on a time grid that spans one period: sums of the Fourier modes of this covariance
     (Kapusta and Gale, Finite-Temperature Field Theory, sec. 2).
 
     Parameters
@@ -218,16 +302,27 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
 
     @property
     def natural_step(self) -> float:
-        """The largest part of the period below 0.2 over the largest rate."""
+        """Largest fraction 1/n of the period that does not exceed 0.2 over the largest rate, n >= 4."""
         return self.beta / float(np.ceil(max(4.0, self.beta * max(self.omega) / 0.2)))
 
     @property
     def period(self) -> float:
-        """The period beta."""
+        """Period beta, unit time."""
         return self.beta
 
     def covariance(self, times: ArrayLike) -> Floats:
-        """Covariance of each input at times of shape (T,), unit time, shape (D, T); periodic."""
+        """Periodic covariance of each input at time differences t.
+
+        Parameters
+        ----------
+        times : array_like
+            Shape (T,), unit time.
+
+        Returns
+        -------
+        ndarray
+            Shape (D, T), unit [y]^2.
+        """
         t = np.mod(np.asarray(times, dtype=np.float64), self.beta)
         omega, sigma = np.asarray(self.omega)[:, None], np.asarray(self.sigma)[:, None]
         return np.asarray(thermal_covariance(t, omega, sigma, self.beta))
@@ -244,11 +339,16 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
 
     @property
     def positive_because(self) -> str:
-        """It is made of a reversible Markov process."""
+        """Reason: the process is made from a reversible Markov process."""
         return REVERSIBLE
 
     def opened(self) -> OrnsteinUhlenbeck:
-        """The process of open paths."""
+        """The process with open paths, at zero temperature.
+
+        Returns
+        -------
+        OrnsteinUhlenbeck
+        """
         return OrnsteinUhlenbeck(self.omega, self.sigma)
 
     @property
@@ -257,9 +357,20 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
         return "thermal OU"
 
     def compiled(self, times: Floats) -> list[_core.Linear]:
-        """Fourier modes of the covariance on the grid."""
+        """Fourier modes of the covariance on the grid, one source of the core per input.
+
+        Parameters
+        ----------
+        times : ndarray
+            Uniform grid that spans one period, shape (n_times,), unit time.
+
+        Returns
+        -------
+        list
+            Sources of the core.
+        """
         n = len(times)
-        # The covariance of the grid is circulant: its eigenvectors are the Fourier modes.
+        # The covariance matrix on the grid is circulant: its eigenvectors are the Fourier modes.
         waves = np.fft.rfft(self.covariance(np.arange(n) * (self.beta / n)), axis=1).real
         angle = 2 * np.pi / n * np.arange(n)
         sources = []
@@ -288,7 +399,7 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
 
 @dataclass(frozen=True)
 class Times(Source):
-    r"""The Euclidean time itself as the input: networks in time, whose weights are all that is random.
+    r"""The Euclidean time as the input of a network in time, whose only randomness is that of its weights.
 
     Parameters
     ----------
@@ -307,17 +418,17 @@ class Times(Source):
 
     @property
     def variance(self) -> Floats:
-        """One, shape (1,): the time has no distribution of its own."""
+        """The number 1, shape (1,), because the time is not random."""
         return np.ones(1)
 
     @property
     def natural_step(self) -> float:
-        """0.1 in units of time."""
+        """The time step 0.1."""
         return 0.1
 
     @property
     def stationary(self) -> bool:
-        """False: every time is another input."""
+        """False: the input changes with time."""
         return False
 
     @property
@@ -331,5 +442,16 @@ class Times(Source):
         return "time"
 
     def compiled(self, times: Floats) -> list[_core.Times]:
-        """The core's description, the same on every grid."""
+        """The time in terms of the core, the same for every grid.
+
+        Parameters
+        ----------
+        times : ndarray
+            Not used.
+
+        Returns
+        -------
+        list
+            Sources of the core.
+        """
         return [_core.Times(self.reflected)]

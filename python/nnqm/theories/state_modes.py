@@ -1,12 +1,12 @@
-r"""Seed processes as orthonormal modes on a grid: the joint density of an input at two times.
+r"""Orthonormal modes of seed processes on grids.
 
-At lag t a mode's amplitude is multiplied by its decay, so that the joint density of an input at two times is
+The joint density of an input at two times, a lag t apart, is a sum over modes,
 
 .. math:: p(y_q, y_{q'}; t) = \sqrt{w_q w_{q'}} \sum_n \phi_n(y_q)\, \lambda_n(t)\, \phi_n(y_{q'}),
           \qquad \lambda_n(t) = (\pm 1)^{t/dt}\, e^{-\epsilon_n t/\hbar} .
 
-Oscillators have Hermite functions, Hamiltonians their eigenstates, chains the eigenvectors of the symmetrised
-transition matrix.
+The modes are Hermite functions for oscillators, eigenstates for Hamiltonians, and eigenvectors of the symmetrised
+transition matrix for chains.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..quantum.oscillator import thermal_ratio
 
 __all__ = ["Levels", "Modes", "Rule", "ThermalModes", "density", "hermite_functions", "oscillator", "trapezoid"]
 
-# Half-width and nodes of the trapezoid rule of an oscillator, and its highest polynomial.
+# Half-width and number of nodes of the trapezoid rule of an oscillator, and its highest polynomial.
 Rule: TypeAlias = tuple[float, int, int]
 
 
@@ -35,9 +35,9 @@ class Levels:
     energies : ndarray
         E_n - E_0, energy units, ascending, shape (N,), the first 0.
     signs : ndarray
-        +1 or -1 by which a state is multiplied in every step of a chain, shape (N,).
+        Factor +1 or -1 of a state in every step of a chain, shape (N,).
     ceiling : float
-        Gap from which on there may be other states.
+        Gap above which other states may exist, energy units.
     """
 
     energies: Floats
@@ -47,19 +47,19 @@ class Levels:
 
 @dataclass(frozen=True, kw_only=True)
 class Modes:
-    """One input: points, and orthonormal functions on them whose amplitudes decay.
+    """One input: a grid of points and orthonormal modes on it.
 
     Attributes
     ----------
     points : ndarray
         Values of the input, shape (Q,).
     rows : ndarray
-        phi_n(y_q) times the root of the weight of the point, shape (N, Q); the first row is that root.
+        phi_n(y_q) sqrt(w_q), w_q the weight of the point, shape (N, Q); the first row is sqrt(w_q).
     energies : ndarray
         E_n - E_0, energy units, shape (N,), the first 0.
     hbar : float
     signs : ndarray or None
-        +1 or -1 by which a mode is multiplied in every step of a chain, shape (N,).
+        Factor +1 or -1 of a mode in every step of a chain, shape (N,).
     step : float or None
         Time step of the chain.
     """
@@ -77,14 +77,14 @@ class Modes:
         return np.asarray(self.rows[0] ** 2)
 
     def decay(self, time: float) -> Floats:
-        """lambda_n(t), shape (N,)."""
+        """Decay factors lambda_n(t), shape (N,)."""
         decay = np.exp(-self.energies * (time / self.hbar))
         if self.signs is None or self.step is None:
             return np.asarray(decay)
         return np.asarray(decay * self.signs ** whole_steps(np.asarray(time), self.step))
 
     def kernel(self, time: float) -> Floats:
-        """Euclidean propagator between the points, roots of the weights included, shape (Q, Q)."""
+        """Euclidean propagator between the points times sqrt(w_q w_q'), shape (Q, Q)."""
         return np.asarray((self.rows.T * self.decay(time)) @ self.rows)
 
 
@@ -100,7 +100,8 @@ class ThermalModes:
     beta : float
         Period, unit time.
     rate : float or None
-        omega of an oscillator: its thermal process is Gaussian, so that the modes are those at the thermal width.
+        Rate omega of an oscillator, whose thermal process is Gaussian, so that the modes have the thermal width; None
+        for other inputs.
     """
 
     modes: Modes
@@ -120,7 +121,7 @@ class ThermalModes:
 
 
 def oscillator(rate: float, spread: float, rule: tuple[Floats, Floats], order: int, hbar: float) -> Modes:
-    """Hermite functions up to an order of an Ornstein-Uhlenbeck input, by nodes z and weights of a quadrature."""
+    """Hermite functions up to an order for an Ornstein-Uhlenbeck input, on the nodes and weights of a quadrature."""
     z, weights = rule
     return Modes(
         points=spread * z,
@@ -136,7 +137,7 @@ def density(z: Floats) -> Floats:
 
 
 def hermite_functions(z: Floats, weights: Floats, order: int) -> Floats:
-    """h_n(z) times the root of the weights, shape (order + 1, Q): orthonormal rows as far as the rule is exact."""
+    """Values h_n(z) sqrt(weight), shape (order + 1, Q): rows are orthonormal if the rule is exact."""
     rows = np.empty((order + 1, z.size))
     rows[0] = np.sqrt(weights)
     if order:

@@ -1,4 +1,4 @@
-"""Values of a theory file, checked one by one; each message names the key."""
+"""Checks of single values of a theory file; each message names the key."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ __all__ = ["Table"]
 
 
 def brief(value: Any) -> str:
-    """The value as a message shows it, at most 60 characters."""
+    """Text of a value for a message, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def required(table: Mapping[str, Any], key: str, place: str, remedy: str) -> Any:
-    """The value of a key that must be there."""
+    """Value of a required key."""
     if key not in table:
         raise InputError(f"key {place}{key} is missing; {remedy}")
     return table[key]
@@ -27,7 +27,7 @@ def required(table: Mapping[str, Any], key: str, place: str, remedy: str) -> Any
 
 def real_number(key: str, value: Any) -> float:
     """A finite number."""
-    # NumPy would take "1.5" and true for numbers; a file should say what it means.
+    # NumPy would accept "1.5" and true as numbers.
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputTypeError(f"{key} must be a number; got {brief(value)}; write it without quotes")
     try:
@@ -61,7 +61,7 @@ def truth(key: str, value: Any) -> bool:
 
 
 def text_choice(key: str, value: Any, options: Iterable[str]) -> str:
-    """One of some names."""
+    """One of the known names."""
     if not isinstance(value, str):
         raise InputTypeError(f"{key} must be a string; got {brief(value)}; choose from {', '.join(sorted(options))}")
     return choice(key, value, options)
@@ -77,15 +77,16 @@ def filled_list(key: str, value: Any, of: str) -> list[Any]:
 
 
 class Table:
-    """One ``[[source]]`` of a theory file, whose keys are known to belong to its kind.
+    """One ``[[source]]`` table of a theory file; its keys have been checked against its kind.
 
     Attributes
     ----------
     data : Mapping
+        Values by key.
     place : str
-        Name of the table in messages: "source[0]".
+        Name of the table in messages, for example "source[0]".
     constants : Mapping
-        hbar and mass where the file gives them.
+        Values of hbar and mass that the file gives.
     """
 
     def __init__(self, data: Mapping[str, Any], place: str, constants: Mapping[str, float]) -> None:
@@ -97,11 +98,11 @@ class Table:
         return key in self.data
 
     def value(self, key: str, remedy: str) -> Any:
-        """The value of a key that must be there."""
+        """Value of a required key."""
         return required(self.data, key, f"{self.place}.", remedy)
 
     def field(self, key: str, annotation: Any) -> Any:
-        """The value for a field of a dataclass: a number, an integer or a truth value is checked as such."""
+        """Value for a field of a dataclass; numbers, integers and truth values are checked by the annotation."""
         name, value = f"{self.place}.{key}", self.value(key, f"write {key} = ...")
         of_type = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
         if of_type == "float":
@@ -111,16 +112,16 @@ class Table:
         return truth(name, value) if of_type == "bool" else value
 
     def number(self, key: str) -> float | None:
-        """A positive number, None if the key is not there."""
+        """A positive number; None if the key is missing."""
         name = f"{self.place}.{key}"
         return positive(name, real_number(name, self.data[key])) if key in self.data else None
 
     def numbers(self, key: str, remedy: str) -> Floats:
-        """An array of numbers that must be there."""
+        """A required array of numbers."""
         return real_numbers(f"{self.place}.{key}", self.value(key, remedy))
 
     def rates(self, key: str, remedy: str, default: float | None = None) -> tuple[float, ...]:
-        """A positive number or an array of them."""
+        """One or several positive numbers; required unless there is a default."""
         name = f"{self.place}.{key}"
         value = self.value(key, remedy) if default is None else self.data.get(key, default)
         return positives(name, real_numbers(name, value) if isinstance(value, list) else real_number(name, value))

@@ -1,4 +1,4 @@
-"""A theory: seed processes, a network, and the constants that turn paths into quantum mechanics."""
+"""A theory: seed processes, a network, and the constants hbar and mass."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sources import Times
 
 __all__ = ["Theory"]
 
-# Networks with shared layers see the time on both sides of 0.
+# Sources that networks with shared layers need.
 _REFLECTED = (Times(reflected=True),)
 
 
@@ -28,22 +28,23 @@ class Theory:
     sources : source or sequence of sources
         Seed processes; their channels are the inputs of the network, in order.
     network : Network or RandomNetwork, optional
-        Without one x = y.
+        Without a network, x = y.
     hbar : float, optional
-        1, or that of a Hamiltonian among the sources, by default. Correlators decay as
+        By default the value of a Hamiltonian among the sources, or 1. Correlators decay as
         :math:`\exp(-(E_n - E_0) t / \hbar)`.
     mass : float, optional
-        1, or that of a Hamiltonian among the sources, by default. The factor in :math:`p = i m\,dx/dt`; it does not
-        change the paths.
+        Factor m in :math:`p = i m\,dx/dt`; it does not change the paths. By default the value of a Hamiltonian among
+        the sources, or 1.
 
     Raises
     ------
     InputError, InputTypeError
-        If the network does not take as many inputs as the sources give, or a constant is not positive.
+        If the numbers of inputs of the network and of the sources differ, the periods of the sources differ, or a
+        constant is not positive or contradicts a Hamiltonian.
 
     Notes
     -----
-    Every Euclidean quantum mechanics is such a theory (Ferko and Halverson, arXiv:2504.05462).
+    Every Euclidean quantum mechanics can be written in this form (Ferko and Halverson, arXiv:2504.05462).
 
     Examples
     --------
@@ -86,7 +87,7 @@ class Theory:
                 )
         if len({s.period for s in listed}) > 1:
             raise InputError(
-                f"sources must close after the same period, or all be open; got periods {[s.period for s in listed]}"
+                f"sources must all have the same period, or all be open; got periods {[s.period for s in listed]}"
             )
         object.__setattr__(self, "sources", listed)
         object.__setattr__(self, "network", network)
@@ -95,7 +96,7 @@ class Theory:
             of_sources = sorted({constants[i] for constants in known})
             if len(of_sources) > 1 or (of_sources and given is not None and given != of_sources[0]):
                 raise InputError(
-                    f"{name} must be that of the Hamiltonians of the sources; got "
+                    f"{name} must equal the value of the Hamiltonians of the sources; got "
                     f"{', '.join(f'{v:g}' for v in of_sources)} there and {name}={given}; "
                     "leave it out or make them equal"
                 )
@@ -109,7 +110,7 @@ class Theory:
 
     @property
     def n_outputs(self) -> int:
-        """Number of outputs C; without a network the inputs are the outputs."""
+        """Number of outputs C; without a network it is the number of inputs."""
         return self.n_inputs if self.network is None else self.network.n_outputs
 
     @property
@@ -119,27 +120,27 @@ class Theory:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of all channels of a path: inputs y, then outputs x; without a network the outputs only."""
+        """Names of all channels of a path: inputs y, then outputs x; without a network only the outputs."""
         return self.outputs if self.network is None else _names("y", self.n_inputs) + self.outputs
 
     @property
     def stationary(self) -> bool:
-        """Whether the law of a path does not change with time: only then do lag averages mean anything."""
+        """Whether the law of a path is the same at all times, so that averages over time at a fixed lag are valid."""
         return all(s.stationary for s in self.sources)
 
     @property
     def period(self) -> float | None:
-        """The period beta of closed (thermal) paths, None for open ones."""
+        """Period beta of closed (thermal) paths, unit time; None for open paths."""
         return self.sources[0].period
 
     @property
     def group(self) -> int:
-        """Successive paths that share random weights; 1 where there are none."""
+        """Number of successive paths that share random weights; 1 without random weights."""
         return self.network.group if isinstance(self.network, RandomNetwork) else 1
 
     @property
     def sectors(self) -> bool:
-        """Whether paths move in superselection sectors, labelled by random weights."""
+        """Whether random weights label superselection sectors."""
         return isinstance(self.network, RandomNetwork) and self.stationary
 
     @property
@@ -149,12 +150,12 @@ class Theory:
 
     @property
     def omega(self) -> tuple[float, ...]:
-        """Rates of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
+        """Rates of the inputs, length D, unit 1/time; raises InputError unless all are Ornstein-Uhlenbeck processes."""
         return tuple(w for rates, _ in self._oscillators("omega") for w in rates)
 
     @property
     def sigma(self) -> tuple[float, ...]:
-        """Noise strengths of the inputs, shape (D,), if all are Ornstein-Uhlenbeck processes."""
+        """Noise strengths of the inputs, length D; raises InputError unless all are Ornstein-Uhlenbeck processes."""
         return tuple(w for _, strengths in self._oscillators("sigma") for w in strengths)
 
     def _oscillators(self, name: str) -> list[tuple[tuple[float, ...], tuple[float, ...]]]:
@@ -169,7 +170,7 @@ class Theory:
 
         Parameters
         ----------
-        channel : int or str
+        channel : int or str, default 0
             Position among the outputs, or the name of any channel.
 
         Returns
@@ -191,16 +192,31 @@ class Theory:
         return self.outputs[integer("channel", channel, 0, self.n_outputs - 1)]
 
     def first_time(self, duration: float) -> float:
-        """Where a grid of times of this duration begins unless it is given: 0, or the start of an interval.
+        """Default start of a grid of times: 0, or the start of the interval of the sources.
 
-        A theory on the reflected time gets a grid centred on 0.
+        A theory on the reflected time has a grid centred on 0.
+
+        Parameters
+        ----------
+        duration : float
+            Length of the grid, unit time.
+
+        Returns
+        -------
+        float
+            Unit time.
         """
         if self.sources == _REFLECTED:
             return -duration / 2
         return max((s.interval[0] for s in self.sources if s.interval is not None), default=0.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands."""
+        """Plain data, the input of ``from_dict``.
+
+        Returns
+        -------
+        dict
+        """
         data: dict[str, Any] = {
             "hbar": self.hbar,
             "mass": self.mass,
@@ -213,7 +229,17 @@ class Theory:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Theory:
-        """The theory that ``to_dict`` described."""
+        """The theory that ``to_dict`` described.
+
+        Parameters
+        ----------
+        data : mapping
+            Output of ``to_dict``.
+
+        Returns
+        -------
+        Theory
+        """
         sources = [source_from_dict(entry) for entry in data["source"]]
         network: Network | RandomNetwork | None = None
         if "random_network" in data:
