@@ -144,7 +144,7 @@ BAD = {
     "activation a number": (NETWORK + "weights = [[[1.0]]]\nactivation = 3\n", "activation must be a string; got 3"),
     "density missing": (NETWORK + "widths = [1, 1]\nseed = 1\n", "density is missing"),
     "density unknown": (NETWORK + 'widths = [1, 1]\ndensity = "norml"\nseed = 1\n', "did you mean 'normal'"),
-    "seed missing": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\n', "seed is missing; the weights define the theory"),
+    "seed missing": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\n', "seed is missing; the weights define"),
     "seed negative": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\nseed = -1\n', "seed must be at least 0"),
     "widths": (NETWORK + 'widths = [1, 0, 1]\ndensity = "normal"\nseed = 1\n', r"widths\[1\] must be at least 1"),
     "widths huge": (NETWORK + 'widths = [1, 10000000, 1000, 1]\ndensity = "normal"\nseed = 1\n', "at most 100000000"),

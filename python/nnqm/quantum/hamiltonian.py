@@ -139,6 +139,10 @@ class Hamiltonian:
         A function is saved as a table on the interval of the lowest levels: fine enough for its spline to give V
         between the points to 1e-12 of the energies, or of 4097 points. ``from_dict`` makes a table of it, marked as
         sampled, which may be too narrow for higher levels and wider wave packets.
+
+        Returns
+        -------
+        dict
         """
         potential = self.bases.potential
         plain = potential.to_dict(self.bases.samples if potential.is_function else None) | self._constants()
