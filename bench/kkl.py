@@ -1,6 +1,6 @@
 """Convergence of Karhunen-Loeve decompositions: of the general solver, of tables, and of the truncated network.
 
-Errors are those of the lowest ten eigenvalues, in units of the largest, against closed forms where there are any and
+Errors refer to the lowest ten eigenvalues, in units of the largest, against closed forms where there are any and
 against the converged solver otherwise. ``--plot FILE`` draws them (needs matplotlib); ``--toy`` takes fewer points.
 Exits with status 1 if the general solver misses a closed form by more than 1e-10.
 """
@@ -51,7 +51,7 @@ def error(eigenvalues: np.ndarray, exact: np.ndarray) -> float:
 
 
 def nystrom(kernel: Kernel | nnqm.TimeNetwork, a: float, b: float, n: int) -> np.ndarray:
-    """Plain Gauss-Legendre quadrature, which does not see the kink at s = t."""
+    """Plain Gauss-Legendre quadrature, which ignores the kink at s = t."""
     x, w = np.polynomial.legendre.leggauss(n)
     t, root = a + (b - a) * (1 + x) / 2, np.sqrt(w * (b - a) / 2)
     return np.linalg.eigvalsh(root[:, None] * kernel(t[:, None], t) * root)[::-1]

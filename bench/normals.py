@@ -4,7 +4,7 @@ Seed processes whose steps are far longer than their memory are the normals them
 (chi-squared), the counts beyond 1 to 6 standard deviations (binomial), the first eight moments, correlations of z and
 of z^2 between steps of one path (within a Box-Muller pair, within a block of Philox and across blocks), between
 neighbouring and far paths and between channels, triples of successive draws in 512 cells, Kolmogorov and Smirnov's
-distance, and Marsaglia's birthday spacings of the uniforms that the normals stand for, against those of NumPy's SFC64.
+distance, and Marsaglia's birthday spacings of the uniforms behind the normals, against NumPy's SFC64.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Battery:
         self.cells += np.bincount(eighth @ [64, 8, 1], minlength=512)
         self.distance.append(stats.kstest(uniform[: 1 << 16], "uniform").pvalue)
         # 512 birthdays in a year of 2^24 days. Marsaglia's mean of n^3/(4 m) equal spacings is 1% too high for so few
-        # birthdays, which 10^9 numbers see: those of NumPy's generator are the measure.
+        # birthdays, which 10^9 numbers resolve: NumPy's generator is the reference.
         birthdays = (uniform[: 1 << 18] * (1 << 24)).astype(np.int64), self.reference.integers(1 << 24, size=1 << 18)
         for side, days in enumerate(birthdays):
             gaps = np.sort(np.diff(np.sort(days.reshape(-1, 512), axis=1), axis=1), axis=1)

@@ -14,7 +14,7 @@ from .sinc_basis import EPS, Basis
 
 __all__ = ["FINE", "Bases", "need_distinct"]
 
-# Relative accuracy asked of levels unless the user wants less.
+# Relative accuracy of levels by default.
 FINE = 1e-10
 
 # Most grid points of a dense eigenvalue problem; seconds on one core.
@@ -154,7 +154,7 @@ class Bases:
         return self.carrying(count)
 
     def ground(self, beta: float | None = None) -> Basis:
-        """The basis of the lowest levels, or with beta that of thermal traces."""
+        """The basis of the lowest levels, or with beta the basis of thermal traces."""
         return self.carrying(1) if beta is None else self.thermal(beta)
 
     def finer(self, basis: Basis, by: float) -> Basis:

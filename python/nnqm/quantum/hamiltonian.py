@@ -364,7 +364,7 @@ class Hamiltonian:
         Returns
         -------
         ndarray
-            Shape of ``times``, unit of f squared. The error is that of the levels, and of the rectangle rule on the
+            Shape of ``times``, unit of f squared. The error comes from the levels, and from the rectangle rule on the
             grid if f has kinks.
         """
         return correlation(self.bases, times, observable, beta)[0]

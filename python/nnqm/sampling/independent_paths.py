@@ -16,7 +16,7 @@ __all__: list[str] = []
 
 # Fewer independent units do not carry a test that splits them.
 FEWEST = 200
-# Of correlated ones, fewer blocks in the part that decides.
+# Smallest number of blocks of correlated units in the part that decides.
 FEWEST_BLOCKS = 30
 # Number of first steps on which the autocorrelation time of a long trajectory is measured.
 _TAU_STEPS = 1_000_000

@@ -172,7 +172,7 @@ def default_observables(
     order : int, default 6
         Highest Hermite polynomial.
     neurons : int or Network, default 16
-        Number of random neurons; or a network, such as that of the theory, on the channels observed: its first hidden
+        Number of random neurons; or a network, for example the theory's own, on the channels observed: its first hidden
         layer. (Deeper ones are functions for ``simulate_functions``.)
 
     Returns

@@ -60,7 +60,7 @@ def simulate_functions(
     Returns
     -------
     Correlators
-        Its channels are the functions, the first of which is the channel whose spectral weights ``spectrum`` gives
+        Its channels are the functions. The first one is the channel whose spectral weights ``spectrum`` gives
         by default. Errors come from blocks of independent paths. The key is recorded; the functions are not, so that
         the run cannot be extended, only merged with others.
 

@@ -18,7 +18,7 @@ __all__ = ["Estimate", "jackknife"]
 class Estimate:
     r"""A value, or an array of them, with jackknife replicas.
 
-    The statistical error is that of the delete-one jackknife over blocks of unequal size (Busing, Meijer and
+    The statistical error comes from the delete-one jackknife over blocks of unequal size (Busing, Meijer and
     van der Leeden, Stat. Comput. 9, 3 (1999)); for equal blocks it is the usual
 
     .. math:: \sigma^2 = \frac{B-1}{B} \sum_b (\theta_{(b)} - \bar\theta)^2 .
@@ -75,7 +75,7 @@ class Estimate:
     def _deviations(self) -> Floats:
         """Scaled so that their plain sum of squares is the variance, shape (n_blocks, entries)."""
         rest = (self.weights - 1)[:, None]
-        # In differences from the value, of which pseudo-values and their mean are multiples.
+        # Differences from the value: pseudo-values and their mean are multiples of them.
         deviations = np.subtract(self.value.reshape(-1), self.replicas.reshape(self.n_blocks, -1), order="C")
         centre = (deviations * (rest / self.weights[:, None])).sum(axis=0)
         deviations *= np.sqrt(rest / self.n_blocks)
@@ -108,7 +108,7 @@ class Estimate:
         Raises
         ------
         ValueError
-            If there are more points than n_blocks/10: an estimated covariance of so many is too noisy to invert.
+            If there are more points than n_blocks/10: the estimated covariance would be too noisy to invert.
         """
         if self.value.ndim != 1:
             raise InputError(f"covariance needs a one-dimensional estimate; got shape {self.value.shape}")
@@ -334,7 +334,7 @@ def jackknife(
         With fewer than two blocks that hold anything.
     """
     counts = np.asarray(sizes, dtype=np.float64)
-    # Those that an interrupted run has not reached say nothing about the fluctuation between blocks.
+    # Blocks that an interrupted run has not reached contain no information on fluctuations.
     held = counts > 0
     counts = counts[held]
     if counts.size < 2:

@@ -83,7 +83,7 @@ def as_network(
     Theory
         Its only source is a ``KarhunenLoeveProcess``, whose ``expansion`` has the eigenvalues with their errors and the
         ``truncation_error``: the part of the variance, averaged over time, that is left out. Moments of rows have the
-        statistical error of so many paths, and the quadrature of the grid: mode k has a relative error of its variance
+        statistical error of this number of paths, and the quadrature of the grid: mode k has a relative error of its variance
         of about (w_k dt)^2/12, w_k = pi k over the interval, where paths are rough.
 
     Raises
@@ -150,7 +150,7 @@ def _default_paths(theory: Theory, n_modes: int, interval: Any, rng: Rng) -> Pat
     """Paths of a theory on the default grid of an interval."""
     a, b = _checked_interval(interval)
     grid = np.linspace(a, b, min(_PER_MODE * n_modes + 1, _MOST_TIMES))
-    # Of a stationary theory any piece serves, and its own grid may have to begin at 0.
+    # Any piece of a stationary theory serves, and its own grid may have to begin at 0.
     own = grid - a if theory.stationary else grid
     return Paths(theory, _DEFAULT_PATHS, times=own, rng=rng, precision="float64")
 
@@ -180,7 +180,7 @@ def _of_theory(paths: Paths, n_modes: int, interval: tuple[float, float] | None)
         known = None
     if known is not None:
         return karhunen_loeve(theory, (float(grid[0]), float(grid[-1])), n_modes), grid
-    # Of paths with another key than the rows, which may be far fewer.
+    # Paths with another key than the rows, which may be far fewer.
     run = simulate(
         theory,
         paths.n_paths,
@@ -215,7 +215,7 @@ def split_network(kernel: Any, duration: float, n_modes: int = 64, density: Dens
 
     The first part is one mode that both sides share; the modes of the second vanish at t = 0 and have weights
     theta^+ and theta^- of each side's own. On each side the two-point function is K; across t = 0 it is the first part,
-    which is K itself for Gaussian Markov processes such as Ornstein and Uhlenbeck's.
+    which is K itself for Gaussian Markov processes, for example Ornstein and Uhlenbeck's.
 
     Parameters
     ----------

@@ -189,7 +189,7 @@ def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
     """Rule for double integrals over a panel squared, or over a panel and the next one, ratio times as long.
 
     With d = |s - t| = u^2, smooth functions of d or sqrt(d) are smooth in u. What the inner integral leaves are powers
-    of the root of the distance from the ends of the panel, smooth in a variable of which that distance is a square.
+    of the root of the distance from the ends of the panel, smooth in a variable whose square is that distance.
     """
     # Polynomials of degree p - 1 in s, one explicit and one that the inner integral leaves, are cubic in the variable.
     x, mu = legendre_rule(3 * p + _INNER)
@@ -250,7 +250,7 @@ def need_continuous(kernel: Function, a: float, b: float) -> None:
         _evaluated(kernel, t, t) + _evaluated(kernel, t + h, t + h) - 2 * _evaluated(kernel, t, t + h)
         for h in ((b - a) * 1e-12, (b - a) * 1e-8)
     )
-    # Of a continuous process, however rough, it shrinks with the distance.
+    # For a continuous process, however rough, it shrinks with the distance.
     jump = (shorter > 0.9 * longer) & (shorter > 1e-6 * np.abs(_evaluated(kernel, t, t)))
     if jump.any():
         i = int(jump.argmax())

@@ -170,7 +170,7 @@ class TableRule:
     """
 
     outer: Floats  # (n,), weights of the grid
-    split: Floats  # (n, n), weights of integrals split at the point of each row, less those of the grid
+    split: Floats  # (n, n), weights of integrals split at the point of each row, less the weights of the grid
 
     @classmethod
     def of(cls, times: Floats) -> TableRule:
