@@ -14,7 +14,7 @@ from .path_source import PathReader, Paths, reader_of
 
 __all__: list[str] = []
 
-# Fewer independent units do not carry a test that splits them.
+# Smallest number of independent units for a test that splits them.
 FEWEST = 200
 # Smallest number of blocks of correlated units in the part that decides.
 FEWEST_BLOCKS = 30

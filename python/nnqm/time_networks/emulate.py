@@ -83,7 +83,7 @@ def as_network(
     Theory
         Its only source is a ``KarhunenLoeveProcess``, whose ``expansion`` has the eigenvalues with their errors and the
         ``truncation_error``: the part of the variance, averaged over time, that is left out. Moments of rows have the
-        statistical error of this number of paths, and the quadrature of the grid: mode k has a relative error of its variance
+        statistical error of the paths, and the error of the grid: mode k has a relative error of its variance
         of about (w_k dt)^2/12, w_k = pi k over the interval, where paths are rough.
 
     Raises
