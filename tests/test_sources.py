@@ -111,7 +111,7 @@ def test_what_is_no_chain_is_named(arguments, message):
 
 def test_a_chain_has_one_time_step():
     theory = nnqm.Theory(nnqm.MarkovChain([0.0, 1.0], [[0.5, 0.5], [0.5, 0.5]], dt=0.5))
-    with pytest.raises(ValueError, match=r"dt must be that of the chain, 0\.5; got 0\.2"):
+    with pytest.raises(ValueError, match=r"dt must equal the step of the chain, 0\.5; got 0\.2"):
         nnqm.simulate(theory, 640, 8, 0.2, rng=1)
     with pytest.raises(ValueError, match="omega exists for Ornstein-Uhlenbeck sources only"):
         theory.omega  # noqa: B018

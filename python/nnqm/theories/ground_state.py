@@ -67,7 +67,7 @@ class GroundStateProcess(Immutable, Source):
 
     def __init__(self, hamiltonian: Hamiltonian, n_grids: int = 4) -> None:
         if not isinstance(hamiltonian, Hamiltonian):
-            raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
+            raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}; nnqm.Hamiltonian makes one")
         self._set(hamiltonian=hamiltonian, n_grids=integer("n_grids", n_grids, 1, 64), _chains={})
 
     @property
@@ -365,7 +365,7 @@ class ThermalProcess(Immutable, Source):
 
     def __init__(self, hamiltonian: Hamiltonian, beta: float, n_grids: int = 4) -> None:
         if not isinstance(hamiltonian, Hamiltonian):
-            raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}")
+            raise InputTypeError(f"hamiltonian must be a Hamiltonian; got {hamiltonian!r}; nnqm.Hamiltonian makes one")
         period, grids = positive("beta", beta), integer("n_grids", n_grids, 1, 64)
         self._set(hamiltonian=hamiltonian, beta=period, n_grids=grids, _tables={})
         hamiltonian.partition_function(self.beta)  # raises InputError if the trace does not exist

@@ -281,7 +281,7 @@ class MarkovChain(Immutable, Source):
         """
         dt = float(times[1] - times[0]) if len(times) > 1 else self.dt
         if abs(dt - self.dt) > 1e-9 * self.dt:
-            raise InputError(f"dt must be that of the chain, {self.dt:g}; got {dt:g}")
+            raise InputError(f"dt must equal the step of the chain, {self.dt:g}; got {dt:g}; use dt={self.dt:g}")
         tables = self._aliases
         if tables is None:
             rows = alias_tables(self.transitions.reshape(-1, self.values.shape[1]))

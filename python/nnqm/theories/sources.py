@@ -399,7 +399,7 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
 
 @dataclass(frozen=True)
 class Times(Source):
-    r"""The Euclidean time as the input of a network in time, whose only randomness is that of its weights.
+    r"""The Euclidean time as the input of a network in time: only the weights are random.
 
     Parameters
     ----------

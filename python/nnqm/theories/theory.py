@@ -70,7 +70,7 @@ class Theory:
             raise InputError("sources must have at least one entry; got none")
         for i, source in enumerate(listed):
             if not isinstance(source, Source):
-                raise InputTypeError(f"sources[{i}] must be a source such as OrnsteinUhlenbeck; got {source!r}")
+                raise InputTypeError(f"sources[{i}] must be a source, for example OrnsteinUhlenbeck; got {source!r}")
         if network is not None:
             if not isinstance(network, (Network, RandomNetwork)):
                 raise InputTypeError(f"network must be a Network, a RandomNetwork or None; got {network!r}")
@@ -180,7 +180,7 @@ class Theory:
         Raises
         ------
         InputError, InputTypeError
-            If there is no such channel.
+            If the theory has no channel of this name or position.
 
         Examples
         --------
