@@ -125,7 +125,7 @@ NAN_TIMES = [0.0, math.nan, 1.0]
         (TypeError, "omega must be real numbers", lambda: OU(1j)),
         # theories
         (ValueError, "sources must have at least one entry", lambda: nnqm.Theory([])),
-        (TypeError, r"sources\[0\] must be a source such as OrnsteinUhlenbeck; got 1.0", lambda: nnqm.Theory(1.0)),
+        (TypeError, r"sources\[0\] must be a source, for example OrnsteinUhlenbeck; got 1.0", lambda: nnqm.Theory(1.0)),
         (TypeError, r"sources\[1\] must be a source", lambda: nnqm.Theory([OU(1.0), SMALL])),
         (
             TypeError,
