@@ -34,7 +34,7 @@ class GroundStateChain:
     .. math:: P_{ij} = \frac{K_{ij} \psi_j}{(K\psi)_i}, \qquad \pi_i \propto \psi_i (K\psi)_i, \qquad
               K = e^{-(H - E_0) dt/\hbar}
 
-    Its correlation functions at multiples of dt are the Euclidean ones of the Hamiltonian (Doob's transform).
+    At multiples of dt its correlation functions equal the Euclidean functions of the Hamiltonian (Doob's transform).
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class GroundStateChain:
 
 
 def ground_state_chain(bases: Bases, dt: float, offset: float) -> GroundStateChain:
-    """The ground-state process in steps of dt as a reversible chain, see ``Hamiltonian.transition_matrix``."""
+    """The ground-state process in steps of dt as a reversible chain; see ``Hamiltonian.transition_matrix``."""
     positive("dt", dt)
     if not abs(float(floats("offset", offset, 0))) <= 0.5:
         raise InputError(f"offset must be between -0.5 and 0.5 spacings; got {offset}")

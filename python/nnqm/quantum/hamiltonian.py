@@ -221,6 +221,11 @@ class Hamiltonian:
         -------
         ndarray
             Shape of ``x``; zero beyond the grid.
+
+        Raises
+        ------
+        InputError
+            If the level is not bound, or not resolved from its neighbours.
         """
         return np.asarray(self.eigenstate(n)(x))
 
@@ -282,6 +287,11 @@ class Hamiltonian:
         -------
         ndarray
             float64, or complex128 for "p".
+
+        Raises
+        ------
+        InputError
+            If fewer levels are bound, the tolerance is not reached, or the operator is unknown.
         """
         integer("n", n, 1)
         basis = self.bases.carrying(n)
@@ -312,6 +322,11 @@ class Hamiltonian:
         -------
         ndarray
             Unit of f squared.
+
+        Raises
+        ------
+        InputError
+            If fewer levels are bound, or the ground state is not resolved from the next state.
         """
         integer("n", n, 1)
         return spectral_weights(self.bases, n, observable)
@@ -366,6 +381,12 @@ class Hamiltonian:
         ndarray
             Shape of ``times``, unit of f squared. The error comes from the levels, and from the rectangle rule on the
             grid if f has kinks.
+
+        Raises
+        ------
+        InputError
+            If a time exceeds beta, if beta is given and there is a continuum, or if the ground state is not resolved
+            from the next state.
         """
         return correlation(self.bases, times, observable, beta)[0]
 

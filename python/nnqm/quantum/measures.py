@@ -358,6 +358,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape of ``times``, unit [x]^2.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         return self._sum(times, lambda decay, sign: sign * np.exp(decay))
 
@@ -373,6 +378,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape of ``times``, unit [x]^2.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         return self._sum(times, lambda decay, sign: 1 - sign - sign * np.expm1(decay)) * 2
 
@@ -388,6 +398,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape of ``lags``.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         lags = np.asarray(lags, dtype=np.float64)
         return np.asarray(
@@ -435,6 +450,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape (k - 1,), energy units.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         t = np.asarray(times, dtype=np.float64)
         # The decay of the lowest state is factored out, because G underflows at late times.
@@ -461,6 +481,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         float
             Without unit.
+
+        Raises
+        ------
+        InputError
+            If dt is not positive or n_lags is out of range.
         """
         return self._extrapolated(self.commutator_at, dt, n_lags)
 
@@ -477,6 +502,11 @@ class SpectralMeasure(TwoPointFunction):
         Returns
         -------
         float
+
+        Raises
+        ------
+        InputError
+            If dt is not positive or n_lags is out of range.
         """
         return self._extrapolated(self.momentum_squared_at, dt, n_lags)
 
@@ -493,6 +523,11 @@ class SpectralMeasure(TwoPointFunction):
         Returns
         -------
         float
+
+        Raises
+        ------
+        InputError
+            If dt is not positive or n_lags is out of range.
         """
         return float(np.sqrt(self.moments[0] * self.momentum_squared_extrapolated(dt, n_lags)))
 

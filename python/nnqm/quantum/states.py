@@ -136,6 +136,11 @@ class State:
         Returns
         -------
         complex or float
+
+        Raises
+        ------
+        InputError
+            If the states belong to different Hamiltonians.
         """
         a, b, _ = self._together(other)
         value = np.vdot(a, b)
@@ -180,6 +185,11 @@ class State:
         -------
         State
             A new state, in general not normalised.
+
+        Raises
+        ------
+        InputError
+            If the operator is unknown, or the function is not finite on the grid.
         """
         return self._new(act(operator, self._basis, self.coefficients[:, None])[:, 0])
 
@@ -196,6 +206,11 @@ class State:
         Returns
         -------
         complex or float
+
+        Raises
+        ------
+        InputError
+            If the operator is unknown, or the states belong to different Hamiltonians.
         """
         a, b, basis = self._together(other)
         value = np.vdot(a, act(operator, basis, b[:, None])[:, 0])

@@ -85,7 +85,7 @@ def spectral_weights(bases: Bases, n: int, observable: Function | None) -> Float
 
 
 def spectral_measure(bases: Bases, observable: Function | None, tolerance: float) -> SpectralMeasure:
-    """The two-point function of f(x) in the ground state as a sum over states, see ``Hamiltonian.spectral_measure``."""
+    """The two-point function of f(x) in the ground state as a sum over states; see ``Hamiltonian.spectral_measure``."""
     positive("tolerance", tolerance)
     basis = bases.carrying(1)
     need_distinct(basis, 0)

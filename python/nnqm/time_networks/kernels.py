@@ -1,4 +1,4 @@
-r"""Covariance kernels K(s, t) = <x(s) x(t)> of networks in time, finite and infinitely wide, and standard ones.
+r"""Covariance kernels K(s, t) = <x(s) x(t)>: standard kernels, and networks in time of finite and infinite width.
 
 A network in time is x(t) = f(t; theta) with random parameters theta. Its two-point function is a kernel. With many
 independent neurons the network becomes a Gaussian process, whose non-Gaussian corrections fall as 1/width.
@@ -78,6 +78,11 @@ class Kernel:
         -------
         ndarray
             The shape to which s and t broadcast, unit [x]^2.
+
+        Raises
+        ------
+        InputError
+            If a time lies outside the domain of a Wiener process or Brownian bridge.
         """
         s, t = floats("s", s), floats("t", t)
         if not self.stationary:
@@ -97,6 +102,11 @@ class Kernel:
         Returns
         -------
         Kernel
+
+        Raises
+        ------
+        InputError
+            If a parameter is not positive.
         """
         return cls("wiener", (("sigma", positive("sigma", sigma)),))
 
@@ -114,6 +124,11 @@ class Kernel:
         Returns
         -------
         Kernel
+
+        Raises
+        ------
+        InputError
+            If a parameter is not positive.
         """
         return cls(
             "brownian-bridge", (("duration", positive("duration", duration)), ("sigma", positive("sigma", sigma)))
@@ -121,7 +136,7 @@ class Kernel:
 
     @classmethod
     def ornstein_uhlenbeck(cls, omega: float, sigma: float = 1.0, *, beta: float | None = None) -> Kernel:
-        r"""Ornstein-Uhlenbeck process, sigma^2/(2 omega) exp(-omega \|t - s\|), or the thermal one of period beta.
+        r"""Ornstein-Uhlenbeck process, sigma^2/(2 omega) exp(-omega \|t - s\|), or its thermal form of period beta.
 
         .. math:: K = \frac{\sigma^2}{2\omega} \frac{\cosh(\omega(\beta/2 - d))}{\sinh(\omega\beta/2)}, \qquad
                   d = |t - s| \bmod \beta
@@ -140,6 +155,11 @@ class Kernel:
         Returns
         -------
         Kernel
+
+        Raises
+        ------
+        InputError
+            If a parameter is not positive.
         """
         fixed = (("omega", positive("omega", omega)), ("sigma", positive("sigma", sigma)))
         if beta is None:
@@ -160,6 +180,11 @@ class Kernel:
         Returns
         -------
         Kernel
+
+        Raises
+        ------
+        InputError
+            If a parameter is not positive.
         """
         return cls._scaled("squared-exponential", length, variance)
 
@@ -183,6 +208,11 @@ class Kernel:
         Returns
         -------
         Kernel
+
+        Raises
+        ------
+        InputError
+            If a parameter is not positive.
         """
         return cls._scaled("matern", length, variance, nu=positive("nu", nu))
 
@@ -202,6 +232,11 @@ class Kernel:
         Returns
         -------
         Kernel
+
+        Raises
+        ------
+        InputError
+            If a parameter is not positive.
         """
         return cls._scaled("rational-quadratic", length, variance, alpha=positive("alpha", alpha))
 
@@ -219,6 +254,11 @@ class Kernel:
         Returns
         -------
         Kernel
+
+        Raises
+        ------
+        InputError
+            If a parameter is not positive.
         """
         return cls._scaled("root-exponential", length, variance)
 
@@ -272,7 +312,7 @@ class CosineNetwork:
 
     with k_i from the momentum density (times ``scale``), b_i uniform on [0, 2 pi) and a_i from the amplitude density.
     Its two-point function is v times the characteristic function of the momenta at every width (Bochner; Rahimi and
-    Recht, NIPS 2007; Halverson, arXiv:2112.04527): Gaussian momenta give the squared exponential, Cauchy ones the
+    Recht, NIPS 2007; Halverson, arXiv:2112.04527): Gaussian momenta give the squared exponential, Cauchy momenta the
     Ornstein-Uhlenbeck kernel with omega = scale, Student's t with nu degrees of freedom the Matern kernel of nu/2, the
     Laplace density the rational quadratic kernel with alpha = 1. At finite width the network and these processes have
     only the two-point function in common.
