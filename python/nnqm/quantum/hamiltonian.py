@@ -58,8 +58,9 @@ class Hamiltonian:
 
     Notes
     -----
-    For smooth V the error of the levels is 1e-13 of the largest energy on the grid. With kinks or steps convergence is
-    slow. Levels that miss the tolerance raise an ``InputError``, whose message gives the accuracy reached.
+    For smooth V the error of the levels is 1e-13 of the largest energy on the grid; with kinks or steps convergence is
+    slow. Levels that miss the tolerance or are not bound raise an ``InputError``; so do states that are not resolved
+    from their neighbours.
 
     Examples
     --------
@@ -221,11 +222,6 @@ class Hamiltonian:
         -------
         ndarray
             Shape of ``x``; zero beyond the grid.
-
-        Raises
-        ------
-        InputError
-            If the level is not bound, or not resolved from its neighbours.
         """
         return np.asarray(self.eigenstate(n)(x))
 
@@ -287,11 +283,6 @@ class Hamiltonian:
         -------
         ndarray
             float64, or complex128 for "p".
-
-        Raises
-        ------
-        InputError
-            If fewer levels are bound, the tolerance is not reached, or the operator is unknown.
         """
         integer("n", n, 1)
         basis = self.bases.carrying(n)
@@ -322,11 +313,6 @@ class Hamiltonian:
         -------
         ndarray
             Unit of f squared.
-
-        Raises
-        ------
-        InputError
-            If fewer levels are bound, or the ground state is not resolved from the next state.
         """
         integer("n", n, 1)
         return spectral_weights(self.bases, n, observable)
@@ -381,12 +367,6 @@ class Hamiltonian:
         ndarray
             Shape of ``times``, unit of f squared. The error comes from the levels, and from the rectangle rule on the
             grid if f has kinks.
-
-        Raises
-        ------
-        InputError
-            If a time exceeds beta, if beta is given and there is a continuum, or if the ground state is not resolved
-            from the next state.
         """
         return correlation(self.bases, times, observable, beta)[0]
 
@@ -420,8 +400,7 @@ class Hamiltonian:
         Parameters
         ----------
         finer : float, default 1
-            Divisor of the spacing of the basis that carries the lowest levels. The change of a sum with ``finer``
-            estimates its error.
+            Divisor of the spacing of the basis for the lowest levels; the change of a sum with it estimates its error.
         beta : float, optional
             Euclidean period hbar/kT of thermal traces; by default the basis is for the ground state.
 

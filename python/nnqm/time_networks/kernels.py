@@ -42,7 +42,8 @@ _POLYNOMIALS = {0.5: (1.0,), 1.5: (1.0, 1.0), 2.5: (1 / 3, 1.0, 1.0)}
 class Kernel:
     r"""A covariance kernel by name, K(s, t) for times of any shapes that broadcast.
 
-    Kernels come from the constructors below (``Kernel.matern(1.5)``). Equal kernels compare equal; they can be pickled.
+    Kernels come from the constructors below (``Kernel.matern(1.5)``), which raise an ``InputError`` if a parameter is
+    not positive. Equal kernels compare equal; they can be pickled.
 
     Attributes
     ----------
@@ -102,11 +103,6 @@ class Kernel:
         Returns
         -------
         Kernel
-
-        Raises
-        ------
-        InputError
-            If a parameter is not positive.
         """
         return cls("wiener", (("sigma", positive("sigma", sigma)),))
 
@@ -124,11 +120,6 @@ class Kernel:
         Returns
         -------
         Kernel
-
-        Raises
-        ------
-        InputError
-            If a parameter is not positive.
         """
         return cls(
             "brownian-bridge", (("duration", positive("duration", duration)), ("sigma", positive("sigma", sigma)))
@@ -155,11 +146,6 @@ class Kernel:
         Returns
         -------
         Kernel
-
-        Raises
-        ------
-        InputError
-            If a parameter is not positive.
         """
         fixed = (("omega", positive("omega", omega)), ("sigma", positive("sigma", sigma)))
         if beta is None:
@@ -180,11 +166,6 @@ class Kernel:
         Returns
         -------
         Kernel
-
-        Raises
-        ------
-        InputError
-            If a parameter is not positive.
         """
         return cls._scaled("squared-exponential", length, variance)
 
@@ -208,11 +189,6 @@ class Kernel:
         Returns
         -------
         Kernel
-
-        Raises
-        ------
-        InputError
-            If a parameter is not positive.
         """
         return cls._scaled("matern", length, variance, nu=positive("nu", nu))
 
@@ -232,11 +208,6 @@ class Kernel:
         Returns
         -------
         Kernel
-
-        Raises
-        ------
-        InputError
-            If a parameter is not positive.
         """
         return cls._scaled("rational-quadratic", length, variance, alpha=positive("alpha", alpha))
 
@@ -254,11 +225,6 @@ class Kernel:
         Returns
         -------
         Kernel
-
-        Raises
-        ------
-        InputError
-            If a parameter is not positive.
         """
         return cls._scaled("root-exponential", length, variance)
 
