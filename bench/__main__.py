@@ -1,9 +1,9 @@
-"""Races against tuned NumPy, PyTorch and JAX, and how the cost scales: ``python -m bench`` in the repository's root.
+"""Benchmarks against tuned NumPy, PyTorch and JAX, and scaling of the cost: ``python -m bench`` in the repository root.
 
-A job goes from a seed to C[T,T] and C[lag] with block errors (of the correlator matrix: to its block sums). Every peer
-runs in its own process on the same number of threads, with the chunk size that was fastest for it on this job; runs are
-interleaved, medians are compared, and every answer is checked: against exact values where they exist, else against
-ours.
+A job computes C[T,T] and C[lag] with block errors from a seed (for the correlator matrix, its block sums). Each peer
+runs in its own process on the same number of threads, with the chunk size that is fastest for it on this job. Runs
+are interleaved and medians are compared. All results are checked, against exact values where they exist and against
+nnqm otherwise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-# As for peers: between products its threads wait on a core that the other processes need.
+# The same for all peers: idle threads of OpenBLAS occupy cores that the other processes need.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
@@ -37,11 +37,12 @@ WORKER = Path(__file__).parent / "peers" / "worker.py"
 
 
 class Peer:
-    """A worker process, and the chunk size that it is fastest with on each case."""
+    """A worker process, and its fastest chunk size for each case."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        # OpenBLAS doubles its speed on processors it does not know, XLA uses whole vectors, and none starts threads.
+        # OpenBLAS is twice as fast on processors that it does not recognise, XLA uses full vectors, no peer starts
+        # threads.
         wide = "avx512f" in Path("/proc/cpuinfo").read_text()
         tuned = {
             "OPENBLAS_CORETYPE": "SkylakeX" if wide else "Haswell",
@@ -83,7 +84,7 @@ class Peer:
 
 
 class Case:
-    """A job of the table: how we do it, what peers are told, and what the answer must be."""
+    """A job of the table: the run of nnqm, the job for the peers, and the check of the results."""
 
     clock = staticmethod(time.perf_counter)
 
@@ -102,7 +103,7 @@ class Case:
         self.network = network
         self.observables = nnqm.default_observables(self.theory)
         if network is not None:
-            # As peers do, of the output alone.
+            # Sums of the output alone, as for the peers.
             o = nnqm.default_observables(((0.0,), (1.0,), ("x",)), order=1, neurons=0)
             shift, scale = self.observables.shift[:1], self.observables.scale[:1]
             self.observables = replace(o, columns=(1,), shift=shift, scale=scale)
@@ -129,7 +130,7 @@ class Case:
     def ours(self, seed: int, threads: int, precision: str = "float32") -> dict[str, Any]:
         start = self.clock()
         if self.kind == "ou":
-            # Allocated once, as for peers, so that page faults do not count.
+            # Allocated once, as for the peers, so that page faults are not timed.
             if precision not in self.store:
                 self.store[precision] = np.ones((self.n_paths, N_TIMES, 1), precision)
             y = self.store[precision]
@@ -163,7 +164,7 @@ class Case:
             sums = run.sums["observable_lags"].sum(0)
             mean = sums[:, 1] / (2 * sums[:, 1, :1, :1])
             return {"seconds": self.clock() - start, "value": mean[0].diagonal()}
-        # Random weights have a plateau that only groups subtract; as peers do, the mean over all is taken off.
+        # Random weights have a plateau that only groups subtract; as for the peers, the mean over all is subtracted.
         two_point, mean = run.two_point("x"), run.mean("x")
         full = run.two_time_function()
         assert full.error.shape == (N_TIMES, N_TIMES)
@@ -185,7 +186,7 @@ class Case:
         elif self.kind == "ou":
             wrong = np.abs(value - 0.5 * np.exp(-DT * np.arange(2))).max() > 10 / np.sqrt(self.n_paths * N_TIMES * DT)
         else:
-            # Neurons are centred in our sums and not in theirs: powers are compared.
+            # Only powers are compared, because nnqm centres the neurons and the peers do not.
             n = int(self.observables.orders[0]) + 1
             expected = np.asarray(reference["value"])[:n]
             wrong = np.abs(value[:n] / expected - 1).max() > 0.25
@@ -252,7 +253,7 @@ def seconds_of(job: Callable[[], Any], repeat: int) -> float:
 
 
 def scaling(toy: bool, repeat: int) -> None:
-    """One to two threads, cost against paths and times, memory against paths."""
+    """Speed-up from one to two threads, cost against paths and times, memory against paths."""
     network = nnqm.Network.random((1, 64, 64, 1), "tanh", rng=1, weight_std=1.0, bias_std=0.5)
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)
     options: dict[str, Any] = {
@@ -270,7 +271,7 @@ def scaling(toy: bool, repeat: int) -> None:
     one, two, apart = np.median(seconds, axis=0)
     print(f"\n1-64-64-1 direct, 1 to 2 threads: {one / two:.2f} times the work in a given time; ", end="")
     print(f"two calls of one thread each, side by side: {2 * one / apart:.2f} times")
-    # Equally many points at each number of times, so that what a call costs anyway is the same for all.
+    # The number of points is the same for all numbers of times, so that the fixed cost of a call is the same.
     most = 64_000 if toy else 6_400_000
     grids = {
         "paths": [(n, N_TIMES) for n in (most // 1000, most // 100, most // 10, most)],
@@ -287,7 +288,7 @@ def scaling(toy: bool, repeat: int) -> None:
     program = (
         "import sys, nnqm; t = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0)); "
         "nnqm.simulate(t, int(sys.argv[1]), 256, 0.2, rng=1, n_threads=2); "
-        # Since the program was loaded; what getrusage says includes the process that it was forked from.
+        # Peak since the program was loaded; getrusage includes the process from which it was forked.
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     print("peak memory of a process that samples this many paths, MiB:", end=" ")

@@ -1,9 +1,9 @@
-"""Are the errors and verdicts of levels right? Many seeds against exact levels.
+"""Calibration of the errors and verdicts of levels: many seeds against exact levels.
 
-Three parts: pulls of resolved levels, their coverage and how often each is resolved; how often something is resolved
-that is not there; whether the number of paths that ``Spectrum.advice`` suggests resolves the level. Every seed counts;
-none is drawn again. ``--results FOLDER`` keeps what is done, so that a run can be stopped, continued and printed again.
-``--toy``: a little of each part.
+Three parts: pulls of resolved levels, their coverage, and how often each level is resolved; how often a level is
+resolved that does not exist; whether the number of paths suggested by ``Spectrum.advice`` resolves the level. All seeds
+are counted, and no seed is repeated. ``--results FOLDER`` stores results, so that a run can be stopped, continued and
+printed again. ``--toy``: a few seeds of each part.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ import nnqm
 
 TANH = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 3, 3, 1), rng=1, weight_std=1.5, bias_std=0.5))
 N_TIMES = 256
-# A resolved level further from the exact one than this is false; so is one more than there are.
+# Smallest distance of a false level from the exact level, in errors; resolved levels beyond the last are false too.
 FALSE = 4.0
 
 
 @dataclass(frozen=True)
 class System:
-    """One theory at one size; ``hidden`` sees x alone. Theories of one seed process have different first seeds."""
+    """One theory and number of paths; ``hidden`` uses x alone. Theories of one process have different first seeds."""
 
     theory: nnqm.Theory
     n_paths: int
@@ -77,7 +77,7 @@ def noise(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def one_level(rng: np.random.Generator, n: int) -> np.ndarray:
-    """A sign that flips, seen through noise."""
+    """A sign that flips, plus noise."""
     flips = rng.random((n, 64)) < (1 - np.exp(-0.2)) / 2
     flips[:, 0] = rng.random(n) < 0.5
     return (-1.0) ** np.cumsum(flips, axis=1) + 0.5 * rng.normal(size=(n, 64))
@@ -94,7 +94,7 @@ def plateau(rng: np.random.Generator, n: int) -> np.ndarray:
     return paths + rng.choice(np.float32([-2, 2]), size=(n, 1, 1))
 
 
-# How to draw paths, and the levels that there are.
+# Functions that draw paths, and the exact levels.
 CORRELATORS: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], list[float]]] = {
     "pure noise": (noise, []),
     "one level": (one_level, [1.0]),
@@ -104,7 +104,7 @@ CORRELATORS: dict[str, tuple[Callable[[np.random.Generator, int], np.ndarray], l
 
 
 def judged(found: nnqm.results.Spectrum, exact: list[float]) -> list[dict[str, Any]]:
-    """Each resolved level beside the mean of the exact levels that its members are."""
+    """Each resolved level with the mean of the exact levels of its members."""
     entries, first = [], 0
     for level in (level for level in found.levels if level.resolved):
         members = exact[first : first + level.multiplicity]
@@ -118,7 +118,7 @@ def judged(found: nnqm.results.Spectrum, exact: list[float]) -> list[dict[str, A
 
 def calibrate(system: System, seed: int) -> dict[str, Any]:
     found = system.measure(seed)
-    # One more than are compared: a multiplet may hold some that nobody asked for.
+    # Eight levels more than are compared: a multiplet may contain further levels.
     exact = System(system.theory, 0, system.dt, system.n_levels + 8, 0).exact() if not system.hidden else system.exact()
     return {"seed": seed, "t0": found.t0, "levels": judged(found, exact)}
 
@@ -132,7 +132,7 @@ def false_resolution(kind: str, seed: int) -> dict[str, Any]:
 
 
 def follow_advice(seed: int) -> dict[str, Any]:
-    """A small run of the oscillator, its advice, and a fresh run of the size advised."""
+    """A small run of the oscillator, its advice, and a new run with the suggested number of paths."""
     theory = nnqm.harmonic_oscillator()
     advice = nnqm.spectrum(nnqm.simulate(theory, 2000, 64, 0.2, rng=70_000 + seed), 8).advice
     if advice is None or advice.n_paths is None:
@@ -143,7 +143,7 @@ def follow_advice(seed: int) -> dict[str, Any]:
 
 
 def rows(name: str, folder: Path | None, seeds: int, work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results of seeds 0 .. seeds - 1, those that a file holds and the others computed."""
+    """Results of seeds 0 .. seeds - 1, read from a file as far as they are there, else computed."""
     file = None if folder is None else folder / f"{name.replace(' ', '-')}.jsonl"
     done = [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
     done = done[:seeds]
@@ -223,7 +223,7 @@ def main() -> int:
         f"{min(r['advised'] for r in given):,} and {max(r['advised'] for r in given):,}; "
         f"{sum(r['resolved'] for r in given)} of these resolved the level"
     )
-    # A sanity bound only: what matters is the table. Six errors of a mean are no chance.
+    # A coarse bound only, the table is the result: a mean is not six errors off by chance.
     if arguments.toy and worst > 6:
         print(f"pulls are not centred: {worst:.1f} errors off")
         return 1

@@ -1,8 +1,8 @@
-"""The time of each exact call, and of the chain sampler against the Ornstein-Uhlenbeck sampler.
+"""Times of the exact calls, and of the chain sampler compared with the Ornstein-Uhlenbeck sampler.
 
-Every answer is compared with an independent one: a closed form, another route, or a property that determines it. Prints
-the median time of several repeats after a first call that is shown apart (imports, caches), and exits with status 1 if
-an answer is wrong (``--toy``: fewer repeats and paths).
+Each result is compared with an independent one: a closed form, another method, or a property that determines it. Prints
+the median time of several repeats; the first call is listed apart (imports, caches). Exits with status 1 if a result is
+wrong. ``--toy``: fewer repeats and paths.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BETA = 2.0
 
 
 def neuron(dimension: int) -> nnqm.Theory:
-    """One sine neuron, whose functions have closed forms."""
+    """One sine neuron, whose correlation functions have closed forms."""
     omega = [1.0, 1.7, 0.6][:dimension]
     network = nnqm.Network([[[0.9, -0.7, 0.5][:dimension]], [[1.5]]], [[0.3], [0.0]], "sin")
     return nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega), network)
@@ -45,7 +45,7 @@ def of_sines(theory: nnqm.Theory, *, beta: float | None = None) -> np.ndarray[An
 
 
 def calls() -> list[tuple[str, Callable[[], Any], Callable[[Any], float], float]]:
-    """Name, call, error of its answer, and the largest error allowed."""
+    """Name, call, error of its result, and the largest error allowed."""
     oscillator, tanh = nnqm.harmonic_oscillator(), nnqm.builtin_theory("deep-tanh")
     relu = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[1.0]], [[1.0]]], activation="relu"))
     quartic = nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 1]))
@@ -53,7 +53,7 @@ def calls() -> list[tuple[str, Callable[[], Any], Callable[[Any], float], float]
     mixed = nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.7), spring], neuron(2).network)
     plain = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.7, 1.0]), neuron(2).network)
     ramp = nnqm.Theory(quartic, relu.network)
-    # Means of one-input networks in a rule of another kind.
+    # Means of networks with one input by an independent quadrature rule.
     z, weights = np.polynomial.hermite_e.hermegauss(80)
 
     def squared_mean(networks: list[nnqm.Network]) -> float:

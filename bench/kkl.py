@@ -1,8 +1,8 @@
 """Convergence of Karhunen-Loeve decompositions: of the general solver, of tables, and of the truncated network.
 
-Errors refer to the lowest ten eigenvalues, in units of the largest, against closed forms where there are any and
-against the converged solver otherwise. ``--plot FILE`` draws them (needs matplotlib); ``--toy`` takes fewer points.
-Exits with status 1 if the general solver misses a closed form by more than 1e-10.
+Errors are the largest deviations of the ten largest eigenvalues, in units of the largest eigenvalue, from closed forms
+where they exist and from the converged solver otherwise. ``--plot FILE`` draws them (needs matplotlib); ``--toy`` takes
+fewer points. Exits with status 1 if the general solver deviates from a closed form by more than 1e-10.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 
-# The matrix product of the last table is that of one thread; read when NumPy is loaded.
+# The last table compares with a matrix product on one thread; NumPy reads these variables when it is loaded.
 os.environ |= dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 
 import numpy as np
@@ -58,7 +58,7 @@ def nystrom(kernel: Kernel | nnqm.TimeNetwork, a: float, b: float, n: int) -> np
 
 
 def rate(sizes: list[int], errors: list[float]) -> str:
-    """How the error falls, from the part above rounding: by which factor per function, or with which power."""
+    """Rate at which the error falls while it is above rounding: a factor per function, or a power."""
     n, e = np.array(sizes, dtype=float), np.array(errors)
     seen = np.flatnonzero(e > 1e-13)
     if seen.size < 3:
@@ -113,7 +113,7 @@ def main() -> int:
             t = np.linspace(a, b, n)
             try:
                 kl = karhunen_loeve((t, kernel(t[:, None], t)), n_modes=MODES)
-            except ValueError:  # too coarse to say anything
+            except ValueError:  # The table is too coarse to resolve a mode.
                 found.append(np.nan)
                 continue
             found.append(error(kl.eigenvalues, converged[name][0].eigenvalues))
@@ -170,7 +170,7 @@ def main() -> int:
 
 
 def speed(n_paths: int, modes: int = 100, n_times: int = 256) -> None:
-    """One thread: sampled paths, and the fused route, against the float32 matrix product alone and with its draws."""
+    """Time of sampled paths and of ``simulate`` on one thread, relative to the float32 product and with its draws."""
     theory = nnqm.Theory(nnqm.KarhunenLoeveProcess(karhunen_loeve(Kernel.ornstein_uhlenbeck(1.0), (0.0, 10.0), modes)))
     process = theory.sources[0]
     times = np.linspace(0.0, 10.0, n_times)
@@ -196,7 +196,7 @@ def speed(n_paths: int, modes: int = 100, n_times: int = 256) -> None:
         "simulate, T x T": lambda: nnqm.simulate(theory, n_paths, times=times, rng=1, n_threads=1),
     }
     seconds: dict[str, list[float]] = {name: [] for name in cases}
-    # In turn, so that a busy machine is busy for all of them.
+    # The cases alternate, so that the load of the machine affects all of them.
     for _ in range(41):
         for name, run in cases.items():
             start = time.perf_counter()

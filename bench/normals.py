@@ -1,6 +1,6 @@
-"""A battery of tests of the normal random numbers of the core: one line a test, and a p-value for each.
+"""A battery of tests of the normal random numbers of the core: one line and one p-value per test.
 
-Seed processes whose steps are far longer than their memory are the normals themselves. Tested are: equiprobable bins
+Seed processes with steps far longer than their memory return the normals themselves. The tests are: equiprobable bins
 (chi-squared), the counts beyond 1 to 6 standard deviations (binomial), the first eight moments, correlations of z and
 of z^2 between steps of one path (within a Box-Muller pair, within a block of Philox and across blocks), between
 neighbouring and far paths and between channels, triples of successive draws in 512 cells, Kolmogorov and Smirnov's
@@ -43,7 +43,7 @@ class Battery:
         self.distance: list[float] = []
 
     def add(self, z: NDArray[np.floating]) -> None:
-        """Adds a chunk."""
+        """Add a chunk."""
         wide = z.astype(np.float64)
         flat = wide.ravel()
         self.n += flat.size

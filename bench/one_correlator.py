@@ -1,12 +1,12 @@
 """False resolution: levels claimed from one correlator that are not there, over many synthetic correlators.
 
 Five kinds: pure noise, one level (1), two near levels (1 and 1.15), two levels (1 and 2.5), a level on a plateau. A
-claim is false if no level lies within three total errors of it, or if more levels are claimed than there are. Errors
-of the correlators are drawn log-uniformly between 1e-4 and 3e-2 of G(0), alike at all lags and correlated over five
-of them, in 128 blocks. Beside it how often the lowest gap is resolved, and its pulls, in statistical errors; and how
-often a level lies within one and within two total errors of a resolved gap. Of one level the mean of the pulls must be
-below 1/3, their standard deviation between 0.85 and 1.2, and the shares within 1 and 1.96 errors as for a normal
-distribution within three binomial errors. ``--toy``: twenty of each kind.
+claim is false if no level lies within three total errors of it, or if more levels are claimed than exist. Errors of the
+correlators are drawn log-uniformly between 1e-4 and 3e-2 of G(0). They are equal at all lags and correlated over five
+lags, in 128 blocks. Further columns: how often the lowest gap is resolved, its pulls in statistical errors, and how
+often a level lies within one and within two total errors of a resolved gap. For one level the mean of the pulls must be
+below 1/3, their standard deviation between 0.85 and 1.2, and the fractions within 1 and 1.96 errors must agree with a
+normal distribution within three binomial errors. ``--toy``: twenty of each kind.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def is_false(found: tuple[nnqm.Estimate, ...], gaps: list[float]) -> bool:
 
 
 def distance(gap: nnqm.Estimate, gaps: list[float]) -> float:
-    """From the nearest level, in total errors."""
+    """Distance of a gap from the nearest level, in total errors."""
     return min(abs(float(gap.pull(e))) for e in gaps)
 
 

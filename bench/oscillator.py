@@ -1,9 +1,9 @@
-"""The harmonic oscillator against its exact answers, seed by seed.
+"""The harmonic oscillator against its exact results, seed by seed.
 
 For each seed: gaps 1 to 5 against n omega, commutator and uncertainty product, kurtosis and positivity, from
-``simulate`` and ``analyse`` at 1e6 paths x 256 times (``--toy``: one seed, 1e5 paths). Exits with status 1 if a pull
-is 3.5 or larger, or a systematic error more than ten times the statistical one. Gaps off by more than 1% are listed:
-at 1e6 paths the fifth has a statistical error of half a percent.
+``simulate`` and ``analyse`` with 1e6 paths x 256 times (``--toy``: one seed, 1e5 paths). Exits with status 1 if a pull
+is 3.5 or larger, or a systematic error exceeds ten times the statistical error. Gaps that deviate by more than 1% are
+listed: with 1e6 paths the fifth gap has a statistical error of half a percent.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Is the verdict on reflection positivity right? False alarms where it holds, power where it does not.
+"""Calibration of the verdict on reflection positivity: false alarms where it holds, power where it fails.
 
-False alarms: p-values below 5% and 1% of ``reflection_positivity`` on fresh paths of reflection-positive processes.
-Power: verdicts "violated" (p below 0.1%) on processes that are not; the first line of that table is a control, linear
-functionals alone on a process that only nonlinear ones tell from an oscillator. Every seed counts; none is drawn
-again. ``--toy``: one system each, some seeds.
+False alarms: p-values of ``reflection_positivity`` below 5% and 1% on new paths of reflection-positive processes.
+Power: verdicts "violated" (p below 0.1%) on processes that are not reflection positive. The first line of that table
+is a control: linear functionals on a process that only nonlinear functionals distinguish from an oscillator. All seeds
+are counted, and no seed is repeated. ``--toy``: one system each, a few seeds.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def cosines(rng: np.random.Generator, n: int, k: np.ndarray | None = None) -> np
 
 
 def damped_oscillation(rng: np.random.Generator, n: int) -> np.ndarray:
-    """AR(2) with roots 0.9 exp(+-0.5 i), from its stationary state."""
+    """Stationary AR(2) process with roots 0.9 exp(+-0.5 i)."""
     start = 100
     x = rng.normal(size=(n, start + N_TIMES))
     for t in range(2, start + N_TIMES):
@@ -78,7 +78,7 @@ def alternating(rng: np.random.Generator, n: int) -> np.ndarray:
 
 
 def network_of_time(activation: Callable[[np.ndarray], np.ndarray]) -> Make:
-    """A random network with 8 hidden units of t itself, reflected about t = 0."""
+    """A random network of t with 8 hidden units, reflected about t = 0."""
 
     def make(rng: np.random.Generator, n: int) -> np.ndarray:
         t = (np.arange(N_TIMES + 1) - N_TIMES // 2) * DT
@@ -89,14 +89,14 @@ def network_of_time(activation: Callable[[np.ndarray], np.ndarray]) -> Make:
 
 
 def karhunen_loeve(modes: int = 6) -> Make:
-    """An Ornstein-Uhlenbeck process on a finite interval, less all but its leading modes."""
+    """The leading modes of an Ornstein-Uhlenbeck process on a finite interval."""
     t = np.arange(N_TIMES + 1) * DT
     values, vectors = np.linalg.eigh(np.exp(-np.abs(np.subtract.outer(t, t))))
     root = vectors[:, -modes:] * np.sqrt(values[-modes:])
     return lambda rng, n: rng.normal(size=(n, modes)) @ root.T
 
 
-# Name, functionals, process, whether it is stationary.
+# Name, functionals, process, time of the reflection (None averages over times).
 POSITIVE: tuple[tuple[str, tuple[str, ...], Make, str | None], ...] = (
     ("OU", ("linear",), ornstein_uhlenbeck, None),
     ("OU", ALL, ornstein_uhlenbeck, None),

@@ -1,7 +1,7 @@
 """Figure 2 of arXiv:2504.05462: the mean squared increment per dt is flat in t and equal to sigma^2.
 
-At mass 1 it is hbar times the commutator [x, p]/(i hbar). Its value at a finite dt lies below sigma^2 by the factor
-(1 - exp(-omega dt))/(omega dt), which the extrapolation takes away. Writes figure_2.png and prints both columns.
+For mass 1 it is hbar times the commutator [x, p]/(i hbar). At finite dt it is smaller than sigma^2 by the factor
+(1 - exp(-omega dt))/(omega dt), which the extrapolation removes. Writes figure_2.png and prints both columns.
 Needs matplotlib: pip install 'nnqm[plot]'.
 """
 
@@ -28,7 +28,7 @@ for seed, sigma in enumerate([0.5, 1.0, 1.5, 2.0]):
     columns = f"{sigma:5} {at_dt!s:>24} {exact:9.5f} {float(at_dt.pull(exact)):+6.1f}"
     print(f"{columns} {limit!s:>44} {sigma**2:6.2f} {float(limit.pull(sigma**2)):+6.1f}")
 
-    # Along t, without the average over it: from the paths themselves.
+    # The same as a function of t, from the paths themselves.
     x = nnqm.sample_paths(theory, 20_000, N_TIMES, DT, rng=seed)[:, :, 0]
     squares = np.diff(x, axis=1) ** 2 / DT
     t = np.arange(N_TIMES - 1) * DT

@@ -1,9 +1,10 @@
 """Figure 3 of arXiv:2504.05462: levels of a deep network on three Ornstein-Uhlenbeck inputs, for five settings.
 
-The figure shows numbers n = 1 to 9 that look like levels of a binned one-step transition matrix. Beside what the figure
-says (read off by eye): these effective levels, measured and exact, the gaps resolved with the inputs seen and from x
-alone, and the exact gaps with their multiplicities. Widths are not given in the paper: 3-16-16-1, tanh, fixed random
-weights are taken here. Prints a table, and writes figure_3.png if matplotlib is there.
+The figure shows numbers n = 1 to 9 that resemble levels of a binned one-step transition matrix. The table compares the
+values of the figure (read off by eye) with these effective levels, measured and exact, with the gaps resolved from
+inputs and output and from x alone, and with the exact gaps and their multiplicities. The paper does not give the
+widths; this example uses 3-16-16-1, tanh and fixed random weights. Prints a table, and writes figure_3.png if
+matplotlib is installed.
 """
 
 import argparse

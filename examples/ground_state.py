@@ -19,7 +19,7 @@ print("level  measured(error)     exact")
 for n, (gap, exact) in enumerate(zip(nnqm.spectrum(run, 4).gaps, wells.gaps(4), strict=False), start=1):
     print(f"gap {n}  {gap!s:>15}  {exact:8.5f}")
 
-# Every twentieth point of some paths; the histogram is what |psi_0|^2 says, and one path tunnels now and then.
+# The histogram takes every twentieth point of each path; its density is |psi_0|^2.
 paths = nnqm.sample_paths(theory, 20_000, 256, 0.1, rng=1)[:, :, 0]
 figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), width_ratios=(2, 1), sharey=True, layout="constrained")
 left.plot(0.1 * np.arange(256), paths[:3].T, lw=0.8)

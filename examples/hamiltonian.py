@@ -1,4 +1,4 @@
-"""Exact quantum mechanics on the line: levels, tunnelling, densities, Euclidean functions. Prints, draws nothing."""
+"""Exact quantum mechanics on the line: prints levels, tunnelling, densities and Euclidean functions."""
 
 import numpy as np
 

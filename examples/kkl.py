@@ -1,4 +1,4 @@
-"""Every mean-square continuous process is a network in time: modes, truncation, and where it stops being quantum."""
+"""Mean-square continuous processes as networks in time: modes, truncation, and the loss of quantum properties."""
 
 import numpy as np
 
@@ -36,7 +36,7 @@ for epsilon in (0.001, 0.01, 0.1, 1.0, 3.0):
     kernel_value = -np.expm1(-epsilon) / epsilon
     print(f"  {epsilon:6g}: {float(oscillator.commutator_at(epsilon)):.4f}, with all modes {kernel_value:.4f}")
 
-# The sum of lambda_k^2 converges: a few large modes keep the process from becoming Gaussian.
+# The sum of lambda_k^2 converges: a few large modes dominate, and the process does not become Gaussian.
 print("\nexcess kurtosis of x in the middle, for independent weights of several densities")
 for density in (Density("rademacher"), Density("uniform"), Density("laplace"), Density("student-t", nu=6)):
     line = []

@@ -518,9 +518,9 @@ def test_nothing_can_be_changed():
 # ---- bad input
 
 BAD_POTENTIALS = [
-    (lambda x: -(x**2), ValueError, "bounded below; it falls without end to the left"),
-    (lambda x: x, ValueError, "bounded below; it falls without end to the left"),
-    (lambda x: -np.log(1 + x**2), ValueError, "falls without end"),
+    (lambda x: -(x**2), ValueError, "bounded below; it falls without bound to the left"),
+    (lambda x: x, ValueError, "bounded below; it falls without bound to the left"),
+    (lambda x: -np.log(1 + x**2), ValueError, "falls without bound"),
     (lambda x: -1 / np.abs(x), ValueError, r"potential\(0\) is -inf"),
     ([0, 0, 1, 1], ValueError, "even degree .* got degree 3 with leading coefficient 1"),
     ([0, 0, 1, 0, -1], ValueError, "got degree 4 with leading coefficient -1"),

@@ -258,7 +258,7 @@ def table(n=20, **changes):
         (lambda: karhunen_loeve(Kernel.brownian_bridge(1.0), (0.0, 2.0)), r"s must lie in \[0, 1\]"),
         (
             lambda: karhunen_loeve(table(), (0.0, 2.0)),
-            r"interval must be that of the table, \(0, 1\); got \(0.0, 2.0\)",
+            r"interval must be the range of the table, \(0, 1\); got \(0.0, 2.0\)",
         ),
         (lambda: karhunen_loeve((np.linspace(0, 1, 19), table()[1])), r"shape \(19, 19\).* got \(20, 20\)"),
         (lambda: karhunen_loeve((np.zeros(20), table()[1])), r"times\[1\]=0 <= times\[0\]=0"),
@@ -267,7 +267,7 @@ def table(n=20, **changes):
         (lambda: karhunen_loeve(table(_3_7=0.1)), "symmetric; K"),
         (lambda: karhunen_loeve(table(_3_3=0.1)), "table must be positive semidefinite; it has the eigenvalue -"),
         (lambda: karhunen_loeve(table(_3_3=np.nan)), r"table must be finite; table\[3, 3\]=nan"),
-        (lambda: karhunen_loeve(nnqm.harmonic_oscillator(), (0.0, 1.0), mean=1.0), "mean is that of the theory"),
+        (lambda: karhunen_loeve(nnqm.harmonic_oscillator(), (0.0, 1.0), mean=1.0), "mean is given by the theory"),
     ],
 )
 def test_what_is_refused(call, message):
@@ -285,7 +285,7 @@ def test_what_is_no_kernel():
 def test_a_rounded_table_is_accepted_at_its_precision():
     t = np.linspace(0, 1, 40)
     rounded = np.exp(-((t[:, None] - t) ** 2)).round(6)
-    with pytest.raises(ValueError, match="a larger tolerance accepts a table that is rounded"):
+    with pytest.raises(ValueError, match="use a larger tolerance for a table that is rounded"):
         karhunen_loeve((t, rounded))
     kl = karhunen_loeve((t, rounded), tolerance=1e-4)
     assert 2 < len(kl) < 8

@@ -1,7 +1,7 @@
-"""A peer of the races in its own process: reads jobs, one JSON object a line, and answers with seconds and results.
+"""A peer of the benchmarks in its own process: reads jobs, one JSON object a line, and returns seconds and results.
 
-All peers do the same: in chunks of paths, from a seed to block sums of x(t) x(s) (or of the products of observables),
-on a pool of Python threads with one thread of the library each, the fastest way of each of them on few cores.
+All peers compute the same in chunks of paths: from a seed block sums of x(t) x(s), or of products of observables. They
+use a pool of Python threads with one library thread each, the fastest configuration of each library on few cores.
 """
 
 from __future__ import annotations
@@ -252,7 +252,7 @@ def jax_peer() -> dict[str, Chunk]:
 
 
 def gemm_rate() -> float:
-    """Multiply-adds per second of a float32 matrix product that stays in cache: the limit in practice."""
+    """Multiply-adds per second of a float32 matrix product in cache, the practical limit."""
     a = np.random.default_rng(1).standard_normal((384, 384), dtype=np.float32)
     seconds = []
     for _ in range(20):
@@ -263,13 +263,13 @@ def gemm_rate() -> float:
 
 
 def perform(chunks: dict[str, Chunk], job: Job, stored: dict[str, Any]) -> dict[str, Any]:
-    """Run a job: blocks are dealt to threads, and each adds up its chunks in double precision."""
+    """Run a job: blocks are distributed over threads, and the chunks of a block are added in double precision."""
     if job["kind"] == "gemm":
         return {"rate": gemm_rate()}
     n_blocks, chunk = job["n_blocks"], job["chunk"]
     per_block = job["n_paths"] // n_blocks
     if job["kind"] == "ou":
-        # Written in place; allocated once, so that page faults do not count.
+        # Written in place and allocated once, so that page faults are not timed.
         shape = (job["n_paths"] // chunk, job["n_times"], chunk)
         if "store" not in stored or stored["store"].shape != shape:
             stored["store"] = np.empty(shape, np.float32)

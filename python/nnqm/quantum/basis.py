@@ -1,4 +1,4 @@
-"""Choice of the interval and spacing of a basis: refinement until the levels are known, and bases that are kept."""
+"""Interval and spacing of a basis by refinement until the levels converge; each basis is computed once."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ __all__ = ["FINE", "Bases", "need_distinct"]
 # Relative accuracy of levels by default.
 FINE = 1e-10
 
-# Most grid points of a dense eigenvalue problem; seconds on one core.
+# Largest number of grid points of a dense eigenvalue problem, which takes seconds on one core.
 _MAX_POINTS = 2500
 
-# Fewest levels of a basis; it carries 2, 4, ... times this number where more are wanted.
+# Smallest number of levels that a basis carries; larger bases carry 2, 4, ... times this number.
 _LEVELS = 16
 
-# Trials of an interval and a spacing.
+# Largest number of trials of an interval and a spacing.
 _TRIALS = 24
 
 # Exponent x at which 1 + e^{-x} is 1 in double precision.
-_NOTHING = 37.0
+_NEGLIGIBLE = 37.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Bases:
-    """Bases for the states of p^2/2m + V, kept once they are made.
+    """Bases for the states of p^2/2m + V; each is computed once and kept.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class Bases:
     mass: float
     hbar: float
     tolerance: float
-    # By the number of levels they carry, and by (number of points, factor) for the finer ones.
+    # Keys: the number of levels that a basis carries; (number of points, factor) for the finer bases.
     _kept: dict[int, Basis] = field(default_factory=dict)
     _finer: dict[tuple[int, float], Basis] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class Bases:
 
     @property
     def threshold(self) -> float:
-        """Energy at which the continuum begins; inf without one."""
+        """Energy at which the continuum begins; inf if there is none."""
         return self.potential.survey.threshold
 
     @cached_property
@@ -74,7 +74,7 @@ class Bases:
         bound: int | None = None
         for ratio in (2.5, 4.0):
             spacing = np.pi / (ratio * unit * np.sqrt(depth))
-            # A box as wide as the points allow; too narrow a one hides the weakly bound only.
+            # The box is as wide as the number of points allows; a narrower one loses only weakly bound levels.
             room = max(1200 * spacing - (b - a), 0.0) / 2
             basis = self.grid((max(interval[0], a - room), min(interval[1], b + room)), spacing)
             if len(basis.points) > _MAX_POINTS:
@@ -85,12 +85,12 @@ class Bases:
         return int(survey.phase(survey.threshold, unit) + 0.5) if bound is None else bound
 
     def grid(self, interval: tuple[float, float], spacing: float, offset: float = 0.0) -> Basis:
-        """A basis on an interval, its middle moved by ``offset`` spacings."""
+        """A basis on an interval, shifted by ``offset`` spacings."""
         a, b = interval
         survey = self.potential.survey
         size = 2 * max(int(np.ceil((b - a) / spacing / 2)), 4)
         if survey.limited:
-            # The last points stand half a spacing from the ends, where V is known.
+            # The outermost points lie half a spacing inside the ends, beyond which V is not known.
             spacing = min(spacing, (b - a) / (size + 2 * abs(offset)))
         points = (a + b) / 2 + spacing * (np.arange(size) - (size - 1) / 2 + offset)
         v = self.potential(points)
@@ -99,12 +99,12 @@ class Bases:
             v[: size // 2] = v[: size // 2 - 1 : -1]
         wall = np.isinf(v)
         if wall.any():
-            # A wall higher than the energy of any wave of the basis.
+            # An infinite wall is replaced by one that is higher than the energy of any wave of the basis.
             v[wall] = max(v[~wall].max(initial=0.0), 1e4 * self.hbar**2 / (self.mass * spacing**2))
         return Basis(points=np.asarray(points), spacing=spacing, potential=v, hbar=self.hbar, mass=self.mass, even=even)
 
     def carrying(self, count: int) -> Basis:
-        """A basis that carries the lowest ``count`` levels or more.
+        """A basis that carries at least the lowest ``count`` levels.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class Bases:
         Raises
         ------
         InputError
-            With a continuum, where Z diverges, or if too many levels count.
+            If there is a continuum, where Z diverges, or if too many levels contribute.
         """
         positive("beta", beta)
         survey = self.potential.survey
@@ -142,7 +142,7 @@ class Bases:
                 f"thermal functions need a potential that grows on both sides; here the continuum begins at "
                 f"{self.threshold:g} and Z diverges; use ground-state functions, or domain for a box"
             )
-        top = self.carrying(1).energies[0] + _NOTHING * self.hbar / beta
+        top = self.carrying(1).energies[0] + _NEGLIGIBLE * self.hbar / beta
         if top > self.threshold:
             raise InputError(
                 f"beta={beta:g} excites levels up to {top:g}, but the table or domain ends at V={self.threshold:g}; "
@@ -163,7 +163,13 @@ class Bases:
         return self.grid(interval, basis.spacing / by)
 
     def eigenbasis(self, by: float, beta: float | None) -> Basis:
-        """The basis of ``ground``, its ground state distinct, its spacing divided by ``by``; kept."""
+        """The basis of ``ground`` with its spacing divided by ``by``, computed once.
+
+        Raises
+        ------
+        InputError
+            If the ground state is not resolved from the next state.
+        """
         basis = self.ground(beta)
         need_distinct(basis, 0)
         if positive("finer", by) == 1:
@@ -175,7 +181,7 @@ class Bases:
 
     @cached_property
     def samples(self) -> Floats:
-        """A table that stands for the potential where these states live, shape (2, k)."""
+        """A table (x, V) of the potential on the interval of the lowest levels, shape (2, k)."""
         basis = self.carrying(1)
         scale = basis.energies[len(basis.errors) - 1] - self.potential.survey.lowest
         return self.potential.samples(basis.points[0] - basis.spacing, basis.points[-1] + basis.spacing, scale)
@@ -225,7 +231,7 @@ class Bases:
                 if reached <= self.tolerance > FINE:
                     break
                 history.append(reached)
-                # A finer grid does not repair a cut at the ends of a table.
+                # A finer grid does not reduce the error from the ends of a table.
                 if len(history) > 4 and survey.limited and reached > 0.5 * history[-4]:
                     break
             previous = levels
@@ -235,17 +241,17 @@ class Bases:
         return best[1]
 
     def _errors(self, basis: Basis, levels: Floats, previous: Floats) -> Floats:
-        # Where convergence is of first order only, four times the last change are still to come.
+        # If convergence is of first order only, the remaining error is four times the last change.
         errors = 4 * np.abs(levels - previous) + basis.rounding
         if self.potential.survey.limited:
-            # Probability that a wave still has at the ends, where it is cut off.
+            # Probability at the outermost points, where the wave is cut off.
             count = len(levels)
             edge = np.maximum(basis.vectors[0, :count] ** 2, basis.vectors[-1, :count] ** 2)
             errors = errors + 6 * basis.kinetic[0, 0] * edge
         return np.asarray(errors)
 
     def _failure(self, count: int, size: int, reached: float | None) -> InputError:
-        """The error for ``count`` levels after a last trial of ``size`` points."""
+        """The exception for ``count`` levels after a last trial of ``size`` points."""
         if reached is None and size > _MAX_POINTS:
             return InputError(
                 f"{count} levels need a grid of {size} points, more than {_MAX_POINTS}; ask for fewer levels, or give "
@@ -260,29 +266,29 @@ class Bases:
             )
         return InputError(
             f"tolerance={self.tolerance:g} is not reached for {count} levels: {got} with at most {_MAX_POINTS} "
-            f"points; kinks, steps, coarse tables and hardly bound levels need a larger tolerance{hint}"
+            f"points; kinks, steps, coarse tables and weakly bound levels need a larger tolerance{hint}"
         )
 
 
 class _Trial:
-    """The interval and the spacing of the next basis to be tried for a number of levels."""
+    """Interval and spacing of the next trial basis for a number of levels."""
 
     def __init__(self, bases: Bases, count: int) -> None:
         survey = bases.potential.survey
         self._bases, self._survey, self._unit = bases, survey, bases.unit
         self._lowest, self._bound = survey.lowest, bool(np.isfinite(survey.threshold))
-        # Energy that waves have at most, and points per half of their shortest wave.
+        # Largest energy of the waves, and grid points per half of the shortest wavelength.
         self._energy, self._ratio = survey.energy(count, bases.unit), 2.0
         if self._bound:
-            # At the threshold itself a wave never ends.
+            # A wave at the threshold itself extends to infinity.
             self._energy = min(self._energy, survey.threshold - 0.02 * (survey.threshold - self._lowest))
         self._room = survey.threshold - self._energy
-        # Waves end where they have fallen by exp(-action).
+        # A wave is cut off where it has fallen by exp(-action).
         self._open = self._bound and not survey.limited
         self._action = 11.0 if self._open else 30.0
 
     def basis(self) -> Basis:
-        """The basis to be tried."""
+        """The trial basis."""
         spacing = _short(np.pi / (self._ratio * self._unit * np.sqrt(self._energy - self._lowest)))
         return self._bases.grid(self._survey.interval(self._energy, self._action, self._unit), spacing)
 
@@ -291,11 +297,11 @@ class _Trial:
         self._ratio *= 1.25
 
     def enlarge(self, level: float) -> None:
-        """Fit the interval to the highest level found and make it wider, and the spacing smaller."""
+        """Fit the interval to the highest level found, widen it, and make the spacing smaller."""
         threshold = self._survey.threshold
         self._energy = max(level, self._lowest * (1 + EPS))
         if self._bound:
-            # The box of a level that seems unbound still grows step by step.
+            # For a level that seems unbound the box still grows step by step.
             if self._energy > threshold - self._room / 4:
                 self._room /= 4
                 self._energy = threshold - self._room
@@ -306,13 +312,13 @@ class _Trial:
 
 
 def _short(x: float) -> float:
-    """A number of 24 bits nearby: a grid that depends on eigenvalues must not depend on the rounding of a BLAS."""
+    """The nearest number of 24 bits: a grid that follows from eigenvalues must not depend on the rounding of a BLAS."""
     fraction, exponent = np.frexp(x)
     return float(np.ldexp(np.round(fraction * 2.0**24), int(exponent) - 24))
 
 
 def need_distinct(basis: Basis, n: int) -> None:
-    """Require that level n stands clear of its neighbours or they have the other parity: then its vector is known."""
+    """Require that level n differs from its neighbours or has the other parity; else its vector is not determined."""
     if basis.even:
         return
     e = basis.energies
@@ -320,6 +326,6 @@ def need_distinct(basis: Basis, n: int) -> None:
         if 0 <= m < len(e) and abs(e[m] - e[n]) < 1e3 * basis.rounding:
             raise InputError(
                 f"levels {min(m, n)} and {max(m, n)} differ by {abs(e[m] - e[n]):.1e}, less than double precision "
-                "tells apart: the wells are disconnected and the states of either level are not known; lower or "
+                "resolves: the wells are disconnected and the states of both levels are not determined; lower or "
                 "narrow the barrier"
             )

@@ -13,17 +13,17 @@ from .sinc_basis import Basis
 
 __all__ = ["GroundStateChain", "ground_state_chain"]
 
-# Most positions of a chain.
+# Largest number of positions of a chain.
 _MAX_STATES = 4000
 
-# Fractions of the maximum of psi_0^2: the end of a chain, and a barrier that disconnects wells at double precision.
+# Fractions of the maximum of psi_0^2: at the ends of a chain, and in a barrier that disconnects wells.
 _TAIL, _BARRIER = 1e-20, 1e-14
 
-# Largest exponent of the decay of the first excitation in a step.
+# Largest decay exponent, gap dt/hbar, of the first excitation in a step.
 _MOST_DECAY = 25
 
-# Number of levels in the check of the gaps, the ground state included; smallest eigenvalue of a step that gives a gap;
-# largest probability of a level outside the positions.
+# Check of the gaps: number of levels, including the ground state; smallest eigenvalue of a step; largest probability of
+# a level outside the positions.
 _CHECKED, _VISIBLE, _OUTSIDE = 6, 1e-4, 1e-9
 
 
@@ -34,7 +34,7 @@ class GroundStateChain:
     .. math:: P_{ij} = \frac{K_{ij} \psi_j}{(K\psi)_i}, \qquad \pi_i \propto \psi_i (K\psi)_i, \qquad
               K = e^{-(H - E_0) dt/\hbar}
 
-    Its correlation functions at multiples of dt are the Euclidean ones of the Hamiltonian (Doob's transform).
+    At multiples of dt its correlation functions equal the Euclidean functions of the Hamiltonian (Doob's transform).
 
     Attributes
     ----------
@@ -49,11 +49,12 @@ class GroundStateChain:
     spacing : float
         Distance of the positions.
     gap_error : float
-        Largest difference between -hbar ln(eigenvalue of P)/dt and E_n - E_0, energy units, for the bound n <= 5
-        that a step leaves visible (eigenvalue above 1e-4) and that lie within the positions to 1e-9: hardly bound
-        states reach far beyond the positions of ground-state paths.
+        Largest difference between -hbar ln(eigenvalue of P)/dt and E_n - E_0, energy units, over the bound levels
+        n <= 5 whose eigenvalue exceeds 1e-4 and whose probability outside the positions is below 1e-9. Weakly bound
+        states extend far beyond the positions of ground-state paths.
     threshold : float
-        Energy above E_0 where the continuum begins; inf without one. A finite grid has discrete levels above it.
+        Energy above E_0 at which the continuum begins; inf if there is none. Above it a finite grid has discrete
+        levels.
     """
 
     values: Floats
@@ -66,7 +67,7 @@ class GroundStateChain:
 
 
 def ground_state_chain(bases: Bases, dt: float, offset: float) -> GroundStateChain:
-    """The ground-state process in steps of dt as a reversible chain, see ``Hamiltonian.transition_matrix``."""
+    """The ground-state process in steps of dt as a reversible chain; see ``Hamiltonian.transition_matrix``."""
     positive("dt", dt)
     if not abs(float(floats("offset", offset, 0))) <= 0.5:
         raise InputError(f"offset must be between -0.5 and 0.5 spacings; got {offset}")
@@ -76,8 +77,8 @@ def ground_state_chain(bases: Bases, dt: float, offset: float) -> GroundStateCha
     first = float(gaps[0]) if count > 1 else threshold
     if first * dt / bases.hbar > _MOST_DECAY:
         raise InputError(
-            f"dt={dt:g} is too coarse: after a step exp(-gap dt/hbar) = {np.exp(-first * dt / bases.hbar):.0e} is "
-            f"left of the first excitation; use dt below {_MOST_DECAY * bases.hbar / first:.2g}"
+            f"dt={dt:g} is too coarse: one step reduces the first excitation by the factor exp(-gap dt/hbar) = "
+            f"{np.exp(-first * dt / bases.hbar):.0e}; use dt below {_MOST_DECAY * bases.hbar / first:.2g}"
         )
     basis = _grid(bases, reference, dt, offset)
     for one in (reference, basis):
@@ -114,7 +115,7 @@ def _reference(bases: Bases) -> tuple[Basis, int]:
     """A basis that carries the levels whose gaps check a chain, and their number."""
     bound = bases.n_bound
     count = _CHECKED if bound is None else max(1, min(_CHECKED, bound))
-    # Hardly bound levels may need more points than there can be; the gaps below them still serve as a check.
+    # Weakly bound levels may need more points than the limit; the gaps below them still serve as a check.
     while True:
         try:
             return bases.carrying(count), count
@@ -125,11 +126,11 @@ def _reference(bases: Bases) -> tuple[Basis, int]:
 
 
 def _grid(bases: Bases, reference: Basis, dt: float, offset: float) -> Basis:
-    """A grid fine enough for the kernel of a step, as wide as ground-state paths reach."""
+    """A grid that is fine enough for the kernel of a step and as wide as ground-state paths."""
     spacing = min(reference.spacing, 0.3 * np.sqrt(bases.hbar * dt / bases.mass))
     law = reference.vectors[:, 0] ** 2
     visible = np.flatnonzero(law > 1e-24 * law.max())
-    # A wider interval than is kept, because psi_0 is forced to zero at its ends.
+    # The interval is wider than the part that is kept, because psi_0 is forced to zero at its ends.
     extra = 2 * reference.spacing
     interval = (
         max(reference.points[visible[0]] - extra, reference.points[0]),
@@ -151,8 +152,8 @@ def _kernel(basis: Basis, inside: slice, dt: float, lowest: float) -> Floats:
     """exp(-(H - E_0) dt/hbar) between points of a grid."""
     energies, vectors = basis.energies, basis.vectors
     kernel = (vectors[inside] * np.exp(-(energies - energies[0]) * (dt / basis.hbar))) @ vectors[inside].T
-    # Feynman and Kac: K is not negative and below the kernel of a free particle in the lowest potential. The rest is
-    # rounding, and the remainder of the tails of the sinc functions at the ends of the grid.
+    # By the Feynman-Kac formula K lies between zero and the kernel of a free particle in the lowest potential.
+    # Deviations come from rounding and from the tails of the sinc functions at the ends of the grid.
     spread = basis.hbar * dt / basis.mass
     x = basis.points[inside]
     free = np.exp(-((x[:, None] - x) ** 2) / (2 * spread) - (lowest - energies[0]) * (dt / basis.hbar)) * (

@@ -17,7 +17,7 @@ Function = Callable[[Any], Any]
 
 
 def evaluate(name: str, function: Function, x: Floats, *, infinite: bool = False, kinds: str = "fiub") -> NDArray[Any]:
-    """Values of a vectorised function, of the shape of x; +inf only if ``infinite``."""
+    """Values of a vectorised function, shape of x; +inf is accepted only if ``infinite``."""
     try:
         with np.errstate(all="ignore"):
             values = np.asarray(function(x))
@@ -47,7 +47,7 @@ def evaluate(name: str, function: Function, x: Floats, *, infinite: bool = False
 
 
 def values_of(function: Function | None, x: Floats) -> Floats:
-    """An observable f(x) at points; x itself without one."""
+    """Values of an observable f(x) at points; x itself if it is None."""
     if function is None:
         return x
     if not callable(function):

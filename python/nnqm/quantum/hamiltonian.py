@@ -32,7 +32,7 @@ class Hamiltonian:
     .. math:: H_{ij} = \frac{\hbar^2}{2 m h^2} \left\{ \begin{matrix} \pi^2/3 & i = j \\
               2 (-1)^{i-j}/(i-j)^2 & i \ne j \end{matrix} \right\} + V(x_i)\,\delta_{ij} .
 
-    The interval and the spacing are enlarged and refined until the levels agree to rounding or to the tolerance.
+    The interval grows and the spacing shrinks until the levels agree to rounding or to the tolerance.
 
     Parameters
     ----------
@@ -43,23 +43,24 @@ class Hamiltonian:
         Positive.
     domain : (float, float), optional
         Interval on which a callable or polynomial is used; wave functions must vanish at its ends. By default the
-        whole line is searched, in steps of 0.7% of the distance from the lowest point found: give a domain for narrow
-        wells elsewhere.
+        whole line is searched, in steps of 0.7% of the distance from the lowest point found; give a domain if there
+        are narrow wells elsewhere.
     tolerance : float, default 1e-10
-        Accuracy of the levels, relative to their height above the minimum of V. With the default refinement goes on
-        to rounding; with a larger one it stops when that is reached.
+        Accuracy of the levels, relative to their height above the minimum of V. With the default value refinement
+        continues down to rounding; with a larger value it stops at that accuracy.
 
     Raises
     ------
     InputError
         If the potential is not bounded below, has no bound state, or gives NaN.
     InputTypeError
-        If it is neither a vectorised function nor numbers.
+        If the potential is neither a vectorised function nor numbers.
 
     Notes
     -----
-    Levels reach 1e-13 of the largest energy on the grid where V is smooth. With kinks or steps convergence is slow;
-    levels that miss the tolerance are refused, and the message gives the accuracy reached.
+    For smooth V the error of the levels is 1e-13 of the largest energy on the grid; with kinks or steps convergence is
+    slow. Levels that miss the tolerance or are not bound raise an ``InputError``; so do states that are not resolved
+    from their neighbours.
 
     Examples
     --------
@@ -134,11 +135,11 @@ class Hamiltonian:
         return {"mass": self.mass, "hbar": self.hbar, "domain": domain, "tolerance": self.tolerance}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands.
+        """Plain data for ``from_dict``.
 
-        A function is saved as a table on the interval of the lowest levels: fine enough for its spline to give V
-        between the points to 1e-12 of the energies, or of 4097 points. ``from_dict`` makes a table of it, marked as
-        sampled, which may be too narrow for higher levels and wider wave packets.
+        A function is saved as a table on the interval of the lowest levels. The table is so fine that its spline gives
+        V between the points to 1e-12 of the energies, up to 4097 points. ``from_dict`` returns this table, marked as
+        sampled; it may be too narrow for higher levels and wider wave packets.
 
         Returns
         -------
@@ -150,7 +151,7 @@ class Hamiltonian:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Hamiltonian:
-        """The Hamiltonian that ``to_dict`` described."""
+        """The Hamiltonian described by ``to_dict``."""
         new = cls.__new__(cls)
         constants = (positive(name, data[name]) for name in ("mass", "hbar", "tolerance"))
         new._set(Potential.from_dict(data), *constants)
@@ -158,7 +159,7 @@ class Hamiltonian:
 
     @property
     def threshold(self) -> float:
-        """Energy at which the continuum begins; inf if V grows on both sides. For a table V at its lower end."""
+        """Energy at which the continuum begins; inf if V grows on both sides; for a table, V at its lower end."""
         return self.bases.threshold
 
     @property
@@ -192,7 +193,7 @@ class Hamiltonian:
         return self.bases.carrying(n).energies[:n].copy()
 
     def level_errors(self, n: int) -> Floats:
-        """Errors reached for the levels of ``energies(n)``: four times the last change, and rounding, shape (n,)."""
+        """Errors of the levels of ``energies(n)``: four times the last change, plus rounding, shape (n,)."""
         integer("n", n, 1)
         return self.bases.carrying(n).errors[:n].copy()
 
@@ -208,7 +209,7 @@ class Hamiltonian:
         return self.bases.carrying(1).points.copy()
 
     def wave_function(self, n: int, x: ArrayLike) -> Floats:
-        """psi_n(x), normalised, unit 1/sqrt(length); its outermost lobe to the right is positive.
+        """psi_n(x), normalised, unit 1/sqrt(length); its rightmost lobe is positive.
 
         Parameters
         ----------
@@ -229,7 +230,7 @@ class Hamiltonian:
         return np.asarray(self.wave_function(n, x) ** 2)
 
     def eigenstate(self, n: int) -> State:
-        """The normalised eigenstate |n>; its outermost lobe to the right is positive.
+        """The normalised eigenstate |n>; its rightmost lobe is positive.
 
         Parameters
         ----------
@@ -243,7 +244,7 @@ class Hamiltonian:
         Raises
         ------
         InputError
-            If the level is not bound or not told apart from its neighbours.
+            If the level is not bound, or not resolved from its neighbours.
         """
         integer("n", n, 0)
         basis = self.bases.carrying(n + 1)
@@ -265,7 +266,7 @@ class Hamiltonian:
         Raises
         ------
         InputError
-            If the bases up to 128 levels do not hold the function to 1e-8 of its norm: it is too sharp or too wide.
+            If no basis of up to 128 levels represents the function to 1e-8 of its norm: it is too sharp or too wide.
         """
         return State(self, *coefficients_of(values, self.bases))
 
@@ -291,8 +292,8 @@ class Hamiltonian:
     def commutator(self, n: int) -> Floats:
         r"""<j|[x, p]|k>/(i hbar) between the lowest n eigenstates, shape (n, n).
 
-        The unit matrix up to truncation: no finite matrices satisfy [x, p] = i hbar (their commutator has trace
-        zero); on the grid it fails in states of high momentum only.
+        The result is the unit matrix up to truncation. No finite matrices satisfy [x, p] = i hbar, because their
+        commutator has trace zero; on the grid the relation fails in states of high momentum only.
         """
         integer("n", n, 1)
         basis = self.bases.carrying(n)
@@ -300,7 +301,7 @@ class Hamiltonian:
         return np.asarray(vectors.T @ (basis.derivative @ (x * vectors) - x * (basis.derivative @ vectors)))
 
     def spectral_weights(self, n: int, observable: Function | None = None) -> Floats:
-        """Kallen-Lehmann weights |<0|f|k>|^2 of the levels k = 0 to n - 1, shape (n,); k = 0 is the mean squared.
+        """Kallen-Lehmann weights |<0|f|k>|^2 of the levels k = 0 to n - 1, shape (n,); k = 0 is the squared mean.
 
         Parameters
         ----------
@@ -317,7 +318,7 @@ class Hamiltonian:
         return spectral_weights(self.bases, n, observable)
 
     def n_point(self, points: Iterable[tuple[float, Function | None]], *, beta: float | None = None) -> float:
-        r"""Euclidean function of any number of observables at any times.
+        r"""Euclidean correlation function of any number of observables at any times.
 
         .. math:: \langle 0|f_1\, e^{-(H-E_0)(t_2-t_1)/\hbar} f_2 \cdots f_k|0\rangle \quad\text{or}\quad
                   \frac1Z \operatorname{Tr} e^{-H(\beta-t_k+t_1)/\hbar} f_1\, e^{-H(t_2-t_1)/\hbar} f_2 \cdots f_k
@@ -325,9 +326,9 @@ class Hamiltonian:
         Parameters
         ----------
         points : iterable of (time, function)
-            In any order; a function f(x) of position, None for x.
+            Pairs in any order; a function f(x) of position, None for x.
         beta : float, optional
-            Euclidean period hbar/kT; the ground state without it.
+            Euclidean period hbar/kT; by default the average is in the ground state.
 
         Returns
         -------
@@ -336,7 +337,7 @@ class Hamiltonian:
         Raises
         ------
         InputError
-            If times span more than beta, or with beta and a continuum (the trace diverges).
+            If the times span more than beta, or if beta is given and there is a continuum (the trace diverges).
 
         Examples
         --------
@@ -370,7 +371,7 @@ class Hamiltonian:
         return correlation(self.bases, times, observable, beta)[0]
 
     def connected(self, times: ArrayLike, observable: Function | None = None, *, beta: float | None = None) -> Floats:
-        """``two_point`` less the square of the mean of f."""
+        """``two_point`` minus the square of the mean of f."""
         total, mean = correlation(self.bases, times, observable, beta)
         return np.asarray(total - mean**2)
 
@@ -389,7 +390,7 @@ class Hamiltonian:
         Raises
         ------
         InputError
-            With a continuum, where Z diverges, or if too many levels count.
+            If there is a continuum, where Z diverges, or if too many levels contribute.
         """
         return partition_function(self.bases, beta)
 
@@ -399,9 +400,9 @@ class Hamiltonian:
         Parameters
         ----------
         finer : float, default 1
-            Divisor of the spacing of the basis that carries the lowest levels; the change of a sum is its error.
+            Divisor of the spacing of the basis for the lowest levels; the change of a sum with it estimates its error.
         beta : float, optional
-            Euclidean period hbar/kT of the thermal traces that the basis carries; the ground state's without it.
+            Euclidean period hbar/kT of thermal traces; by default the basis is for the ground state.
 
         Returns
         -------
@@ -412,7 +413,7 @@ class Hamiltonian:
         Raises
         ------
         InputError
-            If the ground state is not told apart from the next, or with beta and a continuum.
+            If the ground state is not resolved from the next state, or if beta is given and there is a continuum.
         """
         basis = self.bases.eigenbasis(finer, beta)
         return basis.points.copy(), basis.vectors.copy(), np.maximum(basis.energies - basis.energies[0], 0.0)
@@ -438,7 +439,7 @@ class Hamiltonian:
         Raises
         ------
         InputError
-            If the error exceeds the tolerance; kinked observables have a slowly or not at all converging <p^2>.
+            If the error exceeds the tolerance. If f has kinks, <p^2> converges slowly or not at all.
         """
         return spectral_measure(self.bases, observable, tolerance)
 
@@ -450,20 +451,20 @@ class Hamiltonian:
         dt : float
             Euclidean time of a step.
         offset : float, default 0
-            Shift of the grid in spacings, between -0.5 and 0.5; averaging over random shifts removes the error of the
-            grid from kinked observables.
+            Shift of the grid in spacings, between -0.5 and 0.5. The average over random shifts removes the grid error
+            of observables with kinks.
 
         Returns
         -------
         GroundStateChain
-            Every state between the first and the last with psi_0^2 above 1e-20 of its maximum: no path comes further,
-            but the gaps of excited levels, which reach further out, need the states.
+            All positions between the first and the last with psi_0^2 above 1e-20 of its maximum. Paths do not get so
+            far, but excited levels extend further and their gaps depend on these positions.
 
         Raises
         ------
         InputError
-            If wells are disconnected at double precision, or dt is too fine (more than 4000 states) or too coarse
-            (nothing of the first gap is left after a step).
+            If wells are disconnected at double precision, or dt is too fine (more than 4000 states) or too coarse (a
+            step reduces the first excitation to less than exp(-25)).
 
         Examples
         --------

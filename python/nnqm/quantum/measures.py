@@ -19,7 +19,7 @@ __all__ = ["SpectralMeasure", "ThermalMeasure", "TwoPointFunction", "whole_steps
 
 
 def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
-    """Numbers of steps of a chain in times of any shape.
+    """Times of any shape as whole numbers of steps of a chain.
 
     Raises
     ------
@@ -228,9 +228,9 @@ class SpectralMeasure(TwoPointFunction):
     Attributes
     ----------
     energies : ndarray
-        E - E_0 > 0 in energy units, ascending, shape (k,); equal ones are listed separately. The weight of all
-        states beyond the highest polynomial stands at the end, at the lowest energy that it can have (for several
-        inputs below that of other states).
+        E - E_0 > 0 in energy units, ascending, shape (k,); equal energies are listed separately. The last entry stands
+        for all states beyond the highest polynomial, at the lowest energy that they can have (for several inputs
+        it can lie below other entries).
     weights : ndarray
         |<0|x|n>|^2, shape (k,).
     mean : float
@@ -244,19 +244,20 @@ class SpectralMeasure(TwoPointFunction):
         networks with kinks.
     hbar, mass : float
     error : float
-        Relative error reached: the change when the quadrature is coarsened, and the largest effect of the last weight
-        on G.
+        Relative error reached: the change when the quadrature is made coarser, and the largest effect of the last
+        weight on G.
     tail : float
-        The last weight if it stands for all states beyond the highest polynomial: G(t) is too large by ``tail``
-        times exp(-energies[-1] t/hbar) at most, and exact at t = 0.
+        The last weight if it stands for all states beyond the highest polynomial: G(t) is too large by at most
+        ``tail`` times exp(-energies[-1] t/hbar), and exact at t = 0.
     commutator_spread : float or None
         <(Delta x)^4>/(3 <(Delta x)^2>^2) for dt -> 0: the mean square of the commutator over its squared mean.
     quartic : ndarray or None
-        Energies and coefficients q, shape (2, k'), of <(x(t) - x(0))^4> = sum q (1 - exp(-eps t/hbar)); with signs a
-        third row for theirs.
+        Energies and coefficients q, shape (2, k'), of <(x(t) - x(0))^4> = sum q (1 - exp(-eps t/hbar)); if ``signs``
+        is given, a third row contains the signs of these states.
     signs : ndarray or None
-        Where a Markov chain has negative eigenvalues -exp(-eps dt/hbar): -1 for those states, else +1, shape (k,).
-        Then times must be multiples of ``step``, and there is no limit dt -> 0 (commutator and <p^2> are NaN).
+        For a Markov chain with negative eigenvalues -exp(-eps dt/hbar): -1 for these states, +1 for the others, shape
+        (k,). Times must then be multiples of ``step``, and the limit dt -> 0 does not exist (commutator and <p^2> are
+        NaN).
     step : float or None
         Time step of that chain.
     """
@@ -289,7 +290,7 @@ class SpectralMeasure(TwoPointFunction):
         signs: Floats | None = None,
         step: float | None = None,
     ) -> SpectralMeasure:
-        r"""The measure of a complete set of states; all limits from sums over them.
+        r"""The measure of a complete set of states; all limits are sums over them.
 
         Parameters
         ----------
@@ -298,10 +299,10 @@ class SpectralMeasure(TwoPointFunction):
         coefficients : ndarray
             <n|x - mean|0>, <n|(x - mean)^2|0> and <n|(x - mean)^3|0>, shape (k, 3).
         mean, moments
-            As the attributes.
+            See the attributes.
         hbar, mass : float
         signs, step
-            As the attributes.
+            See the attributes.
 
         Returns
         -------
@@ -317,7 +318,7 @@ class SpectralMeasure(TwoPointFunction):
         energies, c = energies[order], coefficients[order]
         sign = None if signs is None else signs[order]
         weights, fourth = c[:, 0] ** 2, 8 * c[:, 0] * c[:, 2] - 6 * c[:, 1] ** 2
-        # The rest is rounding.
+        # Smaller values are rounding.
         some, many = weights > 1e-28 * moments[0], np.abs(fourth) > 1e-20 * moments[0] ** 2
         quartic = [energies[many], fourth[many]]
         if sign is not None and (sign[some] > 0).all() and (sign[many] > 0).all():
@@ -326,7 +327,7 @@ class SpectralMeasure(TwoPointFunction):
         first, second = float(energies[some] @ weights[some]), float(energies[some] ** 2 @ weights[some])
         spread = -float(quartic[0] ** 2 @ quartic[1]) / (24 * first**2) if first > 0 else None
         if sign is not None:
-            # -1 to a fractional power is nothing.
+            # A negative eigenvalue has no real power between steps.
             first = second = float("nan")
             spread = None
         return cls(
@@ -357,6 +358,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape of ``times``, unit [x]^2.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         return self._sum(times, lambda decay, sign: sign * np.exp(decay))
 
@@ -372,6 +378,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape of ``times``, unit [x]^2.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         return self._sum(times, lambda decay, sign: 1 - sign - sign * np.expm1(decay)) * 2
 
@@ -387,6 +398,11 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape of ``lags``.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         lags = np.asarray(lags, dtype=np.float64)
         return np.asarray(
@@ -412,10 +428,10 @@ class SpectralMeasure(TwoPointFunction):
         Raises
         ------
         InputError
-            If the measure holds no quartic coefficients.
+            If the measure has no quartic coefficients.
         """
         if self.quartic is None:
-            raise InputError("quartic is None: this measure knows two-point functions only; use kallen_lehmann")
+            raise InputError("quartic is None: this measure contains two-point functions only; use kallen_lehmann")
         lags = np.asarray(lags, dtype=np.float64)
         sign = self._sign(lags, self.quartic[2] if len(self.quartic) > 2 else None)
         decay = np.expm1(-np.multiply.outer(lags, self.quartic[0] / self.hbar))
@@ -434,9 +450,14 @@ class SpectralMeasure(TwoPointFunction):
         -------
         ndarray
             Shape (k - 1,), energy units.
+
+        Raises
+        ------
+        InputError
+            If a Markov chain has negative eigenvalues and a time is no multiple of its step.
         """
         t = np.asarray(times, dtype=np.float64)
-        # Relative to the lowest state, so that logarithms of small numbers do not lose it.
+        # The decay of the lowest state is factored out, because G underflows at late times.
         lowest = self.energies.min()
         relative = np.exp(-np.multiply.outer(np.abs(t), (self.energies - lowest) / self.hbar))
         decay = (self._sign(t, self.signs) * relative) @ self.weights
@@ -447,7 +468,7 @@ class SpectralMeasure(TwoPointFunction):
 
         .. math:: \sum_{k=1}^K (-1)^{k+1} \binom{K}{k}\, C(k\,dt)
 
-        for networks without kinks; with them the polynomial through the values is one in the root of dt.
+        for networks without kinks. With kinks the polynomial through the values is in the square root of dt.
 
         Parameters
         ----------
@@ -460,11 +481,16 @@ class SpectralMeasure(TwoPointFunction):
         -------
         float
             Without unit.
+
+        Raises
+        ------
+        InputError
+            If dt is not positive or n_lags is out of range.
         """
         return self._extrapolated(self.commutator_at, dt, n_lags)
 
     def momentum_squared_extrapolated(self, dt: float, n_lags: int) -> float:
-        """<p^2> extrapolated like the commutator, from the lags dt, ..., n_lags dt (and their doubles).
+        """<p^2> extrapolated like the commutator, from the lags dt, ..., n_lags dt and twice these lags.
 
         Parameters
         ----------
@@ -476,11 +502,16 @@ class SpectralMeasure(TwoPointFunction):
         Returns
         -------
         float
+
+        Raises
+        ------
+        InputError
+            If dt is not positive or n_lags is out of range.
         """
         return self._extrapolated(self.momentum_squared_at, dt, n_lags)
 
     def uncertainty_extrapolated(self, dt: float, n_lags: int) -> float:
-        """Uncertainty product from the extrapolated <p^2>, unit hbar.
+        """Uncertainty product from the extrapolated <p^2>, unit of hbar.
 
         Parameters
         ----------
@@ -492,11 +523,16 @@ class SpectralMeasure(TwoPointFunction):
         Returns
         -------
         float
+
+        Raises
+        ------
+        InputError
+            If dt is not positive or n_lags is out of range.
         """
         return float(np.sqrt(self.moments[0] * self.momentum_squared_extrapolated(dt, n_lags)))
 
     def _sum(self, times: ArrayLike, function: Callable[[Floats, Any], Floats]) -> Floats:
-        """Sum over states of weight times a function of -eps t/hbar and of the sign."""
+        """Sum over states of the weight times a function of -eps t/hbar and of the sign."""
         t = np.abs(np.asarray(times, dtype=np.float64))
         decay = -np.multiply.outer(t, self.energies / self.hbar)
         return np.asarray(function(decay, self._sign(t, self.signs)) @ self.weights)

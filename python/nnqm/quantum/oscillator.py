@@ -24,10 +24,10 @@ def thermal_ratio(t: Any, omega: Any, beta: float) -> Any:
 
 
 def narrowing(omega: Any, beta: float) -> Any:
-    """Variance of the ground state over that at temperature hbar/(k beta), tanh(omega beta/2)."""
+    """Ratio tanh(omega beta/2) of the variances in the ground state and at temperature hbar/(k beta)."""
     return np.tanh(omega * beta / 2)
 
 
 def _waves(t: Any, omega: Any, beta: float) -> Any:
-    # A cosh in decaying exponentials, which do not overflow.
+    # The cosh is written with decaying exponentials, which do not overflow.
     return np.exp(-omega * t) + np.exp(-omega * (beta - t))

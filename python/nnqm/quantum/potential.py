@@ -17,13 +17,13 @@ from .survey import Survey, survey_between, survey_of_line
 
 __all__ = ["Potential"]
 
-# Points of a table that stands for a function: the first trial, and the most.
+# Number of points of a table that replaces a function: the first trial, and the largest.
 _FEWEST_SAMPLES, _MOST_SAMPLES = 257, 4097
 
 # Accuracy of the spline through that table, relative to V and to the levels.
 _ACCURACY_OF_SAMPLES = 1e-12
 
-# Fewest points of a table given by a user.
+# Smallest number of points of a table given by a user.
 _FEWEST_POINTS_OF_TABLE = 8
 
 
@@ -36,15 +36,15 @@ class Potential:
     function : callable
         V(x) for an array x.
     survey : Survey
-        Its values from the bottom outwards.
+        Values of V from the bottom outwards.
     domain : (float, float) or None
-        Where a function or polynomial is known; None for the whole line and for tables.
+        Interval on which a function or polynomial is used; None for the whole line and for tables.
     coefficients : ndarray or None
-        Of a polynomial, the constant first.
+        Coefficients of a polynomial, the constant first.
     table : ndarray or None
         x and V of a table, shape (2, k).
     sampled : bool
-        The table came from a function.
+        Whether the table was made from a function.
     """
 
     function: Function
@@ -61,12 +61,12 @@ class Potential:
         Parameters
         ----------
         given, domain
-            As ``potential`` and ``domain`` of ``Hamiltonian``.
+            See ``potential`` and ``domain`` of ``Hamiltonian``.
 
         Raises
         ------
         InputError
-            If it is not bounded below, has no bound state, or gives NaN.
+            If the potential is not bounded below, has no bound state, or gives NaN.
         InputTypeError
             If it is neither a vectorised function nor numbers.
         """
@@ -97,13 +97,13 @@ class Potential:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Potential:
-        """The potential that ``to_dict`` described, and its domain."""
+        """The potential described by ``to_dict``, with its domain."""
         if choice("potential kind", data["kind"], ["polynomial", "table"]) == "polynomial":
             return cls.read(data["coefficients"], data["domain"])
         return replace(cls.read((data["x"], data["values"]), data["domain"]), sampled=bool(data["sampled"]))
 
     def to_dict(self, samples: Floats | None = None) -> dict[str, Any]:
-        """Plain data that ``from_dict`` understands, without the domain; ``samples`` stand for a function."""
+        """Plain data for ``from_dict``, without the domain; the table ``samples`` replaces a function."""
         if self.coefficients is not None:
             return {"kind": "polynomial", "coefficients": self.coefficients.tolist()}
         table = self.table if self.table is not None else samples
@@ -117,7 +117,7 @@ class Potential:
 
     @property
     def is_function(self) -> bool:
-        """Neither a polynomial nor a table."""
+        """Whether V is neither a polynomial nor a table."""
         return self.coefficients is None and self.table is None
 
     @property
@@ -152,14 +152,14 @@ class Potential:
         return f"function {getattr(self.function, '__name__', self.function)!r}"
 
     def samples(self, a: float, b: float, scale: float) -> Floats:
-        """A table between a and b, fine enough for its spline or as fine as it may be.
+        """A table between a and b, refined until its spline is accurate or it has the largest number of points.
 
         Parameters
         ----------
         a, b : float
-            Ends of the table, which the ends of the domain limit.
+            Ends of the table; the domain limits them.
         scale : float
-            Energy that errors of V are compared with where V is smaller.
+            Energy that is added to abs(V) in the relative error of the spline.
 
         Returns
         -------
@@ -169,7 +169,7 @@ class Potential:
         Raises
         ------
         InputError
-            If V is infinite in between.
+            If V is infinite between the ends.
         """
         if self.survey.limited:
             a, b = max(a, self.survey.x[0]), min(b, self.survey.x[-1])
@@ -178,7 +178,7 @@ class Potential:
             x = np.linspace(a, b, size)
             v = self(x)
             if not np.isfinite(v).all():
-                raise InputError("potential is infinite inside its domain, and no table can hold that; cap it")
+                raise InputError("potential is infinite inside its domain, and a table must be finite; cap it")
             middle = (x[1:] + x[:-1]) / 2
             exact = self(middle)
             error = np.abs(_spline(x, v)(middle) - exact) / (np.abs(exact) + scale)
@@ -206,7 +206,7 @@ def _spline(x: Floats, v: Floats) -> Function:
 
 
 def _polynomial(numbers: Floats) -> Floats:
-    """Coefficients without zeros at the end, checked for a polynomial that binds."""
+    """Coefficients without trailing zeros; raises unless the polynomial has bound states."""
     coefficients = np.trim_zeros(numbers, "b")
     degree = len(coefficients) - 1
     if degree < 2 or degree % 2 or coefficients[-1] < 0:
@@ -231,7 +231,7 @@ def _check_table(x: Floats) -> None:
 
 
 def _probe(function: Function, ends: tuple[float, float] | None) -> None:
-    """Call a function with an array and with a part of it: the values must be the same."""
+    """Require that a function has the same values for an array and for a part of it."""
     x = np.array([-1.0, -0.5, 0.25, 1.0]) if ends is None else np.linspace(*ends, 20_001)[5_000:15_001:2_500]
     v = evaluate("potential", function, x, infinite=True)
     alone = evaluate("potential", function, x[1:].copy(), infinite=True)

@@ -30,7 +30,7 @@ class Basis:
     hbar: float
     mass: float
     even: bool
-    # Errors of the lowest levels, those that the basis carries to the tolerance.
+    # Errors of the lowest levels, up to the number that the basis carries to the tolerance.
     errors: Floats = field(default_factory=lambda: np.zeros(0))
 
     @cached_property
@@ -70,12 +70,12 @@ class Basis:
         return [np.asarray(straight + crossed), np.asarray(straight - crossed)]
 
     def lowest(self, count: int) -> Floats:
-        """The lowest levels alone, shape (count,)."""
+        """The lowest levels, without their vectors, shape (count,)."""
         return self._merge([np.linalg.eigvalsh(m) for m in self._sectors()])[:count]
 
     @staticmethod
     def _merge(parts: Sequence[NDArray[Any]]) -> Floats:
-        # Even and odd levels alternate, also where their splitting is below rounding.
+        # Even and odd levels alternate, even if their splitting is below rounding.
         return parts[0] if len(parts) == 1 else np.asarray(np.stack(parts, axis=-1).reshape(*parts[0].shape[:-1], -1))
 
     @cached_property
@@ -86,7 +86,7 @@ class Basis:
         if self.even:
             mirrored = [np.concatenate([u, sign * u[::-1]]) for (_, u), sign in zip(solved, (1, -1), strict=True)]
             vectors = self._merge(mirrored) / np.sqrt(2)
-        # The outermost lobe to the right is positive.
+        # The rightmost lobe is positive.
         large = np.abs(vectors) > 1e-3 * np.abs(vectors).max(axis=0)
         last = len(vectors) - 1 - np.argmax(large[::-1], axis=0)
         return energies, vectors * np.sign(vectors[last, np.arange(vectors.shape[1])])
@@ -98,7 +98,7 @@ class Basis:
 
     @property
     def vectors(self) -> Floats:
-        """Their coefficients, a column per level, shape (N, N)."""
+        """Coefficients of the levels, a column per level, shape (N, N)."""
         return self._solved[1]
 
     def interpolate(self, coefficients: NDArray[Any], x: Floats) -> NDArray[Any]:
@@ -115,7 +115,7 @@ class Basis:
 
 
 def act(operator: Operator, basis: Basis, vectors: NDArray[Any]) -> NDArray[Any]:
-    """An operator on columns of coefficients."""
+    """Apply an operator to columns of coefficients."""
     if callable(operator):
         return np.asarray(values_of(operator, basis.points)[:, None] * vectors)
     name = choice("operator", operator, ["x", "p", "p^2", "H"])

@@ -17,7 +17,7 @@ from .sinc_basis import Basis, Operator, act
 
 __all__ = ["State", "coefficients_of"]
 
-# Most levels of a basis that is tried for a wave function, and the part of its norm that may be missing.
+# Largest number of levels of a basis tried for a wave function, and the fraction of its norm that may be missing.
 _MOST_LEVELS, _MISSING = 128, 1e-8
 
 
@@ -25,11 +25,11 @@ _MOST_LEVELS, _MISSING = 128, 1e-8
 class State:
     r"""A vector in the Hilbert space of a Hamiltonian, real or complex, not necessarily normalised.
 
-    States add, subtract, and are multiplied by numbers; calling one gives its wave function
+    States can be added, subtracted, and multiplied by numbers. A call returns the wave function
 
     .. math:: \psi(x) = h^{-1/2} \sum_i c_i \operatorname{sinc}\frac{x - x_i}{h} .
 
-    Made by ``Hamiltonian.eigenstate`` and ``Hamiltonian.state``.
+    States come from ``Hamiltonian.eigenstate`` and ``Hamiltonian.state``.
 
     Attributes
     ----------
@@ -46,7 +46,7 @@ class State:
     (0.7071067812, -0.7071067812)
     """
 
-    # Hamiltonian, whose module imports this one.
+    # A Hamiltonian; its module imports this one.
     hamiltonian: Any
     coefficients: NDArray[Any]
     _basis: Basis
@@ -83,7 +83,7 @@ class State:
         return State(self.hamiltonian, coefficients, self._basis)
 
     def _together(self, other: State) -> tuple[NDArray[Any], NDArray[Any], Basis]:
-        """Coefficients of both in the basis that carries more levels."""
+        """Coefficients of both states in the basis that carries more levels."""
         if not isinstance(other, State):
             raise InputTypeError(f"other must be a State; got {other!r}")
         if other.hamiltonian != self.hamiltonian:
@@ -122,11 +122,11 @@ class State:
     def __truediv__(self, divisor: complex) -> State:
         return self * (1 / divisor)
 
-    # NumPy scalars on the left leave multiplication to the state.
+    # A NumPy scalar on the left uses the multiplication of the state.
     __array_ufunc__ = None
 
     def inner(self, other: State) -> complex:
-        """<self|other>, antilinear in the first; a float if both are real.
+        """<self|other>, antilinear in the first state; a float if both are real.
 
         Parameters
         ----------
@@ -136,6 +136,11 @@ class State:
         Returns
         -------
         complex or float
+
+        Raises
+        ------
+        InputError
+            If the states belong to different Hamiltonians.
         """
         a, b, _ = self._together(other)
         value = np.vdot(a, b)
@@ -180,11 +185,16 @@ class State:
         -------
         State
             A new state, in general not normalised.
+
+        Raises
+        ------
+        InputError
+            If the operator is unknown, or the function is not finite on the grid.
         """
         return self._new(act(operator, self._basis, self.coefficients[:, None])[:, 0])
 
     def element(self, operator: Operator, other: State) -> complex:
-        """<self|A|other> for the operators of ``apply``; a float if it is real throughout.
+        """<self|A|other> for the operators of ``apply``; a float if the states and the operator are real.
 
         Parameters
         ----------
@@ -196,6 +206,11 @@ class State:
         Returns
         -------
         complex or float
+
+        Raises
+        ------
+        InputError
+            If the operator is unknown, or the states belong to different Hamiltonians.
         """
         a, b, basis = self._together(other)
         value = np.vdot(a, act(operator, basis, b[:, None])[:, 0])
@@ -261,7 +276,7 @@ class State:
         Raises
         ------
         InputError
-            If t < 0: high levels would drown everything.
+            If t < 0, where high levels would dominate.
         """
         t = float(floats("time", time, 0))
         if t < 0:
@@ -274,7 +289,7 @@ class State:
 
 
 def coefficients_of(values: Function | ArrayLike, bases: Bases) -> tuple[NDArray[Any], Basis]:
-    """Coefficients of a wave function, shape (N,), in the first basis that holds it, see ``Hamiltonian.state``."""
+    """Coefficients of a wave function, shape (N,), in the first basis that represents it; see ``Hamiltonian.state``."""
     if not callable(values):
         basis = bases.carrying(1)
         given = np.asarray(values)
@@ -294,7 +309,7 @@ def coefficients_of(values: Function | ArrayLike, bases: Bases) -> tuple[NDArray
         if count > _MOST_LEVELS or (bound is not None and count > bound):
             break
     raise InputError(
-        f"values must be a wave function that the basis holds; {missing:.1e} of its norm is missing on "
+        f"values must be a wave function that the basis represents; {missing:.1e} of its norm is missing on "
         f"[{basis.points[0]:g}, {basis.points[-1]:g}] with spacing {basis.spacing:.2g}; make it smoother or narrower"
     )
 
@@ -304,7 +319,7 @@ def _projected(values: Function, basis: Basis) -> tuple[NDArray[Any], float]:
     x = basis.points
     psi = evaluate("values", values, x, kinds="fciub")
     coefficients = psi * np.sqrt(basis.spacing)
-    # Between the points, and as far again beyond the ends.
+    # Midpoints, and points beyond both ends over the length of the grid.
     finer = np.concatenate([x + basis.spacing / 2, x[0] - (x[-1] - x)[:-1], x[-1] + (x - x[0])[1:]])
     exact = evaluate("values", values, finer, kinds="fciub")
     rest = basis.interpolate(coefficients, finer) - exact

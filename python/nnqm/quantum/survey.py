@@ -1,4 +1,4 @@
-"""A potential surveyed from its bottom outwards: its lowest value, where a continuum begins, how far waves reach."""
+"""Survey of a potential from its bottom outwards: lowest value, threshold of the continuum, extent of the waves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PER_OCTAVE, _OCTAVES = 96, (-30, 40)
 # Points of a survey between two ends.
 _POINTS = 20_001
 
-# Finer and finer scans of the neighbourhood of the lowest value, and points of each.
+# Number of successively finer scans around the lowest value, and points of each scan.
 _SCANS, _POINTS_OF_SCAN = 12, 33
 
 
@@ -29,9 +29,9 @@ class Survey:
 
     x: Floats
     v: Floats
-    # Energies beyond which a particle escapes to the left and to the right; inf where V grows without end.
+    # Energies beyond which a particle escapes to the left and to the right; inf where V grows without bound.
     sides: tuple[float, float]
-    # The potential is known between the first and the last x only.
+    # Whether the potential is known between the first and the last x only.
     limited: bool
     even: bool
 
@@ -42,7 +42,7 @@ class Survey:
 
     @property
     def threshold(self) -> float:
-        """Energy at which the continuum begins; inf without one."""
+        """Energy at which the continuum begins; inf if there is none."""
         return min(self.sides)
 
     def phase(self, energy: float, unit: float) -> float:
@@ -62,12 +62,12 @@ class Survey:
         return float(self.lowest + 10**high)
 
     def interval(self, energy: float, action: float, unit: float) -> tuple[float, float]:
-        """Where waves of an energy have fallen by exp(-action) beyond the outermost turning points."""
+        """Interval at whose ends, beyond the outermost turning points, waves have fallen by exp(-action)."""
         inside = np.flatnonzero(self.v < energy)
         first, last = (inside[0], inside[-1]) if len(inside) else (int(np.argmin(self.v)),) * 2
         with np.errstate(invalid="ignore", over="ignore"):
             kappa = unit * np.sqrt(np.maximum(self.v - energy, 0))
-            # In a step to an infinite wall the wave ends at the step.
+            # At an infinite wall the wave ends.
             right = np.cumsum((kappa[last + 1 :] + kappa[last:-1]) / 2 * np.diff(self.x[last:]))
             left = np.cumsum(((kappa[:first] + kappa[1 : first + 1]) / 2 * np.diff(self.x[: first + 1]))[::-1])
         i, j = np.searchsorted(left, action), np.searchsorted(right, action)
@@ -76,7 +76,7 @@ class Survey:
 
 
 def survey_between(function: Function, a: float, b: float) -> Survey:
-    """V between two ends beyond which it is not known."""
+    """Survey of V between two ends, beyond which it is not known."""
     x = np.linspace(a, b, _POINTS)
     v = evaluate("potential", function, x, infinite=True)
     even = bool(a == -b and _mirrored(v))
@@ -84,12 +84,12 @@ def survey_between(function: Function, a: float, b: float) -> Survey:
 
 
 def survey_of_line(function: Function) -> Survey:
-    """V on the whole line, around its lowest point.
+    """Survey of V on the whole line, around its lowest point.
 
     Raises
     ------
     InputError
-        If it is not bounded below, NaN somewhere, or binds nothing.
+        If V is not bounded below, is NaN somewhere, or has no bound state.
     """
     offsets = 2.0 ** np.arange(_OCTAVES[0], _OCTAVES[1], 1 / _PER_OCTAVE)
     x, v = _both_sides(function, 0.0, offsets)
@@ -111,7 +111,7 @@ def survey_of_line(function: Function) -> Survey:
 
 
 def _lowest_point(function: Function, x: Floats, v: Floats) -> float:
-    """The lowest point of V near the lowest of values that are already known."""
+    """Position of the lowest V in the neighbourhood of the lowest of the known values."""
     i = int(np.argmin(v))
     low, high = x[max(i - 1, 0)], x[min(i + 1, len(x) - 1)]
     for _ in range(_SCANS):
@@ -123,7 +123,7 @@ def _lowest_point(function: Function, x: Floats, v: Floats) -> float:
 
 
 def _both_sides(function: Function, centre: float, offsets: Floats) -> tuple[Floats, Floats]:
-    """V on both sides of a centre; beyond an overflow it is infinite."""
+    """Positions on both sides of a centre, and V there; beyond an overflow V is infinite."""
     x = np.concatenate([centre - offsets[::-1], [centre], centre + offsets])
     with np.errstate(all="ignore"):
         v = np.asarray(function(x), dtype=np.float64).copy()
@@ -131,7 +131,7 @@ def _both_sides(function: Function, centre: float, offsets: Floats) -> tuple[Flo
     for side in (v[n::-1], v[n:]):
         if np.isnan(side).any():
             bad = int(np.argmax(np.isnan(side)))
-            # inf - inf, far up a wall.
+            # NaN from inf - inf, far up a wall.
             if bad > 0 and side[bad - 1] > 1e100:
                 side[bad:] = np.inf
     if (v[np.abs(x - centre) < 2.0**20] == -np.inf).any():
@@ -141,14 +141,14 @@ def _both_sides(function: Function, centre: float, offsets: Floats) -> tuple[Flo
     if np.isnan(v).any():
         at = x[int(np.argmax(np.isnan(v)))]
         raise InputError(
-            f"potential must be a number everywhere; potential({at:g}) is nan; correct it, or give domain "
-            "between whose ends it is defined"
+            f"potential must be a number everywhere; potential({at:g}) is nan; correct it, or give domain, an interval "
+            "on which it is defined"
         )
     return x, v
 
 
 def _mirrored(v: Floats) -> bool:
-    """Values at -x and x are equal."""
+    """Whether the values at -x and x are equal."""
     finite = np.isfinite(v)
     if not np.array_equal(finite, finite[::-1]):
         return False
@@ -157,16 +157,16 @@ def _mirrored(v: Floats) -> bool:
 
 
 def _side_limit(v: Floats, lowest: float, name: str) -> float:
-    """Limit of V on a side from its values outwards, inf if it grows without end."""
+    """Limit of V on one side, from values in outward order; inf if V grows without bound."""
     octaves = v[: len(v) // _PER_OCTAVE * _PER_OCTAVE].reshape(-1, _PER_OCTAVE).min(axis=1)
     last, middle, first = (float(octaves[i]) for i in (-1, -6, -11))
     if last == np.inf:
         return np.inf
-    # A logarithm gains as much from the middle to the last as before; a function that tends to a limit much less.
+    # A logarithm grows as much from the middle to the last octave as before; a function with a limit grows much less.
     noise = 1e-4 * (abs(last) + abs(lowest))
     if last == -np.inf or (middle - last > noise and middle - last > 0.5 * (first - middle)):
         raise InputError(
-            f"potential must be bounded below; it falls without end to the {name}, to {last:g} at distance "
+            f"potential must be bounded below; it falls without bound to the {name}, to {last:g} at distance "
             f"{2.0 ** _OCTAVES[1]:.0e}; give domain if only a part is meant"
         )
     return np.inf if last - middle > noise and last - middle > 0.5 * (middle - first) else last + 0.0

@@ -17,15 +17,15 @@ from .sinc_basis import Basis
 
 __all__ = ["correlation", "n_point", "partition_function", "spectral_measure", "spectral_weights"]
 
-# Factor between the grids whose difference is the error of a spectral measure.
+# Ratio of the spacings of the two grids whose difference is the error of a spectral measure.
 _FINER = 1.3
 
-# A variance below this multiple of the squared mean is rounding: the observable is a constant.
+# Fraction of the squared mean below which a variance is rounding and the observable is a constant.
 _CONSTANT = 1e-24
 
 
 def n_point(bases: Bases, points: Iterable[tuple[float, Function | None]], beta: float | None) -> float:
-    """Euclidean function of any number of observables at any times, see ``Hamiltonian.n_point``."""
+    """Euclidean correlation function of any number of observables at any times; see ``Hamiltonian.n_point``."""
     listed = [(float(floats(f"points[{i}] time", t, 0)), f) for i, (t, f) in enumerate(points)]
     if not listed:
         raise InputError("points must have at least one (time, function); got none")
@@ -52,7 +52,7 @@ def n_point(bases: Bases, points: Iterable[tuple[float, Function | None]], beta:
 def correlation(
     bases: Bases, times: ArrayLike, observable: Function | None, beta: float | None
 ) -> tuple[Floats, float]:
-    """<f(x(0)) f(x(t))> at times of any shape, and the mean of f, see ``Hamiltonian.two_point``."""
+    """<f(x(0)) f(x(t))> at times of any shape, and the mean of f; see ``Hamiltonian.two_point``."""
     t = np.abs(floats("times", times))
     basis = bases.ground(beta)
     u, decay = basis.vectors, _rates(basis)
@@ -85,7 +85,7 @@ def spectral_weights(bases: Bases, n: int, observable: Function | None) -> Float
 
 
 def spectral_measure(bases: Bases, observable: Function | None, tolerance: float) -> SpectralMeasure:
-    """The two-point function of f(x) in the ground state as a sum over states, see ``Hamiltonian.spectral_measure``."""
+    """The two-point function of f(x) in the ground state as a sum over states; see ``Hamiltonian.spectral_measure``."""
     positive("tolerance", tolerance)
     basis = bases.carrying(1)
     need_distinct(basis, 0)
@@ -106,7 +106,7 @@ def spectral_measure(bases: Bases, observable: Function | None, tolerance: float
     if error > tolerance:
         raise InputError(
             f"the measure of observable reaches a relative error of {error:.1e} only, tolerance={tolerance:g}; "
-            "kinks and steps do that: use a smooth observable or a larger tolerance"
+            "kinks and steps converge slowly: use a smooth observable or a larger tolerance"
         )
     return replace(fine, error=float(error))
 

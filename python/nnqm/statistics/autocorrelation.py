@@ -8,14 +8,15 @@ from .._arguments import Floats
 
 __all__ = ["INDEPENDENT", "autocorrelation_time"]
 
-# A block of a Markov chain or trajectory must be this many autocorrelation times long to count as independent.
+# Smallest length of an independent block of a Markov chain or trajectory, in autocorrelation times.
 INDEPENDENT = 20.0
 
 
 def autocorrelation_time(series: Floats) -> float:
     r"""Integrated autocorrelation time of a series in steps, 1/2 + sum of the autocorrelations.
 
-    The window is cut self-consistently at five times the result (Sokal; Wolff, Comput. Phys. Commun. 156, 143 (2004)).
+    The window is chosen self-consistently as five times the result (Sokal; Wolff, Comput. Phys. Commun. 156, 143
+    (2004)).
     """
     x = np.asarray(series, dtype=np.float64) - np.mean(series)
     n = len(x)

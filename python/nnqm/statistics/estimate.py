@@ -1,4 +1,4 @@
-"""Numbers with honest errors: jackknife over independent blocks, the only error code of the package."""
+"""Values with errors by the jackknife over independent blocks, the only error estimate of the package."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ __all__ = ["Estimate", "jackknife"]
 
 
 class Estimate:
-    r"""A value, or an array of them, with jackknife replicas.
+    r"""A value, or an array of values, with jackknife replicas.
 
     The statistical error comes from the delete-one jackknife over blocks of unequal size (Busing, Meijer and
     van der Leeden, Stat. Comput. 9, 3 (1999)); for equal blocks it is the usual
 
     .. math:: \sigma^2 = \frac{B-1}{B} \sum_b (\theta_{(b)} - \bar\theta)^2 .
 
-    It covers the fluctuation between blocks and nothing else. A systematic part (extrapolation, truncation), where
-    an estimator has one, stands apart in ``systematic``.
+    It covers the fluctuation between blocks and nothing else. If an estimator has a systematic error (extrapolation,
+    truncation), it is kept apart in ``systematic``.
 
     Attributes
     ----------
     value : ndarray
         Shape S, float64.
     weights : ndarray
-        Total over block size, shape (n_blocks,); n_blocks each for equal blocks.
+        Total size divided by block size, shape (n_blocks,); each weight is n_blocks for equal blocks.
     systematic : ndarray
         Systematic error, shape S; zero unless the estimator gives one.
 
@@ -73,7 +73,7 @@ class Estimate:
         return self.weights.size
 
     def _deviations(self) -> Floats:
-        """Scaled so that their plain sum of squares is the variance, shape (n_blocks, entries)."""
+        """Deviations of replicas, scaled so that their sum of squares is the variance, shape (n_blocks, entries)."""
         rest = (self.weights - 1)[:, None]
         # Differences from the value: pseudo-values and their mean are multiples of them.
         deviations = np.subtract(self.value.reshape(-1), self.replicas.reshape(self.n_blocks, -1), order="C")
@@ -107,8 +107,9 @@ class Estimate:
 
         Raises
         ------
-        ValueError
-            If there are more points than n_blocks/10: the estimated covariance would be too noisy to invert.
+        InputError
+            If the estimate is not one-dimensional, or has more points than n_blocks/10: the estimated covariance
+            would be too noisy to invert.
         """
         if self.value.ndim != 1:
             raise InputError(f"covariance needs a one-dimensional estimate; got shape {self.value.shape}")
@@ -125,7 +126,7 @@ class Estimate:
 
         .. math:: T^2 = d^T \Sigma^{-1} d, \qquad \frac{n_b - k}{k (n_b - 1)} T^2 \sim F(k, n_b - k)
 
-        It accounts for the noise of the estimated covariance; systematic errors are not included.
+        The test accounts for the noise of the estimated covariance; systematic errors are not included.
 
         Parameters
         ----------
@@ -138,8 +139,9 @@ class Estimate:
 
         Raises
         ------
-        ValueError
-            If the covariance cannot be had or inverted: too many points, or dependent or constant ones.
+        InputError
+            If the covariance cannot be estimated or inverted: there are too many points, or some are constant or
+            depend on others.
         """
         from scipy.special import fdtrc
 
@@ -149,7 +151,7 @@ class Estimate:
         constant = np.flatnonzero(np.diag(covariance) <= 0)
         if constant.size:
             raise InputError(f"points {constant.tolist()} do not fluctuate and cannot be tested; leave them out")
-        # In units of the errors, so that points of very different size are solved for as well as equal ones.
+        # In units of the errors the equations are well conditioned for points of very different size.
         scale = 1 / np.sqrt(np.diag(covariance))
         correlation = covariance * scale[:, None] * scale
         if np.linalg.eigvalsh(correlation)[0] < 1e-13:
@@ -239,9 +241,9 @@ class Estimate:
 
 
 class SymmetricEstimate(Estimate):
-    """A symmetric matrix whose replicas, most of what it would take, are made when they are asked for.
+    """A symmetric matrix whose replicas, which take most of the memory, are computed on first use.
 
-    ``rows(begin, end)`` is the estimate of the rows begin .. end - 1 up to the diagonal, one after the other.
+    ``rows(begin, end)`` returns the estimate of rows begin .. end - 1 up to the diagonal, one after the other.
     """
 
     __slots__ = ("_error", "_rows")
@@ -250,7 +252,7 @@ class SymmetricEstimate(Estimate):
 
     def __init__(self, rows: Callable[[int, int], Estimate], size: int, n_blocks: int) -> None:
         self._rows, self._replicas = rows, None
-        # Rows of a megabyte at a time: memory that the allocator keeps, and near the processor.
+        # One megabyte of rows at a time: the allocator reuses the memory, and it stays in cache.
         most, begin, parts = 2**17 // (n_blocks + 1), 0, []
         while begin < size:
             end = begin + 1
@@ -282,7 +284,7 @@ class SymmetricEstimate(Estimate):
 
 
 def format_value(value: float, error: float, systematic: float = 0.0) -> str:
-    """0.998(3) for a value and its error to two leading digits; 0.998(3)(1) with a systematic error as well."""
+    """A value and its error to at most two leading digits, 0.998(3); with a systematic error 0.998(3)(1)."""
     errors = [error] + ([systematic] if systematic > 0 else [])
     if not np.isfinite(value):
         return "unknown"
@@ -294,7 +296,7 @@ def format_value(value: float, error: float, systematic: float = 0.0) -> str:
         unit = 10.0**size
         return f"{format_value(value / unit, error / unit, systematic / unit)}e{size:+03d}"
     exponent = int(np.floor(np.log10(largest)))
-    # Two digits of an error that begins with 1, 2 or 3, one otherwise, as the field prints them; both at least one.
+    # Two digits of an error that begins with 1, 2 or 3, one digit otherwise; a nonzero error shows at least 1.
     digits = -exponent + (1 if largest / 10.0**exponent < 3.95 else 0)
     if digits > 0:
         parts = "".join(f"({_ceil(e, digits)})" if np.isfinite(e) else "(?)" for e in errors)
@@ -316,22 +318,22 @@ def jackknife(
     Parameters
     ----------
     function : callable
-        Takes a mapping of arrays (R, ...), totals over all blocks and totals with one block left out, which it may
-        overwrite, and returns an array (R, ...), or a dict or tuple of them.
+        Takes a mapping of arrays (R, ...): totals over all blocks, then totals with one block left out. Returns an
+        array (R, ...), or a dict or tuple of arrays. The function may overwrite its arguments.
     sums : mapping of ndarray
         Arrays with a leading block axis, shape (n_blocks, ...).
     sizes : array_like
-        Numbers of independent units in each block, shape (n_blocks,); blocks of none are left out.
+        Numbers of independent units in each block, shape (n_blocks,); empty blocks are left out.
 
     Returns
     -------
     Estimate, or a dict or tuple of Estimate
-        As the function returns.
+        The same structure as the return value of the function.
 
     Raises
     ------
-    ValueError
-        With fewer than two blocks that hold anything.
+    InputError
+        If fewer than two blocks are not empty.
     """
     counts = np.asarray(sizes, dtype=np.float64)
     # Blocks that an interrupted run has not reached contain no information on fluctuations.

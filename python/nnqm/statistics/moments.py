@@ -1,4 +1,4 @@
-"""Moments of a distribution: central ones from raw ones, kurtosis, location and scale that heavy tails do not move."""
+"""Moments of a distribution: central moments from raw moments, kurtosis, robust location and scale."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._arguments import Floats
 
 __all__ = ["CentralPart", "central_moments", "central_part", "excess_kurtosis"]
 
-# Numbers or arrays; operations keep the kind that was given, and with it every bit.
+# Numbers or arrays; the result has the type of the arguments.
 Number = TypeVar("Number", float, Floats)
 
 
@@ -20,7 +20,7 @@ def central_moments(m1: Number, m2: Number, m3: Number, m4: Number) -> tuple[Num
     .. math:: \mu_2 = m_2 - m_1^2, \quad \mu_3 = m_3 - 3 m_1 m_2 + 2 m_1^3, \quad
               \mu_4 = m_4 - 4 m_1 m_3 + 6 m_1^2 m_2 - 3 m_1^4
 
-    Digits are lost where the mean is large beside the spread: subtract a value near the mean first.
+    Digits are lost if the mean is large compared with the spread: subtract a value near the mean first.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def central_moments(m1: Number, m2: Number, m3: Number, m4: Number) -> tuple[Num
 
 
 def excess_kurtosis(second: Number, fourth: Number) -> Number:
-    """Excess kurtosis from the central moments 2 and 4, zero for a Gaussian."""
+    """Excess kurtosis from the central moments 2 and 4; zero for a Gaussian."""
     return fourth / second**2 - 3
 
 
@@ -54,5 +54,5 @@ class CentralPart(NamedTuple):
 
 
 def central_part(x: Floats) -> CentralPart:
-    """The central 68% of values of any shape, which heavy tails do not move."""
+    """Quantiles of the central 68% of values of any shape, robust against heavy tails."""
     return CentralPart(*np.quantile(x, [0.16, 0.5, 0.84]))

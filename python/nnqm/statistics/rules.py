@@ -36,11 +36,11 @@ def legendre_analysis(n: int) -> Floats:
 def extrapolation_weights(n: int, power: float = 1.0) -> Floats:
     r"""Weights that extrapolate values at 1, ..., n to zero, shape (n,).
 
-    By the polynomial of degree n - 1 in k^power through all values (Lagrange's formula),
+    The weights evaluate the polynomial of degree n - 1 in k^power through all values (Lagrange's formula),
 
-    .. math:: w_k = \prod_{j \ne k} \frac{j^p}{j^p - k^p} ,
+    .. math:: w_k = \prod_{j \ne k} \frac{j^p}{j^p - k^p} .
 
-    for power 1 that is :math:`(-1)^{k+1} \binom{n}{k}`.
+    For power 1 they are :math:`(-1)^{k+1} \binom{n}{k}`.
     """
     nodes = np.arange(1, n + 1) ** power
     ratio = nodes[None, :] / (nodes[None, :] - nodes[:, None] + np.eye(n))

@@ -12,7 +12,7 @@ __all__: list[str] = []
 
 
 def closed_form(kernel: Kernel, a: float, b: float, n: int) -> tuple[Floats, Waves, float] | None:
-    """Eigenvalues, eigenfunctions and trace where textbooks have them (Ghanem and Spanos, section 2.3)."""
+    """Eigenvalues, eigenfunctions and trace in closed form, else None (Ghanem and Spanos, section 2.3)."""
     p, T, k = dict(kernel.parameters), b - a, np.arange(1, n + 1)
     if kernel.name == "wiener" and a == 0:
         w = np.asarray((k - 0.5) * np.pi / T)
@@ -31,7 +31,7 @@ def closed_form(kernel: Kernel, a: float, b: float, n: int) -> tuple[Floats, Wav
     if kernel.name == "thermal-ornstein-uhlenbeck" and abs(T - p["beta"]) <= 1e-12 * T:
         w = np.asarray(2 * np.pi * (k // 2) / T)
         amplitude = np.where(k == 1, 1.0, np.sqrt(2)) / np.sqrt(T)
-        # cos first, then sin
+        # The cosine comes first, then the sine.
         functions = Waves(a, w, np.where((k > 1) & (k % 2 == 1), np.pi / 2, 0.0), amplitude)
         return p["sigma"] ** 2 / (p["omega"] ** 2 + w**2), functions, float(kernel(0.0, 0.0)) * T
     return None
@@ -41,7 +41,7 @@ def _ornstein_uhlenbeck_roots(c: float, n: int) -> Floats:
     """Roots x_k = w_k T of x - (k - 1) pi = 2 arctan(c/x), c = omega T: even and odd modes in one equation."""
     offset: Floats = np.pi * np.arange(n, dtype=np.float64)
     x = offset
-    # The left side less the right is concave and increasing, so that Newton's steps from the left never pass the root.
+    # Left side minus right side is concave and increasing: Newton's steps from the left never pass the root.
     for _ in range(200):
         step = (x - offset - 2 * np.arctan2(c, x)) / (1 + 2 * c / (x**2 + c**2))
         x = x - step

@@ -57,36 +57,36 @@ def karhunen_loeve(
 ) -> KarhunenLoeve:
     r"""Decompose a covariance kernel into the neurons of a network in time.
 
-    Wiener process, Brownian bridge, Ornstein-Uhlenbeck process and its thermal form over one period have closed forms.
-    Other kernels are discretised by Legendre polynomials on panels, with inner integrals split where s = t and taken
-    in the root of \|s - t\|, so that kernels that are smooth, kinked, or functions of sqrt(\|s - t\|) at the diagonal
-    converge spectrally; panels are halved where eigenfunctions are not resolved. Tables are integrated by local cubics
-    on either side of the diagonal.
+    Closed forms are used for the Wiener process, the Brownian bridge, the Ornstein-Uhlenbeck process, and its thermal
+    form over one period. Other kernels are discretised by Legendre polynomials on panels. Inner integrals are split at
+    s = t, with sqrt(\|s - t\|) as variable; kernels that are smooth, kinked, or functions of sqrt(\|s - t\|) at the
+    diagonal therefore converge spectrally. Panels are halved where eigenfunctions are not resolved. Tables are
+    integrated by local cubics on either side of the diagonal.
 
     Parameters
     ----------
     kernel : Kernel, callable, (times, table), SpectralMeasure, Theory or Correlators
         A callable takes arrays s, t that broadcast and returns K(s, t). A table has shape (n, n) on strictly increasing
-        times (n,); as an ``Estimate`` it is a measured one. A theory whose two-point function is known stands for its
-        connected part and its mean, and so does a measure; a run that holds its two-time function stands for the
-        connected part of it and its measured mean.
+        times (n,); a measured table is an ``Estimate``. A theory or a measure gives its exact connected two-point
+        function and its mean. A run with ``Measure(two_time=True)`` gives its measured connected two-time function and
+        its measured mean.
     interval : (float, float), optional
-        Needed for all but tables and runs, whose own range it must be.
+        Required except for tables and runs, where it must be the range of their times.
     n_modes : int, default 64
-        Modes wanted. Those not distinguished from zero are left out and counted in ``n_noise``.
+        Number of modes. Modes that are not distinguished from zero are left out and counted in ``n_noise``.
     mean : float or callable, optional
-        Mean of x, zero by default; not for theories and runs, which have their own.
+        Mean of x, zero by default. Theories and runs have their own mean.
     breaks : sequence of float
         Times within the interval where the kernel has kinks other than at s = t.
     tolerance : float, default 1e-10
-        Largest acceptable error of an eigenvalue, of asymmetry, and of negative eigenvalues, relative to the largest.
-        The errors of tables are reported, not refused.
+        Largest acceptable error of an eigenvalue, asymmetry, and negative eigenvalue, relative to the largest
+        eigenvalue. For tables, errors of eigenvalues are reported and not limited.
 
     Returns
     -------
     KarhunenLoeve
-        The errors of eigenvalues are the changes from a coarser rule (panels of 24 instead of 32 nodes; every second
-        entry of a table), which exceed what is left; and rounding.
+        The errors of the eigenvalues are the changes from a coarser rule (panels of 24 instead of 32 nodes; every
+        second entry of a table), which exceed the remaining errors, plus rounding.
 
     Raises
     ------
@@ -118,11 +118,11 @@ def karhunen_loeve(
     known = _function_and_mean(kernel) if isinstance(kernel, Source | ThermalMeasure) else None
     if known is not None:
         if mean is not None:
-            raise InputError("mean is that of the theory; leave it out")
+            raise InputError("mean is given by the theory; leave it out")
         kernel, mean = known
     if isinstance(kernel, SpectralMeasure):
         if mean is not None:
-            raise InputError(f"mean is that of the theory, {kernel.mean:g}; leave it out")
+            raise InputError(f"mean is given by the theory, {kernel.mean:g}; leave it out")
         uncertainty, mean = kernel.error * float(kernel.moments[0]) * (b - a), kernel.mean
         kernel = SpectralKernel.of(kernel, b - a)
     bias = mean_function(mean, a, b)
@@ -166,7 +166,7 @@ def karhunen_loeve(
 
 
 def exact_kernel(theory: Theory) -> Exact:
-    """An object that has the exact two-point function of the first output of a theory.
+    """The exact two-point function of the first output of a theory, as a kernel for ``karhunen_loeve``.
 
     Raises
     ------
@@ -192,23 +192,23 @@ def _function_and_mean(
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SpectralKernel:
-    """A sum of decaying exponentials of |s - t|, interpolated: thousands of terms at the cost of one polynomial.
+    """A sum of decaying exponentials of |s - t| as a piecewise polynomial, whose cost does not grow with the terms.
 
-    On [d, 2d] a sum of decaying exponentials is analytic as far as 0, so that 28 Legendre functions reach rounding
-    whatever the rates; and so they do on [0, d] where no rate exceeds 1/d.
+    On [d, 2d] a sum of decaying exponentials is analytic as far as 0, so that 28 Legendre polynomials reach rounding
+    for all rates. They also do on [0, d] if no rate exceeds 1/d.
     """
 
     pieces: Pieces
 
     @classmethod
     def of(cls, measure: SpectralMeasure, duration: float) -> SpectralKernel:
-        """The connected two-point function up to times as long as this."""
+        """The kernel of a measure for abs(s - t) up to a duration."""
         if measure.signs is not None:
             raise InputError(
                 f"a chain with negative eigenvalues has a kernel at multiples of dt={measure.step:g} only; give a "
                 "table: (times, measure.connected(times[:, None] - times))"
             )
-        # Inputs of equal frequencies have many equal energies.
+        # Inputs with equal frequencies give many equal energies.
         first = np.flatnonzero(np.abs(np.diff(measure.energies, prepend=-1.0)) > 1e-12 * measure.energies)
         rates, weights = measure.energies[first] / measure.hbar, np.add.reduceat(measure.weights, first)
         octaves = int(np.clip(np.ceil(np.log2(rates.max(initial=1 / duration) * duration)), 1, 48))

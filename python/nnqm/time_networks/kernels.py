@@ -1,7 +1,7 @@
-r"""Covariance kernels K(s, t) = <x(s) x(t)> of networks in time, finite and infinitely wide, and standard ones.
+r"""Covariance kernels K(s, t) = <x(s) x(t)>: standard kernels, and networks in time of finite and infinite width.
 
-A network in time is x(t) = f(t; theta) with random parameters theta. Its two-point function is a kernel; with many
-independent neurons it becomes a Gaussian process, and what is left of non-Gaussianity falls as 1/width.
+A network in time is x(t) = f(t; theta) with random parameters theta. Its two-point function is a kernel. With many
+independent neurons the network becomes a Gaussian process, whose non-Gaussian corrections fall as 1/width.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ..theories.theory import Theory
 
 __all__ = ["CosineNetwork", "Kernel", "TimeNetwork", "network_kernel"]
 
-# Half-width of Gaussian averages in standard deviations, and what is tried in turn until they are right to this part of
-# the largest value: nodes per direction of double integrals; nodes and highest Hermite polynomial of expansions.
+# Gaussian averages: half-width in standard deviations, and accuracy relative to the largest value. Tried in turn until
+# it is reached: nodes per direction of double integrals; nodes and highest Hermite polynomial of expansions.
 _WIDTH, _CONVERGED = 12.0, 1e-11
 _NODES, _ORDERS = (48, 96, 192, 384), ((320, 100), (320, 200), (640, 500), (1000, 1500), (2000, 4000))
-# Times in one piece of an expansion, and values of an activation at the nodes, that are held at once.
+# Largest number of times in one piece of an expansion, and of values of an activation in memory.
 _PIECE, _CHUNK = 2**12, 2**21
 # Standard deviation of uniform phases.
 _PHASES = np.pi / np.sqrt(3)
@@ -42,7 +42,8 @@ _POLYNOMIALS = {0.5: (1.0,), 1.5: (1.0, 1.0), 2.5: (1 / 3, 1.0, 1.0)}
 class Kernel:
     r"""A covariance kernel by name, K(s, t) for times of any shapes that broadcast.
 
-    Made by the constructors below (``Kernel.matern(1.5)``); equal kernels compare equal, and pickle.
+    Kernels come from the constructors below (``Kernel.matern(1.5)``), which raise an ``InputError`` if a parameter is
+    not positive. Equal kernels compare equal; they can be pickled.
 
     Attributes
     ----------
@@ -78,6 +79,11 @@ class Kernel:
         -------
         ndarray
             The shape to which s and t broadcast, unit [x]^2.
+
+        Raises
+        ------
+        InputError
+            If a time lies outside the domain of a Wiener process or Brownian bridge.
         """
         s, t = floats("s", s), floats("t", t)
         if not self.stationary:
@@ -121,7 +127,7 @@ class Kernel:
 
     @classmethod
     def ornstein_uhlenbeck(cls, omega: float, sigma: float = 1.0, *, beta: float | None = None) -> Kernel:
-        r"""Ornstein-Uhlenbeck process, sigma^2/(2 omega) exp(-omega \|t - s\|), or the thermal one of period beta.
+        r"""Ornstein-Uhlenbeck process, sigma^2/(2 omega) exp(-omega \|t - s\|), or its thermal form of period beta.
 
         .. math:: K = \frac{\sigma^2}{2\omega} \frac{\cosh(\omega(\beta/2 - d))}{\sinh(\omega\beta/2)}, \qquad
                   d = |t - s| \bmod \beta
@@ -243,7 +249,7 @@ def _matern(s: Floats, t: Floats, nu: float, length: float, variance: float) -> 
     if nu in _POLYNOMIALS:
         z = np.sqrt(2 * nu) * np.abs(t - s) / length
         return np.asarray(variance * np.polyval(_POLYNOMIALS[nu], z) * np.exp(-z))
-    # Student's t with 2 nu degrees of freedom is its spectral density.
+    # The spectral density is Student's t with 2 nu degrees of freedom.
     density = Density("student-t", nu=2 * nu)
     return variance * density.characteristic((t - s) / (length * density.scale))
 
@@ -272,23 +278,23 @@ class CosineNetwork:
 
     with k_i from the momentum density (times ``scale``), b_i uniform on [0, 2 pi) and a_i from the amplitude density.
     Its two-point function is v times the characteristic function of the momenta at every width (Bochner; Rahimi and
-    Recht, NIPS 2007; Halverson, arXiv:2112.04527): Gaussian momenta give the squared exponential, Cauchy ones the
+    Recht, NIPS 2007; Halverson, arXiv:2112.04527): Gaussian momenta give the squared exponential, Cauchy momenta the
     Ornstein-Uhlenbeck kernel with omega = scale, Student's t with nu degrees of freedom the Matern kernel of nu/2, the
-    Laplace density the rational quadratic kernel with alpha = 1. At finite width only the two-point function is that of
-    these processes.
+    Laplace density the rational quadratic kernel with alpha = 1. At finite width the network and these processes have
+    only the two-point function in common.
 
     Parameters
     ----------
     momenta : Density
-        Of k/scale; on its own scale (variance 1 where there is one).
+        Density of k/scale, in its standard form (variance 1 if the variance exists).
     width : int
-        Neurons N.
+        Number of neurons N.
     scale : float, default 1
         Unit 1/time.
     variance : float, default 1
         v, unit [x]^2.
     amplitudes : Density, optional
-        Of a_i, with a variance; signs (Rademacher) by default, as good as no random amplitude.
+        Density of a_i, with a finite variance; by default random signs (Rademacher), which do not change the process.
 
     Raises
     ------
@@ -337,8 +343,9 @@ class CosineNetwork:
         .. math:: \frac{v^2}{N} \sum_{(ij)(kl)} \left[\tfrac{3 + \kappa}{2} \chi(t_i + t_j - t_k - t_l)
                   - \chi(t_i - t_j)\chi(t_k - t_l)\right]
 
-        over the three pairings, chi the characteristic function of the momenta and kappa the excess kurtosis of the
-        amplitudes: cumulants of independent neurons add, and phases leave terms with as many plus as minus signs.
+        with the sum over the three pairings, the characteristic function chi of the momenta and the excess kurtosis
+        kappa of the amplitudes. Cumulants of independent neurons add; the average over phases leaves the terms with
+        equal numbers of plus and minus signs.
 
         Parameters
         ----------
@@ -390,26 +397,26 @@ class TimeNetwork:
     .. math:: h^{(1)} = w t + b, \quad h^{(l+1)} = W^{(l)} a(h^{(l)}) + b^{(l)}, \quad x = h^{(L+1)}
 
     with Gaussian weights of standard deviation weight_std/sqrt(fan-in) and biases of bias_std, as ``RandomNetwork``
-    draws them on ``Times``. Calling it gives the two-point function, exact at every width for one hidden layer, and in
-    the limit of infinite width for more (Lee et al., ICLR 2018, arXiv:1711.00165):
+    draws them on ``Times``. A call returns the two-point function: for one hidden layer it is exact at every width; for
+    more it is the limit of infinite width (Lee et al., ICLR 2018, arXiv:1711.00165):
 
     .. math:: K^{(l+1)}(s, t) = \sigma_b^2 + \sigma_w^2\, E[a(u) a(v)], \qquad
               (u, v) \sim N(0, K^{(l)}), \qquad K^{(1)} = \sigma_b^2 + \sigma_w^2 s t
 
-    The average is in closed form for erf (Williams, Neural Comput. 10, 1203 (1998)), relu (Cho and Saul, NIPS 2009),
-    sin, cos and identity; for others it is a sum over Hermite polynomials, to 1e-11 of the largest value.
+    The average has a closed form for erf (Williams, Neural Comput. 10, 1203 (1998)), relu (Cho and Saul, NIPS 2009),
+    sin, cos and identity. For other activations it is a sum over Hermite polynomials, to 1e-11 of the largest value.
 
     Parameters
     ----------
     activation : str, default "tanh"
-        As in ``Network``.
+        Activation of the hidden layers, see ``Network``.
     depth : int, default 1
-        Hidden layers L.
+        Number of hidden layers L.
     weight_std, bias_std : float, default 1 and 0
     width : int, optional
-        Neurons of the hidden layer, for four-point functions.
+        Number of neurons of a hidden layer; required for four-point functions and for ``theory``.
     output_weights : Density, optional
-        Of the last layer's weights, with a variance; Gaussian by default.
+        Density of the weights of the last layer, with a finite variance; Gaussian by default.
 
     Raises
     ------
@@ -455,8 +462,8 @@ class TimeNetwork:
         Raises
         ------
         InputError
-            If the average does not converge: neurons so saturated (large weights or times) that the activation is
-            nearly discontinuous.
+            If the average does not converge. For large weights or times neurons saturate, and the activation is nearly
+            discontinuous.
         """
         s, t = floats("s", s), floats("t", t)
         w, b = self.weight_std**2, self.bias_std**2
@@ -472,9 +479,9 @@ class TimeNetwork:
         .. math:: \frac{\sigma_w^4}{N} \Big[(3 + \kappa) E[a_1 a_2 a_3 a_4]
                   - \sum_{(ij)(kl)} E[a_i a_j] E[a_k a_l]\Big], \qquad a_i = a(w t_i + b)
 
-        kappa being the excess kurtosis of the output weights: cumulants of independent neurons add (Halverson, Maiti
-        and Stoner, arXiv:2008.08601). The average over w and b is closed for sin, cos and identity, one integral over
-        an angle for relu, and otherwise the trapezoid rule.
+        with the excess kurtosis kappa of the output weights. Cumulants of independent neurons add (Halverson, Maiti and
+        Stoner, arXiv:2008.08601). The average over w and b has a closed form for sin, cos and identity; for relu it is
+        an integral over an angle, and for other activations it is computed by the trapezoid rule.
 
         Parameters
         ----------
@@ -489,7 +496,7 @@ class TimeNetwork:
         Raises
         ------
         InputError
-            With more than one hidden layer, without a width, if the output weights have no fourth moment, or if the
+            If there is more than one hidden layer, the width is None, the output weights have no fourth moment, or the
             average does not converge.
         """
         if self.depth > 1:
@@ -521,7 +528,7 @@ class TimeNetwork:
         Raises
         ------
         InputError
-            Without a width.
+            If the width is None.
         """
         if self.width is None:
             raise InputError("width must be given to sample the network; at infinite width give the kernel itself")
@@ -549,7 +556,7 @@ class TimeNetwork:
         rho = np.clip(both / np.where(size > 0, size, 1.0), -1, 1)
         for nodes, order in _ORDERS:
             (c, lost), (d, lost_too) = (self._hermite(x, nodes, order) for x in (first, second))
-            # The rest of the sum is at most the geometric mean of both losses (Schwarz).
+            # The rest of the sum is at most the geometric mean of both losses (Cauchy-Schwarz).
             if max(lost, lost_too) > _CONVERGED:
                 continue
             total = np.zeros(rho.shape)
@@ -563,7 +570,7 @@ class TimeNetwork:
         )
 
     def _hermite(self, variance: Floats, nodes: int, order: int) -> tuple[Floats, float]:
-        """Coefficients c_n = E[a(sigma z) h_n(z)], shape (n, ...), and the part of E[a^2] that they miss.
+        """Coefficients c_n = E[a(sigma z) h_n(z)], shape (n, ...), and the fraction of E[a^2] that they miss.
 
         E[a(u) a(v)] is the sum of c_n d_n rho^n (Mehler's formula).
         """
@@ -597,8 +604,8 @@ class TimeNetwork:
         return self._integrated(integrand, len(t)).reshape(shape)
 
     def _fourfold_relu(self, t: Floats) -> Floats:
-        # In polar coordinates of the two standard normals each pre-activation is r (c_1 cos + c_2 sin); E r^4 = 8, and
-        # between the zeros of the four factors the rest is a trigonometric polynomial.
+        # In polar coordinates of the two standard normals each pre-activation is r (c_1 cos + c_2 sin). E r^4 = 8;
+        # between the zeros of the four factors the angular part is a trigonometric polynomial.
         c1, c2 = self.weight_std * t, np.full_like(t, self.bias_std)
         zeros = np.arctan2(-c1, c2)
         edges = np.sort(np.concatenate([zeros % (2 * np.pi), (zeros + np.pi) % (2 * np.pi)], axis=1), axis=1)
@@ -633,7 +640,7 @@ class TimeNetwork:
 
 
 def network_kernel(theory: Theory) -> CosineNetwork | TimeNetwork | None:
-    """The exact kernel of a theory that is a network in time with one hidden layer of known kernel, if it is."""
+    """The exact kernel of a theory that is a network in time with one hidden layer; None for other theories."""
     network = theory.network
     if not isinstance(network, RandomNetwork) or theory.sources != (Times(),) or network.shared is not None:
         return None

@@ -19,41 +19,43 @@ __all__: list[str] = []
 
 Function = Callable[[Floats, Floats], ArrayLike]
 
-# Nodes of a panel; of the coarser rule against which eigenvalues are compared; and modes that one panel holds well.
+# Nodes of a panel; nodes of the coarser rule that eigenvalues are compared with; modes per panel in the first trial.
 _FINE, _COARSE, _MODES_PER_PANEL = 32, 24, 6
 
-# Additional nodes of inner integrals, for the kernel beside the polynomials.
+# Additional nodes of inner integrals, because the integrand is the kernel times a polynomial.
 _INNER = 16
 
-# Most modes; and the largest matrix, but for kernels that need more from the start.
+# Largest number of modes; largest number of nodes, except for kernels that start with more.
 MOST_MODES, _MOST_NODES = 1000, 1500
 
-# Rounding of eigenvalues, relative to the largest, and of symmetry.
+# Rounding errors of eigenvalues, relative to the largest, and of the symmetry of a kernel.
 ROUNDING, _ASYMMETRY = 4e-15, 1e-10
 
-# Last Legendre coefficients of an eigenfunction below this multiple of the tolerance: the panel is fine enough.
+# Largest last Legendre coefficients of an eigenfunction on a panel that is fine enough, in units of the tolerance.
 _RESOLVED = 10.0
 
-# A negative eigenvalue is real if it exceeds its change between the two rules by this factor.
+# Smallest ratio of a negative eigenvalue to its change between the two rules that counts as significant.
 _REAL = 100.0
 
-# A measured mode is resolved if its eigenvalue exceeds its error by this factor.
+# Smallest ratio of the eigenvalue of a resolved mode to its error.
 SIGNIFICANT = 5.0
 
-# Panels are not halved below this part of the interval.
+# Smallest length of a panel, as a fraction of the interval.
 _NARROWEST = 1e-10
 
-# Points per eigenfunction on which signs are decided.
+# Points per eigenfunction of the grid that decides signs.
 _SIGN_GRID = 16
 
 
 def mean_function(mean: float | Callable[[Floats], ArrayLike] | None, a: float, b: float) -> float | Pieces:
+    """The mean on an interval as a number or a piecewise polynomial; zero if it is None."""
     if mean is None:
         return 0.0
     return Pieces.through("mean", mean, a, b) if callable(mean) else float(floats("mean", mean, 0))
 
 
 def count_resolved(eigenvalues: Floats, errors: Floats) -> int:
+    """Number of leading eigenvalues that exceed ``SIGNIFICANT`` times their errors; at least one is required."""
     noise = np.flatnonzero(~(eigenvalues > SIGNIFICANT * errors))
     keep = int(noise[0]) if noise.size else len(eigenvalues)
     if keep == 0:
@@ -66,7 +68,7 @@ def count_resolved(eigenvalues: Floats, errors: Floats) -> int:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Solution:
-    """Eigenpairs on panels; their errors, once there is another rule to compare with."""
+    """Eigenpairs on panels, and their errors after a comparison with another rule."""
 
     edges: Floats
     eigenvalues: Floats
@@ -84,7 +86,7 @@ class _Solution:
 
 
 def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) -> _Solution:
-    """Panels halved until eigenvalues have converged and eigenfunctions are resolved."""
+    """Halve panels until the eigenvalues converge and the eigenfunctions are resolved."""
     shares = np.diff(breaks) / (breaks[-1] - breaks[0])
     counts = np.maximum(np.ceil(shares * n / _MODES_PER_PANEL), 1).astype(int)
     edges = np.concatenate(
@@ -99,7 +101,7 @@ def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) 
         largest, lowest = fine.eigenvalues[0], fine.smallest
         size = max(largest, -lowest)
         rounding = ROUNDING * size
-        # A larger one among its neighbours: two rules may agree in one eigenvalue by chance.
+        # The largest change among the neighbours: two rules may agree in one eigenvalue by chance.
         m = min(len(coarse.eigenvalues), n + 8)
         change = np.abs(fine.eigenvalues[:m] - coarse.eigenvalues[:m])
         padded = np.pad(change, 1)
@@ -116,7 +118,7 @@ def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) 
         if size <= 0:
             return solution
         coefficients = np.abs(solution.functions().coefficients[:, -2:, :n]).max(axis=1)
-        # Rounding disturbs an eigenvector by this much; below it no panel is to blame.
+        # Perturbation of an eigenvector by rounding, which a finer panel does not reduce.
         floor = np.maximum(_RESOLVED * tolerance, 10 * rounding / np.maximum(solution.eigenvalues[:n], rounding))
         tails = (coefficients * np.sqrt(edges[-1] - edges[0]) / floor).max(axis=1)
         cuts = _cuts(edges, tails > (1 if converged else min(1, tails.max() / 2)), breaks)
@@ -133,7 +135,7 @@ def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) 
 
 
 def _cuts(edges: Floats, rough: NDArray[np.bool_], breaks: Floats) -> Floats:
-    """Points at which panels are cut: in the middle, and thrice towards an end where the kernel's domain ends."""
+    """Points at which panels are cut: in the middle, and at 1/4 and 1/8 next to a break or an end of the interval."""
     low, high = edges[:-1][rough], edges[1:][rough]
     parts = [(low + high) / 2]
     for end, other in ((low, high), (high, low)):
@@ -145,9 +147,9 @@ def _cuts(edges: Floats, rough: NDArray[np.bool_], breaks: Floats) -> Floats:
 def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _Solution:
     """Eigenpairs of the kernel between piecewise polynomials of degree p - 1 (Galerkin's method).
 
-    The basis are the Lagrange polynomials of the Gauss nodes, divided by the roots of their weights. Distant panels
-    need K at pairs of nodes only; a panel and its neighbours need the double integral, the kernel not being smooth
-    there.
+    The basis functions are the Lagrange polynomials of the Gauss nodes, divided by the square roots of their weights.
+    For distant panels K at pairs of nodes is sufficient. For a panel with itself and with its neighbours the kernel is
+    not smooth, and the double integral is computed.
     """
     x, w = legendre_rule(p)
     half = np.diff(edges) / 2
@@ -175,10 +177,10 @@ def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _NearRule:
-    """Nodes and weights of double integrals with a kink at s = t, and the polynomials there."""
+    """Nodes and weights of double integrals with a kink at s = t, and the polynomials at the nodes."""
 
     outer: Floats  # (m,), positions of s on [-1, 1]
-    inner: Floats  # (m, q), of t
+    inner: Floats  # (m, q), positions of t
     weights: Floats  # (m, q)
     outer_polynomials: Floats  # (m, p)
     inner_polynomials: Floats  # (m, q, p)
@@ -186,12 +188,14 @@ class _NearRule:
 
 @lru_cache(maxsize=32)
 def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
-    """Rule for double integrals over a panel squared, or over a panel and the next one, ratio times as long.
+    """Rule for double integrals over a panel squared, or over a panel and the next one, ``ratio`` times as long.
 
-    With d = |s - t| = u^2, smooth functions of d or sqrt(d) are smooth in u. What the inner integral leaves are powers
-    of the root of the distance from the ends of the panel, smooth in a variable whose square is that distance.
+    With d = |s - t| = u^2, smooth functions of d or sqrt(d) are smooth in u. The inner integral contains powers of the
+    square root of the distance from the ends of the panel, which are smooth in a variable whose square is that
+    distance.
     """
-    # Polynomials of degree p - 1 in s, one explicit and one that the inner integral leaves, are cubic in the variable.
+    # s is cubic in the variable: the explicit polynomial in s and the one from the inner integral, both of degree
+    # p - 1, have degree 3 (p - 1) each.
     x, mu = legendre_rule(3 * p + _INNER)
     outer = x * (3 - x**2) / 2
     xi, omega = legendre_rule(p + _INNER)
@@ -233,6 +237,7 @@ def _evaluated(kernel: Function, s: Floats, t: Floats) -> Floats:
 
 
 def need_symmetric(matrix: Floats, times: Floats, tolerance: float) -> None:
+    """Raise if a matrix of kernel values is not symmetric to the tolerance."""
     lack = np.abs(matrix - matrix.T)
     i, j = np.unravel_index(int(lack.argmax()), lack.shape)
     if lack[i, j] > max(tolerance, _ASYMMETRY) * np.abs(matrix).max():
@@ -243,14 +248,14 @@ def need_symmetric(matrix: Floats, times: Floats, tolerance: float) -> None:
 
 
 def need_continuous(kernel: Function, a: float, b: float) -> None:
-    """Refuse white noise: its variance is in no mode."""
-    # Irrational fractions of the interval
+    """Raise for white noise, whose variance no mode contains."""
+    # Irrational fractions of the interval.
     t = a + (b - a) * (np.sqrt(2) * np.arange(1, 33) % 1) * (1 - 1e-6)
     shorter, longer = (
         _evaluated(kernel, t, t) + _evaluated(kernel, t + h, t + h) - 2 * _evaluated(kernel, t, t + h)
         for h in ((b - a) * 1e-12, (b - a) * 1e-8)
     )
-    # For a continuous process, however rough, it shrinks with the distance.
+    # For every continuous process the mean squared increment shrinks with the distance.
     jump = (shorter > 0.9 * longer) & (shorter > 1e-6 * np.abs(_evaluated(kernel, t, t)))
     if jump.any():
         i = int(jump.argmax())
@@ -261,7 +266,7 @@ def need_continuous(kernel: Function, a: float, b: float) -> None:
 
 
 def oriented(functions: Pieces, eigenvalues: Floats, errors: Floats, interval: tuple[float, float]) -> Pieces:
-    """Eigenfunctions made unique: equal eigenvalues by their values at the left end, signs by the first lobe."""
+    """Make eigenfunctions unique: a rotation for equal eigenvalues, and a positive first lobe."""
     a, b = interval
     coefficients = functions.coefficients.copy()
     n = coefficients.shape[2]
@@ -277,7 +282,7 @@ def oriented(functions: Pieces, eigenvalues: Floats, errors: Floats, interval: t
         start = stop
     rotated = Pieces(functions.edges, coefficients)
     values = rotated(np.linspace(a, b, _SIGN_GRID * (n + 1) + 1))
-    # Where it first exceeds half of its maximum it is in its first lobe, or in one like it.
+    # The first point above half of the maximum lies in the first lobe, or in an equivalent lobe.
     first = np.argmax(np.abs(values) > np.abs(values).max(axis=0) / 2, axis=0)
     signs = np.where(values[first, np.arange(n)] < 0, -1.0, 1.0)
     return Pieces(functions.edges, coefficients * signs)

@@ -19,7 +19,7 @@ from .nystrom import ROUNDING, SIGNIFICANT, count_resolved, mean_function, need_
 
 __all__ = ["TableRule"]
 
-# Largest ratio of neighbouring steps of a table, beyond which errors are underestimated.
+# Largest ratio of neighbouring steps of a table; beyond it errors are underestimated.
 _UNEVEN = 2.5
 
 
@@ -51,7 +51,7 @@ def decompose_table(
     if interval is not None:
         given = floats("interval", interval, 1)
         if given.shape != (2,) or np.abs(given - [a, b]).max() > 1e-9 * (b - a):
-            raise InputError(f"interval must be that of the table, ({a:g}, {b:g}); got {interval}; leave it out")
+            raise InputError(f"interval must be the range of the table, ({a:g}, {b:g}); got {interval}; leave it out")
     need_symmetric(values, times, tolerance)
     values = (values + values.T) / 2
     rule = TableRule.of(times)
@@ -122,7 +122,7 @@ def _need_positive(table: Floats | Estimate, values: Floats, rule: TableRule, to
     if plain[0] < -allowed:
         raise InputError(
             f"table must be positive semidefinite; it has the eigenvalue {plain[0]:.6g}, the largest being "
-            f"{plain[-1]:.6g}; a larger tolerance accepts a table that is rounded"
+            f"{plain[-1]:.6g}; use a larger tolerance for a table that is rounded"
         )
     return float(plain[0])
 
@@ -145,10 +145,10 @@ def _measured(run: Correlators) -> tuple[Floats, Estimate, Floats]:
 
 
 def _with_errors(table: Estimate, rule: TableRule, eigenvalues: Floats, vectors: Floats, numerical: Floats) -> Estimate:
-    """Eigenvalues with jackknife errors and, as systematic ones, bias of noise and error of the grid.
+    """Eigenvalues with jackknife errors; their systematic errors are the bias from noise and the error of the grid.
 
-    First order of perturbation theory: replicas are v^T A v. Second order: noise pushes an eigenvalue away from another
-    one by the squared matrix element between them over their distance, and never by more than the element itself.
+    In first order of perturbation theory the replicas are v^T A v. In second order noise repels two eigenvalues by the
+    squared matrix element between them divided by their distance, and at most by the matrix element.
     """
     elements = table.map(lambda m: np.matmul(vectors.T, rule.operator(m) @ vectors))
     k = np.arange(vectors.shape[1])
@@ -165,8 +165,8 @@ def _with_errors(table: Estimate, rule: TableRule, eigenvalues: Floats, vectors:
 class TableRule:
     """Quadrature of tables.
 
-    Weights of the grid times the kernel make its integral operator; the kink at s = t is an error of second order,
-    a multiple of the function at that point, so that it is corrected on the diagonal, exactly for constants.
+    The weights of the grid times the kernel give its integral operator. The kink at s = t causes an error of second
+    order, a multiple of the function at that point. It is corrected on the diagonal, exactly for constant functions.
     """
 
     outer: Floats  # (n,), weights of the grid
@@ -178,7 +178,7 @@ class TableRule:
         left = _weights_up_to(times)
         outer = left[-1]
         if outer.min() <= 0:
-            # Cubics on very uneven points; straight lines are always positive.
+            # Weights of cubics can be negative on very uneven points; weights of straight lines are positive.
             outer = np.convolve(np.diff(times), [0.5, 0.5])
         return cls(outer, left + _weights_up_to(-times[::-1])[::-1, ::-1] - outer)
 
@@ -192,7 +192,7 @@ class TableRule:
 
 
 def _weights_up_to(times: Floats) -> Floats:
-    """Weights (n, n): row i integrates from the first point to point i, using the points up to i only."""
+    """Weights (n, n): row i integrates from the first point to point i and uses the points up to i only."""
     n = len(times)
     out = np.zeros((n, n))
     total = np.zeros(n)
@@ -219,7 +219,7 @@ def _cubic_weights(points: Floats, low: float, high: float) -> Floats:
 
 
 def _interpolated(times: Floats, values: Floats) -> Pieces:
-    """Local cubics through values (n, K) on a grid, as Legendre series on its intervals."""
+    """Local cubics through values (n, K) on a grid, as Legendre series on the intervals of the grid."""
     n = len(times)
     x, _ = legendre_rule(4)
     pieces = np.empty((n - 1, 4, values.shape[1]))
