@@ -22,7 +22,7 @@ import nnqm
 from nnqm import Kernel, karhunen_loeve
 
 # One discretisation, without the refinement that ``karhunen_loeve`` adds.
-from nnqm.time_networks.nystrom import _discretised
+from nnqm.time_networks.nystrom import discretised
 
 MODES = 10
 KERNELS: dict[str, tuple[Kernel | nnqm.TimeNetwork, tuple[float, float]]] = {
@@ -92,7 +92,7 @@ def main() -> int:
         exact = karhunen_loeve(kernel, (a, b), 40)
         converged[name] = (exact, solved, spent)
         found = [
-            error(_discretised(function(kernel), np.array([a, b]), n, 1e-10).eigenvalues, exact.eigenvalues)
+            error(discretised(function(kernel), np.array([a, b]), n, 1e-10).eigenvalues, exact.eigenvalues)
             for n in sizes
         ]
         curves["Galerkin"].append((name, sizes, found))

@@ -323,7 +323,7 @@ class Expansion:
     Attributes
     ----------
     coefficients : ndarray
-        Of x - mean, its square and its cube, shape (order + 1, ..., 3).
+        Coefficients of x - mean, its square and its cube, shape (order + 1, ..., 3).
     order : int
         Highest polynomial per input.
     mean : float

@@ -174,7 +174,7 @@ def _p_text(p_value: float) -> str:
 
 
 def _two_time_rows(run: Correlators) -> list[Row]:
-    """Of what is not stationary: the two-point function between the first, the middle and the last time."""
+    """Two-point function between the first, middle and last time of a run that is not stationary."""
     function, times = run.two_time_function(), run.times
     name = run.channels[run.two_time or 0]
     theory, process = run.theory, None

@@ -66,7 +66,7 @@ def commutator_rows(
     if found is not None:
         rows += _sum_rows("[x,p]/(i hbar), from levels", found.commutator, bracket)
     if run.theory is None or run.theory.network is not None:
-        # Of x = f(y) the commutator is an operator; of a coordinate a number.
+        # The commutator of x = f(y) is an operator, the commutator of a coordinate a number.
         row = judged_row(
             f"spread of [x,p] at dt = {dt:.4g}", commutator_spread(run, name), finite["fourth"], Group.COMMUTATOR
         )

@@ -25,7 +25,7 @@ _TAU_STEPS = 1_000_000
 def independent_units(paths: Any, channel: int | str, *, dt: float = 1.0, most: int, cut: bool = False) -> PathReader:
     """Units of one channel of ``Paths`` or of an array: paths, or pieces of fewer than 200 paths if they may be cut.
 
-    Of an array the first ``most`` paths are used, or all if they are cut.
+    The first ``most`` paths of an array are used, or all if they are cut.
     """
     reader = reader_of(paths, channel, dt)
     if isinstance(paths, Paths):

@@ -134,7 +134,7 @@ def draw_weights(
     rng, key
         As for ``sample_paths``, the same as for the run.
     negative : bool, default False
-        Those for t < 0, which differ in a network that is split at t = 0.
+        Draw the weights for t < 0, which differ in a network that is split at t = 0.
 
     Returns
     -------

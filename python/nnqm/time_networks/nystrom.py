@@ -97,7 +97,7 @@ def solve_on_panels(kernel: Function, breaks: Floats, n: int, tolerance: float) 
     )
     most = max(_MOST_NODES, 3 * _FINE * len(edges) // 2)
     while True:
-        fine, coarse = _discretised(kernel, edges, _FINE, tolerance), _discretised(kernel, edges, _COARSE, tolerance)
+        fine, coarse = discretised(kernel, edges, _FINE, tolerance), discretised(kernel, edges, _COARSE, tolerance)
         largest, lowest = fine.eigenvalues[0], fine.smallest
         size = max(largest, -lowest)
         rounding = ROUNDING * size
@@ -144,7 +144,7 @@ def _cuts(edges: Floats, rough: NDArray[np.bool_], breaks: Floats) -> Floats:
     return np.concatenate(parts)
 
 
-def _discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _Solution:
+def discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _Solution:
     """Eigenpairs of the kernel between piecewise polynomials of degree p - 1 (Galerkin's method).
 
     The basis functions are the Lagrange polynomials of the Gauss nodes, divided by the square roots of their weights.
