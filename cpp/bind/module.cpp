@@ -423,4 +423,58 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
             return variances;
         },
         py::kw_only(), py::arg("values"), py::arg("replicas"), py::arg("weights"));
+
+    m.def(
+        "symmetric_eigenstates",
+        [](const AlignedDoubles& matrices, bool vectors, int n_threads) {
+            const std::int64_t n = matrices.ndim() == 3 ? matrices.shape(0) : 0;
+            const std::int64_t size = matrices.ndim() == 3 ? matrices.shape(1) : 0;
+            const double* given = readable(matrices, "matrices", {n, size, size});
+            Doubles values(Shape{n, size}), states(vectors ? Shape{n, size, size} : Shape{0, size, size});
+            double *out = values.mutable_data(), *columns = vectors ? states.mutable_data() : nullptr;
+            {
+                const py::gil_scoped_release release;
+                nnqm::symmetric_eigenstates(given, n, size, out, columns, n_threads);
+            }
+            return std::make_pair(values, states);
+        },
+        py::kw_only(), py::arg("matrices"), py::arg("vectors"), py::arg("n_threads"));
+
+    m.def(
+        "generalised_eigenstates",
+        [](const AlignedDoubles& metrics, const AlignedDoubles& matrices, int n_threads) {
+            const std::int64_t n = matrices.ndim() == 3 ? matrices.shape(0) : 0;
+            const std::int64_t size = matrices.ndim() == 3 ? matrices.shape(1) : 0;
+            const double* metric = readable(metrics, "metrics", {n, size, size});
+            const double* given = readable(matrices, "matrices", {n, size, size});
+            Doubles values(Shape{n, size}), states(Shape{n, size, size});
+            double *out = values.mutable_data(), *columns = states.mutable_data();
+            {
+                const py::gil_scoped_release release;
+                nnqm::generalised_eigenstates(metric, given, n, size, out, columns, n_threads);
+            }
+            return std::make_pair(values, states);
+        },
+        py::kw_only(), py::arg("metrics"), py::arg("matrices"), py::arg("n_threads"));
+
+    m.def(
+        "products",
+        [](const AlignedDoubles& a, const AlignedDoubles& b, int n_threads) {
+            if (a.ndim() != 3 || b.ndim() != 3)
+                throw std::invalid_argument("a and b must have axes (n, rows, columns)");
+            const std::int64_t n = std::max(a.shape(0), b.shape(0));
+            nnqm::ProductShape shape{a.shape(1), a.shape(2), b.shape(2)};
+            shape.same_a = a.shape(0) == 1;
+            shape.same_b = b.shape(0) == 1;
+            const double* left = readable(a, "a", {shape.same_a ? 1 : n, shape.rows, shape.inner});
+            const double* right = readable(b, "b", {shape.same_b ? 1 : n, shape.inner, shape.columns});
+            Doubles products(Shape{n, shape.rows, shape.columns});
+            double* out = products.mutable_data();
+            {
+                const py::gil_scoped_release release;
+                nnqm::products(left, right, n, shape, out, n_threads);
+            }
+            return products;
+        },
+        py::kw_only(), py::arg("a"), py::arg("b"), py::arg("n_threads"));
 }

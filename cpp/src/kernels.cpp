@@ -9,6 +9,8 @@ namespace NNQM_LEVEL_NAMESPACE {
 #define NNQM_STRING_(x) #x
 #define NNQM_STRING(x) NNQM_STRING_(x)
 
+extern const detail::Dense dense;  // dense.cpp
+
 extern const detail::Level table;
 const detail::Level table = {
     NNQM_STRING(NNQM_LEVEL),
@@ -16,6 +18,7 @@ const detail::Level table = {
      draw<float>, accumulate<float>},
     {sample_ou<double>, sample_chain<double>, sample_periodic_chain<double>, sample_linear<double>, forward<double>,
      draw<double>, accumulate<double>},
+    dense,
 };
 
 }  // namespace NNQM_LEVEL_NAMESPACE

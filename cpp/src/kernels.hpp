@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "dense.hpp"
 #include "nnqm/density_kind.hpp"
 
 namespace nnqm {
@@ -197,6 +198,7 @@ struct Level {
     const char* name;
     Kernels<float> float32;
     Kernels<double> float64;
+    Dense dense;
     template <class T>
     const Kernels<T>& kernels() const {
         if constexpr (sizeof(T) == 4) return float32;

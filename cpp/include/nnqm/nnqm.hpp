@@ -313,6 +313,26 @@ void unpack_matrices(const double* packed, std::int64_t n, std::int64_t size, do
 void jackknife_variances(const double* values, const double* replicas, const double* weights, std::int64_t n_blocks,
                          std::int64_t size, double* variances);
 
+// Solves eigenvalue problems of n symmetric matrices (n, size, size), of which the lower triangle is read. Writes the
+// eigenvalues (n, size), ascending, and, unless `vectors` is null, orthonormal eigenvectors, one after the other
+// (n, size, size). Throws std::runtime_error if the iteration does not converge.
+void symmetric_eigenstates(const double* matrices, std::int64_t n, std::int64_t size, double* values, double* vectors,
+                           int n_threads);
+
+// Solves matrix v = lambda metric v for n pairs of symmetric matrices (n, size, size). Writes the eigenvalues (n,
+// size), ascending, and the states v, normalised in the metric, one after the other (n, size, size). Throws
+// std::domain_error if a metric is not positive definite.
+void generalised_eigenstates(const double* metrics, const double* matrices, std::int64_t n, std::int64_t size,
+                             double* values, double* states, int n_threads);
+
+struct ProductShape {
+    std::int64_t rows, inner, columns;
+    bool same_a = false, same_b = false;  // whether one matrix serves all products
+};
+
+// out (n, rows, columns) = a (n, rows, inner) b (n, inner, columns).
+void products(const double* a, const double* b, std::int64_t n, const ProductShape& shape, double* out, int n_threads);
+
 // Names that Layer::activation may have.
 std::vector<std::string> activations();
 
