@@ -459,15 +459,19 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     m.def(
         "products",
-        [](const AlignedDoubles& a, const AlignedDoubles& b, int n_threads) {
+        [](const AlignedDoubles& a, const AlignedDoubles& b, bool transposed_b, int n_threads) {
             if (a.ndim() != 3 || b.ndim() != 3)
                 throw std::invalid_argument("a and b must have axes (n, rows, columns)");
             const std::int64_t n = std::max(a.shape(0), b.shape(0));
-            nnqm::ProductShape shape{a.shape(1), a.shape(2), b.shape(2)};
+            nnqm::ProductShape shape{a.shape(1), a.shape(2), b.shape(transposed_b ? 1 : 2)};
+            shape.transposed_b = transposed_b;
             shape.same_a = a.shape(0) == 1;
             shape.same_b = b.shape(0) == 1;
             const double* left = readable(a, "a", {shape.same_a ? 1 : n, shape.rows, shape.inner});
-            const double* right = readable(b, "b", {shape.same_b ? 1 : n, shape.inner, shape.columns});
+            const std::int64_t n_right = shape.same_b ? 1 : n;
+            const double* right = readable(
+                b, "b",
+                transposed_b ? Shape{n_right, shape.columns, shape.inner} : Shape{n_right, shape.inner, shape.columns});
             Doubles products(Shape{n, shape.rows, shape.columns});
             double* out = products.mutable_data();
             {
@@ -476,5 +480,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
             }
             return products;
         },
-        py::kw_only(), py::arg("a"), py::arg("b"), py::arg("n_threads"));
+        py::kw_only(), py::arg("a"), py::arg("b"), py::arg("transposed_b"), py::arg("n_threads"));
 }

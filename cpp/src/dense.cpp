@@ -71,10 +71,12 @@ bool restore(const double* factor, double* vectors, std::int64_t size) {
 }
 
 bool product(const double* a, const double* b, std::int64_t rows, std::int64_t inner, std::int64_t columns,
-             double* out) {
+             bool transposed_b, double* out) {
     return with_memory([&] {
-        Eigen::Map<Rows>(out, rows, columns).noalias() =
-            Eigen::Map<const Rows>(a, rows, inner) * Eigen::Map<const Rows>(b, inner, columns);
+        const Eigen::Map<const Rows> left(a, rows, inner);
+        Eigen::Map<Rows> result(out, rows, columns);
+        if (transposed_b) result.noalias() = left * Eigen::Map<const Matrix>(b, inner, columns);
+        else result.noalias() = left * Eigen::Map<const Rows>(b, inner, columns);
     });
 }
 

@@ -26,9 +26,10 @@ struct Dense {
     bool (*reduce)(double* metric, double* later, std::int64_t size, bool& positive);
     // Overwrites the columns of `vectors` with L^-T vectors.
     bool (*restore)(const double* factor, double* vectors, std::int64_t size);
-    // out (rows, columns) = a (rows, inner) b (inner, columns), all of them row after row.
+    // out (rows, columns) = a (rows, inner) b (inner, columns), all of them row after row; b column after column if
+    // `transposed_b`.
     bool (*product)(const double* a, const double* b, std::int64_t rows, std::int64_t inner, std::int64_t columns,
-                    double* out);
+                    bool transposed_b, double* out);
 };
 
 }  // namespace nnqm::detail

@@ -221,7 +221,7 @@ void products(const double* a, const double* b, std::int64_t n, const ProductSha
     for_all(n, n_threads, [&](std::int64_t item, int) {
         const double* left = a + (shape.same_a ? 0 : item * shape.rows * shape.inner);
         const double* right = b + (shape.same_b ? 0 : item * shape.inner * shape.columns);
-        return dense.product(left, right, shape.rows, shape.inner, shape.columns,
+        return dense.product(left, right, shape.rows, shape.inner, shape.columns, shape.transposed_b,
                              out + item * shape.rows * shape.columns)
                    ? Outcome::done
                    : Outcome::no_memory;

@@ -62,7 +62,7 @@ void stacks_do_not_depend_on_threads() {
     const std::int64_t n = 5, k = 37;
     const Doubles a = random_symmetric(n, k, words), b = random_symmetric(n, k, words);
     Doubles metric(size(n * k * k));
-    nnqm::products(b.data(), b.data(), n, {k, k, k}, metric.data(), 2);
+    nnqm::products(b.data(), b.data(), n, {k, k, k, false, false, false}, metric.data(), 2);
     for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t row = 0; row < k; ++row) metric[size((i * k + row) * k + row)] += 1;
     Doubles values(size(n * k)), states(size(n * k * k)), again = values, same = states;
@@ -104,7 +104,7 @@ void products_equal_loops() {
     Doubles a, b, out(size(n * rows * columns));
     for (std::int64_t i = 0; i < rows * inner; ++i) a.push_back(words.uniform(-1, 1));
     for (std::int64_t i = 0; i < n * inner * columns; ++i) b.push_back(words.uniform(-1, 1));
-    nnqm::products(a.data(), b.data(), n, {rows, inner, columns, true, false}, out.data(), 2);
+    nnqm::products(a.data(), b.data(), n, {rows, inner, columns, true, false, false}, out.data(), 2);
     double worst = 0;
     for (std::int64_t i = 0; i < n; ++i)
         for (std::int64_t r = 0; r < rows; ++r)
@@ -115,6 +115,14 @@ void products_equal_loops() {
                 worst = std::max(worst, std::fabs(out[size((i * rows + r) * columns + c)] - sum));
             }
     CHECK(worst <= 1e-15 * 8, "products off by %g", worst);
+    Doubles turned(size(inner * columns)), same(size(rows * columns));
+    for (std::int64_t j = 0; j < inner; ++j)
+        for (std::int64_t c = 0; c < columns; ++c) turned[size(c * inner + j)] = b[size(j * columns + c)];
+    nnqm::ProductShape shape{rows, inner, columns};
+    shape.transposed_b = true;
+    nnqm::products(a.data(), turned.data(), 1, shape, same.data(), 1);
+    for (std::size_t i = 0; i < same.size(); ++i) worst = std::max(worst, std::fabs(same[i] - out[i]));
+    CHECK(worst <= 1e-15 * 8, "transposed products off by %g", worst);
 }
 
 void refusals() {
@@ -129,7 +137,8 @@ void refusals() {
     CHECK(told, "a metric that is not positive was accepted");
     CHECK(refused([&] { nnqm::symmetric_eigenstates(nan, 1, 1, values, nullptr, 1); }), "NaN was accepted");
     CHECK(refused([&] { nnqm::symmetric_eigenstates(unit, 1, 0, values, nullptr, 1); }), "size 0 was accepted");
-    CHECK(refused([&] { nnqm::products(unit, unit, 1, {2, 0, 2}, states, 1); }), "no inner size was accepted");
+    CHECK(refused([&] { nnqm::products(unit, unit, 1, {2, 0, 2, false, false, false}, states, 1); }),
+          "no inner size was accepted");
 }
 
 }  // namespace

@@ -328,6 +328,7 @@ void generalised_eigenstates(const double* metrics, const double* matrices, std:
 struct ProductShape {
     std::int64_t rows, inner, columns;
     bool same_a = false, same_b = false;  // whether one matrix serves all products
+    bool transposed_b = false;            // whether b is given as (columns, inner)
 };
 
 // out (n, rows, columns) = a (n, rows, inner) b (n, inner, columns).

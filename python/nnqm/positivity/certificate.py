@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
+from ..statistics.matrices import eigenstates, product
 from ..verdict import Verdict
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
@@ -193,7 +194,7 @@ def positivity_certificate(
         if lack > 2 * accuracy:
             reasons.append(f"{name} is not symmetric, by {lack:.3g}")
         even = (matrix + matrix.T) / 2
-        raw, vectors = np.linalg.eigh(even)
+        raw, vectors = eigenstates(even)
         directions, whitened = lowest_directions(even, second, 1)
         spectra[shift] = (raw, whitened)
         if raw[0] < -len(even) * accuracy:
@@ -282,9 +283,9 @@ def lowest_directions(matrix: Floats, second: Floats, count: int) -> tuple[Float
     if not size.min() > 0:
         raise InputError("the channel is constant, so that there is nothing to test", "choose a channel that moves")
     scale = 1 / np.sqrt(size)
-    spectrum, basis = np.linalg.eigh(scale[:, None] * second * scale)
+    spectrum, basis = eigenstates(scale[:, None] * second * scale)
     white = scale[:, None] * basis / np.sqrt(np.maximum(spectrum, 0) + _RIDGE)
-    values, vectors = np.linalg.eigh(white.T @ (matrix + matrix.T) @ white / 2)
+    values, vectors = eigenstates(product(white.T, product(matrix + matrix.T, white)) / 2)
     found = (white @ vectors[:, :count]).T
     # Combinations of dependent functionals can be zero up to rounding.
     squares = np.einsum("vi,ij,vj->v", found, second, found)

@@ -13,13 +13,16 @@ Cauchy's law, has the two-point function of an Ornstein-Uhlenbeck process but is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations_with_replacement
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
+from .. import _core
 from .._arguments import Floats, choice, integer
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import TwoPointFunction
@@ -27,6 +30,7 @@ from ..sampling.independent_paths import FEWEST, block_length, corrected_t, inde
 from ..sampling.path_source import PathReader, Paths, need_uniform
 from ..sampling.paths import sample_paths
 from ..statistics.estimate import Estimate
+from ..statistics.matrices import product
 from ..statistics.moments import central_part
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
@@ -37,8 +41,10 @@ __all__ = ["PositivityResult", "reflection_positivity"]
 
 Functional: TypeAlias = "str | Callable[[Floats], ArrayLike]"
 
-# Size of one array of functionals, in bytes; about three of these arrays exist at a time.
-_CHUNK = 16 << 20
+Result = TypeVar("Result")
+
+# Size of the functionals of the units that are treated together, in bytes: they stay in cache.
+_CHUNK = 1 << 20
 # Number of lowest eigenvectors tried for each family.
 _CANDIDATES = 4
 # Numbers of terms of the shorter functionals that are tried as well.
@@ -278,11 +284,15 @@ def reflection_positivity(
 
 @dataclass(frozen=True)
 class _Family:
-    """Functionals f_i of standardised paths z at the k offsets, (k, N) -> (size, N), and their printed form."""
+    """Functionals f_i of standardised paths z at the k offsets, and their printed form.
+
+    ``evaluate(z, out)`` writes the values at z, shape (k, N), into an array (size, N).
+    """
 
     name: str
-    evaluate: Callable[[Floats], Floats]
+    evaluate: Callable[[Floats, Floats], None]
     write: Callable[[list[str]], list[str]]
+    own: bool = False  # whether it is a function of the user
 
 
 @dataclass(frozen=True)
@@ -305,24 +315,39 @@ class _View:
         end = self.paths.n_times - reach - self.shift
         return range(reach, end, max(1, -(-(end - reach) // _POINTS)))
 
-    def features(self, units: range) -> Iterator[tuple[list[Floats], list[Floats]]]:
-        """Functionals of reflected and of plain paths in chunks, one array (size, units, points) for each family."""
-        points = np.array(self.points())
-        k, size = len(self.offsets), self.size
-        offsets = np.array(self.offsets)[:, None]
-        at_once = max(1, _CHUNK // (8 * max(self.paths.n_times, (k + size) * len(points))))
-        for first in range(units.start, units.stop, at_once):
-            x = self.paths.read(first, min(first + at_once, units.stop))
-            z = (x - self.centre) / self.scale
-            sides = []
-            for where in (points - offsets, points + self.shift + offsets):
-                # (k, units, points)
-                seen = np.ascontiguousarray(z[:, where].transpose(1, 0, 2))
-                shape = (-1, *seen.shape[1:])
-                sides.append([f.evaluate(seen.reshape(k, -1)).reshape(shape) for f in self.families])
-            yield sides[0], sides[1]
+    def chunks(self, units: range) -> list[range]:
+        """Units that are treated together."""
+        at_once = max(1, _CHUNK // (16 * max(self.paths.n_times, self.size * len(self.points()))))
+        return [units[first : first + at_once] for first in range(0, len(units), at_once)]
 
-    @property
+    def features(self, units: range, used: NDArray[np.bool_] | None = None) -> Floats:
+        """Functionals of reflected and of plain paths, (2, size, units times points); zero unless ``used``, (size,)."""
+        points, k = self.points(), len(self.offsets)
+        z = (self.paths.read(units.start, units.stop) - self.centre) / self.scale
+        count = len(units) * len(points)
+        out = np.zeros((2, self.size, count))
+        seen = np.empty((k, len(units), len(points)))
+        for side, sign, shift in zip(out, (-1, 1), (0, self.shift), strict=True):
+            for i, offset in enumerate(self.offsets):
+                first = points.start + shift + sign * offset
+                seen[i] = z[:, first : first + points.step * (len(points) - 1) + 1 : points.step]
+            end = 0
+            for family, size in zip(self.families, self.sizes, strict=True):
+                begin, end = end, end + size
+                if used is None or used[begin:end].any():
+                    family.evaluate(seen.reshape(k, count), side[begin:end])
+        return out
+
+    def over_chunks(self, units: range, work: Callable[[range], Result]) -> Iterator[Result]:
+        """Results of work on each chunk, in order; in threads unless a functional is a function of the user."""
+        chunks = self.chunks(units)
+        if len(chunks) == 1 or any(family.own for family in self.families):
+            yield from map(work, chunks)
+            return
+        with ThreadPoolExecutor(_core.build_info()["max_threads"]) as pool:
+            yield from pool.map(work, chunks)
+
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """Number of functionals of each family."""
         return tuple(len(f.write(["z"] * len(self.offsets))) for f in self.families)
@@ -339,7 +364,7 @@ def _family(which: Functional, position: int, k: int, centre: float, scale: floa
     if callable(which):
         return _own_family(which, position, centre, scale)
     if which == "linear":
-        return _Family(which, lambda z: z, lambda arguments: arguments)
+        return _Family(which, lambda z, out: np.copyto(out, z), lambda arguments: arguments)
     if which == "cubic":
         monomials = [c for d in range(2, _DEGREE + 1) for c in combinations_with_replacement(few, d)]
 
@@ -347,11 +372,12 @@ def _family(which: Functional, position: int, k: int, centre: float, scale: floa
             times = dict.fromkeys(monomial)
             return " ".join(arguments[i] + (f"^{monomial.count(i)}" if monomial.count(i) > 1 else "") for i in times)
 
-        return _Family(
-            which,
-            lambda z: np.stack([np.prod(z[list(c)], axis=0) for c in monomials]),
-            lambda arguments: [powers(arguments, c) for c in monomials],
-        )
+        def multiply(z: Floats, out: Floats) -> None:
+            rows = dict(zip(monomials, out, strict=True)) | {(i,): z[i] for i in few}
+            for monomial in monomials:
+                np.multiply(rows[monomial[:-1]], z[monomial[-1]], out=rows[monomial])
+
+        return _Family(which, multiply, lambda arguments: [powers(arguments, c) for c in monomials])
     normal = sample_paths(
         Theory(OrnsteinUhlenbeck([0.5] * (_TIMES + 1))), _NEURONS, times=[0.0], key=_NEURON_KEY, precision="float64"
     )[:, 0].astype(np.float64)
@@ -362,9 +388,12 @@ def _family(which: Functional, position: int, k: int, centre: float, scale: floa
         terms = [f"{c:+.2f} {arguments[i]}" for c, i in zip(a, few, strict=True)]
         return f"tanh({' '.join(terms)} {b:+.2f})"
 
+    def pass_through(z: Floats, out: Floats) -> None:
+        np.tanh(product(weights, z[few]) + biases, out=out)
+
     return _Family(
         which,
-        lambda z: np.tanh(weights @ z[few] + biases),
+        pass_through,
         lambda arguments: [neuron(arguments, a, float(b[0])) for a, b in zip(weights, biases, strict=True)],
     )
 
@@ -373,7 +402,7 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
     given = getattr(function, "__name__", "")
     name = given if given.isidentifier() else f"f{position}"
 
-    def evaluate(z: Floats) -> Floats:
+    def evaluate(z: Floats, out: Floats) -> None:
         values = np.asarray(function(np.ascontiguousarray(centre + scale * z.T)), dtype=np.float64)
         if values.shape != z.shape[1:]:
             raise InputError(
@@ -386,10 +415,10 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: 
                 f"functionals[{position}] ({name}) must be finite; it is {values[bad]} for x = "
                 f"{(centre + scale * z[:, bad]).tolist()}; use a bounded function"
             )
-        return values[None]
+        out[0] = values
 
     return _Family(
-        name, evaluate, lambda arguments: [f"{name}({', '.join(a.replace('z', 'x', 1) for a in arguments)})"]
+        name, evaluate, lambda arguments: [f"{name}({', '.join(a.replace('z', 'x', 1) for a in arguments)})"], own=True
     )
 
 
@@ -449,19 +478,24 @@ def _standardisation(paths: PathReader, half: int) -> tuple[float, float]:
 def _matrices(view: _View, units: range) -> tuple[Floats, Floats, Floats]:
     """<F_i(Theta X) F_j(X)> and <F_i F_j> of centred functionals, (n, n), and the subtracted means, (n,)."""
     n = view.size
-    matrix, second, means = np.zeros((n, n)), np.zeros((n, n)), np.zeros((2, n))
-    count = 0
-    for sides in view.features(units):
-        past, future = (np.concatenate([f.reshape(len(f), -1) for f in side]) for side in sides)
-        matrix += past @ future.T
-        second += (past @ past.T + future @ future.T) / 2
-        means += past.sum(axis=1), future.sum(axis=1)
-        count += past.shape[1]
+
+    def sums(chunk: range) -> tuple[Floats, Floats]:
+        past, future = view.features(chunk)
+        total, difference = past + future, past - future
+        means = np.stack([past.sum(axis=1), future.sum(axis=1)])
+        return np.stack([product(total, total.T), product(difference, difference.T)]), means
+
+    products, means = np.zeros((2, n, n)), np.zeros((2, n))
+    for of_products, of_means in view.over_chunks(units, sums):
+        products += of_products
+        means += of_means
+    count = len(units) * len(view.points())
+    products /= 4 * count
     past_mean, future_mean = means / count
     # The same number for both sides, so that one functional F acts on the paths and on their reflections.
     centre = (past_mean + future_mean) / 2
-    matrix = matrix / count - np.outer(centre, future_mean) - np.outer(past_mean, centre) + np.outer(centre, centre)
-    return (matrix + matrix.T) / 2, second / count - np.outer(centre, centre), centre
+    mixed = np.outer(centre, centre)
+    return products[0] - products[1] - mixed, products[0] + products[1] - mixed, centre
 
 
 def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> tuple[Floats, float]:
@@ -538,43 +572,37 @@ def _judged(view: _View, units: range, rows: Floats, bounds: Floats | None) -> l
     ]
 
 
-def _functionals(view: _View, units: range, rows: Floats) -> Iterator[tuple[Floats, Floats]]:
-    """Values of m functionals F of reflected and of plain paths, (m, units, points), in chunks."""
-    for sides in view.features(units):
-        values = []
-        for side in sides:
-            total = rows[:, -1][:, None, None] + np.zeros((1, *side[0].shape[1:]))
-            begin = 0
-            for block in side:
-                end = begin + len(block)
-                total += np.tensordot(rows[:, begin:end], block, axes=1)
-                begin = end
-            values.append(total)
-        yield values[0], values[1]
+def _functionals(view: _View, units: range, rows: Floats) -> Floats:
+    """Values of m functionals F of reflected and of plain paths, (2, m, units times points)."""
+    coefficients, constants = rows[:, :-1], rows[:, -1:]
+    return product(coefficients, view.features(units, used=coefficients.any(axis=0))) + constants
 
 
 def _samples(view: _View, units: range, rows: Floats, bounds: Floats) -> tuple[Floats, Floats, Floats]:
     """F(Theta X) F(X) averaged over the reflections of each unit, (m, units); <F^2> and the kurtosis of F, (m,)."""
-    samples = np.empty((len(rows), len(units)))
-    moments = np.zeros((2, len(rows)))
-    done = 0
-    limits = bounds[:, None, None]
-    for past, future in _functionals(view, units, rows):
+    limits = bounds[:, None]
+
+    def of_chunk(chunk: range) -> tuple[Floats, Floats]:
+        sides = _functionals(view, chunk, rows)
         if np.isfinite(bounds).any():
-            past, future = (np.clip(side, -limits, limits) for side in (past, future))
-        n = past.shape[1]
-        samples[:, done : done + n] = (past * future).mean(axis=2)
-        for side in (past, future):
-            squares = side**2
-            moments += squares.sum(axis=(1, 2)), np.einsum("mup,mup->m", squares, squares)
-        done += n
+            np.clip(sides, -limits, limits, out=sides)
+        means = (sides[0] * sides[1]).reshape(len(rows), len(chunk), -1).mean(axis=2)
+        sides *= sides
+        second = sides.sum(axis=(0, 2))
+        sides *= sides
+        return means, np.stack([second, sides.sum(axis=(0, 2))])
+
+    samples, moments = [], np.zeros((2, len(rows)))
+    for means, of_chunk_moments in view.over_chunks(units, of_chunk):
+        samples.append(means)
+        moments += of_chunk_moments
     second, fourth = moments / (2 * len(units) * len(view.points()))
-    return samples, second, fourth / np.maximum(second**2, np.finfo(float).tiny)
+    return np.concatenate(samples, axis=1), second, fourth / np.maximum(second**2, np.finfo(float).tiny)
 
 
 def _bounds(view: _View, units: range, rows: Floats, most: float) -> Floats:
     """Bounds that clip the functionals to a kurtosis of at most ``most``, (m,), rounded as printed."""
-    parts = [np.concatenate(sides, axis=1).reshape(len(rows), -1) for sides in _functionals(view, units, rows)]
+    parts = [np.concatenate(list(_functionals(view, chunk, rows)), axis=1) for chunk in view.chunks(units)]
     bounds = np.empty(len(rows))
     for i, values in enumerate(np.concatenate(parts, axis=1)):
         # The kurtosis grows with the level, so that the search ends at the first level that exceeds the target.

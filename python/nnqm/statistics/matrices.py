@@ -89,7 +89,10 @@ def product(a: Floats, b: Floats) -> Floats:
     leading = a.shape[:-2] or b.shape[:-2]
     if a.size == 0 or b.size == 0:
         return np.zeros((*leading, a.shape[-2], b.shape[-1]))
-    made = _core.products(a=_stack(a), b=_stack(b), n_threads=0)
+    turned = np.swapaxes(b, -1, -2)
+    # A transposed view is not copied.
+    transposed = turned.flags.c_contiguous and not b.flags.c_contiguous
+    made = _core.products(a=_stack(a), b=_stack(turned if transposed else b), transposed_b=transposed, n_threads=0)
     return made.reshape(*leading, a.shape[-2], b.shape[-1])
 
 
