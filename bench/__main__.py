@@ -89,9 +89,16 @@ class Case:
     clock = staticmethod(time.perf_counter)
 
     def __init__(
-        self, name: str, kind: str, n_paths: int, widths: tuple[int, ...] = (), compiled: bool = False
+        self,
+        name: str,
+        kind: str,
+        n_paths: int,
+        widths: tuple[int, ...] = (),
+        compiled: bool = False,
+        lags: tuple[int, ...] = LAGS,
     ) -> None:
         self.name, self.kind, self.n_paths, self.widths, self.compiled = name, kind, n_paths, widths, compiled
+        self.lags = (1, 2, 3) if kind == "matrix" else lags
         self.n_blocks = min(50 if kind == "matrix" else 32, n_paths // 128)
         process = nnqm.OrnsteinUhlenbeck(1.0)
         network: nnqm.Network | nnqm.RandomNetwork | None = None
@@ -116,14 +123,14 @@ class Case:
             "n_times": N_TIMES,
             "n_blocks": self.n_blocks,
         }
-        job |= {"dt": DT, "seed": seed, "threads": threads, "lags": LAGS, "widths": self.widths}
+        job |= {"dt": DT, "seed": seed, "threads": threads, "lags": self.lags, "widths": self.widths}
         job["cpu"] = self.clock is time.process_time
         if isinstance(self.network, nnqm.Network):
             job["weights"] = [w.tolist() for w in self.network.weights]
             job["biases"] = [b.tolist() for b in self.network.biases]
         if self.kind == "matrix":
             o = self.observables
-            job |= {"lags": (1, 2, 3), "orders": int(o.orders[0]), "neurons": np.ravel(o.weights).tolist()}
+            job |= {"orders": int(o.orders[0]), "neurons": np.ravel(o.weights).tolist()}
             job["neuron_biases"] = np.ravel(o.biases).tolist()
         return job
 
@@ -154,8 +161,8 @@ class Case:
             compiled=self.compiled if self.kind == "network" else None,
             measure=nnqm.Measure(
                 observables=self.observables,
-                lags=() if matrix else LAGS,
-                observable_lags=(1, 2, 3) if matrix else (),
+                lags=() if matrix else self.lags,
+                observable_lags=self.lags if matrix else (),
                 increment_lags=(),
                 two_time=not matrix,
             ),
@@ -177,7 +184,7 @@ class Case:
             error = np.hypot(answer["error"], reference["error"])
             if isinstance(self.network, nnqm.Network):
                 expected, error = (
-                    nnqm.kallen_lehmann(self.theory).connected(np.array(LAGS) * DT),
+                    nnqm.kallen_lehmann(self.theory).connected(np.array(self.lags) * DT),
                     np.asarray(answer["error"]),
                 )
             else:
@@ -199,6 +206,7 @@ def cases(toy: bool) -> list[Case]:
     network = [
         Case("1-16-1 direct", "network", 102_400 // size, (1, 16, 1)),
         Case("1-16-1 compiled", "network", 102_400 // size, (1, 16, 1), True),
+        Case("1-16-1 direct, all lags", "network", 102_400 // size, (1, 16, 1), lags=tuple(range(N_TIMES))),
         Case("1-64-64-1 direct", "network", 20_480 // size, (1, 64, 64, 1)),
         Case("1-64-64-1 compiled", "network", 20_480 // size, (1, 64, 64, 1), True),
         Case("1-128-128-128-1 direct", "network", 6_144 // (8 if toy else 1), (1, 128, 128, 128, 1)),

@@ -287,3 +287,27 @@ def test_the_two_time_function_of_a_channel_with_a_mean():
     exact = nnqm.kallen_lehmann(theory).two_point(times[rows] - times[columns])
     assert_consistent(measured, exact)
     assert_inconsistent(measured, exact - 2 * nnqm.kallen_lehmann(theory).mean ** 2)
+
+
+@pytest.mark.parametrize(("precision", "rounding"), [("float32", 1e-6), ("float64", 1e-13)])
+def test_lag_sums_from_products_over_all_pairs_of_times(precision, rounding):
+    theory = nnqm.harmonic_oscillator()
+    measure = nnqm.Measure(lags=(0, 1, 4, 17, 38, 39), observable_lags=(), increment_lags=())
+    of_lags = nnqm.simulate(theory, 500, 40, 0.2, rng=1, precision=precision, measure=measure)
+    of_pairs = nnqm.simulate(theory, 500, 40, 0.2, rng=1, precision=precision, measure=replace(measure, two_time=True))
+    direct, derived = of_lags.sums["lags"], of_pairs.sums["lags"]
+    assert np.allclose(derived, direct, rtol=0, atol=rounding * np.abs(direct).max())
+    # A run in two parts has the same bits, and given paths the same sums.
+    start = nnqm.simulate(
+        theory, 256, 40, 0.2, rng=1, precision=precision, n_blocks=2, measure=replace(measure, two_time=True)
+    )
+    whole = nnqm.simulate(
+        theory, 500, 40, 0.2, rng=1, precision=precision, n_blocks=2, measure=replace(measure, two_time=True)
+    )
+    assert nnqm.extend(start, 500) == whole
+    paths = nnqm.sample_paths(theory, 500, 40, 0.2, rng=1, precision=precision)
+    given = nnqm.accumulate(
+        iter([paths[:250], paths[250:]]), 0.2, theory=theory, n_blocks=4, measure=replace(measure, two_time=True)
+    )
+    totals = given.sums["lags"].sum(0), derived.sum(0)
+    assert np.allclose(*totals, rtol=0, atol=rounding * np.abs(totals[1]).max())

@@ -24,6 +24,52 @@ detail::BlockSums block_sums(const std::vector<SumShape>& shapes, const Sums& su
     return {first[0], first[1], first[2], first[3], first[4], first[5]};
 }
 
+// Whether the products over all pairs of times contain the lag sums: they have the only channel.
+bool has_lags_in_two_time(const Measure& measure) {
+    return measure.two_time >= 0 && measure.channels.size() == 1 && measure.parts() == 2;
+}
+
+// What the kernels sum.
+Measure summed(const Measure& measure) {
+    Measure result = measure;
+    if (has_lags_in_two_time(measure)) result.lags.clear();
+    return result;
+}
+
+// Sets the lag sums of n_paths paths to sums over diagonals of their products over all pairs of times.
+void set_lags(const Measure& measure, std::int64_t n_times, std::int64_t n_paths,
+              const detail::BlockSums& sums) noexcept {
+    double* const out = sums.lags;
+    const auto n_lags = static_cast<std::int64_t>(measure.lags.size());
+    const std::int64_t* lags = measure.lags.data();
+    std::fill_n(out, 8 * n_lags, 0.0);
+    const auto square = [&](std::int64_t t) { return sums.two_time[t * (t + 1) / 2 + t]; };
+    double total = 0, squares = 0;
+    const double* row = sums.two_time;
+    for (std::int64_t t = 0; t < n_times; row += ++t) {
+        total += sums.time_sums[t];
+        squares += square(t);
+        for (std::int64_t k = 0; k < n_lags && lags[k] <= t; ++k) out[8 * k + 3] += row[t - lags[k]];
+    }
+    // Sums over the times before each lag and over equally many at the end.
+    double first = 0, last = 0, first_squares = 0, last_squares = 0;
+    for (std::int64_t k = 0, t = 0; k < n_lags; ++k) {
+        for (; t < lags[k]; ++t) {
+            first += sums.time_sums[t];
+            last += sums.time_sums[n_times - 1 - t];
+            first_squares += square(t);
+            last_squares += square(n_times - 1 - t);
+        }
+        double* of_lag = out + 8 * k;
+        of_lag[0] = static_cast<double>(n_paths * (n_times - lags[k]));
+        of_lag[1] = total - first;
+        of_lag[2] = total - last;
+        of_lag[4] = 2 * of_lag[0];
+        of_lag[5] = of_lag[6] = of_lag[1] + of_lag[2];
+        of_lag[7] = (squares - first_squares) + (squares - last_squares);
+    }
+}
+
 // The smaller of two lanes; -1 stands for no lane.
 int first_of(int a, int b) { return a < 0 || (b >= 0 && b < a) ? b : a; }
 
@@ -58,16 +104,20 @@ template <class T>
 int advance_as(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums) {
     const auto n_times = static_cast<std::int64_t>(run.times.size());
     const TheoryPlan<T> plan = plan_theory<T>(theory, run.times);
-    const FullMeasurePlan<T> full(measure, n_times);
+    const Measure kept = summed(measure);
+    const FullMeasurePlan<T> full(kept, n_times);
     const std::vector<SumShape> shapes = sum_shapes(measure, n_times);
     const auto& kernels = detail::level().kernels<T>();
     const int n_threads = detail::thread_count(run.n_threads, blocks.end - blocks.begin);
-    const auto works = workspaces<T>(n_threads, n_times, full.window, plan.channels, &plan, &measure, &full);
+    const auto works = workspaces<T>(n_threads, n_times, full.window, plan.channels, &plan, &kept, &full);
+    const bool take_lags = sums.lags && has_lags_in_two_time(measure);
     const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(blocks.end - blocks.begin, n_threads, [&](std::int64_t item, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
         const std::int64_t block = blocks.begin + item, i = block - sums.first_block;
-        const detail::BlockSums out = block_sums(shapes, sums, i);
+        const detail::BlockSums all = block_sums(shapes, sums, i);
+        detail::BlockSums out = all;
+        if (take_lags) out.lags = nullptr;
         for (std::int64_t n = rounds.begin * tiles; n < rounds.end * tiles; ++n) {
             const std::int64_t unit = n / tiles * run.n_blocks + block, tile = n % tiles;
             const std::int64_t first_path = (unit * tiles + tile) * lanes;
@@ -81,6 +131,7 @@ int advance_as(const Theory& theory, const Measure& measure, const Run& run, Ran
             });
             record(sums, i, first_path, n_valid, bad);
         }
+        if (take_lags) set_lags(measure, n_times, sums.paths[i], all);
     });
 }
 
@@ -152,15 +203,19 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
     const auto& kernels = detail::level().kernels<T>();
     const std::int64_t n_times = view.shape[1];
     const int channels = static_cast<int>(view.shape[2]);
-    const FullMeasurePlan<T> full(measure, n_times);
+    const Measure kept = summed(measure);
+    const FullMeasurePlan<T> full(kept, n_times);
     const std::vector<SumShape> shapes = sum_shapes(measure, n_times);
     const int n_threads = detail::thread_count(threads, sums.n_blocks);
     const auto works = workspaces<T>(n_threads, n_times, full.window, channels,
-                                     static_cast<const TheoryPlan<T>*>(nullptr), &measure, &full);
+                                     static_cast<const TheoryPlan<T>*>(nullptr), &kept, &full);
+    const bool take_lags = sums.lags && has_lags_in_two_time(measure);
     const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(sums.n_blocks, n_threads, [&](std::int64_t b, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
-        const detail::BlockSums out = block_sums(shapes, sums, b);
+        const detail::BlockSums all = block_sums(shapes, sums, b);
+        detail::BlockSums out = all;
+        if (take_lags) out.lags = nullptr;
         const std::int64_t end = offsets[static_cast<std::size_t>(b) + 1];
         std::int64_t tile = 0;
         for (std::int64_t first = offsets[static_cast<std::size_t>(b)]; first < end; first += lanes, ++tile) {
@@ -174,6 +229,7 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
             });
             record(sums, b, path_index + first, n_valid, bad);
         }
+        if (take_lags) set_lags(measure, n_times, sums.paths[b], all);
     });
 }
 
