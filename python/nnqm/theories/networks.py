@@ -103,6 +103,13 @@ class Network(Immutable):
             raise InputError(f"activation must be one name or one per layer, {len(matrices)}; got {len(names)}")
         self._set(weights=tuple(matrices), biases=tuple(vectors), activations=tuple(names))
 
+    @classmethod
+    def _of(cls, weights: tuple[Floats, ...], biases: tuple[Floats, ...], activations: tuple[str, ...]) -> Network:
+        """A network of layers that are known to be right, without the checks, for thousands of draws."""
+        network = cls.__new__(cls)
+        network._set(weights=weights, biases=biases, activations=activations)
+        return network
+
     def contents(self) -> dict[str, Any]:
         """Arguments of the class that make this network again.
 
@@ -418,7 +425,7 @@ class RandomNetwork(Immutable):
                 at += inputs * outputs
                 biases.append(row[at : at + outputs])
                 at += outputs
-            networks.append(Network(weights, biases, self.activations))
+            networks.append(Network._of(tuple(weights), tuple(biases), self.activations))
         return networks
 
     def _compiled(self, table: str | None = None) -> _core.Network:
