@@ -575,7 +575,7 @@ def _judged(view: _View, units: range, rows: Floats, bounds: Floats | None) -> l
 def _functionals(view: _View, units: range, rows: Floats) -> Floats:
     """Values of m functionals F of reflected and of plain paths, (2, m, units times points)."""
     coefficients, constants = rows[:, :-1], rows[:, -1:]
-    return product(coefficients, view.features(units, used=coefficients.any(axis=0))) + constants
+    return product(coefficients, view.features(units, used=np.any(coefficients, axis=0))) + constants
 
 
 def _samples(view: _View, units: range, rows: Floats, bounds: Floats) -> tuple[Floats, Floats, Floats]:
