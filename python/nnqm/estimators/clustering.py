@@ -147,7 +147,12 @@ def _p_value(near: Estimate, far: Estimate, samples: Floats | None) -> float:
     if samples is not None:
         return float(stdtr(len(samples) - 1, corrected_t(-samples)))
     excess = far.map(lambda f, n: f - _KEPT * n, near)
-    return float(stdtr(excess.n_blocks - 1, -float(excess.value) / float(excess.error)))
+    error = float(excess.error)
+    if not error > 0:
+        raise InputError(
+            "the correlation does not fluctuate between blocks, so that no test is possible; use other paths"
+        )
+    return float(stdtr(excess.n_blocks - 1, -float(excess.value) / error))
 
 
 def _of_run(run: Correlators, channel: int | str) -> _Found:

@@ -453,7 +453,11 @@ def _first(estimate: Estimate) -> Estimate:
 
 
 def _spread(run: Correlators, channel: int | str) -> Estimate:
-    return _increments(run, channel, lambda second, fourth: fourth / (3 * second**2))
+    def spread(second: Floats, fourth: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(fourth / (3 * second**2))
+
+    return _increments(run, channel, spread)
 
 
 def _is_constant(run: Correlators, channel: int | str) -> bool:
@@ -472,7 +476,13 @@ def _exponents(run: Correlators, channel: int | str) -> Estimate:
     pairs = [(1, 2)] + ([(2, 4)] if 4 in run.increment_lags else [])
     fine = [run.increment_lags.index(a) for a, _ in pairs]
     coarse = [run.increment_lags.index(b) for _, b in pairs]
-    return _increments(run, channel, lambda v, _: np.log2(v[:, coarse] / v[:, fine]) / 2)
+
+    def exponents(v: Floats, _: Floats) -> Floats:
+        # Without the only block that moves there is no exponent, and the error is unknown.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log2(v[:, coarse] / v[:, fine]) / 2)
+
+    return _increments(run, channel, exponents)
 
 
 class _Kind(Enum):

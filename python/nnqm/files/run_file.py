@@ -45,7 +45,7 @@ _TYPES: dict[str, Any] = {
     "compiled": bool,
     "random_map_version": int,
 }
-_LEAST = {"n_paths": 1, "n_blocks": 1, "first_block": 0, "group": 1, "random_map_version": 1}
+_LEAST = {"n_paths": 1, "two_time": 0, "n_blocks": 1, "first_block": 0, "group": 1, "random_map_version": 1}
 
 
 def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
@@ -278,7 +278,7 @@ def _valid(name: str, value: Any) -> bool:
         return value in ("float32", "float64")
     if name in ("hbar", "mass"):
         return bool(np.isfinite(float(value)) and value > 0)
-    return name not in _LEAST or bool(_LEAST[name] <= value < 2**63)
+    return name not in _LEAST or value is None or bool(_LEAST[name] <= value < 2**63)
 
 
 def _check_sums(run: Correlators) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
 from ..statistics.estimate import Estimate, format_value
 from ..verdict import Verdict
 
@@ -187,3 +188,13 @@ def judged_row(quantity: str, estimate: Estimate, exact: Any, group: Group) -> R
     if row.pull is None:
         return row
     return replace(row, verdict=Verdict.OK if abs(row.pull) < DEVIATION else Verdict.DEVIATES)
+
+
+def rows_or_reason(
+    quantity: str, group: Group, make: Callable[[], list[Row]], verdict: Verdict = Verdict.NOT_RESOLVED
+) -> list[Row]:
+    """The rows that a function makes, or one row with the reason why the input does not allow them."""
+    try:
+        return make()
+    except InputError as error:
+        return [Row(quantity, None, None, verdict, group, reason=error.reason)]

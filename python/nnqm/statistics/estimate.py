@@ -340,7 +340,7 @@ def jackknife(
     held = counts > 0
     counts = counts[held]
     if counts.size < 2:
-        raise InputError(f"errors need at least 2 blocks; got {counts.size}; use more paths or n_blocks=2")
+        raise InputError(f"errors need at least 2 blocks; got {counts.size}; use more paths")
     weights = counts.sum() / counts
     totals = {}
     for name, array in sums.items():
