@@ -378,7 +378,7 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
     # Six pairs of times, and six pairs with the same distances at other times.
     first, second = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 2, 4, 1, 3])
     shifted = np.array([4, 8, 4, 4, 7, 5])
-    difference = function[first, second].map(lambda x, y: x - y, function[first + shifted, second + shifted])
+    difference = function[first, second].map_replicas(lambda x, y: x - y, function[first + shifted, second + shifted])
     p = difference.consistency(np.zeros(len(first)))
     return _tested(name, p, "<x(t) x(t + h)> at six pairs of times")
 

@@ -306,8 +306,10 @@ def _check_sums(run: Correlators) -> None:
     for name, array in run.sums.items():
         shape, kind = (n_blocks, *expected[name]), "i" if name in ("paths", "first_bad") else "f"
         if array.shape != shape or array.dtype.kind != kind:
-            what = f"shape {shape} and {'integers' if kind == 'i' else 'float64'}"
-            raise InputError(f"the variable sum_{name} must have {what}; got {array.shape} and {array.dtype}", _DAMAGED)
+            wanted = f"shape {shape} and {'integers' if kind == 'i' else 'float64'}"
+            raise InputError(
+                f"the variable sum_{name} must have {wanted}; got {array.shape} and {array.dtype}", _DAMAGED
+            )
         if kind == "f" and not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0].tolist()
             raise InputError(f"the variable sum_{name} must be finite; entry {where} is not", _DAMAGED)

@@ -221,7 +221,7 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
             value = None if exact is None else exact.connected(t)
             rows.append(judged_row(f"G_c({t:.4g})", connected[i], value, Group.TWO_POINT))
     if whole is not None and connected is not None:
-        plateau = whole.map(lambda a, b: a[..., -1] - b[..., -1], connected)
+        plateau = whole.map_replicas(lambda a, b: a[..., -1] - b[..., -1], connected)
         known = (
             exact.average.plateau if isinstance(exact, Estimated) and isinstance(exact.average, WeightAverage) else None
         )

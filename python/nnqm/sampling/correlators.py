@@ -203,7 +203,7 @@ class Correlators:
         Estimate
             A number.
         """
-        return self.moments(channel).map(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
+        return self.moments(channel).map_replicas(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
 
     def _moments(self, channel: int | str, function: Callable[[Floats, float, float], Floats]) -> Estimate:
         self.need("moments", "averages over time need a stationary theory; use two_time_function()")

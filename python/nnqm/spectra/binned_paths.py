@@ -191,7 +191,7 @@ def binned_effective_levels(
     for n in range(1, min(wanted, len(inner)) + 1):
         value = lambdas[n]
         sure = value.value > max(_SIGNIFICANT * float(value.error), floor) and value.replicas.min() > 0
-        levels.append(value.map(lambda v: -hbar * np.log(v) / time) if sure else None)
+        levels.append(value.map_replicas(lambda v: -hbar * np.log(v) / time) if sure else None)
     return EffectiveLevels(tuple(levels), inner, time)
 
 
