@@ -49,7 +49,7 @@ class Estimate(Arithmetic):
     >>> print(mean)
     2.5(6)
     >>> print(2 * mean - mean, np.log(mean), f"{mean:.2f}")
-    2.5(6) 0.92(27) 2.50
+    2.5(6) 0.92(26) 2.50
     """
 
     __slots__ = ("_replicas", "systematic", "value", "weights")
@@ -220,7 +220,7 @@ class Estimate(Arithmetic):
         >>> sums = {"x": np.array([[1.0, 4.0], [2.0, 2.0], [3.0, 3.0]]), "n": np.ones((3, 1))}
         >>> means = jackknife(lambda s: s["x"] / s["n"], sums, [1, 1, 1])
         >>> print(means.map(lambda m: m[0] / m[1]))
-        0.67(24)
+        0.67(31)
         """
         estimates = (self, *others)
         stacked = _stacked(estimates)
