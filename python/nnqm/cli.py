@@ -553,8 +553,8 @@ def _table(report: Report) -> Table:
                 table.add_section()
             table.add_row(Text(row.group, style="bold"))
             group = row.group
-        first, *numbers, verdict = _cells(row)
-        table.add_row(Text("  ") + first, *numbers, verdict)
+        first, *numbers, last = _cells(row)
+        table.add_row(Text("  ") + first, *numbers, last)
     return table
 
 
@@ -585,13 +585,13 @@ def _listed(report: Report, width: int) -> Iterator[Text]:
         if row.group != group:
             yield Text(row.group, style="bold")
             group = row.group
-        quantity, *numbers, verdict = _cells(row)
+        quantity, *numbers, last = _cells(row)
         yield from _filled_lines(quantity.split(" "), 2, width)
         labelled = zip(("measured", "exact", "dt -> 0", "pull"), numbers, strict=True)
         parts = [Text(f"{label} ") + number for label, number in labelled if number.plain]
         for i, part in enumerate(parts, start=1):
-            part.append("," if i < len(parts) else ":" if verdict.plain else "")
-        yield from _filled_lines([*parts, *verdict.split(" ")], 4, width)
+            part.append("," if i < len(parts) else ":" if last.plain else "")
+        yield from _filled_lines([*parts, *last.split(" ")], 4, width)
 
 
 def _filled_lines(parts: Iterable[Text], indent: int, width: int) -> Iterator[Text]:

@@ -13,6 +13,7 @@ from .errors import InputError, InputTypeError
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
+from .representation import short_repr
 from .sampling.path_source import Paths
 from .sampling.run_settings import Rng, random_key
 from .sampling.simulation import simulate
@@ -44,6 +45,7 @@ _LEVEL = 1e-3
 _BINS, _BLOCKS = 40, 128
 
 
+@short_repr
 @dataclass(frozen=True)
 class Property:
     """One property of a theory or a kernel, as ``check`` found it.
@@ -65,6 +67,7 @@ class Property:
     reason: str
 
 
+@short_repr
 @dataclass(frozen=True)
 class Properties:
     """Result of ``check``; ``print`` shows it as a table, and ``properties[name]`` is one row.

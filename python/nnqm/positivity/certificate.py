@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
+from ..representation import short_repr
 from ..verdict import Verdict
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
@@ -30,6 +31,7 @@ _RIDGE = 1e-3
 _ROUNDING = 64
 
 
+@short_repr
 @dataclass(frozen=True)
 class Witness:
     """A functional F of the path at times t >= 0, written out: F = sum_i c_i f_i + constant.
@@ -69,6 +71,7 @@ class Witness:
         return f"{text}, {self.variable}, reflected about {self.reflection}"
 
 
+@short_repr
 @dataclass(frozen=True)
 class PositivityCertificate:
     """Result of ``positivity_certificate``.

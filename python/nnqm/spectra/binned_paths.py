@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
+from ..representation import short_repr
 from ..sampling.observables import default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, reader_of
 from ..sampling.run_settings import DEFAULT_BLOCKS, choose_blocks
@@ -52,6 +53,7 @@ _COARSER = 0.6
 _Part: TypeAlias = "tuple[int, NDArray[Any]]"
 
 
+@short_repr
 @dataclass(frozen=True)
 class EffectiveLevels:
     """Outcome of ``binned_effective_levels``; these are not energies.
@@ -71,6 +73,7 @@ class EffectiveLevels:
     lag: float
 
 
+@short_repr
 @dataclass(frozen=True)
 class ExactEffectiveLevels:
     """Outcome of ``exact_effective_levels``.

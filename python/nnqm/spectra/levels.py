@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 
@@ -90,6 +91,7 @@ class Advice:
         return f"level {self.level} is not resolved ({self.verdict}): {self.remedy}"
 
 
+@short_repr
 @dataclass(frozen=True)
 class Spectrum:
     """Levels of a run; see ``spectrum``. ``print`` shows them as a table, with the advice.

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError, InputTypeError
+from ..representation import short_repr
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
@@ -63,6 +64,7 @@ class DecayError(InputError):
         self.effective_energy = effective_energy
 
 
+@short_repr
 @dataclass(frozen=True)
 class DecayLevels:
     """Levels found in one correlator; see ``OneCorrelator``.
