@@ -32,7 +32,7 @@ def sampled(name: str) -> Make:
 
     def make(rng: np.random.Generator, n: int) -> np.ndarray:
         key = int(rng.integers(2**63))
-        return nnqm.apply(theory.network, nnqm.sample_paths(theory, n, N_TIMES, DT, key=key), key=key)[:, :, 0]
+        return nnqm.sample_paths(theory, n, N_TIMES, DT, key=key)[:, :, 0]
 
     return make
 

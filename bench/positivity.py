@@ -32,7 +32,7 @@ def ornstein_uhlenbeck(rng: np.random.Generator, n: int, omega: np.ndarray | flo
 
 def deep_tanh(rng: np.random.Generator, n: int) -> np.ndarray:
     theory = nnqm.builtin_theory("deep-tanh")
-    return nnqm.apply(theory.network, nnqm.sample_paths(theory, n, N_TIMES, DT, rng=rng))[:, :, 0]
+    return nnqm.sample_paths(theory, n, N_TIMES, DT, rng=rng)[:, :, 0]
 
 
 def splitting(rng: np.random.Generator, n: int) -> np.ndarray:

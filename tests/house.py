@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parent.parent / "python" / "nnqm"
 # From the ground up. A file may import its own wing and the wings in rows above its own.
 WINGS = [
     ["_core"],
-    ["errors", "verdict"],
+    ["errors", "representation", "verdict"],
     ["_arguments"],
     ["statistics"],
     ["quantum"],

@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -61,7 +62,7 @@ REPORT = Report(
 @pytest.fixture
 def quick(monkeypatch):
     """The report is not what is tested."""
-    monkeypatch.setattr(cli, "analyse", lambda run, paths=None: REPORT)
+    monkeypatch.setattr(cli, "analyse", lambda run, **options: REPORT)
 
 
 @pytest.mark.slow
@@ -108,39 +109,47 @@ def test_table_is_whole_when_it_is_not_on_a_terminal(command, quick):
     assert err == "wrote oscillator.nc\n"
 
 
-def test_numbers_stay_whole_on_a_narrow_terminal(command, quick, monkeypatch):
+@pytest.mark.parametrize("width", [30, 40, 60, 80, 100])
+def test_nothing_is_cut_on_a_narrow_terminal(width, command, quick, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("COLUMNS", str(width))
     _, out, _ = command("run", "oscillator", *SMALL, "--no-figure")
     assert "\x1b" in out
     plain = re.sub(r"\x1b\[[0-9;]*m", "", out)
+    assert max(map(len, plain.splitlines())) <= width
     for row in REPORT.rows:
-        for cell in row.cells[1:4]:
-            assert cell in plain
-        for word in row.quantity.split():
-            assert word in plain
+        for cell in row.cells:
+            for word in cell.split():
+                assert word in plain
+    if width < 50:
+        assert f"measured {REPORT.rows[0].cells[1]}, exact 1.02," in " ".join(plain.split())
 
 
 @pytest.mark.parametrize(
-    ("others", "green"),
+    ("others", "colour"),
     [
-        ({"verdict": Verdict.RESOLVED}, True),
-        ({"verdict": Verdict.OK, "remarks": ("operator",)}, True),
-        ({"verdict": Verdict.CONSISTENT}, True),
-        ({"verdict": Verdict.RESOLVED, "caveat": Verdict.DEVIATES}, False),
-        ({"verdict": Verdict.RESOLVED, "caveat": Verdict.UPPER_BOUND}, False),
-        ({"verdict": Verdict.DEVIATES}, False),
-        ({"verdict": Verdict.NOT_RESOLVED, "reason": "noise"}, False),
+        ({"verdict": Verdict.RESOLVED}, "32"),
+        ({"verdict": Verdict.OK, "remarks": ("operator",)}, "32"),
+        ({"verdict": Verdict.CONSISTENT}, "32"),
+        ({"verdict": Verdict.RESOLVED, "caveat": Verdict.DEVIATES}, "1;31"),
+        ({"verdict": Verdict.RESOLVED, "caveat": Verdict.UPPER_BOUND}, None),
+        ({"verdict": Verdict.DEVIATES}, "1;31"),
+        ({"verdict": Verdict.VIOLATED}, "1;31"),
+        ({"verdict": Verdict.NOT_RESOLVED, "reason": "noise"}, None),
     ],
 )
-def test_only_sound_rows_are_green(others, green, command, monkeypatch):
+def test_only_sound_rows_are_green(others, colour, command, monkeypatch):
     row = Row("q", wobbly(1.0), 1.02, group=Group.LEVELS, **others)
-    monkeypatch.setattr(cli, "analyse", lambda run, paths=None: Report("", (row,), (), {}))
+    monkeypatch.setattr(cli, "analyse", lambda run, **options: Report("", (row,), (), {}))
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     _, out, _ = command("run", "oscillator", *SMALL, "--no-figure")
-    colour = "32" if green else "33"
-    assert f"\x1b[{colour}m{row.cells[-1]}" in out
+    # Yellow cannot be read on white: text without a colour is readable on any background.
+    assert (f"\x1b[{colour}m{row.cells[-1]}" in out) == (colour is not None)
+    assert row.cells[-1] in out
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, out, _ = command("run", "oscillator", *SMALL, "--no-figure")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", out)
 
 
 def test_without_matplotlib_one_line_says_how_to_get_the_figure(command, quick, monkeypatch):
@@ -225,7 +234,7 @@ def test_an_internal_error_is_not_taken_for_bad_input(where, command, monkeypatc
         "figure": (nnqm.plot, "save_figure"),
     }[where]
     if where == "figure":
-        monkeypatch.setattr(cli, "analyse", lambda run, paths=None: REPORT)
+        monkeypatch.setattr(cli, "analyse", lambda run, **options: REPORT)
     monkeypatch.setattr(*target, broken)
     with pytest.raises(ValueError, match="operands do not fit"):
         cli.main(["run", "oscillator", *SMALL])
@@ -296,7 +305,7 @@ def test_a_run_stopped_early_reports_on_the_blocks_it_reached(n_filled, command,
     def stopped(*_, **__):
         raise nnqm.Interrupted(partial)
 
-    def spy(run, paths=None):
+    def spy(run, paths=None, **options):
         seen.append(run.block_paths)
         return REPORT
 
@@ -324,7 +333,7 @@ def seen(monkeypatch):
     """What the analysis was given."""
     calls = []
 
-    def spy(run, paths=None):
+    def spy(run, paths=None, **options):
         calls.append((run, paths))
         return REPORT
 
@@ -466,6 +475,85 @@ def test_an_unknown_command_is_one_line(command):
     code, _, err = command("rum")
     assert (code, err.count("\n")) == (2, 1)
     assert "rum" in err
+
+
+@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("name", ["run", "analyse", "check", "info"])
+def test_help_shows_defaults_as_they_are_written(name, width, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(width))
+    _, out, _ = command(name, "--help")
+    assert max(map(len, out.splitlines())) <= width
+    text = " ".join(out.split())
+    assert "--help" in text
+    if name == "run":
+        assert "override the [run] table" in text
+        for default in ("THEORY.nc", "200000", "256", "float32", "THEORY.png"):
+            assert f"[default: {default}]" in text
+        assert "--no-positivity" in text
+    if name == "analyse":
+        assert "[default: at most 128]" in text
+    _, out, _ = command("--help")
+    assert "..." not in out.split("Commands:")[1]
+
+
+def test_positivity_can_be_left_out(command, monkeypatch):
+    seen = []
+    monkeypatch.setattr(cli, "analyse", lambda run, **options: seen.append(options["positivity"]) or REPORT)
+    command("run", "oscillator", *SMALL, "--no-figure", "--no-positivity")
+    command("analyse", "oscillator.nc", "--no-positivity")
+    command("analyse", "oscillator.nc")
+    assert seen == [False, False, True]
+
+
+def test_a_report_is_printed_even_if_the_results_cannot_be_saved(command, quick, monkeypatch):
+    def full(run, path):
+        raise nnqm.errors.InputError(
+            f"output {path} cannot be written: No space left on device", "choose another place"
+        )
+
+    monkeypatch.setattr(cli, "save", full)
+    code, out, err = command("run", "oscillator", *SMALL, "--no-figure")
+    assert code == 2
+    assert REPORT.rows[0].cells[1] in out
+    assert err == "nnqm: output oscillator.nc cannot be written: No space left on device; choose another place\n"
+
+
+def test_the_data_are_written_if_the_figure_fails(command, quick, monkeypatch):
+    def full(run, report, path):
+        raise nnqm.errors.InputError(
+            f"output {path} cannot be written: No space left on device", "choose another place"
+        )
+
+    monkeypatch.setattr(nnqm.plot, "save_figure", full)
+    code, out, err = command("run", "oscillator", *SMALL)
+    assert code == 2
+    assert REPORT.rows[0].cells[1] in out
+    assert err.splitlines()[0] == "wrote oscillator.nc"
+    assert err.count("\n") == 2
+    assert nnqm.load("oscillator.nc").n_paths == 8192
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "arguments",
+    ["--help", "--version", "info", "check oscillator", "run oscillator --paths 1024 --times 8 --no-figure"],
+)
+def test_a_reader_that_ends_early_leaves_no_traceback(arguments, tmp_path):
+    script = "import sys\nfrom nnqm.cli import main\nmain(sys.argv[1:])\n"
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    os.close(writer)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+    assert os.path.exists("oscillator.nc") == arguments.startswith("run")
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def test_tables_are_the_default_and_change_rounding_only(precision: str) -> None
 def test_stages_give_the_bits_of_the_run(compiled: bool, precision: str) -> None:
     job = {**JOB, "measure": nnqm.Measure(lags=(0, 1, 4), observable_lags=(1,), two_time=True)}
     run = nnqm.simulate(theory(), 64, precision=precision, compiled=compiled, n_blocks=1, **job)
-    y = nnqm.sample_paths(theory(), 64, 12, 0.1, key=run.keys[0], precision=precision)
+    y = nnqm.sample_paths(theory(), 64, 12, 0.1, key=run.keys[0], precision=precision, channels="y")
     x = nnqm.apply(theory().network, y, compiled=compiled)
     both = np.concatenate([y, x], axis=2)
     twice = nnqm.accumulate(np.concatenate([both, both]), 0.1, theory=theory(), n_blocks=2, measure=job["measure"])

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 import nnqm
+from nnqm.errors import InputError, InputTypeError
 from nnqm.statistics.estimate import Estimate, SymmetricEstimate, format_value, jackknife
 
 
@@ -111,8 +112,9 @@ def test_maps_propagate_correlations():
     assert difference.error == 0
     square = estimate.map(lambda m: m**2)
     np.testing.assert_allclose(square.error, 2 * estimate.value * estimate.error, rtol=0.02)
-    with pytest.raises(ValueError, match="same blocks"):
-        estimate.map(lambda a, b: a - b, mean_of(np.ones((300, 2))))
+    for combine in (estimate.map, estimate.map_replicas):
+        with pytest.raises(ValueError, match="same blocks; got 400 and 300 blocks"):
+            combine(lambda a, b: a - b, mean_of(np.ones((300, 2))))
 
 
 def test_indices_select_values_and_replicas():
@@ -217,3 +219,222 @@ def test_a_matrix_made_by_rows_is_the_full_one():
         copy = pickle.loads(pickle.dumps(packed))
         assert np.array_equal(copy.replicas, plain.replicas)
         assert np.array_equal(copy.error, plain.error)
+
+
+# ---- an estimate is a number
+
+
+def three(n_blocks=60, systematic=0.0):
+    """Means of three correlated quantities near 1, 2 and 3."""
+    rng = np.random.default_rng(11)
+    return mean_of(
+        rng.normal([1.0, 2.0, 3.0], 0.2, size=(n_blocks, 3)) + rng.normal(size=(n_blocks, 1)) / 9
+    ).with_systematic(systematic)
+
+
+def by_hand(function, *estimates):
+    """The estimate of a function by its definition: the function of the values, and of each replica."""
+    replicas = [function(*(e.replicas[b] for e in estimates)) for b in range(estimates[0].n_blocks)]
+    return Estimate(function(*(e.value for e in estimates)), replicas, estimates[0].weights)
+
+
+def same(found, expected):
+    assert isinstance(found, Estimate)
+    np.testing.assert_allclose(found.value, expected.value, rtol=1e-13)
+    np.testing.assert_allclose(found.replicas, expected.replicas, rtol=1e-13)
+    np.testing.assert_array_equal(found.weights, expected.weights)
+
+
+ARRAY = np.array([[0.5, 1.5, 2.5], [3.0, 4.0, 5.0]])
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda v: v + 1,
+        lambda v: 1 - v,
+        lambda v: 2 * v,
+        lambda v: v / v[0],
+        lambda v: 1 / v,
+        lambda v: v**2,
+        lambda v: 2**v,
+        lambda v: -v,
+        lambda v: +abs(-v),
+        lambda v: v * ARRAY,
+        lambda v: ARRAY - v,
+        lambda v: ARRAY @ v,
+        lambda v: v @ v,
+        lambda v: v[:, None] - v[None, :],
+        lambda v: np.subtract([1.0, 2.0, 3.0], v),
+        lambda v: np.float64(2) * v[1],
+        np.exp,
+        np.log,
+        np.sqrt,
+        lambda v: np.arctan2(v, 2),
+        np.sum,
+        np.mean,
+        np.diff,
+        lambda v: np.stack([v[0], v[2]]),
+        lambda v: np.concatenate([v, np.ones(2)]),
+        lambda v: np.where([True, False, True], v, 0.0),
+        lambda v: np.interp(0.5, np.arange(3), v),
+        lambda v: np.linalg.norm(v),
+        lambda v: np.einsum("i,j->ij", v, v),
+        lambda v: np.cumsum(v)[::-1],
+        lambda v: np.add.reduce(v),
+        lambda v: v.reshape(3, 1).T,
+        lambda v: v.sum() / v.mean(),
+        lambda v: np.max(v),
+    ],
+)
+def test_arithmetic_is_the_definition(function):
+    estimate = three()
+    same(function(estimate), by_hand(function, estimate))
+    same(estimate.map(function), by_hand(function, estimate))
+
+
+def test_two_estimates_of_the_same_blocks():
+    a, b = three()[:2], three()[1:]
+    same(a / b, by_hand(lambda x, y: x / y, a, b))
+    same(np.hypot(a, b[0]), by_hand(lambda x, y: np.hypot(x, y[0]), a, b))
+    same(np.stack([a, b]), by_hand(lambda x, y: np.stack([x, y]), a, b))
+    assert (a - a).error.tolist() == [0, 0]
+    with pytest.raises(InputError, match="same blocks; got 60 and 50 blocks"):
+        a + three(50)[:2]
+
+
+def test_errors_of_products_are_those_of_first_order():
+    e = three(4000)
+    np.testing.assert_allclose((1 / e).error, e.error / e.value**2, rtol=0.01)
+    np.testing.assert_allclose(np.log(e).error, e.error / e.value, rtol=0.01)
+    np.testing.assert_allclose((2 * e).error, 2 * e.error, rtol=1e-9)
+
+
+def test_functions_see_no_axis_of_replicas():
+    e = three()
+    shapes = []
+    e.map(lambda v: shapes.append(v.shape) or v[0])
+    assert shapes == [(3,)] * 61
+    shapes = []
+    e.map_replicas(lambda v: shapes.append(v.shape) or v[:, 0])
+    assert shapes == [(61, 3)]
+    same(e.map(lambda v: v[0]), e[0])
+    # A function that works in place changes nothing but its own argument.
+    value = e.value.copy()
+    same(e.map(lambda v: np.multiply(v, 2, out=v)), 2 * e)
+    np.testing.assert_array_equal(e.value, value)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "message"),
+    [
+        (lambda v: 1j * v, InputTypeError, "must return real numbers; got complex128"),
+        (lambda v: "text", InputTypeError, "must return real numbers; got <U4"),
+        (lambda v: None, InputTypeError, "must return real numbers; got NoneType"),
+        (lambda v: [v[0], v], InputTypeError, "must return real numbers; got list"),
+        (lambda v: v[v > v.mean() + 0.1], InputError, "arrays of one shape"),
+    ],
+)
+def test_results_that_are_no_arrays_of_numbers(function, error, message):
+    estimate = Estimate([1.0, 1.2], [[1.0, 1.3], [1.0, 1.0], [1.0, 1.1]], [3, 3, 3])
+    with pytest.raises(error, match=message):
+        estimate.map(function)
+
+
+def test_a_function_of_replicas_must_keep_their_axis():
+    for shape in ("sum", "mean"):
+        with pytest.raises(InputError, match="an axis of 61 replicas in front"):
+            three().map_replicas(lambda v, shape=shape: getattr(v, shape)())
+    with pytest.raises(InputError, match="an axis of 5 replicas in front; got shape \\(\\)"):
+        jackknife(lambda s: s["x"].mean(), {"x": np.ones((4, 2))}, np.ones(4))
+
+
+def test_systematic_errors_are_propagated_to_first_order():
+    s = np.array([0.01, 0.02, 0.0])
+    e = three(systematic=s)
+    v = e.value
+    expected = [
+        (e + 1, s),
+        (3 - e, s),
+        (-2 * e, 2 * s),
+        (1 / e, s / v**2),
+        (e * e, 2 * v * s),
+        (e**2, 2 * v * s),
+        (np.exp(e), np.exp(v) * s),
+        (np.log(e), s / v),
+        (e.sum(), 0.03),
+        (np.diff(e), [0.03, 0.02]),
+        (e.map(np.exp), np.exp(v) * s),
+        (e[0] / e[1], s[0] / v[1] + v[0] * s[1] / v[1] ** 2),
+        (np.stack([e, e]), [s, s]),
+        (e.reshape(3, 1).T, [s]),
+    ]
+    for found, systematic in expected:
+        np.testing.assert_allclose(found.systematic, systematic, rtol=1e-4, atol=1e-12)
+    assert e.map_replicas(lambda r: 2 * r).systematic.tolist() == [0, 0, 0]
+
+
+def test_comparisons_and_conversions_use_the_value():
+    e = three()
+    one = e[1]
+    assert (e > 1.5).tolist() == [False, True, True]
+    assert (e == e.value).all()
+    assert (e != e + 1).all()
+    assert 1 < one < 3
+    assert one == float(one) == one.value
+    assert hash(one) == hash(float(one))
+    assert (one == None) is False  # noqa: E711
+    assert (e == "text") is False
+    assert bool(one)
+    assert int(one) == 1 + (float(one) >= 2)
+    assert round(one, 1) == round(float(one), 1)
+    assert np.asarray(e).tolist() == e.value.tolist()
+    assert np.isfinite(e).all()
+    assert np.argmax(e) == 2
+    assert np.sign(e - 2.5).tolist() == [-1, -1, 1]
+    assert np.shape(e) == e.shape == (3,)
+    assert (e.ndim, e.size, len(e)) == (1, 3, 3)
+    assert [float(x) for x in e] == e.value.tolist()
+    assert max(e) == e[2]
+    assert f"{one:.3f}" == f"{float(one):.3f}"
+    assert f"{e:.1e}" == "[" + ", ".join(f"{x:.1e}" for x in e.value) + "]"
+    assert f"{one:>12}" == f"{one!s:>12}"
+    for convert in (float, int, bool, hash, round):
+        with pytest.raises(TypeError, match=r"needs an estimate of one number; got shape \(3,\)"):
+            convert(e)
+    for convert in (len, list):
+        with pytest.raises(TypeError, match="one number"):
+            convert(one)
+
+
+def test_what_an_estimate_cannot_do_is_refused():
+    e = three()
+    with pytest.raises(InputTypeError, match="complex result"):
+        e * 1j
+    with pytest.raises(InputTypeError, match="complex result"):
+        np.fft.rfft(e)
+    for function in (np.add, np.hypot):
+        with pytest.raises(InputTypeError, match="leave out= away"):
+            function(e, 1, out=np.zeros(3))
+    with pytest.raises(InputTypeError, match="leave out= away"):
+        np.sum(e, out=np.zeros(()))
+    with pytest.raises(ValueError, match="read-only"):
+        np.copyto(e, 1.0)
+    grown = e
+    grown += 1
+    assert grown is not e
+    same(grown, e + 1)
+
+
+def test_pulls_between_estimates():
+    e = three()
+    other = three(50)
+    np.testing.assert_allclose(e.pull(other), (e.value - other.value) / np.hypot(e.error, other.error))
+    shifted = e + 0.1 * e[0]
+    np.testing.assert_allclose(e.pull(shifted), -e.value[0] / e.error[0] * np.ones(3))
+
+
+def test_long_estimates_have_a_short_repr():
+    long = mean_of(np.random.default_rng(1).normal(size=(20, 500)))
+    assert len(repr(long)) < 100
+    assert repr(long).endswith("...], shape (500,))")

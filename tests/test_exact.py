@@ -468,8 +468,7 @@ def test_two_point_functions_and_mixed_channels():
 
 def test_a_four_point_function_is_what_paths_have():
     theory = on_ou(named_network("deep tanh"), 0.8, 1.3)
-    x = nnqm.sample_paths(theory, 64 * 4000, 7, 0.25, rng=2, precision="float64")
-    x = nnqm.apply(theory.network, x)[:, :, 0]
+    x = nnqm.sample_paths(theory, 64 * 4000, 7, 0.25, rng=2, precision="float64")[:, :, 0]
     product = (x[:, 0] * x[:, 1] * x[:, 3] * x[:, 6]).reshape(64, -1).sum(axis=1)
     estimate = nnqm.jackknife(lambda s: s["p"] / s["n"], {"p": product, "n": np.full(64, 4000.0)}, np.full(64, 4000))
     exact = float(n_point(theory, [0.0, 0.25, 0.75, 1.5]))

@@ -220,7 +220,7 @@ def test_two_times_are_enough():
 def test_a_theory_is_looked_at_by_its_paths():
     theory = nnqm.builtin_theory("deep-tanh")
     drawn = clustering(nnqm.Paths(theory, 1000, 48, DT, key=5))
-    x = nnqm.apply(theory.network, nnqm.sample_paths(theory, 1000, 48, DT, key=5))
+    x = nnqm.sample_paths(theory, 1000, 48, DT, key=5)
     assert drawn.p_value == clustering(x).p_value
 
 

@@ -65,8 +65,7 @@ def test_levels_that_one_time_does_not_show(folded):
     assert_consistent(found.gaps[0], 1.0)
     assert_inconsistent(found.gaps[0], 1.3)
     # Negative control: functions of x at one time give another number, confidently.
-    y = nnqm.sample_paths(folded, 40_000, 128, 0.2, rng=4)
-    visible = nnqm.accumulate(nnqm.apply(folded.network, y), 0.2)
+    visible = nnqm.accumulate(nnqm.sample_paths(folded, 40_000, 128, 0.2, rng=4), 0.2)
     wrong, _ = nnqm.gevp(visible)
     assert_inconsistent(wrong[0], 1.0)
 
@@ -82,8 +81,7 @@ def test_a_visible_process_has_all_its_levels_and_weights():
 
 
 def test_chunks_and_arrays_are_alike(folded):
-    y = nnqm.sample_paths(folded, 6400, 64, 0.2, rng=5)
-    x = nnqm.apply(folded.network, y)[:, :, 0]
+    x = nnqm.sample_paths(folded, 6400, 64, 0.2, rng=5)[:, :, 0]
     options = {"dt": 0.2, "delay": 1, "n_levels": 1}
     whole = nnqm.hidden_spectrum(x, n_blocks=32, **options)
     # Standardised by the first chunk instead of all: the same paths, other functionals.
@@ -95,8 +93,7 @@ def test_chunks_and_arrays_are_alike(folded):
 
 @pytest.mark.slow
 def test_one_long_trajectory_is_enough(folded):
-    y = nnqm.sample_paths(folded, 1, 200_000, 0.2, rng=6)
-    x = nnqm.apply(folded.network, y)[0, :, 0]
+    x = nnqm.sample_paths(folded, 1, 200_000, 0.2, rng=6)[0, :, 0]
     assert_consistent(nnqm.hidden_spectrum(x, dt=0.2, n_levels=1).gaps[0], 1.0)
 
 

@@ -160,7 +160,7 @@ def fresh_theories(seed):
 
 
 def everything(theory, n_threads):
-    y = nnqm.sample_paths(theory, 640, 12, 0.1, rng=5, n_threads=n_threads)
+    y = nnqm.sample_paths(theory, 640, 12, 0.1, rng=5, n_threads=n_threads, channels=theory.channels[: theory.n_inputs])
     x = nnqm.apply(theory.network, y, rng=5, n_threads=n_threads)
     both = y if theory.network is None else np.concatenate([y, x], axis=2)
     run = nnqm.simulate(theory, 640, 12, 0.1, rng=5, n_threads=n_threads, measure=nnqm.Measure(two_time=True))
@@ -199,7 +199,7 @@ def state():
     return [getattr(openmp, "omp_get_" + name)() for name in names] + [kind.value, chunk.value]
 def use(n_threads):
     theory = nnqm.builtin_theory("three-inputs")
-    y = nnqm.sample_paths(theory, 4000, 8, 0.1, rng=1, n_threads=n_threads)
+    y = nnqm.sample_paths(theory, 4000, 8, 0.1, rng=1, n_threads=n_threads, channels=theory.channels[: theory.n_inputs])
     x = nnqm.apply(theory.network, y, n_threads=n_threads)
     nnqm.accumulate(x, 0.1, n_threads=n_threads)
     return nnqm.simulate(theory, 4000, 8, 0.1, rng=1, n_threads=n_threads)
@@ -229,7 +229,7 @@ import numpy as np
 import nnqm
 theory = nnqm.builtin_theory("deep-tanh")
 def use(n_threads):
-    y = nnqm.sample_paths(theory, 1, 8, 0.1, rng=1, n_threads=n_threads)
+    y = nnqm.sample_paths(theory, 1, 8, 0.1, rng=1, n_threads=n_threads, channels=theory.channels[: theory.n_inputs])
     x = nnqm.apply(theory.network, y, n_threads=n_threads)
     run = nnqm.simulate(theory, 1, 8, 0.1, rng=1, n_threads=n_threads)
     own = nnqm.accumulate(np.repeat(x, 2, axis=0), 0.1, n_blocks=2, n_threads=1)

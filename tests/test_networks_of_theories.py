@@ -213,8 +213,7 @@ def test_joint_rows_have_the_kurtosis_and_independent_ones_a_smaller_one(round_t
 def test_paths_and_theories_without_an_exact_kernel_have_networks():
     theory = nnqm.builtin_theory("deep-tanh")
     times = np.linspace(0, 3, 97)
-    y = nnqm.sample_paths(theory, 4000, times=times, rng=9)
-    x = nnqm.apply(theory.network, y, rng=9)[:, :, 0]
+    x = nnqm.sample_paths(theory, 4000, times=times, rng=9)[:, :, 0]
     process = as_network(x, 12, times=times + 2.0, rows=4000).sources[0]
     assert process.interval == pytest.approx((2.0, 5.0))
     exact = karhunen_loeve(theory, (2.0, 5.0), 12)
@@ -283,8 +282,7 @@ def test_connected_four_point_functions_fall_with_the_width():
     times = np.array([0.0, 0.4, 0.9, 1.3])
     for width in (1, 2, 8):
         network = CosineNetwork(Density("gaussian"), width)
-        x = nnqm.sample_paths(network.theory(), 200_000, times=times, rng=5)
-        x = nnqm.apply(network.theory().network, x, rng=5).astype(float)[:, :, 0].reshape(100, -1, 4)
+        x = nnqm.sample_paths(network.theory(), 200_000, times=times, rng=5).astype(float).reshape(100, -1, 4)
         sums = {"four": x.prod(axis=2).sum(axis=1), "pairs": np.einsum("bpi,bpj->bij", x, x), "n": np.full(100, 2000.0)}
 
         def connected(s):

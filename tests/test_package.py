@@ -83,9 +83,7 @@ theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0]), nnqm.Network.random((2,
 both = nnqm.Measure(two_time=True)
 run = nnqm.simulate(theory, 4000, 16, 0.2, rng=1, measure=both)
 run = nnqm.extend(run, 5000)
-y = nnqm.sample_paths(theory, 200, 16, 0.2, rng=1)
-x = nnqm.apply(theory.network, y)
-own = nnqm.accumulate(np.concatenate([y, x], axis=2), 0.2, theory=theory)
+own = nnqm.accumulate(nnqm.sample_paths(theory, 200, 16, 0.2, rng=1, channels=theory.channels), 0.2, theory=theory)
 long = nnqm.accumulate(nnqm.sample_paths(nnqm.harmonic_oscillator(), 1, 30000, 0.2, rng=1)[0, :, 0], 0.2)
 for r in (run, own, long, nnqm.merge([run, nnqm.simulate(theory, 500, 16, 0.2, rng=2, measure=both)])):
     print(r.mean(), r.moments(), r.kurtosis(), r.two_point(), r.connected(), r.two_point().covariance)
@@ -181,9 +179,8 @@ import numpy as np
 import nnqm
 theory, parts = nnqm.builtin_theory("three-inputs"), []
 for precision in ("float32", "float64"):
-    y = nnqm.sample_paths(theory, 500, 20, 0.1, rng=1, precision=precision)
-    x = nnqm.apply(theory.network, y)
-    parts.append(np.concatenate([y, x], axis=2).astype(np.float64).ravel())
+    paths = nnqm.sample_paths(theory, 500, 20, 0.1, rng=1, precision=precision, channels=theory.channels)
+    parts.append(paths.astype(np.float64).ravel())
 run = nnqm.simulate(theory, 5000, 20, 0.1, rng=1, precision="float64")
 assert run.level == nnqm.build_info()["level"]
 np.save(sys.argv[1], np.concatenate([*parts, run.two_point().value]))

@@ -29,7 +29,8 @@ def paths_of(name, n_paths=200, **options):
 def staged(paths):
     """All channels by the stages."""
     theory, options = paths.theory, {"key": paths.key, "times": paths.times}
-    y = nnqm.sample_paths(theory, paths.n_paths, precision=paths.precision, **options)
+    inputs = theory.channels[: theory.n_inputs]
+    y = nnqm.sample_paths(theory, paths.n_paths, precision=paths.precision, channels=inputs, **options)
     return y if theory.network is None else np.concatenate([y, nnqm.apply(theory.network, y, **options)], axis=2)
 
 

@@ -69,7 +69,7 @@ def test_rademacher_draws_are_signs():
 def test_paths_use_the_weights_that_are_shown(group, precision):
     theory = Theory(OU, network(group))
     paths = range(37, 37 + 600)
-    y = nnqm.sample_paths(theory, paths, 11, 0.2, rng=3, precision=precision)
+    y = nnqm.sample_paths(theory, paths, 11, 0.2, rng=3, precision=precision, channels="y")
     x = nnqm.apply(theory.network, y, rng=3, first_path=37)
     drawn = nnqm.draw_weights(theory, paths, rng=3)
     assert len(drawn) == (636 // group) - (37 // group) + 1
@@ -109,8 +109,8 @@ def test_group_sums_are_those_of_distinct_paths(group):
         n_blocks=2,
         measure=nnqm.Measure(lags=lags, observable_lags=(1,)),
     )
-    y = nnqm.sample_paths(theory, n, n_times, 0.2, rng=1, precision="float64")
-    x = nnqm.apply(theory.network, y, rng=1)[:, :, 0]
+    both = nnqm.sample_paths(theory, n, n_times, 0.2, rng=1, precision="float64", channels=theory.channels)
+    x = both[:, :, 1]
     grouped = x.reshape(-1, group, n_times)
     same, distinct = np.zeros(3), np.zeros(3)
     for i, lag in enumerate(lags):
@@ -122,7 +122,6 @@ def test_group_sums_are_those_of_distinct_paths(group):
     np.testing.assert_allclose(run.connected("x").value, same - distinct, rtol=1e-10)
     np.testing.assert_allclose(run.two_point("x").value, same, rtol=1e-10)
     # Anybody's paths, in the same groups.
-    both = np.concatenate([y, x[:, :, None]], axis=2)
     given = nnqm.accumulate(
         both,
         0.2,
@@ -183,7 +182,7 @@ SPLIT = RandomNetwork((1, 6, 4, 2), weight_std=[1.5, 1.0, 0.8], bias_std=[0.5, 0
 def test_a_split_network_shares_its_start_and_what_it_says_it_shares():
     theory = Theory(nnqm.Times(reflected=True), SPLIT)
     times = np.linspace(-1.2, 1.2, 13)
-    y = nnqm.sample_paths(theory, 150, times=times, rng=4, precision="float64")
+    y = nnqm.sample_paths(theory, 150, times=times, rng=4, precision="float64", channels="y")
     np.testing.assert_array_equal(y[3, :, 0], np.abs(times))
     x = nnqm.apply(theory.network, y, rng=4, times=times)
     right, left = (nnqm.draw_weights(theory, 150, rng=4, negative=n) for n in (False, True))
@@ -197,8 +196,7 @@ def test_a_split_network_shares_its_start_and_what_it_says_it_shares():
             expected = net([[abs(t)]])[0] - net([[0.0]])[0] + net.biases[2]
             np.testing.assert_allclose(x[i, k], expected, atol=1e-13)
     run = nnqm.simulate(theory, 640, times=times, rng=4, precision="float64", n_blocks=2)
-    y = nnqm.sample_paths(theory, 640, times=times, rng=4, precision="float64")
-    first = nnqm.apply(SPLIT, y, rng=4, times=times)[:, :, 0]
+    first = nnqm.sample_paths(theory, 640, times=times, rng=4, precision="float64")[:, :, 0]
     matrix = np.einsum("pt,ps->ts", first, first) / 640
     np.testing.assert_allclose(run.two_time_function().value, matrix, rtol=1e-10)
 

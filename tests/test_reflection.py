@@ -265,10 +265,9 @@ def test_values_do_not_depend_on_units_or_the_size_of_chunks(monkeypatch):
 
 def test_a_theory_and_its_paths_give_the_same():
     theory = nnqm.builtin_theory("deep-tanh")
-    y = nnqm.sample_paths(theory, 1000, 32, DT, key=9)
-    x = nnqm.apply(theory.network, y)
+    paths = nnqm.sample_paths(theory, 1000, 32, DT, key=9, channels=theory.channels)
     drawn = reflection_positivity(nnqm.Paths(theory, 1000, 32, DT, key=9))
-    given = reflection_positivity(np.concatenate([y, x], axis=2), dt=DT, channel=1)
+    given = reflection_positivity(paths, dt=DT, channel=1)
     assert drawn.p_value == given.p_value
     assert str(drawn) == str(given)
     assert reflection_positivity(nnqm.Paths(theory, 1000, 32, DT, key=9), channel="y").p_value != drawn.p_value

@@ -297,3 +297,107 @@ def test_sectors_of_given_paths_are_told():
     for paths, clustering in ((x, True), (x + sectors, False)):
         rows = nnqm.analyse(nnqm.accumulate(paths, 0.2)).rows
         assert any(row.verdict is nnqm.Verdict.DOES_NOT_CLUSTER for row in rows) != clustering
+
+
+# ---- rows that cannot be had, and what a session shows
+
+OSCILLATOR = nnqm.harmonic_oscillator()
+
+
+def test_points_that_are_functions_of_each_other_leave_the_joint_test_out():
+    report = nnqm.analyse(nnqm.simulate(OSCILLATOR, 12_800, 32, 1e-8, rng=1), positivity=False)
+    row = report["G_c jointly at 12 lags"]
+    assert row.verdict is nnqm.Verdict.NOT_TESTED
+    assert "covariance is singular" in row.reason
+    assert report["variance of x"].verdict is nnqm.Verdict.OK
+    assert_consistent(report["[x,p]/(i hbar) at dt = 1e-08"].estimate, 1.0)
+
+
+@pytest.mark.parametrize("dt", [1e-15, 1e-4, 1e3, 1e8])
+def test_any_time_step_has_a_report(dt):
+    report = nnqm.analyse(nnqm.simulate(OSCILLATOR, 2560, 16, dt, rng=1), positivity=False)
+    assert_consistent(report["variance of x"].estimate, 0.5)
+
+
+@pytest.mark.parametrize("n_times", [1, 2, 3, 4])
+def test_few_times_have_a_report(n_times):
+    assert_consistent(nnqm.analyse(nnqm.simulate(OSCILLATOR, 2560, n_times, 0.2, rng=1))["variance of x"].estimate, 0.5)
+
+
+def awkward():
+    rng = np.random.default_rng(1)
+    steps = np.arange(32)
+    signs = rng.choice([-1.0, 1.0], size=(1000, 1))
+    one, spike = np.zeros((2, 1000, 32))
+    one[5] += 1
+    spike[5, 3] += 1
+    yield "constant", np.full((1000, 32), 3.0), "variance of x"
+    yield "each path constant", np.repeat(rng.normal(size=(1000, 1)), 32, axis=1), "roughness exponent H"
+    yield "signs", np.repeat(signs, 32, axis=1), "roughness exponent H"
+    yield "all paths equal and linear", np.repeat(1.0 * steps[None], 1000, axis=0), "roughness exponent H"
+    yield "alternating", signs * (-1.0) ** steps, "roughness exponent H"
+    yield "one path differs", one, "roughness exponent H"
+    yield "one point differs", spike, "roughness exponent H"
+    yield "random phases", np.sin(0.2 * steps + rng.uniform(0, 7, (1000, 1))), "roughness exponent H"
+    yield "heavy tails", rng.standard_cauchy((1000, 32)), "roughness exponent H"
+
+
+@pytest.mark.parametrize(("paths", "row"), [pytest.param(*case[1:], id=case[0]) for case in awkward()])
+def test_awkward_paths_have_a_report(paths, row):
+    report = nnqm.analyse(nnqm.accumulate(paths, 0.1), paths=paths)
+    assert report[row].quantity == row
+    for row in report:
+        if row.verdict in (nnqm.Verdict.CONSISTENT, nnqm.Verdict.VIOLATED):
+            assert "nan" not in row.cells[-1]
+
+
+def test_paths_that_alternate_exactly_violate_positivity_without_doubt():
+    paths = np.random.default_rng(1).choice([-1.0, 1.0], size=(1000, 1)) * (-1.0) ** np.arange(32)
+    found = nnqm.reflection_positivity(paths)
+    assert (found.verdict, found.p_value) == ("violated", 0.0)
+    # The same paths without the alternation are constant in time, and positive without doubt.
+    found = nnqm.reflection_positivity(paths * (-1.0) ** np.arange(32))
+    assert found.verdict == "consistent"
+
+
+def test_positivity_can_be_left_out_and_progress_is_told():
+    run = nnqm.simulate(OSCILLATOR, 2560, 16, 0.2, rng=1)
+    told = []
+    report = nnqm.analyse(run, progress=lambda done, wanted: told.append((done, wanted)))
+    assert told == [(i, 6) for i in range(1, 7)]
+    assert "positivity" in report.details
+    told.clear()
+    quick = nnqm.analyse(run, positivity=False, progress=lambda done, wanted: told.append((done, wanted)))
+    assert told == [(i, 5) for i in range(1, 6)]
+    assert "positivity" not in quick.details
+    assert [row.cells for row in quick] == [row.cells for row in report][:-1]
+
+
+def test_an_array_is_not_a_run():
+    with pytest.raises(TypeError, match=r"run must be a run .*got ndarray; .*nnqm.accumulate\(paths, dt\)"):
+        nnqm.analyse(np.zeros((100, 32)))
+
+
+def test_sessions_and_notebooks_show_the_table():
+    run = nnqm.simulate(OSCILLATOR, 2560, 16, 0.2, rng=1)
+    report = nnqm.analyse(run)
+    assert repr(report) == str(report)
+    html = report._repr_html_()
+    assert html.count("<tr>") == 1 + len(report.rows) + len({row.group for row in report})
+    assert "&lt;x&gt;" in html
+    assert "<x>" not in html
+    for row in report:
+        assert str(row.cells[1]) in html
+    assert len(repr(run)) < 500
+    shown = [
+        nnqm.spectrum(run, 2),
+        run.connected(),
+        nnqm.kallen_lehmann(nnqm.builtin_theory("three-inputs")),
+        report.details["positivity"],
+        run.observables,
+        nnqm.check(OSCILLATOR),
+        report.rows[0],
+    ]
+    for value in shown:
+        assert len(repr(value)) < 1000, type(value)
+    assert "0.99" in repr(shown[0]) or "1.0" in repr(shown[0])

@@ -1,5 +1,6 @@
 """The stages give the bits of the fused route, and a path is the same wherever and however it is computed."""
 
+import sys
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +17,13 @@ ACTIVATIONS = nnqm._core.activations()
 def staged(theory, run, n_threads):
     """The sums of a run, made from arrays: one chunk of paths per block, which holds tiles b, b + n_blocks, ..."""
     y = nnqm.sample_paths(
-        theory, run.n_paths, times=run.times, key=run.keys[0], precision=run.precision, n_threads=n_threads
+        theory,
+        run.n_paths,
+        times=run.times,
+        key=run.keys[0],
+        channels=theory.channels[: theory.n_inputs],
+        precision=run.precision,
+        n_threads=n_threads,
     )
     paths = y
     if theory.network is not None:
@@ -103,9 +110,10 @@ def test_the_stages_give_the_bits_of_the_fused_route(drawn, n_threads):
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_a_path_does_not_depend_on_number_range_or_batch(precision):
     theory = nnqm.builtin_theory("three-inputs")
+    inputs = ("y1", "y2", "y3")
 
     def sample(paths, **more):
-        return nnqm.sample_paths(theory, paths, 11, 0.3, rng=7, precision=precision, **more)
+        return nnqm.sample_paths(theory, paths, 11, 0.3, rng=7, precision=precision, channels=inputs, **more)
 
     y = sample(200)
     assert y.dtype == precision
@@ -121,14 +129,16 @@ def test_a_path_does_not_depend_on_number_range_or_batch(precision):
     np.testing.assert_array_equal(nnqm.apply(theory.network, np.asfortranarray(y), n_threads=3), x)
 
 
+@pytest.mark.parametrize("channels", [("y1", "y2", "y3"), ("x", "y2", "y1")])
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_paths_are_written_where_one_says(precision):
+def test_paths_are_written_where_one_says(precision, channels):
     theory = nnqm.builtin_theory("three-inputs")
+    options = {"rng": 7, "precision": precision, "channels": channels}
     out = np.full((70, 5, 3), np.nan, precision)
-    assert nnqm.sample_paths(theory, 70, 5, 0.3, rng=7, precision=precision, out=out) is out
-    np.testing.assert_array_equal(out, nnqm.sample_paths(theory, 70, 5, 0.3, rng=7, precision=precision))
+    assert nnqm.sample_paths(theory, 70, 5, 0.3, **options, out=out) is out
+    np.testing.assert_array_equal(out, nnqm.sample_paths(theory, 70, 5, 0.3, **options))
     part = np.zeros((90, 5, 3), precision)
-    nnqm.sample_paths(theory, range(10, 70), 5, 0.3, rng=7, precision=precision, out=part[20:80])
+    nnqm.sample_paths(theory, range(10, 70), 5, 0.3, **options, out=part[20:80])
     np.testing.assert_array_equal(part[20:80], out[10:])
     assert not part[:20].any()
     assert not part[80:].any()
@@ -150,7 +160,7 @@ def test_places_that_do_not_fit_are_refused():
         (shifted, "aligned"),
     ]:
         with pytest.raises((TypeError, ValueError), match=message):
-            nnqm.sample_paths(theory, 70, 5, 0.3, rng=7, out=bad)
+            nnqm.sample_paths(theory, 70, 5, 0.3, rng=7, channels=("y1", "y2", "y3"), out=bad)
     assert not good.any()
     arguments = {"theory": theory._compiled(np.arange(5.0)), "key": 1, "times": np.arange(5.0), "paths": (0, 70)}
     for bad in (good[:69], frozen, shifted, np.asfortranarray(good), good.astype(">f4"), good.astype(int)):
@@ -193,3 +203,54 @@ def test_random_number_arguments_follow_numpy():
 def test_apply_without_a_network_is_the_identity():
     y = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
     np.testing.assert_array_equal(nnqm.apply(None, y), y)
+
+
+# ---- channels
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(
+    "theory",
+    [
+        nnqm.harmonic_oscillator(),
+        nnqm.builtin_theory("three-inputs"),
+        nnqm.builtin_theory("deep-tanh"),
+        nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.RandomNetwork((1, 4, 2), "tanh", group=8)),
+    ],
+    ids=["no network", "three inputs", "a table", "random weights"],
+)
+def test_paths_are_those_of_the_theory(theory, precision, monkeypatch):
+    options = {"rng": 3, "precision": precision}
+    inputs = theory.channels[: theory.n_inputs]
+    y = nnqm.sample_paths(theory, 300, 7, 0.2, **options, channels=inputs)
+    x = nnqm.sample_paths(theory, 300, 7, 0.2, **options)
+    assert x.shape == (300, 7, theory.n_outputs)
+    np.testing.assert_array_equal(x, nnqm.apply(theory.network, y, rng=3))
+    everything = nnqm.sample_paths(theory, 300, 7, 0.2, **options, channels=theory.channels)
+    np.testing.assert_array_equal(everything[:, :, -theory.n_outputs :], x)
+    np.testing.assert_array_equal(everything[:, :, : theory.n_inputs], y)
+    for name in theory.channels:
+        one = nnqm.sample_paths(theory, 300, 7, 0.2, **options, channels=name)
+        np.testing.assert_array_equal(one[:, :, 0], everything[:, :, theory.channels.index(name)])
+    # Whatever part of the paths is drawn, and however many at once.
+    monkeypatch.setattr(sys.modules["nnqm.sampling.paths"], "_CHUNK", 1)
+    part = nnqm.sample_paths(theory, range(37, 250), 7, 0.2, **options, channels=theory.channels[::-1])
+    np.testing.assert_array_equal(part, everything[37:250, :, ::-1])
+
+
+def test_the_mean_of_paths_is_that_of_the_run():
+    # The inputs have mean 0; negative control of paths that are the inputs in place of the outputs.
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network([[[1.0]], [[1.0]]], [[0.0], [5.0]]))
+    x = nnqm.sample_paths(theory, 2000, 8, 0.2, rng=1)
+    run = nnqm.simulate(theory, 2000, 8, 0.2, rng=1)
+    assert float(run.mean()) == pytest.approx(x.mean(), rel=1e-5)
+    assert float(run.mean()) > 4
+
+
+@pytest.mark.parametrize(
+    ("channels", "message"),
+    [("z", "'z'"), (("x", "y9"), "'y9'"), ((), "at least one name"), (0, "must be names"), ((0,), "must be names")],
+)
+def test_channels_that_do_not_exist(channels, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        nnqm.sample_paths(nnqm.builtin_theory("three-inputs"), 10, 4, 0.1, rng=1, channels=channels)

@@ -283,11 +283,14 @@ def test_a_network_that_overflows_names_the_first_path():
     # Rarely: the pilot paths see a finite mean and width.
     network = nnqm.Network([[[1.0]], [[1.1e20]], [[1e19]]], [[-2.0], [0.0], [0.0]], "relu")
     theory = nnqm.Theory(OU(1.0), network)
-    y = nnqm.sample_paths(theory, 4000, 8, 0.5, rng=1)
+    y = nnqm.sample_paths(theory, 4000, 8, 0.5, rng=1, channels="y")
     first = int(np.flatnonzero(y.max(axis=(1, 2)) - 2 > float(np.finfo(np.float32).max) / 1.1e39)[0])
     assert first > 0
     with pytest.raises(ValueError, match=rf"network overflows: path {first} has.*float32.*float64.*smaller weights"):
         nnqm.simulate(theory, 4000, 8, 0.5, rng=1)
+    for paths in (4000, range(first - 1, first + 1)):
+        with pytest.raises(ValueError, match=rf"network overflows: its output on path {first} .*float32"):
+            nnqm.sample_paths(theory, paths, 8, 0.5, rng=1)
     run = nnqm.simulate(theory, 4000, 8, 0.5, rng=1, precision="float64")
     assert np.isfinite(run.two_point("x").value).all()
 

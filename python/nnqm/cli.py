@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, cast
+from typing import Annotated, Any, NoReturn, TextIO, cast
 
 import numpy as np
 import typer
@@ -30,15 +30,20 @@ from .files.theory_file import load_theory_file
 from .files.writing import check_writable
 from .properties import check
 from .report.analyse import analyse
-from .report.table import HEADINGS, Report
+from .report.table import HEADINGS, Report, Row
 from .sampling.block_sums import accumulate
 from .sampling.correlators import Correlators
 from .sampling.simulation import Interrupted, simulate
+from .verdict import Verdict
 
 __all__ = ["app", "main"]
 
 # Largest pull due to chance, in errors; among a dozen rows of one table a larger one occurs once in two hundred runs.
 _LARGE_PULL = 3.5
+# Columns of numbers in the table.
+_NUMBERS = (1, 2, 3, 4)
+# Verdicts that contradict a theory or an exact value.
+_ALARMS = {Verdict.DEVIATES, Verdict.VIOLATED}
 # Errors of usage, of click or of the copy of click inside newer versions of typer.
 _UsageError: type[Exception] = importlib.import_module(typer.BadParameter.__module__).UsageError
 
@@ -46,8 +51,14 @@ app = typer.Typer(
     name="nnqm",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+_NoPositivity = Annotated[
+    bool, typer.Option("--no-positivity", help="Leave out the test of reflection positivity, which takes seconds.")
+]
 
 
 class _BadInput(Exception):
@@ -74,24 +85,45 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     listed = None if arguments is None else list(arguments)
     try:
         code = app(listed, prog_name="nnqm", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+        sys.exit(0)
     except _BadInput as error:
         _fail(str(error))
     except _UsageError as error:
         _fail(f"{cast(Any, error).format_message()} See nnqm --help.")
     except typer.Abort:
-        print("nnqm: interrupted", file=sys.stderr)
+        _say("nnqm: interrupted", sys.stderr)
         sys.exit(130)
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> NoReturn:
-    print("nnqm: " + " ".join(message.split()), file=sys.stderr)
+    _say("nnqm: " + " ".join(message.split()), sys.stderr)
     sys.exit(2)
+
+
+def _say(text: str, stream: TextIO | None = None) -> None:
+    """Print text. A reader that has ended, as in ``nnqm run oscillator | head -1``, does not stop the command."""
+    target = sys.stdout if stream is None else stream
+    try:
+        print(text, file=target, flush=True)
+    except BrokenPipeError:
+        _silence(target)
+
+
+def _silence(stream: TextIO) -> None:
+    """Send further output nowhere: the interpreter writes the rest when it ends, and would fail again."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def _version(asked: bool) -> None:
     if asked:
-        print(f"nnqm {_core.build_info()['version']}")
+        _say(f"nnqm {_core.build_info()['version']}")
         raise typer.Exit
 
 
@@ -104,10 +136,10 @@ def _nnqm(
 ) -> None:
     """Euclidean-time quantum mechanics as neural networks: computes the physics of a theory, with error bars."""
     if context.invoked_subcommand is None:
-        print(context.get_help())
+        _say(context.get_help())
 
 
-@app.command(no_args_is_help=False)
+@app.command(no_args_is_help=False, short_help="Sample a theory and print its physics.")
 def run(
     theory: Annotated[
         str,
@@ -126,7 +158,10 @@ def run(
     times: Annotated[int | None, typer.Option(help="Points of a path. [default: 256]", show_default=False)] = None,
     dt: Annotated[
         float | None,
-        typer.Option(help="Time step. [default: 0.2 / largest omega, 0.4 hbar / second gap]", show_default=False),
+        typer.Option(
+            help="Time step. [default: 0.2 / largest omega for oscillators, 0.4 hbar / second gap for potentials]",
+            show_default=False,
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(help="Seed; equal seeds give equal results. [default: 1]", show_default=False)
@@ -146,6 +181,7 @@ def run(
         typer.Option(help="Figure file, .png, .pdf or .svg. [default: THEORY.png]", show_default=False),
     ] = None,
     no_figure: Annotated[bool, typer.Option("--no-figure", help="Draw nothing.")] = False,
+    no_positivity: _NoPositivity = False,
 ) -> None:
     """Sample a theory and print its physics.
 
@@ -178,19 +214,39 @@ def run(
     import xarray  # noqa: F401
 
     try:
-        with _input(), _progress(file.name) as progress:
+        with _input(), _progress(file.name, "paths/s") as progress:
             result = simulate(file.theory, **settings, progress=progress)
     except Interrupted as stop:
         _finish_interrupted(stop, data, settings["n_paths"])
-    with _input():
-        save(result, data)
-    report = analyse(result)
+    _finish(result, data, drawing, positivity=not no_positivity)
+
+
+def _finish(
+    result: Correlators,
+    data: Path | None,
+    drawing: Path | None,
+    *,
+    positivity: bool,
+    paths: np.ndarray[Any, Any] | None = None,
+) -> None:
+    """Save, analyse, print and draw. If the results cannot be saved, their report is printed all the same."""
+    fault: InputError | None = None
+    if data is not None:
+        try:
+            save(result, data)
+        except InputError as error:
+            fault = error
+    with _input(), _progress("analysis", "") as progress:
+        report = analyse(result, paths=paths, positivity=positivity, progress=progress)
     _print_report(report)
-    _note(f"wrote {data}")
+    if data is not None and fault is None:
+        _note(f"wrote {data}")
     _draw(result, report, drawing)
+    if fault is not None:
+        raise _BadInput(str(fault)) from fault
 
 
-@app.command("analyse")
+@app.command("analyse", short_help="Print the physics of given paths or results.")
 def analyse_paths(
     paths: Annotated[
         Path,
@@ -201,12 +257,15 @@ def analyse_paths(
             show_default=False,
         ),
     ],
-    dt: Annotated[float | None, typer.Option(help="Time step of the paths.", show_default=False)] = None,
+    dt: Annotated[
+        float | None, typer.Option(help="Time step of the paths; needed for paths.", show_default=False)
+    ] = None,
     array: Annotated[
-        str | None, typer.Option(help="Name of the array, if the file contains several.", show_default=False)
+        str | None, typer.Option(help="Name of the array; needed if the file contains several.", show_default=False)
     ] = None,
     names: Annotated[
-        str | None, typer.Option(help="Names of the channels, for example x,p.", show_default=False)
+        str | None,
+        typer.Option(help="Names of the channels, for example x,p. [default: x, or x1,x2,...]", show_default=False),
     ] = None,
     hbar: Annotated[float | None, typer.Option(help="Planck's constant. [default: 1]", show_default=False)] = None,
     mass: Annotated[float | None, typer.Option(help="Mass of the particle. [default: 1]", show_default=False)] = None,
@@ -216,9 +275,13 @@ def analyse_paths(
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Threads, 0 for all. [default: 0]", show_default=False)] = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="NetCDF file of the results.", show_default=False)
+        Path | None,
+        typer.Option("--output", "-o", help="NetCDF file of the results. [default: none]", show_default=False),
     ] = None,
-    figure: Annotated[Path | None, typer.Option(help="Figure file, .png, .pdf or .svg.", show_default=False)] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Figure file, .png, .pdf or .svg. [default: none]", show_default=False)
+    ] = None,
+    no_positivity: _NoPositivity = False,
 ) -> None:
     """Print the physics of paths from any simulation, or of results that nnqm wrote.
 
@@ -256,17 +319,10 @@ def analyse_paths(
                 n_blocks=None if blocks is None else integer("--blocks", blocks, 2),
                 n_threads=integer("--threads", 0 if threads is None else threads, 0, 4096),
             )
-    if data is not None:
-        with _input():
-            save(result, data)
-    report = analyse(result, paths=values)
-    _print_report(report)
-    if data is not None:
-        _note(f"wrote {data}")
-    _draw(result, report, drawing)
+    _finish(result, data, drawing, positivity=not no_positivity, paths=values)
 
 
-@app.command("check")
+@app.command("check", short_help="Check the axioms for a theory.")
 def check_theory(
     theory: Annotated[
         str,
@@ -290,10 +346,10 @@ def check_theory(
             rng=integer("--seed", seed, 0, 2**128),
             n_threads=integer("--threads", threads, 0, 4096),
         )
-    print(found)
+    _say(str(found))
 
 
-@app.command()
+@app.command(short_help="Print facts about this installation.")
 def info() -> None:
     """Print the properties of this installation: version, compiler, instruction set, threads."""
     build = _core.build_info()
@@ -308,8 +364,7 @@ def info() -> None:
         "NumPy": np.__version__,
         "Python": sys.version.split()[0],
     }
-    for name, value in lines.items():
-        print(f"{name + ':':<17}{value}")
+    _say("\n".join(f"{name + ':':<17}{value}" for name, value in lines.items()))
 
 
 def _has_matplotlib() -> bool:
@@ -347,7 +402,8 @@ def _draw(result: Correlators, report: Report, target: Path | None) -> None:
         return
     from .plot import save_figure
 
-    save_figure(result, report, target)
+    with _input():
+        save_figure(result, report, target)
     _note(f"wrote {target}")
 
 
@@ -365,7 +421,9 @@ def _finish_interrupted(stop: Interrupted, data: Path, wanted: int) -> NoReturn:
         f"nnqm.extend(nnqm.load({str(data)!r}), {wanted}) completes it"
     )
     if np.count_nonzero(partial.block_paths) > 1:
-        _print_report(analyse(_filled(partial)))
+        with _input():
+            report = analyse(_filled(partial))
+        _print_report(report)
     raise typer.Exit(130)
 
 
@@ -376,11 +434,11 @@ def _filled(run: Correlators) -> Correlators:
 
 
 def _note(message: str) -> None:
-    print(message, file=sys.stderr)
+    _say(message, sys.stderr)
 
 
 @contextmanager
-def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
+def _progress(name: str, unit: str) -> Iterator[Callable[[int, int], None] | None]:
     """Show a progress bar on standard error if it is a terminal."""
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
@@ -399,7 +457,7 @@ def _progress(name: str) -> Iterator[Callable[[int, int], None] | None]:
 
         def tell(done: int, wanted: int) -> None:
             seconds = bar.tasks[0].elapsed or 0.0
-            rate = f"{done / seconds:,.0f} paths/s" if seconds > 0 else ""
+            rate = f"{done / seconds:,.0f} {unit}" if unit and seconds > 0 else ""
             bar.update(task, completed=done, total=wanted, rate=rate, refresh=True)
 
         yield tell
@@ -462,13 +520,32 @@ def _read_netcdf(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correl
 
 def _print_report(report: Report) -> None:
     console = Console(highlight=False, markup=False)
+    table = _table(report)
+    if not console.is_terminal:
+        # A file or a pipe has no width; the table is as wide as its longest line.
+        console.width = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
+    with console.capture() as capture:
+        console.print(table)
+    if not _whole(capture.get(), report):
+        with console.capture() as capture:
+            for line in _listed(report, console.width):
+                console.print(line, soft_wrap=True)
+    with console.capture() as above:
+        if report.title:
+            console.print(Text(report.title, style="bold"), soft_wrap=not console.is_terminal)
+    with console.capture() as below:
+        for note in report.notes:
+            console.print(Text(f"note: {note}"), soft_wrap=not console.is_terminal)
+    text = above.get() + capture.get() + below.get()
+    _say("\n".join(line.rstrip() for line in text.splitlines()))
+
+
+def _table(report: Report) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, heading in enumerate(HEADINGS):
         # In a narrow terminal text is broken between words; numbers are never broken.
-        number = i in (1, 2, 3, 4)
-        longest = max((len(word) for row in report.rows for word in f"{row.cells[i]} {row.group}".split()), default=0)
-        width = None if number else longest + 2
-        table.add_column(heading, justify="right" if number else "left", no_wrap=number, min_width=width)
+        number = i in _NUMBERS
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
     group = None
     for row in report.rows:
         if row.group != group:
@@ -476,18 +553,56 @@ def _print_report(report: Report) -> None:
                 table.add_section()
             table.add_row(Text(row.group, style="bold"))
             group = row.group
-        cells = [Text(cell) for cell in row.cells]
-        cells[0] = Text("  ") + cells[0]
-        cells[4].stylize("bold red" if row.pull is not None and abs(row.pull) > _LARGE_PULL else "")
-        cells[5].stylize("green" if row.sound else "yellow")
-        table.add_row(*cells)
-    needed = Measurement.get(console, console.options.update(max_width=100_000), table)
-    # A file or a pipe has no width; the table is as wide as its longest line.
-    console.width = max(console.width, needed.minimum) if console.is_terminal else needed.maximum
-    with console.capture() as capture:
-        if report.title:
-            console.print(Text(report.title, style="bold"), soft_wrap=True)
-        console.print(table)
-        for note in report.notes:
-            console.print(Text(f"note: {note}"), soft_wrap=not console.is_terminal)
-    print("\n".join(line.rstrip() for line in capture.get().splitlines()))
+        first, *numbers, last = _cells(row)
+        table.add_row(Text("  ") + first, *numbers, last)
+    return table
+
+
+def _cells(row: Row) -> list[Text]:
+    """The cells of a row, coloured where the terminal has colours."""
+    cells = [Text(cell) for cell in row.cells]
+    if row.pull is not None and abs(row.pull) > _LARGE_PULL:
+        cells[4].stylize("bold red")
+    if row.sound:
+        cells[5].stylize("green")
+    elif {row.verdict, row.caveat} & _ALARMS:
+        cells[5].stylize("bold red")
+    return cells
+
+
+def _whole(text: str, report: Report) -> bool:
+    """Whether a table shows all words of a report, none of them cut."""
+    plain = Text.from_ansi(text).plain
+    return "\u2026" not in plain and all(
+        word in plain for row in report.rows for cell in row.cells for word in cell.split()
+    )
+
+
+def _listed(report: Report, width: int) -> Iterator[Text]:
+    """The rows one below the other, for a terminal too narrow for the table; no number is broken."""
+    group = None
+    for row in report.rows:
+        if row.group != group:
+            yield Text(row.group, style="bold")
+            group = row.group
+        quantity, *numbers, last = _cells(row)
+        yield from _filled_lines(quantity.split(" "), 2, width)
+        labelled = zip(("measured", "exact", "dt -> 0", "pull"), numbers, strict=True)
+        parts = [Text(f"{label} ") + number for label, number in labelled if number.plain]
+        for i, part in enumerate(parts, start=1):
+            part.append("," if i < len(parts) else ":" if last.plain else "")
+        yield from _filled_lines([*parts, *last.split(" ")], 4, width)
+
+
+def _filled_lines(parts: Iterable[Text], indent: int, width: int) -> Iterator[Text]:
+    """Lines of parts, of at most some width if the parts allow."""
+    line = Text(" " * indent)
+    for part in parts:
+        if line.plain.strip() and len(line) + 1 + len(part) > width:
+            yield line
+            line = Text(" " * indent)
+        if line.plain.strip():
+            line.append(" ")
+        line.append_text(part)
+    if line.plain.strip():
+        yield line

@@ -13,6 +13,7 @@ from .errors import InputError, InputTypeError
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
+from .representation import short_repr
 from .sampling.path_source import Paths
 from .sampling.run_settings import Rng, random_key
 from .sampling.simulation import simulate
@@ -44,6 +45,7 @@ _LEVEL = 1e-3
 _BINS, _BLOCKS = 40, 128
 
 
+@short_repr
 @dataclass(frozen=True)
 class Property:
     """One property of a theory or a kernel, as ``check`` found it.
@@ -65,6 +67,7 @@ class Property:
     reason: str
 
 
+@short_repr
 @dataclass(frozen=True)
 class Properties:
     """Result of ``check``; ``print`` shows it as a table, and ``properties[name]`` is one row.
@@ -378,7 +381,7 @@ def _stationarity(subject: _Subject, finite: Property) -> Property:
     # Six pairs of times, and six pairs with the same distances at other times.
     first, second = np.array([0, 0, 0, 0, 1, 1]), np.array([0, 0, 2, 4, 1, 3])
     shifted = np.array([4, 8, 4, 4, 7, 5])
-    difference = function[first, second].map(lambda x, y: x - y, function[first + shifted, second + shifted])
+    difference = function[first, second].map_replicas(lambda x, y: x - y, function[first + shifted, second + shifted])
     p = difference.consistency(np.zeros(len(first)))
     return _tested(name, p, "<x(t) x(t + h)> at six pairs of times")
 

@@ -146,8 +146,13 @@ def _p_value(near: Estimate, far: Estimate, samples: Floats | None) -> float:
 
     if samples is not None:
         return float(stdtr(len(samples) - 1, corrected_t(-samples)))
-    excess = far.map(lambda f, n: f - _KEPT * n, near)
-    return float(stdtr(excess.n_blocks - 1, -float(excess.value) / float(excess.error)))
+    excess = far.map_replicas(lambda f, n: f - _KEPT * n, near)
+    error = float(excess.error)
+    if not error > 0:
+        raise InputError(
+            "the correlation does not fluctuate between blocks, so that no test is possible; use other paths"
+        )
+    return float(stdtr(excess.n_blocks - 1, -float(excess.value) / error))
 
 
 def _of_run(run: Correlators, channel: int | str) -> _Found:
@@ -190,7 +195,7 @@ def _of_two_times(run: Correlators) -> _Found:
 
 
 def _over(estimate: Estimate, variance: Estimate | None) -> Estimate:
-    return estimate if variance is None else estimate.map(lambda g, v: g / v, variance)
+    return estimate if variance is None else estimate.map_replicas(lambda g, v: g / v, variance)
 
 
 def _of_paths(paths: PathReader) -> list[_Found]:

@@ -375,7 +375,7 @@ def uncertainty(run: Correlators, channel: int | str = 0) -> Extrapolation:
         return Extrapolation(None, 0, squared.verdict)
     if squared.verdict is not Verdict.CONSTANT and not float(p2.value) > 3 * float(p2.error):
         return Extrapolation(None, 0, Verdict.LOST_IN_NOISE)
-    product = run.moments(channel)[0].map(lambda v, p: np.sqrt(v * p), p2)
+    product = run.moments(channel)[0].map_replicas(lambda v, p: np.sqrt(v * p), p2)
     systematic = 0.0
     if float(p2.value) > 0:
         systematic = float(product.value * p2.systematic / (2 * p2.value))
@@ -453,7 +453,11 @@ def _first(estimate: Estimate) -> Estimate:
 
 
 def _spread(run: Correlators, channel: int | str) -> Estimate:
-    return _increments(run, channel, lambda second, fourth: fourth / (3 * second**2))
+    def spread(second: Floats, fourth: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(fourth / (3 * second**2))
+
+    return _increments(run, channel, spread)
 
 
 def _is_constant(run: Correlators, channel: int | str) -> bool:
@@ -472,7 +476,13 @@ def _exponents(run: Correlators, channel: int | str) -> Estimate:
     pairs = [(1, 2)] + ([(2, 4)] if 4 in run.increment_lags else [])
     fine = [run.increment_lags.index(a) for a, _ in pairs]
     coarse = [run.increment_lags.index(b) for _, b in pairs]
-    return _increments(run, channel, lambda v, _: np.log2(v[:, coarse] / v[:, fine]) / 2)
+
+    def exponents(v: Floats, _: Floats) -> Floats:
+        # Without the only block that moves there is no exponent, and the error is unknown.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.log2(v[:, coarse] / v[:, fine]) / 2)
+
+    return _increments(run, channel, exponents)
 
 
 class _Kind(Enum):
@@ -494,7 +504,7 @@ def _kind(run: Correlators, channel: int | str) -> _Kind:
     found = _exponents(run, channel)
     exponents = found.value
     # Extrapolated to dt = 0, because the exponent of an Ornstein-Uhlenbeck process falls with dt from 1/2 to 0.
-    limit = found.map(lambda h: h[..., 0] if h.shape[-1] == 1 else 2 * h[..., 0] - h[..., 1])
+    limit = found.map_replicas(lambda h: h[..., 0] if h.shape[-1] == 1 else 2 * h[..., 0] - h[..., 1])
     if float(limit.value) > _SMOOTH:
         return _Kind.SMOOTH
     if float(exponents[0]) < _COARSE:
@@ -536,7 +546,7 @@ def _has_root_term(run: Correlators, channel: int | str) -> bool:
 
 
 def _weighted(at_lags: Estimate, weights: Floats) -> Estimate:
-    return at_lags.map(lambda q: q[..., : len(weights)] @ weights)
+    return at_lags.map_replicas(lambda q: q[..., : len(weights)] @ weights)
 
 
 def _limit(
@@ -551,7 +561,7 @@ def _limit(
         return estimates[0], 1, False
     values = np.array([float(e.value) for e in estimates])
     errors = np.array([float(e.error) for e in estimates])
-    steps = [b.map(lambda new, old: new - old, a) for a, b in pairwise(estimates)]
+    steps = [b.map_replicas(lambda new, old: new - old, a) for a, b in pairwise(estimates)]
     changes = np.array([abs(float(s.value)) for s in steps])
     noise = np.array([float(s.error) for s in steps])
     rest = np.empty(most - 1)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
 from ..theories.theory import Theory
@@ -23,6 +24,7 @@ __all__ = ["QuasiMonteCarlo", "quasi_monte_carlo"]
 _STEP = 1e-6
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class QuasiMonteCarlo:
     """Quasi-Monte Carlo averages over the ground state, with errors.

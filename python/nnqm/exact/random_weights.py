@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, choice, floats
 from ..errors import InputError, InputTypeError
+from ..representation import short_repr
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
 from ..theories.networks import Network
@@ -30,6 +31,7 @@ _CHUNK = 2_000_000
 _BLOCKS_OF_DRAWS = 128
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class WeightAverage:
     """Exact results averaged over draws of the weights of a network: without noise from paths.

@@ -2,23 +2,50 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arguments import integer
-from ..errors import InputError
+from ..errors import InputError, InputTypeError, located
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables
+from ..sampling.run_settings import measure_of
+from ..theories.table import brief
 from ..theories.theory import Theory
+from .tables import nearest_hint, reason_of
 from .writing import check_writable, replacing
+
+if TYPE_CHECKING:
+    from xarray import Dataset
 
 __all__ = ["load", "save"]
 
 _FORMAT = 1
+
+# Remedy for a file whose content cannot be that of ``save``.
+_DAMAGED = "the file was changed or damaged: save the run again with nnqm.save"
+
+# Types of the entries of a run in JSON, and least values of the numbers.
+_TYPES: dict[str, Any] = {
+    "n_paths": int,
+    "n_blocks": int,
+    "first_block": int,
+    "two_time": (int, type(None)),
+    "precision": str,
+    "level": str,
+    "version": str,
+    "hbar": (int, float),
+    "mass": (int, float),
+    "group": int,
+    "compiled": bool,
+    "random_map_version": int,
+}
+_LEAST = {"n_paths": 1, "two_time": 0, "n_blocks": 1, "first_block": 0, "group": 1, "random_map_version": 1}
 
 
 def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
@@ -75,8 +102,46 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
         attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
     )
     with replacing(target) as name:
-        dataset.to_netcdf(name, engine="h5netcdf")
+        _write(dataset, name)
     return target
+
+
+class _Patient(io.FileIO):
+    """A file that keeps its first error for later: HDF5 can end the process after a write that failed."""
+
+    fault: BaseException | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write everything, or nothing after an error."""
+        with memoryview(data) as rest:
+            size = done = rest.nbytes
+            try:
+                done = 0
+                while self.fault is None and done < size:
+                    done += super().write(rest[done:]) or 0
+            except BaseException as error:
+                self.fault = error
+        return size
+
+    def truncate(self, size: int | None = None, /) -> int:
+        """Set the length, unless there was an error."""
+        try:
+            if self.fault is None:
+                return super().truncate(size)
+        except BaseException as error:
+            self.fault = error
+        return self.tell() if size is None else size
+
+
+def _write(dataset: Dataset, name: str) -> None:
+    import h5netcdf
+    import xarray
+
+    with _Patient(name, "w+") as file:
+        with h5netcdf.File(file, "w") as content:
+            dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
+        if file.fault is not None:
+            raise file.fault
 
 
 def load(path: str | os.PathLike[str]) -> Correlators:
@@ -94,27 +159,159 @@ def load(path: str | os.PathLike[str]) -> Correlators:
     Raises
     ------
     InputError
-        If the file does not exist, was not written by ``save``, or has a newer format.
+        If the file does not exist, was not written by ``save``, has a newer format, or its content is damaged: missing
+        or unknown entries, wrong shapes or types, numbers that are not finite. The message names the file.
+    InputTypeError
+        If the argument is not a path.
     """
+    try:
+        file = Path(path)
+    except TypeError:
+        raise InputTypeError(
+            f"path must be the name of a file; got {type(path).__name__}; use nnqm.save first"
+        ) from None
+    dataset = _dataset(file)
+    with located(f"file {file}"):
+        return _run_of(dataset)
+
+
+def _dataset(file: Path) -> Dataset:
     import xarray
 
     try:
-        dataset = xarray.load_dataset(path, engine="h5netcdf", decode_times=False)
-    except FileNotFoundError:
-        raise InputError(f"file {path} does not exist; give the path of a saved run") from None
-    except OSError as error:
-        raise InputError(f"file {path} cannot be read as NetCDF ({error}); give a file written by nnqm.save") from None
-    if "nnqm" not in dataset.attrs:
-        raise InputError(f"file {path} is not a saved run: the attribute nnqm is missing; use nnqm.save")
-    if integer("nnqm_format", int(dataset.attrs["nnqm_format"]), 1) > _FORMAT:
-        raise InputError(f"file {path} has a newer format than {_FORMAT}, the newest that can be read; upgrade nnqm")
-    data = json.loads(dataset.attrs["nnqm"])
-    data["theory"] = None if data["theory"] is None else Theory.from_dict(data["theory"])
-    data["observables"] = Observables.from_dict(data["observables"])
+        if not file.exists():
+            raise InputError(f"file {file} does not exist; give the path of a saved run")
+        if not file.is_file():
+            raise InputError(f"file {file} is not a regular file; give the path of a saved run")
+        return xarray.load_dataset(file, engine="h5netcdf", decode_times=False)
+    except InputError:
+        raise
+    except Exception as error:
+        # Each layer below xarray has its own errors for damaged files.
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"file {file} cannot be read as NetCDF ({reason}); give a file written by nnqm.save") from None
+
+
+def _run_of(dataset: Dataset) -> Correlators:
+    """The run that a file contains, checked entry by entry."""
+    attributes = dataset.attrs
+    if "nnqm" not in attributes:
+        raise InputError("the file is not a saved run: the attribute nnqm is missing", "use nnqm.save")
+    if "nnqm_format" not in attributes:
+        raise InputError("the attribute nnqm_format is missing", _DAMAGED)
+    version = _scalar(attributes["nnqm_format"])
+    if not isinstance(version, int) or version < 1:
+        raise InputError(f"the attribute nnqm_format must be a positive integer; got {version!r}", _DAMAGED)
+    if version > _FORMAT:
+        raise InputError(
+            f"the file has a newer format ({version}) than {_FORMAT}, the newest that can be read; upgrade nnqm"
+        )
+    try:
+        data = json.loads(attributes["nnqm"])
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError(f"the attribute nnqm is not valid JSON: {reason_of(error)}", _DAMAGED) from None
+    if not isinstance(data, dict):
+        raise InputError(f"the attribute nnqm must be a table; got {brief(data)}", _DAMAGED)
+    data = _entries(data)
+    if "time" not in dataset.variables:
+        raise InputError("the coordinate time is missing", _DAMAGED)
+    times = dataset["time"].values
+    if times.ndim != 1 or times.dtype.kind != "f" or not np.isfinite(times).all() or np.any(np.diff(times) <= 0):
+        raise InputError("the coordinate time must have increasing finite numbers", _DAMAGED)
+    sums = {}
+    for name, variable in dataset.data_vars.items():
+        if not str(name).startswith("sum_"):
+            raise InputError(f"the variable {name} is unknown", "remove it, or save the run again with nnqm.save")
+        sums[str(name).removeprefix("sum_")] = np.ascontiguousarray(variable.values)
+    run = Correlators(times=times, sums=sums, **data)
+    _check_sums(run)
+    return run
+
+
+def _scalar(value: Any) -> Any:
+    """An attribute as a plain number where it is one."""
+    array = np.asarray(value)
+    return array.reshape(-1)[0].item() if array.size == 1 and array.dtype.kind in "iu" else value
+
+
+def _entries(data: dict[str, Any]) -> dict[str, Any]:
+    """The entries of a run beside its arrays, with the types that ``Correlators`` has."""
+    known = {f.name: f for f in fields(Correlators) if f.name not in ("times", "sums")}
+    for name, entry in known.items():
+        if name not in data and entry.default is MISSING:
+            raise InputError(f"the entry {name!r} of the attribute nnqm is missing", _DAMAGED)
+    for name in data:
+        if name not in known:
+            raise InputError(
+                f"the entry {name!r} of the attribute nnqm is unknown{nearest_hint(name, known)}", _DAMAGED
+            )
+    found = dict(data)
+    for name in _TYPES:
+        if name in data and not _valid(name, data[name]):
+            raise InputError(
+                f"the entry {name!r} of the attribute nnqm is not valid; got {brief(data[name])}", _DAMAGED
+            )
     for name in ("keys", "lags", "observable_lags", "increment_lags", "notes"):
-        data[name] = tuple(data[name])
-    sums = {
-        str(name).removeprefix("sum_"): np.ascontiguousarray(variable.values)
-        for name, variable in dataset.data_vars.items()
-    }
-    return Correlators(times=dataset["time"].values, sums=sums, **data)
+        values, kind = data.get(name, []), str if name == "notes" else int
+        if not isinstance(values, list) or any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
+            raise InputError(f"the entry {name!r} of the attribute nnqm is not valid; got {brief(values)}", _DAMAGED)
+        found[name] = tuple(values)
+    for name, make in (("theory", Theory.from_dict), ("observables", Observables.from_dict)):
+        if data[name] is None and name == "theory":
+            continue
+        try:
+            found[name] = make(data[name])
+        except (InputError, InputTypeError) as error:
+            raise InputError(f"the entry {name!r} of the attribute nnqm is not valid: {error}") from None
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+            reason = f"{error} is missing" if isinstance(error, KeyError) else reason_of(error)
+            raise InputError(f"the entry {name!r} of the attribute nnqm is not valid: {reason}", _DAMAGED) from None
+    return found
+
+
+def _valid(name: str, value: Any) -> bool:
+    """Whether an entry has its type, and a number its range."""
+    kind = _TYPES[name]
+    if isinstance(value, bool) != (kind is bool) or not isinstance(value, kind):
+        return False
+    if name == "precision":
+        return value in ("float32", "float64")
+    if name in ("hbar", "mass"):
+        return bool(np.isfinite(float(value)) and value > 0)
+    return name not in _LEAST or value is None or bool(_LEAST[name] <= value < 2**63)
+
+
+def _check_sums(run: Correlators) -> None:
+    """Raise if the arrays of a run do not have the names, shapes, types and finite numbers of its sums."""
+    if max((*run.lags, *run.observable_lags, *run.increment_lags), default=0) >= run.n_times:
+        raise InputError(f"the coordinate time has {run.n_times} entries, and a lag is longer", _DAMAGED)
+    try:
+        expected = dict(measure_of(run).shapes(run.n_times))
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"the lags, observables and times do not belong together: {reason_of(error)}", _DAMAGED
+        ) from None
+    expected |= {"paths": [], "first_bad": []}
+    if run.sums.keys() != expected.keys():
+        missing, extra = sorted(expected.keys() - run.sums.keys()), sorted(run.sums.keys() - expected.keys())
+        what = [f"sum_{n} is missing" for n in missing] + [f"sum_{n} is unknown" for n in extra]
+        raise InputError(f"the variable {what[0]}", _DAMAGED)
+    n_blocks = run.sums["paths"].size
+    if run.sums["paths"].ndim != 1 or not 0 < n_blocks <= run.n_blocks - run.first_block:
+        raise InputError(
+            f"the variable sum_paths must have at most {run.n_blocks - run.first_block} blocks; "
+            f"got shape {run.sums['paths'].shape}",
+            _DAMAGED,
+        )
+    for name, array in run.sums.items():
+        shape, kind = (n_blocks, *expected[name]), "i" if name in ("paths", "first_bad") else "f"
+        if array.shape != shape or array.dtype.kind != kind:
+            wanted = f"shape {shape} and {'integers' if kind == 'i' else 'float64'}"
+            raise InputError(
+                f"the variable sum_{name} must have {wanted}; got {array.shape} and {array.dtype}", _DAMAGED
+            )
+        if kind == "f" and not np.isfinite(array).all():
+            where = np.argwhere(~np.isfinite(array))[0].tolist()
+            raise InputError(f"the variable sum_{name} must be finite; entry {where} is not", _DAMAGED)
+    if run.sums["paths"].min() < 0 or (run.keys and run.sums["paths"].sum() > run.n_paths):
+        raise InputError(f"the variable sum_paths must count at most {run.n_paths} paths", _DAMAGED)

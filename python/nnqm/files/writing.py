@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 
 __all__ = ["check_writable", "replacing"]
+
+# Bytes copied to a device or a pipe at once.
+_CHUNK = 1 << 20
 
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
@@ -18,38 +22,134 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     Raises
     ------
     InputError
-        If the path is a folder, its folder does not exist, or the file cannot be written.
+        If the path is a folder, a socket or a block device, its folder does not exist, or the file cannot be written.
+    InputTypeError
+        If it is not a path.
     """
-    import tempfile
-
-    target = Path(path)
-    folder = target.parent
-    if target.is_dir():
-        raise InputError(f"output {target} is a folder; give a file name")
-    if not folder.is_dir():
-        raise InputError(f"output folder {folder} does not exist; create it first")
     try:
-        handle, name = tempfile.mkstemp(dir=folder, prefix=".nnqm-")
-    except OSError as error:
-        raise InputError(f"output {target} cannot be written: {error.strerror}; choose another place") from None
-    os.close(handle)
-    os.unlink(name)
-    return target
+        given = Path(path)
+    except TypeError:
+        raise InputTypeError(f"output must be a path; got {type(path).__name__}; give the name of a file") from None
+    try:
+        target, kind = _followed(given)
+        if kind is None or stat.S_ISREG(kind.st_mode):
+            if not target.parent.is_dir():
+                raise InputError(f"output folder {target.parent} does not exist; create it first")
+            if kind is not None and not os.access(target, os.W_OK):
+                raise InputError(f"output {given} is read-only; choose another name, or allow writing")
+            _remove(_new_file(target, kind))
+        elif not os.access(target, os.W_OK):
+            raise InputError(f"output {given} cannot be written: Permission denied; choose another place")
+    except (OSError, ValueError) as error:
+        raise _fault(given, error) from None
+    return given
 
 
 @contextmanager
 def replacing(target: Path) -> Iterator[str]:
-    """Name of a temporary file, which replaces ``target`` after it is written, or is removed if writing fails."""
+    """Name of a temporary file whose content becomes that of ``target``; it is removed if writing fails.
+
+    A regular file is replaced by the complete new one, which keeps the mode and, if the system allows it, the owner.
+    A symbolic link stays and the file to which it points is replaced. The content is copied into a character device or
+    a pipe, because a replacement would destroy the device.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+    """
+    name = ""
+    try:
+        resolved, kind = _followed(target)
+        regular = kind is None or stat.S_ISREG(kind.st_mode)
+        name = _new_file(resolved, kind) if regular else _scratch_file(target.suffix)
+        yield name
+        if regular:
+            _like(name, kind)
+            os.replace(name, resolved)
+        else:
+            _copy(name, resolved)
+            _remove(name)
+    except InputError:
+        _remove(name)
+        raise
+    except OSError as error:
+        _remove(name)
+        raise _fault(target, error) from None
+    except BaseException:
+        _remove(name)
+        raise
+
+
+def _followed(path: Path) -> tuple[Path, os.stat_result | None]:
+    """The file that a path or a chain of links leads to, and its status, None if it does not exist yet."""
+    try:
+        kind = os.stat(path)
+    except FileNotFoundError:
+        return Path(os.path.realpath(path)) if path.is_symlink() else path, None
+    if stat.S_ISDIR(kind.st_mode):
+        raise InputError(f"output {path} is a folder; give a file name")
+    if stat.S_ISSOCK(kind.st_mode) or stat.S_ISBLK(kind.st_mode):
+        what = "socket" if stat.S_ISSOCK(kind.st_mode) else "block device"
+        raise InputError(f"output {path} is a {what}; give the name of a regular file")
+    if stat.S_ISREG(kind.st_mode) and path.is_symlink():
+        return Path(os.path.realpath(path)), kind
+    return path, kind
+
+
+def _new_file(target: Path, replaced: os.stat_result | None) -> str:
+    """A new empty file beside ``target``. The mask of the process decides who can read it, as for any new file."""
+    name = target.parent / f".nnqm-{os.urandom(8).hex()}{target.suffix[:16]}"
+    # A file that replaces a private one is private from the beginning.
+    mode = 0o666 if replaced is None else 0o600
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode))
+    return str(name)
+
+
+def _scratch_file(suffix: str) -> str:
     import tempfile
 
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=".nnqm-", suffix=target.suffix)
+    handle, name = tempfile.mkstemp(prefix="nnqm-", suffix=suffix)
     os.close(handle)
+    return name
+
+
+def _like(name: str, replaced: os.stat_result | None) -> None:
+    """Give a file the owner and the mode of the file that it replaces."""
+    if replaced is None:
+        return
+    if hasattr(os, "chown"):
+        with suppress(OSError):
+            os.chown(name, replaced.st_uid, replaced.st_gid)
+    os.chmod(name, stat.S_IMODE(replaced.st_mode))
+
+
+def _copy(name: str, special: Path) -> None:
+    """Write the content of a file into a device or a pipe."""
     try:
-        yield name
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(name, 0o666 & ~mask)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+        # Without O_NONBLOCK the call would wait for a reader for ever.
+        handle = os.open(special, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError as error:
+        if stat.S_ISFIFO(os.stat(special).st_mode):
+            raise InputError(f"output {special} is a pipe that no program reads; start the reader first") from None
+        raise error
+    with open(name, "rb") as source, open(handle, "wb", buffering=0) as sink:
+        os.set_blocking(handle, True)
+        while part := source.read(_CHUNK):
+            rest = memoryview(part)
+            while rest:
+                rest = rest[sink.write(rest) :]
+
+
+def _remove(name: str) -> None:
+    if name:
+        with suppress(OSError):
+            os.unlink(name)
+
+
+def _fault(path: Path, error: BaseException) -> InputError:
+    if isinstance(error, InputError):
+        return error
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    reason = " ".join(text.split()) or type(error).__name__
+    return InputError(f"output {path} cannot be written: {reason}; choose another place")

@@ -21,6 +21,7 @@ from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
 from ..statistics.matrices import eigenstates, product
+from ..representation import short_repr
 from ..verdict import Verdict
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]
@@ -31,6 +32,7 @@ _RIDGE = 1e-3
 _ROUNDING = 64
 
 
+@short_repr
 @dataclass(frozen=True)
 class Witness:
     """A functional F of the path at times t >= 0, written out: F = sum_i c_i f_i + constant.
@@ -70,6 +72,7 @@ class Witness:
         return f"{text}, {self.variable}, reflected about {self.reflection}"
 
 
+@short_repr
 @dataclass(frozen=True)
 class PositivityCertificate:
     """Result of ``positivity_certificate``.

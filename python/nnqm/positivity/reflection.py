@@ -26,6 +26,7 @@ from .. import _core
 from .._arguments import Floats, choice, integer
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import TwoPointFunction
+from ..representation import short_repr
 from ..sampling.independent_paths import FEWEST, block_length, corrected_t, independent_units, merged
 from ..sampling.path_source import PathReader, Paths, need_uniform
 from ..sampling.paths import sample_paths
@@ -64,6 +65,7 @@ _DEGREE, _TIMES, _NEURONS, _NEURON_KEY = 3, 3, 16, 1973
 _BUILT_IN = ("linear", "cubic", "neurons")
 
 
+@short_repr
 @dataclass(frozen=True)
 class PositivityResult:
     """Result of ``reflection_positivity``.

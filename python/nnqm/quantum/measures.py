@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.moments import excess_kurtosis
 from ..statistics.rules import extrapolation_weights
 
@@ -163,6 +164,7 @@ class TwoPointFunction(ABC):
         return float(excess_kurtosis(self.moments[0], self.moments[2])) if self.moments[0] > 0 else 0.0
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class ThermalMeasure(TwoPointFunction):
     """The exact two-point function of a theory at finite temperature, periodic in Euclidean time.
@@ -216,6 +218,7 @@ class ThermalMeasure(TwoPointFunction):
         return np.asarray(values.reshape(t.shape))
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class SpectralMeasure(TwoPointFunction):
     r"""The exact two-point function of a theory as a sum over states.

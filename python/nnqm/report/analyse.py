@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..errors import InputError
+from .._arguments import integer
+from ..errors import InputError, InputTypeError
 from ..estimators.clustering import clustering
 from ..exact.random_weights import WeightAverage
 from ..positivity.reflection import PositivityResult, reflection_positivity
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
 from ..sampling.path_source import Paths
+from ..sampling.run_settings import Progress
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import Spectrum, SpectrumError
+from ..statistics.estimate import Estimate
 from ..theories.source import Source
 from ..verdict import Verdict
 from .exact_values import SHOWN_LAGS, Estimated, exact_column
 from .level_rows import level_notes, level_rows, without_levels
 from .short_times import commutator_rows
-from .table import Group, Report, Row, judged_row
+from .table import Group, Report, Row, judged_row, rows_or_reason
 
 __all__ = ["analyse"]
 
@@ -38,7 +43,15 @@ _LONG_FORMULA = 160
 _POSITIVITY_PATHS = 20_000
 
 
-def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None = None, n_levels: int = 5) -> Report:
+def analyse(
+    run: Correlators,
+    *,
+    channel: int | str = 0,
+    paths: ArrayLike | None = None,
+    n_levels: int = 5,
+    positivity: bool = True,
+    progress: Progress | None = None,
+) -> Report:
     """All the physics of a run in one table.
 
     Parameters
@@ -52,75 +65,133 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
         test; a run of a theory draws its own, the first ones of its key.
     n_levels : int, default 5
         Levels asked for.
+    positivity : bool, default True
+        Whether reflection positivity is tested, which takes about half of the time.
+    progress : callable, optional
+        Called with (parts done, all parts) of the analysis.
 
     Returns
     -------
     Report
-        Rows without sums in the run are left out. Each estimator documents what its error covers.
+        Rows without sums in the run are left out. A row that cannot be computed has a reason in place of a number. Each
+        estimator documents what its error covers.
+
+    Raises
+    ------
+    InputError, InputTypeError
+        If the run is no run, the channel does not exist, or there are fewer than two blocks, which errors need.
     """
-    column = run.observables.index(channel)
-    name = run.channels[column]
-    rows: list[Row] = []
-    notes = list(run.notes)
-    exact = exact_column(run, name, notes)
-    details: dict[str, Any] = {}
-    if exact is not None:
-        details["exact"] = exact
-    if "moments" in run.sums:
-        rows += _shape_rows(run, name, exact)
-        if len(rows) == 2:
-            return Report(_title(run, name), tuple(rows), (*notes, f"{name} is constant: nothing moves"), details)
-    if not run.uniform:
-        notes.append("lags, levels and limits need a uniform grid of at least two times")
-        return Report(_title(run, name), tuple(rows), tuple(notes), details)
-    if "lags" in run.sums:
-        rows += _two_point_rows(run, name, exact)
-    elif "two_time" in run.sums and run.two_time == column:
-        rows += _two_time_rows(run)
-    if "observable_lags" in run.sums and len(run.observable_lags) > 1:
+    if not isinstance(run, Correlators):
+        raise InputTypeError(
+            f"run must be a run of simulate, accumulate or load; got {type(run).__name__}; "
+            "for an array of paths use nnqm.analyse(nnqm.accumulate(paths, dt), paths=paths)"
+        )
+    wanted = integer("n_levels", n_levels, 1)
+    found = _Analysis(run, run.channels[run.observables.index(channel)], list(run.notes))
+    parts: list[Callable[[], bool]] = [found.exact_values, found.shape, found.two_point]
+    parts += [lambda: found.levels(wanted), found.short_times]
+    if positivity:
+        parts.append(lambda: found.positivity(paths))
+    for done, part in enumerate(parts, start=1):
+        if not part():
+            break
+        if progress is not None:
+            progress(done, len(parts))
+    return Report(_title(run, found.name), tuple(found.rows), tuple(found.notes), found.details)
+
+
+@dataclass
+class _Analysis:
+    """Rows, notes and details of a report. Each part adds to them and returns whether further parts make sense."""
+
+    run: Correlators
+    name: str
+    notes: list[str]
+    exact: TwoPointFunction | Estimated | None = None
+    rows: list[Row] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+    def exact_values(self) -> bool:
+        self.exact = exact_column(self.run, self.name, self.notes)
+        if self.exact is not None:
+            self.details["exact"] = self.exact
+        return True
+
+    def shape(self) -> bool:
+        if "moments" in self.run.sums:
+            self.rows += _shape_rows(self.run, self.name, self.exact)
+            if len(self.rows) == 2:
+                self.notes.append(f"{self.name} is constant: nothing moves")
+                return False
+        if not self.run.uniform:
+            self.notes.append("lags, levels and limits need a uniform grid of at least two times")
+        return self.run.uniform
+
+    def two_point(self) -> bool:
+        run, name = self.run, self.name
+        if "lags" in run.sums:
+            self.rows += rows_or_reason(
+                "two-point function", Group.TWO_POINT, lambda: _two_point_rows(run, name, self.exact)
+            )
+        elif "two_time" in run.sums and run.two_time == run.observables.index(name):
+            self.rows += rows_or_reason("two-time function", Group.TWO_POINT, lambda: _two_time_rows(run))
+        return True
+
+    def levels(self, n_levels: int) -> bool:
+        if "observable_lags" in self.run.sums and len(self.run.observable_lags) > 1:
+            self.rows += rows_or_reason("levels", Group.LEVELS, lambda: self._level_rows(n_levels))
+        return True
+
+    def _level_rows(self, n_levels: int) -> list[Row]:
+        run, name = self.run, self.name
         try:
             found: Spectrum | None = spectrum(run, n_levels, channel=name)
         except SpectrumError as error:  # what could be computed has no resolved level
             found = error.partial
-            notes.append(str(error))
-        if found is not None:
-            details["spectrum"] = found
-            rows += level_rows(run, found)
-            notes += level_notes(run, found)
-            if not found.gaps:
-                rows += _clustering_rows(run, name)
-    if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
-        of_increments = commutator_rows(run, name, exact, details)
-        # Stationary and differentiable paths that are reflection positive do not move at all.
-        if any(row.verdict is Verdict.SMOOTH for row in of_increments):
-            rows, of_increments = without_levels(rows), without_levels(of_increments)
-        rows += of_increments
-    try:
-        positivity = _positivity(run, name, paths)
-    except InputError as error:  # too few independent units: the other rows remain
-        rows.append(Row("reflection positivity", None, None, Verdict.NOT_TESTED, Group.POSITIVITY, reason=str(error)))
-        positivity = None
-    if positivity is not None:
-        details["positivity"] = positivity
-        if positivity.verdict is Verdict.VIOLATED:
-            formula = str(positivity.witness)
+            self.notes.append(str(error))
+        if found is None:
+            return []
+        self.details["spectrum"] = found
+        rows = level_rows(run, found)
+        self.notes += level_notes(run, found)
+        if not found.gaps:
+            rows += _clustering_rows(run, name)
+        return rows
+
+    def short_times(self) -> bool:
+        run, name = self.run, self.name
+        if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
+            of_increments = rows_or_reason(
+                "[x,p]/(i hbar)", Group.COMMUTATOR, lambda: commutator_rows(run, name, self.exact, self.details)
+            )
+            # Stationary and differentiable paths that are reflection positive do not move at all.
+            if any(row.verdict is Verdict.SMOOTH for row in of_increments):
+                self.rows, of_increments = without_levels(self.rows), without_levels(of_increments)
+            self.rows += of_increments
+        return True
+
+    def positivity(self, paths: ArrayLike | None) -> bool:
+        # Without enough independent units the other rows remain.
+        self.rows += rows_or_reason(
+            "reflection positivity", Group.POSITIVITY, lambda: self._positivity_rows(paths), Verdict.NOT_TESTED
+        )
+        return True
+
+    def _positivity_rows(self, paths: ArrayLike | None) -> list[Row]:
+        found = _positivity(self.run, self.name, paths)
+        if found is None:
+            return []
+        self.details["positivity"] = found
+        if found.verdict is Verdict.VIOLATED:
+            formula = str(found.witness)
             long = len(formula) > _LONG_FORMULA
-            notes.append(
+            self.notes.append(
                 "reflection positivity is violated by F = "
                 + (f"{formula[:_LONG_FORMULA]} ... (details['positivity'].witness)" if long else formula)
             )
-            rows = without_levels(rows)
-        rows.append(
-            Row(
-                "<F(reflected) F>, worst F found",
-                positivity.value,
-                None,
-                positivity.verdict,
-                Group.POSITIVITY,
-                remarks=(_p_text(positivity.p_value),),
-            )
-        )
-    return Report(_title(run, name), tuple(rows), tuple(notes), details)
+            self.rows = without_levels(self.rows)
+        row = Row("<F(reflected) F>, worst F found", found.value, None, found.verdict, Group.POSITIVITY)
+        return [replace(row, remarks=(_p_text(found.p_value),))]
 
 
 def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | Estimated | None) -> list[Row]:
@@ -150,7 +221,7 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
             value = None if exact is None else exact.connected(t)
             rows.append(judged_row(f"G_c({t:.4g})", connected[i], value, Group.TWO_POINT))
     if whole is not None and connected is not None:
-        plateau = whole.map(lambda a, b: a[..., -1] - b[..., -1], connected)
+        plateau = whole.map_replicas(lambda a, b: a[..., -1] - b[..., -1], connected)
         known = (
             exact.average.plateau if isinstance(exact, Estimated) and isinstance(exact.average, WeightAverage) else None
         )
@@ -162,11 +233,20 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
     most = min(12, run.block_paths.size // 10, len(different))
     chosen = np.unique(np.linspace(0, len(different) - 1, most).astype(int))
     if chosen.size:
-        p_value = connected[chosen].consistency(exact.connected(lags[chosen] * run.dt))
-        verdict = Verdict.OK if p_value > _JOINT_LEVEL else Verdict.DEVIATES
-        quantity = f"G_c jointly at {chosen.size} lags"
-        rows.append(Row(quantity, None, None, verdict, Group.TWO_POINT, remarks=(_p_text(p_value),)))
+        rows += rows_or_reason(
+            f"G_c jointly at {chosen.size} lags",
+            Group.TWO_POINT,
+            lambda: [_joint_row(connected[chosen], exact.connected(lags[chosen] * run.dt))],
+            Verdict.NOT_TESTED,
+        )
     return rows
+
+
+def _joint_row(estimate: Estimate, expected: ArrayLike) -> Row:
+    p_value = estimate.consistency(expected)
+    verdict = Verdict.OK if p_value > _JOINT_LEVEL else Verdict.DEVIATES
+    quantity = f"G_c jointly at {len(estimate)} lags"
+    return Row(quantity, None, None, verdict, Group.TWO_POINT, remarks=(_p_text(p_value),))
 
 
 def _p_text(p_value: float) -> str:

@@ -40,7 +40,7 @@ class Estimated:
     def __init__(self, theory: Theory, average: WeightAverage | QuasiMonteCarlo) -> None:
         self.average = average
         self.mean, self.moments = average.mean, average.moments
-        self.kurtosis = self.moments.map(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
+        self.kurtosis = self.moments.map_replicas(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
         self.commutator = average.commutator if isinstance(average, QuasiMonteCarlo) else float("nan")
         self._factor = theory.mass, theory.hbar
 
@@ -55,15 +55,17 @@ class Estimated:
 
     def commutator_at(self, dt: float) -> Estimate:
         i, (mass, hbar) = self._at(dt), self._factor
-        return self.average.connected.map(lambda g: 2 * mass / (hbar * dt) * (g[..., 0] - g[..., i]))
+        return self.average.connected.map_replicas(lambda g: 2 * mass / (hbar * dt) * (g[..., 0] - g[..., i]))
 
     def momentum_squared_at(self, dt: float) -> Estimate:
         i, j, (mass, _) = self._at(dt), self._at(2 * dt), self._factor
-        return self.average.connected.map(lambda g: (mass / dt) ** 2 * (g[..., 0] - 2 * g[..., i] + g[..., j]))
+        return self.average.connected.map_replicas(lambda g: (mass / dt) ** 2 * (g[..., 0] - 2 * g[..., i] + g[..., j]))
 
     def roughness_exponent(self, dt: float) -> Estimate:
         i, j = self._at(dt), self._at(2 * dt)
-        return self.average.connected.map(lambda g: np.log2((g[..., 0] - g[..., j]) / (g[..., 0] - g[..., i])) / 2)
+        return self.average.connected.map_replicas(
+            lambda g: np.log2((g[..., 0] - g[..., j]) / (g[..., 0] - g[..., i])) / 2
+        )
 
 
 def exact_column(run: Correlators, name: str, notes: list[str]) -> TwoPointFunction | Estimated | None:

@@ -27,7 +27,7 @@ from ..spectra.levels import Spectrum
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 from .exact_values import Estimated
-from .table import Group, Row, judged_row, known_or_none, unmeasured_row, value_and_error
+from .table import Group, Row, judged_row, known_or_none, rows_or_reason, unmeasured_row, value_and_error
 
 __all__: list[str] = []
 
@@ -50,11 +50,10 @@ def commutator_rows(
         bracket, square, spread = (
             known_or_none(v) for v in (exact.commutator, exact.momentum_squared, exact.uncertainty)
         )
-        finite |= {
-            "commutator": exact.commutator_at(dt),
-            "roughness": exact.roughness_exponent(dt),
-            "square": exact.momentum_squared_at(dt),
-        }
+        finite |= {"commutator": exact.commutator_at(dt), "square": exact.momentum_squared_at(dt)}
+        # Paths that return after two steps have no exponent.
+        with np.errstate(divide="ignore", invalid="ignore"):
+            finite["roughness"] = exact.roughness_exponent(dt)
     if isinstance(exact, SpectralMeasure) and exact.quartic is not None:
         finite |= {"fourth": exact.commutator_spread_at(dt), "fourth limit": exact.commutator_spread}
     rough = None if bracket is None else 0.5
@@ -67,10 +66,13 @@ def commutator_rows(
         rows += _sum_rows("[x,p]/(i hbar), from levels", found.commutator, bracket)
     if run.theory is None or run.theory.network is not None:
         # The commutator of x = f(y) is an operator, the commutator of a coordinate a number.
-        row = judged_row(
-            f"spread of [x,p] at dt = {dt:.4g}", commutator_spread(run, name), finite["fourth"], Group.COMMUTATOR
+        quantity = f"spread of [x,p] at dt = {dt:.4g}"
+        made = rows_or_reason(
+            quantity,
+            Group.COMMUTATOR,
+            lambda: [judged_row(quantity, commutator_spread(run, name), finite["fourth"], Group.COMMUTATOR)],
         )
-        rows.append(replace(row, limit=finite["fourth limit"]))
+        rows += [replace(row, limit=finite["fourth limit"]) for row in made]
     row = limits.row("<p^2>, dt -> 0", momentum_squared, square)
     rows.append(row)
     if row.estimate is None:
@@ -80,16 +82,22 @@ def commutator_rows(
     if found is not None:
         rows += _sum_rows("<p^2>, from levels", found.momentum_squared, square)
     rows.append(limits.row("dx dp, dt -> 0", uncertainty, spread))
-    row = judged_row("roughness exponent H", roughness_exponent(run, name), finite["roughness"], Group.COMMUTATOR)
-    rows.append(replace(row, limit=rough))
-    return rows
+    quantity = "roughness exponent H"
+    made = rows_or_reason(
+        quantity,
+        Group.COMMUTATOR,
+        lambda: [judged_row(quantity, roughness_exponent(run, name), finite["roughness"], Group.COMMUTATOR)],
+    )
+    return rows + [replace(row, limit=rough) for row in made]
 
 
 def _sum_rows(quantity: str, estimate: Estimate | None, exact: Any) -> list[Row]:
     if estimate is None:
         return []
     exact = None if value_and_error(exact)[0] == np.inf else exact
-    share = float(estimate.systematic) / max(abs(float(estimate.value)), 1e-300)
+    value, rest = abs(float(estimate.value)), float(estimate.systematic)
+    # A sum without any term has no value and no error.
+    share = rest / value if value > 0 else np.inf
     if share > _LARGE:
         reason = f"{min(share, 1):.0%} lie in unresolved levels"
         row = unmeasured_row(quantity, exact, Verdict.NOT_RESOLVED, reason)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 import numpy as np
 
+from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.estimate import Estimate, format_value
 from ..verdict import Verdict
 
@@ -29,6 +31,7 @@ class Group(StrEnum):
 _SOUND = (Verdict.OK, Verdict.RESOLVED, Verdict.CONSISTENT)
 
 
+@short_repr
 @dataclass(frozen=True)
 class Row:
     """One quantity, measured and exact, with a verdict. The last cell reads "verdict, remarks, caveat: reason".
@@ -119,7 +122,7 @@ HEADINGS = ("quantity", "measured(error)", "exact", "dt -> 0", "pull", "verdict"
 
 @dataclass(frozen=True)
 class Report:
-    """Rows of a run's physics; ``print(report)`` shows the table.
+    """Rows of a run's physics; ``print(report)`` shows the table, and so does a notebook.
 
     Attributes
     ----------
@@ -146,6 +149,31 @@ class Report:
             if row.quantity == quantity:
                 return row
         raise KeyError(f"{quantity!r} is not in the report; it has {', '.join(r.quantity for r in self.rows)}")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        from html import escape
+
+        def line(cells: Sequence[str], tag: str) -> str:
+            sides = ["left", *["right"] * (len(cells) - 2), "left"]
+            styled = zip(cells, sides, strict=True)
+            return "".join(f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for cell, side in styled)
+
+        rows, group = [], None
+        for row in self.rows:
+            if row.group != group:
+                group = row.group
+                rows.append(f'<th colspan="{len(HEADINGS)}" style="text-align: left">{escape(group)}</th>')
+            rows.append(line(row.cells, "td"))
+        body = "".join(f"<tr>{row}</tr>" for row in rows)
+        notes = "".join(f"<p>note: {escape(note)}</p>" for note in self.notes)
+        return (
+            f"<div><p><b>{escape(self.title)}</b></p><table><thead><tr>{line(HEADINGS, 'th')}</tr></thead>"
+            f"<tbody>{body}</tbody></table>{notes}</div>"
+        )
 
     def __str__(self) -> str:
         table = [HEADINGS, *(row.cells for row in self.rows)]
@@ -187,3 +215,13 @@ def judged_row(quantity: str, estimate: Estimate, exact: Any, group: Group) -> R
     if row.pull is None:
         return row
     return replace(row, verdict=Verdict.OK if abs(row.pull) < DEVIATION else Verdict.DEVIATES)
+
+
+def rows_or_reason(
+    quantity: str, group: Group, make: Callable[[], list[Row]], verdict: Verdict = Verdict.NOT_RESOLVED
+) -> list[Row]:
+    """The rows that a function makes, or one row with the reason why the input does not allow them."""
+    try:
+        return make()
+    except InputError as error:
+        return [Row(quantity, None, None, verdict, group, reason=error.reason)]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._arguments import Floats
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.estimate import Estimate, SymmetricEstimate, jackknife
 from ..statistics.moments import central_moments, excess_kurtosis
 from ..theories.theory import Theory
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@short_repr
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Correlators:
     """Sums over independent blocks of paths, with all that is needed to make, extend and merge them.
@@ -203,7 +205,7 @@ class Correlators:
         Estimate
             A number.
         """
-        return self.moments(channel).map(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
+        return self.moments(channel).map_replicas(lambda m: excess_kurtosis(m[..., 0], m[..., 2]))
 
     def _moments(self, channel: int | str, function: Callable[[Floats, float, float], Floats]) -> Estimate:
         self.need("moments", "averages over time need a stationary theory; use two_time_function()")

@@ -75,9 +75,13 @@ def corrected_t(samples: Floats) -> float:
     Products of one functional and its reflection are skewed to the right, and so, without it, would t be to the left.
     """
     n = len(samples)
-    deviations = samples - samples.mean()
-    spread = max(float(np.sqrt(np.mean(deviations**2))), float(np.finfo(float).tiny))
-    t = float(samples.mean()) / spread * np.sqrt(n - 1)
+    mean = float(samples.mean())
+    deviations = samples - mean
+    spread = float(np.sqrt(np.mean(deviations**2)))
+    if not spread > n * np.finfo(float).eps * abs(mean):
+        # Samples that are equal to rounding leave no doubt about the sign of the mean.
+        return float(np.copysign(np.inf, mean)) if mean else 0.0
+    t = mean / spread * np.sqrt(n - 1)
     skewness = float(np.mean((deviations / spread) ** 3)) / np.sqrt(n)
     return float(t + skewness * (t**2 / 3 + 1 / 6) + skewness**2 * t**3 / 27)
 

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike
 from .. import _core
 from .._arguments import Floats, choice, floats, integer
 from ..errors import InputError
+from ..representation import short_repr
 from ..theories.networks import Network, RandomNetwork
 from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
@@ -33,6 +34,7 @@ _PILOT_KEY = 5462
 _PILOT_PATHS = 16384
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class Observables:
     """Which observables are correlated; see ``default_observables``.

@@ -92,7 +92,7 @@ def simulate_functions(
     if isinstance(theory.network, RandomNetwork):
         raise InputError(
             f"simulate_functions needs fixed weights, and the network draws them: {theory.network!r}; fix the weights, "
-            "or use accumulate(..., group=) on paths of sample_paths and apply"
+            "or use accumulate(..., group=) on paths of sample_paths"
         )
     names, precision = settings.get("names"), settings.get("precision", "float32")
     n_threads = settings.get("n_threads", 0)

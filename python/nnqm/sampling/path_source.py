@@ -17,7 +17,7 @@ from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .arrays import is_array, need_finite_paths, real_array, three_axes
 from .correlators import is_uniform
-from .paths import apply, sample_paths
+from .paths import sample_paths
 from .run_settings import PathSettings, Rng, key_of, need_known, time_grid
 
 __all__ = ["Paths"]
@@ -72,7 +72,7 @@ class Paths(Immutable):
 
     See Also
     --------
-    sample_paths : paths of the inputs as one array.
+    sample_paths : paths as one array.
     simulate : sums over paths, which are never stored.
 
     Examples
@@ -152,12 +152,7 @@ class Paths(Immutable):
             If the paths or the channel do not exist, or a value is not finite.
         """
         chosen = self._range(first, last)
-        name = self.theory.channel_name(channel)
-        inputs = self._inputs(chosen)
-        if name not in self.theory.outputs:
-            return np.ascontiguousarray(inputs[:, :, self.theory.channels.index(name)])
-        outputs = self._outputs(chosen, inputs)
-        return np.ascontiguousarray(outputs[:, :, self.theory.outputs.index(name)])
+        return np.ascontiguousarray(self._sampled(chosen, (self.theory.channel_name(channel),))[:, :, 0])
 
     def read_channels(self, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """Values of all channels along the paths first .. last - 1, in the order of ``theory.channels``.
@@ -177,11 +172,7 @@ class Paths(Immutable):
         InputError, InputTypeError
             If the paths do not exist, or a value is not finite.
         """
-        chosen = self._range(first, last)
-        inputs = self._inputs(chosen)
-        if self.theory.network is None:
-            return inputs
-        return np.concatenate([inputs, self._outputs(chosen, inputs)], axis=2)
+        return self._sampled(self._range(first, last), self.theory.channels)
 
     def _range(self, first: int, last: int | None) -> range:
         stop = self.n_paths if last is None else integer("last", last, 0)
@@ -190,23 +181,14 @@ class Paths(Immutable):
             raise InputError(f"first and last must enclose some of the {self.n_paths} paths; got {first} and {last}")
         return chosen
 
-    def _inputs(self, chosen: range) -> NDArray[Any]:
+    def _sampled(self, chosen: range, channels: tuple[str, ...]) -> NDArray[Any]:
         return sample_paths(
             self.theory,
             chosen,
             times=self.times,
             key=self.key,
+            channels=channels,
             precision=self.precision,
-            n_threads=self.n_threads,
-        )
-
-    def _outputs(self, chosen: range, inputs: NDArray[Any]) -> NDArray[Any]:
-        return apply(
-            self.theory.network,
-            inputs,
-            key=self.key,
-            first_path=chosen.start,
-            times=self.times,
             n_threads=self.n_threads,
         )
 

@@ -1,7 +1,8 @@
-"""The stages of the pipeline on paths held in memory: sample and apply a network."""
+"""Paths held in memory: paths of a theory, and a network applied to paths."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Unpack
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import choice, floats, integer
+from .._arguments import Floats, choice, floats, integer
 from ..errors import InputError, InputTypeError
 from ..theories.networks import Network, RandomNetwork, use_table
 from ..theories.theory import Theory
@@ -21,6 +22,8 @@ __all__ = ["apply", "draw_weights", "sample_paths"]
 
 # Paths, and numbers in an array, beyond any that a run can have.
 _MOST = 2**53
+# Values of the inputs of a network that are drawn at once.
+_CHUNK = 1 << 22
 
 
 def sample_paths(
@@ -34,12 +37,12 @@ def sample_paths(
     key: int | None = None,
     **settings: Unpack[SampleSettings],
 ) -> NDArray[Any]:
-    """Paths of the seed processes, the very ones that ``simulate`` uses for the same rng.
+    """Paths of a theory, the very ones that ``simulate`` uses for the same rng.
 
     Parameters
     ----------
     theory : Theory
-        Seed processes; the network plays no part.
+        A theory of any kind.
     paths : int or range
         Number of paths, the first ones, or a range of path indices with step 1.
     n_times, dt : int, float
@@ -51,24 +54,34 @@ def sample_paths(
     key : int, optional
         The key of a run (``run.keys``) instead of an rng.
     **settings
-        precision : {"float32", "float64"}, of the paths, float32 by default. n_threads : int, as for ``simulate``.
-        out : ndarray, where to write, C-contiguous and of the shape and precision of the paths: sampling into the same
-        memory again saves the system from clearing new memory each time.
+        channels : str or sequence of str, names of channels (``theory.channels``); by default the outputs x of the
+        theory. ``channels=theory.channels`` adds the inputs y of the network. precision : {"float32", "float64"}, of
+        the paths, float32 by default. n_threads : int, as for ``simulate``. out : ndarray, where to write, C-contiguous
+        and of the shape and precision of the paths: sampling into the same memory again saves the system from clearing
+        new memory each time.
 
     Returns
     -------
     ndarray
-        Shape (paths, n_times, D), of the precision asked for: inputs y of the network; ``apply`` gives x. It is
-        ``out`` if that is given.
+        Shape (paths, n_times, channels), of the precision asked for. It is ``out`` if that is given.
 
     Raises
     ------
     InputError, InputTypeError
-        If an argument does not fit, or the paths are too many for an array.
+        If an argument does not fit, the paths are too many for an array, or an output is not finite (which path and
+        time).
 
     See Also
     --------
     Paths : paths of a theory that are drawn when they are read.
+
+    Examples
+    --------
+    >>> theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0]), nnqm.Network.random((2, 8, 1), rng=1))
+    >>> nnqm.sample_paths(theory, 100, 16, 0.1, rng=1).shape
+    (100, 16, 1)
+    >>> nnqm.sample_paths(theory, 100, 16, 0.1, rng=1, channels=("y1", "x")).shape
+    (100, 16, 2)
     """
     need_known(sample_paths, settings, SampleSettings)
     precision, n_threads = settings.get("precision", "float32"), settings.get("n_threads", 0)
@@ -77,21 +90,55 @@ def sample_paths(
     grid = time_grid(n_times, dt, times, theory)
     chosen = _path_range(paths)
     choice("precision", precision, ("float32", "float64"))
-    if len(chosen) * len(grid) * theory.n_inputs > _MOST:
+    names = _channel_names(theory, settings.get("channels"))
+    most = max(theory.n_inputs, len(names))
+    if len(chosen) * len(grid) * most > _MOST:
         raise InputError(
-            f"paths must fit into an array; got {len(chosen)} paths of {len(grid)} times and {theory.n_inputs} inputs; "
+            f"paths must fit into an array; got {len(chosen)} paths of {len(grid)} times and {most} channels; "
             "ask for ranges of paths, or for the sums that simulate makes"
         )
-    array = _place(settings.get("out"), (len(chosen), len(grid), theory.n_inputs), precision)
-    _core.sample(
-        theory=theory._compiled(grid),
-        key=key_of(rng, key),
-        times=grid,
-        paths=(chosen.start, chosen.stop),
-        n_threads=integer("n_threads", n_threads, 0, 4096),
-        out=array,
-    )
+    array = _place(settings.get("out"), (len(chosen), len(grid), len(names)), precision)
+    key, n_threads = key_of(rng, key), integer("n_threads", n_threads, 0, 4096)
+    inputs = theory.channels[: theory.n_inputs]
+
+    def draw(part: range, target: NDArray[Any]) -> None:
+        _core.sample(
+            theory=theory._compiled(grid),
+            key=key,
+            times=grid,
+            paths=(part.start, part.stop),
+            n_threads=n_threads,
+            out=target,
+        )
+
+    if names == inputs:
+        draw(chosen, array)
+        return array
+    # Whole tiles, which the core computes together.
+    at_once = max(1, _CHUNK // (len(grid) * theory.n_inputs) // _core.tile_paths) * _core.tile_paths
+    columns = [theory.channels.index(name) for name in names]
+    for begin in range(0, len(chosen), at_once):
+        part = chosen[begin : begin + at_once]
+        values = np.empty((len(part), len(grid), theory.n_inputs), precision)
+        draw(part, values)
+        if theory.network is not None and max(columns) >= theory.n_inputs:
+            x = _outputs(theory.network, values, key=key, first_path=part.start, times=grid, n_threads=n_threads)
+            _need_finite_outputs(x, values, part.start)
+            values = np.concatenate([values, x], axis=2)
+        array[begin : begin + len(part)] = values[:, :, columns]
     return array
+
+
+def _channel_names(theory: Theory, channels: Sequence[str] | str | None) -> tuple[str, ...]:
+    """Checked names of channels; the outputs by default."""
+    if channels is None:
+        return theory.outputs
+    names = (channels,) if isinstance(channels, str) else tuple(channels) if isinstance(channels, Iterable) else (None,)
+    if not all(isinstance(name, str) for name in names):
+        raise InputTypeError(f"channels must be names; got {channels!r}; choose from {', '.join(theory.channels)}")
+    if not names:
+        raise InputError(f"channels must have at least one name; choose from {', '.join(theory.channels)}")
+    return tuple(choice("channels", name, theory.channels) for name in names)
 
 
 def _place(out: NDArray[Any] | None, shape: tuple[int, ...], precision: str) -> NDArray[Any]:
@@ -216,21 +263,50 @@ def apply(
         raise InputError("random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]")
     if isinstance(network, RandomNetwork) and network.shared is not None and times is None:
         raise InputError("a network that is split at t = 0 needs the times of the paths; give times")
-    out = np.asarray(
+    out = _outputs(
+        network,
+        native,
+        key=key_of(rng, key) if random else 0,
+        first_path=integer("first_path", first_path, 0, _MOST),
+        times=() if times is None else floats("times", times, 1),
+        n_threads=n_threads,
+        tabulated=tabulated,
+    )
+    _need_finite_outputs(out, native)
+    return out
+
+
+def _outputs(
+    network: Network | RandomNetwork,
+    inputs: NDArray[Any],
+    *,
+    key: int,
+    first_path: int,
+    times: Sequence[float] | Floats,
+    n_threads: int,
+    tabulated: bool | None = None,
+) -> NDArray[Any]:
+    """Outputs of a network along paths, by a table where a run would take one."""
+    if tabulated is None:
+        tabulated = use_table(network, inputs.dtype.name, None)
+    return np.asarray(
         _core.apply(
-            network=network._compiled(native.dtype.name if tabulated else None),
-            key=key_of(rng, key) if random else 0,
-            times=() if times is None else floats("times", times, 1),
-            first_path=integer("first_path", first_path, 0, _MOST),
-            inputs=native,
+            network=network._compiled(inputs.dtype.name if tabulated else None),
+            key=key,
+            times=times,
+            first_path=first_path,
+            inputs=inputs,
             n_threads=n_threads,
         )
     )
-    if not np.isfinite(out).all():
-        path, step = np.argwhere(~np.isfinite(out))[0][:2]
-        need_finite_values(native[path], int(path), "paths")
-        raise InputError(
-            f"the network overflows: its output on path {path} at time step {step} is not finite in {out.dtype}; "
-            "use float64 paths or smaller weights"
-        )
-    return out
+
+
+def _need_finite_outputs(out: NDArray[Any], inputs: NDArray[Any], first_path: int = 0) -> None:
+    if np.isfinite(out).all():
+        return
+    path, step = np.argwhere(~np.isfinite(out))[0][:2]
+    need_finite_values(inputs[path], first_path + int(path), "paths")
+    raise InputError(
+        f"the network overflows: its output on path {first_path + path} at time step {step} is not finite in "
+        f"{out.dtype}; use float64 paths or smaller weights"
+    )

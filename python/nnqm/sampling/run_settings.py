@@ -46,10 +46,13 @@ class SampleSettings(PathSettings, total=False):
 
     Attributes
     ----------
+    channels : str or sequence of str
+        Names of channels; the outputs of the theory by default.
     out : ndarray
         Memory to write to, of the shape and precision of the paths.
     """
 
+    channels: Sequence[str] | str | None
     out: NDArray[Any] | None
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
+from ..representation import short_repr
 from ..sampling.observables import default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, reader_of
 from ..sampling.run_settings import DEFAULT_BLOCKS, choose_blocks
@@ -52,6 +53,7 @@ _COARSER = 0.6
 _Part: TypeAlias = "tuple[int, NDArray[Any]]"
 
 
+@short_repr
 @dataclass(frozen=True)
 class EffectiveLevels:
     """Outcome of ``binned_effective_levels``; these are not energies.
@@ -71,6 +73,7 @@ class EffectiveLevels:
     lag: float
 
 
+@short_repr
 @dataclass(frozen=True)
 class ExactEffectiveLevels:
     """Outcome of ``exact_effective_levels``.
@@ -191,7 +194,7 @@ def binned_effective_levels(
     for n in range(1, min(wanted, len(inner)) + 1):
         value = lambdas[n]
         sure = value.value > max(_SIGNIFICANT * float(value.error), floor) and value.replicas.min() > 0
-        levels.append(value.map(lambda v: -hbar * np.log(v) / time) if sure else None)
+        levels.append(value.map_replicas(lambda v: -hbar * np.log(v) / time) if sure else None)
     return EffectiveLevels(tuple(levels), inner, time)
 
 

@@ -179,14 +179,14 @@ def _spectral_sum(
 def _moves_down(now: Estimate | None, later: Estimate | None) -> bool:
     if now is None or later is None:
         return False
-    drop = now.map(lambda a, b: a - b, later)
+    drop = now.map_replicas(lambda a, b: a - b, later)
     return float(drop.value) > _DROP_ERRORS * float(drop.error) and float(drop.value) > 0.5 * float(now.error)
 
 
 def _stands_still(now: Estimate | None, later: Estimate | None) -> bool:
     if now is None or later is None:
         return False
-    drop = now.map(lambda a, b: a - b, later)
+    drop = now.map_replicas(lambda a, b: a - b, later)
     return float(drop.value) < _STILL_ERRORS * float(drop.error) < _STILL_PRECISION * float(now.error)
 
 
@@ -301,7 +301,9 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
     if lowest is not None and one_vacuum and "lags" in run.sums and len(run.lags) > 1:
         steps = np.diff(run.lags) * run.dt / run.hbar
         # A sum of decaying exponentials falls at least as fast as the slowest of them.
-        excess = run.connected(column).map(lambda g, e: g[:, 1:] - g[:, :-1] * np.exp(-e[:, None] * steps), lowest)
+        excess = run.connected(column).map_replicas(
+            lambda g, e: g[:, 1:] - g[:, :-1] * np.exp(-e[:, None] * steps), lowest
+        )
         if np.any(excess.value > 5 * excess.error):
             return Verdict.SLOWER_TAIL
     return None
@@ -407,7 +409,7 @@ def _multiplets(
                     break
                 members.append(m)
             rest = [g for g in (gaps[m] for m in members[1:]) if g is not None]
-            gap = gap.map(lambda *v: np.mean(v, axis=0), *rest)
+            gap = gap.map_replicas(lambda *v: np.mean(v, axis=0), *rest)
         weight = None if weights is None else solution.estimate(weights[:, members].sum(axis=1))
         levels.append(Level(gap, weight, len(members), verdicts[n]))
         n = members[-1] + 1

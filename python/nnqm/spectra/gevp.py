@@ -145,7 +145,7 @@ class Solution:
         value = self.eigenvalue(n)
         if value.replicas.min(initial=1.0) <= 0 or value.value <= max(0.0, LAMBDA_ERRORS * float(value.error)):
             return None
-        return value.map(self.energies)
+        return value.map_replicas(self.energies)
 
     @property
     def gaps(self) -> list[Estimate | None]:
@@ -419,5 +419,5 @@ def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, 
             "use more paths or smaller lags"
         )
     tau = np.asarray(run.lags[:stop]) * run.dt
-    energy = connected[:stop].map(lambda g: -run.hbar * np.diff(np.log(g), axis=-1) / np.diff(tau))
+    energy = connected[:stop].map_replicas(lambda g: -run.hbar * np.diff(np.log(g), axis=-1) / np.diff(tau))
     return (tau[1:] + tau[:-1]) / 2, energy

@@ -424,19 +424,19 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
 
 def _mean(estimates: Iterable[Estimate]) -> Estimate:
     one, *others = estimates
-    return one.map(lambda *values: sum(values) / len(values), *others)
+    return one.map_replicas(lambda *values: sum(values) / len(values), *others)
 
 
 def _falls(energies: list[Estimate], position: int) -> bool:
     """Whether energies of one t0 after the other, from ``position`` on, lie on a line that falls significantly."""
-    joint = energies[0].map(lambda *values: np.stack(values, axis=-1), *energies[1:])
+    joint = energies[0].map_replicas(lambda *values: np.stack(values, axis=-1), *energies[1:])
     lags = np.array(_LAGS[position : position + len(energies) + 1])
     design = np.stack([np.ones(len(energies)), -(lags[1:] + lags[:-1]) / 2])
     # Neighbours share their noise, so that differences are much more precise than values; few blocks cannot tell.
     enough = joint.n_blocks >= 10 * len(energies)
     weighted = design @ np.linalg.inv(joint.covariance() if enough else np.diag(joint.error**2))
     fit = np.linalg.solve(weighted @ design.T, weighted)
-    slope = joint.map(lambda values: values @ fit[1])
+    slope = joint.map_replicas(lambda values: values @ fit[1])
     return float(slope.value) > _FALL_ERRORS * float(slope.error)
 
 
@@ -505,8 +505,8 @@ def _joined(lower: Level, upper: Level) -> Level:
     assert upper.gap is not None
     assert upper.weight is not None
     n = lower.multiplicity
-    mean = lower.gap.map(lambda a, b: (n * a + b) / (n + 1), upper.gap)
-    return Level(mean, lower.weight.map(lambda a, b: a + b, upper.weight), n + 1, Verdict.RESOLVED)
+    mean = lower.gap.map_replicas(lambda a, b: (n * a + b) / (n + 1), upper.gap)
+    return Level(mean, lower.weight.map_replicas(lambda a, b: a + b, upper.weight), n + 1, Verdict.RESOLVED)
 
 
 def _spectral_sum(first: Solution, run: Correlators, levels: list[Level], power: int, factor: float) -> Estimate:
@@ -518,5 +518,5 @@ def _spectral_sum(first: Solution, run: Correlators, levels: list[Level], power:
     for level in sure:
         assert level.gap is not None
         assert level.weight is not None
-        total = total.map(lambda sum_, e, w: sum_ + e**power * w, level.gap, level.weight)
-    return total.map(lambda v: factor * v).with_systematic(factor * abs(float(rest.value)))
+        total = total.map_replicas(lambda sum_, e, w: sum_ + e**power * w, level.gap, level.weight)
+    return total.map_replicas(lambda v: factor * v).with_systematic(factor * abs(float(rest.value)))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 
@@ -90,6 +91,7 @@ class Advice:
         return f"level {self.level} is not resolved ({self.verdict}): {self.remedy}"
 
 
+@short_repr
 @dataclass(frozen=True)
 class Spectrum:
     """Levels of a run; see ``spectrum``. ``print`` shows them as a table, with the advice.
@@ -133,12 +135,12 @@ class Spectrum:
         gaps = self.gaps
         if not gaps:
             raise SpectrumError(f"no level is resolved, so that there is no covariance of levels; {self.advice}", self)
-        return gaps[0].map(lambda *values: np.stack(values, axis=-1), *gaps[1:])
+        return gaps[0].map_replicas(lambda *values: np.stack(values, axis=-1), *gaps[1:])
 
     @property
     def energies(self) -> tuple[Estimate, ...]:
         """Levels relative to E_0 = 0, the ground state first: paths give gaps only."""
-        zero = self.gaps[0].map(np.zeros_like) if self.gaps else Estimate(0.0, [0.0, 0.0], [2.0, 2.0])
+        zero = self.gaps[0].map_replicas(np.zeros_like) if self.gaps else Estimate(0.0, [0.0, 0.0], [2.0, 2.0])
         return (zero, *self.gaps)
 
     def absolute_energies(self, ground_energy: float | None = None) -> tuple[Estimate, ...]:
@@ -161,7 +163,7 @@ class Spectrum:
         """
         if ground_energy is None:
             raise InputError("ground_energy is needed: paths determine gaps only; take it from the Hamiltonian")
-        return tuple(e.map(lambda v: v + ground_energy) for e in self.energies)
+        return tuple(e.map_replicas(lambda v: v + ground_energy) for e in self.energies)
 
     def __str__(self) -> str:
         lines = []
@@ -201,5 +203,5 @@ def does_not_decay(gap: Estimate, slowest: float) -> bool:
 
 def told_apart(lower: Estimate, upper: Estimate) -> bool:
     """Whether two gaps differ by enough errors of their difference to be two levels."""
-    step = upper.map(lambda a, b: a - b, lower)
+    step = upper.map_replicas(lambda a, b: a - b, lower)
     return not float(step.value) < _SEPARATION * float(step.error)

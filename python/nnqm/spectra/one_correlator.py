@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError, InputTypeError
+from ..representation import short_repr
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
@@ -63,6 +64,7 @@ class DecayError(InputError):
         self.effective_energy = effective_energy
 
 
+@short_repr
 @dataclass(frozen=True)
 class DecayLevels:
     """Levels found in one correlator; see ``OneCorrelator``.
@@ -210,7 +212,7 @@ class OneCorrelator:
             return
         lowest = int(np.argmin(values))
         for i in range(lowest + 1, len(values)):
-            rise = self.values[i].map(lambda a, b: a - b, self.values[lowest])
+            rise = self.values[i].map_replicas(lambda a, b: a - b, self.values[lowest])
             if float(rise.value) > _IMPOSSIBLE * float(rise.error):
                 raise self._error(
                     f"the correlator must decay; it rises by {rise} between times {self.times[lowest]:g} and "
@@ -305,7 +307,7 @@ class OneCorrelator:
         t, chosen = self.times[points], self.values[points]
         middle = (t[1:] + t[:-1]) / 2
         if self.period is None:
-            return middle, chosen.map(lambda g: -self.hbar * np.diff(np.log(g), axis=-1) / np.diff(t))
+            return middle, chosen.map_replicas(lambda g: -self.hbar * np.diff(np.log(g), axis=-1) / np.diff(t))
         half = self.period / 2
 
         def solve(g: Floats) -> Floats:
@@ -321,7 +323,7 @@ class OneCorrelator:
                 low, high = np.where(above, mid, low), np.where(above, high, mid)
             return self.hbar * (low + high) / 2
 
-        return middle, chosen.map(solve)
+        return middle, chosen.map_replicas(solve)
 
     def plateau(self) -> DecayLevels:
         r"""Lowest gap from constant fits to effective energies, averaged over where the plateau begins.
@@ -434,7 +436,7 @@ class OneCorrelator:
 
     def _linear(self, value: float, values: Estimate, row: Floats, inflation: float) -> Estimate:
         """An estimate whose replicas follow the data linearly, with its variance multiplied by a factor."""
-        return values.map(lambda g: value + np.sqrt(inflation) * ((g - values.value) @ row))
+        return values.map_replicas(lambda g: value + np.sqrt(inflation) * ((g - values.value) @ row))
 
     def rayleigh_ritz(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from the transfer matrix in the space that the observable spans, filtered, with two-sided bounds.
@@ -520,9 +522,9 @@ class OneCorrelator:
             if not (ritz[:, k].min() > 0 and value.value < 1 + 3 * value.error and visible):
                 levels.append(None)
                 continue
-            gap = value.map(lambda v: -self.hbar * np.log(v) / tau)
+            gap = value.map_replicas(lambda v: -self.hbar * np.log(v) / tau)
             spread = self.hbar / tau * bound_of_levels(float(bound.value), float(bound.error)) / float(value.value)
-            weight = seen.map(lambda w, v: w * v ** (-self.times[0] / tau), value)
+            weight = seen.map_replicas(lambda w, v: w * v ** (-self.times[0] / tau), value)
             gap = gap.with_systematic(spread)
             levels.append(Level(gap, weight, 1, _verdict(gap, True)))
         return levels

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
+from .arithmetic import STEP, Arithmetic
 
 __all__ = ["Estimate", "jackknife"]
 
 
-class Estimate:
+class Estimate(Arithmetic):
     r"""A value, or an array of values, with jackknife replicas.
 
     The statistical error comes from the delete-one jackknife over blocks of unequal size (Busing, Meijer and
@@ -25,6 +26,12 @@ class Estimate:
 
     It covers the fluctuation between blocks and nothing else. If an estimator has a systematic error (extrapolation,
     truncation), it is kept apart in ``systematic``.
+
+    An estimate behaves like a number or an array of numbers: arithmetic with numbers, arrays and other estimates of the
+    same blocks, NumPy's functions, indices, iteration. Correlations between estimates of the same blocks are taken into
+    account. Systematic errors are propagated to first order, and added linearly, because their correlations are
+    unknown. Comparisons (<, ==, ...), ``float``, ``numpy.asarray`` and formats of numbers such as ``f"{e:.3f}"`` use
+    the value without its errors; ``str`` shows the errors. ``map`` applies any other function.
 
     Attributes
     ----------
@@ -38,9 +45,11 @@ class Estimate:
     Examples
     --------
     >>> sums = {"x": np.array([1.0, 2.0, 3.0, 4.0])}
-    >>> mean = jackknife(lambda s: s["x"] / 4, sums, [1, 1, 1, 1])
-    >>> print(jackknife(lambda s: s["x"] / s["n"], sums | {"n": np.ones(4)}, [1, 1, 1, 1]))
+    >>> mean = jackknife(lambda s: s["x"] / s["n"], sums | {"n": np.ones(4)}, [1, 1, 1, 1])
+    >>> print(mean)
     2.5(6)
+    >>> print(2 * mean - mean, np.log(mean), f"{mean:.2f}")
+    2.5(6) 0.92(26) 2.50
     """
 
     __slots__ = ("_replicas", "systematic", "value", "weights")
@@ -159,31 +168,89 @@ class Estimate:
         statistic = float((difference * scale) @ np.linalg.solve(correlation, difference * scale))
         return float(fdtrc(k, n - k, statistic * (n - k) / (k * (n - 1))))
 
-    def pull(self, expected: ArrayLike) -> Floats:
+    def pull(self, expected: ArrayLike | Estimate) -> Floats:
         """(value - expected) / total error, shape S.
 
         Parameters
         ----------
-        expected : array_like
-            Values to compare with, of a shape that broadcasts with S.
+        expected : array_like or Estimate
+            Values to compare with, of a shape that broadcasts with S. The error of an estimate is included; one from
+            other blocks is taken as independent.
 
         Returns
         -------
         ndarray
             Shape S; infinite or NaN where the error is zero.
         """
+        error = self.total_error
+        if isinstance(expected, Estimate):
+            same = np.array_equal(expected.weights, self.weights)
+            error = (self - expected).total_error if same else np.hypot(error, expected.total_error)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray((self.value - np.asarray(expected)) / self.total_error)
+            return np.asarray((self.value - np.asarray(expected)) / error)
 
     def map(self, function: Callable[..., ArrayLike], *others: Estimate) -> Estimate:
-        """Apply a vectorised function of this and other estimates of the same blocks; systematic errors are dropped.
+        """Apply any function of this and other estimates of the same blocks.
 
-        The function receives arrays with a leading replica axis.
+        The function is called for the values and for each replica, so that correlations are exact. Systematic errors
+        are propagated to first order by central differences and added linearly.
 
         Parameters
         ----------
         function : callable
-            Takes arrays (R, *S), one for each estimate, and returns an array (R, ...).
+            Takes arrays of the shapes S of the estimates, one for each, and returns a number or an array of real
+            numbers. It must be a function of its arguments alone.
+        *others : Estimate
+            Further estimates from the same blocks.
+
+        Returns
+        -------
+        Estimate
+            Of the shape of the function's result.
+
+        Raises
+        ------
+        InputError
+            If the estimates come from different blocks, or the shape of the result changes from replica to replica.
+        InputTypeError
+            If a result is no real number or array of real numbers.
+
+        Examples
+        --------
+        >>> sums = {"x": np.array([[1.0, 4.0], [2.0, 2.0], [3.0, 3.0]]), "n": np.ones((3, 1))}
+        >>> means = jackknife(lambda s: s["x"] / s["n"], sums, [1, 1, 1])
+        >>> print(means.map(lambda m: m[0] / m[1]))
+        0.67(31)
+        """
+        estimates = (self, *others)
+        stacked = _stacked(estimates)
+
+        def call(*arrays: Any) -> Floats:
+            return _real(function(*arrays))
+
+        first = call(*(array[0].copy() for array in stacked))
+        replicas = np.empty((self.n_blocks, *first.shape))
+        for k in range(self.n_blocks):
+            result = call(*(array[k + 1] for array in stacked))
+            if result.shape != first.shape:
+                raise InputError(
+                    f"function must return arrays of one shape; got {first.shape} for the values and {result.shape} "
+                    f"for replica {k}"
+                )
+            replicas[k] = result
+        return Estimate(first, replicas, self.weights, _propagated(call, estimates, first.shape))
+
+    def map_replicas(self, function: Callable[..., ArrayLike], *others: Estimate) -> Estimate:
+        """Apply a function to the values and all replicas in one call; systematic errors are dropped.
+
+        The function sees an axis in front of S, so that an index such as ``v[0]`` in it is a replica, not a value:
+        use ``map`` unless speed matters.
+
+        Parameters
+        ----------
+        function : callable
+            Takes arrays (R, *S), one for each estimate, the values first and then the replicas; returns an array
+            (R, ...).
         *others : Estimate
             Further estimates from the same blocks.
 
@@ -195,14 +262,9 @@ class Estimate:
         Raises
         ------
         InputError
-            If the estimates come from different blocks.
+            If the estimates come from different blocks, or the result has no axis of replicas.
         """
-        for other in others:
-            if not np.array_equal(other.weights, self.weights):
-                raise InputError("estimates must come from the same blocks; make them from one run")
-        stacked = [np.concatenate([e.value[None], e.replicas]) for e in (self, *others)]
-        result = np.asarray(function(*stacked))
-        return Estimate(result[0], result[1:], self.weights)
+        return _of_stack(function(*_stacked((self, *others))), self.weights)
 
     def with_systematic(self, systematic: ArrayLike) -> Estimate:
         """The same estimate with another systematic error.
@@ -218,6 +280,74 @@ class Estimate:
         """
         return Estimate(self.value, self.replicas, self.weights, systematic)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape S of the value."""
+        return self.value.shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes of the value."""
+        return self.value.ndim
+
+    @property
+    def size(self) -> int:
+        """Number of entries of the value."""
+        return self.value.size
+
+    @property
+    def T(self) -> Estimate:
+        """The transposed estimate."""
+        return self._rearranged(lambda a: a.T)
+
+    def reshape(self, *shape: Any) -> Estimate:
+        """The same entries in another shape.
+
+        Parameters
+        ----------
+        *shape : int or tuple of int
+            As for ``ndarray.reshape``.
+
+        Returns
+        -------
+        Estimate
+        """
+        return self._rearranged(lambda a: a.reshape(*shape))
+
+    def sum(self, axis: int | tuple[int, ...] | None = None) -> Estimate:
+        """Sum of entries, as ``numpy.sum``.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+            Axes to sum over; all by default.
+
+        Returns
+        -------
+        Estimate
+        """
+        return self.map(lambda a: np.sum(a, axis=axis))
+
+    def mean(self, axis: int | tuple[int, ...] | None = None) -> Estimate:
+        """Average of entries, as ``numpy.mean``.
+
+        Parameters
+        ----------
+        axis : int or tuple of int, optional
+            Axes to average over; all by default.
+
+        Returns
+        -------
+        Estimate
+        """
+        return self.map(lambda a: np.mean(a, axis=axis))
+
+    def _rearranged(self, move: Callable[[Floats], Floats]) -> Estimate:
+        """The estimate with entries moved."""
+        value = move(self.value)
+        replicas = np.array([move(r) for r in self.replicas]).reshape(self.n_blocks, *value.shape)
+        return Estimate(value, replicas, self.weights, move(self.systematic))
+
     def __getitem__(self, index: Any) -> Estimate:
         if isinstance(index, tuple):
             return Estimate(
@@ -226,18 +356,85 @@ class Estimate:
         return self[(index,)]
 
     def __len__(self) -> int:
+        if not self.ndim:
+            raise InputTypeError("an estimate of one number has no length")
         return len(self.value)
 
+    def __iter__(self) -> Iterator[Estimate]:
+        if not self.ndim:
+            raise InputTypeError("an estimate of one number cannot be iterated over")
+        return (self[i] for i in range(len(self)))
+
     def __format__(self, spec: str) -> str:
-        return format(str(self), spec)
+        if spec[-1:] not in tuple("eEfFgGn%"):
+            return format(str(self), spec)
+        if self.ndim:
+            return "[" + ", ".join(format(e, spec) for e in self) + "]"
+        return format(float(self.value), spec)
 
     def __str__(self) -> str:
-        if self.value.ndim:
-            return "[" + ", ".join(str(self[i]) for i in range(len(self))) + "]"
+        if self.ndim:
+            return "[" + ", ".join(str(e) for e in self) + "]"
         return format_value(float(self.value), float(self.error), float(self.systematic))
 
     def __repr__(self) -> str:
+        if self.size > _MOST_SHOWN:
+            ends = ", ".join(str(e) for e in self.reshape(-1)[:3])
+            return f"Estimate([{ends}, ...], shape {self.shape})"
         return f"Estimate({self})"
+
+
+# Entries of an estimate in its repr; longer ones are shortened.
+_MOST_SHOWN = 32
+
+
+def _stacked(estimates: Sequence[Estimate]) -> list[Floats]:
+    """Values and then replicas of estimates, (R, *S) each; they must come from the same blocks."""
+    weights = estimates[0].weights
+    for other in estimates[1:]:
+        if not np.array_equal(other.weights, weights):
+            raise InputError(
+                f"estimates must come from the same blocks; got {weights.size} and {other.n_blocks} blocks; make them "
+                "from one run, or combine values and total errors of independent ones by hand"
+            )
+    return [np.concatenate([e.value[None], e.replicas]) for e in estimates]
+
+
+def _of_stack(stacked: ArrayLike, weights: Floats, systematic: ArrayLike = 0.0) -> Estimate:
+    """The estimate of values and replicas, (R, *S)."""
+    values = np.asarray(stacked)
+    if values.ndim == 0 or len(values) != weights.size + 1:
+        raise InputError(
+            f"function must return arrays with an axis of {weights.size + 1} replicas in front; got shape "
+            f"{values.shape}; sums over all axes remove it"
+        )
+    return Estimate(values[0], values[1:], weights, systematic)
+
+
+def _real(result: Any) -> Floats:
+    """A result of a function as float64, or an error if it is not real."""
+    try:
+        array = np.asarray(result)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "fiub":
+        got = array.dtype if array.dtype.kind != "O" else type(result).__name__
+        raise InputTypeError(f"function must return real numbers; got {got}; return an array of real numbers")
+    return np.asarray(array, dtype=np.float64)
+
+
+def _propagated(call: Callable[..., Floats], estimates: Sequence[Estimate], shape: tuple[int, ...]) -> Floats:
+    """Systematic error of a function: absolute first-order changes by all systematic errors, added."""
+    total = np.zeros(shape)
+    for i, estimate in enumerate(estimates):
+        for place in np.argwhere(estimate.systematic > 0):
+            where, sides = tuple(place), []
+            for sign in (1, -1):
+                arrays = [e.value.copy() for e in estimates]
+                arrays[i][where] += sign * STEP * estimate.systematic[where]
+                sides.append(call(*(a if a.ndim else a[()] for a in arrays)))
+            total += np.abs(sides[0] - sides[1]) / (2 * STEP)
+    return total
 
 
 class SymmetricEstimate(Estimate):
@@ -318,8 +515,10 @@ def jackknife(
     Parameters
     ----------
     function : callable
-        Takes a mapping of arrays (R, ...): totals over all blocks, then totals with one block left out. Returns an
-        array (R, ...), or a dict or tuple of arrays. The function may overwrite its arguments.
+        Takes a mapping of arrays (R, ...) with R = n_blocks + 1: totals over all blocks, then totals with one block
+        left out. The first axis must stay: an average over all entries of a row is ``a.mean(axis=-1)``, and a quotient
+        by counts (R,) is ``a / n[:, None]``. Returns an array (R, ...), or a dict or tuple of arrays. The function may
+        overwrite its arguments.
     sums : mapping of ndarray
         Arrays with a leading block axis, shape (n_blocks, ...).
     sizes : array_like
@@ -333,14 +532,14 @@ def jackknife(
     Raises
     ------
     InputError
-        If fewer than two blocks are not empty.
+        If fewer than two blocks are not empty, or a result has no axis of replicas.
     """
     counts = np.asarray(sizes, dtype=np.float64)
     # Blocks that an interrupted run has not reached contain no information on fluctuations.
     held = counts > 0
     counts = counts[held]
     if counts.size < 2:
-        raise InputError(f"errors need at least 2 blocks; got {counts.size}; use more paths or n_blocks=2")
+        raise InputError(f"errors need at least 2 blocks; got {counts.size}; use more paths")
     weights = counts.sum() / counts
     totals = {}
     for name, array in sums.items():
@@ -351,8 +550,7 @@ def jackknife(
     result = function(totals)
 
     def wrap(stacked: ArrayLike) -> Estimate:
-        values = np.asarray(stacked)
-        return Estimate(values[0], values[1:], weights)
+        return _of_stack(stacked, weights)
 
     if isinstance(result, dict):
         return {name: wrap(values) for name, values in result.items()}

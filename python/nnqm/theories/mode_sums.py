@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.estimate import Estimate
 from ..statistics.rules import legendre_analysis, legendre_rule
 from .densities import Density
@@ -126,6 +127,7 @@ def _of_dict(data: Mapping[str, Any]) -> Waves | Pieces:
     return Waves(data["start"], *(np.array(data[name]) for name in _WAVES))
 
 
+@short_repr
 @dataclass(frozen=True, eq=False, kw_only=True)
 class KarhunenLoeve:
     r"""Karhunen-Loeve modes of a covariance kernel on an interval: a one-layer network in time with neurons e_k.

@@ -117,7 +117,7 @@ def _need_positive(table: Floats | Estimate, values: Floats, rule: TableRule, to
     if isinstance(table, Estimate):
         direction = root @ directions[:, 0]
         # Noise alone spreads eigenvalues over 2 sqrt(size) times the error of an entry.
-        spread = float(table.map(lambda m: (m @ direction) @ direction).error)
+        spread = float(table.map_replicas(lambda m: (m @ direction) @ direction).error)
         allowed += (SIGNIFICANT + 2 * np.sqrt(len(values))) * spread
     if plain[0] < -allowed:
         raise InputError(
@@ -150,7 +150,7 @@ def _with_errors(table: Estimate, rule: TableRule, eigenvalues: Floats, vectors:
     In first order of perturbation theory the replicas are v^T A v. In second order noise repels two eigenvalues by the
     squared matrix element between them divided by their distance, and at most by the matrix element.
     """
-    elements = table.map(lambda m: np.matmul(vectors.T, rule.operator(m) @ vectors))
+    elements = table.map_replicas(lambda m: np.matmul(vectors.T, rule.operator(m) @ vectors))
     k = np.arange(vectors.shape[1])
     gaps = eigenvalues[k, None] - eigenvalues[None, k] + np.eye(k.size)
     spread = elements.error
