@@ -9,7 +9,7 @@ import numpy as np
 
 from .._arguments import Floats
 from ..statistics.estimate import Estimate
-from .positive_sums import CUT_COST, POOR_FIT, Fit, Shape, grow, rate_of, refine
+from .positive_sums import CUT_COST, POOR_FIT, Fit, Shape, grow, rate_of, refine, with_constant
 
 __all__: list[str] = []
 
@@ -86,10 +86,6 @@ class Points:
         """An estimate whose replicas follow the data linearly, with its variance multiplied by a factor."""
         return self.values.map(lambda g: value + np.sqrt(inflation) * ((g - self.values.value) @ row))
 
-    def parameter(self, fit: Fit, i: int) -> Estimate:
-        """A parameter of a fit with its error."""
-        return self.linear(fit.parameters[i], fit.rows[i] @ self.white, self.inflation(fit))
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class _Window:
@@ -104,23 +100,67 @@ class _Window:
         fit = self.fit
         return self.points.chi_factor * fit.chi_squared + 2 * fit.n_parameters + CUT_COST * self.first
 
-    def padded(self, row: Floats) -> Floats:
-        return np.concatenate([np.zeros(self.first), row])
+    def change(self, i: int) -> Floats:
+        """Change of parameter i with each value, those before the window included."""
+        return np.concatenate([np.zeros(self.first), self.fit.rows[i] @ self.points.white])
+
+    @property
+    def slope(self) -> Floats:
+        """Change of the information with each value."""
+        return np.concatenate(
+            [np.zeros(self.first), 2 * self.points.chi_factor * self.fit.residual @ self.points.white]
+        )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Average:
-    """The average of an energy over windows; ``first`` is where the most probable window begins."""
+class Mixture:
+    """Fits of the same parameters with their probabilities, by information; ``share`` is that of all of them."""
 
-    gap: Estimate
-    first: int
-    p_value: float
-    share: float  # probability of the windows that have this energy
-    constant: bool  # whether the most probable window has a constant
+    points: Points
+    windows: list[_Window]
+    chance: Floats
+    share: float = 1.0
+
+    @classmethod
+    def of(cls, points: Points, windows: list[_Window], everything: list[_Window]) -> Mixture | None:
+        """Some of all windows, or None if these have no probability."""
+        lowest = min(window.information for window in everything)
+        chance = np.array([np.exp(-(window.information - lowest) / 2) for window in windows])
+        share = float(chance.sum() / sum(np.exp(-(window.information - lowest) / 2) for window in everything))
+        return cls(points, windows, chance / chance.sum(), share) if share > 1e-12 else None
+
+    @property
+    def best(self) -> _Window:
+        """The most probable window."""
+        return self.windows[int(np.argmax(self.chance))]
+
+    @property
+    def p_value(self) -> float:
+        return self.best.points.p_value(self.best.fit)
+
+    def weight(self, places: list[int]) -> Estimate:
+        """Average of the weight of the exponential that stands at a place in each fit."""
+        return self._parameter(places)
+
+    def energy(self, places: list[int]) -> Estimate:
+        """Average of its energy; the systematic error is the average spread."""
+        parts = list(zip(self.chance, self.windows, places, strict=True))
+        spread = sum(p * window.fit.spread(j) ** 2 for p, window, j in parts if p > 1e-12)
+        found = self._parameter([len(window.fit.energies) + j for _, window, j in parts])
+        return found.with_systematic(np.sqrt(spread))
+
+    def _parameter(self, places: list[int]) -> Estimate:
+        parts = list(zip(self.chance, self.windows, places, strict=True))
+        average = float(sum(p * window.fit.parameters[i] for p, window, i in parts))
+        row = np.zeros(len(self.points))
+        for p, window, i in parts:
+            row += p * (window.change(i) - 0.5 * (window.fit.parameters[i] - average) * window.slope)
+        inflation = float(sum(p * window.points.inflation(window.fit) for p, window, _ in parts))
+        return self.points.linear(average, row, inflation)
 
 
-def averages(points: Points) -> tuple[Average | None, Average | None]:
-    """Energies of one exponential, and of one that alternates if the shape has signs, averaged over windows.
+def plateaus(points: Points) -> tuple[Mixture | None, Mixture | None]:
+    """Windows with one exponential, and with one that alternates if the shape has signs.
 
     If the shape is periodic, a constant of either sign is tried in each window.
     """
@@ -128,7 +168,8 @@ def averages(points: Points) -> tuple[Average | None, Average | None]:
     for first in range(len(points) - 1 - _FREEDOM):
         rest = points.later(first)
         windows += [_Window(first, rest, fit) for fit in _window_fits(rest)]
-    return _average(points, windows, False), _average(points, windows, True)
+    plain = Mixture.of(points, [w for w in windows if not w.fit.flips.all()], windows)
+    return plain, Mixture.of(points, [w for w in windows if w.fit.flips.any()], windows)
 
 
 def _window_fits(points: Points) -> list[Fit]:
@@ -136,8 +177,7 @@ def _window_fits(points: Points) -> list[Fit]:
     start = rate_of(shape.t, g)
     fits = [refine(shape, g, white, [start])]
     if shape.half is not None and len(points) >= 3 + _FREEDOM:
-        both = [refine(shape, g, white, fits[0].energies, sign) for sign in (1.0, -1.0)]
-        fits.append(min(both, key=lambda fit: fit.chi_squared))
+        fits.append(with_constant(fits[0], g))
     if shape.signs is not None:
         fits.append(refine(shape, g, white, [start], 0.0, np.array([True])))
         if len(points) >= 4 + _FREEDOM:
@@ -148,41 +188,26 @@ def _window_fits(points: Points) -> list[Fit]:
     return fits
 
 
-def _average(points: Points, windows: list[_Window], flip: bool) -> Average | None:
-    having = [window for window in windows if np.any(window.fit.flips == flip)]
-    if not having:
-        return None
-    lowest = min(window.information for window in windows)
-    chance = np.array([np.exp(-(window.information - lowest) / 2) for window in having])
-    total = sum(np.exp(-(window.information - lowest) / 2) for window in windows)
-    share = float(chance.sum() / total)
-    if not chance.sum() > 1e-12:
-        return None
-    chance /= chance.sum()
-    places = [int(np.flatnonzero(window.fit.flips == flip)[0]) for window in having]
-    energies = np.array([window.fit.energies[j] for window, j in zip(having, places, strict=True)])
-    average = float(chance @ energies)
-    # Change of the energy and of the information of each fit with each value.
-    row = np.zeros(len(points))
-    for p, energy, window, j in zip(chance, energies, having, places, strict=True):
-        rest, fit = window.points, window.fit
-        change = fit.rows[len(fit.energies) + j] @ rest.white
-        slope = 2 * rest.chi_factor * fit.residual @ rest.white
-        row += p * window.padded(change - 0.5 * (energy - average) * slope)
-    inflation = float(sum(p * w.points.inflation(w.fit) for p, w in zip(chance, having, strict=True)))
-    spread = sum(p * w.fit.spread(j) ** 2 for p, w, j in zip(chance, having, places, strict=True) if p > 1e-12)
-    gap = points.linear(average, row, inflation).with_systematic(np.sqrt(spread))
-    best = having[int(np.argmax(chance))]
-    return Average(gap, best.first, best.points.p_value(best.fit), share, best.fit.constant > 0)
+def exponentials(points: Points, most: int, *, cut: bool = True) -> Mixture:
+    """The sum that the points demand; with ``cut`` early points are left out while its p-value is small.
 
-
-def exponentials(points: Points, most: int, *, cut: bool = True) -> tuple[Points, Fit, float]:
-    """The sum that the points demand and its p-value; with ``cut`` early points are left out while it is small."""
+    In a period the sum with and without a constant share by their information: a constant too small to be seen would
+    move the levels by several of their errors.
+    """
     fewest = 4 if points.shape.signs is None else 6
     while True:
         number = min(most, (len(points) - 1) // 2)
         fit = grow(points.shape, points.values.value, points.white, number, points.chi_factor)
-        p_value = points.p_value(fit)
-        if p_value > POOR_FIT or len(points) <= fewest or not cut:
-            return points, fit, p_value
+        if points.p_value(fit) > POOR_FIT or len(points) <= fewest or not cut:
+            break
         points = points.later(1)
+    fits = [fit]
+    if points.shape.half is not None and len(points) > fit.n_parameters + 1:
+        if fit.constant > 0:
+            fits.append(refine(fit.shape, points.values.value, points.white, fit.energies, 0.0, fit.flips))
+        else:
+            fits.append(with_constant(fit, points.values.value))
+    windows = [_Window(0, points, fit) for fit in fits]
+    found = Mixture.of(points, windows, windows)
+    assert found is not None
+    return found

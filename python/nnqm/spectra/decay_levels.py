@@ -123,8 +123,9 @@ class Judge:
         method: str,
         levels: Iterable[Level],
         alternating: Iterable[Level],
+        *,
         times: Floats,
-        p_value: float | None,
+        p_value: float | None = None,
         reason: str | None = None,
     ) -> DecayLevels:
         """Levels with a note: what is not resolved, why, and what would help."""

@@ -24,7 +24,7 @@ from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 from .correlator_input import Given, fold, listed, read, unit_of
-from .decay_fits import Points, averages, exponentials
+from .decay_fits import Mixture, Points, exponentials, plateaus
 from .decay_levels import FEWEST_SAMPLES, DecayError, DecayLevels, Judge
 from .levels import Level
 from .positive_sums import POOR_FIT, SINGULAR, Shape, log_cosh, log_sinh
@@ -181,6 +181,12 @@ class OneCorrelator:
         message, final = fault
         if final:
             raise self._error(message)
+        chosen = self._chosen(None)
+        if self.period is not None and not self._cannot_fit(chosen):
+            found = exponentials(self._points(chosen, None), _LEVELS, cut=False)
+            fit = found.best.fit
+            if found.p_value > POOR_FIT and fit.constant > 0 > fit.sign:
+                return
         self._faults = (message,)
 
     def _violated(self, errors: float) -> tuple[str, bool] | None:
@@ -191,8 +197,9 @@ class OneCorrelator:
 
             # As improbable as so many errors that are exactly known.
             errors = -float(stdtrit(self.n_samples - 1, ndtr(-errors)))
-        for i in np.flatnonzero(values < -errors * error)[:1]:
-            return self._negative_message(int(i)), True
+        below = np.flatnonzero(values < -errors * error)
+        if below.size and not self._crosses_zero:
+            return self._negative_message(int(below[0])), True
         if self.period is None:
             lowest = int(np.argmin(values))
             for i in range(lowest + 1, len(values)):
@@ -205,17 +212,21 @@ class OneCorrelator:
                     ), True
         if self.antiperiodic:
             return None
-        stop = self._positive_stop()
-        if stop < 3:
-            return None
-        left, right = np.diff(t)[: stop - 2], np.diff(t)[1 : stop - 1]
-        bend = self._data[:stop].map(lambda g: np.diff(np.diff(np.log(g), axis=-1) / np.diff(t[:stop]), axis=-1))
-        worst = np.flatnonzero(bend.value * np.minimum(left, right) < -errors * bend.error * np.minimum(left, right))
-        for i in worst[:1]:
-            return (
-                f"the effective energy rises at time {t[i + 1]:g}: the correlator is no sum of positive terms (source "
-                "and sink differ, or too large a mean was subtracted), so that no spread of levels can be bounded"
-            ), False
+        log = self._data[: self._positive_stop()].map(np.log)
+        width = 1
+        # Neighbours show what alternates; over larger distances a slow rise adds up.
+        while 2 * width < len(log):
+            near, far = t[: len(log)], t[2 * width : len(log)]
+            left, right = near[width:-width] - near[: -2 * width], far - near[width:-width]
+            bend = log.map(
+                lambda g, w=width, a=left, b=right: (g[:, 2 * w :] - g[:, w:-w]) * a / b - (g[:, w:-w] - g[:, : -2 * w])
+            )
+            for i in np.flatnonzero(bend.value < -errors * bend.error)[:1]:
+                return (
+                    f"the effective energy rises at time {t[i + width]:g}: the correlator is no sum of positive terms "
+                    "(source and sink differ, or too large a mean was subtracted), so that no spread of levels is known"
+                ), False
+            width *= 2
         return None
 
     def _negative_message(self, i: int) -> str:
@@ -226,6 +237,14 @@ class OneCorrelator:
             f"the correlator must not be negative: at time {self.times[i]:g} it is {self.values[i]}; a decay "
             f"with positive weights is positive; {advice}"
         )
+
+    @cached_property
+    def _crosses_zero(self) -> bool:
+        """Whether it falls to below zero, as a decay does in a period if a constant is subtracted."""
+        if self.period is None or self.antiperiodic:
+            return False
+        pull = self._data.value / self._data.error
+        return bool(pull[0] > _IMPOSSIBLE and pull.min() < -_IMPOSSIBLE and np.argmin(pull) > len(pull) // 2)
 
     @cached_property
     def _steps(self) -> NDArray[np.int64] | None:
@@ -249,11 +268,12 @@ class OneCorrelator:
             if len(chosen) - first < _FEWEST_ALTERNATING:
                 continue
             plain = self._points(chosen[first:], None)
-            _, without, _ = exponentials(plain, _LEVELS, cut=False)
+            without = exponentials(plain, _LEVELS, cut=False).best.fit
             fits = []
             for sign in (1.0, -1.0):
                 points = replace(plain, shape=replace(plain.shape, signs=np.asarray(sign * pattern[chosen[first:]])))
-                _, fit, p_value = exponentials(points, _LEVELS, cut=False)
+                found = exponentials(points, _LEVELS, cut=False)
+                fit, p_value = found.best.fit, found.p_value
                 gain = plain.chi_factor * (without.chi_squared - fit.chi_squared)
                 # A fast term could stand for a fault of the first point, or of two.
                 seen = np.count_nonzero(np.abs(fit.alternating) > _SEEN * plain.errors) >= _SEEN
@@ -276,7 +296,7 @@ class OneCorrelator:
     def _significant(self, signs: Floats | None) -> int:
         """Number of points that are used: with terms that alternate, one of two neighbours may be near zero."""
         if signs is None:
-            return self._positive_stop()
+            return len(self.times) if self._crosses_zero else self._positive_stop()
         seen = np.abs(self._data.value) > _SIGNIFICANT * self._data.error
         seen |= np.append(seen[1:], False)
         return len(seen) if seen.all() else int(np.argmin(seen))
@@ -426,22 +446,20 @@ class OneCorrelator:
         method, chosen = "plateau of the effective energy", self._chosen(self._signs)
         if self._cannot_fit(chosen):
             return self._silent(method, chosen)
-        points = self._points(chosen, self._signs)
-        found = averages(points)
         judge = self._judge(chosen)
-        levels: list[list[Level]] = [[], []]
-        first, p_value = 0, 0.0
-        for average, kind in zip(found, levels, strict=True):
-            if average is None:
+        levels: tuple[list[Level], list[Level]] = ([], [])
+        best: Mixture | None = None
+        for flip, found in enumerate(plateaus(self._points(chosen, self._signs))):
+            if found is None:
                 continue
-            gap = self._energy(average.gap)
-            verdict = judge.verdict(gap, average.p_value > POOR_FIT) if average.share > 0.5 else Verdict.NOISE
-            kind.append(Level(gap, None, 1, verdict))
-            if average.share > 0.5 or not p_value:
-                first, p_value = average.first, average.p_value
-                if average.constant:
-                    judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
-        return judge.result(method, levels[0], levels[1], self.times[chosen[first:]], p_value)
+            gap = self._energy(found.energy([int(np.argmax(w.fit.flips == bool(flip))) for w in found.windows]))
+            verdict = judge.verdict(gap, found.p_value > POOR_FIT) if found.share > 0.5 else Verdict.NOISE
+            levels[flip].append(Level(gap, None, 1, verdict))
+            best = found if best is None or found.share > 0.5 >= best.share else best
+        assert best is not None
+        if best.best.fit.constant > 0:
+            judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
+        return judge.result(method, *levels, times=self.times[chosen[best.best.first :]], p_value=best.p_value)
 
     def exponentials(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from a fit of exponentials with positive weights.
@@ -473,26 +491,22 @@ class OneCorrelator:
         method, chosen = "positive exponentials", self._chosen(self._signs)
         if self._cannot_fit(chosen):
             return self._silent(method, chosen)
-        points, fit, p_value = exponentials(self._points(chosen, self._signs), n_levels)
-        chosen = chosen[len(chosen) - len(points) :]
+        found = exponentials(self._points(chosen, self._signs), n_levels)
+        fit, everywhere = found.best.fit, len(found.windows)
+        chosen = chosen[len(chosen) - len(found.points) :]
         judge = self._judge(chosen)
-
-        def weight(i: int, sign: float = 1.0) -> Estimate:
-            return points.parameter(fit, i).map(lambda w: sign * self._unit * w)
-
         levels: tuple[list[Level], list[Level]] = ([], [])
-        if fit.constant > 0:
-            if self.period is None:
-                levels[0].append(Level(None, weight(fit.n_parameters - 1), 1, Verdict.PLATEAU))
-            else:
-                judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
+        if fit.constant > 0 and self.period is None:
+            constant = found.weight([fit.n_parameters - 1]).map(lambda w: self._unit * w)
+            levels[0].append(Level(None, constant, 1, Verdict.PLATEAU))
+        elif fit.constant > 0:
+            judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
         for j in map(int, np.argsort(fit.energies)):
-            gap = points.parameter(fit, len(fit.energies) + j).with_systematic(fit.spread(j))
-            gap = self._energy(gap)
-            sign = self._sign if fit.flips[j] else 1.0
-            level = Level(gap, weight(j, sign), 1, judge.verdict(gap, p_value > POOR_FIT))
-            levels[int(fit.flips[j])].append(level)
-        return judge.result(method, levels[0], levels[1], self.times[chosen], p_value)
+            gap = self._energy(found.energy([j] * everywhere))
+            factor = self._unit * (self._sign if fit.flips[j] else 1.0)
+            weight = found.weight([j] * everywhere).map(lambda w, f=factor: f * w)
+            levels[int(fit.flips[j])].append(Level(gap, weight, 1, judge.verdict(gap, found.p_value > POOR_FIT)))
+        return judge.result(method, *levels, times=self.times[chosen], p_value=found.p_value)
 
     def rayleigh_ritz(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from the transfer matrix in the space that the observable spans, filtered, with two-sided bounds.
@@ -560,7 +574,7 @@ class OneCorrelator:
             steps = self.times[start] / tau
             level = state.level(judge, self.hbar / tau, sign * self._unit, steps)
             levels[int(state.alternates)].append(level)
-        return judge.result(method, levels[0][:n_levels], levels[1][:n_levels], self.times[chosen], None)
+        return judge.result(method, levels[0][:n_levels], levels[1][:n_levels], times=self.times[chosen])
 
     # ---- verdicts
 
@@ -602,7 +616,7 @@ class OneCorrelator:
             reason = (
                 f"too few points for a fit that is tested: {n} of at least {_FEWEST}; the gap is an effective energy"
             )
-        return judge.result(method, [level], [], self.times[chosen], None, reason)
+        return judge.result(method, [level], [], times=self.times[chosen], reason=reason)
 
 
 _CONSTANT = "a constant is fitted beside the levels (a thermal state, or the error of the mean that was subtracted)"

@@ -20,7 +20,6 @@ POOR_FIT = 0.01
 
 # Fall of chi^2 that a further exponential (two numbers), or a constant (one), must bring: p = 3e-4.
 _FURTHER = {2: 16.0, 1: 13.0}
-
 # Cost of leaving out a point in the information of a plateau. With Akaike's 2 the late windows, whose errors are
 # large, share in the average of even a single exponential, which then scatters five times as much as the fit to all
 # points does; with more than 4 early windows that are not yet flat keep too much weight.
@@ -195,7 +194,6 @@ def grow(shape: Shape, values: Floats, white: Floats, most: int, factor: float) 
             trial = refine(shape, values, white, begin, 0.0, np.array(other))
             if factor * (best.chi_squared - trial.chi_squared) > (_FURTHER[2] if len(other) > 1 else 0.0):
                 best = trial
-    signs = (1.0,) if shape.half is None else (1.0, -1.0)
     while True:
         constant = best.constant > 0
         room = len(t) - best.n_parameters
@@ -206,11 +204,20 @@ def grow(shape: Shape, values: Floats, white: Floats, most: int, factor: float) 
                     flips = np.append(best.flips, flip)
                     trials.append((refine(shape, values, white, np.append(best.energies, extra), best.sign, flips), 2))
         if not constant and room > 1:
-            trials += [(refine(shape, values, white, best.energies, sign, best.flips), 1) for sign in signs]
+            trials.append((with_constant(best, values), 1))
         gains = [factor * (best.chi_squared - trial.chi_squared) - _FURTHER[cost] for trial, cost in trials]
         if not gains or max(gains) <= 0:
             return best
         best = trials[int(np.argmax(gains))][0]
+
+
+def with_constant(fit: Fit, values: Floats) -> Fit:
+    """The same exponentials and a constant: positive, or in a period of the sign that the residual asks for."""
+    sign = 1.0
+    if fit.shape.half is not None:
+        column = fit.white @ np.ones(len(values))
+        sign = 1.0 if (column - fit.jacobian @ (fit.rows @ column)) @ fit.residual >= 0 else -1.0
+    return refine(fit.shape, values, fit.white, fit.energies, sign, fit.flips)
 
 
 def rate_of(t: Floats, values: Floats) -> float:
