@@ -13,6 +13,9 @@ from .positive_sums import CUT_COST, POOR_FIT, Fit, Shape, grow, rate_of, refine
 
 __all__: list[str] = []
 
+# Probability of the windows that bound the spread, below which it is unknown.
+_BOUNDED = 0.99
+
 # Points more than parameters in the shortest window of a plateau.
 _FREEDOM = 2
 
@@ -100,6 +103,16 @@ class _Window:
         fit = self.fit
         return self.points.chi_factor * fit.chi_squared + 2 * fit.n_parameters + CUT_COST * self.first
 
+    def determines(self, flip: bool) -> bool:
+        """Whether the fit says something on the first energy of a kind: its size, or that there is no decay."""
+        at = np.flatnonzero(self.fit.flips == flip)
+        if not at.size:
+            return False
+        energy = self.fit.energies[at[0]]
+        error = float(np.linalg.norm(self.fit.rows[len(self.fit.energies) + at[0]]))
+        t = self.points.shape.t
+        return bool(error < energy or (energy + error) * (t[-1] - t[0]) < 1)
+
     def change(self, i: int) -> Floats:
         """Change of parameter i with each value, those before the window included."""
         return np.concatenate([np.zeros(self.first), self.fit.rows[i] @ self.points.white])
@@ -124,6 +137,8 @@ class Mixture:
     @classmethod
     def of(cls, points: Points, windows: list[_Window], everything: list[_Window]) -> Mixture | None:
         """Some of all windows, or None if these have no probability."""
+        if not windows:
+            return None
         lowest = min(window.information for window in everything)
         chance = np.array([np.exp(-(window.information - lowest) / 2) for window in windows])
         share = float(chance.sum() / sum(np.exp(-(window.information - lowest) / 2) for window in everything))
@@ -145,9 +160,13 @@ class Mixture:
     def energy(self, places: list[int]) -> Estimate:
         """Average of its energy; the systematic error is the average spread."""
         parts = list(zip(self.chance, self.windows, places, strict=True))
-        spread = sum(p * window.fit.spread(j) ** 2 for p, window, j in parts if p > 1e-12)
+        spreads = np.array([window.fit.spread(j) for _, window, j in parts])
+        # Late windows of too few points bound nothing. They are left out as long as they hardly count.
+        bounded = np.isfinite(spreads)
+        known = bounded if self.chance[bounded].sum() > _BOUNDED else self.chance > 0
+        spread = np.sqrt(self.chance[known] @ spreads[known] ** 2 / self.chance[known].sum())
         found = self._parameter([len(window.fit.energies) + j for _, window, j in parts])
-        return found.with_systematic(np.sqrt(spread))
+        return found.with_systematic(spread)
 
     def _parameter(self, places: list[int]) -> Estimate:
         parts = list(zip(self.chance, self.windows, places, strict=True))
@@ -168,8 +187,8 @@ def plateaus(points: Points) -> tuple[Mixture | None, Mixture | None]:
     for first in range(len(points) - 1 - _FREEDOM):
         rest = points.later(first)
         windows += [_Window(first, rest, fit) for fit in _window_fits(rest)]
-    plain = Mixture.of(points, [w for w in windows if not w.fit.flips.all()], windows)
-    return plain, Mixture.of(points, [w for w in windows if w.fit.flips.any()], windows)
+    plain, other = ([w for w in windows if w.determines(flip)] for flip in (False, True))
+    return Mixture.of(points, plain, windows), Mixture.of(points, other, windows)
 
 
 def _window_fits(points: Points) -> list[Fit]:
@@ -188,8 +207,8 @@ def _window_fits(points: Points) -> list[Fit]:
     return fits
 
 
-def exponentials(points: Points, most: int, *, cut: bool = True) -> Mixture:
-    """The sum that the points demand; with ``cut`` early points are left out while its p-value is small.
+def exponentials(points: Points, most: int, *, cut: int = 1) -> Mixture:
+    """The sum that the points demand; ``cut`` early points are left out while its p-value is small, none if it is 0.
 
     In a period the sum with and without a constant share by their information: a constant too small to be seen would
     move the levels by several of their errors.
@@ -200,7 +219,7 @@ def exponentials(points: Points, most: int, *, cut: bool = True) -> Mixture:
         fit = grow(points.shape, points.values.value, points.white, number, points.chi_factor)
         if points.p_value(fit) > POOR_FIT or len(points) <= fewest or not cut:
             break
-        points = points.later(1)
+        points = points.later(min(cut, len(points) - fewest))
     fits = [fit]
     if points.shape.half is not None and len(points) > fit.n_parameters + 1:
         if fit.constant > 0:

@@ -104,8 +104,14 @@ class Judge:
     faults: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
-    def verdict(self, gap: Estimate, good_fit: bool) -> Verdict:
-        """Whether a gap is resolved, or why not."""
+    def level(self, gap: Estimate, weight: Estimate | None, good_fit: bool) -> Level:
+        """A level with its verdict; without a number if the data do not determine even its size."""
+        verdict = self._verdict(gap, good_fit)
+        if verdict is Verdict.NOISE and not float(gap.error) < abs(float(gap.value)):
+            return Level(None, None, 1, verdict)
+        return Level(gap, weight, 1, verdict)
+
+    def _verdict(self, gap: Estimate, good_fit: bool) -> Verdict:
         value, error, total = float(gap.value), float(gap.error), float(gap.total_error)
         if self.n_samples is not None and self.n_samples < FEWEST_SAMPLES:
             return Verdict.FEW_BLOCKS
@@ -130,10 +136,9 @@ class Judge:
     ) -> DecayLevels:
         """Levels with a note: what is not resolved, why, and what would help."""
         kept, flipped = on_ladder(levels), on_ladder(alternating)
-        if not kept:
-            # Nothing but terms that alternate.
-            kept = [Level(None, None, 1, Verdict.NOISE)]
-            reason = reason or "no level is seen beside the terms that alternate"
+        kept = kept or [Level(None, None, 1, Verdict.NOISE)]
+        if flipped and all(level.gap is None for level in kept):
+            reason = "no level is seen beside the terms that alternate"
         resolved = sum(level.resolved for level in kept)
         parts = [f"gap {resolved + 1} and those above are not resolved"]
         failed = [_REMEDIES[level.verdict] for level in kept if level.verdict in _REMEDIES]

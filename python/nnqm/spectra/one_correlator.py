@@ -37,10 +37,11 @@ _SIGNIFICANT = 5.0
 
 # Fall below zero, rise, or rise of the effective energy, that no sum of decays makes, in errors. Of a hundred points
 # one in 1e6 does by chance. A smaller one is reason to look for terms that alternate.
-_IMPOSSIBLE, _SUSPECT = 6.0, 4.0
+_IMPOSSIBLE, _SUSPECT = 6.0, 3.0
 
-# Fall of chi^2 that terms that alternate must bring; their size, in errors, at as many points.
-_ALTERNATION, _SEEN = 25.0, 3
+# Fall of chi^2 that terms that alternate must bring; the number of independent combinations of points, and the errors
+# by which they must change these.
+_ALTERNATION, _SEEN_AT, _SEEN = 25.0, 4, 3.0
 
 # Most points of a fit. More gain nothing, and the covariance of neighbours comes ever closer to singular.
 _MOST_POINTS = 24
@@ -183,7 +184,7 @@ class OneCorrelator:
             raise self._error(message)
         chosen = self._chosen(None)
         if self.period is not None and not self._cannot_fit(chosen):
-            found = exponentials(self._points(chosen, None), _LEVELS, cut=False)
+            found = exponentials(self._points(chosen, None), _LEVELS, cut=0)
             fit = found.best.fit
             if found.p_value > POOR_FIT and fit.constant > 0 > fit.sign:
                 return
@@ -222,9 +223,10 @@ class OneCorrelator:
                 lambda g, w=width, a=left, b=right: (g[:, 2 * w :] - g[:, w:-w]) * a / b - (g[:, w:-w] - g[:, : -2 * w])
             )
             for i in np.flatnonzero(bend.value < -errors * bend.error)[:1]:
+                hint = "too large a mean was subtracted" if self.period is None else "it is antiperiodic: say so"
                 return (
                     f"the effective energy rises at time {t[i + width]:g}: the correlator is no sum of positive terms "
-                    "(source and sink differ, or too large a mean was subtracted), so that no spread of levels is known"
+                    f"(source and sink differ, or {hint}), so that no spread of levels is known"
                 ), False
             width *= 2
         return None
@@ -266,21 +268,25 @@ class OneCorrelator:
         chosen = self._chosen(pattern)
         for first in sorted({0, len(chosen) // 4, len(chosen) // 2}):
             if len(chosen) - first < _FEWEST_ALTERNATING:
-                continue
+                return None
             plain = self._points(chosen[first:], None)
-            without = exponentials(plain, _LEVELS, cut=False).best.fit
+            without = exponentials(plain, _LEVELS, cut=0).best.fit
+            if plain.chi_factor * without.chi_squared < _ALTERNATION:
+                return None
             fits = []
             for sign in (1.0, -1.0):
                 points = replace(plain, shape=replace(plain.shape, signs=np.asarray(sign * pattern[chosen[first:]])))
-                found = exponentials(points, _LEVELS, cut=False)
-                fit, p_value = found.best.fit, found.p_value
-                gain = plain.chi_factor * (without.chi_squared - fit.chi_squared)
+                found = exponentials(points, _LEVELS, cut=0)
+                fit, gain = found.best.fit, plain.chi_factor * (without.chi_squared - found.best.fit.chi_squared)
                 # A fast term could stand for a fault of the first point, or of two.
-                seen = np.count_nonzero(np.abs(fit.alternating) > _SEEN * plain.errors) >= _SEEN
-                if p_value > POOR_FIT and seen and gain > _ALTERNATION:
-                    fits.append((fit.chi_squared, sign))
-            if fits:
-                return np.asarray(min(fits)[1] * pattern)
+                seen = np.count_nonzero(np.abs(plain.white @ fit.alternating) > _SEEN) >= _SEEN_AT
+                if seen and gain > _ALTERNATION:
+                    fits.append((fit.chi_squared, sign, found.p_value))
+            if not fits:
+                return None
+            _, sign, p_value = min(fits)
+            if p_value > POOR_FIT:
+                return np.asarray(sign * pattern)
         return None
 
     def _error(self, message: str) -> DecayError:
@@ -325,7 +331,8 @@ class OneCorrelator:
             guilty = np.asarray(points)[np.sqrt((vectors[:, null] ** 2).sum(axis=1)) > 0.05]
             raise self._error(
                 f"the covariance is singular ({int(null.sum())} dependent combinations, at times "
-                f"{listed(self.times[guilty])}); leave some of these times out, or give more samples"
+                f"{listed(self.times[guilty])}); leave some of these times out, give more samples, or "
+                "n_samples if the covariance is an estimate from few"
             )
         return np.asarray(covariance)
 
@@ -452,11 +459,14 @@ class OneCorrelator:
         for flip, found in enumerate(plateaus(self._points(chosen, self._signs))):
             if found is None:
                 continue
-            gap = self._energy(found.energy([int(np.argmax(w.fit.flips == bool(flip))) for w in found.windows]))
-            verdict = judge.verdict(gap, found.p_value > POOR_FIT) if found.share > 0.5 else Verdict.NOISE
-            levels[flip].append(Level(gap, None, 1, verdict))
+            if found.share > 0.5:
+                gap = self._energy(found.energy([int(np.argmax(w.fit.flips == bool(flip))) for w in found.windows]))
+                levels[flip].append(judge.level(gap, None, found.p_value > POOR_FIT))
+            else:
+                levels[flip].append(Level(None, None, 1, Verdict.NOISE))
             best = found if best is None or found.share > 0.5 >= best.share else best
-        assert best is not None
+        if best is None:
+            return judge.result(method, [Level(None, None, 1, Verdict.NOISE)], [], times=self.times[chosen])
         if best.best.fit.constant > 0:
             judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
         return judge.result(method, *levels, times=self.times[chosen[best.best.first :]], p_value=best.p_value)
@@ -491,7 +501,10 @@ class OneCorrelator:
         method, chosen = "positive exponentials", self._chosen(self._signs)
         if self._cannot_fit(chosen):
             return self._silent(method, chosen)
-        found = exponentials(self._points(chosen, self._signs), n_levels)
+        # Nothing is resolved with a fault: larger steps serve as well.
+        found = exponentials(
+            self._points(chosen, self._signs), n_levels, cut=max(1, len(chosen) // 6) if self._faults else 1
+        )
         fit, everywhere = found.best.fit, len(found.windows)
         chosen = chosen[len(chosen) - len(found.points) :]
         judge = self._judge(chosen)
@@ -505,7 +518,7 @@ class OneCorrelator:
             gap = self._energy(found.energy([j] * everywhere))
             factor = self._unit * (self._sign if fit.flips[j] else 1.0)
             weight = found.weight([j] * everywhere).map(lambda w, f=factor: f * w)
-            levels[int(fit.flips[j])].append(Level(gap, weight, 1, judge.verdict(gap, found.p_value > POOR_FIT)))
+            levels[int(fit.flips[j])].append(judge.level(gap, weight, found.p_value > POOR_FIT))
         return judge.result(method, *levels, times=self.times[chosen], p_value=found.p_value)
 
     def rayleigh_ritz(self, n_levels: int = 3) -> DecayLevels:
@@ -612,7 +625,7 @@ class OneCorrelator:
             reason = f"too few samples for a covariance of {len(chosen)} points: {self.n_samples}; see effective_energy"
         elif len(chosen) == n < _FEWEST and self._signs is None:
             gap = self._effective(chosen)[1][-1].with_systematic(np.inf)
-            level = Level(gap, None, 1, judge.verdict(gap, True))
+            level = judge.level(gap, None, True)
             reason = (
                 f"too few points for a fit that is tested: {n} of at least {_FEWEST}; the gap is an effective energy"
             )

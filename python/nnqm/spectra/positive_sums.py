@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +25,9 @@ _FURTHER = {2: 16.0, 1: 13.0}
 # large, share in the average of even a single exponential, which then scatters five times as much as the fit to all
 # points does; with more than 4 early windows that are not yet flat keep too much weight.
 CUT_COST = 4.0
+
+# Most steps of a fit, and of one that is tried and refined if it is chosen: a term that is not needed never converges.
+_STEPS, _FEW_STEPS = 400, 60
 
 # With a probability of 68% a number is below its estimate and so much of its normal error.
 _ONE_SIDED = 0.47
@@ -46,27 +50,30 @@ class Shape:
 
     def __call__(self, energies: ArrayLike, order: int = 0, flips: Flags | None = None) -> Floats:
         """A derivative in the energies, shape (K, n); ``flips`` are those that alternate."""
+        return self.derivatives(energies, flips, order)[order]
+
+    def derivatives(self, energies: ArrayLike, flips: Flags | None = None, most: int = 1) -> list[Floats]:
+        """Value and derivatives in the energies up to an order, at most 2, each of shape (K, n)."""
         t, e = self.t[:, None], np.asarray(energies)
         if self.half is None:
-            found = (-t) ** order * np.exp(-t * e)
+            value = np.exp(-t * e)
+            found = [value, *((-t) ** k * value for k in range(1, most + 1))]
         else:
-            found = self._periodic(self.half, self.half - t, e, order)
+            # Energies of terms that are not needed grow without bound: their contributions are zero.
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = self._periodic(self.half, self.half - t, e)[: most + 1]
         if flips is not None and self.signs is not None:
-            found = np.where(flips, self.signs[:, None] * found, found)
-        return np.asarray(found)
+            found = [np.where(flips, self.signs[:, None] * each, each) for each in found]
+        return found
 
-    def _periodic(self, h: float, c: Floats, e: Floats, order: int) -> Floats:
-        if self.odd:
-            # sinh(E c)/sinh(E h).
-            value = np.exp(log_sinh(e * c) - log_sinh(e * h))
-            slope = c / np.tanh(e * c) - h / np.tanh(e * h)
-            bend = slope**2 + (2 * h * np.exp(-log_sinh(e * h))) ** 2 - (2 * c * np.exp(-log_sinh(e * c))) ** 2
-        else:
-            # cosh(E c)/cosh(E h).
-            value = np.exp(log_cosh(e * c) - log_cosh(e * h))
-            slope = c * np.tanh(e * c) - h * np.tanh(e * h)
-            bend = slope**2 + (2 * c * np.exp(-log_cosh(e * c))) ** 2 - (2 * h * np.exp(-log_cosh(e * h))) ** 2
-        return np.asarray(value * (1.0, slope, bend)[order])
+    def _periodic(self, h: float, c: Floats, e: Floats) -> list[Floats]:
+        logarithm, ratio, sign = (log_sinh, _coth, -1.0) if self.odd else (log_cosh, np.tanh, 1.0)
+        inner, outer = logarithm(e * c), logarithm(e * h)
+        # cosh(E c)/cosh(E h), or sinh(E c)/sinh(E h).
+        value = np.exp(inner - outer)
+        slope = c * ratio(e * c) - h * ratio(e * h)
+        bend = slope**2 + sign * ((2 * c * np.exp(-inner)) ** 2 - (2 * h * np.exp(-outer)) ** 2)
+        return [value, value * slope, np.where(value > 0, value * bend, 0.0)]
 
     def later(self, first: int) -> Shape:
         """The same at times from a position on."""
@@ -108,7 +115,8 @@ class Fit:
     def jacobian(self) -> Floats:
         """Derivatives of the whitened values, shape (K, n_parameters)."""
         shape, e, flips = self.shape, self.energies, self.flips
-        columns = [shape(e, 0, flips), self.weights * shape(e, 1, flips)]
+        value, slope = shape.derivatives(e, flips)
+        columns = [value, self.weights * slope]
         if self.constant > 0:
             columns.append(np.full((len(shape.t), 1), self.sign))
         return np.asarray(self.white @ np.concatenate(columns, axis=1))
@@ -139,7 +147,14 @@ def bound_of_levels(square: float, error: float) -> float:
 
 
 def refine(
-    shape: Shape, values: Floats, white: Floats, energies: ArrayLike, sign: float = 0.0, flips: Flags | None = None
+    shape: Shape,
+    values: Floats,
+    white: Floats,
+    energies: ArrayLike,
+    sign: float = 0.0,
+    flips: Flags | None = None,
+    *,
+    steps: int = _STEPS,
 ) -> Fit:
     """Fit with one exponential per given energy, started there; weights start from non-negative least squares.
 
@@ -158,18 +173,25 @@ def refine(
         a, e, c = q[:n], q[n : 2 * n], float(q[2 * n]) if sign else 0.0
         return Fit(shape, white, a, e, flags, sign, c, target - white @ (shape(e, 0, flags) @ a + sign * c))
 
-    def jacobian(logarithms: Floats) -> Floats:
-        at = fit(logarithms)
-        return np.asarray(-at.jacobian * at.parameters)
-
     begin = np.log(np.concatenate([start[:n], energies, start[n:]]))
     if len(begin) > len(target):
         return fit(begin)
+    last: list[Any] = [begin, fit(begin)]
+
+    def at(logarithms: Floats) -> Fit:
+        # Residual and Jacobian are asked for at the same place, one after the other.
+        if not np.array_equal(logarithms, last[0]):
+            last[:] = [logarithms.copy(), fit(logarithms)]
+        return last[1]  # type: ignore[no-any-return]
+
+    def jacobian(logarithms: Floats) -> Floats:
+        return np.asarray(-at(logarithms).jacobian * at(logarithms).parameters)
+
     # MINPACK without the checks of least_squares, which would take most of the time. The covariance that comes along is
     # not used, and overflows where an exponential is not needed.
-    options = {"xtol": 1e-12, "ftol": 1e-12, "maxfev": 400, "full_output": True}
+    options = {"xtol": 1e-12, "ftol": 1e-12, "maxfev": steps, "full_output": True}
     with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
-        found = leastsq(lambda p: fit(p).residual, begin, Dfun=jacobian, **options)
+        found = leastsq(lambda p: at(p).residual, begin, Dfun=jacobian, **options)
         return fit(found[0])
 
 
@@ -202,13 +224,17 @@ def grow(shape: Shape, values: Floats, white: Floats, most: int, factor: float) 
             if np.count_nonzero(best.flips == flip) < most and room > 2:
                 for extra in _further(starts[int(flip)], best.energies[best.flips == flip], first):
                     flips = np.append(best.flips, flip)
-                    trials.append((refine(shape, values, white, np.append(best.energies, extra), best.sign, flips), 2))
+                    more = np.append(best.energies, extra)
+                    trial = refine(shape, values, white, more, best.sign, flips, steps=_FEW_STEPS)
+                    trials.append((trial, 2))
         if not constant and room > 1:
             trials.append((with_constant(best, values), 1))
         gains = [factor * (best.chi_squared - trial.chi_squared) - _FURTHER[cost] for trial, cost in trials]
         if not gains or max(gains) <= 0:
             return best
         best = trials[int(np.argmax(gains))][0]
+        again = refine(shape, values, white, best.energies, best.sign, best.flips)
+        best = min(best, again, key=lambda fit: fit.chi_squared)
 
 
 def with_constant(fit: Fit, values: Floats) -> Fit:
@@ -252,6 +278,10 @@ def _further(starts: Floats, energies: Floats, first: float) -> Floats:
         return np.append(starts, first)
     near = np.array([np.abs(np.log(s / energies)).min() > 0.2 for s in starts], dtype=bool)
     return np.concatenate([starts[near] if starts.size else starts, [0.5 * energies.min(), 2.5 * energies.max()]])
+
+
+def _coth(x: Floats) -> Floats:
+    return np.asarray(1 / np.tanh(x))
 
 
 def log_cosh(x: Floats) -> Floats:

@@ -96,4 +96,4 @@ class State:
         spread = unit * bound_of_levels(float(self.bound.value), float(self.bound.error)) / size
         gap = self.value.map(lambda v: -unit * np.log(np.abs(v))).with_systematic(spread)
         weight = self.seen.map(lambda w, v: factor * w * np.abs(v) ** -steps, self.value)
-        return Level(gap, weight, 1, judge.verdict(gap, True))
+        return judge.level(gap, weight, True)
