@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,8 +20,9 @@ __all__: list[str] = []
 # Fewest blocks that are made for a given covariance; see _blocks_for.
 _FEWEST_BLOCKS = 256
 
-# Autocorrelation of successive samples beyond which they do not count as independent, in errors.
-_DEPENDENT = 3.0
+# Autocorrelation of successive samples beyond which they do not count as independent, in errors. With fewer than 100 a
+# strong one may be no more significant, and a false alarm costs little.
+_DEPENDENT, _DEPENDENT_OF_FEW, _FEW = 3.0, 2.0, 100
 
 # A correlation matrix with a more negative eigenvalue belongs to no covariance: rounding is smaller.
 _NEGATIVE = -1e-7
@@ -66,10 +68,10 @@ def read(given: Any, covariance: ArrayLike | None, n_samples: int | None, times:
     if array.dtype == object and array.size:
         kinds = {_package(entry) for entry in array.ravel()}
         if kinds & {"gvar", "pyerrors"}:
-            _leave_out(f"the {' and '.join(sorted(kinds))} objects", covariance=covariance, n_samples=n_samples)
+            _leave_out(f"the {' and '.join(sorted(kinds))} objects", covariance=covariance)
             if array.ndim != 1:
                 raise InputError(f"correlator must have shape (K,); got objects of shape {array.shape}")
-            found = _of_objects(list(array), kinds)
+            found = _of_objects(list(array), kinds, n_samples)
             return _with_times(replace(found, times=own_times), times)
     if array.dtype.kind == "c":
         raise InputTypeError(
@@ -259,7 +261,8 @@ def _autocorrelation(series: Floats) -> float | None:
     window = int(closed[0]) if closed.size else int(np.argmax(mean))
     # Of independent samples the first autocorrelation has the error n^(-1/2), and the sum over a window sqrt(W/n).
     first, summed = correlation[1].mean() + 1 / n, mean[window] - 0.5 + (window + 1) / n
-    if first * np.sqrt(n) < _DEPENDENT and summed * np.sqrt(n / (window + 1)) < _DEPENDENT:
+    limit = _DEPENDENT if n >= _FEW else _DEPENDENT_OF_FEW
+    if first * np.sqrt(n) < limit and summed * np.sqrt(n / (window + 1)) < limit:
         return None
     return float(max(0.5, taus[window].max() * (1 + (2 * window + 3) / n)))
 
@@ -276,7 +279,7 @@ def _entries_of(content: Any) -> list[Any]:
     return [np.ravel(np.asarray(entry, dtype=object))[0] for entry in present]
 
 
-def _of_objects(entries: list[Any], kinds: set[str]) -> Given:
+def _of_objects(entries: list[Any], kinds: set[str], n_samples: int | None) -> Given:
     if len(kinds) > 1:
         raise InputTypeError(
             f"correlator must hold objects of one kind; got {', '.join(sorted(kinds))}; a number without an error "
@@ -284,7 +287,8 @@ def _of_objects(entries: list[Any], kinds: set[str]) -> Given:
         )
     if kinds == {"gvar"}:
         gvar = sys.modules["gvar"]
-        return _of_arrays(floats("correlator", gvar.mean(entries), 1), gvar.evalcov(entries), None)
+        return _of_arrays(floats("correlator", gvar.mean(entries), 1), gvar.evalcov(entries), n_samples)
+    _leave_out("the pyerrors objects", n_samples=n_samples)
     if any(type(entry).__name__ == "CObs" for entry in entries):
         raise InputTypeError("correlator must be real; got complex observables of pyerrors; take corr.real")
     # The user's own analysis is used where there is one. Anything else is analysed on a copy, with the defaults of
@@ -293,7 +297,10 @@ def _of_objects(entries: list[Any], kinds: set[str]) -> Given:
     for own, entry in zip(entries, analysed, strict=True):
         if own is not entry:
             entry.gamma_method()
-    covariance = sys.modules["pyerrors"].covariance(analysed)
+    with warnings.catch_warnings():
+        # Of too few configurations for the covariance, which is looked at here.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        covariance = sys.modules["pyerrors"].covariance(analysed)
     return _of_arrays(floats("correlator", [o.value for o in analysed], 1), covariance, _configurations(analysed))
 
 

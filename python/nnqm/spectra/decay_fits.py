@@ -109,7 +109,7 @@ class _Window:
         if not at.size:
             return False
         energy = self.fit.energies[at[0]]
-        error = float(np.linalg.norm(self.fit.rows[len(self.fit.energies) + at[0]]))
+        error = float(np.hypot.reduce(self.fit.rows[len(self.fit.energies) + at[0]]))
         t = self.points.shape.t
         return bool(error < energy or (energy + error) * (t[-1] - t[0]) < 1)
 
@@ -183,15 +183,20 @@ def plateaus(points: Points) -> tuple[Mixture | None, Mixture | None]:
 
     If the shape is periodic, a constant of either sign is tried in each window.
     """
-    windows = []
+    windows: list[_Window] = []
+    pair: Floats | None = None
     for first in range(len(points) - 1 - _FREEDOM):
         rest = points.later(first)
-        windows += [_Window(first, rest, fit) for fit in _window_fits(rest)]
+        fits = _window_fits(rest, pair)
+        windows += [_Window(first, rest, fit) for fit in fits]
+        if len(fits[-1].energies) == 2:
+            pair = fits[-1].energies
     plain, other = ([w for w in windows if w.determines(flip)] for flip in (False, True))
     return Mixture.of(points, plain, windows), Mixture.of(points, other, windows)
 
 
-def _window_fits(points: Points) -> list[Fit]:
+def _window_fits(points: Points, pair: Floats | None) -> list[Fit]:
+    """The fits that are tried in a window; ``pair`` are the energies of both kinds in the window before."""
     shape, g, white = points.shape, points.values.value, points.white
     start = rate_of(shape.t, g)
     fits = [refine(shape, g, white, [start])]
@@ -201,7 +206,8 @@ def _window_fits(points: Points) -> list[Fit]:
         fits.append(refine(shape, g, white, [start], 0.0, np.array([True])))
         if len(points) >= 4 + _FREEDOM:
             # Each parity of the steps sees the sum or the difference of the two terms: starts from either side.
-            starts = ([start, start], [0.5 * start, start], [start, 0.5 * start], [start, 2 * start])
+            sides = [[start, start], [0.5 * start, start], [start, 0.5 * start], [start, 2 * start]]
+            starts = np.array(sides) if pair is None else np.array([pair, sides[0]])
             trials = [refine(shape, g, white, s, 0.0, np.array([False, True])) for s in starts]
             fits.append(min(trials, key=lambda fit: fit.chi_squared))
     return fits

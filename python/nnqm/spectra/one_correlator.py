@@ -79,7 +79,7 @@ class OneCorrelator:
         Whether the correlator changes its sign after a period: sinh(E (period/2 - t)/hbar). Seen from values on both
         sides of half the period if it is not given; False if there are none.
     n_samples : int, optional
-        Independent configurations from which ``covariance`` was estimated.
+        Independent configurations from which ``covariance``, or that of gvar objects, was estimated.
 
     Attributes
     ----------
