@@ -91,7 +91,7 @@ KINDS = {
         alternating=(0.5,),
         options={"period": 32.0},
     ),
-    **{f"{n} samples, {k} times": few(n, k) for n in (16, 25, 40, 100, 225) for k in (8, 24, 48)},
+    **{f"{n} samples, {k} times": few(n, k) for n in (20, 25, 40, 100, 225) for k in (8, 24, 48)},
     "100 samples, rho 0.5": few(100, 16, 0.5),
     "400 samples, rho 0.9": few(400, 16, 0.9),
     "1000 samples, rho 0.2": few(1000, 16, 0.2),

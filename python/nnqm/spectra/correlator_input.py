@@ -39,8 +39,8 @@ class Given:
     """A correlator that was read.
 
     ``values`` have shape (K,) in units of ``unit``; ``times`` are None if none came along; ``n_samples`` is the number
-    of independent samples behind the covariance, None if that is known exactly; ``tau`` is the autocorrelation time of
-    the samples where it was seen.
+    of independent samples behind the covariance, None if that is known exactly; ``tau`` is the mean autocorrelation
+    time of the samples where it was seen.
     """
 
     values: Estimate
@@ -231,27 +231,27 @@ def _of_estimate(estimate: Estimate, unit: float = 1.0) -> Given:
         if not np.all(np.isfinite(stack)):
             raise InputError("correlator must be finite; got an Estimate with NaN or infinite entries")
     scaled, more = _scaled(estimate)
-    tau = _autocorrelation(scaled.replicas)
+    taus = _autocorrelation(scaled.replicas)
     n = scaled.n_blocks
-    if tau is None:
+    if taus is None:
         return Given(scaled, unit * more, n)
     # Dependent samples count as fewer independent ones with the same covariance of each.
-    wider = scaled.value + np.sqrt(2 * tau) * (scaled.replicas - scaled.value)
+    wider = scaled.value + np.sqrt(2 * taus) * (scaled.replicas - scaled.value)
+    tau = float(taus.mean())
     return Given(Estimate(scaled.value, wider, scaled.weights), unit * more, max(2, int(n / (2 * tau))), tau=tau)
 
 
-def _autocorrelation(series: Floats) -> float | None:
-    """Largest integrated autocorrelation time of the columns of a series (n, K); None if none is seen.
+def _autocorrelation(series: Floats) -> Floats | None:
+    """Integrated autocorrelation times of the columns of a series (n, K), shape (K,); None if none is seen.
 
     The window is common to all columns, five times the time of their mean autocorrelation, and the bias of the mean
     that is subtracted is corrected (Wolff, Comput. Phys. Commun. 156, 143 (2004)).
     """
     x = series - series.mean(axis=0)
-    spread = x.std(axis=0)
-    x = x[:, spread > 0] / spread[spread > 0]
-    n = len(x)
-    if n < 8 or not x.size:
+    spread, n = x.std(axis=0), len(x)
+    if n < 8 or not np.all(spread > 0):
         return None
+    x = x / spread
     padded = 1 << (2 * n - 1).bit_length()
     spectrum = np.abs(np.fft.rfft(x, padded, axis=0)) ** 2
     correlation = np.fft.irfft(spectrum, axis=0)[: n // 2] / n
@@ -264,7 +264,7 @@ def _autocorrelation(series: Floats) -> float | None:
     limit = _DEPENDENT if n >= _FEW else _DEPENDENT_OF_FEW
     if first * np.sqrt(n) < limit and summed * np.sqrt(n / (window + 1)) < limit:
         return None
-    return float(max(0.5, taus[window].max() * (1 + (2 * window + 3) / n)))
+    return np.asarray(np.maximum(0.5, taus[window] * (1 + (2 * window + 3) / n)))
 
 
 # ---- objects of other packages

@@ -16,8 +16,8 @@ __all__ = ["DecayError", "DecayLevels"]
 # Largest total error of a resolved gap, statistical error and spread together, as a part of the gap.
 _LARGEST_TOTAL_ERROR = 0.2
 
-# Fewest independent samples for a verdict: with fewer the error is known to no better than a quarter.
-FEWEST_SAMPLES = 12
+# Fewest independent samples for a verdict: with fewer the error is known to no better than a sixth.
+FEWEST_SAMPLES = 20
 
 
 class DecayError(InputError):
@@ -49,7 +49,7 @@ class DecayLevels:
         which a level of the theory lies: a bound that holds in 68% of cases, not a shift to be expected. ``weight`` is
         |Z|^2 at t = 0. Verdicts: "resolved"; "noise" (no signal, or a statistical error above 10%); "basis-limited"
         (levels that hide behind it may lie 20% away, no fit describes the data, or the correlator is no positive sum);
-        "plateau" (no decay); "few blocks" (fewer than 12 independent samples); "above unresolved".
+        "plateau" (no decay); "few blocks" (fewer than 20 independent samples); "above unresolved".
     times : ndarray
         Those of the correlator that were used, unit time.
     p_value : float or None

@@ -91,12 +91,12 @@ class OneCorrelator:
     antiperiodic : bool
     n_samples : int or None
         Independent samples from which the covariance is estimated. Fits then take at most a tenth as many points, or
-        six if that is more (four with fewer than 24 samples), and chi^2 is corrected for its noise. Below 12 samples
+        six if that is more (four with fewer than 24 samples), and chi^2 is corrected for its noise. Below 20 samples
         nothing is resolved. None if the covariance is known.
     autocorrelation_time : float or None
-        Of samples or blocks that depend on each other beyond doubt, in samples: the largest of the K values. Errors
-        are multiplied by the root of twice this time, and ``n_samples`` is divided by twice this time. None if no
-        dependence is seen.
+        Of samples or blocks that depend on each other beyond doubt, in samples: the mean over the K values. The error
+        of each value is multiplied by the root of twice its own time, and ``n_samples`` is divided by twice the mean.
+        None if no dependence is seen.
 
     Raises
     ------
@@ -626,9 +626,7 @@ class OneCorrelator:
         elif len(chosen) == n < _FEWEST and self._signs is None:
             gap = self._effective(chosen)[1][-1].with_systematic(np.inf)
             level = judge.level(gap, None, True)
-            reason = (
-                f"too few points for a fit that is tested: {n} of at least {_FEWEST}; the gap is an effective energy"
-            )
+            reason = f"too few points for a fit, {n} of at least {_FEWEST}: the gap is an effective energy"
         return judge.result(method, [level], [], times=self.times[chosen], reason=reason)
 
 
