@@ -34,6 +34,7 @@ run = nnqm.simulate(nnqm.harmonic_oscillator(), 8192, 32, 0.2, rng=1)
 estimate = run.connected()[:10]
 times = 0.2 * np.array(run.lags[:10])
 values, covariance = estimate.value, estimate.covariance()
+samples = values + np.random.default_rng(1).normal(size=(200, 10)) @ np.linalg.cholesky(200 * covariance).T
 gvars, corr = estimate, run  # tests/test_one_correlator.py has objects of their kinds
 """,
     "docs/saved-files.md": """

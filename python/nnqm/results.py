@@ -16,8 +16,8 @@ from .quantum.states import State
 from .report.table import Report, Row
 from .sampling.correlators import Correlators
 from .spectra.binned_paths import EffectiveLevels, ExactEffectiveLevels
+from .spectra.decay_levels import DecayError, DecayLevels
 from .spectra.levels import Advice, Level, Spectrum, SpectrumError
-from .spectra.one_correlator import DecayError, DecayLevels
 from .theories.mode_sums import KarhunenLoeve
 
 __all__ = [

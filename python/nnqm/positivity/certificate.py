@@ -20,8 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
-from ..statistics.matrices import eigenstates, product
 from ..representation import short_repr
+from ..statistics.matrices import eigenstates, product
 from ..verdict import Verdict
 
 __all__ = ["PositivityCertificate", "Witness", "lowest_directions", "positivity_certificate"]

@@ -11,99 +11,46 @@ be from it. It is the spread of the energies that hide behind the number, found 
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
-from ..errors import InputError, InputTypeError
-from ..representation import short_repr
+from ..errors import InputError
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
-from .gevp import Directions, estimate_of, generalised_eigenstates, stack_of
-from .levels import LARGEST_RELATIVE_ERROR, Level, on_ladder
-from .positive_sums import CUT_COST, POOR_FIT, SINGULAR, Fit, Shape, bound_of_levels, grow, log_cosh, rate_of, refine
+from .correlator_input import Given, fold, listed, read, unit_of
+from .decay_fits import Mixture, Points, exponentials, plateaus
+from .decay_levels import FEWEST_SAMPLES, DecayError, DecayLevels, Judge
+from .levels import Level
+from .positive_sums import POOR_FIT, SINGULAR, Shape, log_cosh, log_sinh
+from .ritz import Krylov
 
-__all__ = ["DecayError", "DecayLevels", "OneCorrelator"]
+__all__ = ["OneCorrelator"]
 
 # Smallest value of a correlator, direction of its Hankel matrix or weight of a state that is used, in errors.
 _SIGNIFICANT = 5.0
 
-# Largest total error of a resolved gap, statistical error and spread together, as a part of the gap.
-_LARGEST_TOTAL_ERROR = 0.2
+# Fall below zero, rise, or rise of the effective energy, that no sum of decays makes, in errors. Of a hundred points
+# one in 1e6 does by chance. A smaller one is reason to look for terms that alternate.
+_IMPOSSIBLE, _SUSPECT = 6.0, 3.0
 
-# Fall below zero, or rise, that no sum of decays makes, in errors. Of a hundred points one in 1e6 does by chance.
-_IMPOSSIBLE = 6.0
+# Fall of chi^2 that terms that alternate must bring; the number of independent combinations of points, and the errors
+# by which they must change these.
+_ALTERNATION, _SEEN_AT, _SEEN = 25.0, 4, 3.0
 
 # Most points of a fit. More gain nothing, and the covariance of neighbours comes ever closer to singular.
 _MOST_POINTS = 24
 
-# Fewest blocks that are made for a given covariance; see _blocks_for.
-_FEWEST_BLOCKS = 256
+# Fewest points of a fit, and of one with terms that alternate; most exponentials of a kind in the search for these.
+_FEWEST, _FEWEST_ALTERNATING, _LEVELS = 4, 6, 3
 
-
-class DecayError(InputError):
-    """A correlator that cannot be analysed as asked.
-
-    Attributes
-    ----------
-    times : ndarray
-        Midpoints of successive points, shape (k,), unit time; those at which there is an effective energy.
-    effective_energy : Estimate
-        The effective energies that could be computed, shape (k,), energy units; their errors need no covariance.
-    """
-
-    def __init__(self, message: str, times: Floats, effective_energy: Estimate) -> None:
-        super().__init__(message)
-        self.times = times
-        self.effective_energy = effective_energy
-
-
-@short_repr
-@dataclass(frozen=True)
-class DecayLevels:
-    """Levels found in one correlator; see ``OneCorrelator``.
-
-    Attributes
-    ----------
-    method : str
-    levels : tuple of Level
-        Lowest first. The statistical error of a gap comes from the data; its systematic error is the distance within
-        which a level of the theory lies: a bound that holds in 68% of cases, not a shift to be expected. ``weight`` is
-        |Z|^2 at t = 0. Verdicts: "resolved"; "noise" (no signal, or a statistical error above 10%); "basis-limited"
-        (levels that hide behind it may lie 20% away, or no fit describes the data); "plateau" (no decay);
-        "above unresolved".
-    times : ndarray
-        Those of the correlator that were used, unit time.
-    p_value : float or None
-        Of the fit; None if there is no fit.
-    note : str
-        Which gaps are not resolved, and what would help.
-    """
-
-    method: str
-    levels: tuple[Level, ...]
-    times: Floats
-    p_value: float | None
-    note: str
-
-    @property
-    def gaps(self) -> tuple[Estimate, ...]:
-        """Resolved gaps in energy units, lowest first."""
-        return tuple(level.gap for level in self.levels if level.resolved and level.gap is not None)
-
-    def __str__(self) -> str:
-        rows = [f"{self.method}, {len(self.times)} points"]
-        if self.p_value is not None:
-            rows[0] += f", p = {self.p_value:.2g}"
-        for n, level in enumerate(self.levels, start=1):
-            rows.append(f"gap {n}: {'none' if level.gap is None else level.gap}  {level.verdict}")
-        return "\n".join([*rows, self.note])
+# Samples per point of a fit with an estimated covariance; points taken with fewer samples, at most a fourth of them.
+_SAMPLES_PER_POINT, _FEW_POINTS = 10, 6
 
 
 class OneCorrelator:
@@ -112,19 +59,27 @@ class OneCorrelator:
     Parameters
     ----------
     correlator : Correlators, Estimate, array_like, gvar array, or pyerrors Corr or list of Obs
-        A run, whose connected function of ``channel`` is taken; or values at ``times``, shape (K,), real. The vacuum
-        part (the squared mean) must have been subtracted, or shows as a plateau.
+        A run, whose connected function of ``channel`` is taken; values at ``times``, shape (K,), real; or samples of
+        them, shape (configuration, K), in the order in which they were made. The vacuum part (the squared mean) must
+        have been subtracted, or shows as a plateau.
     times : array_like, optional
         Increasing, not negative, shape (K,), unit time. A run has its own; 0, 1, 2, ... for a Corr of pyerrors.
     covariance : array_like, optional
-        Covariance of the values, shape (K, K), for a plain array; it counts as exactly known.
+        Covariance of the values, shape (K, K), for a plain array; it counts as exactly known without ``n_samples``.
     channel : int or str
         Of a run.
     hbar : float, default 1
         A run has its own.
     period : float, optional
-        The Euclidean time after which the correlator repeats itself, if it does; then there is one level, from
-        cosh(E (period/2 - t)/hbar), which is exact for a Gaussian process. Runs of thermal theories have their own.
+        The Euclidean time after which the correlator repeats itself, if it does. Each level then contributes
+        cosh(E (period/2 - t)/hbar), and there may be a constant (a thermal state, or a mean that was subtracted).
+        Values beyond half the period are averaged with their mirror images. Levels are differences of any two
+        energies; for a Gaussian process there is one. Runs of thermal theories have their own.
+    antiperiodic : bool, optional
+        Whether the correlator changes its sign after a period: sinh(E (period/2 - t)/hbar). Seen from values on both
+        sides of half the period if it is not given; False if there are none.
+    n_samples : int, optional
+        Independent configurations from which ``covariance``, or that of gvar objects, was estimated.
 
     Attributes
     ----------
@@ -133,18 +88,24 @@ class OneCorrelator:
         Shape (K,). If a covariance was given, the replicas are constructed to have this covariance.
     hbar : float
     period : float or None
+    antiperiodic : bool
     n_samples : int or None
-        Blocks from which the covariance is estimated; fits then take at most a tenth as many points, and chi^2 is
-        corrected for its noise. None if it is known.
+        Independent samples from which the covariance is estimated. Fits then take at most a tenth as many points, or
+        six if that is more (four with fewer than 24 samples), and chi^2 is corrected for its noise. Below 20 samples
+        nothing is resolved. None if the covariance is known.
+    autocorrelation_time : float or None
+        Of samples or blocks that depend on each other beyond doubt, in samples: the mean over the K values. The error
+        of each value is multiplied by the root of twice its own time, and ``n_samples`` is divided by twice the mean.
+        None if no dependence is seen.
 
     Raises
     ------
     InputError, InputTypeError
-        If values are complex or not finite, times do not increase, the covariance does not fit or is missing, or a
-        point does not fluctuate.
+        If values are complex or not finite, times do not increase, the covariance does not fit or is missing, a
+        point does not fluctuate, or a periodic correlator is not symmetric.
     DecayError
-        If the covariance is singular (at which times), or the values do not decay: they are significantly
-        negative, or rising as periodic ones do.
+        If the covariance is singular (at which times), or the values are no decay: they are significantly
+        negative, or rising as periodic ones do, and do not alternate from step to step.
 
     Examples
     --------
@@ -158,7 +119,9 @@ class OneCorrelator:
     values: Estimate
     hbar: float
     period: float | None
+    antiperiodic: bool
     n_samples: int | None
+    autocorrelation_time: float | None
 
     def __init__(
         self,
@@ -169,79 +132,196 @@ class OneCorrelator:
         channel: int | str = 0,
         hbar: float | None = None,
         period: float | None = None,
+        antiperiodic: bool | None = None,
+        n_samples: int | None = None,
     ) -> None:
         self.period = None if period is None else positive("period", period)
+        if antiperiodic is not None and self.period is None and not isinstance(correlator, Correlators):
+            raise InputError("antiperiodic needs a period; give it")
         if isinstance(correlator, Correlators):
-            for name, given in (("times", times), ("covariance", covariance), ("hbar", hbar)):
+            own = {"times": times, "covariance": covariance, "hbar": hbar, "n_samples": n_samples}
+            for name, given in own.items():
                 if given is not None:
                     raise InputError(f"{name} of a run is its own; leave it out")
-            self.values = correlator.connected(channel)
-            self.times = np.asarray(correlator.lags) * correlator.dt
-            self.hbar, self.n_samples = correlator.hbar, self.values.n_blocks
+            found = _of_run(correlator, channel)
+            self.hbar = correlator.hbar
             if self.period is None and correlator.theory is not None:
                 self.period = correlator.theory.period
         else:
             self.hbar = 1.0 if hbar is None else positive("hbar", hbar)
-            values, known, own_times = _parse(correlator, covariance)
-            grid = own_times if times is None else floats("times", times, 1)
-            if grid is None:
-                raise InputError("times are missing: give the time of each value, shape (K,)")
-            self.times = grid
-            if isinstance(values, Estimate):
-                self.values, self.n_samples = values, values.n_blocks
-            else:
-                assert known is not None
-                _check_moves(self.times, np.diag(known))
-                self.values, self.n_samples = _blocks_for(values, known), None
-        _check_times(self.times, len(self.values))
-        _check_moves(self.times, self.values.error)
+            known = None if n_samples is None else integer("n_samples", n_samples, 2)
+            grid = None if times is None else floats("times", times, 1)
+            found = read(correlator, covariance, known, grid)
+        self.antiperiodic = False
+        if self.period is not None:
+            found, self.antiperiodic = fold(found, self.period, antiperiodic)
+        assert found.times is not None
+        self.times, self.n_samples, self.autocorrelation_time = found.times, found.n_samples, found.tau
+        # Powers of two: nothing below depends on the units of values and times, and no digit is lost.
+        self._unit, self._data = found.unit, found.values
+        self._signs: Floats | None = None
+        self._faults: tuple[str, ...] = ()
+        self._tick = unit_of(np.array([(self.times[-1] - self.times[0]) / self.hbar]))
+        self.values = self._data.map_replicas(lambda g: g * found.unit)
         if self.n_samples is None:
             self._covariance(np.arange(len(self.times)))
         self._check_decay()
 
+    # ---- whether it is a decay
+
     def _check_decay(self) -> None:
-        """Raise if values are significantly negative or rise again."""
-        values, error = self.values.value, self.values.error
-        for i in np.flatnonzero(values < -_IMPOSSIBLE * error)[:1]:
-            raise self._error(
-                f"the correlator must not be negative: at time {self.times[i]:g} it is {self.values[int(i)]}; a decay "
-                "with positive weights is positive: use the connected function of one real observable with itself, "
-                "or test reflection_positivity"
-            )
-        if self.period is not None:
+        """Look for terms that alternate; raise if values are significantly negative or rise again without them."""
+        if self._violated(_SUSPECT) is None:
             return
-        lowest = int(np.argmin(values))
-        for i in range(lowest + 1, len(values)):
-            rise = self.values[i].map_replicas(lambda a, b: a - b, self.values[lowest])
-            if float(rise.value) > _IMPOSSIBLE * float(rise.error):
-                raise self._error(
-                    f"the correlator must decay; it rises by {rise} between times {self.times[lowest]:g} and "
-                    f"{self.times[i]:g} as a periodic one does; give its period, or only times below half of it"
-                )
+        self._signs = self._alternation()
+        if self._signs is not None:
+            return
+        fault = self._violated(_IMPOSSIBLE)
+        if fault is None:
+            return
+        message, final = fault
+        if final:
+            raise self._error(message)
+        chosen = self._chosen(None)
+        if self.period is not None and not self._cannot_fit(chosen):
+            found = exponentials(self._points(chosen, None), _LEVELS, cut=0)
+            fit = found.best.fit
+            if found.p_value > POOR_FIT and fit.constant > 0 > fit.sign:
+                return
+        self._faults = (message,)
+
+    def _violated(self, errors: float) -> tuple[str, bool] | None:
+        """What no positive sum of decays does, and whether nothing can be had from a correlator that does it."""
+        values, error, t = self._data.value, self._data.error, self.times
+        if self.n_samples is not None:
+            from scipy.special import ndtr, stdtrit
+
+            # As improbable as so many errors that are exactly known.
+            errors = -float(stdtrit(self.n_samples - 1, ndtr(-errors)))
+        below = np.flatnonzero(values < -errors * error)
+        if below.size and not self._crosses_zero:
+            return self._negative_message(int(below[0])), True
+        if self.period is None:
+            lowest = int(np.argmin(values))
+            for i in range(lowest + 1, len(values)):
+                rise = self.values[i].map_replicas(lambda a, b: a - b, self.values[lowest])
+                scaled = self._data[i].map_replicas(lambda a, b: a - b, self._data[lowest])
+                if float(scaled.value) > errors * float(scaled.error):
+                    return (
+                        f"the correlator must decay; it rises by {rise} between times {t[lowest]:g} and {t[i]:g} as a "
+                        "periodic one does; give its period, or only times below half of it"
+                    ), True
+        if self.antiperiodic:
+            return None
+        log = self._data[: self._positive_stop()].map_replicas(np.log)
+        width = 1
+        # Neighbours show what alternates; over larger distances a slow rise adds up.
+        while 2 * width < len(log):
+            near, far = t[: len(log)], t[2 * width : len(log)]
+            left, right = near[width:-width] - near[: -2 * width], far - near[width:-width]
+            bend = log.map_replicas(
+                lambda g, w=width, a=left, b=right: (g[:, 2 * w :] - g[:, w:-w]) * a / b - (g[:, w:-w] - g[:, : -2 * w])
+            )
+            for i in np.flatnonzero(bend.value < -errors * bend.error)[:1]:
+                hint = "too large a mean was subtracted" if self.period is None else "it is antiperiodic: say so"
+                return (
+                    f"the effective energy rises at time {t[i + width]:g}: the correlator is no sum of positive terms "
+                    f"(source and sink differ, or {hint}), so that no spread of levels is known"
+                ), False
+            width *= 2
+        return None
+
+    def _negative_message(self, i: int) -> str:
+        advice = "use the connected function of one real observable with itself, or test reflection_positivity"
+        if np.all(self._data.value < _SIGNIFICANT * self._data.error):
+            advice = "multiply it by -1 if that is a convention of its sign"
+        return (
+            f"the correlator must not be negative: at time {self.times[i]:g} it is {self.values[i]}; a decay "
+            f"with positive weights is positive; {advice}"
+        )
+
+    @cached_property
+    def _crosses_zero(self) -> bool:
+        """Whether it falls to below zero, as a decay does in a period if a constant is subtracted."""
+        if self.period is None or self.antiperiodic:
+            return False
+        pull = self._data.value / self._data.error
+        return bool(pull[0] > _IMPOSSIBLE and pull.min() < -_IMPOSSIBLE and np.argmin(pull) > len(pull) // 2)
+
+    @cached_property
+    def _steps(self) -> NDArray[np.int64] | None:
+        """Times in steps, from zero if that is on their grid; None if they are on no grid of equal steps."""
+        step = float(np.diff(self.times).min())
+        first = self.times[0] / step
+        offset = 0.0 if abs(first - np.rint(first)) < 1e-6 * max(first, 1.0) else self.times[0]
+        steps = (self.times - offset) / step
+        if np.any(np.abs(steps - np.rint(steps)) > 1e-6 * np.maximum(np.abs(steps), 1.0)):
+            return None
+        return np.asarray(np.rint(steps), dtype=np.int64)
+
+    def _alternation(self) -> Floats | None:
+        """Signs of terms that alternate, shape (K,), if they describe what a sum of decays does not; else None."""
+        steps = self._steps
+        if steps is None:
+            return None
+        pattern = np.where(steps % 2, -1.0, 1.0)
+        chosen = self._chosen(pattern)
+        for first in sorted({0, len(chosen) // 4, len(chosen) // 2}):
+            if len(chosen) - first < _FEWEST_ALTERNATING:
+                return None
+            plain = self._points(chosen[first:], None)
+            without = exponentials(plain, _LEVELS, cut=0).best.fit
+            if plain.chi_factor * without.chi_squared < _ALTERNATION:
+                return None
+            fits = []
+            for sign in (1.0, -1.0):
+                points = replace(plain, shape=replace(plain.shape, signs=np.asarray(sign * pattern[chosen[first:]])))
+                found = exponentials(points, _LEVELS, cut=0)
+                fit, gain = found.best.fit, plain.chi_factor * (without.chi_squared - found.best.fit.chi_squared)
+                # A fast term could stand for a fault of the first point, or of two.
+                seen = np.count_nonzero(np.abs(plain.white @ fit.alternating) > _SEEN) >= _SEEN_AT
+                if seen and gain > _ALTERNATION:
+                    fits.append((fit.chi_squared, sign, found.p_value))
+            if not fits:
+                return None
+            _, sign, p_value = min(fits)
+            if p_value > POOR_FIT:
+                return np.asarray(sign * pattern)
+        return None
 
     def _error(self, message: str) -> DecayError:
         return DecayError(message, *self.effective_energy())
 
-    @property
-    def _half(self) -> float | None:
-        return None if self.period is None else self.period / 2 / self.hbar
+    # ---- points
 
-    def _significant(self) -> int:
+    def _positive_stop(self) -> int:
         """Number of points before the first one that is not above zero beyond doubt, in each replica."""
-        good = (self.values.value > _SIGNIFICANT * self.values.error) & (self.values.replicas > 0).all(axis=0)
-        if self.period is not None:
-            good &= self.times <= self.period / 2
+        good = (self._data.value > _SIGNIFICANT * self._data.error) & (self._data.replicas > 0).all(axis=0)
         return len(good) if good.all() else int(np.argmin(good))
 
-    def _chosen(self) -> NDArray[np.int64]:
+    def _significant(self, signs: Floats | None) -> int:
+        """Number of points that are used: with terms that alternate, one of two neighbours may be near zero."""
+        if signs is None:
+            return len(self.times) if self._crosses_zero else self._positive_stop()
+        seen = np.abs(self._data.value) > _SIGNIFICANT * self._data.error
+        seen |= np.append(seen[1:], False)
+        return len(seen) if seen.all() else int(np.argmin(seen))
+
+    def _chosen(self, signs: Floats | None) -> NDArray[np.int64]:
         """Positions of the significant points that a fit takes, evenly spread if there are too many."""
-        stop = self._significant()
-        most = _MOST_POINTS if self.n_samples is None else min(_MOST_POINTS, self.n_samples // 10)
-        return np.unique(np.linspace(0, max(stop - 1, 0), min(stop, most)).round().astype(np.int64))
+        stop, most = self._significant(signs), _MOST_POINTS
+        if self.n_samples is not None:
+            few = max(_FEWEST, min(_FEW_POINTS, self.n_samples // 4))
+            most = min(most, max(self.n_samples // _SAMPLES_PER_POINT, few))
+        if signs is None or stop <= most:
+            return np.unique(np.linspace(0, max(stop - 1, 0), min(stop, most)).round().astype(np.int64))
+        # Pairs of neighbours, in which terms that alternate are seen.
+        begin = np.linspace(0, stop - 2, max(most, _FEWEST_ALTERNATING) // 2).round().astype(np.int64)
+        return np.unique(np.concatenate([begin, begin + 1]))
 
     def _covariance(self, points: Any) -> Floats:
         """Covariance of points of the correlator; raises if it cannot be inverted."""
-        deviations = self.values[points]._deviations()
+        deviations = self._data[points]._deviations()
         covariance = deviations.T @ deviations
         scale = 1 / np.sqrt(np.diag(covariance))
         eigenvalues, vectors = np.linalg.eigh(covariance * scale[:, None] * scale)
@@ -251,39 +331,22 @@ class OneCorrelator:
             guilty = np.asarray(points)[np.sqrt((vectors[:, null] ** 2).sum(axis=1)) > 0.05]
             raise self._error(
                 f"the covariance is singular ({int(null.sum())} dependent combinations, at times "
-                f"{_listed(self.times[guilty])}); leave some of these times out, or give more samples"
+                f"{listed(self.times[guilty])}); leave some of these times out, give more samples, or "
+                "n_samples if the covariance is an estimate from few"
             )
         return np.asarray(covariance)
 
-    def _chi_factor(self, n_points: int) -> float:
-        """Factor that makes chi^2 from an estimated covariance unbiased.
+    def _points(self, chosen: NDArray[np.int64], signs: Floats | None) -> Points:
+        scale = 1 / (self.hbar * self._tick)
+        half = None if self.period is None else self.period / 2 * scale
+        shape = Shape(self.times[chosen] * scale, half, self.antiperiodic, None if signs is None else signs[chosen])
+        return Points(shape, self._data[chosen], self._covariance(chosen), self.n_samples)
 
-        Hartlap, Simon and Schneider, Astron. Astrophys. 464, 399 (2007).
-        """
-        return 1.0 if self.n_samples is None else (self.n_samples - n_points - 2) / (self.n_samples - 1)
+    def _energy(self, estimate: Estimate) -> Estimate:
+        """An energy of ``_points`` in the units of the user."""
+        return estimate.map_replicas(lambda e: e / self._tick).with_systematic(estimate.systematic / self._tick)
 
-    def _p_value(self, fit: Fit) -> float:
-        from scipy.special import chdtrc, fdtrc
-
-        freedom = len(fit.residual) - fit.n_parameters
-        if freedom < 1:
-            return 1.0
-        if self.n_samples is None:
-            return float(chdtrc(freedom, fit.chi_squared))
-        n = self.n_samples
-        return float(fdtrc(freedom, n - freedom, fit.chi_squared * (n - freedom) / (freedom * (n - 1))))
-
-    def _inflation(self, fit: Fit) -> float:
-        r"""Variance of a fit parameter over what the estimated covariance gives.
-
-        It is :math:`(\nu + \chi^2)/(\nu - q)` with q points more than parameters and a covariance of :math:`\nu`
-        degrees of freedom: exact for Gaussian blocks, whatever chi^2 (C. R. Rao, Proc. 5th Berkeley Symp. 1, 355
-        (1967)). The energy then has Student's distribution of :math:`\nu - q` degrees of freedom.
-        """
-        if self.n_samples is None:
-            return 1.0
-        freedom = self.n_samples - 1
-        return (freedom + fit.chi_squared) / (freedom - len(fit.residual) + fit.n_parameters)
+    # ---- levels
 
     def effective_energy(self) -> tuple[Floats, Estimate]:
         r"""Effective energies between successive times, as long as the correlator is 5 errors above zero.
@@ -291,8 +354,11 @@ class OneCorrelator:
         .. math:: E_{\mathrm{eff}} = -\hbar\,\frac{\ln G(t_{k+1}) - \ln G(t_k)}{t_{k+1} - t_k}
 
         or, with a period, the solution of
-        :math:`G(t_{k+1})/G(t_k) = \cosh(E (T/2 - t_{k+1})/\hbar)/\cosh(E (T/2 - t_k)/\hbar)`. It tends to the lowest
-        gap from above. The error is statistical.
+        :math:`G(t_{k+1})/G(t_k) = \cosh(E (T/2 - t_{k+1})/\hbar)/\cosh(E (T/2 - t_k)/\hbar)`, sinh if it is
+        antiperiodic. It tends to the lowest gap from above. If the correlator alternates from step to step, the energy
+        is that of the term that does not, from four successive values in equal steps: the larger root of
+        :math:`\lambda^2 - p \lambda + q` with :math:`G_{k+2} - p\,G_{k+1} + q\,G_k = 0` at k and k + 1 (six values and
+        :math:`G_{k+1} + G_{k-1}` in place of a shift with a period). The error is statistical.
 
         Returns
         -------
@@ -301,29 +367,61 @@ class OneCorrelator:
         energy : Estimate
             Shape (k,), energy units.
         """
-        return self._effective(np.arange(self._significant()))
+        if self._signs is not None:
+            return self._of_recurrence()
+        return self._effective(np.arange(self._positive_stop()))
 
     def _effective(self, points: Any) -> tuple[Floats, Estimate]:
-        t, chosen = self.times[points], self.values[points]
+        t, chosen = self.times[points], self._data[points]
         middle = (t[1:] + t[:-1]) / 2
         if self.period is None:
             return middle, chosen.map_replicas(lambda g: -self.hbar * np.diff(np.log(g), axis=-1) / np.diff(t))
-        half = self.period / 2
+        half, unit = self.period / 2, self._tick * self.hbar
+        log_shape = log_sinh if self.antiperiodic else log_cosh
 
         def solve(g: Floats) -> Floats:
             # ln cosh(E a)/cosh(E b) = target with a < b falls in E from 0 on.
             target = np.diff(np.log(g), axis=-1)
-            a, b = half - t[1:], half - t[:-1]
+            a, b = (half - t[1:]) / unit, (half - t[:-1]) / unit
             low, high = np.zeros_like(target), np.full_like(target, 1.0)
             for _ in range(60):
-                high = np.where(log_cosh(high * a) - log_cosh(high * b) > target, 2 * high, high)
+                high = np.where(log_shape(high * a) - log_shape(high * b) > target, 2 * high, high)
             for _ in range(80):
                 mid = (low + high) / 2
-                above = log_cosh(mid * a) - log_cosh(mid * b) > target
+                above = log_shape(mid * a) - log_shape(mid * b) > target
                 low, high = np.where(above, mid, low), np.where(above, high, mid)
-            return self.hbar * (low + high) / 2
+            return self.hbar * (low + high) / 2 / unit
 
         return middle, chosen.map_replicas(solve)
+
+    def _of_recurrence(self) -> tuple[Floats, Estimate]:
+        """Effective energies of the term that does not alternate, as long as they are real in each replica."""
+        steps, stop = self._steps, self._significant(self._signs)
+        assert steps is not None
+        gaps = np.flatnonzero(np.diff(steps[:stop]) != 1)
+        stop = int(gaps[0]) + 1 if gaps.size else stop
+        t, periodic = self.times[:stop], self.period is not None
+        width = 6 if periodic else 4
+        middle = (t[: stop - width + 1] + t[width - 1 :]) / 2 if stop >= width else t[:0]
+        unit = self.hbar / float(np.diff(self.times).min())
+
+        def solve(g: Floats) -> Floats:
+            if stop < width:
+                return g[:, :0]
+            once = g[:, 2:] + g[:, :-2] if periodic else g[:, 1:]
+            twice = once[:, 2:] + once[:, :-2] if periodic else g[:, 2:]
+            same, once = (g[:, 2:-2], once[:, 1:-1]) if periodic else (g[:, :-2], once[:, :-1])
+            with np.errstate(all="ignore"):
+                below = once[:, 1:] * same[:, :-1] - once[:, :-1] * same[:, 1:]
+                p = (same[:, :-1] * twice[:, 1:] - twice[:, :-1] * same[:, 1:]) / below
+                q = (once[:, :-1] * twice[:, 1:] - once[:, 1:] * twice[:, :-1]) / below
+                root = p / 2 + np.sqrt(p**2 / 4 - q)
+                return np.asarray(unit * (np.arccosh(root / 2) if periodic else -np.log(root)))
+
+        found = self._data[:stop].map_replicas(solve)
+        real = np.isfinite(found.value) & np.isfinite(found.replicas).all(axis=0)
+        end = len(real) if real.all() else int(np.argmin(real))
+        return middle[:end], found[:end]
 
     def plateau(self) -> DecayLevels:
         r"""Lowest gap from constant fits to effective energies, averaged over where the plateau begins.
@@ -339,46 +437,39 @@ class OneCorrelator:
         function's, with the changes of the probabilities (Efron, J. Am. Stat. Assoc. 109, 991 (2014)) and with the
         noise of an estimated covariance. The systematic error is the spread of energies behind the plateau, as in
         ``exponentials``, averaged likewise: an effective energy falls as
-        :math:`dE_{\mathrm{eff}}/dt = -\mathrm{Var}(E)/\hbar`.
+        :math:`dE_{\mathrm{eff}}/dt = -\mathrm{Var}(E)/\hbar`. With a period each window is fitted with a constant, too;
+        of a correlator that alternates with a term that does, without it, and with it alone.
 
         Returns
         -------
         DecayLevels
-            With one level.
+            With one level, and one that alternates if the correlator does.
 
         Raises
         ------
         DecayError
             If the covariance is singular.
         """
-        method = "plateau of the effective energy"
-        points = self._chosen()
-        if len(points) < 4:
-            return self._silent(method, points)
-        t, values, covariance = self.times[points] / self.hbar, self.values[points], self._covariance(points)
-        fits, energies, information = [], [], []
-        # Change of the energy and of the information of each fit with each value.
-        rows, slopes = np.zeros((2, len(points) - 3, len(points)))
-        for first in range(len(points) - 3):
-            white = np.linalg.inv(np.linalg.cholesky(covariance[first:, first:]))
-            start = [rate_of(t[first:], values.value[first:])]
-            fit = refine(Shape(t[first:], self._half), values.value[first:], white, start, False)
-            factor = self._chi_factor(len(t) - first)
-            fits.append(fit)
-            energies.append(fit.energies[0])
-            information.append(factor * fit.chi_squared + 2 * fit.n_parameters + CUT_COST * first)
-            rows[first, first:] = fit.rows[1] @ white
-            slopes[first, first:] = 2 * factor * fit.residual @ white
-        chance = np.exp(-(np.array(information) - min(information)) / 2)
-        chance /= chance.sum()
-        average = float(chance @ energies)
-        row = chance @ rows - 0.5 * (chance * (np.array(energies) - average)) @ slopes
-        inflation = float(chance @ [self._inflation(fit) for fit in fits])
-        spread = np.sqrt(sum(p * fit.spread(0) ** 2 for p, fit in zip(chance, fits, strict=True) if p > 0))
-        gap = self._linear(average, values, row, inflation).with_systematic(spread)
-        best = int(np.argmax(chance))
-        p_value = self._p_value(fits[best])
-        return self._result(method, [Level(gap, None, 1, _verdict(gap, p_value > POOR_FIT))], points[best:], p_value)
+        method, chosen = "plateau of the effective energy", self._chosen(self._signs)
+        if self._cannot_fit(chosen):
+            return self._silent(method, chosen)
+        judge = self._judge(chosen)
+        levels: tuple[list[Level], list[Level]] = ([], [])
+        best: Mixture | None = None
+        for flip, found in enumerate(plateaus(self._points(chosen, self._signs))):
+            if found is None:
+                continue
+            if found.share > 0.5:
+                gap = self._energy(found.energy([int(np.argmax(w.fit.flips == bool(flip))) for w in found.windows]))
+                levels[flip].append(judge.level(gap, None, found.p_value > POOR_FIT))
+            else:
+                levels[flip].append(Level(None, None, 1, Verdict.NOISE))
+            best = found if best is None or found.share > 0.5 >= best.share else best
+        if best is None:
+            return judge.result(method, [Level(None, None, 1, Verdict.NOISE)], [], times=self.times[chosen])
+        if best.best.fit.constant > 0:
+            judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
+        return judge.result(method, *levels, times=self.times[chosen[best.best.first :]], p_value=best.p_value)
 
     def exponentials(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from a fit of exponentials with positive weights.
@@ -389,12 +480,13 @@ class OneCorrelator:
         systematic error is the spread of energies that one exponential may represent. A second-order term
         :math:`\tfrac12 \mathrm{Var}(E)\,(t/\hbar)^2 e^{-E t/\hbar}` is fitted beside it; the spread is the root of
         the bound that Var(E) obeys with a probability of 68%. The statistical error includes the noise of an
-        estimated covariance.
+        estimated covariance. With a period the terms are cosh or sinh, and the constant has either sign. If the
+        correlator alternates, terms :math:`w (-1)^k e^{-E t/\hbar}` with w of one sign are added in the same way.
 
         Parameters
         ----------
         n_levels : int, default 3
-            Exponentials tried at most.
+            Exponentials tried at most, and as many that alternate.
 
         Returns
         -------
@@ -402,41 +494,32 @@ class OneCorrelator:
 
         Raises
         ------
-        InputError
-            For a periodic correlator.
         DecayError
             If the covariance is singular.
         """
         integer("n_levels", n_levels, 1, 8)
-        self._need_decay("exponentials")
-        method = "positive exponentials"
-        points = self._chosen()
-        while len(points) >= 4:
-            shape, values = Shape(self.times[points] / self.hbar), self.values[points]
-            white = np.linalg.inv(np.linalg.cholesky(self._covariance(points)))
-            most = min(n_levels, (len(points) - 1) // 2)
-            fit = grow(shape, values.value, white, most, self._chi_factor(len(points)))
-            p_value = self._p_value(fit)
-            if p_value > POOR_FIT or len(points) == 4:
-                break
-            points = points[1:]
-        else:
-            return self._silent(method, points)
-
-        def parameter(i: int) -> Estimate:
-            return self._linear(fit.parameters[i], values, fit.rows[i] @ white, self._inflation(fit))
-
-        levels = []
-        if fit.constant > 0:
-            levels.append(Level(None, parameter(fit.n_parameters - 1), 1, Verdict.PLATEAU))
-        for j in np.argsort(fit.energies):
-            gap = parameter(len(fit.energies) + int(j)).with_systematic(fit.spread(int(j)))
-            levels.append(Level(gap, parameter(int(j)), 1, _verdict(gap, p_value > POOR_FIT)))
-        return self._result(method, levels, points, p_value)
-
-    def _linear(self, value: float, values: Estimate, row: Floats, inflation: float) -> Estimate:
-        """An estimate whose replicas follow the data linearly, with its variance multiplied by a factor."""
-        return values.map_replicas(lambda g: value + np.sqrt(inflation) * ((g - values.value) @ row))
+        method, chosen = "positive exponentials", self._chosen(self._signs)
+        if self._cannot_fit(chosen):
+            return self._silent(method, chosen)
+        # Nothing is resolved with a fault: larger steps serve as well.
+        found = exponentials(
+            self._points(chosen, self._signs), n_levels, cut=max(1, len(chosen) // 6) if self._faults else 1
+        )
+        fit, everywhere = found.best.fit, len(found.windows)
+        chosen = chosen[len(chosen) - len(found.points) :]
+        judge = self._judge(chosen)
+        levels: tuple[list[Level], list[Level]] = ([], [])
+        if fit.constant > 0 and self.period is None:
+            constant = found.weight([fit.n_parameters - 1]).map_replicas(lambda w: self._unit * w)
+            levels[0].append(Level(None, constant, 1, Verdict.PLATEAU))
+        elif fit.constant > 0:
+            judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
+        for j in map(int, np.argsort(fit.energies)):
+            gap = self._energy(found.energy([j] * everywhere))
+            factor = self._unit * (self._sign if fit.flips[j] else 1.0)
+            weight = found.weight([j] * everywhere).map_replicas(lambda w, f=factor: f * w)
+            levels[int(fit.flips[j])].append(judge.level(gap, weight, found.p_value > POOR_FIT))
+        return judge.result(method, *levels, times=self.times[chosen], p_value=found.p_value)
 
     def rayleigh_ritz(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from the transfer matrix in the space that the observable spans, filtered, with two-sided bounds.
@@ -456,10 +539,13 @@ class OneCorrelator:
         :math:`\hbar\sqrt{B_{68}}/(\lambda\tau)`, B_68 what B is below with a probability of 68%. No covariance is
         inverted, so that all times in equal steps from the first on are used.
 
+        An eigenvalue in (-1, 0), 5 errors below zero, is a level that alternates. If its weight is negative at the
+        first time, the first time is left out: all weights at the second time are then positive.
+
         Parameters
         ----------
         n_levels : int, default 3
-            Levels shown at most.
+            Levels shown at most, and as many that alternate.
 
         Returns
         -------
@@ -473,189 +559,83 @@ class OneCorrelator:
             With fewer than three significant times in equal steps.
         """
         integer("n_levels", n_levels, 1, 64)
-        self._need_decay("rayleigh_ritz")
+        if self.period is not None:
+            raise InputError("rayleigh_ritz needs a decay; with a period use exponentials or plateau, the cosh form")
         method = "filtered Rayleigh-Ritz"
-        stop = self._significant()
-        if stop < 3:
+        stop = self._significant(self._signs)
+        # All weights are positive at a time at which the terms that alternate are.
+        start = 0 if self._signs is None or self._signs[0] > 0 else 1
+        if stop - start < 3:
             return self._silent(method, np.arange(stop))
-        equal = 2
-        while equal < stop and is_uniform(self.times[: equal + 1]):
+        equal = start + 2
+        while equal < stop and is_uniform(self.times[start : equal + 1]):
             equal += 1
-        if equal < 3:
+        if equal - start < 3:
             raise self._error(
-                f"rayleigh_ritz needs times in equal steps; got {_listed(self.times[:stop])}, where the first three "
+                f"rayleigh_ritz needs times in equal steps; got {listed(self.times[:stop])}, where the first three "
                 "are not; use exponentials or plateau, or give other times"
             )
-        size = min((equal - 1) // 2, _MOST_POINTS // 2)
-        points = np.arange(2 * size + 1)
-        tau = float(self.times[1] - self.times[0])
-        stack = stack_of(self.values)
-        index = np.add.outer(np.arange(size), np.arange(size))
-        # In units of the errors, so that late times of mostly noise do not weigh as much as early ones.
-        scale = 1 / np.sqrt(self.values.error[2 * np.arange(size)])
-        hankel = [stack[:, index + n] * scale[:, None] * scale for n in range(3)]
-        metric = Directions.of(hankel[0], self.values.weights)
-        directions = metric.whitened(metric.significant(_SIGNIFICANT) & metric.above(SINGULAR))[:, ::-1]
-        levels: list[Level] = []
-        for kept in range(directions.shape[1], 0, -1):
-            found = self._ritz(hankel, directions[:, :kept], scale[0], tau)
-            levels = [level for level in found if level is not None]
-            if len(levels) == kept:
-                break
-        return self._result(method, levels[:n_levels], points, None)
+        size = min((equal - start - 1) // 2, _MOST_POINTS // 2)
+        chosen = np.arange(start, start + 2 * size + 1)
+        tau = float(self.times[start + 1] - self.times[start])
+        states = Krylov.of(self._data[chosen], _SIGNIFICANT).filtered()
+        judge = self._judge(chosen)
+        levels: tuple[list[Level], list[Level]] = ([], [])
+        # The largest eigenvalues come first: the lowest levels, and of those that alternate the highest.
+        for state in sorted(states, key=lambda state: -abs(float(state.value.value))):
+            sign = self._sign if state.alternates else 1.0
+            steps = self.times[start] / tau
+            level = state.level(judge, self.hbar / tau, sign * self._unit, steps)
+            levels[int(state.alternates)].append(level)
+        return judge.result(method, levels[0][:n_levels], levels[1][:n_levels], times=self.times[chosen])
 
-    def _ritz(self, hankel: list[Floats], basis: Floats, scale: float, tau: float) -> list[Level | None]:
-        """Ritz values in a space of directions, lowest energy first; None for those that the filter rejects."""
-        metric, moved, twice = (basis.T @ h @ basis for h in hankel)
-        try:
-            ritz, across, states = generalised_eigenstates(metric, moved)
-        except np.linalg.LinAlgError:
-            return [None] * basis.shape[1]
-        ritz, states = ritz[:, ::-1], states[:, :, ::-1]
-        again = np.swapaxes(across, -1, -2) @ twice @ across
-        residual = np.einsum("rik,rij,rjk->rk", states, again, states) - ritz**2
-        overlap = (hankel[0][:, :1] @ basis @ across @ states)[:, 0] / scale
-        levels: list[Level | None] = []
-        for k in range(ritz.shape[1]):
-            value, bound, seen = self._wrap(ritz[:, k]), self._wrap(residual[:, k]), self._wrap(overlap[:, k] ** 2)
-            visible = seen.value > _SIGNIFICANT * seen.error
-            if not (ritz[:, k].min() > 0 and value.value < 1 + 3 * value.error and visible):
-                levels.append(None)
-                continue
-            gap = value.map_replicas(lambda v: -self.hbar * np.log(v) / tau)
-            spread = self.hbar / tau * bound_of_levels(float(bound.value), float(bound.error)) / float(value.value)
-            weight = seen.map_replicas(lambda w, v: w * v ** (-self.times[0] / tau), value)
-            gap = gap.with_systematic(spread)
-            levels.append(Level(gap, weight, 1, _verdict(gap, True)))
-        return levels
+    # ---- verdicts
 
-    def _wrap(self, stack: Floats) -> Estimate:
-        return estimate_of(stack, self.values.weights)
+    @property
+    def _sign(self) -> float:
+        """Sign of the weights of terms that alternate."""
+        if self._signs is None or self._steps is None:
+            return 1.0
+        return float(self._signs[0] * (1 - 2 * (self._steps[0] % 2)))
 
-    def _need_decay(self, name: str) -> None:
-        if self.period is not None:
-            raise InputError(f"{name} needs a decay; with a period there is one level: use plateau, the cosh form")
-
-    def _silent(self, method: str, points: Any) -> DecayLevels:
-        return self._result(method, [Level(None, None, 1, Verdict.NOISE)], points, None)
-
-    def _result(self, method: str, levels: Sequence[Level], points: Any, p_value: float | None) -> DecayLevels:
-        kept = on_ladder(levels)
-        resolved = sum(level.resolved for level in kept)
-        note = f"gap {resolved + 1} and those above are not resolved"
-        failed = [_REMEDIES[level.verdict] for level in kept if level.verdict in _REMEDIES]
-        if failed:
-            note += f"; {failed[0]}"
-        note += "; correlators of many observables (spectrum) resolve more than one correlator can"
-        return DecayLevels(method, tuple(kept), self.times[points], p_value, note)
-
-
-_REMEDIES = {
-    Verdict.NOISE: "the signal is lost in noise: more samples or earlier times",
-    Verdict.BASIS_LIMITED: "levels near each other cannot be told apart: more samples",
-    Verdict.PLATEAU: "there is no decay: subtract the mean, sector by sector if there are several",
-}
-
-
-def _verdict(gap: Estimate, good_fit: bool) -> Verdict:
-    value, error, total = float(gap.value), float(gap.error), float(gap.total_error)
-    if value < 3 * error and value + 3 * error > 0:
-        return Verdict.PLATEAU
-    if not error <= LARGEST_RELATIVE_ERROR * value:
-        return Verdict.NOISE
-    if not good_fit or total > _LARGEST_TOTAL_ERROR * value:
-        return Verdict.BASIS_LIMITED
-    return Verdict.RESOLVED
-
-
-def _listed(times: Floats) -> str:
-    return "[" + ", ".join(f"{t:.4g}" for t in times) + "]"
-
-
-def _check_times(times: Floats, n: int) -> None:
-    if len(times) != n:
-        raise InputError(f"times must have one entry per value, {n}; got {len(times)}")
-    if len(times) < 2:
-        raise InputError(f"times must have at least 2 entries; got {len(times)}; give the correlator at more times")
-    if times[0] < 0:
-        raise InputError(f"times must not be negative; times[0]={times[0]:g}; fold the correlator first")
-    for i in np.flatnonzero(np.diff(times) <= 0)[:1]:
-        raise InputError(
-            f"times must be strictly increasing; times[{i + 1}]={times[i + 1]:g} <= times[{i}]={times[i]:g}; sort them"
-        )
-
-
-def _check_moves(times: Floats, errors: Floats) -> None:
-    still = np.flatnonzero(~(errors > 0))
-    if still.size:
-        raise InputError(
-            f"the correlator does not fluctuate at times {_listed(times[still])}, so that it has no errors there; "
-            "leave these times out"
-        )
-
-
-def _blocks_for(values: Floats, covariance: Floats) -> Estimate:
-    """Replicas whose jackknife covariance is the one given: displacements along its eigenvectors, both ways."""
-    eigenvalues, vectors = np.linalg.eigh(covariance)
-    columns = vectors * np.sqrt(np.maximum(eigenvalues, 0))
-    # Many small displacements rather than few large ones: functions of the values need only be linear over these.
-    copies = -(-_FEWEST_BLOCKS // (2 * len(values)))
-    n = 2 * copies * len(values)
-    step = np.sqrt(n / (n - 1) / (2 * copies)) * columns.T
-    return Estimate(values, values + np.tile(np.concatenate([step, -step]), (copies, 1)), np.full(n, float(n)))
-
-
-def _parse(given: Any, covariance: ArrayLike | None) -> tuple[Any, Floats | None, Floats | None]:
-    """(Estimate or values, covariance, times that come with it) of what a user has."""
-    if isinstance(given, Estimate):
-        if covariance is not None:
-            raise InputError("covariance of an Estimate is its own; leave it out")
-        if given.value.ndim != 1:
-            raise InputError(f"correlator must have shape (K,); got {given.value.shape}")
-        if given.n_blocks < 20:
-            raise InputError(
-                f"the covariance of 2 points needs at least 20 blocks; got {given.n_blocks}; use more blocks"
+    def _judge(self, chosen: NDArray[np.int64]) -> Judge:
+        remarks = []
+        if self.autocorrelation_time is not None:
+            remarks.append(
+                f"samples depend on each other over {self.autocorrelation_time:.1f} steps, which errors include: "
+                f"they count as {self.n_samples}"
             )
-        return given, None, None
-    own_times = None
-    content = getattr(given, "content", None)
-    if content is not None and type(given).__module__.split(".")[0] == "pyerrors":
-        present = [i for i, entry in enumerate(content) if entry is not None]
-        wide = [i for i in present if np.size(content[i]) != 1]
-        if wide:
-            raise InputError("correlator is a matrix of correlators; give one element of it, corr.item(i, j)")
-        own_times = np.array(present, dtype=np.float64)
-        given = [np.ravel(content[i])[0] for i in present]
-    kinds = {type(v).__module__.split(".")[0] for v in np.ravel(np.asarray(given, dtype=object))}
-    if kinds & {"gvar", "pyerrors"}:
-        if covariance is not None:
-            raise InputError(f"covariance comes with the {kinds.pop()} objects; leave it out")
-        entries = list(np.ravel(np.asarray(given, dtype=object)))
-        if kinds == {"gvar"}:
-            gvar = sys.modules["gvar"]
-            return floats("correlator", gvar.mean(entries), 1), floats("covariance", gvar.evalcov(entries), 2), None
-        if kinds == {"pyerrors"}:
-            pyerrors = sys.modules["pyerrors"]
-            for entry in entries:
-                entry.gamma_method()
-            values = floats("correlator", [entry.value for entry in entries], 1)
-            return values, floats("covariance", pyerrors.covariance(entries), 2), own_times
-        raise InputTypeError(f"correlator must hold objects of one kind; got {', '.join(sorted(kinds))}")
-    if np.iscomplexobj(given):
-        raise InputTypeError(
-            f"correlator must be real; got dtype {np.asarray(given).dtype}; take the real part if the imaginary one "
-            "is noise"
-        )
-    values = floats("correlator", given, 1)
-    if covariance is None:
-        raise InputError("covariance is missing: give the covariance of the values, shape (K, K), or an Estimate")
-    matrix = floats("covariance", covariance, 2)
-    if matrix.shape != (len(values), len(values)):
-        raise InputError(f"covariance must have shape {(len(values), len(values))}; got {matrix.shape}")
-    scale = np.sqrt(np.abs(np.outer(np.diag(matrix), np.diag(matrix))))
-    if np.any(np.abs(matrix - matrix.T) > 1e-8 * scale) or np.any(np.abs(matrix) > (1 + 1e-8) * scale):
-        raise InputError(
-            "covariance must be symmetric, with no element above the product of two errors; got one that is not; "
-            "errors belong squared on its diagonal"
-        )
-    return values, (matrix + matrix.T) / 2, None
+        if self.n_samples is not None and self.n_samples < _SAMPLES_PER_POINT * _FEW_POINTS:
+            remarks.append(
+                f"the covariance comes from {self.n_samples} samples: fits take {len(chosen)} points at most, and "
+                "errors include its noise"
+            )
+        duration = float(self.times[chosen[-1]] - self.times[chosen[0]]) / self.hbar if len(chosen) else 0.0
+        return Judge(duration=duration, n_samples=self.n_samples, faults=self._faults, remarks=tuple(remarks))
+
+    def _cannot_fit(self, chosen: NDArray[np.int64]) -> bool:
+        return len(chosen) < _FEWEST or (self.n_samples is not None and self.n_samples < len(chosen) + 1)
+
+    def _silent(self, method: str, chosen: NDArray[np.int64]) -> DecayLevels:
+        """The result where there is nothing to fit, and why."""
+        judge, n, reason = self._judge(chosen), len(self.times), None
+        level = Level(None, None, 1, Verdict.NOISE)
+        if self.n_samples is not None and self.n_samples < FEWEST_SAMPLES and len(chosen):
+            level = replace(level, verdict=Verdict.FEW_BLOCKS)
+            reason = f"too few samples for a covariance of {len(chosen)} points: {self.n_samples}; see effective_energy"
+        elif len(chosen) == n < _FEWEST and self._signs is None:
+            gap = self._effective(chosen)[1][-1].with_systematic(np.inf)
+            level = judge.level(gap, None, True)
+            reason = f"too few points for a fit, {n} of at least {_FEWEST}: the gap is an effective energy"
+        return judge.result(method, [level], [], times=self.times[chosen], reason=reason)
+
+
+_CONSTANT = "a constant is fitted beside the levels (a thermal state, or the error of the mean that was subtracted)"
+
+
+def _of_run(run: Correlators, channel: int | str) -> Given:
+    """The connected function of a run, whose blocks are independent."""
+    values = run.connected(channel)
+    unit = unit_of(values.value)
+    scaled = values.map_replicas(lambda g: g / unit)
+    return Given(scaled, unit, values.n_blocks, np.asarray(run.lags) * run.dt)
