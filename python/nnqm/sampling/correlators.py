@@ -62,6 +62,8 @@ class Correlators:
         Successive paths that share random weights: units of the blocks, within which connected functions subtract.
     compiled : bool
         Whether the network was evaluated by a table of polynomials, see ``simulate``.
+    closed_after : float or None
+        The period that was declared for paths from elsewhere; see ``period``.
     sums : dict of ndarray
         Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad".
     """
@@ -86,6 +88,7 @@ class Correlators:
     group: int = 1
     compiled: bool = False
     random_map_version: int = _core.random_map_version
+    closed_after: float | None = None
     sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
 
     @property
@@ -113,7 +116,7 @@ class Correlators:
     @property
     def period(self) -> float | None:
         """The period of closed (thermal) paths, None for open ones."""
-        return None if self.theory is None else self.theory.period
+        return self.closed_after if self.theory is None or self.theory.period is None else self.theory.period
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -394,7 +397,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     first = parts[0]
     same = [
         *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
-        *("group", "compiled", "hbar", "mass", "random_map_version"),
+        *("group", "compiled", "hbar", "mass", "random_map_version", "closed_after"),
     ]
     for i, part in enumerate(parts[1:], start=1):
         differs = [n for n in same if getattr(part, n) != getattr(first, n)]

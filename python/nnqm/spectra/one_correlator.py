@@ -176,8 +176,8 @@ class OneCorrelator:
             self.values = correlator.connected(channel)
             self.times = np.asarray(correlator.lags) * correlator.dt
             self.hbar, self.n_samples = correlator.hbar, self.values.n_blocks
-            if self.period is None and correlator.theory is not None:
-                self.period = correlator.theory.period
+            if self.period is None:
+                self.period = correlator.period
         else:
             self.hbar = 1.0 if hbar is None else positive("hbar", hbar)
             values, known, own_times = _parse(correlator, covariance)
