@@ -26,6 +26,8 @@ MANY = 16
 _ENOUGH = 25
 # Shortest block in autocorrelation times, and fewest times of all paths together, for an error by the Gamma method.
 _SHORTEST, _FEWEST = 4.0, 30.0
+# Fewest blocks of long trajectories, one of them less where chance decides.
+_FEWEST_BLOCKS = 8
 # Paths below which chance hides a correlation that matters: their error is by the Gamma method in any case. Below the
 # second number it hides more, and the upper end of the autocorrelation time is taken.
 _FEW, _VERY_FEW = 256, 32
@@ -91,7 +93,7 @@ def cut_batch(
     used = per_path * pieces * steps
     left = f"; the last {n_times - used} steps are not used" if used < n_times else ""
     if per_path * pieces > 1:
-        notes.insert(0, f"each path was cut along time into {per_path} x {pieces} pieces of {steps} steps{left}")
+        notes.append(f"each path was cut along time into {per_path} x {pieces} pieces of {steps} steps{left}")
 
     def parts() -> Iterator[Part]:
         for path in range(n_paths):
@@ -115,10 +117,9 @@ def cut_replicas(rows: Sequence[NDArray[Any]], n_blocks: int | None, largest: in
     pieces = max(1, length // steps)
     counts = [max(1, n_times // (pieces * steps)) for n_times in lengths]
     used = [min(n_times // steps, count * pieces) for n_times, count in zip(lengths, counts, strict=True)]
-    notes.insert(
-        0,
+    notes.append(
         f"{n} paths of {min(lengths)} to {max(lengths)} times were cut along time into {sum(used)} pieces of {steps} "
-        f"steps; {total - steps * sum(used)} steps at their ends are not used",
+        f"steps; {total - steps * sum(used)} steps at their ends are not used"
     )
 
     def parts() -> Iterator[Part]:
@@ -139,11 +140,13 @@ def _need_room(largest: int, steps: int) -> None:
 def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, float, list[str]]:
     """Blocks of a chain of n paths, the factor of their scatter, and a note; refuses what has no error."""
     told = f"autocorrelation time of successive paths: {format_value(found.time, found.error)} paths"
-    if not found.correlated:
-        few = n < _FEW and n == blocks
-        factor = scatter_factor(found.time + (found.error if n < _VERY_FEW else 0.0), n, blocks) if few else 1.0
-        return blocks, factor, [f"{told}, as independent ones have"]
     need = int(np.ceil(_FEWEST * (found.time + found.error)))
+    # A time that 1/2 is within the error of says nothing of a chain, whatever the order of the paths.
+    if not found.correlated or (n < need and found.time - found.error < 0.5):
+        few = n < _FEW and n == blocks
+        upper = found.correlated or n < _VERY_FEW
+        factor = scatter_factor(found.time + (found.error if upper else 0.0), n, blocks) if few else 1.0
+        return blocks, factor, [f"{told}, as independent ones have"]
     if n < need:
         raise InputError(
             f"{told}, so that {n} paths hold too few independent ones for an error; give more or longer paths: at least "
@@ -165,7 +168,7 @@ def _enlarged(factor: float) -> str:
     return "" if factor == 1 else f"; errors are {np.sqrt(factor):.3g} times the scatter of the blocks (Gamma method)"
 
 
-def _most_blocks(tau: float, length: float) -> int:
+def _most_blocks(tau: float, length: int) -> int:
     """Blocks of 20 autocorrelation times, or fewer and shorter ones with errors by the Gamma method."""
     return max(int(length / (INDEPENDENT * tau)), min(_ENOUGH, int(length / (_SHORTEST * tau))))
 
@@ -176,13 +179,16 @@ def _pieces_of_chains(
     """Blocks of each of some independent chains, the factor of their scatter, and a note."""
     n, total = len(lengths), sum(lengths)
     blocks = max(1, blocks)
-    told = f"the autocorrelation time is {tau:.3g} time steps"
-    if tau <= 1.0 or min(lengths) / blocks >= INDEPENDENT * tau or (n > 1 and blocks == 1):
-        return blocks, 1.0, []
     # The error of a time with a window of five times: Madras and Sokal.
-    need = int(np.ceil(_FEWEST * tau * (1 + np.sqrt(18 * tau / total))))
-    most = _most_blocks(tau, total) // n if total >= need else 0
-    fewer = max(most, 1 if n > 1 else 0)
+    error = tau * np.sqrt(18 * tau / total)
+    told = f"the autocorrelation time is {format_value(tau, error)} time steps"
+    if tau <= 1.0 or min(lengths) / blocks >= INDEPENDENT * tau or (n > 1 and blocks == 1):
+        return blocks, 1.0, [told]
+    need = int(np.ceil(_FEWEST * (tau + error)))
+    fewer = int(min(lengths) / (INDEPENDENT * tau))
+    if n == 1 or max(fewer, 1) * n < _FEWEST_BLOCKS:
+        fewer = max(fewer, min(_ENOUGH, int(total / (_SHORTEST * tau))) // n if total >= need else 0)
+    fewer = max(fewer, 1 if n > 1 else 0)
     if not automatic and blocks > fewer:
         remedy = f"use n_blocks={fewer * n} or fewer" if fewer * n > 1 else "give more or longer paths"
         raise InputError(
@@ -190,13 +196,13 @@ def _pieces_of_chains(
             f"{_SHORTEST:g} to {INDEPENDENT:g} times as long; {remedy}"
         )
     fewer = min(blocks, fewer)
-    if automatic and fewer * n < 7:
+    if automatic and fewer * n < _FEWEST_BLOCKS - 1:
         raise InputError(
             f"{told}: the paths of {total} time steps hold too few independent stretches for an error; give more or "
-            f"longer paths, {max(need, int(7 * _SHORTEST * tau) + 1)} time steps at least"
+            f"longer paths, {max(need, int(_FEWEST_BLOCKS * _SHORTEST * tau) + 1)} time steps at least"
         )
-    short = fewer > 1 or n == 1
-    factor = scatter_factor(tau, total, fewer * n) if short and total < INDEPENDENT * tau * fewer * n else 1.0
+    whole = n > 1 and fewer == 1
+    factor = 1.0 if whole or total >= INDEPENDENT * tau * fewer * n else scatter_factor(tau, total, fewer * n)
     return fewer, factor, [f"{told}: {fewer * n} blocks instead of {blocks * n}{_enlarged(factor)}"]
 
 

@@ -80,8 +80,8 @@ def slowest(series: Floats) -> Slowness:
     neighbours at 1, 2, 4, ... distances are compared with their distribution under permutations of the units, at a
     level of 0.1% for all distances and series together.
     """
-    z, correlation = _normalised(series)
-    n, n_series = z.shape
+    correlation = _normalised(series)[1]
+    n, n_series = correlation.shape
     if n < 4 or n_series == 0:
         return Slowness(0.5, 0.0, False)
     reaches = 1 << np.arange(max(1, (n // 8).bit_length()))
@@ -89,21 +89,31 @@ def slowest(series: Floats) -> Slowness:
     normal = NormalDist()
     together, each = (normal.inv_cdf(1 - _FALSE_ALARM / 2 / (len(reaches) * k)) for k in (1, n_series))
     time, error = _gamma_time(correlation.mean(axis=1), n)
-    found = Slowness(time, error, _largest_excess(z, correlation, reaches) > together)
+    z, of_scores = _normalised(_scores(series))
+    found = Slowness(time, error, _largest_excess(z, of_scores, reaches) > together)
     for k in range(n_series):
-        if _largest_excess(z[:, k : k + 1], correlation[:, k : k + 1], reaches) > each:
+        if _largest_excess(z[:, k : k + 1], of_scores[:, k : k + 1], reaches) > each:
             time, error = _gamma_time(correlation[:, k], n)
             if not found.correlated or time - _SLOWER * error > found.time:
                 found = Slowness(max(time, found.time), error, True)
     return found
 
 
+def _scores(series: Floats) -> Floats:
+    """Normal scores of the ranks of each series that moves: no outlier decides on the order of units."""
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    moving = series[:, np.ptp(series, axis=0) > 1e-13 * np.abs(series).max(axis=0, initial=0.0)]
+    return np.asarray(ndtri((rankdata(moving, axis=0) - 0.5) / len(series)))
+
+
 def _normalised(series: Floats) -> tuple[Floats, Floats]:
     """Series that move, with mean 0 and sum of squares 1, and their autocorrelations at all lags, shape (N, F) each."""
     x = series - series.mean(axis=0)
-    size = np.abs(x).max(axis=0, initial=0.0)
-    moves = size > 1e-13 * np.abs(series).max(axis=0, initial=0.0)
-    x = x[:, moves] / size[moves]
+    moves = np.ptp(series, axis=0) > 1e-13 * np.abs(series).max(axis=0, initial=0.0)
+    x = x[:, moves]
+    x /= np.abs(x).max(axis=0)
     x /= np.sqrt((x**2).sum(axis=0))
     n = len(x)
     padded = 1 << (2 * n - 1).bit_length()
