@@ -210,7 +210,7 @@ def _need_clear_rows(array: NDArray[Any], name: str) -> None:
     raise InputError(
         f"{name} of shape {array.shape} would be {rows} paths of {why}; give axes=('time', 'channel'), or "
         f"{name}[None], for one path of {columns} channels; axes=('time', 'path'), or {name}.T, for {columns} paths; "
-        f"axes=('path', 'time') if they are {rows} paths"
+        f"axes=('path', 'time'), or {name}[:, :, None], if they are {rows} paths (--axes time,channel and so on)"
     )
 
 
