@@ -140,7 +140,7 @@ def _one(value: Any, order: tuple[str, ...] | None, name: str = "paths") -> Give
         )
     if _is_labelled(value):
         return _labelled(value, name)
-    if type(value).__module__.split(".")[0] in ("pandas", "polars"):
+    if type(value).__module__.split(".")[0] in ("pandas", "polars") and len(value.shape) == 2:
         raise InputTypeError(
             f"{name} must be an array; got a {type(value).__name__}, which does not say what its rows are; give "
             "frame.to_numpy() if rows are paths, frame.to_numpy().T if columns are paths, "
@@ -162,7 +162,7 @@ def real_array(value: Any, name: str = "paths") -> NDArray[Any]:
     except (TypeError, ValueError):
         pass
     raise InputTypeError(
-        f"{name} must be real numbers; got dtype object with entries that are none; convert them to float64 first"
+        f"{name} must be real numbers; got dtype object with entries that have no float; convert them to float64 first"
     )
 
 
@@ -273,9 +273,10 @@ def _labelled(value: Any, name: str) -> GivenPaths:
     meaning = [_MEANING.get(str(d).lower()) for d in value.dims]
     unknown = [str(d) for d, m in zip(value.dims, meaning, strict=True) if m is None]
     if unknown or meaning.count("time") != 1 or meaning.count("channel") > 1 or meaning.count("path") > 2:
+        wanted = next((a for a in ("time", "path", "channel") if a not in meaning), "path")
         raise InputError(
             f"the axes of {name} are named {', '.join(dims)}, which must be one 'time', and 'path' and 'channel' if "
-            f"there are some; rename them, for example .rename({{{(unknown or dims)[0]!r}: 'time'}})"
+            f"there are some; rename them, for example .rename({{{(unknown or dims)[0]!r}: {wanted!r}}})"
         )
     time = next(d for d, m in zip(value.dims, meaning, strict=True) if m == "time")
     channel = next((d for d, m in zip(value.dims, meaning, strict=True) if m == "channel"), None)

@@ -15,7 +15,7 @@ from ..errors import InputError, InputTypeError
 from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
 from .arrays import GivenPaths, agreed_step, float_type, need_finite_values, read_given
-from .blocks import MANY, Cut, Part, cut_batch, cut_replicas, joined, path_series, plan, scattered
+from .blocks import FEWEST_BLOCKS, MANY, Cut, Part, cut_batch, cut_replicas, joined, path_series, plan, scattered
 from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default, resolve
 from .observables import Observables, default_observables
@@ -195,7 +195,7 @@ class _Adder:
         collected: list[dict[str, NDArray[Any]]] = []
         series: list[Floats] = []
         notes: tuple[str, ...] = ()
-        n_paths = n_steps = 0
+        n_paths = n_steps = n_channels = 0
         while first or (chunk := next(iterator, None)) is not None:
             if first:
                 chunk = first[0]
@@ -203,7 +203,9 @@ class _Adder:
                 raise InputError(
                     f"chunks must have equal n_times; got {chunk.shape[1]} after {n_steps}; give a list of them"
                 )
-            n_steps = chunk.shape[1]
+            if run is not None and chunk.shape[2] != n_channels:
+                raise InputError(f"chunks must have equal channels; got {chunk.shape[2]} after {n_channels}")
+            n_steps, n_channels = chunk.shape[1:]
             cut = cut_batch(
                 chunk, self._group, self._n_blocks, longest_lag(self._asked), chunk=True, independent=True
             )
@@ -322,8 +324,13 @@ class _Adder:
     def _done(
         self, run: Correlators, sums: dict[str, NDArray[Any]], n_paths: int, factor: float, notes: tuple[str, ...]
     ) -> Correlators:
-        if len(sums["paths"]) < 2:
-            raise InputError("errors need at least 2 blocks; got 1; give more paths, or longer ones")
+        blocks = len(sums["paths"])
+        if blocks < 2 or (self._n_blocks is None and blocks < FEWEST_BLOCKS - 1):
+            fewest = FEWEST_BLOCKS if self._n_blocks is None else 2
+            raise InputError(
+                f"errors need at least {fewest} blocks; got {blocks}; give more paths, or longer ones, as an array or a "
+                "list, which are cut along time"
+            )
         return replace(
             run, sums=scattered(sums, factor), n_paths=n_paths, n_blocks=len(sums["paths"]), notes=tuple(notes)
         )

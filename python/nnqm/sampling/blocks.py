@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -27,12 +28,14 @@ _ENOUGH = 25
 # Shortest block in autocorrelation times, and fewest times of all paths together, for an error by the Gamma method.
 _SHORTEST, _FEWEST = 4.0, 30.0
 # Fewest blocks of long trajectories, one of them less where chance decides.
-_FEWEST_BLOCKS = 8
+FEWEST_BLOCKS = 8
+# Times of the shortest piece of a trajectory by default.
+_SHORT = 8
 # Paths below which chance hides a correlation that matters: their error is by the Gamma method in any case. Below the
 # second number it hides more, and the upper end of the autocorrelation time is taken.
 _FEW, _VERY_FEW = 256, 32
 # Significance, in standard deviations, of a correlation between a few trajectories.
-_CERTAIN = 5.0
+_CERTAIN = 4.0
 _STRETCHES = 6
 
 
@@ -81,14 +84,22 @@ def cut_batch(
             offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
             return Cut(n_times, blocks, iter([Part(array, 0, offsets, 0, True)]), tuple(notes), factor)
     else:
-        rows = [array[i] for i in range(n_paths)]
-        tau = _trajectories_tau(rows)
-        per_path, factor, notes = _pieces_of_chains([n_times] * n_paths, asked // n_paths, tau, n_blocks is None)
+        tau = _trajectories_tau(list(array))
+        found = slowest(path_series(array))
+        if found.correlated and not independent:
+            plan(found, n_paths, n_paths, automatic=True)
+        wanted = asked // n_paths if n_blocks is not None else min(asked // n_paths, n_times // _SHORT)
+        per_path, factor, notes = _pieces_of_chains([n_times] * n_paths, wanted, tau, n_blocks is None)
         blocks = per_path * n_paths
     # Pieces much longer than the largest lag lose little at the cuts, and short ones fill the lanes of a tile.
     length = n_times // per_path
     pieces = max(1, length // max(1024, 16 * (largest + 1), int(32 * tau)))
     steps = length // pieces
+    if steps < 2 and not by_path:
+        raise InputError(
+            f"paths of {n_times} times hold no {per_path} blocks; got {n_paths} paths; give more or longer paths, or "
+            "fewer blocks"
+        )
     _need_room(largest, steps)
     used = per_path * pieces * steps
     left = f"; the last {n_times - used} steps are not used" if used < n_times else ""
@@ -179,14 +190,15 @@ def _pieces_of_chains(
     """Blocks of each of some independent chains, the factor of their scatter, and a note."""
     n, total = len(lengths), sum(lengths)
     blocks = max(1, blocks)
-    # The error of a time with a window of five times: Madras and Sokal.
+    # Bias and error of a time with a window of five times: Wolff, and Madras and Sokal.
+    tau *= 1 + (10 * tau + 1) * n / total
     error = tau * np.sqrt(18 * tau / total)
     told = f"the autocorrelation time is {format_value(tau, error)} time steps"
     if tau <= 1.0 or min(lengths) / blocks >= INDEPENDENT * tau or (n > 1 and blocks == 1):
         return blocks, 1.0, [told]
     need = int(np.ceil(_FEWEST * (tau + error)))
     fewer = int(min(lengths) / (INDEPENDENT * tau))
-    if n == 1 or max(fewer, 1) * n < _FEWEST_BLOCKS:
+    if n == 1 or max(fewer, 1) * n < FEWEST_BLOCKS:
         fewer = max(fewer, min(_ENOUGH, int(total / (_SHORTEST * tau))) // n if total >= need else 0)
     fewer = max(fewer, 1 if n > 1 else 0)
     if not automatic and blocks > fewer:
@@ -196,10 +208,10 @@ def _pieces_of_chains(
             f"{_SHORTEST:g} to {INDEPENDENT:g} times as long; {remedy}"
         )
     fewer = min(blocks, fewer)
-    if automatic and fewer * n < _FEWEST_BLOCKS - 1:
+    if automatic and fewer * n < FEWEST_BLOCKS - 1:
         raise InputError(
             f"{told}: the paths of {total} time steps hold too few independent stretches for an error; give more or "
-            f"longer paths, {max(need, int(_FEWEST_BLOCKS * _SHORTEST * tau) + 1)} time steps at least"
+            f"longer paths, {max(need, int(FEWEST_BLOCKS * _SHORTEST * tau) + 1)} time steps at least"
         )
     whole = n > 1 and fewer == 1
     factor = 1.0 if whole or total >= INDEPENDENT * tau * fewer * n else scatter_factor(tau, total, fewer * n)
@@ -207,21 +219,25 @@ def _pieces_of_chains(
 
 
 def _trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
-    """Longest autocorrelation time of some trajectories, in steps; they must not be copies of each other's past."""
+    """Longest autocorrelation time of some trajectories, in steps, which must not be correlated at equal times."""
     tau = max(_trajectory_tau(row, path) for path, row in enumerate(rows))
-    for path in range(1, len(rows)):
-        n = min(len(rows[path - 1]), len(rows[path]))
+    products, seen = [], []
+    for first, second in pairwise(rows):
+        n = min(len(first), len(second))
         stride = max(1, n >> 16)
-        a, b = (r[:n:stride].astype(np.float64) for r in rows[path - 1 : path + 1])
+        a, b = (r[:n:stride].astype(np.float64) for r in (first, second))
         a, b = a - a.mean(axis=0), b - b.mean(axis=0)
         size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-        r = float(((a * b).sum(axis=0) / np.where(size > 0, size, 1.0)).max())
-        if r > min(0.99, _CERTAIN * np.sqrt(2 * max(tau, float(stride)) / n)) and n >= 8:
-            raise InputError(
-                f"paths {path - 1} and {path} are correlated at equal times (r = {r:.2g}): {len(rows)} successive "
-                f"configurations of a chain hold no error; give independent trajectories, or at least "
-                f"{MANY} configurations, {int(_FEWEST)} times their autocorrelation time"
-            )
+        products.append(float(((a * b).sum(axis=0) / np.where(size > 0, size, 1.0)).max()))
+        seen.append(n / max(2 * tau, float(stride)))
+    found = np.array([*products, np.mean(products)] if products else [])
+    chance = _CERTAIN / np.sqrt(np.array([*seen, sum(seen)] if products else []))
+    if (found > np.minimum(chance, 1 - 1e-9)).any():
+        raise InputError(
+            f"successive paths are correlated at equal times (r = {found.max():.2g}): {len(rows)} configurations of a "
+            f"chain hold no error; give independent trajectories, or at least {MANY} configurations and "
+            f"{_FEWEST:g} times their autocorrelation time"
+        )
     return tau
 
 
