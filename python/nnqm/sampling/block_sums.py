@@ -15,7 +15,7 @@ from ..errors import InputError, InputTypeError
 from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
 from .arrays import GivenPaths, agreed_step, float_type, need_finite_values, read_given
-from .blocks import FEWEST_BLOCKS, MANY, Cut, Part, cut_batch, cut_replicas, joined, path_series, plan, scattered
+from .blocks import FEWEST_BLOCKS, LONG, MANY, Cut, Part, cut_batch, cut_replicas, joined, path_series, plan, scattered
 from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default, resolve
 from .observables import Observables, default_observables
@@ -165,13 +165,10 @@ class _Adder:
         return self._whole(held[0])
 
     def _whole(self, array: NDArray[Any]) -> Correlators:
+        if self._period and len(array) < MANY:
+            self._begin(0, [array])
         cut = cut_batch(
-            array,
-            self._group,
-            self._n_blocks,
-            longest_lag(self._asked),
-            chunk=False,
-            independent=self._independent,
+            array, self._group, self._n_blocks, longest_lag(self._asked), chunk=False, independent=self._independent
         )
         run = self._begin(cut.steps, [array])
         return self._done(run, self._sums(cut, array, 0), len(array), cut.factor, cut.notes)
@@ -243,7 +240,13 @@ class _Adder:
         """A run without sums, on the grid of pieces of some steps, with observables for the batches."""
         array, asked, theory = batches[0], self._asked, self._theory
         grid = np.arange(steps, dtype=np.float64) * float(self._dt)
-        period = self._checked_period(array.shape[1], steps)
+        period = self._checked_period(array.shape[1])
+        if period is not None and steps != array.shape[1]:
+            raise InputError(
+                f"paths with a period cannot be cut along time; got {len(array)} of {array.shape[1]} times; give at "
+                f"least {MANY} paths, of at most {LONG} times, or leave the period out where it is much longer than "
+                "what decays"
+            )
         chosen = (
             _user_observables(batches, self._names, theory) if asked.observables is None else asked.observables
         )
@@ -271,7 +274,7 @@ class _Adder:
         self._run = run
         return run
 
-    def _checked_period(self, n_times: int, steps: int) -> float | None:
+    def _checked_period(self, n_times: int) -> float | None:
         """The period of closed paths, which must be all their times."""
         if self._period is None or self._period is False:
             return None
@@ -282,14 +285,10 @@ class _Adder:
                 f"period must be the number of times, {n_times}, times dt = {self._dt:g}: {turn:g}; got {period:g}; a "
                 "closed path does not repeat its first time at its end"
             )
-        if steps != n_times:
-            raise InputError(
-                f"paths with a period must be at least {MANY} and of at most {16384} times, because they cannot be cut "
-                f"along time; got paths of {n_times} times, to be cut into pieces of {steps}; give more paths, or leave "
-                "the period out where they are much longer than what decays"
-            )
-        if self._theory is not None and self._theory.period not in (None, period):
-            raise InputError(f"period is {period:g}, but the theory has {self._theory.period:g}; leave it out")
+        of_theory = period if self._theory is None else self._theory.period
+        if of_theory is None or abs(of_theory - period) > 1e-6 * period:
+            known = "is open" if of_theory is None else f"has {of_theory:g}"
+            raise InputError(f"period is {period:g}, but the theory {known}; leave the period out, or the theory")
         return period
 
     def _sums(self, cut: Cut, array: NDArray[Any], paths_before: int) -> dict[str, NDArray[Any]]:

@@ -32,7 +32,7 @@ FEWEST_BLOCKS = 8
 # Times of the shortest piece of a trajectory by default.
 _SHORT = 8
 # Paths below which chance hides a correlation that matters: their error is by the Gamma method in any case. Below the
-# second number it hides more, and the upper end of the autocorrelation time is taken.
+# second number it hides more, and half an error is added to the autocorrelation time.
 _FEW, _VERY_FEW = 256, 32
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
@@ -155,13 +155,13 @@ def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, fl
     # A time that 1/2 is within the error of says nothing of a chain, whatever the order of the paths.
     if not found.correlated or (n < need and found.time - found.error < 0.5):
         few = n < _FEW and n == blocks
-        upper = found.correlated or n < _VERY_FEW
-        factor = scatter_factor(found.time + (found.error if upper else 0.0), n, blocks) if few else 1.0
+        upper = found.error / 2 if found.correlated or n < _VERY_FEW else 0.0
+        factor = scatter_factor(found.time + upper, n, blocks) if few else 1.0
         return blocks, factor, [f"{told}, as independent ones have"]
     if n < need:
         raise InputError(
-            f"{told}, so that {n} paths hold too few independent ones for an error; give more or longer paths: at least "
-            f"{need} of this chain. Averages over fewer have an error that nnqm.autocorrelation_time helps to guess"
+            f"{told}, so that {n} paths hold too few independent ones for an error; give more or longer paths: of this "
+            f"chain at least {need}"
         )
     most = _most_blocks(found.time, n)
     if blocks > most and not automatic:

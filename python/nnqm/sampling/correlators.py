@@ -155,8 +155,29 @@ class Correlators:
         InputError
             If the run has no such sum.
         """
+        if name not in self.sums and name == "observable_lags":
+            self.need_open("levels need exponential decay")
         if name not in self.sums:
             raise InputError(f"this run holds no {name}; {remedy}")
+
+    def need_open(self, reason: str) -> None:
+        """Raise for closed paths.
+
+        Parameters
+        ----------
+        reason : str
+            Why open paths are needed, for the message.
+
+        Raises
+        ------
+        InputError
+            If the run has a period.
+        """
+        if self.period is not None:
+            raise InputError(
+                f"{reason}, but the paths close after {self.period:g}; nnqm.OneCorrelator(run).plateau() fits the cosh "
+                "of one level"
+            )
 
     def mean(self, channel: int | str = 0) -> Estimate:
         """Average of a channel over paths and times; the error is statistical.
