@@ -142,7 +142,9 @@ def test_many_independent_paths_keep_128_blocks():
     run = nnqm.accumulate(ou(5000, 16, 0.9, 4), 0.1, measure=nnqm.Measure(lags=(0, 1, 5), observable_lags=()))
     assert run.n_blocks == 128
     (note,) = run.notes
-    assert re.fullmatch(r"autocorrelation time of successive paths: 0.5\d*\(\d+\) paths, as independent ones have", note)
+    assert re.fullmatch(
+        r"autocorrelation time of successive paths: 0.5\d*\(\d+\) paths, as independent ones have", note
+    )
     assert_consistent(run.two_point(), 0.9 ** np.array(run.lags))
 
 
@@ -418,7 +420,11 @@ def unequal():
             ),
         ),
         (ValueError, "paths must have at least one chunk", lambda p: nnqm.accumulate(iter([]), 0.1)),
-        (ValueError, "chunks must have equal n_times; got 6 after 5", lambda p: nnqm.accumulate(unequal(), 0.1)),
+        (
+            ValueError,
+            "chunks must have equal n_times and channels; got \\(6, 1\\) after \\(5, 1\\)",
+            lambda p: nnqm.accumulate(unequal(), 0.1),
+        ),
         (
             ValueError,
             r"lags must be below .*got lag 99.*longer paths",

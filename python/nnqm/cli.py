@@ -25,7 +25,7 @@ from . import _core
 from ._arguments import choice, integer, positive
 from .errors import InputError, InputTypeError
 from .files.path_file import read_path_file
-from .files.run_file import load, save
+from .files.run_file import save
 from .files.theory_file import load_theory_file
 from .files.writing import check_writable
 from .properties import check

@@ -91,9 +91,7 @@ def _read_npy(path: Path) -> Any:
                 f"file {path} cannot be read as .npy: it holds Python objects; write numbers, "
                 "numpy.save(file, paths.astype(float))"
             ) from None
-        raise InputError(
-            f"file {path} cannot be read as .npy: {reason_of(error)}; write it with numpy.save"
-        ) from None
+        raise InputError(f"file {path} cannot be read as .npy: {reason_of(error)}; write it with numpy.save") from None
 
 
 def _only(held: list[str], array: str | None, path: Path) -> str:

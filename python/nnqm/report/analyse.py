@@ -225,7 +225,8 @@ def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> Positiv
     if run.theory is None or not run.keys:
         if paths is None:
             return None
-        run.need_open("the test reflects half of an open path")
+        if run.closed_after is not None:
+            run.need_open("the test reflects half of an open path")
         return reflection_positivity(paths, dt=run.dt, channel=run.observables.columns[run.channels.index(name)])
     if name not in run.theory.outputs:
         return None

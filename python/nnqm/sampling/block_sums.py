@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any, Unpack
 
 import numpy as np
@@ -148,7 +149,6 @@ class _Adder:
         self._n_threads = integer("n_threads", settings.get("n_threads", 0), 0, 4096)
         self._independent = bool(settings.get("independent", False))
         self._period = settings.get("period")
-        self._run: Correlators | None = None
 
     def run(self) -> Correlators:
         batches, given = self._given.batches, self._given
@@ -171,7 +171,7 @@ class _Adder:
             array, self._group, self._n_blocks, longest_lag(self._asked), chunk=False, independent=self._independent
         )
         run = self._begin(cut.steps, [array])
-        return self._done(run, self._sums(cut, array, 0), len(array), cut.factor, cut.notes)
+        return self._done(run, self._sums(run, cut, 0), len(array), cut.factor, cut.notes)
 
     def _replicas(self, rows: list[NDArray[Any]], lengths: tuple[int, ...]) -> Correlators:
         shortest, longest = min(lengths), max(lengths)
@@ -182,45 +182,39 @@ class _Adder:
             )
         cut = cut_replicas(rows, self._n_blocks, longest_lag(self._asked))
         run = self._begin(cut.steps, [row[None] for row in rows])
-        return self._done(run, self._sums(cut, rows[0][None], 0), len(rows), cut.factor, cut.notes)
+        return self._done(run, self._sums(run, cut, 0), len(rows), cut.factor, cut.notes)
 
     def _chunks(self, batches: Iterable[NDArray[Any]]) -> Correlators:
         """Chunk after chunk; blocks of successive chunks are put together once the autocorrelation is known."""
         iterator = iter(batches)
-        first = _first_chunks(iterator) if not self._given.readable else list(iterator)
+        first = list(iterator) if self._given.readable else _first_chunks(iterator)
         run: Correlators | None = None
         collected: list[dict[str, NDArray[Any]]] = []
         series: list[Floats] = []
         notes: tuple[str, ...] = ()
-        n_paths = n_steps = n_channels = 0
-        while first or (chunk := next(iterator, None)) is not None:
-            if first:
-                chunk = first[0]
-            if run is not None and chunk.shape[1] != n_steps:
+        n_paths, (_, n_steps, n_channels) = 0, first[0].shape
+        for chunk in chain(first, iterator):
+            if chunk.shape[1:] != (n_steps, n_channels):
                 raise InputError(
-                    f"chunks must have equal n_times; got {chunk.shape[1]} after {n_steps}; give a list of them"
+                    f"chunks must have equal n_times and channels; got {chunk.shape[1:]} after "
+                    f"{(n_steps, n_channels)}; give a list of trajectories of different lengths"
                 )
-            if run is not None and chunk.shape[2] != n_channels:
-                raise InputError(f"chunks must have equal channels; got {chunk.shape[2]} after {n_channels}")
-            n_steps, n_channels = chunk.shape[1:]
-            cut = cut_batch(
-                chunk, self._group, self._n_blocks, longest_lag(self._asked), chunk=True, independent=True
-            )
+            cut = cut_batch(chunk, self._group, self._n_blocks, longest_lag(self._asked), chunk=True, independent=True)
             if run is None:
                 run = self._begin(cut.steps, first)
             elif cut.steps != run.n_times:
                 raise InputError(
                     f"chunks must be cut alike; got pieces of {cut.steps} steps after {run.n_times}; choose n_blocks"
                 )
-            collected.append(self._sums(cut, chunk, n_paths))
+            collected.append(self._sums(run, cut, n_paths))
             if not self._independent and n_paths < 1 << 18:
-                series.append(path_series(chunk, self._group, run.observables.shift[np.argsort(run.observables.columns)]))
+                origin = np.zeros(n_channels)
+                origin[list(run.observables.columns)] = run.observables.shift
+                series.append(path_series(chunk, self._group, origin))
             n_paths += len(chunk)
             notes = tuple(dict.fromkeys((*notes, *cut.notes)))
-            first = first[1:]
             if self._n_blocks is None and sum(len(s["paths"]) for s in collected) > _MOST_BLOCKS:
                 collected = [joined(_concatenated(collected), 2 * DEFAULT_BLOCKS)]
-            del chunk
         assert run is not None
         sums = _concatenated(collected)
         if not self._given.readable:
@@ -229,10 +223,11 @@ class _Adder:
             sums = joined(sums, DEFAULT_BLOCKS)
         factor = 1.0
         if series:
-            used = len(sums["paths"])
-            units = n_paths // self._group
-            blocks, factor, told = plan(slowest(np.concatenate(series)), units, min(used, units), self._n_blocks is None)
-            sums = joined(sums, blocks) if blocks < used else sums
+            used, units = len(sums["paths"]), n_paths // self._group
+            blocks, factor, told = plan(
+                slowest(np.concatenate(series)), units, min(used, units), self._n_blocks is None
+            )
+            sums = joined(sums, blocks)
             notes = (*notes, *told)
         return self._done(run, sums, n_paths, factor, notes)
 
@@ -247,9 +242,7 @@ class _Adder:
                 f"least {MANY} paths, of at most {LONG} times, or leave the period out where it is much longer than "
                 "what decays"
             )
-        chosen = (
-            _user_observables(batches, self._names, theory) if asked.observables is None else asked.observables
-        )
+        chosen = _user_observables(batches, self._names, theory) if asked.observables is None else asked.observables
         run = Correlators(
             theory=theory,
             times=grid,
@@ -271,7 +264,6 @@ class _Adder:
                 raise InputError(
                     f"paths have {batch.shape[2]} channels, but the observables need {max(run.observables.columns) + 1}"
                 )
-        self._run = run
         return run
 
     def _checked_period(self, n_times: int) -> float | None:
@@ -291,15 +283,10 @@ class _Adder:
             raise InputError(f"period is {period:g}, but the theory {known}; leave the period out, or the theory")
         return period
 
-    def _sums(self, cut: Cut, array: NDArray[Any], paths_before: int) -> dict[str, NDArray[Any]]:
-        assert self._run is not None
-        if array.shape[2] <= max(self._run.observables.columns):
-            raise InputError(
-                f"paths have {array.shape[2]} channels, but the observables need {max(self._run.observables.columns) + 1}"
-            )
-        sums = empty_sums(self._run, cut.blocks)
+    def _sums(self, run: Correlators, cut: Cut, paths_before: int) -> dict[str, NDArray[Any]]:
+        sums = empty_sums(run, cut.blocks)
         for part in cut.parts:
-            _accumulate_part(part, self._run, self._n_threads, sums, paths_before)
+            _accumulate_part(part, run, self._n_threads, sums, paths_before)
         return sums
 
     def _need_standardised(self, run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
@@ -311,7 +298,7 @@ class _Adder:
         spread = np.sqrt(np.maximum(second - first**2, 0))
         o = run.observables
         for k, name in enumerate(o.channels):
-            if abs(first[k]) > _FAR or not 1 / _WIDE < spread[k] < _WIDE and spread[k] > 0:
+            if abs(first[k]) > _FAR or (not 1 / _WIDE < spread[k] < _WIDE and spread[k] > 0):
                 mean, std = o.shift + o.scale * first, o.scale * np.where(spread > 0, spread, 1.0)
                 raise InputError(
                     f"the first chunks of channel {name} have mean {o.shift[k]:.6g} and standard deviation "
@@ -327,8 +314,8 @@ class _Adder:
         if blocks < 2 or (self._n_blocks is None and blocks < FEWEST_BLOCKS - 1):
             fewest = FEWEST_BLOCKS if self._n_blocks is None else 2
             raise InputError(
-                f"errors need at least {fewest} blocks; got {blocks}; give more paths, or longer ones, as an array or a "
-                "list, which are cut along time"
+                f"errors need at least {fewest} blocks; got {blocks}; give more paths, or longer ones, as an array or "
+                "a list, which are cut along time"
             )
         return replace(
             run, sums=scattered(sums, factor), n_paths=n_paths, n_blocks=len(sums["paths"]), notes=tuple(notes)
@@ -353,9 +340,7 @@ def _first_chunks(chunks: Iterator[NDArray[Any]]) -> list[NDArray[Any]]:
     return held
 
 
-def _user_observables(
-    batches: list[NDArray[Any]], names: Sequence[str] | None, theory: Theory | None
-) -> Observables:
+def _user_observables(batches: list[NDArray[Any]], names: Sequence[str] | None, theory: Theory | None) -> Observables:
     n_channels = batches[0].shape[2]
     if theory is not None:
         if n_channels != len(theory.channels):

@@ -166,8 +166,8 @@ def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, fl
     most = _most_blocks(found.time, n)
     if blocks > most and not automatic:
         raise InputError(
-            f"n_blocks gives blocks of {n // blocks} paths, but the autocorrelation time is {found.time:.3g} paths, and "
-            f"a block must be {_SHORTEST:g} to {INDEPENDENT:g} times as long; use n_blocks={most} or fewer"
+            f"n_blocks gives blocks of {n // blocks} paths, but the autocorrelation time is {found.time:.3g} paths, "
+            f"and a block must be {_SHORTEST:g} to {INDEPENDENT:g} times as long; use n_blocks={most} or fewer"
         )
     fewer = min(blocks, most)
     instead = f": {fewer} blocks instead of {blocks}" if fewer < blocks else ""
@@ -184,9 +184,7 @@ def _most_blocks(tau: float, length: int) -> int:
     return max(int(length / (INDEPENDENT * tau)), min(_ENOUGH, int(length / (_SHORTEST * tau))))
 
 
-def _pieces_of_chains(
-    lengths: Sequence[int], blocks: int, tau: float, automatic: bool
-) -> tuple[int, float, list[str]]:
+def _pieces_of_chains(lengths: Sequence[int], blocks: int, tau: float, automatic: bool) -> tuple[int, float, list[str]]:
     """Blocks of each of some independent chains, the factor of their scatter, and a note."""
     n, total = len(lengths), sum(lengths)
     blocks = max(1, blocks)

@@ -278,7 +278,9 @@ def _rounded_shift(mean: Floats, scale: Floats) -> Floats:
     shift = _rounded(mean)
     for k in np.flatnonzero(np.abs(shift - mean) > 1e-3 * scale):
         # A number of float32, in which paths are subtracted from it.
-        shift[k] = float(np.float32(mean[k])) if abs(float(np.float32(mean[k])) - mean[k]) <= 1e-3 * scale[k] else mean[k]
+        shift[k] = (
+            float(np.float32(mean[k])) if abs(float(np.float32(mean[k])) - mean[k]) <= 1e-3 * scale[k] else mean[k]
+        )
     return shift
 
 
