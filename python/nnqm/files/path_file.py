@@ -56,7 +56,8 @@ def read_path_file(path: Path, array: str | None = None, axes: Sequence[str] | N
         If the file does not exist, cannot be read, or holds no array of numbers with clear axes.
     """
     if not path.is_file():
-        raise InputError(f"file {path} does not exist; give paths as .npy, .npz, NetCDF or text")
+        fault = "is no regular file" if path.exists() else "does not exist"
+        raise InputError(f"file {path} {fault}; give paths as .npy, .npz, NetCDF or text")
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -66,7 +67,7 @@ def read_path_file(path: Path, array: str | None = None, axes: Sequence[str] | N
     if array is not None and kind in (".npy", "text"):
         raise InputError(f"--array is for files with several arrays; {path} has one; leave it out")
     if kind == "NetCDF":
-        found = _read_netcdf(path, array)
+        found = _read_netcdf(path, array, axes)
         if isinstance(found, Correlators):
             return found
     elif kind == ".npz":
@@ -105,11 +106,16 @@ def _only(held: list[str], array: str | None, path: Path) -> str:
     return held[0]
 
 
-def _read_netcdf(path: Path, array: str | None) -> PathFile | Correlators:
+def _read_netcdf(path: Path, array: str | None, axes: Sequence[str] | None) -> PathFile | Correlators:
+    import warnings
+
     import xarray
 
     try:
-        dataset = xarray.open_dataset(path, decode_times=False)
+        with warnings.catch_warnings():
+            # A plain HDF5 file has no names of axes, which is no concern of the user.
+            warnings.simplefilter("ignore", UserWarning)
+            dataset = xarray.open_dataset(path, decode_times=False)
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
             f"file {path} cannot be read as NetCDF: {str(error).splitlines()[0]}; write it with xarray"
@@ -119,7 +125,7 @@ def _read_netcdf(path: Path, array: str | None) -> PathFile | Correlators:
             dataset.close()
             return load(path)
         held = dataset[_only([str(name) for name in dataset.data_vars], array, path)].load()
-    return PathFile(held, read_given(held).dt)
+    return PathFile(held, read_given(held, axes).dt)
 
 
 def _read_text(path: Path, axes: Sequence[str] | None) -> PathFile:
@@ -148,7 +154,7 @@ def _table(path: Path) -> Floats:
     suffix = path.suffix.lower()
     known = suffix if suffix in (".npy", ".npz") else "NetCDF" if suffix in (".nc", ".nc4", ".h5", ".cdf") else "text"
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             lines = enumerate(file)
             first = next(((i, s) for i, s in lines if s.strip() and not s.lstrip().startswith(_COMMENTS)), None)
             if first is None:
@@ -157,11 +163,15 @@ def _table(path: Path) -> Floats:
             skipped = 0 if _is_row(first[1], delimiter) else first[0] + 1
             if skipped and not any(s.strip() for _, s in lines):
                 raise InputError(f"file {path} cannot be read as {known}: it holds no numbers; {remedy}")
-        return np.loadtxt(path, delimiter=delimiter, comments=_COMMENTS, skiprows=skipped, ndmin=2, encoding="utf-8")
+        return np.loadtxt(
+            path, delimiter=delimiter, comments=_COMMENTS, skiprows=skipped, ndmin=2, encoding="utf-8-sig"
+        )
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        reason = "it is no text" if isinstance(error, UnicodeDecodeError) else reason_of(error)
+        reason = (
+            "it is no text" if isinstance(error, UnicodeDecodeError) else reason_of(error).split(";")[0].rstrip(".")
+        )
         raise InputError(f"file {path} cannot be read as {known}: {reason}; {remedy}") from None
 
 

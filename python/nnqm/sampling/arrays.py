@@ -28,9 +28,19 @@ _NAMES = {
 }
 _MEANING = {name: axis for axis, names in _NAMES.items() for name in names.split()}
 # Rows that are at least this many times as many as the columns may be the times of one trajectory.
-_TALL, _FEW_TIMES, _SOME_TIMES = 50, 6, 32
-# Relative difference of time steps that is the rounding of a file.
-_ROUNDING = 1e-4
+_TALL, _FEW_TIMES = 50, 6
+# Fewest rows whose correlation is looked at.
+_SOME_ROWS = 64
+# Relative difference of two time steps, and distance of times from a uniform grid in steps, by the rounding of a file.
+_ROUNDING, _ROUNDED = 1e-4, 2e-3
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a caller says about axes: their names in order, if any, and whether doubtful shapes are refused."""
+
+    axes: tuple[str, ...] | None = None
+    ask: bool = True
 
 
 @dataclass(frozen=True)
@@ -52,14 +62,14 @@ class GivenPaths:
         return tuple(b.shape[1] for b in self.batches) if self.readable else ()
 
 
-def read_given(paths: Any, axes: Sequence[str] | None = None) -> GivenPaths:
+def read_given(paths: Any, axes: Sequence[str] | None = None, *, ask: bool = True) -> GivenPaths:
     """Paths in any form.
 
     An array, a list of numbers or labelled axes make one batch; a list or tuple of arrays has one batch for each, and
     trajectories of equal length are put together. Any other iterable is read once, chunk by chunk. ``axes`` names the
-    axes of arrays.
+    axes of arrays. ``ask`` is whether two axes of many paths with few times, whose values may be either, are refused.
     """
-    order = None if axes is None else _checked_axes(axes)
+    order = _Order(None if axes is None else _checked_axes(axes), ask)
     if is_array(paths):
         found = _pieces(paths, order)
         dt = _agreed("dt", [p.dt for p in found])
@@ -83,7 +93,7 @@ def read_given(paths: Any, axes: Sequence[str] | None = None) -> GivenPaths:
 
 def path_array(paths: Any) -> NDArray[Any]:
     """The paths as one array with axes (path, time, channel); batches of a list are put together."""
-    given = read_given(paths)
+    given = read_given(paths, ask=False)
     batches = list(given.batches)
     if len({b.shape[1:] for b in batches}) > 1:
         raise InputError(
@@ -99,7 +109,7 @@ def is_array(paths: Any) -> bool:
     return known or hasattr(paths, "__array__") or hasattr(paths, "__dlpack__") or _is_labelled(paths)
 
 
-def _pieces(paths: Any, order: tuple[str, ...] | None) -> list[GivenPaths]:
+def _pieces(paths: Any, order: _Order) -> list[GivenPaths]:
     """An array, or each member of a list of arrays."""
     if isinstance(paths, np.ndarray) and paths.dtype.kind == "O" and paths.ndim and any(map(_has_axes, paths)):
         paths = list(paths)
@@ -119,13 +129,14 @@ def _has_axes(value: Any) -> bool:
 
 
 def _is_ragged(paths: Sequence[Any]) -> bool:
-    """Whether lists of numbers have different lengths."""
-    lists = all(isinstance(p, (list, tuple)) and p for p in paths)
-    numbers = lists and all(not isinstance(v, (list, tuple)) for p in paths for v in p[:1])
-    return numbers and len({len(p) for p in paths}) > 1
+    """Whether nested lists of numbers are arrays of different shapes."""
+    try:
+        return all(isinstance(p, (list, tuple)) for p in paths) and len({np.shape(p) for p in paths}) > 1
+    except ValueError:
+        return False
 
 
-def _one(value: Any, order: tuple[str, ...] | None, name: str = "paths") -> GivenPaths:
+def _one(value: Any, order: _Order, name: str = "paths") -> GivenPaths:
     """One array, with or without names of its axes; several batches where two of its axes are kinds of paths."""
     if isinstance(value, (str, bytes, os.PathLike)):
         raise InputTypeError(
@@ -138,7 +149,7 @@ def _one(value: Any, order: tuple[str, ...] | None, name: str = "paths") -> Give
             f"channels give numpy.stack(list(paths.values()), axis=-1) with names=list(paths)"
         )
     if _is_labelled(value):
-        return _labelled(value, name)
+        return _labelled(value, name) if order.axes is None else _one(getattr(value, "values", value), order, name)
     if type(value).__module__.split(".")[0] in ("pandas", "polars") and len(value.shape) == 2:
         raise InputTypeError(
             f"{name} must be an array; got a {type(value).__name__}, which does not say what its rows are; give "
@@ -146,7 +157,7 @@ def _one(value: Any, order: tuple[str, ...] | None, name: str = "paths") -> Give
             "frame.to_numpy()[None] if columns are channels of one path"
         )
     array = real_array(value, name)
-    return GivenPaths([three_axes(array, order, name)], True)
+    return GivenPaths([_three_axes(array, order, name)], True)
 
 
 def real_array(value: Any, name: str = "paths") -> NDArray[Any]:
@@ -176,12 +187,12 @@ def _checked_axes(axes: Sequence[str]) -> tuple[str, ...]:
     return meant
 
 
-def three_axes(array: NDArray[Any], order: Sequence[str] | None = None, name: str = "paths") -> NDArray[Any]:
+def _three_axes(array: NDArray[Any], order: _Order, name: str) -> NDArray[Any]:
     """The paths with axes (path, time, channel)."""
-    if order is not None:
-        if array.ndim != len(order):
-            raise InputError(f"axes must name all axes; got axes={tuple(order)} for {name} of shape {array.shape}")
-        kept = [AXES.index(a) for a in order]
+    if order.axes is not None:
+        if array.ndim != len(order.axes):
+            raise InputError(f"axes must name all axes; got axes={order.axes} for {name} of shape {array.shape}")
+        kept = [AXES.index(a) for a in order.axes]
         array = array.transpose(np.argsort(kept))
         for i in range(3):
             if i not in kept:
@@ -189,7 +200,7 @@ def three_axes(array: NDArray[Any], order: Sequence[str] | None = None, name: st
     elif array.ndim == 1:
         array = array[None, :, None]
     elif array.ndim == 2:
-        _need_clear_rows(array, name)
+        _need_clear_rows(array, name, order.ask)
         array = array[:, :, None]
     if array.ndim != 3 or 0 in array.shape:
         raise InputError(
@@ -199,11 +210,11 @@ def three_axes(array: NDArray[Any], order: Sequence[str] | None = None, name: st
     return array
 
 
-def _need_clear_rows(array: NDArray[Any], name: str) -> None:
-    """Raise for two axes that are, from their shape or values, times and channels or times and paths."""
+def _need_clear_rows(array: NDArray[Any], name: str, ask: bool) -> None:
+    """Raise for two axes that may be, by their shape, or are, by their values, times and channels or times and paths."""
     rows, columns = array.shape
     tall = rows >= _TALL * columns and columns <= _FEW_TIMES
-    if not tall and (rows < 64 or columns < 2 or not _rows_are_times(array)):
+    if not (tall and ask) and not (rows >= _SOME_ROWS and _rows_are_times(array, tall)):
         return
     why = f"{columns} times" if tall else "times without correlation, but successive rows are correlated"
     raise InputError(
@@ -213,10 +224,9 @@ def _need_clear_rows(array: NDArray[Any], name: str) -> None:
     )
 
 
-def _rows_are_times(array: NDArray[Any]) -> bool:
-    """Whether values change slowly from row to row and are uncorrelated, or a few columns, along the rows."""
-    rows = min(len(array), 4096)
-    x = array[:rows, : min(array.shape[1], 256)].astype(np.float64)
+def _rows_are_times(array: NDArray[Any], tall: bool) -> bool:
+    """Whether values change slowly from row to row, and are few or uncorrelated along the rows."""
+    x = array[:4096, :256].astype(np.float64)
     if not np.isfinite(x).all():
         return False
     x = x - x.mean(axis=0)
@@ -226,8 +236,10 @@ def _rows_are_times(array: NDArray[Any]) -> bool:
     x /= size
     square = (x**2).mean()
     down = float((x[1:] * x[:-1]).mean() / square)
+    if tall or down <= 0.5:
+        return down > 0.5
     across = float((x[:, 1:] * x[:, :-1]).mean() / square)
-    return down > 0.5 and abs(across) < max(0.1, 4 / np.sqrt(x.size))
+    return abs(across) < max(0.1, 4 / np.sqrt(x.size))
 
 
 def _together(batches: list[NDArray[Any]]) -> list[NDArray[Any]]:
@@ -267,7 +279,7 @@ def _labelled(value: Any, name: str) -> GivenPaths:
         raise InputTypeError(f"{name} must be a DataArray; got {type(value).__name__}")
     dims = [str(d) for d in value.dims]
     if dims == [f"dim_{i}" for i in range(len(dims))] or all(d.startswith("phony_dim_") for d in dims):
-        return _one(value.values, None, name)
+        return _one(value.values, _Order(), name)
     value = value.squeeze([d for d in value.dims if str(d).lower() not in _MEANING and value.sizes[d] == 1], drop=True)
     meaning = [_MEANING.get(str(d).lower()) for d in value.dims]
     unknown = [str(d) for d, m in zip(value.dims, meaning, strict=True) if m is None]
@@ -275,7 +287,7 @@ def _labelled(value: Any, name: str) -> GivenPaths:
         wanted = next((a for a in ("time", "path", "channel") if a not in meaning), "path")
         raise InputError(
             f"the axes of {name} are named {', '.join(dims)}, which must be one 'time', and 'path' and 'channel' if "
-            f"there are some; rename them, for example .rename({{{(unknown or dims)[0]!r}: {wanted!r}}})"
+            f"there are some; rename them, for example .rename({{{(unknown or dims)[0]!r}: {wanted!r}}}), or give axes"
         )
     time = next(d for d, m in zip(value.dims, meaning, strict=True) if m == "time")
     channel = next((d for d, m in zip(value.dims, meaning, strict=True) if m == "channel"), None)
@@ -291,7 +303,7 @@ def _labelled(value: Any, name: str) -> GivenPaths:
     if channel is None:
         array = array[..., None]
     batches = list(array) if len(outer) == 2 else [array if outer else array[None]]
-    return GivenPaths([three_axes(real_array(b, name), None, name) for b in batches], True, step, labels)
+    return GivenPaths([_three_axes(real_array(b, name), _Order(), name) for b in batches], True, step, labels)
 
 
 def _step_of(value: Any, time: Any, name: str) -> float | None:
@@ -323,7 +335,7 @@ def uniform_step(times: Floats, name: str, dtype: np.dtype[Any] | None = None) -
     step = float((times[-1] - times[0]) / (len(times) - 1))
     single = dtype is not None and dtype.kind == "f" and dtype.itemsize < 8
     rounding = 4 * float(np.finfo(dtype if single else np.float64).eps) * float(np.abs(times).max())
-    if float(np.abs(steps - step).max()) > _ROUNDING * step + rounding:
+    if float(np.abs(times - times[0] - step * np.arange(len(times))).max()) > _ROUNDED * step + rounding:
         raise InputError(
             f"{name} is not uniform: its steps are between {steps.min():g} and {steps.max():g}; averages over time "
             "need equal steps; interpolate the paths, or take a part with equal steps"
