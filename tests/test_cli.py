@@ -424,7 +424,8 @@ def text(paths):
 
 BAD_PATHS = {
     "missing file": (lambda p: ("no.npy",), (), "file no.npy does not exist"),
-    "ending": (lambda p: Path("a.txt").write_text("1") and ("a.txt",), (), "give paths as .npy, .npz or NetCDF"),
+    "one number": (lambda p: Path("a.txt").write_text("1") and ("a.txt",), (), "give more or longer paths"),
+    "no numbers": (lambda p: Path("a.txt").write_text("one two") and ("a.txt",), (), "it holds no numbers"),
     "nan": (with_nan, (), "path 7 at time step 3"),
     "pickle": (pickled, (), "cannot be read as .npy"),
     "not NetCDF": (text, (), "cannot be read as NetCDF"),

@@ -481,7 +481,7 @@ def test_memory_is_given_back():
         (TypeError, r"paths must be real numbers; got Tensor .*requires grad; use detach\(\); give", Tensor(PATHS)),
         (TypeError, "paths must be real numbers; got Secret .*its layout is secret; give", Secret(PATHS)),
         (TypeError, "paths must be real numbers; got dtype complex128", Foreign(PATHS + 1j)),
-        (TypeError, "paths must be real numbers; got list .*inhomogeneous", [[1.0, 2.0], [3.0]]),
+        (TypeError, "paths must be real numbers; got list .*inhomogeneous", [[1.0, [2.0]], [3.0]]),
         (ValueError, "paths must have no masked entries", np.ma.masked_greater(PATHS, 1.0)),
     ],
 )

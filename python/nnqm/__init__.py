@@ -41,6 +41,7 @@ from .spectra.correlator_matrix import spectrum
 from .spectra.gevp import effective_energy, gevp
 from .spectra.hidden_state import hidden_spectrum
 from .spectra.one_correlator import OneCorrelator
+from .statistics.autocorrelation import autocorrelation_time
 from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
 from .theories.densities import Density
@@ -88,6 +89,7 @@ __all__ = [
     "analyse",
     "apply",
     "as_network",
+    "autocorrelation_time",
     "average_over_weights",
     "binned_effective_levels",
     "build_info",

@@ -24,13 +24,14 @@ from rich.text import Text
 from . import _core
 from ._arguments import choice, integer, positive
 from .errors import InputError, InputTypeError
-from .files.arrays import read_npz
-from .files.run_file import load, save
+from .files.path_file import read_path_file
+from .files.run_file import save
 from .files.theory_file import load_theory_file
 from .files.writing import check_writable
 from .properties import check
 from .report.analyse import analyse
 from .report.table import HEADINGS, Report, Row
+from .sampling.arrays import agreed_step
 from .sampling.block_sums import accumulate
 from .sampling.correlators import Correlators
 from .sampling.simulation import Interrupted, simulate
@@ -252,13 +253,13 @@ def analyse_paths(
         Path,
         typer.Argument(
             metavar="PATHS",
-            help="Paths as .npy, .npz or NetCDF, axes (path, time, channel), (path, time) or (time,); "
-            "or results that nnqm wrote.",
+            help="Paths as .npy, .npz, NetCDF or text, axes (path, time, channel), (path, time) or (time,), or as "
+            "their names say; or results that nnqm wrote.",
             show_default=False,
         ),
     ],
     dt: Annotated[
-        float | None, typer.Option(help="Time step of the paths; needed for paths.", show_default=False)
+        float | None, typer.Option(help="Time step of the paths. [default: that of the file]", show_default=False)
     ] = None,
     array: Annotated[
         str | None, typer.Option(help="Name of the array; needed if the file contains several.", show_default=False)
@@ -267,6 +268,11 @@ def analyse_paths(
         str | None,
         typer.Option(help="Names of the channels, for example x,p. [default: x, or x1,x2,...]", show_default=False),
     ] = None,
+    axes: Annotated[
+        str | None,
+        typer.Option(help="Axes in their order, for example time,channel or time,path.", show_default=False),
+    ] = None,
+    periodic: Annotated[bool, typer.Option("--periodic", help="The paths close: lags wrap.")] = False,
     hbar: Annotated[float | None, typer.Option(help="Planck's constant. [default: 1]", show_default=False)] = None,
     mass: Annotated[float | None, typer.Option(help="Mass of the particle. [default: 1]", show_default=False)] = None,
     blocks: Annotated[
@@ -289,7 +295,7 @@ def analyse_paths(
     """
     given = {
         "--dt": dt, "--array": array, "--names": names, "--hbar": hbar,
-        "--mass": mass, "--blocks": blocks, "--threads": threads,
+        "--mass": mass, "--blocks": blocks, "--threads": threads, "--axes": axes, "--periodic": periodic or None,
     }  # fmt: skip
     with _input():
         data = None if output is None else check_writable(output)
@@ -297,23 +303,24 @@ def analyse_paths(
     _distinct(data, paths, "PATHS")
     _distinct(drawing, paths, "PATHS")
     _distinct(data, drawing, "--figure")
-    loaded = _read(paths, array)
-    values: np.ndarray[Any, Any] | None = None
+    with _input():
+        loaded = read_path_file(paths, array, None if axes is None else _words(axes))
+    values: Any = None
     if isinstance(loaded, Correlators):
         for option, value in given.items():
             if value is not None:
                 raise _BadInput(f"{option} is for paths, but {paths} contains results, which include it; leave it out")
         result = _filled(loaded)
     else:
-        values = loaded
-        if dt is None:
+        values = loaded.paths
+        if dt is None and loaded.dt is None:
             raise _BadInput(f"--dt is missing: give the time step of the paths in {paths}, for example --dt 0.1")
-        labels = None if names is None else [name.strip() for name in names.split(",")]
         with _input():
             result = accumulate(
                 values,
-                positive("--dt", dt),
-                names=labels,
+                agreed_step(None if dt is None else positive("--dt", dt), loaded.dt),
+                names=None if names is None else _words(names),
+                period=periodic or None,
                 hbar=positive("--hbar", 1.0 if hbar is None else hbar),
                 mass=positive("--mass", 1.0 if mass is None else mass),
                 n_blocks=None if blocks is None else integer("--blocks", blocks, 2),
@@ -372,6 +379,11 @@ def _has_matplotlib() -> bool:
         return find_spec("matplotlib") is not None
     except ImportError:
         return False
+
+
+def _words(listed: str) -> list[str]:
+    """The words of an option, between commas."""
+    return [word.strip() for word in listed.split(",")]
 
 
 def _figure_target(figure: Path | None, no_figure: bool, default: Path) -> Path | None:
@@ -461,61 +473,6 @@ def _progress(name: str, unit: str) -> Iterator[Callable[[int, int], None] | Non
             bar.update(task, completed=done, total=wanted, rate=rate, refresh=True)
 
         yield tell
-
-
-def _read(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
-    """Paths or results of a run from a file; the suffix of its name selects the format."""
-    if not path.is_file():
-        raise _BadInput(f"file {path} does not exist; give paths as .npy, .npz or NetCDF")
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
-        if array is not None:
-            raise _BadInput(f"--array is for files with several arrays; {path} has one; leave it out")
-        return _read_npy(path)
-    if suffix == ".npz":
-        with _input():
-            return read_npz(path, "PATHS", lambda held: [_only(held, array, path)]).popitem()[1]
-    if suffix in (".nc", ".nc4", ".h5", ".cdf", ".netcdf"):
-        return _read_netcdf(path, array)
-    raise _BadInput(f"file {path} ends in {suffix or 'nothing'!r}; give paths as .npy, .npz or NetCDF (.nc)")
-
-
-def _read_npy(path: Path) -> np.ndarray[Any, Any]:
-    try:
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        raise _BadInput(f"file {path} cannot be read as .npy: {error}; write it with numpy.save") from error
-    if not isinstance(loaded, np.ndarray):
-        raise _BadInput(f"file {path} must contain one array; got an .npz archive; rename it to .npz")
-    return loaded
-
-
-def _only(held: list[str], array: str | None, path: Path) -> str:
-    """Name of the requested array, or of the only one in the file."""
-    if not held:
-        raise InputError(f"file {path} holds no arrays; write the paths with numpy.savez or xarray")
-    if array is not None:
-        return choice(f"--array of {path}:", array, held)
-    if len(held) > 1:
-        raise InputError(f"file {path} holds {', '.join(held)}; choose one with --array NAME")
-    return held[0]
-
-
-def _read_netcdf(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
-    import xarray
-
-    try:
-        dataset = xarray.open_dataset(path, decode_times=False)
-    except (OSError, ValueError) as error:
-        raise _BadInput(f"file {path} cannot be read as NetCDF: {str(error).splitlines()[0]}") from error
-    with dataset:
-        if "nnqm" in dataset.attrs:
-            dataset.close()
-            with _input():
-                return load(path)
-        with _input():
-            name = _only([str(name) for name in dataset.data_vars], array, path)
-        return np.asarray(dataset[name].values)
 
 
 def _print_report(report: Report) -> None:

@@ -104,7 +104,7 @@ def clustering(
     ------
     InputError
         If an argument has a wrong value, there are fewer than 30 paths or 8 times, the channel is constant, or the
-        run has no suitable lags.
+        run has no suitable lags or closed paths.
     InputTypeError
         If an argument has a wrong type.
 
@@ -117,6 +117,7 @@ def clustering(
     if not 0 < float(level) < 1:
         raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
     if isinstance(paths, Correlators):
+        paths.need_open("clustering is about large distances")
         found = [_of_run(paths, channel)]
     else:
         need_uniform(paths)

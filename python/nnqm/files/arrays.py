@@ -38,7 +38,7 @@ def read_npz(
     """
     import zipfile
 
-    remedy = "write it with numpy.savez, plain numbers only"
+    remedy = "write it with numpy.savez, plain numbers only (paths.astype(float))"
     try:
         loaded = np.load(path, allow_pickle=False)
         if not isinstance(loaded, np.lib.npyio.NpzFile):

@@ -30,7 +30,7 @@ from .table import Group, Report, Row, judged_row, rows_or_reason
 
 __all__ = ["analyse"]
 
-# Variance over mean square below which a channel does not move; the rounding of float32.
+# Variance in units of the standardisation below which a channel does not move; the rounding of float32.
 _CONSTANT = 1e-13
 
 # p-value below which the two-point function deviates at several lags together.
@@ -198,7 +198,8 @@ def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | Estimated
     mean, moments = run.mean(name), run.moments(name)
     rows = [judged_row(f"<{name}>", mean, None if exact is None else exact.mean, Group.SHAPE)]
     rows.append(judged_row(f"variance of {name}", moments[0], None if exact is None else exact.moments[0], Group.SHAPE))
-    if float(moments.value[0]) > _CONSTANT * float(mean.value) ** 2:
+    o, c = run.observables, run.observables.index(name)
+    if float(moments.value[0]) > _CONSTANT * (o.scale[c] ** 2 + (float(mean.value) - o.shift[c]) ** 2):
         kurtosis = None if exact is None else exact.kurtosis
         rows.append(judged_row("excess kurtosis", run.kurtosis(name), kurtosis, Group.SHAPE))
     return rows
@@ -304,6 +305,8 @@ def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> Positiv
     if run.theory is None or not run.keys:
         if paths is None:
             return None
+        if run.closed_after is not None:
+            run.need_open("the test reflects half of an open path")
         return reflection_positivity(paths, dt=run.dt, channel=run.observables.columns[run.channels.index(name)])
     if name not in run.theory.outputs:
         return None

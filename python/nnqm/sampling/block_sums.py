@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, integer, positive
 from ..errors import InputError, InputTypeError
-from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
+from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
-from .arrays import float_type, is_array, need_finite_values, real_array, three_axes
+from .arrays import GivenPaths, agreed_step, float_type, need_finite_values, read_given
+from .blocks import FEWEST_BLOCKS, LONG, MANY, Cut, Part, cut_batch, cut_replicas, joined, path_series, plan, scattered
 from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default, resolve
 from .observables import Observables, default_observables
@@ -32,45 +34,61 @@ from .run_settings import (
 
 __all__ = ["accumulate"]
 
-# Longer paths of a user are cut along time, so that a tile of them stays small.
-_LONG = 16384
+# Chunks that are looked at before the standardisation is chosen: their number, and their bytes.
+_FIRST_CHUNKS, _FIRST_BYTES = 16, 1 << 25
+# Blocks of chunks that are kept apart until their number is known.
+_MOST_BLOCKS = 8 * DEFAULT_BLOCKS
+# A first chunk with another mean or spread than the next ones, in their spread, does not standardise.
+_MOVED, _SPREAD = 0.5, 1.5
+# Mean and standard deviation of standardised paths beyond which the observables do not resolve them.
+_FAR, _WIDE = 4.0, 5.0
 
 
 def accumulate(
     paths: ArrayLike | Iterable[ArrayLike],
-    dt: float = 1.0,
+    dt: float | None = None,
     *,
     names: Sequence[str] | None = None,
     theory: Theory | None = None,
     measure: Measure | None = None,
     **settings: Unpack[AccumulateSettings],
 ) -> Correlators:
-    """Sums over given paths, as ``simulate`` makes them of its own.
+    r"""Sums over given paths, as ``simulate`` makes them of its own.
 
-    Blocks hold adjacent paths, because successive paths may be a Markov chain. Fewer paths than blocks are long
+    Blocks hold adjacent paths, because successive paths may be a Markov chain. Fewer than 16 paths are long
     trajectories and are cut along time, each into pieces of equal length (pairs across a cut are left out).
-    Blocks must be at least 20 autocorrelation times long: with ``n_blocks=None`` their number is lowered until they
-    are; notes of the result say so.
+
+    The autocorrelation of successive paths, or along the time of trajectories, is always looked at, and notes of the
+    result give its time tau. Blocks are at least 20 tau long where there are 25 of them. Otherwise they are shorter,
+    at least 4 tau, and their scatter is enlarged to the error by the Gamma method (Wolff, Comput. Phys. Commun. 156,
+    143 (2004)), as it is for fewer than 256 paths in any case. Fewer than about 30 tau are refused.
 
     Parameters
     ----------
-    paths : array_like, or iterable of array_like
+    paths : array_like, list or iterable of array_like
         Shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,); any real dtype and memory layout,
-        memory maps and CPU arrays of other libraries included. Or an iterable of chunks of paths, each of which
-        is one or more whole blocks.
-    dt : float
-        Time step.
+        memory maps and CPU arrays of other libraries included. A list or tuple of arrays is a list of batches of paths,
+        or of trajectories of any lengths. An array of xarray is read by the names of its axes (time; path, sample,
+        config, replica, ...; channel) and its coordinate of times. Any other iterable is read once, chunk by chunk.
+    dt : float, optional
+        Time step; by default the step of the coordinate of times, or 1.
     names : sequence of str, optional
         Names of the channels.
     theory : Theory, optional
         The theory that made them, whose channels they must be; for exact values beside the measured ones.
     measure : Measure, optional
         Observables and lags of the sums. Observables are standardised by the theory by default, or by the mean and
-        standard deviation of the paths (of the first chunk); pass the observables of another run to merge with it.
+        standard deviation of the paths (of the first chunks); pass the observables of another run to merge with it.
     **settings : AccumulateSettings
         n_threads : int, as for ``simulate``.
 
         n_blocks : int, independent blocks for the errors, of each chunk where there are several; see above.
+
+        axes : sequence of str, the axes of arrays in their order, each one of path, time, channel.
+
+        period : float or True, of paths that close, the number of times times dt (True); lags then wrap.
+
+        independent : bool, whether the paths are known to be independent, so that no chain is looked for.
 
         group : int, successive paths that share random parameters, a divisor of 64 or a multiple of it; by default
         the group of the theory, or 1.
@@ -84,79 +102,246 @@ def accumulate(
     Raises
     ------
     InputError, InputTypeError
-        If the shape or type does not fit, a value is not finite (which path and time), or the paths are too few
-        or too strongly correlated for two independent blocks.
+        If the shape, axes or type do not fit, times are not uniform, a value is not finite (which path and time), or
+        the paths are too few or too strongly correlated for an error.
+
+    Examples
+    --------
+    >>> chain = np.random.default_rng(1).normal(size=(1000, 32))
+    >>> run = accumulate([chain[:400], chain[400:]], 0.1)
+    >>> run.n_paths, run.n_blocks
+    (1000, 128)
     """
     need_known(accumulate, settings, AccumulateSettings, Measure)
     asked = measure_or_default(measure)
-    n_threads, n_blocks, group = settings.get("n_threads", 0), settings.get("n_blocks"), settings.get("group")
-    hbar, mass = settings.get("hbar", 1.0), settings.get("mass", 1.0)
     if theory is not None:
-        hbar, mass = theory.hbar, theory.mass
-    members = (1 if theory is None else theory.group) if group is None else integer("group", group, 1)
-    if 64 % members and members % 64:
-        raise InputError(f"group must be a divisor of 64 or a multiple of it; got {members}")
-    positive("dt", dt)
-    positive("hbar", hbar)
-    positive("mass", mass)
-    integer("n_threads", n_threads, 0, 4096)
+        settings["hbar"], settings["mass"] = theory.hbar, theory.mass
+        settings["group"] = settings.get("group") or theory.group
+    group = integer("group", settings.get("group") or 1, 1)
+    if 64 % group and group % 64:
+        raise InputError(f"group must be a divisor of 64 or a multiple of it; got {group}")
+    if dt is not None:
+        positive("dt", dt)
     if isinstance(paths, Paths | Theory):
         raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
-    chunked = isinstance(paths, Iterable) and not is_array(paths)
-    given: Any = paths
-    chunks: Iterator[Any] = iter(given if chunked else [given])
-    run: Correlators | None = None
-    collected: list[dict[str, NDArray[Any]]] = []
-    notes: list[str] = []
-    n_paths = n_steps = 0
-    for chunk in chunks:
-        array = three_axes(real_array(chunk))
-        if run is not None and array.shape[1] != n_steps:
-            raise InputError(f"chunks must have equal n_times; got {array.shape[1]} after {n_steps}")
-        n_steps = array.shape[1]
-        steps, n, parts, chunk_notes = _cut(array, members, n_blocks, chunked, longest_lag(asked))
-        if run is None:
-            grid = np.arange(steps, dtype=np.float64) * float(dt)
-            chosen = _user_observables(array, names, theory) if asked.observables is None else asked.observables
-            run = Correlators(
-                theory=theory,
-                times=grid,
-                n_paths=0,
-                n_blocks=0,
-                first_block=0,
-                keys=(),
-                precision=np.dtype(float_type(array.dtype)).name,
-                hbar=float(hbar),
-                mass=float(mass),
-                group=members,
-                **resolve(asked, chosen, grid, theory),
-                **build_facts(),
-            )
-            check_scale(run)
-        elif steps != run.n_times:
-            raise InputError(
-                f"chunks must be cut alike; got pieces of {steps} steps after {run.n_times}; choose n_blocks"
-            )
-        if array.shape[2] <= max(run.observables.columns):
-            raise InputError(
-                f"paths have {array.shape[2]} channels, but the observables need {max(run.observables.columns) + 1}"
-            )
-        sums = empty_sums(run, n)
-        for part in parts:
-            _accumulate_part(part, run, n_threads, sums, n_paths)
-        n_paths += array.shape[0]
-        collected.append(sums)
-        notes += chunk_notes
-    if run is None:
-        raise InputError("paths must have at least one chunk; got none")
-    joined = {name: np.concatenate([s[name] for s in collected]) for name in collected[0]}
-    if len(joined["paths"]) < 2:
-        raise InputError("errors need at least 2 blocks; got 1; give more paths, or longer ones")
-    return replace(run, sums=joined, n_paths=n_paths, n_blocks=len(joined["paths"]), notes=tuple(dict.fromkeys(notes)))
+    given = read_given(paths, settings.get("axes"))
+    adder = _Adder(given, agreed_step(dt, given.dt), names or given.names, theory, asked, settings)
+    return adder.run()
 
 
-def _user_observables(array: NDArray[Any], names: Sequence[str] | None, theory: Theory | None) -> Observables:
-    n_channels = array.shape[2]
+class _Adder:
+    """Adds up batches of paths, the first of which decides on the grid."""
+
+    def __init__(
+        self,
+        given: GivenPaths,
+        dt: float,
+        names: Sequence[str] | None,
+        theory: Theory | None,
+        asked: Measure,
+        settings: AccumulateSettings,
+    ) -> None:
+        self._given, self._dt, self._names, self._theory, self._asked = given, dt, names, theory, asked
+        self._hbar = positive("hbar", settings.get("hbar", 1.0))
+        self._mass = positive("mass", settings.get("mass", 1.0))
+        self._group = settings.get("group") or 1
+        self._n_blocks = settings.get("n_blocks")
+        self._n_threads = integer("n_threads", settings.get("n_threads", 0), 0, 4096)
+        self._independent = bool(settings.get("independent", False))
+        self._period = settings.get("period")
+
+    def run(self) -> Correlators:
+        batches, given = self._given.batches, self._given
+        if not given.readable:
+            return self._chunks(batches)
+        held = list(batches)
+        rows = [path for b in held for path in b] if sum(len(b) for b in held) < 4096 else []
+        if len(set(given.lengths)) > 1:
+            return self._replicas(rows, given.lengths)
+        if len(held) > 1 and len(rows) < MANY and rows:
+            held = [np.concatenate(held)]
+        if len(held) > 1:
+            return self._chunks(held)
+        return self._whole(held[0])
+
+    def _whole(self, array: NDArray[Any]) -> Correlators:
+        if self._period and len(array) < MANY:
+            self._begin(0, [array])
+        cut = cut_batch(
+            array, self._group, self._n_blocks, longest_lag(self._asked), chunk=False, independent=self._independent
+        )
+        run = self._begin(cut.steps, [array])
+        return self._done(run, self._sums(run, cut, 0), len(array), cut.factor, cut.notes)
+
+    def _replicas(self, rows: list[NDArray[Any]], lengths: tuple[int, ...]) -> Correlators:
+        shortest, longest = min(lengths), max(lengths)
+        if not rows or self._group > 1 or shortest < 64 or self._period is not None:
+            raise InputError(
+                f"paths must have equal lengths here; got between {shortest} and {longest} times; cut them to the "
+                f"shortest, [p[..., :{shortest}] for p in paths], or analyse them one after the other"
+            )
+        cut = cut_replicas(rows, self._n_blocks, longest_lag(self._asked))
+        run = self._begin(cut.steps, [row[None] for row in rows])
+        return self._done(run, self._sums(run, cut, 0), len(rows), cut.factor, cut.notes)
+
+    def _chunks(self, batches: Iterable[NDArray[Any]]) -> Correlators:
+        """Chunk after chunk; blocks of successive chunks are put together once the autocorrelation is known."""
+        iterator = iter(batches)
+        first = list(iterator) if self._given.readable else _first_chunks(iterator)
+        run: Correlators | None = None
+        collected: list[dict[str, NDArray[Any]]] = []
+        series: list[Floats] = []
+        notes: tuple[str, ...] = ()
+        n_paths, (_, n_steps, n_channels) = 0, first[0].shape
+        for chunk in chain(first, iterator):
+            if chunk.shape[1:] != (n_steps, n_channels):
+                raise InputError(
+                    f"chunks must have equal n_times and channels; got {chunk.shape[1:]} after "
+                    f"{(n_steps, n_channels)}; give a list of trajectories of different lengths"
+                )
+            cut = cut_batch(chunk, self._group, self._n_blocks, longest_lag(self._asked), chunk=True, independent=True)
+            if run is None:
+                run = self._begin(cut.steps, first)
+            elif cut.steps != run.n_times:
+                raise InputError(
+                    f"chunks must be cut alike; got pieces of {cut.steps} steps after {run.n_times}; choose n_blocks"
+                )
+            collected.append(self._sums(run, cut, n_paths))
+            if not self._independent and n_paths < 1 << 18:
+                origin = np.zeros(n_channels)
+                origin[list(run.observables.columns)] = run.observables.shift
+                series.append(path_series(chunk, self._group, origin))
+            n_paths += len(chunk)
+            notes = tuple(dict.fromkeys((*notes, *cut.notes)))
+            if self._n_blocks is None and sum(len(s["paths"]) for s in collected) > _MOST_BLOCKS:
+                collected = [joined(_concatenated(collected), 2 * DEFAULT_BLOCKS)]
+        assert run is not None
+        sums = _concatenated(collected)
+        if not self._given.readable:
+            self._need_standardised(run, sums)
+        if self._n_blocks is None:
+            sums = joined(sums, DEFAULT_BLOCKS)
+        factor = 1.0
+        if series:
+            used, units = len(sums["paths"]), n_paths // self._group
+            blocks, factor, told = plan(
+                slowest(np.concatenate(series)), units, min(used, units), self._n_blocks is None
+            )
+            sums = joined(sums, blocks)
+            notes = (*notes, *told)
+        return self._done(run, sums, n_paths, factor, notes)
+
+    def _begin(self, steps: int, batches: list[NDArray[Any]]) -> Correlators:
+        """A run without sums, on the grid of pieces of some steps, with observables for the batches."""
+        array, asked, theory = batches[0], self._asked, self._theory
+        grid = np.arange(steps, dtype=np.float64) * float(self._dt)
+        period = self._checked_period(array.shape[1])
+        if period is not None and steps != array.shape[1]:
+            raise InputError(
+                f"paths with a period cannot be cut along time; got {len(array)} of {array.shape[1]} times; give at "
+                f"least {MANY} paths, of at most {LONG} times, or leave the period out where it is much longer than "
+                "what decays"
+            )
+        chosen = _user_observables(batches, self._names, theory) if asked.observables is None else asked.observables
+        run = Correlators(
+            theory=theory,
+            times=grid,
+            n_paths=0,
+            n_blocks=0,
+            first_block=0,
+            keys=(),
+            precision=np.dtype(float_type(array.dtype)).name,
+            hbar=self._hbar,
+            mass=self._mass,
+            group=self._group,
+            closed_after=period,
+            **resolve(asked, chosen, grid, theory, period),
+            **build_facts(),
+        )
+        check_scale(run)
+        for batch in batches:
+            if batch.shape[2] <= max(run.observables.columns):
+                raise InputError(
+                    f"paths have {batch.shape[2]} channels, but the observables need {max(run.observables.columns) + 1}"
+                )
+        return run
+
+    def _checked_period(self, n_times: int) -> float | None:
+        """The period of closed paths, which must be all their times."""
+        if self._period is None or self._period is False:
+            return None
+        turn = n_times * self._dt
+        period = turn if self._period is True else positive("period", self._period)
+        if abs(period - turn) > 1e-6 * turn:
+            raise InputError(
+                f"period must be the number of times, {n_times}, times dt = {self._dt:g}: {turn:g}; got {period:g}; a "
+                "closed path does not repeat its first time at its end"
+            )
+        of_theory = period if self._theory is None else self._theory.period
+        if of_theory is None or abs(of_theory - period) > 1e-6 * period:
+            known = "is open" if of_theory is None else f"has {of_theory:g}"
+            raise InputError(f"period is {period:g}, but the theory {known}; leave the period out, or the theory")
+        return period
+
+    def _sums(self, run: Correlators, cut: Cut, paths_before: int) -> dict[str, NDArray[Any]]:
+        sums = empty_sums(run, cut.blocks)
+        for part in cut.parts:
+            _accumulate_part(part, run, self._n_threads, sums, paths_before)
+        return sums
+
+    def _need_standardised(self, run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
+        """Raise if the first chunks were no measure of all."""
+        if self._asked.observables is not None or self._theory is not None or "moments" not in sums:
+            return
+        count = sums["paths"].sum() * run.n_times
+        first, second = np.moveaxis(sums["moments"].sum(axis=0)[:, :2] / count, -1, 0)
+        spread = np.sqrt(np.maximum(second - first**2, 0))
+        o = run.observables
+        for k, name in enumerate(o.channels):
+            if abs(first[k]) > _FAR or (not 1 / _WIDE < spread[k] < _WIDE and spread[k] > 0):
+                mean, std = o.shift + o.scale * first, o.scale * np.where(spread > 0, spread, 1.0)
+                raise InputError(
+                    f"the first chunks of channel {name} have mean {o.shift[k]:.6g} and standard deviation "
+                    f"{o.scale[k]:.4g}, all have {mean[k]:.6g} and {std[k]:.4g}: leave out the chunks that are not "
+                    "thermalised, or give measure=nnqm.Measure(observables=nnqm.default_observables("
+                    f"({mean.tolist()}, {std.tolist()}, {list(o.channels)})))"
+                )
+
+    def _done(
+        self, run: Correlators, sums: dict[str, NDArray[Any]], n_paths: int, factor: float, notes: tuple[str, ...]
+    ) -> Correlators:
+        blocks = len(sums["paths"])
+        if blocks < 2 or (self._n_blocks is None and blocks < FEWEST_BLOCKS - 1):
+            fewest = FEWEST_BLOCKS if self._n_blocks is None else 2
+            raise InputError(
+                f"errors need at least {fewest} blocks; got {blocks}; give more paths, or longer ones, as an array or "
+                "a list, which are cut along time"
+            )
+        return replace(
+            run, sums=scattered(sums, factor), n_paths=n_paths, n_blocks=len(sums["paths"]), notes=tuple(notes)
+        )
+
+
+def _concatenated(collected: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    return {name: np.concatenate([s[name] for s in collected]) for name in collected[0]}
+
+
+def _first_chunks(chunks: Iterator[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The first chunks, copied where there are several, because an iterator may use its memory again."""
+    held = [next(chunks)]
+    if held[0].nbytes > _FIRST_BYTES // 4:
+        return held
+    held[0] = held[0].copy()
+    while len(held) < _FIRST_CHUNKS and sum(c.nbytes for c in held) < _FIRST_BYTES:
+        chunk = next(chunks, None)
+        if chunk is None:
+            break
+        held.append(chunk.copy())
+    return held
+
+
+def _user_observables(batches: list[NDArray[Any]], names: Sequence[str] | None, theory: Theory | None) -> Observables:
+    n_channels = batches[0].shape[2]
     if theory is not None:
         if n_channels != len(theory.channels):
             raise InputError(
@@ -164,141 +349,71 @@ def _user_observables(array: NDArray[Any], names: Sequence[str] | None, theory: 
                 f"({', '.join(theory.channels)})"
             )
         return default_observables(theory)
-    numbered = tuple(f"x{i + 1}" for i in range(n_channels)) if n_channels > 1 else ("x",)
-    labels = numbered if names is None else tuple(names)
-    if len(labels) != n_channels or len(set(labels)) != n_channels:
-        raise InputError(f"names must be {n_channels} different strings, one per channel; got {labels}")
-    # A strided subset is enough for a standardisation, and does not copy what may be larger than memory.
-    stride = max(1, array.size >> 20)
-    sample = array[:: min(stride, array.shape[0]), :: max(1, stride // array.shape[0])].astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
-        mean, std = sample.mean(axis=(0, 1)), sample.std(axis=(0, 1))
+    labels = _labels(names, n_channels)
+    alike = [b for b in batches if b.shape[2] == n_channels]
+    samples = [_sample(b, sum(a.size for a in alike)) for b in alike]
+    mean, std = _location(samples[:1])
+    if len(samples) > 1:
+        rest = _location(samples[len(samples) // 2 :])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            same = (abs(mean - rest[0]) <= _MOVED * rest[1]) & (std <= _SPREAD * rest[1]) & (rest[1] <= _SPREAD * std)
+        if not same.all():
+            mean, std = rest
     if not (np.isfinite(mean).all() and np.isfinite(std).all()):
-        for path in range(array.shape[0]):
-            need_finite_values(array[path], path, "paths")
-    std[std <= 1e-12 * np.abs(mean)] = 1.0
-    std[std == 0] = 1.0
+        for array in batches:
+            for path in range(array.shape[0]):
+                need_finite_values(array[path], path, "paths")
+    _need_digits(batches[0].dtype, mean, std, labels)
+    std[std <= 4 * np.finfo(float).eps * np.abs(mean)] = 1.0
     return default_observables((mean, std, labels))
 
 
-@dataclass
-class _Part:
-    """Pieces of paths and the blocks they go to: pieces offsets[i] .. offsets[i + 1] - 1 to block first_block + i."""
-
-    pieces: NDArray[Any]
-    first_block: int
-    offsets: list[int]
-    first_path: int
-    whole_paths: bool
+def _labels(names: Sequence[str] | None, n_channels: int) -> tuple[str, ...]:
+    """Names of the channels, checked."""
+    numbered = tuple(f"x{i + 1}" for i in range(n_channels)) if n_channels > 1 else ("x",)
+    labels = numbered if names is None else (names,) if isinstance(names, str) else tuple(names)
+    if len(labels) != n_channels or len(set(labels)) != n_channels or not all(isinstance(n, str) for n in labels):
+        raise InputError(f"names must be {n_channels} different strings, one per channel; got {labels}")
+    return labels
 
 
-def _cut(
-    array: NDArray[Any], group: int, n_blocks: int | None, chunked: bool, largest: int
-) -> tuple[int, int, Iterator[_Part], list[str]]:
-    """Steps per piece, number of blocks, the parts to be summed, and notes; ``largest`` is the longest lag wanted."""
-    n_paths, n_times, _ = array.shape
-    asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 1)
-    notes: list[str] = []
-    per_path = 1
-    by_path = chunked or group > 1 or n_paths >= (asked if n_blocks is not None else 16)
-    if group > 1 and (n_paths % group or n_times > _LONG):
-        raise InputError(
-            f"paths must be whole groups of {group} that share parameters, of at most {_LONG} times; got {n_paths} "
-            f"paths of {n_times} times; leave out the last {n_paths % group} paths, or cut them along time"
-        )
-    if by_path:
-        blocks = min(asked, n_paths // group)
-        if n_paths >= 64 and group == 1 and not chunked:
-            tau = max(map(autocorrelation_time, _path_series(array)), default=0.5)
-            blocks, notes = _safe_blocks(blocks, n_paths, tau, n_blocks is None, "paths")
-        if n_times <= _LONG:
-            offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
-            return n_times, blocks, iter([_Part(array, 0, offsets, 0, True)]), notes
-        tau = 0.0
-    else:
-        tau = max(_trajectory_tau(array, path) for path in range(n_paths))
-        per_path, notes = _safe_blocks(max(1, asked // n_paths), n_times, tau, n_blocks is None, "time steps", n_paths)
-        blocks = per_path * n_paths
-    # Pieces much longer than the largest lag lose little at the cuts, and short ones fill the lanes of a tile.
-    length = n_times // per_path
-    pieces = max(1, length // max(1024, 16 * (largest + 1), int(32 * tau)))
-    steps = length // pieces
-    if largest >= steps:
-        raise InputError(f"lags must be below the block length of {steps} steps; got lag {largest}; use longer paths")
-    used = per_path * pieces * steps
-    left = f"; the last {n_times - used} steps are not used" if used < n_times else ""
-    if per_path * pieces > 1:
-        notes.append(f"each path was cut along time into {per_path} x {pieces} pieces of {steps} steps{left}")
-
-    def parts() -> Iterator[_Part]:
-        for path in range(n_paths):
-            cut = array[path, :used].reshape(per_path * pieces, steps, array.shape[2])
-            first = path * blocks // n_paths if by_path else path * per_path
-            yield _Part(cut, first, [pieces * b for b in range(per_path + 1)], path, False)
-
-    return steps, blocks, parts(), notes
+def _sample(array: NDArray[Any], size: int) -> Floats:
+    """A strided subset, which is enough for a standardisation, and does not copy what may be larger than memory."""
+    stride = max(1, size >> 20)
+    values = array[:: min(stride, array.shape[0]), :: max(1, stride // array.shape[0])].astype(np.float64)
+    return values.reshape(-1, array.shape[2])
 
 
-def _trajectory_tau(array: NDArray[Any], path: int) -> float:
-    """Longest autocorrelation time of the channels of one long path and of their squares, in steps."""
-    _, n_times, n_channels = array.shape
-    # Averages over a few steps leave tau what it is, as long as it is longer than they are, and are small.
-    width = max(1, n_times >> 18)
-    n_bins = n_times // width
-    first, second = np.empty((n_bins, n_channels)), np.empty((n_bins, n_channels))
-    origin = array[path, 0].astype(np.float64)
-    at_once = max(1, (1 << 20) // (width * n_channels))
-    for begin in range(0, n_bins, at_once):
-        end = min(n_bins, begin + at_once)
-        values = array[path, begin * width : end * width].astype(np.float64)
-        need_finite_values(values, path, "paths", begin * width)
-        distance = (values - origin).reshape(end - begin, width, n_channels)
-        first[begin:end] = distance.mean(axis=1)
-        second[begin:end] = (distance**2).mean(axis=1)
-    mean = first.mean(axis=0)
-    second += mean * (mean - 2 * first)
-    return float(width * max(autocorrelation_time(v) for v in (*first.T, *second.T)))
+def _location(samples: list[Floats]) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each channel, of numbers of any size."""
+    values = samples[0] if len(samples) == 1 else np.concatenate(samples)
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        mean, std = values.mean(axis=0), values.std(axis=0)
+        largest = np.abs(values).max(axis=0)
+        for k in np.flatnonzero((largest > 1e150) | (largest < 1e-150) & (largest > 0)):
+            unit = values[:, k] / largest[k]
+            mean[k], std[k] = unit.mean() * largest[k], unit.std() * largest[k]
+    return mean, std
 
 
-def _path_series(array: NDArray[Any]) -> list[Floats]:
-    """Averages over time of each channel and of its square, path after path, of the first quarter million paths."""
-    n_paths, n_times, n_channels = array.shape
-    n = min(n_paths, 1 << 18)
-    step = max(1, n_times // 16)
-    first, second = np.empty((n, n_channels)), np.empty((n, n_channels))
-    at_once = max(1, (1 << 20) // (16 * n_channels))
-    with np.errstate(invalid="ignore", over="ignore"):
-        for begin in range(0, n, at_once):
-            values = array[begin : min(n, begin + at_once), ::step].astype(np.float64)
-            first[begin : begin + at_once] = values.mean(axis=1)
-            second[begin : begin + at_once] = (values**2).mean(axis=1)
-    return [s for s in (*first.T, *second.T) if np.isfinite(s).all()]
-
-
-def _safe_blocks(
-    blocks: int, length: int, tau: float, automatic: bool, unit: str, chains: int = 1
-) -> tuple[int, list[str]]:
-    """Fewer blocks of a chain if they are shorter than 20 autocorrelation times; a whole chain of several is one."""
-    if tau <= 1.0 or length / blocks >= INDEPENDENT * tau or (chains > 1 and blocks == 1):
-        return blocks, []
-    fewer = max(int(length / (INDEPENDENT * tau)), 1 if chains > 1 else 0)
-    told = f"the autocorrelation time is {tau:.3g} {unit}"
-    if not automatic:
-        remedy = f"use n_blocks={fewer * chains} or fewer" if fewer * chains > 1 else "give more or longer paths"
-        raise InputError(
-            f"n_blocks gives blocks of {length // blocks} {unit}, but {told}, and a block must be "
-            f"{INDEPENDENT:g} times as long; {remedy}"
-        )
-    if fewer * chains < 8:
-        raise InputError(
-            f"{told}: the paths hold {fewer * chains} independent blocks, and errors need at least 8; "
-            "give more or longer paths, or choose n_blocks yourself"
-        )
-    return fewer, [f"{told}: {fewer * chains} blocks instead of {blocks * chains}"]
+def _need_digits(dtype: np.dtype[Any], mean: Floats, std: Floats, labels: Sequence[str]) -> None:
+    """Raise for channels whose fluctuations the data type, or float64, does not hold."""
+    eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else float(np.finfo(float).eps)
+    for name, m, s in zip(labels, mean, std, strict=True):
+        if s > 4 * eps * abs(m) and s < 50 * eps * abs(m):
+            raise InputError(
+                f"channel {name} has mean {m:g} and standard deviation {s:g}, but {dtype} holds steps of "
+                f"{eps * abs(m):.2g} there; subtract the mean before the paths are stored, or store them in float64"
+            )
+        if s > 0 and not 1e-70 < s < 1e70:
+            raise InputError(
+                f"channel {name} has standard deviation {s:g}, whose fourth power float64 does not hold; divide the "
+                f"paths by {s:.0e}"
+            )
 
 
 def _accumulate_part(
-    part: _Part, run: Correlators, n_threads: int, sums: dict[str, NDArray[Any]], paths_before: int
+    part: Part, run: Correlators, n_threads: int, sums: dict[str, NDArray[Any]], paths_before: int
 ) -> None:
     measure = measure_of(run)
     wanted = np.dtype(run.precision)

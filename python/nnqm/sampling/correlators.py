@@ -64,6 +64,8 @@ class Correlators:
         Successive paths that share random weights: units of the blocks, within which connected functions subtract.
     compiled : bool
         Whether the network was evaluated by a table of polynomials, see ``simulate``.
+    closed_after : float or None
+        The period that was declared for paths from elsewhere; see ``period``.
     sums : dict of ndarray
         Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad".
     """
@@ -88,6 +90,7 @@ class Correlators:
     group: int = 1
     compiled: bool = False
     random_map_version: int = _core.random_map_version
+    closed_after: float | None = None
     sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
 
     @property
@@ -115,7 +118,7 @@ class Correlators:
     @property
     def period(self) -> float | None:
         """The period of closed (thermal) paths, None for open ones."""
-        return None if self.theory is None else self.theory.period
+        return self.closed_after if self.theory is None or self.theory.period is None else self.theory.period
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -154,8 +157,29 @@ class Correlators:
         InputError
             If the run has no such sum.
         """
+        if name not in self.sums and name == "observable_lags":
+            self.need_open("levels need exponential decay")
         if name not in self.sums:
             raise InputError(f"this run holds no {name}; {remedy}")
+
+    def need_open(self, reason: str) -> None:
+        """Raise for closed paths.
+
+        Parameters
+        ----------
+        reason : str
+            Why open paths are needed, for the message.
+
+        Raises
+        ------
+        InputError
+            If the run has a period.
+        """
+        if self.period is not None:
+            raise InputError(
+                f"{reason}, but the paths close after {self.period:g}; nnqm.OneCorrelator(run).plateau() fits the cosh "
+                "of one level"
+            )
 
     def mean(self, channel: int | str = 0) -> Estimate:
         """Average of a channel over paths and times; the error is statistical.
@@ -396,7 +420,7 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     first = parts[0]
     same = [
         *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
-        *("group", "compiled", "hbar", "mass", "random_map_version"),
+        *("group", "compiled", "hbar", "mass", "random_map_version", "closed_after"),
     ]
     for i, part in enumerate(parts[1:], start=1):
         differs = [n for n in same if getattr(part, n) != getattr(first, n)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._arguments import Floats
 from ..errors import InputError
-from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
+from ..statistics.autocorrelation import INDEPENDENT, windowed_time
 from .path_source import PathReader, Paths, reader_of
 
 __all__: list[str] = []
@@ -64,7 +64,7 @@ def independent_units(paths: Any, channel: int | str, *, dt: float = 1.0, most: 
 
 
 def _longest_tau(x: Floats) -> float:
-    return float(max(autocorrelation_time(x), autocorrelation_time((x - x.mean()) ** 2)))
+    return float(max(windowed_time(x), windowed_time((x - x.mean()) ** 2)))
 
 
 def corrected_t(samples: Floats) -> float:
@@ -94,7 +94,7 @@ def block_length(samples: Floats, group: int = 1) -> int:
     neighbours = float(x[1:] @ x[:-1]) / max(float(x @ x), float(np.finfo(float).tiny))
     # The integrated time alone is too noisy with a hundred units: neighbours must be correlated beyond doubt as well.
     if neighbours > 5 / np.sqrt(n):
-        tau = autocorrelation_time(samples)
+        tau = windowed_time(samples)
         length = max(length, int(np.ceil(INDEPENDENT * tau)))
         if n // length < FEWEST_BLOCKS:
             raise InputError(

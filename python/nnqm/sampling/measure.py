@@ -94,11 +94,15 @@ def longest_lag(measure: Measure) -> int:
     return max((lag for name in _SMALLEST for lag in getattr(measure, name) or ()), default=0)
 
 
-def resolve(measure: Measure, observables: Observables, times: Floats, theory: Theory | None) -> dict[str, Any]:
+def resolve(
+    measure: Measure, observables: Observables, times: Floats, theory: Theory | None, period: float | None = None
+) -> dict[str, Any]:
     """Attributes of ``Correlators`` that say what is summed, with the defaults for a grid and a theory filled in.
 
-    ``observables`` are the ones of the measure, or its default.
+    ``observables`` are the ones of the measure, or its default. ``period`` is that of given paths.
     """
+    if theory is not None and theory.period is not None:
+        period = theory.period
     n = len(times)
     given: dict[str, Any] = {name: getattr(measure, name) for name in _SMALLEST}
     two_time = measure.two_time
@@ -112,11 +116,11 @@ def resolve(measure: Measure, observables: Observables, times: Floats, theory: T
                 )
         given = dict.fromkeys(given, ())
         two_time = True if two_time is False else two_time
-    elif theory is not None and theory.period is not None and n > 1:
+    elif period is not None and n > 1:
         if given["observable_lags"]:
             raise InputError(
                 "observable_lags serve levels, which need exponential decay, but the paths close after "
-                f"{theory.period:g}; leave them out, or take the levels from open paths"
+                f"{period:g}; leave them out, or take the levels from open paths"
             )
         of_turn = _default_lags(n) if given["lags"] is None else given["lags"]
         # With a lag goes the one that completes the turn.

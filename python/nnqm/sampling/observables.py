@@ -216,7 +216,8 @@ def default_observables(
         raise InputError("observe must name at least one channel; got none")
     channels = tuple(names[c] for c in columns)
     visible = np.array([name in seen for name in channels])
-    shift, scale = _rounded(mean[list(columns)]), _rounded(std[list(columns)])
+    scale = _rounded(std[list(columns)])
+    shift = _rounded_shift(mean[list(columns)], scale)
     if isinstance(neurons, Network):
         inner, biases = _first_layer(neurons, shift[visible], scale[visible])
         activation = neurons.activations[0]
@@ -272,6 +273,17 @@ def _of_outputs(theory: Theory, observe: Sequence[str] | None) -> Observables:
 def _rounded(values: Floats) -> Floats:
     # To five digits, which all instruction sets agree on, so that runs from different machines can be merged.
     return np.array([float(f"{v:.5g}") for v in values.ravel()]).reshape(values.shape)
+
+
+def _rounded_shift(mean: Floats, scale: Floats) -> Floats:
+    """Means to five digits, or to more where five leave an offset that is seen in units of the scale."""
+    shift = _rounded(mean)
+    for k in np.flatnonzero(np.abs(shift - mean) > 1e-3 * scale):
+        # A number of float32, in which paths are subtracted from it.
+        shift[k] = (
+            float(np.float32(mean[k])) if abs(float(np.float32(mean[k])) - mean[k]) <= 1e-3 * scale[k] else mean[k]
+        )
+    return shift
 
 
 def _normals(key: int, n: int, columns: int) -> Floats:

@@ -138,6 +138,7 @@ def simulate_functions(
         mass=theory.mass,
         n_threads=n_threads,
         n_blocks=1,
+        independent=True,
         measure=replace(asked, observables=observables, increment_lags=increments),
     )
     return replace(run, keys=(paths.key,))

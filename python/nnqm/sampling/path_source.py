@@ -15,7 +15,7 @@ from ..statistics.moments import central_part
 from ..theories.immutable import Immutable
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
-from .arrays import is_array, need_finite_paths, real_array, three_axes
+from .arrays import is_array, need_finite_paths, path_array
 from .correlators import is_uniform
 from .paths import sample_paths
 from .run_settings import PathSettings, Rng, key_of, need_known, time_grid
@@ -255,7 +255,7 @@ def reader_of(paths: Any, channel: int | str, dt: float = 1.0) -> PathReader:
         raise InputTypeError(
             f"paths must be paths, not a theory; got {paths!r}; use nnqm.Paths(theory, n_paths, n_times, dt)"
         )
-    array = three_axes(real_array(paths))
+    array = path_array(paths)
     if isinstance(channel, str):
         raise InputTypeError(f"channel of given paths must be its position; got {channel!r}")
     column = integer("channel", channel, 0, array.shape[2] - 1)

@@ -105,6 +105,12 @@ class AccumulateSettings(TypedDict, total=False):
         As for ``simulate``.
     n_blocks : int
         Independent blocks for the errors, of each chunk where there are several; at most 128 by default.
+    axes : sequence of str
+        The axes of arrays in their order, each one of path, time, channel.
+    period : float or bool
+        Of paths that close: the number of times times dt, or True. Lags then wrap.
+    independent : bool
+        Whether the paths are known to be independent, so that no chain is looked for; False by default.
     group : int
         Successive paths that share random parameters, a divisor of 64 or a multiple of it; by default the group of the
         theory, or 1.
@@ -114,6 +120,9 @@ class AccumulateSettings(TypedDict, total=False):
 
     n_threads: int
     n_blocks: int | None
+    axes: Sequence[str] | None
+    period: float | bool | None
+    independent: bool
     group: int | None
     hbar: float
     mass: float

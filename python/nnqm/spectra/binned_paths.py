@@ -22,7 +22,7 @@ from ..representation import short_repr
 from ..sampling.observables import default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, reader_of
 from ..sampling.run_settings import DEFAULT_BLOCKS, choose_blocks
-from ..statistics.autocorrelation import INDEPENDENT, autocorrelation_time
+from ..statistics.autocorrelation import INDEPENDENT, windowed_time
 from ..statistics.estimate import Estimate, jackknife
 from ..theories.networks import Network
 from ..theories.source import Transition
@@ -209,7 +209,7 @@ def _stretches(x: NDArray[Any], visible: PathReader, n_blocks: int | None) -> li
     series = x.mean(axis=1, dtype=np.float64)[None] if many else x[:, :1_000_000].astype(np.float64)
     if not np.isfinite(series).all():
         visible.need_finite(x, 0)
-    tau = max(autocorrelation_time(s) for s in series)
+    tau = max(windowed_time(s) for s in series)
     unit = INDEPENDENT * tau if tau > 1 else 1.0
     most = int((n_paths if many else n_times) / unit) * (1 if many else n_paths)
     blocks = min(DEFAULT_BLOCKS, most) if n_blocks is None else integer("n_blocks", n_blocks, 2)

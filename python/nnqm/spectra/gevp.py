@@ -408,8 +408,9 @@ def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, 
     Raises
     ------
     InputError
-        If fewer than two lags are significant.
+        If fewer than two lags are significant, or the paths close.
     """
+    run.need_open("effective energies are those of a decay")
     connected = run.connected(channel)
     significant = (connected.value > 3 * connected.error) & (connected.replicas > 0).all(axis=0)
     stop = len(run.lags) if significant.all() else int(np.argmin(significant))

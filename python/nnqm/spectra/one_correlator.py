@@ -145,8 +145,8 @@ class OneCorrelator:
                     raise InputError(f"{name} of a run is its own; leave it out")
             found = _of_run(correlator, channel)
             self.hbar = correlator.hbar
-            if self.period is None and correlator.theory is not None:
-                self.period = correlator.theory.period
+            if self.period is None:
+                self.period = correlator.period
         else:
             self.hbar = 1.0 if hbar is None else positive("hbar", hbar)
             known = None if n_samples is None else integer("n_samples", n_samples, 2)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import SpectralMeasure
-from ..sampling.arrays import real_array, three_axes
+from ..sampling.arrays import path_array
 from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
@@ -119,7 +119,7 @@ def as_network(
             raise InputError(f"rows need paths; got {type(source).__name__}; give a theory or paths with their times")
         expansion = karhunen_loeve(source, interval, n)
     else:
-        paths = three_axes(real_array(source))
+        paths = path_array(source)
         if paths.shape[2] != 1:
             raise InputError(f"paths must have one channel; got {paths.shape[2]}; choose one")
         if times is None:

@@ -1,0 +1,313 @@
+"""Independent blocks of given paths: how many there can be, and errors where they are short."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .._arguments import Floats, integer
+from ..errors import InputError
+from ..statistics.autocorrelation import INDEPENDENT, Slowness, scatter_factor, slowest, windowed_time
+from ..statistics.estimate import format_value
+from .arrays import need_finite_values
+from .run_settings import DEFAULT_BLOCKS
+
+__all__: list[str] = []
+
+# Longer paths of a user are cut along time, so that a tile of them stays small.
+LONG = 16384
+# Fewer paths are long trajectories.
+MANY = 16
+# Enough blocks of 20 autocorrelation times; where there are fewer, shorter ones have errors by the Gamma method.
+_ENOUGH = 25
+# Shortest block in autocorrelation times, and fewest times of all paths together, for an error by the Gamma method.
+_SHORTEST, _FEWEST = 4.0, 30.0
+# Fewest blocks of long trajectories, one of them less where chance decides.
+FEWEST_BLOCKS = 8
+# Times of the shortest piece of a trajectory by default.
+_SHORT = 8
+# Paths below which chance hides a correlation that matters: their error is by the Gamma method in any case. Below the
+# second number it hides more, and half an error is added to the autocorrelation time.
+_FEW, _VERY_FEW = 256, 32
+# Significance, in standard deviations, of a correlation between a few trajectories.
+_CERTAIN = 4.0
+_STRETCHES = 6
+
+
+@dataclass
+class Part:
+    """Pieces of paths and the blocks they go to: pieces offsets[i] .. offsets[i + 1] - 1 to block first_block + i."""
+
+    pieces: NDArray[Any]
+    first_block: int
+    offsets: list[int]
+    first_path: int
+    whole_paths: bool
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How paths are cut into blocks: steps of a piece, blocks, parts to be summed, notes, and the scatter's factor."""
+
+    steps: int
+    blocks: int
+    parts: Iterator[Part]
+    notes: tuple[str, ...] = ()
+    factor: float = 1.0
+
+
+def cut_batch(
+    array: NDArray[Any], group: int, n_blocks: int | None, largest: int, *, chunk: bool, independent: bool
+) -> Cut:
+    """How one batch is cut; a chunk's autocorrelation is not looked at. ``largest`` is the longest lag wanted."""
+    n_paths, n_times, _ = array.shape
+    asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 1)
+    by_path = chunk or group > 1 or n_paths >= (asked if n_blocks is not None else MANY)
+    if group > 1 and (n_paths % group or n_times > LONG):
+        raise InputError(
+            f"paths must be whole groups of {group} that share parameters, of at most {LONG} times; got {n_paths} "
+            f"paths of {n_times} times; leave out the last {n_paths % group} paths, or cut them along time"
+        )
+    notes: list[str] = []
+    factor, per_path, tau = 1.0, 1, 0.0
+    if by_path:
+        blocks = min(asked, n_paths // group)
+        if not chunk and not independent:
+            found = slowest(path_series(array, group))
+            blocks, factor, notes = plan(found, n_paths // group, blocks, n_blocks is None)
+        if n_times <= LONG:
+            offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
+            return Cut(n_times, blocks, iter([Part(array, 0, offsets, 0, True)]), tuple(notes), factor)
+    else:
+        tau = _trajectories_tau(list(array))
+        found = slowest(path_series(array))
+        if found.correlated and not independent:
+            plan(found, n_paths, n_paths, automatic=True)
+        wanted = asked // n_paths if n_blocks is not None else min(asked // n_paths, n_times // _SHORT)
+        per_path, factor, notes = _pieces_of_chains([n_times] * n_paths, wanted, tau, n_blocks is None)
+        blocks = per_path * n_paths
+    # Pieces much longer than the largest lag lose little at the cuts, and short ones fill the lanes of a tile.
+    length = n_times // per_path
+    pieces = max(1, length // max(1024, 16 * (largest + 1), int(32 * tau)))
+    steps = length // pieces
+    if steps < 2 and not by_path:
+        raise InputError(
+            f"paths of {n_times} times hold no {per_path} blocks; got {n_paths} paths; give more or longer paths, or "
+            "fewer blocks"
+        )
+    _need_room(largest, steps)
+    used = per_path * pieces * steps
+    left = f"; the last {n_times - used} steps are not used" if used < n_times else ""
+    if per_path * pieces > 1:
+        notes.append(f"each path was cut along time into {per_path} x {pieces} pieces of {steps} steps{left}")
+
+    def parts() -> Iterator[Part]:
+        for path in range(n_paths):
+            cut = array[path, :used].reshape(per_path * pieces, steps, array.shape[2])
+            first = path * blocks // n_paths if by_path else path * per_path
+            yield Part(cut, first, [pieces * b for b in range(per_path + 1)], path, False)
+
+    return Cut(steps, blocks, parts(), tuple(notes), factor)
+
+
+def cut_replicas(rows: Sequence[NDArray[Any]], n_blocks: int | None, largest: int) -> Cut:
+    """How trajectories (time, channel) of different lengths are cut: into pieces of one length."""
+    lengths = [len(r) for r in rows]
+    total, n = sum(lengths), len(rows)
+    tau = _trajectories_tau(rows)
+    asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 2)
+    per_chain, factor, notes = _pieces_of_chains(lengths, max(1, asked // n), tau, n_blocks is None)
+    length = max(1, total // (per_chain * n))
+    steps = max(2, min(length, max(1024, 16 * (largest + 1), int(32 * tau)), min(lengths)))
+    _need_room(largest, steps)
+    pieces = max(1, length // steps)
+    counts = [max(1, n_times // (pieces * steps)) for n_times in lengths]
+    used = [min(n_times // steps, count * pieces) for n_times, count in zip(lengths, counts, strict=True)]
+    notes.append(
+        f"{n} paths of {min(lengths)} to {max(lengths)} times were cut along time into {sum(used)} pieces of {steps} "
+        f"steps; {total - steps * sum(used)} steps at their ends are not used"
+    )
+
+    def parts() -> Iterator[Part]:
+        first = 0
+        for path, (row, blocks, held) in enumerate(zip(rows, counts, used, strict=True)):
+            cut = row[: held * steps].reshape(held, steps, row.shape[1])
+            yield Part(cut, first, [held * b // blocks for b in range(blocks + 1)], path, False)
+            first += blocks
+
+    return Cut(steps, sum(counts), parts(), tuple(notes), factor)
+
+
+def _need_room(largest: int, steps: int) -> None:
+    if largest >= steps:
+        raise InputError(f"lags must be below the block length of {steps} steps; got lag {largest}; use longer paths")
+
+
+def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, float, list[str]]:
+    """Blocks of a chain of n paths, the factor of their scatter, and a note; refuses what has no error."""
+    told = f"autocorrelation time of successive paths: {format_value(found.time, found.error)} paths"
+    need = int(np.ceil(_FEWEST * (found.time + found.error)))
+    # A time that 1/2 is within the error of says nothing of a chain, whatever the order of the paths.
+    if not found.correlated or (n < need and found.time - found.error < 0.5):
+        few = n < _FEW and n == blocks
+        upper = found.error / 2 if found.correlated or n < _VERY_FEW else 0.0
+        factor = scatter_factor(found.time + upper, n, blocks) if few else 1.0
+        return blocks, factor, [f"{told}, as independent ones have"]
+    if n < need:
+        raise InputError(
+            f"{told}, so that {n} paths hold too few independent ones for an error; give more or longer paths: of this "
+            f"chain at least {need}"
+        )
+    most = _most_blocks(found.time, n)
+    if blocks > most and not automatic:
+        raise InputError(
+            f"n_blocks gives blocks of {n // blocks} paths, but the autocorrelation time is {found.time:.3g} paths, "
+            f"and a block must be {_SHORTEST:g} to {INDEPENDENT:g} times as long; use n_blocks={most} or fewer"
+        )
+    fewer = min(blocks, most)
+    instead = f": {fewer} blocks instead of {blocks}" if fewer < blocks else ""
+    factor = scatter_factor(found.time, n, fewer) if n < INDEPENDENT * found.time * fewer else 1.0
+    return fewer, factor, [f"{told}{instead}{_enlarged(factor)}"]
+
+
+def _enlarged(factor: float) -> str:
+    return "" if factor == 1 else f"; errors are {np.sqrt(factor):.3g} times the scatter of the blocks (Gamma method)"
+
+
+def _most_blocks(tau: float, length: int) -> int:
+    """Blocks of 20 autocorrelation times, or fewer and shorter ones with errors by the Gamma method."""
+    return max(int(length / (INDEPENDENT * tau)), min(_ENOUGH, int(length / (_SHORTEST * tau))))
+
+
+def _pieces_of_chains(lengths: Sequence[int], blocks: int, tau: float, automatic: bool) -> tuple[int, float, list[str]]:
+    """Blocks of each of some independent chains, the factor of their scatter, and a note."""
+    n, total = len(lengths), sum(lengths)
+    blocks = max(1, blocks)
+    # Bias and error of a time with a window of five times: Wolff, and Madras and Sokal.
+    tau *= 1 + (10 * tau + 1) * n / total
+    error = tau * np.sqrt(18 * tau / total)
+    told = f"the autocorrelation time is {format_value(tau, error)} time steps"
+    if tau <= 1.0 or min(lengths) / blocks >= INDEPENDENT * tau or (n > 1 and blocks == 1):
+        return blocks, 1.0, [told]
+    need = int(np.ceil(_FEWEST * (tau + error)))
+    fewer = int(min(lengths) / (INDEPENDENT * tau))
+    if n == 1 or max(fewer, 1) * n < FEWEST_BLOCKS:
+        fewer = max(fewer, min(_ENOUGH, int(total / (_SHORTEST * tau))) // n if total >= need else 0)
+    fewer = max(fewer, 1 if n > 1 else 0)
+    if not automatic and blocks > fewer:
+        remedy = f"use n_blocks={fewer * n} or fewer" if fewer * n > 1 else "give more or longer paths"
+        raise InputError(
+            f"n_blocks gives blocks of {min(lengths) // blocks} time steps, but {told}, and a block must be "
+            f"{_SHORTEST:g} to {INDEPENDENT:g} times as long; {remedy}"
+        )
+    fewer = min(blocks, fewer)
+    if automatic and fewer * n < FEWEST_BLOCKS - 1:
+        raise InputError(
+            f"{told}: the paths of {total} time steps hold too few independent stretches for an error; give more or "
+            f"longer paths, {max(need, int(FEWEST_BLOCKS * _SHORTEST * tau) + 1)} time steps at least"
+        )
+    whole = n > 1 and fewer == 1
+    factor = 1.0 if whole or total >= INDEPENDENT * tau * fewer * n else scatter_factor(tau, total, fewer * n)
+    return fewer, factor, [f"{told}: {fewer * n} blocks instead of {blocks * n}{_enlarged(factor)}"]
+
+
+def _trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
+    """Longest autocorrelation time of some trajectories, in steps, which must not be correlated at equal times."""
+    tau = max(_trajectory_tau(row, path) for path, row in enumerate(rows))
+    products, seen = [], []
+    for first, second in pairwise(rows):
+        n = min(len(first), len(second))
+        stride = max(1, n >> 16)
+        a, b = (r[:n:stride].astype(np.float64) for r in (first, second))
+        a, b = a - a.mean(axis=0), b - b.mean(axis=0)
+        size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+        products.append(float(((a * b).sum(axis=0) / np.where(size > 0, size, 1.0)).max()))
+        seen.append(n / max(2 * tau, float(stride)))
+    found = np.array([*products, np.mean(products)] if products else [])
+    chance = _CERTAIN / np.sqrt(np.array([*seen, sum(seen)] if products else []))
+    if (found > np.minimum(chance, 1 - 1e-9)).any():
+        raise InputError(
+            f"successive paths are correlated at equal times (r = {found.max():.2g}): {len(rows)} configurations of a "
+            f"chain hold no error; give independent trajectories, or at least {MANY} configurations and "
+            f"{_FEWEST:g} times their autocorrelation time"
+        )
+    return tau
+
+
+def _trajectory_tau(trajectory: NDArray[Any], path: int) -> float:
+    """Longest autocorrelation time of the channels of one long path (time, channel) and of their squares, in steps."""
+    n_times, n_channels = trajectory.shape
+    # Averages over a few steps leave tau what it is, as long as it is longer than they are, and are small.
+    width = max(1, n_times >> 18)
+    n_bins = n_times // width
+    first, second = np.empty((n_bins, n_channels)), np.empty((n_bins, n_channels))
+    origin = trajectory[0].astype(np.float64)
+    at_once = max(1, (1 << 20) // (width * n_channels))
+    for begin in range(0, n_bins, at_once):
+        end = min(n_bins, begin + at_once)
+        values = trajectory[begin * width : end * width].astype(np.float64)
+        need_finite_values(values, path, "paths", begin * width)
+        distance = (values - origin).reshape(end - begin, width, n_channels)
+        first[begin:end] = distance.mean(axis=1)
+        second[begin:end] = (distance**2).mean(axis=1)
+    mean = first.mean(axis=0)
+    second += mean * (mean - 2 * first)
+    return float(width * max(windowed_time(v) for v in (*first.T, *second.T)))
+
+
+def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = None) -> Floats:
+    """Series of the first quarter million paths, or groups of them, shape (N, F).
+
+    For each channel they are averages over time of the value, of its square, and of the value in parts of the path. The
+    square is of the distance from the mean, or from an origin.
+    """
+    n_paths, n_times, n_channels = array.shape
+    n = min(n_paths, 1 << 18) // group * group
+    step = max(1, n_times // 16)
+    seen = len(range(0, n_times, step))
+    parts = np.array_split(np.arange(seen), min(_STRETCHES, seen))
+    series = np.empty((n, 2 + len(parts), n_channels))
+    start = array[0, 0].astype(np.float64) if origin is None else origin[:n_channels]
+    at_once = max(1, (1 << 20) // (16 * n_channels))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for begin in range(0, n, at_once):
+            values = array[begin : min(n, begin + at_once), ::step].astype(np.float64) - start
+            rows = slice(begin, begin + len(values))
+            series[rows, 0] = values.mean(axis=1)
+            series[rows, 1] = (values**2).mean(axis=1)
+            for k, part in enumerate(parts):
+                series[rows, 2 + k] = values[:, part[0] : part[-1] + 1].mean(axis=1)
+        if origin is None:
+            mean = series[:, 0].mean(axis=0)
+            series[:, 1] += mean * (mean - 2 * series[:, 0])
+    flat = series.reshape(n // group, group, -1).mean(axis=1)
+    return np.where(np.isfinite(flat), flat, 0.0)
+
+
+def scattered(sums: dict[str, NDArray[Any]], factor: float) -> dict[str, NDArray[Any]]:
+    """Block sums whose deviations from the average block are enlarged, so that their variance is; totals stay."""
+    if factor == 1:
+        return sums
+    share = sums["paths"] / sums["paths"].sum()
+    grown = dict(sums)
+    for name, array in sums.items():
+        if array.dtype.kind == "f":
+            average = share.reshape(-1, *[1] * (array.ndim - 1)) * array.sum(axis=0)
+            grown[name] = average + np.sqrt(factor) * (array - average)
+    return grown
+
+
+def joined(sums: dict[str, NDArray[Any]], blocks: int) -> dict[str, NDArray[Any]]:
+    """Block sums with neighbours added up, to at most ``blocks`` blocks of nearly equal numbers of paths."""
+    paths = sums["paths"]
+    if len(paths) <= blocks:
+        return sums
+    done = np.cumsum(paths) - paths / 2
+    block = np.minimum((done * blocks / paths.sum()).astype(int), blocks - 1)
+    first = np.flatnonzero(np.diff(block, prepend=-1))
+    return {n: a[first] if n == "first_bad" else np.add.reduceat(a, first, axis=0) for n, a in sums.items()}
