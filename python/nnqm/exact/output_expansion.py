@@ -20,6 +20,7 @@ from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.networks import Network, RandomNetwork
 from ..theories.state_modes import density, hermite_functions, trapezoid
 from ..theories.theory import Theory
+from .resolution import hidden_by_grid
 
 __all__ = ["Expansion", "Moments", "Panels", "adapt", "expand"]
 
@@ -455,11 +456,18 @@ def coarser(rule: tuple[float, int, int]) -> tuple[float, int, int]:
 
 def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]) -> Expansion:
     fine, coarse = (_grid_expansion(theory, output, spread, *r) for r in (rule, coarser(rule)))
+    z, weights = trapezoid(*rule[:2])
+    hidden = hidden_by_grid(
+        fixed_network(theory), output, [s * z for s in spread], [weights] * len(spread), [False] * len(spread)
+    )
     variance = float(fine.moments[0])
-    if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
-        return Expansion.of_constant(theory.n_inputs, fine.mean)
+    constant = (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2
+    if variance <= constant:
+        lacking = 0.0 if hidden.powers[1] <= constant else np.inf
+        return replace(Expansion.of_constant(theory.n_inputs, fine.mean), error=lacking)
     error = max(
         ROUNDING,
+        hidden.relative(variance),
         float(np.abs(fine.coefficients[..., 0] ** 2 - coarse.coefficients[..., 0] ** 2).max()) / variance,
         float((np.abs(fine.moments - coarse.moments) / variance ** (np.arange(2, 5) / 2)).max()),
         abs(fine.gradient - coarse.gradient) / fine.gradient,

@@ -14,6 +14,7 @@ from ..theories.theory import Theory
 from . import output_expansion, state_grids
 from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel, open_form
 from .output_expansion import fixed_network
+from .resolution import Hidden, hidden_by_grid
 
 __all__ = ["thermal_measure"]
 
@@ -89,6 +90,12 @@ def thermal_measure(
         )
     # The tail contributes at early times only.
     found = output_expansion.expand(opened, output, spread, accuracy=tolerance, share=1e-5)
+    if found.error > tolerance:
+        raise InputError(
+            f"thermal moments reach a relative error of {found.error:.1e} only, not tolerance={tolerance:g}, for "
+            f"{theory.network!r}; saturated neurons and kinks in several inputs limit its accuracy: use a larger "
+            "tolerance, or sample the theory"
+        )
 
     def connected(t: Floats) -> tuple[Floats, float]:
         ratio = ratios(t)
@@ -113,6 +120,13 @@ def thermal_measure(
     )
 
 
+def _hidden(theory: Theory, output: int, inputs: list[ThermalModes]) -> Hidden:
+    """Bounds on what the grids of thermal modes hide of an output."""
+    modes = [m.modes for m in inputs]
+    laws = [m.joint(0.0).sum(axis=1) for m in inputs]
+    return hidden_by_grid(fixed_network(theory), output, [m.points for m in modes], laws, [m.complete for m in modes])
+
+
 def _thermal_of_states(
     theory: Theory, output: int, direct: int | None, beta: float, tolerance: float
 ) -> ThermalMeasure:
@@ -123,6 +137,7 @@ def _thermal_of_states(
     # For each level of refinement, values and inputs on each of the shifted grids.
     parts: list[list[tuple[Floats, list[ThermalModes]]]] = [[], []]
     powers = np.zeros((2, 4))
+    hidden = []
     for pair in levels:
         for k, inputs in enumerate(pair):
             if np.prod([m.modes.points.size for m in inputs]) > MOST_POINTS:
@@ -135,6 +150,8 @@ def _thermal_of_states(
                 f = grid[..., direct]
             else:
                 f = np.asarray(fixed_network(theory)(grid)[..., output], dtype=np.float64)
+                if k == 0:
+                    hidden.append(_hidden(theory, output, inputs))
             laws = [m.joint(0.0).sum(axis=1) for m in inputs]
             parts[k].append((f, inputs))
             powers[k] += [share * average_over_grids(f**n, laws) for n in (1, 2, 3, 4)]
@@ -143,12 +160,15 @@ def _thermal_of_states(
     reached = max(
         abs(powers[0, 0] - powers[1, 0]) / np.sqrt(scale),
         float((np.abs(moments[0] - moments[1]) / scale ** (np.arange(2, 5) / 2)).max()),
+        *(h.relative(float(moments[0][0])) for h in hidden),
     )
     if reached > tolerance:
         raise InputError(
             f"thermal moments reach a relative error of {reached:.1e} only, not tolerance={tolerance:g}, for "
             f"{theory.network!r} on {theory.sources}; use smooth networks or a larger tolerance"
         )
+
+    error = max((float(h.errors(scale)[1]) for h in hidden), default=0.0)
 
     def connected(times: Floats) -> tuple[Floats, float]:
         totals = np.zeros((2, times.size))
@@ -159,7 +179,7 @@ def _thermal_of_states(
                     for m in inputs:
                         state = np.tensordot(state, m.joint(float(t)), axes=(0, 0))
                     total[i] += share * float((f * state).sum())
-        return totals[0] - powers[0, 0] ** 2, float(np.abs(totals[0] - totals[1]).max(initial=0))
+        return totals[0] - powers[0, 0] ** 2, float(np.abs(totals[0] - totals[1]).max(initial=0)) + error
 
     alone = direct is not None and theory.n_inputs == 1 and theory.sources[0].ground_state_of is not None
     return ThermalMeasure(
