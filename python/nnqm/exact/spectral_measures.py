@@ -286,7 +286,7 @@ def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[Mod
         coefficients.append(np.sqrt(share) * np.stack(found, axis=1)[keep:])
         signs.append(s.ravel()[keep:])
     if not moments[0] > (_CONSTANT * mean) ** 2:
-        moments = np.zeros(3)
+        moments, coefficients = np.zeros(3), [np.zeros_like(c) for c in coefficients]
     steps = [m.step for m in inputs_of_grids[0] if m.step is not None]
     return SpectralMeasure.of_states(
         np.concatenate(energies),
@@ -323,8 +323,8 @@ def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
     ]
     for a, b in ((fine.commutator, coarse.commutator), (fine.momentum_squared, coarse.momentum_squared)):
         # Infinities, and NaN for a chain with negative eigenvalues, are not errors of the grid.
-        if np.isfinite(a) and np.isfinite(b):
-            parts.append(abs(a / b - 1))
+        if np.isfinite(a) and np.isfinite(b) and a != b:
+            parts.append(abs(a - b) / max(abs(b), 1e-300))
     return float(max(parts))
 
 

@@ -18,6 +18,9 @@ from .resolution import Hidden, hidden_by_grid
 
 __all__ = ["thermal_measure"]
 
+# Relative spread of values below which a channel is constant.
+_CONSTANT = 1e-13
+
 
 def thermal_measure(
     theory: Theory, channel: int | str = 0, *, beta: float | None = None, tolerance: float = 1e-7
@@ -138,6 +141,8 @@ def _thermal_of_states(
     parts: list[list[tuple[Floats, list[ThermalModes]]]] = [[], []]
     powers = np.zeros((2, 4))
     hidden = []
+    # A value near the mean, without which large means would cost digits
+    centre: float | None = None
     for pair in levels:
         for k, inputs in enumerate(pair):
             if np.prod([m.modes.points.size for m in inputs]) > MOST_POINTS:
@@ -153,13 +158,20 @@ def _thermal_of_states(
                 if k == 0:
                     hidden.append(_hidden(theory, output, inputs))
             laws = [m.joint(0.0).sum(axis=1) for m in inputs]
+            if centre is None:
+                centre = average_over_grids(f, laws)
+            f = f - centre
             parts[k].append((f, inputs))
             powers[k] += [share * average_over_grids(f**n, laws) for n in (1, 2, 3, 4)]
     moments = [np.array(central_moments(*raw)) for raw in powers]
-    scale = max(float(moments[0][0]), 1e-300)
+    assert centre is not None
+    if not moments[0][0] > (_CONSTANT * centre) ** 2:
+        moments = [np.zeros(3), np.zeros(3)]
+    scale = float(moments[0][0])
+    unit = scale if scale > 0 else max(float(powers[0, 1]), 1e-150)
     reached = max(
-        abs(powers[0, 0] - powers[1, 0]) / np.sqrt(scale),
-        float((np.abs(moments[0] - moments[1]) / scale ** (np.arange(2, 5) / 2)).max()),
+        abs(powers[0, 0] - powers[1, 0]) / np.sqrt(unit),
+        float((np.abs(moments[0] - moments[1]) / unit ** (np.arange(2, 5) / 2)).max()),
         *(h.relative(float(moments[0][0])) for h in hidden),
     )
     if reached > tolerance:
@@ -183,7 +195,7 @@ def _thermal_of_states(
 
     alone = direct is not None and theory.n_inputs == 1 and theory.sources[0].ground_state_of is not None
     return ThermalMeasure(
-        mean=float(powers[0, 0]),
+        mean=centre + float(powers[0, 0]),
         moments=moments[0],
         # The commutator of a coordinate is a number.
         commutator=1.0 if alone else np.nan,
