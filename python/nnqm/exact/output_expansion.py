@@ -20,7 +20,8 @@ from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.networks import Network, RandomNetwork
 from ..theories.state_modes import density, hermite_functions, trapezoid
 from ..theories.theory import Theory
-from .resolution import Hidden, hidden_by_grid
+from .inputs import need_units
+from .resolution import Hidden, hidden_by_grid, largest_output
 
 __all__ = ["Expansion", "Moments", "Panels", "adapt", "expand"]
 
@@ -38,6 +39,8 @@ RULES_OF_INPUTS = {
     2: ((11.0, 176, 80), (11.5, 320, 160), (11.5, 600, 240)),
     3: ((10.5, 100, 48), (11.0, 144, 72)),
 }
+# Largest output, and the distance at which it is sought, in standard deviations of the inputs.
+_LARGEST_OUTPUT, _FAR = 1e70, 10.0
 # Factor of the tolerance by which an error of unresolved neurons is beyond the gain of a finer rule.
 _HOPELESS = 10.0
 # Smallest relative error of a result: the rounding of the whole calculation.
@@ -384,7 +387,7 @@ def fixed_network(theory: Theory) -> Network:
     Raises
     ------
     InputError
-        If its weights are random.
+        If its weights are random, or its outputs may be larger than 1e70.
     """
     if isinstance(theory.network, RandomNetwork):
         raise InputError(
@@ -393,6 +396,13 @@ def fixed_network(theory: Theory) -> Network:
         )
     if theory.network is None:
         raise InputError("theory must have a network; got none; give one")
+    reach = _FAR * np.sqrt(np.concatenate([source.variance for source in theory.sources]))
+    largest = largest_output(theory.network, reach)
+    if not largest <= _LARGEST_OUTPUT:
+        raise InputError(
+            f"outputs of the network must be below {_LARGEST_OUTPUT:g}, whose fourth power is in the range of float64; "
+            f"got up to {largest:.1e}; use other units"
+        )
     return theory.network
 
 
@@ -428,6 +438,7 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
     panels = adapt(evaluate, kinks, probes)
     fine, coarse = (Moments.of(evaluate, panels, n) for n in (_FINE, _COARSE))
     variance = float(fine.central[0])
+    need_units(variance)
     if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
         return Expansion.of_constant(1, fine.mean)
 
@@ -483,6 +494,7 @@ def _on_grid(
         fixed_network(theory), output, [s * z for s in spread], [weights] * len(spread), [False] * len(spread)
     )
     variance = float(fine.moments[0])
+    need_units(variance)
     constant = (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2
     if variance <= constant:
         lacking = 0.0 if hidden.powers[1] <= constant else np.inf

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
 from ..theories.theory import Theory
-from .inputs import input_spreads, need_oscillators
+from .inputs import input_spreads, need_oscillators, need_units
 from .output_expansion import fixed_network
 from .resolution import RareFeatures, steepest
 
@@ -179,6 +179,7 @@ def quasi_monte_carlo(
     sizes = np.full(replicates, float(size))
     sums = {"size": sizes, "powers": powers, "products": products, "gradients": gradients}
     found = jackknife(averages, sums, sizes)
+    need_units(float(found["moments"].value[0]))
     if rare is not None:
         found = _with_hidden(found, rare, theory.mass / theory.hbar * 2 * max(theory.omega))
     return QuasiMonteCarlo(times=t, n_points=size * replicates, **found)

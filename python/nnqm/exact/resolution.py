@@ -20,7 +20,7 @@ from .._arguments import Floats
 from ..theories.networks import Network
 from ..theories.state_modes import Modes
 
-__all__ = ["Hidden", "RareFeatures", "hidden_by_grid", "hidden_by_modes", "steepest"]
+__all__ = ["Hidden", "RareFeatures", "hidden_by_grid", "hidden_by_modes", "largest_output", "steepest"]
 
 
 class Shape(NamedTuple):
@@ -115,6 +115,16 @@ def sharpest(network: Network, steps: Floats) -> list[Floats]:
         found.append(argument)
         change = np.minimum(SHAPES[name].slope * argument, SHAPES[name].range)
     return found
+
+
+def largest_output(network: Network, inputs: Floats) -> float:
+    """Bound on the size of all outputs at inputs up to given sizes."""
+    size = inputs
+    with np.errstate(over="ignore", invalid="ignore"):
+        for weights, biases, name in zip(network.weights, network.biases, network.activations, strict=True):
+            shape = SHAPES[name]
+            size = np.minimum(shape.slope * (np.abs(weights) @ size + np.abs(biases)) + 1, shape.range)
+    return float(size.max())
 
 
 def steepest(network: Network, spread: Floats) -> float:

@@ -16,7 +16,7 @@ from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.state_modes import Modes, density
 from ..theories.theory import Theory
 from . import output_expansion, relu_layers, state_grids
-from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel
+from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel, need_units
 from .output_expansion import fixed_network
 from .resolution import hidden_by_modes
 
@@ -312,6 +312,7 @@ def _hidden(theory: Theory, output: int, inputs_of_grids: list[list[Modes]], mea
 def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
     """Largest relative difference of mean, moments, limits and two-point function."""
     scale = fine.moments[0]
+    need_units(float(scale))
     if scale == 0 or coarse.moments[0] == 0:
         return 0.0 if scale == coarse.moments[0] else np.inf
     lowest = fine.energies[fine.energies > 0].min(initial=np.inf)
@@ -430,6 +431,7 @@ def _on_panels(
 def _oscillator(theory: Theory, column: int) -> SpectralMeasure:
     rate, sigma = theory.omega[column], theory.sigma[column]
     variance = sigma**2 / (2 * rate)
+    need_units(variance)
     energy = theory.hbar * rate
     return SpectralMeasure(
         energies=np.array([energy]),

@@ -12,7 +12,7 @@ from ..statistics.moments import central_moments
 from ..theories.state_modes import ThermalModes
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
-from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel, open_form
+from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel, need_units, open_form
 from .output_expansion import fixed_network
 from .resolution import Hidden, hidden_by_grid
 
@@ -82,6 +82,7 @@ def thermal_measure(
 
     if direct is not None:
         square = float(spread[direct] ** 2)
+        need_units(square)
         return ThermalMeasure(
             mean=0.0,
             moments=np.array([square, 0.0, 3 * square**2]),
@@ -168,6 +169,7 @@ def _thermal_of_states(
     if not moments[0][0] > (_CONSTANT * centre) ** 2:
         moments = [np.zeros(3), np.zeros(3)]
     scale = float(moments[0][0])
+    need_units(scale)
     unit = scale if scale > 0 else max(float(powers[0, 1]), 1e-150)
     reached = max(
         abs(powers[0, 0] - powers[1, 0]) / np.sqrt(unit),
