@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TypeAlias
+
 import numpy as np
 
 from .._arguments import Floats, positive
@@ -13,7 +16,7 @@ from ..theories.state_modes import ThermalModes
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
 from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel, need_units, open_form
-from .output_expansion import fixed_network
+from .output_expansion import Expansion, fixed_network
 from .resolution import Hidden, hidden_by_grid
 
 __all__ = ["thermal_measure"]
@@ -77,9 +80,6 @@ def thermal_measure(
     spread = input_spreads(opened) / np.sqrt(narrowing(omega, period))
     constants = {"hbar": theory.hbar, "mass": theory.mass, "beta": period, "tolerance": tolerance}
 
-    def ratios(t: Floats) -> Floats:
-        return np.asarray(thermal_ratio(t, omega[:, None], period))
-
     if direct is not None:
         square = float(spread[direct] ** 2)
         need_units(square)
@@ -89,7 +89,7 @@ def thermal_measure(
             commutator=theory.mass / theory.hbar * opened.sigma[direct] ** 2,
             # For H = p^2/2m + m omega^2 x^2/2 with hbar -> m sigma^2, kinetic and potential energy are equal.
             momentum_squared=theory.mass**2 * omega[direct] ** 2 * square,
-            _function=lambda t: (square * ratios(t)[direct], 0.0),
+            _function=partial(_of_input, square, float(omega[direct]), period),
             **constants,
         )
     # The tail contributes at early times only.
@@ -101,27 +101,51 @@ def thermal_measure(
             "tolerance, or sample the theory"
         )
 
-    def connected(t: Floats) -> tuple[Floats, float]:
-        ratio = ratios(t)
-        sums = np.empty(t.size)
-        for i in range(t.size):
-            total = found.coefficients[..., 0] ** 2
-            for r in ratio[:, i]:
-                total = np.tensordot(r ** np.arange(total.shape[0]), total, axes=(0, 0))
-            sums[i] = total
-        rest = found.beyond * ratio.max(axis=0, initial=0) ** (found.order + 1)
-        # At t = 0 the tail is fully included and is not an error.
-        moving = ratio.min(axis=0, initial=1) < 1
-        return sums + rest, max(found.error * float(found.moments[0]), float(rest[moving].max(initial=0)))
-
     return ThermalMeasure(
         mean=found.mean,
         moments=found.moments,
         commutator=theory.mass / theory.hbar * found.gradient,
         momentum_squared=np.nan,
-        _function=connected,
+        _function=partial(_of_expansion, found, omega, period),
         **constants,
     )
+
+
+def _of_input(square: float, rate: float, beta: float, times: Floats) -> tuple[Floats, float]:
+    """Connected function of a thermal oscillator, and its error."""
+    return square * np.asarray(thermal_ratio(times, rate, beta)), 0.0
+
+
+def _of_expansion(found: Expansion, omega: Floats, beta: float, times: Floats) -> tuple[Floats, float]:
+    """Connected function from coefficients at the thermal width, and its error."""
+    ratio = np.asarray(thermal_ratio(times, omega[:, None], beta))
+    sums = np.empty(times.size)
+    for i in range(times.size):
+        total = found.coefficients[..., 0] ** 2
+        for r in ratio[:, i]:
+            total = np.tensordot(r ** np.arange(total.shape[0]), total, axes=(0, 0))
+        sums[i] = total
+    rest = found.beyond * ratio.max(axis=0, initial=0) ** (found.order + 1)
+    # At t = 0 the tail is fully included and is not an error.
+    moving = ratio.min(axis=0, initial=1) < 1
+    return sums + rest, max(found.error * float(found.moments[0]), float(rest[moving].max(initial=0)))
+
+
+# For each level of refinement, values and inputs on each of the shifted grids
+Parts: TypeAlias = list[list[tuple[Floats, list[ThermalModes]]]]
+
+
+def _of_traces(parts: Parts, mean: float, error: float, times: Floats) -> tuple[Floats, float]:
+    """Connected function from traces over states, and its error."""
+    totals = np.zeros((2, times.size))
+    for total, of_level in zip(totals, parts, strict=True):
+        for f, inputs in of_level:
+            for i, t in enumerate(times):
+                state = f
+                for m in inputs:
+                    state = np.tensordot(state, m.joint(float(t)), axes=(0, 0))
+                total[i] += float((f * state).sum()) / len(of_level)
+    return totals[0] - mean**2, float(np.abs(totals[0] - totals[1]).max(initial=0)) + error
 
 
 def _hidden(theory: Theory, output: int, inputs: list[ThermalModes]) -> Hidden:
@@ -138,8 +162,7 @@ def _thermal_of_states(
     rule = output_expansion.RULES_OF_INPUTS[theory.n_inputs][0]
     levels = list(state_grids.thermal_grids(theory, beta, rule, output_expansion.coarser(rule)))
     share = 1 / len(levels)
-    # For each level of refinement, values and inputs on each of the shifted grids.
-    parts: list[list[tuple[Floats, list[ThermalModes]]]] = [[], []]
+    parts: Parts = [[], []]
     powers = np.zeros((2, 4))
     hidden = []
     # A value near the mean, without which large means would cost digits
@@ -184,17 +207,6 @@ def _thermal_of_states(
 
     error = max((float(h.errors(scale)[1]) for h in hidden), default=0.0)
 
-    def connected(times: Floats) -> tuple[Floats, float]:
-        totals = np.zeros((2, times.size))
-        for total, of_level in zip(totals, parts, strict=True):
-            for f, inputs in of_level:
-                for i, t in enumerate(times):
-                    state = f
-                    for m in inputs:
-                        state = np.tensordot(state, m.joint(float(t)), axes=(0, 0))
-                    total[i] += share * float((f * state).sum())
-        return totals[0] - powers[0, 0] ** 2, float(np.abs(totals[0] - totals[1]).max(initial=0)) + error
-
     alone = direct is not None and theory.n_inputs == 1 and theory.sources[0].ground_state_of is not None
     return ThermalMeasure(
         mean=centre + float(powers[0, 0]),
@@ -206,5 +218,5 @@ def _thermal_of_states(
         mass=theory.mass,
         beta=beta,
         tolerance=tolerance,
-        _function=connected,
+        _function=partial(_of_traces, parts, float(powers[0, 0]), error),
     )
