@@ -447,11 +447,15 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
         centred = evaluate(z[:, None]) - fine.mean
         return project(z, weights, centred ** np.array([1, 2, 3]), order)
 
+    order = 0
     for wanted in _ORDERS[0 if np.isfinite(fine.generator) else 2 :]:
-        order = min(wanted, _MOST_PRODUCTS // panels.nodes(_FINE, widest_panel(wanted))[0].size)
+        most = _MOST_PRODUCTS // panels.nodes(_FINE, widest_panel(wanted))[0].size
+        if order and most < wanted:
+            break
+        order = min(wanted, most)
         c = coefficients(_FINE, order)
         beyond = max(variance - float((c[1:, 0] ** 2).sum()), 0.0)
-        if order < wanted or beyond <= (_LIGHT if order < _MANY else _LIGHT_ENOUGH) * variance:
+        if beyond <= (_LIGHT if order < _MANY else _LIGHT_ENOUGH) * variance:
             break
     rough = coefficients(_COARSE, order)
     power = variance ** (np.arange(2, 5) / 2)
