@@ -15,6 +15,9 @@ from .errors import InputError, InputTypeError
 Floats = NDArray[np.float64]
 
 
+# Smallest constant of a theory: powers and products of such constants are in the range of float64.
+_SMALLEST_SCALE = 1e-50
+
 # Device types of DLPack with memory that the CPU can read: CPU, pinned for CUDA or ROCm, and managed by CUDA.
 _READABLE = (1, 3, 11, 13)
 
@@ -62,6 +65,16 @@ def positive(name: str, value: Any) -> float:
     number = float(floats(name, value, 0))
     if number <= 0:
         raise InputError(f"{name} must be positive; got {name}={number:g}")
+    return number
+
+
+def scale(name: str, value: Any) -> float:
+    """A positive float whose powers and products with others are in the range of float64."""
+    number = positive(name, value)
+    if not _SMALLEST_SCALE <= number <= 1 / _SMALLEST_SCALE:
+        raise InputError(
+            f"{name} must be from {_SMALLEST_SCALE:g} to {1 / _SMALLEST_SCALE:g}; got {name}={number:g}; use other units"
+        )
     return number
 
 

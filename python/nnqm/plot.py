@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from ._arguments import Floats
 from .errors import InputError
 from .files.writing import check_writable, replacing
+from .report.exact_values import Estimated
 from .report.table import Report
 from .sampling.correlators import Correlators
 from .sampling.path_source import Paths
@@ -106,8 +108,25 @@ def _points(axes: Axes, x: Any, y: Any, error: Any) -> None:
     axes.errorbar(x, y, yerr=error, fmt="o", ms=4, lw=1.2, capsize=2, color=_MEASURED, label="measured", zorder=3)
 
 
-def _exact_curve(axes: Axes, x: Any, y: Any) -> None:
-    axes.plot(x, y, color=_EXACT, lw=1.6, label="exact", zorder=2)
+def _exact(axes: Axes, report: Report, lags: Floats, *, commutator: bool = False, start: float = 0.0) -> None:
+    """The exact two-point function, or commutator at finite lag: a curve, or points at the lags where it is known."""
+    exact = report.details.get("exact")
+    if isinstance(exact, Estimated):
+        known = np.unique(exact.average.times[exact.average.times <= lags.max()])
+        known = known[known > 0] if commutator else known
+        found = [exact.commutator_at(t) if commutator else exact.connected(t) for t in known]
+        error = [float(e.total_error) for e in found]
+        axes.errorbar(
+            known, [float(e.value) for e in found], yerr=error, fmt="D", ms=4, color=_EXACT, label="exact", zorder=2
+        )
+    elif exact is not None:
+        fine = np.linspace(start, 1, _MOST_POINTS) * lags.max()
+        # Chains have no values between steps, and thermal networks with kinks none at early times.
+        for times, style in ((fine, "-"), (lags[lags > 0], "D")):
+            with suppress(InputError):
+                values = exact.commutator_at(times) if commutator else exact.connected(times)
+                axes.plot(times, values, style, ms=4, color=_EXACT, lw=1.6, label="exact", zorder=2)
+                return
 
 
 def _nothing(axes: Axes, why: str) -> None:
@@ -127,15 +146,12 @@ def _two_point(axes: Axes, run: Correlators, report: Report) -> None:
     # On the logarithmic scale only what stands out of the noise means something: up to the first point that does not.
     lost = np.flatnonzero(~(value > 2 * error))
     n = int(lost[0]) if lost.size else len(value)
-    exact = report.details.get("exact")
     if n >= 2:
         times, value, error = times[:n], value[:n], error[:n]
         axes.set_yscale("log")
         axes.set_ylim(value.min() / 2, value.max() * 2)
     _points(axes, times, value, error)
-    if exact is not None:
-        fine = np.linspace(0, times.max(), _MOST_POINTS)
-        _exact_curve(axes, fine, exact.connected(fine))
+    _exact(axes, report, times)
     axes.set_xlabel(r"$\tau$")
     axes.set_ylabel(r"$G_c(\tau)$")
     axes.legend(frameon=False)
@@ -170,10 +186,7 @@ def _commutator(axes: Axes, run: Correlators, report: Report) -> None:
     estimate = commutator_at_lags(run)
     lags = np.array(run.increment_lags) * run.dt
     _points(axes, lags, estimate.value, estimate.total_error)
-    exact = report.details.get("exact")
-    if exact is not None:
-        fine = np.geomspace(1e-3, 1, _MOST_POINTS) * lags.max()
-        _exact_curve(axes, fine, run.mass * exact.quadratic_variation(fine) / (run.hbar * fine))
+    _exact(axes, report, lags, commutator=True, start=1e-3)
     axes.set_xlim(0, 1.03 * lags.max())
     axes.set_ylim(bottom=0)
     axes.set_xlabel(r"$\tau$")

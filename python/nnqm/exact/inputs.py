@@ -13,6 +13,9 @@ __all__: list[str] = []
 # Largest number of inputs on a product of grids.
 _MOST_INPUTS = 3
 
+# Smallest variance, whose square is in the range of float64.
+_SMALLEST_VARIANCE = 1e-140
+
 # Largest number of points of a product of grids.
 MOST_POINTS = 3_000_000
 
@@ -46,6 +49,15 @@ def _need(theory: Theory, known: list[bool], kinds: str) -> None:
         source = theory.sources[i]
         closed = "use thermal_measure for closed paths" if source.period is not None else "sample the theory"
         raise InputError(f"sources[{i}] must be {kinds}; got {source!r}; {closed}")
+
+
+def need_units(variance: float) -> None:
+    """Raise InputError unless the square of a variance is in the range of float64; 0 is."""
+    if not (variance <= 0 or _SMALLEST_VARIANCE <= variance <= 1 / _SMALLEST_VARIANCE):
+        raise InputError(
+            f"the variance of the channel must be from {_SMALLEST_VARIANCE:g} to {1 / _SMALLEST_VARIANCE:g}; got "
+            f"{variance:.2g}; use other units"
+        )
 
 
 def need_few_inputs(theory: Theory) -> None:

@@ -16,6 +16,7 @@ from ..theories.theory import Theory
 from . import output_expansion, state_grids
 from .inputs import MOST_POINTS, input_spreads, need_few_inputs, need_states
 from .output_expansion import fixed_network
+from .resolution import hidden_by_modes
 
 __all__ = ["n_point"]
 
@@ -23,6 +24,8 @@ __all__ = ["n_point"]
 _FORGOTTEN = 37.0
 # Highest polynomial per input, by number of inputs.
 _MOST_ORDERS = {1: 1000, 2: 160, 3: 72}
+# Points at which given functions of one input are compared with their interpolants, in standard deviations.
+_SURVEY = np.linspace(-9.0, 9.0, 20_011)
 
 
 def n_point(
@@ -91,16 +94,20 @@ def n_point(
 
     def evaluate(y: Floats) -> Floats:
         values = y if network is None else np.concatenate([y, network(y)], axis=-1)
-        columns = [values[..., theory.channels.index(w)] if isinstance(w, str) else w(values) for w in distinct]
-        return np.stack([np.broadcast_to(np.asarray(c, dtype=np.float64), y.shape[:-1]) for c in columns], axis=-1)
+        columns = [
+            values[..., theory.channels.index(w)] if isinstance(w, str) else _values_of(w, values) for w in distinct
+        ]
+        return np.stack(columns, axis=-1)
 
+    panels = _on_panels(theory)
     steps = np.diff(np.sort(t, axis=-1), axis=-1)
     order = 40
     if rates := [rate for s in theory.sources if s.oscillators is not None for rate in s.oscillators[0]]:
         slowest = steps[steps > 0].min(initial=np.inf) * min(rates)
         order = int(np.clip(np.ceil(_FORGOTTEN / slowest), order, _MOST_ORDERS[theory.n_inputs]))
-    results, scale = [], 1.0
-    for inputs_of_grids in _axes(theory, evaluate, order):
+    results, scale, hidden = [], 1.0, 0.0
+    axes = _axes(theory, evaluate, order, given=functions is not None)
+    for fine, inputs_of_grids in zip((True, False), axes, strict=True):
         total, scale, share = np.zeros(t.size // n), 0.0, 1 / len(inputs_of_grids)
         for inputs in inputs_of_grids:
             if np.prod([m.points.size for m in inputs]) > MOST_POINTS:
@@ -114,25 +121,62 @@ def n_point(
             for m in inputs:
                 vacuum = np.multiply.outer(vacuum, m.rows[0])
             total += share * _propagated(t.reshape(-1, n), which, values, inputs, vacuum)
-            scale += share * float(np.prod([np.sqrt(((values[i] * vacuum) ** 2).sum()) for i in which]))
+            squares = ((values * vacuum) ** 2).reshape(len(values), -1).sum(axis=1)
+            scale += share * float(np.prod([np.sqrt(squares[i]) for i in which]))
+            if fine and network is not None and not panels:
+                hidden = max(hidden, sum(_hidden(theory, distinct[i], inputs, float(squares[i])) for i in which))
         results.append(total)
-    error = float(np.abs(results[0] - results[1]).max(initial=0)) + output_expansion.ROUNDING * scale
+    if not np.isfinite(scale):
+        raise InputError(f"functions must be finite on all inputs; got a root mean square of {scale}")
+    rounding = output_expansion.ROUNDING + hidden
+    error = float(np.abs(results[0] - results[1]).max(initial=0)) + (rounding * scale if scale else 0.0)
     if error > tolerance * scale:
         raise InputError(
             f"the error of the {n}-point function is {error / scale:.1e} (relative to the root mean squares), above "
-            f"tolerance={tolerance:g}; use times further apart, a larger tolerance, or sample the theory"
+            f"tolerance={tolerance:g}; use times further apart, smooth networks and functions, a larger tolerance, or "
+            "sample the theory"
         )
     return np.asarray(results[0].reshape(t.shape[:-1]))
 
 
-def _axes(theory: Theory, evaluate: output_expansion.Function, order: int) -> list[list[list[Modes]]]:
+def _on_panels(theory: Theory) -> bool:
+    """Whether the panels of one oscillator are adapted to the functions; other grids are fixed."""
+    return theory.n_inputs == 1 and theory.all_oscillators
+
+
+def _values_of(function: Callable[[Floats], ArrayLike], channels: Floats) -> Floats:
+    """Values of a given function, shape (...), of channels (..., C)."""
+    # The function may work in place.
+    try:
+        values = np.asarray(function(channels.copy()), dtype=np.float64)
+        return np.broadcast_to(values, channels.shape[:-1])
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"functions must take channels of shape (..., {channels.shape[-1]}) and return real numbers of shape "
+            f"(...); got {error}"
+        ) from error
+
+
+def _hidden(theory: Theory, wanted: Any, inputs: list[Modes], square: float) -> float:
+    """Relative error of one function by features of the network that the grids step over."""
+    if wanted in theory.channels[: theory.n_inputs]:
+        return 0.0
+    # A given function may use every output, and its slope is not known: its deviation is that of the outputs.
+    network = fixed_network(theory)
+    outputs = [theory.outputs.index(wanted)] if isinstance(wanted, str) else range(network.n_outputs)
+    return max(hidden_by_modes(network, output, inputs).relative(square) for output in outputs)
+
+
+def _axes(theory: Theory, evaluate: output_expansion.Function, order: int, *, given: bool) -> list[list[list[Modes]]]:
     """Fine and coarse modes of each input, on each of the shifted grids that paths use in turn."""
     degrees = (order, int(0.7 * order))
-    if theory.n_inputs == 1 and theory.all_oscillators:
+    if _on_panels(theory):
         kinks = probes = np.zeros(0)
         spread = float(input_spreads(theory)[0])
         if theory.network is not None:
             kinks, probes = output_expansion.zeros_of_layers(fixed_network(theory), spread)
+        if given:
+            probes = np.union1d(probes, _SURVEY)
 
         def scaled(z: Floats) -> Floats:
             return evaluate(z * spread)

@@ -20,6 +20,8 @@ from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.networks import Network, RandomNetwork
 from ..theories.state_modes import density, hermite_functions, trapezoid
 from ..theories.theory import Theory
+from .inputs import need_units
+from .resolution import Hidden, hidden_by_grid, largest_output
 
 __all__ = ["Expansion", "Moments", "Panels", "adapt", "expand"]
 
@@ -37,6 +39,10 @@ RULES_OF_INPUTS = {
     2: ((11.0, 176, 80), (11.5, 320, 160), (11.5, 600, 240)),
     3: ((10.5, 100, 48), (11.0, 144, 72)),
 }
+# Largest output, and the distance at which it is sought, in standard deviations of the inputs.
+_LARGEST_OUTPUT, _FAR = 1e70, 10.0
+# Factor of the tolerance by which an error of unresolved neurons is beyond the gain of a finer rule.
+_HOPELESS = 10.0
 # Smallest relative error of a result: the rounding of the whole calculation.
 ROUNDING = 1e-13
 # Relative spread of values below which a function is constant.
@@ -52,10 +58,14 @@ _RESOLVED = 1e-13
 _NOISE = 4e-16
 # Width below which a panel is not halved further: it contains an unlisted kink or jump.
 _NARROWEST = 1e-9
+# Largest number of nodes times polynomials: five seconds.
+_MOST_PRODUCTS = 400_000_000
 # Largest number of panels.
 _MOST_PANELS = 40_000
 # Number of points at which signs of pre-activations are compared, and largest number of zeros per smooth layer.
 _GRID, _MOST_ZEROS = 2049, 5000
+# Distances of further probes from zeros, and largest number of zeros that have them.
+_DISTANCES, _MOST_SURROUNDED = 4.0 ** -np.arange(1.0, 18.0), 300
 # Activations whose derivative jumps at zero.
 KINKED = frozenset({"relu"})
 
@@ -71,8 +81,9 @@ def _rule(n: int) -> tuple[Floats, ...]:
 def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
     """Points z of one input at which arguments of activations vanish: of kinked activations, and of smooth ones.
 
-    A network of relu layers is linear between its kinks, so that all kinks are found. Behind smooth layers, two zeros
-    within 1/70 of a standard deviation may be missed. Saturated neurons vary rapidly at zeros of smooth activations.
+    A network of relu layers is linear between its kinks, so that all kinks are found. Behind smooth layers, zeros
+    are sought on a grid of 1/70 of a standard deviation and around zeros of earlier layers. Saturated neurons vary
+    rapidly at zeros of smooth activations: points on every scale around them are added.
     """
     grid = np.linspace(-_WIDTH, _WIDTH, _GRID)
     kinks, smooth = np.empty(0), np.empty(0)
@@ -80,15 +91,16 @@ def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
         if name == "identity":
             continue
         before = Network(network.weights[: i + 1], network.biases[: i + 1], [*network.activations[:i], "identity"])
-        points = np.union1d(grid, kinks)
-        value = before((points * spread)[:, None])
+        points = np.union1d(grid, np.concatenate([kinks, _around(smooth)]))
+        points = np.union1d(points, (points[1:] + points[:-1]) / 2) if smooth.size else points
+        value = np.sign(before((points * spread)[:, None]))
         touch = value == 0
         # An interval of zeros lies between kinks of earlier layers: only its ends count.
         touch[1:-1] &= (value[:-2] != 0) | (value[2:] != 0)
         cell, neuron = np.nonzero(value[:-1] * value[1:] < 0)
         if cell.size > _MOST_ZEROS and name not in KINKED:
             continue
-        low, high, sign = points[cell], points[cell + 1], np.sign(value[cell, neuron])
+        low, high, sign = points[cell], points[cell + 1], value[cell, neuron]
         for _ in range(60):
             middle = (low + high) / 2
             left = np.sign(before((middle * spread)[:, None])[np.arange(cell.size), neuron]) == sign
@@ -98,7 +110,14 @@ def zeros_of_layers(network: Network, spread: float) -> tuple[Floats, Floats]:
             kinks = np.union1d(kinks, found)
         else:
             smooth = np.union1d(smooth, found)
-    return kinks, smooth
+    return kinks, _around(smooth)
+
+
+def _around(zeros: Floats) -> Floats:
+    """Zeros, and points beside them at distances of every scale, at which functions that vanish at zeros are seen."""
+    if not 0 < zeros.size <= _MOST_SURROUNDED:
+        return zeros
+    return np.unique(np.concatenate([zeros, *np.add.outer(_DISTANCES, zeros), *np.add.outer(-_DISTANCES, zeros)]))
 
 
 @dataclass(frozen=True)
@@ -368,7 +387,7 @@ def fixed_network(theory: Theory) -> Network:
     Raises
     ------
     InputError
-        If its weights are random.
+        If its weights are random, or its outputs may be larger than 1e70.
     """
     if isinstance(theory.network, RandomNetwork):
         raise InputError(
@@ -377,6 +396,13 @@ def fixed_network(theory: Theory) -> Network:
         )
     if theory.network is None:
         raise InputError("theory must have a network; got none; give one")
+    reach = _FAR * np.sqrt(np.concatenate([source.variance for source in theory.sources]))
+    largest = largest_output(theory.network, reach)
+    if not largest <= _LARGEST_OUTPUT:
+        raise InputError(
+            f"outputs of the network must be below {_LARGEST_OUTPUT:g}, whose fourth power is in the range of float64; "
+            f"got up to {largest:.1e}; use other units"
+        )
     return theory.network
 
 
@@ -391,9 +417,13 @@ def expand(theory: Theory, output: int, spread: Floats, *, accuracy: float, shar
     # Kinks are lines or planes here, which no number of nodes resolves.
     kinked = KINKED & set(fixed_network(theory).activations)
     rules = RULES_OF_INPUTS[theory.n_inputs][: 1 if kinked else None]
+    finest = 2 * rules[-1][0] / (rules[-1][1] - 1)
     for rule in rules:
-        found = _on_grid(theory, output, spread, rule)
+        found, hidden = _on_grid(theory, output, spread, rule)
         if found.error <= accuracy and max(found.generator_error, found.share) <= share:
+            break
+        hopeless = hidden.coarsest * finest > 2 * rule[0] / (rule[1] - 1)
+        if hopeless and hidden.relative(float(found.moments[0])) > _HOPELESS * max(accuracy, share):
             break
     return found
 
@@ -408,6 +438,7 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
     panels = adapt(evaluate, kinks, probes)
     fine, coarse = (Moments.of(evaluate, panels, n) for n in (_FINE, _COARSE))
     variance = float(fine.central[0])
+    need_units(variance)
     if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
         return Expansion.of_constant(1, fine.mean)
 
@@ -416,7 +447,12 @@ def _on_line(theory: Theory, output: int, spread: Floats) -> Expansion:
         centred = evaluate(z[:, None]) - fine.mean
         return project(z, weights, centred ** np.array([1, 2, 3]), order)
 
-    for order in _ORDERS[0 if np.isfinite(fine.generator) else 2 :]:
+    order = 0
+    for wanted in _ORDERS[0 if np.isfinite(fine.generator) else 2 :]:
+        most = _MOST_PRODUCTS // panels.nodes(_FINE, widest_panel(wanted))[0].size
+        if order and most < wanted:
+            break
+        order = min(wanted, most)
         c = coefficients(_FINE, order)
         beyond = max(variance - float((c[1:, 0] ** 2).sum()), 0.0)
         if beyond <= (_LIGHT if order < _MANY else _LIGHT_ENOUGH) * variance:
@@ -453,18 +489,29 @@ def coarser(rule: tuple[float, int, int]) -> tuple[float, int, int]:
     return 0.95 * width, int(0.8 * nodes), order
 
 
-def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]) -> Expansion:
+def _on_grid(
+    theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]
+) -> tuple[Expansion, Hidden]:
     fine, coarse = (_grid_expansion(theory, output, spread, *r) for r in (rule, coarser(rule)))
+    z, weights = trapezoid(*rule[:2])
+    hidden = hidden_by_grid(
+        fixed_network(theory), output, [s * z for s in spread], [weights] * len(spread), [False] * len(spread)
+    )
     variance = float(fine.moments[0])
-    if variance <= (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2:
-        return Expansion.of_constant(theory.n_inputs, fine.mean)
+    need_units(variance)
+    constant = (_CONSTANT * max(abs(fine.mean), 1e-300)) ** 2
+    if variance <= constant:
+        lacking = 0.0 if hidden.powers[1] <= constant else np.inf
+        return replace(Expansion.of_constant(theory.n_inputs, fine.mean), error=lacking), hidden
     error = max(
         ROUNDING,
+        hidden.relative(variance),
         float(np.abs(fine.coefficients[..., 0] ** 2 - coarse.coefficients[..., 0] ** 2).max()) / variance,
         float((np.abs(fine.moments - coarse.moments) / variance ** (np.arange(2, 5) / 2)).max()),
         abs(fine.gradient - coarse.gradient) / fine.gradient,
     )
-    return replace(fine, error=error, generator_error=abs(fine.generator - coarse.generator) / fine.generator)
+    change = abs(fine.generator - coarse.generator) / fine.generator
+    return replace(fine, error=error, generator_error=change), hidden
 
 
 def _grid_expansion(theory: Theory, output: int, spread: Floats, width: float, nodes: int, order: int) -> Expansion:

@@ -15,13 +15,14 @@ from ..representation import short_repr
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
 from ..theories.theory import Theory
-from .inputs import input_spreads, need_oscillators
+from .inputs import input_spreads, need_oscillators, need_units
 from .output_expansion import fixed_network
+from .resolution import RareFeatures, steepest
 
 __all__ = ["QuasiMonteCarlo", "quasi_monte_carlo"]
 
-# Step of the differences for derivatives, in standard deviations.
-_STEP = 1e-6
+# Step of the differences for derivatives, in standard deviations, and largest change of an argument of a neuron.
+_STEP, _MOVED = 1e-6, 1e-3
 
 
 @short_repr
@@ -44,8 +45,9 @@ class QuasiMonteCarlo:
     n_points : int
         Number of points in all replicates.
 
-    Errors are jackknife errors over independently scrambled replicates. They cover the integration, the only
-    relevant source of error.
+    Statistical errors are jackknife errors over independently scrambled replicates. Systematic errors are bounds on the
+    effect of features of saturated neurons that are so narrow that fewer than 100 points meet them; they are zero for
+    smooth networks. Together they cover the integration, the only relevant source of error.
     """
 
     times: Floats
@@ -59,14 +61,18 @@ class QuasiMonteCarlo:
     @property
     def error(self) -> float:
         """Largest relative error; errors of mean, variance and two-point function are in units of the spread of x."""
-        variance = max(float(self.moments.value[0]), 1e-300)
+        variance = float(self.moments.value[0])
+        slope = float(self.commutator.value)
         parts = [
-            float(self.mean.error) / variance**0.5,
-            float(self.moments.error[0]) / variance,
-            float(self.connected.error.max(initial=0)) / variance,
-            float(self.commutator.error) / max(float(self.commutator.value), 1e-300),
+            (float(np.max(estimate.error + estimate.systematic, initial=0)), unit)
+            for estimate, unit in (
+                (self.mean, max(variance, 0.0) ** 0.5),
+                (self.moments[0], variance),
+                (self.connected, variance),
+                (self.commutator, slope),
+            )
         ]
-        return float(max(parts))
+        return float(max(0.0 if part == 0 else part / unit if unit > 0 else np.inf for part, unit in parts))
 
 
 def quasi_monte_carlo(
@@ -127,6 +133,9 @@ def quasi_monte_carlo(
             return np.asarray(y[..., column])
         return np.asarray(network(y)[..., column - n_inputs], dtype=np.float64)
 
+    of_network = network is not None and column >= n_inputs
+    rare = RareFeatures(network, column - n_inputs, spread, size * replicates) if network and of_network else None
+    step = min(_STEP, _MOVED / steepest(network, spread)) if network and of_network else _STEP
     generator = np.random.default_rng(rng)
     # The keyword has another name in older versions of SciPy.
     keyword = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"
@@ -141,6 +150,8 @@ def quasi_monte_carlo(
         normal = ndtri(points + 2.0**-32)
         y = normal[:, :n_inputs] * spread
         x = evaluate(y) - centre
+        if rare is not None:
+            rare.meet(y)
         powers[r] = [(x**k).sum() for k in (1, 2, 3, 4)]
         for i, lag in enumerate(t):
             decay = np.exp(-omega * lag)
@@ -149,7 +160,7 @@ def quasi_monte_carlo(
         gradients[r] = 0
         for axis in range(n_inputs):
             move = np.zeros(n_inputs)
-            move[axis] = _STEP * spread[axis]
+            move[axis] = step * spread[axis]
             slope = (evaluate(y + move) - evaluate(y - move)) / (2 * move[axis])
             gradients[r] += sigma[axis] ** 2 * (slope @ slope)
 
@@ -170,4 +181,22 @@ def quasi_monte_carlo(
     sizes = np.full(replicates, float(size))
     sums = {"size": sizes, "powers": powers, "products": products, "gradients": gradients}
     found = jackknife(averages, sums, sizes)
+    need_units(float(found["moments"].value[0]))
+    if rare is not None:
+        found = _with_hidden(found, rare, theory.mass / theory.hbar * 2 * max(theory.omega))
     return QuasiMonteCarlo(times=t, n_points=size * replicates, **found)
+
+
+def _with_hidden(found: dict[str, Estimate], rare: RareFeatures, factor: float) -> dict[str, Estimate]:
+    """Estimates with systematic errors for the features that the points may have missed."""
+    hidden, slopes = rare.hidden()
+    errors = hidden.errors(float(found["moments"].value[0]))
+    second = errors[1]
+    systematic = {
+        "mean": errors[0],
+        "moments": errors[1:],
+        "connected": second,
+        "two_point": second + 2 * abs(float(found["mean"].value)) * errors[0],
+        "commutator": factor * slopes,
+    }
+    return {name: estimate.with_systematic(systematic[name]) for name, estimate in found.items()}

@@ -20,6 +20,7 @@ from ..theories.theory import Theory
 from . import output_expansion, state_grids
 from .energies import level_energies
 from .inputs import need_few_inputs, need_states
+from .resolution import Hidden, hidden_by_modes
 
 __all__ = ["WeightAverage", "average_over_weights"]
 
@@ -58,7 +59,8 @@ class WeightAverage:
         Number of draws.
 
     Statistical errors are jackknife errors over blocks of draws. Systematic errors are the change with a coarser
-    quadrature, where it exceeds a hundredth of the statistical error, and zero elsewhere.
+    quadrature and a bound on what the grids step over, where they exceed a hundredth of the statistical error, and zero
+    elsewhere.
     """
 
     times: Floats
@@ -171,12 +173,34 @@ def average_over_weights(
         }
         found.append(jackknife(averages, {**sums, "size": sizes}, sizes))
     fine, coarse = found
+    variance, square = float(fine["moments"].value[0]), float(fine["plateau"].value)
+    hidden = _hidden_of_draws(draws, column, [pair[0] for pair in grids], variance, square)
     result = {}
     for name, estimate in fine.items():
-        change = np.abs(estimate.value - coarse[name].value)
+        change = np.abs(estimate.value - coarse[name].value) + hidden[name]
         # Changes far below the statistical error are neglected.
         result[name] = estimate.with_systematic(np.where(change > 0.01 * estimate.error, change, 0.0))
     return WeightAverage(times=t, energies=levels, n_draws=len(draws), **result)
+
+
+def _hidden_of_draws(
+    draws: list[Network], column: int, grids: list[list[Modes]], variance: float, square: float
+) -> dict[str, Floats]:
+    """Largest errors of the averages, of given variance and plateau, by features that the grids step over."""
+    powers = np.zeros(4)
+    for network in draws:
+        powers += np.max([hidden_by_modes(network, column, inputs).powers for inputs in grids], axis=0)
+    errors = Hidden(powers / len(draws)).errors(variance)
+    # |c_0 + D|^2 - |c_0|^2, with c_0 of the size of its root mean square
+    plateau = errors[1] + 2 * np.sqrt(max(square, 0.0)) * errors[0]
+    return {
+        "mean": errors[0],
+        "moments": errors[1:],
+        "plateau": plateau,
+        "two_point": plateau,
+        "connected": plateau,
+        "weights": plateau,
+    }
 
 
 def _of_draws(

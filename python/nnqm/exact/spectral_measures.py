@@ -16,8 +16,9 @@ from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.state_modes import Modes, density
 from ..theories.theory import Theory
 from . import output_expansion, relu_layers, state_grids
-from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel
+from .inputs import MOST_POINTS, average_over_grids, input_spreads, locate_channel, need_units
 from .output_expansion import fixed_network
+from .resolution import hidden_by_modes
 
 __all__ = [
     "kallen_lehmann",
@@ -106,7 +107,7 @@ def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float =
             f"the quadrature reaches a relative error of {reached:.1e} only "
             f"({found.share:.1e} of the variance lies beyond the highest polynomial, {found.order}), "
             f"not tolerance={tolerance:g}, for {theory.network!r}; saturated neurons and kinks in several inputs limit "
-            "its accuracy: use a larger tolerance, or sample the theory instead"
+            "its accuracy: use quasi_monte_carlo or a larger tolerance, or sample the theory"
         )
     energies: Floats = np.zeros(found.coefficients.shape[:-1])
     for axis, rate in enumerate(theory.omega):
@@ -237,6 +238,8 @@ def _measure_of_states(theory: Theory, output: int, direct: int | None, toleranc
                 break
             fine, coarse = (_product_measure(theory, output, [pair[k] for pair in levels]) for k in (0, 1))
             reached, measure = _distance(fine, coarse), fine
+            if theory.network is not None:
+                reached = max(reached, _hidden(theory, output, [pair[0] for pair in levels], fine))
             if reached <= _SAFETY * tolerance:
                 break
     if measure is None:
@@ -283,7 +286,7 @@ def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[Mod
         coefficients.append(np.sqrt(share) * np.stack(found, axis=1)[keep:])
         signs.append(s.ravel()[keep:])
     if not moments[0] > (_CONSTANT * mean) ** 2:
-        moments = np.zeros(3)
+        moments, coefficients = np.zeros(3), [np.zeros_like(c) for c in coefficients]
     steps = [m.step for m in inputs_of_grids[0] if m.step is not None]
     return SpectralMeasure.of_states(
         np.concatenate(energies),
@@ -297,9 +300,19 @@ def _product_measure(theory: Theory, output: int, inputs_of_grids: list[list[Mod
     )
 
 
+def _hidden(theory: Theory, output: int, inputs_of_grids: list[list[Modes]], measure: SpectralMeasure) -> float:
+    """Largest relative error by features of the network that the grids step over."""
+    network, variance = fixed_network(theory), float(measure.moments[0])
+    found = [hidden_by_modes(network, output, inputs) for inputs in inputs_of_grids]
+    if all(h.powers[1] <= (_CONSTANT * measure.mean) ** 2 for h in found):
+        return 0.0
+    return max(h.relative(variance) for h in found)
+
+
 def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
     """Largest relative difference of mean, moments, limits and two-point function."""
     scale = fine.moments[0]
+    need_units(float(scale))
     if scale == 0 or coarse.moments[0] == 0:
         return 0.0 if scale == coarse.moments[0] else np.inf
     lowest = fine.energies[fine.energies > 0].min(initial=np.inf)
@@ -311,8 +324,8 @@ def _distance(fine: SpectralMeasure, coarse: SpectralMeasure) -> float:
     ]
     for a, b in ((fine.commutator, coarse.commutator), (fine.momentum_squared, coarse.momentum_squared)):
         # Infinities, and NaN for a chain with negative eigenvalues, are not errors of the grid.
-        if np.isfinite(a) and np.isfinite(b):
-            parts.append(abs(a / b - 1))
+        if np.isfinite(a) and np.isfinite(b) and a != b:
+            parts.append(abs(a - b) / max(abs(b), 1e-300))
     return float(max(parts))
 
 
@@ -322,10 +335,9 @@ def _one_hamiltonian(
     """Relative error and measure of a network on the ground-state process of one Hamiltonian."""
     network = fixed_network(theory)
     if not output_expansion.KINKED & set(network.activations):
-        fine, coarse = (
-            _product_measure(theory, output, [inputs]) for inputs in next(state_grids.grids(theory, _NO_RULE, _NO_RULE))
-        )
-        reached = _distance(fine, coarse)
+        levels = next(state_grids.grids(theory, _NO_RULE, _NO_RULE))
+        fine, coarse = (_product_measure(theory, output, [inputs]) for inputs in levels)
+        reached = max(_distance(fine, coarse), _hidden(theory, output, [levels[0]], fine))
         if reached <= _SAFETY * tolerance:
             return reached, fine
     # The grid does not resolve kinks: panels are split at them, and states are interpolated to their nodes.
@@ -419,6 +431,7 @@ def _on_panels(
 def _oscillator(theory: Theory, column: int) -> SpectralMeasure:
     rate, sigma = theory.omega[column], theory.sigma[column]
     variance = sigma**2 / (2 * rate)
+    need_units(variance)
     energy = theory.hbar * rate
     return SpectralMeasure(
         energies=np.array([energy]),

@@ -195,8 +195,8 @@ def reflection_positivity(
     Raises
     ------
     InputError
-        If an argument has a wrong value, a value of the paths is not finite, there are fewer than 200 units, or the
-        units are so correlated that the second half has fewer than 30 blocks.
+        If an argument has a wrong value, a value of the paths is not finite, all paths are equal, there are fewer than
+        200 units, or the units are so correlated that the second half has fewer than 30 blocks.
     InputTypeError
         If an argument has a wrong type, or ``paths`` is an exact kernel or measure.
 
@@ -253,6 +253,11 @@ def reflection_positivity(
         if light:
             break
     usable = light or found
+    if not usable:
+        raise InputError(
+            "paths must fluctuate from path to path; all functionals are the same for every path, so that there is "
+            "nothing to test; give random paths"
+        )
     worst = min(c.statistic for c in usable)
     limit = worst * (_SHORTER if worst < 0 else 1 / _SHORTER)
     if _SHORTER_YET * worst < -_OBVIOUS:

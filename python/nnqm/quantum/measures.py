@@ -328,7 +328,7 @@ class SpectralMeasure(TwoPointFunction):
             sign = None
         scale = mass / hbar
         first, second = float(energies[some] @ weights[some]), float(energies[some] ** 2 @ weights[some])
-        spread = -float(quartic[0] ** 2 @ quartic[1]) / (24 * first**2) if first > 0 else None
+        spread = -float(quartic[0] ** 2 @ quartic[1]) / (24 * first**2) if first**2 > 0 else None
         if sign is not None:
             # A negative eigenvalue has no real power between steps.
             first = second = float("nan")

@@ -15,8 +15,12 @@ from .state_modes import Levels, Modes, Rule, ThermalModes
 
 __all__ = ["MarkovChain", "alias_tables"]
 
-# Magnitude below which eigenvalues are rounding errors; they are replaced by this positive number.
+# Magnitude below which eigenvalues are rounding errors of 0.
 _NOISE = 1e-14
+# Fraction of the fastest decay below which decays are slow, and largest number of slow ones that are refined.
+_SLOW, _MOST_SLOW = 1e-6, 20
+# Smallest difference of values, whose fourth power is in the range of float64.
+_SMALLEST = 1e-75
 # Twice the magnitude above which a negative eigenvalue exceeds rounding errors.
 _NEGATIVE = 1e-8
 # Largest number of states for which the eigenvalue problem is solved.
@@ -28,7 +32,8 @@ class MarkovChain(Immutable, Source):
 
     The chain is a quantum mechanics in discrete time: a reversible Markov chain without negative eigenvalues is
     reflection positive. Its gaps are :math:`-\hbar \ln(\lambda_n)/dt`, lambda_n the eigenvalues of the transition
-    matrix.
+    matrix. States of negative eigenvalues alternate in sign from step to step, and with them the chain is reflection
+    positive at even lags only.
 
     Parameters
     ----------
@@ -39,12 +44,14 @@ class MarkovChain(Immutable, Source):
     dt : float
         Duration of one step, unit time; runs must have this dt.
     law : array_like, optional
-        Stationary probabilities, shape (S,) or (G, S); computed from the transitions by default.
+        Stationary probabilities, shape (S,) or (G, S); computed from the transitions by default. A chain of several
+        classes, which paths do not leave, has many and needs it. States of probability 0 are never visited.
 
     Raises
     ------
     InputError
-        If rows do not sum to 1 within 1e-9, or the chain does not satisfy detailed balance, law_i P_ij = law_j P_ji.
+        If rows do not sum to 1 within 1e-9, the stationary law is not unique and not given, the chain does not satisfy
+        detailed balance, law_i P_ij = law_j P_ji, or values differ by more than 1e75 or less than 1e-75.
 
     Examples
     --------
@@ -78,14 +85,22 @@ class MarkovChain(Immutable, Source):
             raise InputError(
                 f"transitions must be probabilities with rows that sum to 1 to 1e-9; the smallest entry is "
                 f"{p.min():g} and the worst sum {p.sum(axis=2).ravel()[np.abs(p.sum(axis=2) - 1).argmax()]:.12g}; "
-                "divide each row by its sum"
+                "set entries below 0 to 0 and divide each row by its sum"
             )
-        q = _stationary_law(p) if law is None else floats("law", law).reshape(-1, v.shape[1])
+        apart = np.ptp(v)
+        if not (apart == 0 or _SMALLEST <= apart <= 1 / _SMALLEST) or not np.isfinite(np.ptp(v**4)):
+            raise InputError(
+                f"values must differ by {_SMALLEST:g} to {1 / _SMALLEST:g} or be equal; they range from {v.min():g} to "
+                f"{v.max():g}; use other units"
+            )
+        q = _stationary_law(p) if law is None else np.atleast_2d(floats("law", law))
         if q.shape != v.shape or q.min() < 0 or np.abs(q.sum(axis=1) - 1).max() > 1e-9:
             raise InputError(f"law must be probabilities of shape {v.shape} that sum to 1; got shape {q.shape}")
         flow = q[:, :, None] * p
-        lack = np.abs(flow - flow.transpose(0, 2, 1)).max()
-        if lack > 1e-9:
+        off = flow * (1 - np.eye(v.shape[1]))
+        lack = np.abs(off - off.transpose(0, 2, 1)).max()
+        # Slow chains have small flows, all of which would be below a fixed tolerance.
+        if lack > min(1e-9, 1e-5 * off.max()):
             raise InputError(
                 f"the chain must be reversible, law_i P_ij = law_j P_ji; they differ by {lack:.2g}; "
                 "an irreversible chain is no quantum mechanics"
@@ -100,7 +115,7 @@ class MarkovChain(Immutable, Source):
     @property
     def variance(self) -> Floats:
         """Stationary variance, over all grids, shape (1,)."""
-        return np.array([np.mean(np.sum(self.law * self.values**2, axis=1))]) - self.mean**2
+        return np.array([np.mean(np.sum(self.law * (self.values - self.mean) ** 2, axis=1))])
 
     @property
     def natural_step(self) -> float:
@@ -162,21 +177,21 @@ class MarkovChain(Immutable, Source):
             raise InputError(
                 f"exact functions of a chain need at most {_MOST_STATES} states; got {values.size}; sample it instead"
             )
-        root = np.sqrt(law)
-        inverse = np.divide(1.0, root, out=np.zeros_like(root), where=root > 0)
-        symmetric = root[:, None] * transitions * inverse
-        # The known vacuum is projected out: in a chain of several classes it would mix with others of eigenvalue 1.
-        eigenvalues, vectors = np.linalg.eigh((symmetric + symmetric.T) / 2 - np.outer(root, root))
-        vacuum = int(np.argmax(np.abs(root @ vectors)))
-        order = [i for i in np.argsort(-eigenvalues, kind="stable") if i != vacuum]
-        value = np.minimum(np.concatenate([[1.0], eigenvalues[order]]), 1.0)
-        value = np.where(np.abs(value) < _NOISE, _NOISE, np.maximum(value, -1.0))
+        # States that are never visited have no norm.
+        visited = law > 0
+        values, root, transitions = values[visited], np.sqrt(law[visited]), transitions[np.ix_(visited, visited)]
+        lost, vectors = _decay(root / np.linalg.norm(root), transitions)
+        value = 1 - lost
+        # A state of eigenvalue 0 is gone after one step.
+        gone = np.abs(value) < _NOISE
+        rate = np.where(lost < 0.5, -np.log1p(-np.minimum(lost, 0.5)), -np.log(np.maximum(np.abs(value), _NOISE)))
+        signs = np.where(gone, 0.0, np.sign(value))
         return Modes(
             points=values,
-            rows=np.concatenate([root[None], vectors[:, order].T]),
-            energies=np.maximum(-hbar / self.dt * np.log(np.abs(value)), 0.0),
+            rows=np.concatenate([root[None], vectors.T]),
+            energies=np.append(0.0, np.maximum(hbar / self.dt * rate, 0.0)),
             hbar=hbar,
-            signs=np.sign(value) if (value < 0).any() else None,
+            signs=np.append(1.0, signs) if (signs <= 0).any() else None,
             step=self.dt,
         )
 
@@ -303,15 +318,68 @@ class MarkovChain(Immutable, Source):
         return f"MarkovChain({states} states{f' on {grids} grids' if grids > 1 else ''}, dt={self.dt:g})"
 
 
+def _decay(root: Floats, transitions: Floats) -> tuple[Floats, Floats]:
+    """1 - lambda_n in ascending order, shape (S - 1,), and orthonormal eigenvectors (S, S - 1) without the vacuum.
+
+    The eigenvalues of 1 - P are those of a quadratic form of differences, in which slow decays are not differences of
+    numbers near 1.
+    """
+    symmetric = root[:, None] * transitions / root
+    symmetric = (symmetric + symmetric.T) / 2
+    np.fill_diagonal(symmetric, 0.0)
+    form = np.diag((transitions * (1 - np.eye(root.size))).sum(axis=1)) - symmetric
+    most = float(np.diag(form).max())
+    # The known vacuum is moved above all others: in a chain of several classes it would mix with others of decay 0.
+    lost, vectors = np.linalg.eigh(form + (3 * most if most else 1.0) * np.outer(root, root))
+    lost, vectors = np.maximum(lost[:-1], 0.0), vectors[:, :-1]
+    slow = int((lost < _SLOW * most).sum())
+    if 0 < slow <= _MOST_SLOW:
+        turned = np.sqrt(root / root[:, None])
+        parts = [np.sqrt(symmetric / 2) * (v[:, None] * turned - v / turned) for v in vectors[:, :slow].T]
+        lost[:slow], mixed = np.linalg.eigh([[float((a * b).sum()) for b in parts] for a in parts])
+        vectors[:, :slow] = vectors[:, :slow] @ mixed
+    lost[: _classes(symmetric > 0)[0] - 1] = 0.0
+    return lost, vectors
+
+
+def _classes(steps: NDArray[np.bool_]) -> tuple[int, NDArray[np.int32]]:
+    """Number of classes of states that reach each other, and the class of each state, from possible steps (S, S)."""
+    from scipy.sparse.csgraph import connected_components
+
+    count, labels = connected_components(steps, directed=True, connection="strong")
+    return int(count), labels
+
+
 def _stationary_law(transitions: Floats) -> Floats:
-    states = transitions.shape[1]
-    laws = []
-    for p in transitions:
-        # pi (P - 1) = 0, and the entries of pi sum to 1.
-        system = np.vstack([(p - np.eye(states)).T, np.ones(states)])
-        solution = np.linalg.lstsq(system, np.append(np.zeros(states), 1.0), rcond=None)[0]
-        laws.append(np.clip(solution, 0, None) / np.clip(solution, 0, None).sum())
-    return np.array(laws)
+    return np.array([_law_of_grid(p) for p in transitions])
+
+
+def _law_of_grid(p: Floats) -> Floats:
+    """Stationary probabilities without differences, so that small ones have all digits.
+
+    Grassmann, Taksar and Heyman, Oper. Res. 33, 1107 (1985).
+    """
+    count, labels = _classes(p > 0)
+    closed = [k for k in range(count) if not p[np.ix_(labels == k, labels != k)].any()]
+    if len(closed) > 1:
+        raise InputError(
+            f"the stationary law must be unique; got a chain of {len(closed)} classes of states that paths do not "
+            "leave; give law, or one chain per class"
+        )
+    members = np.flatnonzero(labels == closed[0])
+    rest = p[np.ix_(members, members)]
+    with np.errstate(over="ignore", under="ignore", invalid="ignore", divide="ignore"):
+        for n in range(len(members) - 1, 0, -1):
+            rest[:n, n] /= rest[n, :n].sum()
+            rest[:n, :n] += np.outer(rest[:n, n], rest[n, :n])
+        found = np.ones(len(members))
+        for n in range(1, len(members)):
+            found[n] = found[:n] @ rest[:n, n]
+        law = np.zeros(len(p))
+        law[members] = found / found.sum()
+    if not np.isfinite(law).all():
+        raise InputError("the stationary law must be in the range of float64; got overflow; give law")
+    return law
 
 
 def alias_tables(rows: Floats) -> tuple[NDArray[np.uint32], NDArray[np.uint32]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _core
-from .._arguments import Floats, positive, positives
+from .._arguments import Floats, positives, scale
 from ..errors import InputError, located
 from ..quantum.oscillator import narrowing, thermal_covariance
 from .immutable import Immutable
@@ -39,7 +39,8 @@ class OrnsteinUhlenbeck(Source):
     Raises
     ------
     InputError
-        If a rate or a strength is not finite and positive, or the lengths differ.
+        If a rate or a strength is not finite and positive, a rate or a standard deviation is not from 1e-50 to 1e50, or
+        the lengths differ.
 
     Examples
     --------
@@ -64,6 +65,10 @@ class OrnsteinUhlenbeck(Source):
                 f"omega and sigma must have the same length; got {len(rates)} and {len(strengths)}; "
                 "give one entry per input"
             )
+        for i, (rate, strength) in enumerate(zip(rates, strengths, strict=True)):
+            scale(f"omega[{i}]", rate)
+            # The spread, without powers that may overflow
+            scale(f"sigma[{i}]/sqrt(2 omega[{i}])", strength / np.sqrt(2 * rate))
         object.__setattr__(self, "omega", rates)
         object.__setattr__(self, "sigma", strengths)
 
@@ -287,7 +292,7 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
 
     def __init__(self, omega: ArrayLike, sigma: ArrayLike = 1.0, *, beta: float) -> None:
         open_path = OrnsteinUhlenbeck(omega, sigma)
-        self._set(omega=open_path.omega, sigma=open_path.sigma, beta=positive("beta", beta))
+        self._set(omega=open_path.omega, sigma=open_path.sigma, beta=scale("beta", beta))
 
     @property
     def n_inputs(self) -> int:

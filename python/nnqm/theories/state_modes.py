@@ -72,6 +72,11 @@ class Modes:
     step: float | None = None
 
     @property
+    def complete(self) -> bool:
+        """Whether the points are all values of the input: those of a chain are."""
+        return self.step is not None
+
+    @property
     def law(self) -> Floats:
         """Probabilities of the points, shape (Q,)."""
         return np.asarray(self.rows[0] ** 2)

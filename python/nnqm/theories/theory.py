@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import _core
-from .._arguments import Floats, choice, integer, positive
+from .._arguments import Floats, choice, integer, scale
 from ..errors import InputError, InputTypeError
 from .networks import Network, RandomNetwork
 from .source import Source, source_from_dict
@@ -40,7 +40,7 @@ class Theory:
     ------
     InputError, InputTypeError
         If the numbers of inputs of the network and of the sources differ, the periods of the sources differ, or a
-        constant is not positive or contradicts a Hamiltonian.
+        constant is not from 1e-50 to 1e50 or contradicts a Hamiltonian.
 
     Notes
     -----
@@ -101,7 +101,7 @@ class Theory:
                     "leave it out or make them equal"
                 )
             value = of_sources[0] if of_sources else 1.0 if given is None else given
-            object.__setattr__(self, name, positive(name, value))
+            object.__setattr__(self, name, scale(name, value))
 
     @property
     def n_inputs(self) -> int:
