@@ -217,8 +217,8 @@ class Matrices:
         halves = _connected(np.stack([sums[::2].sum(axis=0), sums[1::2].sum(axis=0)]))
         total = sums[:, 0].sum(axis=0)
         level = total[1, 0, 1:] / (2 * total[0, 0, 0])
-        neurons = len(run.observables.centres)
-        level[len(level) - neurons :] += run.observables.centres
+        neurons = run.observables.neurons
+        level[neurons.start - 1 : neurons.stop - 1] += run.observables.centres
         variance = np.diag(same.value[0])
         usable = np.flatnonzero(variance > _SATURATION * (variance + level**2))
         usable = np.setdiff1d(usable, without_levels(run))
