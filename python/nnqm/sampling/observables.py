@@ -111,6 +111,32 @@ class Observables:
             names.append(f"{names[left]} {names[right]}")
         return tuple(names)
 
+    def evaluate(self, values: Floats) -> Floats:
+        """The observable vector in double precision.
+
+        Parameters
+        ----------
+        values : ndarray
+            Channels, shape (N, n), in the order of ``channels``.
+
+        Returns
+        -------
+        ndarray
+            Shape (N, F).
+        """
+        z = (np.asarray(values) - self.shift) / self.scale
+        columns = [np.ones(len(z)), *z.T]
+        for c, order in enumerate(self.orders):
+            before, last = columns[0], columns[1 + c]
+            for k in range(2, order + 1):
+                before, last = last, (z[:, c] * last - np.sqrt(k - 1) * before) / np.sqrt(k)
+                columns.append(last)
+        if len(self.biases):
+            columns += [*(Network([self.weights], [self.biases], [self.activation])(z) - self.centres).T]
+        for left, right in self.products:
+            columns.append(columns[left] * columns[right])
+        return np.stack(columns, axis=-1)
+
     def index(self, channel: int | str) -> int:
         """Position of a channel, given by name or position, among the measured ones.
 
@@ -214,7 +240,7 @@ def default_observables(
         Channels whose polynomials and neurons form the basis. Default: the inputs y of the theory, in which every
         state of the theory is visible, and all channels where there is no network; the outputs then enter linearly.
     order : int, default 6
-        Highest Hermite polynomial of one channel.
+        Highest Hermite polynomial, and total degree of products.
     neurons : int or Network, optional
         Number of neurons; or a network, for example the theory's own, on the channels observed: its first hidden
         layer. (Deeper ones are functions for ``simulate_functions``.) Default: 16; none for several
@@ -342,14 +368,14 @@ def _adapted(hamiltonian: Hamiltonian, usual: Observables) -> tuple[Floats, Floa
     except InputError:  # wells too far apart for an eigenstate
         return None
     shift, scale = usual.shift[-1], usual.scale[-1]
-    z = (points - shift) / scale
-    rows = [np.ones_like(z), z]
-    for k in range(2, usual.orders[-1] + 1):
-        rows.append((z * rows[-1] - np.sqrt(k - 1) * rows[-2]) / np.sqrt(k))
-    neurons = np.tanh(np.outer(usual.weights[:, -1], z) + usual.biases[:, None])
-    if represents(hamiltonian, np.array([*rows[1:], *neurons]), states, gaps):
+    # Outputs of a network enter linearly, and add little to functions of its input.
+    n, order = len(usual.channels), usual.orders[-1]
+    channels = np.tile(usual.shift, (len(points), 1))
+    channels[:, -1] = points
+    rows = usual.evaluate(channels).T[n:]
+    if represents(hamiltonian, rows, states, gaps):
         return None
-    slopes, biases = adapted_neurons(hamiltonian, np.array(rows[1:]), len(usual.biases), points, states, gaps)
+    slopes, biases = adapted_neurons(hamiltonian, rows[:order], len(usual.biases), points, states, gaps)
     return (slopes * scale)[:, None], biases + slopes * shift
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import islice
+from math import inf
 
 from ..theories.theory import Theory
 
@@ -26,8 +28,8 @@ def ladders(theory: Theory, n: int) -> list[list[float]] | None:
     return found
 
 
-def ascending(steps: Sequence[Sequence[float]]) -> Iterator[tuple[float, Powers]]:
-    """Sums of one entry of each ladder, the lowest first, with the positions of the entries."""
+def ascending(steps: Sequence[Sequence[float]], order: float = inf) -> Iterator[tuple[float, Powers]]:
+    """Sums of one entry of each ladder, the lowest first, with the positions of the entries, in all at most order."""
     start = (0,) * len(steps)
     heap: list[tuple[float, int, Powers]] = [(0.0, 0, start)]
     while heap:
@@ -37,25 +39,19 @@ def ascending(steps: Sequence[Sequence[float]]) -> Iterator[tuple[float, Powers]
         # Each set of positions has one way up: inputs are raised in turn.
         for i in range(last, len(steps)):
             raised = (*powers[:i], powers[i] + 1, *powers[i + 1 :])
-            if raised[i] < len(steps[i]):
+            if raised[i] < len(steps[i]) and degree < order:
                 energy = sum(ladder[k] for ladder, k in zip(steps, raised, strict=True))
                 heappush(heap, (round(energy, 9), degree + 1, raised))
 
 
 def lowest(steps: Sequence[Sequence[float]], order: int, most: int) -> list[Powers]:
-    """Powers of the lowest states, the constant left out, with at most ``order`` in one input and ``most`` in all."""
-    found = []
-    for _, powers in ascending([ladder[: order + 1] for ladder in steps]):
-        if any(powers):
-            found.append(powers)
-        if len(found) == most:
-            break
-    return found
+    """Powers of the lowest states up to a total degree, the constant left out, at most ``most``."""
+    return [powers for _, powers in islice(ascending(steps, order), 1, most + 1)]
 
 
 def lowest_missing(steps: Sequence[Sequence[float]], present: Collection[Powers]) -> float:
     """Energy of the lowest state whose powers are not present; infinite if none is missing."""
-    return next((energy for energy, powers in ascending(steps) if any(powers) and powers not in present), float("inf"))
+    return next((energy for energy, powers in ascending(steps) if any(powers) and powers not in present), inf)
 
 
 def factors(wanted: Sequence[Powers], known: Sequence[Powers | None]) -> tuple[tuple[int, int], ...]:
