@@ -11,8 +11,8 @@ class Verdict(StrEnum):
     """Verdict on a result: a string, equal to its text, for example ``Verdict.RESOLVED == "resolved"``.
 
     **Levels** (``spectrum``, ``hidden_spectrum``, methods of ``OneCorrelator``): RESOLVED, NOISE, BASIS_LIMITED,
-    PLATEAU, CONTINUUM and ABOVE_UNRESOLVED. If the paths allow no levels, all levels have one of NOT_STATIONARY, IRREVERSIBLE,
-    SLOWER_TAIL and FEW_BLOCKS.
+    PLATEAU, CONTINUUM and ABOVE_UNRESOLVED. If the paths allow no levels, all levels have one of NOT_STATIONARY,
+    IRREVERSIBLE, SLOWER_TAIL and FEW_BLOCKS.
 
     **Limits dt -> 0** (``commutator``, ``momentum_squared``, ``uncertainty``): CANONICAL, C_NUMBER, OPERATOR,
     KINKED_OPERATOR and CONVERGED. A limit without a value, or with a value that belongs to no operator of quantum

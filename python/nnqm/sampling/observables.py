@@ -31,6 +31,9 @@ from .product_basis import Powers, factors, ladders, lowest
 
 __all__ = ["Observables", "default_observables"]
 
+# Highest polynomials.
+_ORDER, _ORDER_OF_OPEN_WELLS = 6, 3
+
 # Neurons, or products where there are several channels; and states of several oscillators for each of them beside it.
 _NEURONS, _STATES_OF_EACH = 16, 6
 
@@ -213,7 +216,7 @@ def default_observables(
     source: Theory | tuple[ArrayLike, ArrayLike, Sequence[str]],
     *,
     observe: Sequence[str] | None = None,
-    order: int = 6,
+    order: int | None = None,
     neurons: int | Network | None = None,
     products: int | None = None,
 ) -> Observables:
@@ -239,12 +242,13 @@ def default_observables(
     observe : sequence of str, optional
         Channels whose polynomials and neurons form the basis. Default: the inputs y of the theory, in which every
         state of the theory is visible, and all channels where there is no network; the outputs then enter linearly.
-    order : int, default 6
-        Highest Hermite polynomial, and total degree of products.
+    order : int, optional
+        Highest Hermite polynomial, and total degree of products. Default: 6; 3 for a Hamiltonian with a continuum,
+        where higher powers live in rare events far out.
     neurons : int or Network, optional
         Number of neurons; or a network, for example the theory's own, on the channels observed: its first hidden
-        layer. (Deeper ones are functions for ``simulate_functions``.) Default: 16; none for several
-        Ornstein-Uhlenbeck inputs.
+        layer. (Deeper ones are functions for ``simulate_functions``.) Default: 16; 19 for a Hamiltonian with a
+        continuum; none for several Ornstein-Uhlenbeck inputs.
     products : int, optional
         Number of products of polynomials of different channels. Default: 16; for several Ornstein-Uhlenbeck inputs as
         many as the lowest 6 D + 16 states of D inputs need.
@@ -265,7 +269,8 @@ def default_observables(
     >>> default_observables(theory, order=3, neurons=network).labels
     ('1', 'x', 'y', 'h2(y)', 'h3(y)', 'tanh1', 'tanh2')
     """
-    integer("order", order, 1, 64)
+    if order is not None:
+        integer("order", order, 1, 64)
     if neurons is not None and not isinstance(neurons, Network):
         integer("neurons", neurons, 0, 4096)
     if products is not None:
@@ -294,12 +299,17 @@ def default_observables(
     shift, scale = _rounded(mean[list(columns)]), _rounded(std[list(columns)])
     # States of the theory can be counted where its inputs are what is seen.
     counted = theory if theory is not None and set(seen) == set(names[: theory.n_inputs]) else None
+    hamiltonian = counted.sources[0].ground_state_of if counted is not None and counted.n_inputs == 1 else None
+    open_well = hamiltonian is not None and np.isfinite(hamiltonian.threshold)
+    if order is None:
+        order = _ORDER_OF_OPEN_WELLS if open_well else _ORDER
     orders, wanted = _polynomials(counted, visible, order, products)
     plain = Observables(
         channels, columns, shift, scale, orders, np.empty((0, len(channels))), np.empty(0), np.empty(0)
     )
     if neurons is None:
-        neurons = 0 if len(seen) > 1 and _oscillators(counted) else _NEURONS
+        neurons = 0 if len(seen) > 1 and _oscillators(counted) else _NEURONS + open_well * (_ORDER - order)
+        neurons = max(0, neurons)
     if isinstance(neurons, Network):
         inner, biases = _first_layer(neurons, shift[visible], scale[visible])
         activation = neurons.activations[0]
@@ -307,7 +317,6 @@ def default_observables(
         draws = 2 * _normals(_NEURON_KEY, neurons, len(seen) + 1)
         inner, biases, activation = draws[:, 1:] / np.sqrt(len(seen)), draws[:, 0], "tanh"
     chosen = _with_neurons(plain, visible, inner, biases, activation)
-    hamiltonian = counted.sources[0].ground_state_of if counted is not None and counted.n_inputs == 1 else None
     if hamiltonian is not None and not isinstance(neurons, Network) and neurons:
         adapted = _adapted(hamiltonian, chosen)
         if adapted is not None:

@@ -73,9 +73,9 @@ _SAFETY_FACTOR = 1.5
 def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> Spectrum:
     r"""Levels above the ground state, each with a verdict; noise is not reported as a level.
 
-    The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as one of the first five levels,
-    resolved at both, moves down by more than three jackknife errors of the difference and by more than half its own
-    error. A level is *resolved* if
+    The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as one of the first five
+    levels, resolved at both, moves down by more than three jackknife errors of the difference and by more than half its
+    own error. A level is *resolved* if
 
     - its eigenvalue exceeds zero by 5 errors, its relative error is below 10%, and the error of its norm below 5%: it
       does not live in rare events, in which high powers of x do. For theories of one input this error is the one that
@@ -188,7 +188,9 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     return found
 
 
-_OF_ONE_CHANNEL = "levels are counted among the states that these functions of the paths show, and are upper bounds of gaps"
+_OF_ONE_CHANNEL = (
+    "levels are counted among the states that these functions of the paths show, and are upper bounds of gaps"
+)
 
 
 def _judged(expected: Floats | None, solution: CheckedSolution | None) -> CheckedSolution | None:

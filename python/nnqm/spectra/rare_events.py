@@ -46,8 +46,8 @@ def one_block_decides(gap: Estimate) -> bool:
 def expected_norm_errors(run: Correlators, n_states: int) -> Floats | None:
     r"""Relative errors that the norms of the lowest states have in a run of this size, whatever happened in it.
 
-    .. math:: \mathrm{var} = \frac{1}{N} \sum_{m>0} \langle 0|q|m\rangle^2 \frac1{T^2} \sum_{tt'} e^{-E_m |t - t'|/\hbar},
-        \qquad q = (\psi_n/\psi_0)^2
+    .. math:: \mathrm{var} = \frac{1}{N} \sum_{m>0} \langle 0|q|m\rangle^2
+        \frac1{T^2} \sum_{tt'} e^{-E_m |t - t'|/\hbar}, \qquad q = (\psi_n/\psi_0)^2
 
     with the exact states of a theory of one input. They say how well paths can show a state, not where it lies.
 
