@@ -80,7 +80,7 @@ def test_default_observables_depend_on_the_theory_only():
     assert a.shift[0] == pytest.approx(float(run.mean("x").value), abs=0.02)
     assert a.scale[0] ** 2 == pytest.approx(float(run.moments("x")[0].value), rel=0.03)
     both = nnqm.default_observables(theory, observe=["x", "y"], order=2, neurons=3)
-    assert (both.orders, both.size) == ((2, 2), 1 + 4 + 3)
+    assert (both.orders, both.size) == ((2, 2), 1 + 4 + 3 + 1)  # and x y
     assert both.weights.all()
     assert type(a).from_dict(json.loads(json.dumps(a.to_dict()))) == a
 

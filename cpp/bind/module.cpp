@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -279,7 +280,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     py::class_<nnqm::Measure>(m, "Measure")
         .def(py::init([](std::vector<int> channels, const Doubles& shift, const Doubles& scale, std::vector<int> orders,
-                         const std::vector<PyLayer>& neurons, const Doubles& centres, Shape lags, Shape observable_lags,
+                         const std::vector<PyLayer>& neurons, const Doubles& centres,
+                         std::vector<std::array<int, 2>> products, Shape lags, Shape observable_lags,
                          Shape increment_lags, std::int64_t group, bool moments, int two_time) {
                  nnqm::Measure measure;
                  measure.channels = std::move(channels);
@@ -288,6 +290,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                  measure.orders = std::move(orders);
                  if (!neurons.empty()) measure.neurons = to_network(neurons).layers.front();
                  measure.centres = to_vector(centres);
+                 measure.products = std::move(products);
                  measure.lags = std::move(lags);
                  measure.observable_lags = std::move(observable_lags);
                  measure.increment_lags = std::move(increment_lags);
@@ -297,8 +300,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                  return measure;
              }),
              py::kw_only(), py::arg("channels"), py::arg("shift"), py::arg("scale"), py::arg("orders"),
-             py::arg("neurons"), py::arg("centres"), py::arg("lags"), py::arg("observable_lags"),
-             py::arg("increment_lags"), py::arg("group"), py::arg("moments"), py::arg("two_time"))
+             py::arg("neurons"), py::arg("centres"), py::arg("products"), py::arg("lags"),
+             py::arg("observable_lags"), py::arg("increment_lags"), py::arg("group"), py::arg("moments"), py::arg("two_time"))
         .def("shapes", &shapes, py::arg("n_times"), "Names and shapes of the sums, without the leading block axis.");
 
     m.def(

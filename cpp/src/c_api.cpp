@@ -414,6 +414,15 @@ std::int32_t nnqm_measure_set_neurons(nnqm_measure* measure, std::int64_t channe
     });
 }
 
+std::int32_t nnqm_measure_add_product(nnqm_measure* measure, std::int64_t left, std::int64_t right) {
+    return guarded([&] {
+        nnqm::Measure& m = given(measure, "measure").value;
+        const std::int64_t last = m.size() - 1;
+        m.products.push_back(
+            {static_cast<int>(between(1, left, last, "left")), static_cast<int>(between(1, right, last, "right"))});
+    });
+}
+
 std::int32_t nnqm_measure_set_lags(nnqm_measure* measure, std::int64_t n, const std::int64_t* lags) {
     return set_lags(measure, &nnqm::Measure::lags, n, lags);
 }

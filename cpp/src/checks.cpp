@@ -239,6 +239,17 @@ void check_orders(const std::vector<int>& orders) {
         if (order < 1 || order > 64) refuse("orders must lie between 1 and 64, got " + std::to_string(order));
 }
 
+void check_products(const Measure& measure) {
+    int position = measure.size() - static_cast<int>(measure.products.size());
+    for (const std::array<int, 2>& factors : measure.products) {
+        for (const int factor : factors)
+            if (factor < 1 || factor >= position)
+                refuse("factors of a product must lie between 1 and " + std::to_string(position - 1) +
+                       ", the observables before it, got " + std::to_string(factor));
+        ++position;
+    }
+}
+
 void check_measure(const Measure& measure, int channels, std::int64_t n_times, const Sums& sums) {
     const std::size_t n = measure.channels.size();
     if (n == 0 || measure.shift.size() != n || measure.scale.size() != n || measure.orders.size() != n)
@@ -261,6 +272,7 @@ void check_measure(const Measure& measure, int channels, std::int64_t n_times, c
             refuse("centres must have one entry per neuron, " + std::to_string(measure.neurons.outputs) + ", got " +
                    std::to_string(measure.centres.size()));
     }
+    check_products(measure);
     check_group(measure.group);
     check_lags(measure.lags, 0, n_times, "lags");
     check_lags(measure.observable_lags, 0, n_times, "observable_lags");

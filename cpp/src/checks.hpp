@@ -35,6 +35,9 @@ void check_times(const std::vector<double>& times);
 void check_steps(const Theory& theory, const std::vector<double>& times);
 // Checks the range of the orders of polynomials.
 void check_orders(const std::vector<int>& orders);
+
+// Checks that the factors of each product stand before it. The orders must be valid.
+void check_products(const Measure& measure);
 // Checks that the measure fits the channels and the times, and that sums has exactly the arrays that the measure
 // requests.
 void check_measure(const Measure& measure, int channels, std::int64_t n_times, const Sums& sums);

@@ -22,7 +22,7 @@ int Theory::inputs() const {
 int Theory::channels() const { return inputs() + (network.layers.empty() ? 0 : network.layers.back().outputs); }
 
 int Measure::size() const {
-    int n = linear_size() + std::max(neurons.outputs, 0);
+    int n = linear_size() + std::max(neurons.outputs, 0) + static_cast<int>(products.size());
     for (const int order : orders) n += order - 1;
     return n;
 }

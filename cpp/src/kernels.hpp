@@ -5,6 +5,7 @@
 // A tile contains one window of the times of tile_paths paths as [time][channel][lane], 64-byte aligned.
 #pragma once
 
+#include <array>
 #include <cstdint>
 
 #include "dense.hpp"
@@ -130,6 +131,8 @@ struct MeasurePlan {
     const int* orders;
     LayerPlan<T> neurons;
     const T* centres;
+    int n_products;
+    const std::array<int, 2>* products;
     LagPlan linear_lags, observable_lags;
     int n_increment_lags;
     const std::int64_t* increment_lags;

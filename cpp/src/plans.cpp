@@ -183,6 +183,8 @@ FullMeasurePlan<T>::FullMeasurePlan(const Measure& measure, std::int64_t n_times
         plan.neurons = {measure.neurons.inputs, measure.neurons.outputs, activation_index(measure.neurons.activation),
                         weights.data(), biases.data()};
     }
+    plan.n_products = static_cast<int>(measure.products.size());
+    plan.products = measure.products.data();
     plan.linear_lags = plan_lags(measure.lags, measure.linear_size(), measure.parts(), n_times, linear);
     plan.observable_lags = plan_lags(measure.observable_lags, measure.size(), measure.parts(), n_times, observables);
     plan.n_increment_lags = static_cast<int>(measure.increment_lags.size());

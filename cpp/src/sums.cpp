@@ -191,6 +191,12 @@ void fill_observables(const detail::MeasurePlan<T>& plan, const T* linear, int n
         for (int k = 0; k < plan.neurons.outputs; ++k)
             for (int l = 0; l < lanes; ++l) next[k * lanes + l] -= plan.centres[k];
         if (n_valid < lanes) clear_padding(plan.neurons.outputs, n_valid, next);
+        next += plan.neurons.outputs * lanes;
+    }
+    for (int k = 0; k < plan.n_products; ++k, next += lanes) {
+        const T* left = out + plan.products[k][0] * lanes;
+        const T* right = out + plan.products[k][1] * lanes;
+        for (int l = 0; l < lanes; ++l) next[l] = left[l] * right[l];
     }
 }
 

@@ -171,6 +171,7 @@ inline Doubles observables(const nnqm::Measure& m, const Doubles& z) {
         const Doubles neurons = run_layer(m.neurons, z);
         for (std::size_t k = 0; k < neurons.size(); ++k) f.push_back(neurons[k] - m.centres[k]);
     }
+    for (const auto& factors : m.products) f.push_back(f[size(factors[0])] * f[size(factors[1])]);
     return f;
 }
 

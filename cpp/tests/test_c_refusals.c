@@ -31,6 +31,7 @@ static void refusals(void) {
     REFUSED("theory is null", nnqm_theory_size(NULL, NULL, NULL));
     REFUSED("measure is null", nnqm_measure_add_channel(NULL, 0, 0, 1, 1));
     REFUSED("measure is null", nnqm_measure_set_neurons(NULL, 1, 1, &one, &one, &one, "tanh"));
+    REFUSED("measure is null", nnqm_measure_add_product(NULL, 1, 1));
     REFUSED("measure is null", nnqm_measure_set_lags(NULL, 1, lags));
     REFUSED("measure is null", nnqm_measure_set_observable_lags(NULL, 1, lags));
     REFUSED("measure is null", nnqm_measure_set_increment_lags(NULL, 1, lags));
@@ -92,6 +93,8 @@ static void refusals(void) {
     REFUSED("asked", nnqm_measure_set_moments(m, 2));
     REFUSED("index", nnqm_measure_set_two_time(m, -2));
     REFUSED("centres is null", nnqm_measure_set_neurons(m, 1, 1, &one, &one, NULL, "tanh"));
+    REFUSED("left", nnqm_measure_add_product(m, 0, 1));
+    REFUSED("right", nnqm_measure_add_product(m, 1, huge));
     OK(nnqm_measure_add_channel(m, 0, 0, 1, 1));
     OK(nnqm_measure_set_two_time(m, 1));
     REFUSED("two_time", nnqm_sums_create(&none, m, n_times, 0, 1));

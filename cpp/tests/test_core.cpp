@@ -50,6 +50,7 @@ nnqm::Measure full_measure(std::int64_t n_times) {
     measure.orders = {5, 1, 3};
     measure.neurons = random_layer(3, 6, "tanh", 1.5, words);
     measure.centres = {0.3, -0.2, 0.9, 0.0, -0.7, 0.1};
+    measure.products = {{1, 3}, {2, 11}, {16, 4}};  // of channels, with a neuron, and of a product
     measure.lags = {0, 1, 4, n_times / 2, n_times - 1};
     measure.observable_lags = {0, 2, 3, n_times - 2};
     measure.increment_lags = {1, 3, n_times - 1};
@@ -447,6 +448,8 @@ void refusals() {
     refuse("shift", [&](Arguments& a, nnqm::Sums&) { a.measure.shift[0] = nan; });
     refuse("order 0", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 0; });
     refuse("order 65", [](Arguments& a, nnqm::Sums&) { a.measure.orders[0] = 65; });
+    refuse("product with the constant", [](Arguments& a, nnqm::Sums&) { a.measure.products[0][0] = 0; });
+    refuse("product with a later one", [](Arguments& a, nnqm::Sums&) { a.measure.products[0][1] = 17; });
     refuse("centres of the neurons", [](Arguments& a, nnqm::Sums&) { a.measure.centres.pop_back(); });
     refuse("inputs of the neurons", [](Arguments& a, nnqm::Sums&) {
         a.measure.neurons.inputs = 2;

@@ -70,6 +70,7 @@ class Measure:
         orders: Sequence[int],
         neurons: Sequence[_Layer],
         centres: ArrayLike,
+        products: Sequence[tuple[int, int]],
         lags: Sequence[int],
         observable_lags: Sequence[int],
         increment_lags: Sequence[int],

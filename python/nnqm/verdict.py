@@ -11,8 +11,8 @@ class Verdict(StrEnum):
     """Verdict on a result: a string, equal to its text, for example ``Verdict.RESOLVED == "resolved"``.
 
     **Levels** (``spectrum``, ``hidden_spectrum``, methods of ``OneCorrelator``): RESOLVED, NOISE, BASIS_LIMITED,
-    PLATEAU and ABOVE_UNRESOLVED. If the paths allow no levels, all levels have one of NOT_STATIONARY, IRREVERSIBLE,
-    SLOWER_TAIL and FEW_BLOCKS.
+    PLATEAU, CONTINUUM and ABOVE_UNRESOLVED. If the paths allow no levels, all levels have one of NOT_STATIONARY,
+    IRREVERSIBLE, SLOWER_TAIL and FEW_BLOCKS.
 
     **Limits dt -> 0** (``commutator``, ``momentum_squared``, ``uncertainty``): CANONICAL, C_NUMBER, OPERATOR,
     KINKED_OPERATOR and CONVERGED. A limit without a value, or with a value that belongs to no operator of quantum
@@ -38,6 +38,7 @@ class Verdict(StrEnum):
     NOT_STATIONARY = "not stationary"  # observables drift along the paths or from block to block
     IRREVERSIBLE = "irreversible"  # the paths differ from their time reversal
     SLOWER_TAIL = "slower tail"  # the two-point function decays more slowly than the lowest level
+    CONTINUUM = "continuum"  # above the last bound state of the Hamiltonian
     FEW_BLOCKS = "few blocks"  # errors too uncertain for a verdict
 
     CANONICAL = "canonical"  # [x, p] = i hbar within errors

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define NNQM_ABI_MAJOR 1
-#define NNQM_ABI_MINOR 1
+#define NNQM_ABI_MINOR 2
 #define NNQM_ABI_VERSION (NNQM_ABI_MAJOR * 1000 + NNQM_ABI_MINOR)
 
 /* The CMake target defines NNQM_SHARED for a shared library and its users; a static library exports nothing. */
@@ -151,6 +151,10 @@ NNQM_API int32_t nnqm_measure_add_channel(nnqm_measure* measure, int64_t channel
 NNQM_API int32_t nnqm_measure_set_neurons(nnqm_measure* measure, int64_t channels, int64_t neurons,
                                           const double* weights, const double* biases, const double* centres,
                                           const char* activation);
+
+/* Appends a product of two observables that are there, by their positions in the vector, the constant 0 first. Channels
+ * and neurons must be set before. */
+NNQM_API int32_t nnqm_measure_add_product(nnqm_measure* measure, int64_t left, int64_t right);
 
 /* Set the lags, in steps of the time grid: strictly increasing, below the number of times, and at least 1 for
  * increments. lags: (n); n = 0 requests none. */

@@ -28,6 +28,7 @@
 // blocks.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -171,9 +172,10 @@ struct Run {
 };
 
 // The choice of sums. The observable vector of a path at one time is
-//     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b) - c)
+//     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b) - c, products)
 // with z_i = (channel_i - shift_i) / scale_i and h_n = He_n / sqrt(n!). These polynomials give the powers of z without
-// loss of digits. c should be close to the mean of each neuron: otherwise the variance of a nearly constant neuron is
+// loss of digits. A product is of two entries before it, by their positions in the vector, and can be a factor of later
+// ones. c should be close to the mean of each neuron: otherwise the variance of a nearly constant neuron is
 // lost in the rounding of its mean square.
 struct Measure {
     std::vector<int> channels;                  // (n)
@@ -182,6 +184,7 @@ struct Measure {
     std::vector<int> orders;                    // (n), >= 1
     Layer neurons;                              // a layer on z; outputs = 0: no neurons
     std::vector<double> centres;                // c, (neurons)
+    std::vector<std::array<int, 2>> products;   // positions of the two factors of each
     std::vector<std::int64_t> lags;             // of the lag sums of (1, z_1 .. z_n), strictly increasing
     std::vector<std::int64_t> observable_lags;  // of the lag sums of the whole vector, strictly increasing
     std::vector<std::int64_t> increment_lags;   // strictly increasing, >= 1

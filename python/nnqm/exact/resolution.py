@@ -76,10 +76,7 @@ class Hidden:
         spread = np.sqrt(max(variance, 0.0))
         # |(u + D)^k - u^k| <= sum_i binom(k, i) |u|^(k - i) D^i, with u of the size of the spread
         return np.array(
-            [
-                sum(comb(k, i) * spread ** (k - i) * self.powers[i - 1] for i in range(1, k + 1))
-                for k in range(1, 5)
-            ]
+            [sum(comb(k, i) * spread ** (k - i) * self.powers[i - 1] for i in range(1, k + 1)) for k in range(1, 5)]
         )
 
     def relative(self, variance: float) -> float:

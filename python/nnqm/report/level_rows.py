@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..sampling.correlators import Correlators
-from ..spectra.levels import Spectrum
+from ..spectra.levels import Level, Spectrum
 from ..verdict import Verdict
 from .exact_values import known_gaps
 from .table import DEVIATION, Group, Row
@@ -22,29 +22,43 @@ _REASONS = {
 
 
 def level_rows(run: Correlators, found: Spectrum) -> list[Row]:
-    energies, multiplicities = known_gaps(run.theory, len(found.levels))
+    energies, multiplicities = known_gaps(run.theory, max((level.until for level in found.levels), default=0))
     rows: list[Row] = []
     # Without exact levels to count by, what does not decay is no level but a sector or a mean.
-    plateaus = 0 if energies[0] is not None else sum(level.verdict is Verdict.PLATEAU for level in found.levels)
+    plateaus = [level for level in found.levels if level.number == 0]
     if plateaus:
-        weight = found.levels[0].weight
+        weight = plateaus[0].weight
         reason = "superselection or a mean"
         rows.append(
             Row("non-decaying part", weight, None, Verdict.PLATEAU, Group.LEVELS, reason=reason, of_levels=True)
         )
-    for n, level in enumerate(found.levels[plateaus:]):
-        times = f" (x{multiplicities[n]})" if multiplicities[n] > 1 else ""
-        row = Row(f"gap {n + 1}{times}", level.gap, energies[n], Verdict.RESOLVED, Group.LEVELS, of_levels=True)
+    for level in found.levels[len(plateaus) :]:
+        members = multiplicities[level.number - 1] if level.until == level.number else level.multiplicity
+        times = f" (x{members})" if members > 1 and not level.at_least else ""
+        row = Row(level.name + times, level.gap, None, Verdict.RESOLVED, Group.LEVELS, of_levels=True)
+        if level.at_least:
+            row = replace(row, caveat=Verdict.UPPER_BOUND)
+        else:
+            row = replace(row, exact=_mean_of_members(level, energies, multiplicities))
         if not level.resolved or level.gap is None:
             rows.append(_unresolved(row, _REASONS.get(level.verdict, level.verdict)))
             break
         if level.multiplicity > 1 or times:
             row = replace(row, remarks=(f"{level.multiplicity} seen",))
-        if row.pull is not None and abs(row.pull) > DEVIATION:
+        if not level.at_least and row.pull is not None and abs(row.pull) > DEVIATION:
             # Functions of x give upper bounds of gaps, which are not sharp where x shows too little of the inputs.
             row = replace(row, caveat=Verdict.UPPER_BOUND if row.pull > 0 else Verdict.DEVIATES)
         rows.append(row)
     return rows
+
+
+def _mean_of_members(level: Level, energies: list[float | None], multiplicities: tuple[int, ...]) -> float | None:
+    """Mean of the exact gaps in a multiplet, which may consist of several levels."""
+    numbers = range(level.number - 1, level.until)
+    known = [e for n in numbers if (e := energies[n]) is not None]
+    if len(known) < len(numbers):
+        return None
+    return float(np.average(known, weights=[multiplicities[n] for n in numbers]))
 
 
 def _unresolved(row: Row, reason: str) -> Row:
@@ -73,5 +87,8 @@ def level_notes(run: Correlators, found: Spectrum) -> list[str]:
     if known is None:
         return notes
     ground, of_what = known
+    numbers = found.numbers
+    whole = numbers == tuple(range(1, len(numbers) + 1))
+    names = "E_1, E_2, ..." if whole else ", ".join(f"E_{n}" for n in numbers)
     listed = ", ".join(str(e) for e in found.absolute_energies(ground)[1:])
-    return [*notes, f"{of_what} = {ground:.8g}, E_1, E_2, ... = {listed}"]
+    return [*notes, f"{of_what} = {ground:.8g}, {names} = {listed}"]

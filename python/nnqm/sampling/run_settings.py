@@ -229,6 +229,7 @@ def measure_of(run: Correlators) -> _core.Measure:
         orders=list(o.orders),
         neurons=[(o.weights, o.biases, o.activation)] if len(o.biases) else [],
         centres=o.centres,
+        products=list(o.products),
         lags=list(run.lags),
         observable_lags=list(run.observable_lags),
         increment_lags=list(run.increment_lags),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from math import ceil, erfc, inf, log1p, sqrt
+from dataclasses import replace
+from math import ceil, erfc, inf, sqrt
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from .levels import (
     slowest_gap,
     told_apart,
 )
+from .numbering import beyond_bound_states, numbered
+from .rare_events import expected_norm_errors, standard_normal
 
 __all__ = ["spectrum"]
 
@@ -44,6 +47,15 @@ _STILL_ERRORS, _STILL_PRECISION = 2.0, 4.0
 
 # Fall of a level that more observables are estimated to bring, beyond which it is limited by the basis, in its errors.
 _BASIS_ERRORS = 1.0
+
+# Levels that decide on t0, so that the first levels do not depend on how many are asked for.
+_DECIDING_LEVELS = 5
+
+# Distance below a level that is not resolved, in errors, within which a level may belong to it.
+_CLOSE = 4.0
+
+# Smallest probability with which equal levels are as far apart as the members of a multiplet.
+_MULTIPLET_CHANCE = 1e-3
 
 # Variance of the decay of a state beyond which it is a mixture of levels, in errors.
 _MIXED_ERRORS = 4.0
@@ -61,19 +73,27 @@ _SAFETY_FACTOR = 1.5
 def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> Spectrum:
     r"""Levels above the ground state, each with a verdict; noise is not reported as a level.
 
-    The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as a level resolved at both
-    moves down by more than three jackknife errors of the difference and by more than half its own error. A level is
-    *resolved* if
+    The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as one of the first five
+    levels, resolved at both, moves down by more than three jackknife errors of the difference and by more than half its
+    own error. A level is *resolved* if
 
     - its eigenvalue exceeds zero by 5 errors, its relative error is below 10%, and the error of its norm below 5%: it
-      does not live in rare events, in which high powers of x do;
+      does not live in rare events, in which high powers of x do. For theories of one input this error is the one that
+      the stationary density leads one to expect, since events that did not happen leave no error in a run; otherwise
+      it is measured, and no single block may decide on the error of the gap;
     - the state found on one half of the blocks has at least half of its eigenvalue on the other: it is no noise;
     - it has stopped moving with t0, and more observables, by the trend from a quarter to a half to all of the neurons
-      (without neurons: as the last observables, by order, are added), would lower it by less than an error, and its
-      decay over two lags is the square of that over one, or the difference too small to matter: it is neither limited
-      by the basis nor a mixture of levels;
+      (and from lower polynomials to all, where there are products or no neurons), would lower it by less than an
+      error, and its decay between all pairs of lags is exponential, or the difference too small to matter: it is
+      neither limited by the basis nor a mixture of levels;
+    - it is one of the bound states, and below the continuum, where the theory has one;
     - all levels below it are resolved, or do not decay at all;
     - the paths are stationary and look the same backwards in time, and nothing decays more slowly at long times.
+
+    States that no observable is made for are skipped without a sign. Where these are known to lie higher (the default
+    observables of a theory whose inputs are seen), a level has its number; otherwise it is "at least the n-th" and an
+    upper bound, ``Level.at_least``. Levels closer than three errors of their difference are one multiplet, unless their
+    scatter excludes that all are equal.
 
     Errors are statistical; with a constant among the observables levels are upper bounds of gaps, and what the
     truncation of the basis adds is kept below the error by the verdict "basis-limited". Errors of different levels
@@ -118,7 +138,8 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     position = -1
     if matrices.usable.size == 0:
         raise SpectrumError("all observables are constant; there is no spectrum; check the paths")
-    best = solve(matrices, position, matrices.usable, column)
+    expected = expected_norm_errors(run, len(matrices.usable))
+    best = _judged(expected, solve(matrices, position, matrices.usable, column))
     if best is None:
         raise SpectrumError(
             f"no observable moves in both halves of the {len(matrices.sizes)} blocks; there are too few paths for a "
@@ -128,26 +149,27 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     moved: set[int] = set()
     later: list[Estimate | None] = []
     while position + 2 < len(lags):
-        trial = solve(matrices, position + 1, matrices.usable, column)
+        trial = _judged(expected, solve(matrices, position + 1, matrices.usable, column))
         later = [] if trial is None else trial.gaps
         if trial is None:
             break
         moving = {
             n
-            for n, (a, b) in enumerate(zip(gaps[:n_levels], later, strict=False))
+            for n, (a, b) in enumerate(zip(gaps, later, strict=False))
             if not best.is_noise(n, a) and trial.persists(n) and _moves_down(a, b)
         }
-        if not moving:
+        if not any(n < _DECIDING_LEVELS for n in moving):
+            moved |= moving
             break
         position, best, gaps, moved, later = position + 1, trial, later, moving, []
     still = {n for n, (a, b) in enumerate(zip(gaps, later, strict=False)) if _stands_still(a, b)}
     limited = (moved - still) | _basis_limited(matrices, run, position, column, gaps) | _mixed(best, gaps)
-    verdicts = _verdicts(run, best, gaps, limited)
+    verdicts = _verdicts(run, best, gaps, limited, beyond_bound_states(run, gaps))
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] is Verdict.RESOLVED else None, column)
     if trouble is not None:
         verdicts = [trouble if v is Verdict.RESOLVED else v for v in verdicts]
     weights = None if column in without_levels(run) else run.observables.scale[column] ** 2 * best.weights
-    levels = _multiplets(best, gaps, weights, verdicts)
+    levels = numbered(run, _multiplets(best, gaps, weights, verdicts))
     found = Spectrum(
         levels[:n_levels],
         0 if position < 0 else lags[position],
@@ -155,6 +177,7 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
         _spectral_sum(best, weights, verdicts, 1, 2 * run.mass / run.hbar**2),
         _spectral_sum(best, weights, verdicts, 2, (run.mass / run.hbar) ** 2),
         _advise(run, best, gaps, levels, n_levels),
+        _OF_ONE_CHANNEL if run.theory is None else "",
     )
     if trouble is Verdict.FEW_BLOCKS:
         raise SpectrumError(
@@ -163,6 +186,18 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
             found,
         )
     return found
+
+
+_OF_ONE_CHANNEL = (
+    "levels are counted among the states that these functions of the paths show, and are upper bounds of gaps"
+)
+
+
+def _judged(expected: Floats | None, solution: CheckedSolution | None) -> CheckedSolution | None:
+    """The solution with the norm errors that the theory leads one to expect, where these are known."""
+    if solution is None or expected is None:
+        return solution
+    return replace(solution, norm_errors=expected[: len(solution.norm_errors)], expected=True)
 
 
 def _spectral_sum(
@@ -190,25 +225,43 @@ def _stands_still(now: Estimate | None, later: Estimate | None) -> bool:
     return float(drop.value) < _STILL_ERRORS * float(drop.error) < _STILL_PRECISION * float(now.error)
 
 
-def _smaller_bases(run: Correlators, usable: Indices) -> list[Indices]:
-    """Two parts of the observables that grow towards all of them: fewer neurons, or else lower orders."""
+def _smaller_bases(run: Correlators, usable: Indices) -> list[list[Indices]]:
+    """Pairs of parts of the observables that grow towards all of them: fewer neurons, and lower orders or products."""
     o = run.observables
-    neurons = len(o.biases)
-    if neurons >= 4:
-        first = o.size - 1 - neurons
-        return [usable[usable < first + part] for part in (neurons // 4, neurons // 2)]
-    degrees = np.array([1] * len(o.orders) + [k for n in o.orders for k in range(2, n + 1)] + [inf] * neurons)
-    ordered = usable[np.argsort(degrees[usable], kind="stable")]
-    step = max(1, len(usable) // 6)
-    return [np.sort(ordered[: len(ordered) - n * step]) for n in (2, 1)]
+    n_neurons, first = len(o.biases), o.neurons.start - 1
+    pairs = []
+    if n_neurons >= 4:
+        left_out = (np.arange(first + part, first + n_neurons) for part in (n_neurons // 4, n_neurons // 2))
+        pairs.append([np.setdiff1d(usable, gone) for gone in left_out])
+    if n_neurons < 4 or o.products:
+        # Products of polynomials alone are in the order of the states they are made for.
+        last = 0 if n_neurons >= 4 else inf
+        degrees = np.array([last if powers is None else sum(powers) for powers in o.powers[1:]])
+        ordered = usable[np.argsort(degrees[usable], kind="stable")]
+        step = max(1, len(usable) // 6)
+        pairs.append([np.sort(ordered[: len(ordered) - n * step]) for n in (2, 1)])
+    return pairs
 
 
 def _basis_limited(
     matrices: Matrices, run: Correlators, position: int, column: int, gaps: list[Estimate | None]
 ) -> set[int]:
     """Levels that a larger basis would lower by more than their error, by the trend from smaller ones."""
+    return set().union(
+        *(_limited_by(matrices, run, position, column, gaps, pair) for pair in _smaller_bases(run, matrices.usable))
+    )
+
+
+def _limited_by(
+    matrices: Matrices,
+    run: Correlators,
+    position: int,
+    column: int,
+    gaps: list[Estimate | None],
+    bases: list[Indices],
+) -> set[int]:
     smaller = []
-    for keep in _smaller_bases(run, matrices.usable):
+    for keep in bases:
         solution = solve(matrices, position, keep, column)
         eigenvalues = np.empty(0) if solution is None else solution.eigenvalues[0]
         positive = eigenvalues[eigenvalues > 0]
@@ -235,25 +288,28 @@ def _mixed(solution: CheckedSolution, gaps: list[Estimate | None]) -> set[int]:
     """
     mixed = set()
     for n, gap in enumerate(gaps):
-        variance = solution.estimate(solution.variance[:, n])
-        if gap is None or not float(variance.value) > _MIXED_ERRORS * float(variance.error):
+        if gap is None:
             continue
-        spread = float(variance.value) * (solution.unit / float(solution.eigenvalues[0, n])) ** 2
         above = [float(g.value) - float(gap.value) for g in gaps[n + 1 :] if g is not None]
         distance = next((d for d in above if d > 3 * float(gap.error)), float(gap.value))
-        if spread / distance > float(gap.error):
-            mixed.add(n)
+        for variances in solution.variances:
+            variance = solution.estimate(solution.unit**2 * variances[:, n])
+            seen = float(variance.value) > _MIXED_ERRORS * float(variance.error)
+            if seen and float(variance.value) / distance > float(gap.error):
+                mixed.add(n)
     return mixed
 
 
 def _verdicts(
-    run: Correlators, solution: CheckedSolution, gaps: list[Estimate | None], limited: set[int]
+    run: Correlators, solution: CheckedSolution, gaps: list[Estimate | None], limited: set[int], unbound: set[int]
 ) -> list[Verdict]:
     slowest = slowest_gap(run.hbar, run.n_times * run.dt)
     verdicts: list[Verdict] = []
     for n, gap in enumerate(gaps):
         if gap is not None and does_not_decay(gap, slowest) and Verdict.RESOLVED not in verdicts:
             verdicts.append(Verdict.PLATEAU)
+        elif n in unbound:
+            verdicts.append(Verdict.CONTINUUM)
         elif solution.is_noise(n, gap):
             verdicts.append(Verdict.NOISE)
         else:
@@ -280,9 +336,7 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
 
     def alarm(t: Floats, freedom: int) -> bool:
         largest = float(np.nanmax(np.abs(t), initial=0.0))
-        # Student's t as a standard normal, to three digits (Wallace, Ann. Math. Stat. 30, 1124 (1959)).
-        z = (8 * freedom + 1) / (8 * freedom + 3) * sqrt(freedom * log1p(largest**2 / freedom))
-        return t.size * erfc(z / sqrt(2)) < _FALSE_ALARM_CHANCE
+        return t.size * erfc(standard_normal(largest, freedom) / sqrt(2)) < _FALSE_ALARM_CHANCE
 
     drift, turning = run.estimate(asymmetry, "observable_lags")
     # From block to block, where a chain that has not forgotten its start shows.
@@ -309,6 +363,11 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
     return None
 
 
+# Factor in the number of paths beyond which more paths are no remedy.
+_HOPELESS = 1e6
+
+_RARE = "it lives where paths hardly ever go, so that no number of paths resolves it; take it from a Hamiltonian"
+
 _NOTHING_PERSISTS = (
     "no state found on one half of the blocks persists on the other: nothing says how many paths would show one; use a "
     "smaller dt, if the paths have one, or many more paths"
@@ -326,6 +385,7 @@ _REMEDIES = {
         "at long times the two-point function decays more slowly than the lowest level; periodic paths need other "
         "methods, others need observables that see the slow level"
     ),
+    Verdict.CONTINUUM: "the continuum begins there, and its states depend on the box that paths are confined to",
     Verdict.FEW_BLOCKS: f"verdicts need the errors of at least {_MIN_BLOCKS} blocks; use more or longer paths",
 }
 
@@ -337,17 +397,21 @@ def _advise(
     resolved = [level for level in levels[:n_levels] if level.resolved]
     if len(resolved) + plateaus >= n_levels and resolved:
         return None
-    level = len(resolved) + 1
     n = plateaus + sum(entry.multiplicity for entry in resolved)  # its position among the states
-    verdict = Verdict.NOISE if n >= len(gaps) else levels[len(resolved) + plateaus].verdict
+    place = len(resolved) + plateaus
+    verdict = Verdict.NOISE if n >= len(gaps) else levels[place].verdict
+    if plateaus and not resolved:
+        place = 0
+    level = levels[place].number if place < len(levels) else max(x.until for x in levels) + 1
     if plateaus and not resolved:
         return Advice(level, Verdict.PLATEAU, _REMEDIES[Verdict.PLATEAU])
     if verdict in _REMEDIES:
         return Advice(level, verdict, _REMEDIES[verdict])
-    wider = (
-        f"other observables, such as default_observables(..., order={max(run.observables.orders) + 2}, "
-        f"neurons={max(16, 2 * len(run.observables.biases))})"
-    )
+    o = run.observables
+    more = [f"order={max(o.orders) + 2}", f"neurons={max(16, 2 * len(o.biases))}"]
+    if o.products:
+        more = [f"neurons={2 * len(o.biases)}"] * bool(len(o.biases)) + [f"products={2 * len(o.products)}"]
+    wider = f"other observables, such as default_observables(..., {', '.join(more)})"
     if n >= len(gaps):
         return Advice(level, Verdict.BASIS_LIMITED, f"the observables have {len(gaps)} states only; use {wider}")
     if verdict is Verdict.BASIS_LIMITED:
@@ -361,6 +425,8 @@ def _advise(
     factor = (error / min(decay / LAMBDA_ERRORS, LARGEST_RELATIVE_ERROR * decay * expected / unit)) ** 2
     factor = max(factor, (norm_error / LARGEST_NORM_ERROR) ** 2)
     held = int(run.block_paths.sum())
+    if not factor < _HOPELESS:
+        return Advice(level, Verdict.NOISE, _RARE)
     n_paths = ceil(held * max(2.0, _SAFETY_FACTOR * factor))
     digits = 10 ** max(0, len(str(n_paths)) - 2)
     n_paths = -(-n_paths // digits) * digits
@@ -396,21 +462,55 @@ def _expected_level(solution: CheckedSolution, n: int, resolved: list[Level]) ->
 def _multiplets(
     solution: CheckedSolution, gaps: list[Estimate | None], weights: Floats | None, verdicts: list[Verdict]
 ) -> tuple[Level, ...]:
+    verdicts = _with_neighbours(gaps, verdicts)
     levels: list[Level] = []
-    n = 0
-    while n < len(gaps):
-        gap, members = gaps[n], [n]
-        if gap is not None and verdicts[n] is Verdict.RESOLVED:
-            while (m := members[-1] + 1) < len(gaps) and verdicts[m] is Verdict.RESOLVED:
-                following, last = gaps[m], gaps[members[-1]]
-                assert following is not None
-                assert last is not None
-                if told_apart(last, following):
-                    break
-                members.append(m)
-            rest = [g for g in (gaps[m] for m in members[1:]) if g is not None]
-            gap = gap.map_replicas(lambda *v: np.mean(v, axis=0), *rest)
+    for members in _groups(gaps, verdicts):
+        first, *rest = [gaps[m] for m in members]
+        if first is not None and rest:
+            first = first.map_replicas(lambda *v: np.mean(v, axis=0), *(g for g in rest if g is not None))
         weight = None if weights is None else solution.estimate(weights[:, members].sum(axis=1))
-        levels.append(Level(gap, weight, len(members), verdicts[n]))
-        n = members[-1] + 1
+        levels.append(Level(first, weight, len(members), verdicts[members[0]]))
     return tuple(levels)
+
+
+def _with_neighbours(gaps: list[Estimate | None], verdicts: list[Verdict]) -> list[Verdict]:
+    """Verdicts, where a level close below one that is not resolved is not resolved either: both may be one multiplet.
+
+    The lowest eigenvalue of a multiplet lies below the level.
+    """
+    found = list(verdicts)
+    for n in reversed(range(len(gaps) - 1)):
+        lower, upper = gaps[n], gaps[n + 1]
+        if lower is None or upper is None or found[n] is not Verdict.RESOLVED or found[n + 1] is Verdict.RESOLVED:
+            continue
+        if float(upper.value) - float(lower.value) < _CLOSE * float(lower.error):
+            found[n] = found[n + 1]
+    return found
+
+
+def _groups(gaps: list[Estimate | None], verdicts: list[Verdict]) -> list[list[int]]:
+    """States of each multiplet: neighbours that cannot be told apart, unless together they are not equal."""
+    chains: list[list[int]] = []
+    for n, (gap, verdict) in enumerate(zip(gaps, verdicts, strict=True)):
+        last = gaps[n - 1] if n and verdict is verdicts[n - 1] is Verdict.RESOLVED else None
+        if gap is None or last is None or told_apart(last, gap):
+            chains.append([n])
+        else:
+            chains[-1].append(n)
+    return [group for chain in chains for group in ([chain] if _equal(gaps, chain) else [[n] for n in chain])]
+
+
+def _equal(gaps: list[Estimate | None], members: list[int]) -> bool:
+    """Whether the scatter of eigenvalues is that of equal levels.
+
+    Errors between k equal levels form a symmetric matrix with elements of variance e^2 on the diagonal and e^2/2 beside
+    it. The squares of its eigenvalues, less their mean, sum to e^2 times a chi-squared of k (k + 1)/2 - 1.
+    """
+    from scipy.special import chdtrc
+
+    if len(members) < 3:
+        return True  # told apart by its only difference
+    held = [g for g in (gaps[m] for m in members) if g is not None]
+    values, errors = np.array([float(g.value) for g in held]), np.array([float(g.error) for g in held])
+    scatter = float(np.sum((values - values.mean()) ** 2) / np.mean(errors**2))
+    return bool(chdtrc(len(held) * (len(held) + 1) // 2 - 1, scatter) > _MULTIPLET_CHANCE)

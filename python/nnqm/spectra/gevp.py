@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags, vacuum
 from ..statistics.estimate import Estimate
 from .levels import LARGEST_RELATIVE_ERROR
+from .rare_events import one_block_decides
 
 __all__ = ["effective_energy", "gevp"]
 
@@ -169,9 +170,10 @@ def weights_at_zero(squares: Floats, eigenvalues: Floats, steps: float) -> Float
 class CheckedSolution(Solution):
     """A solution in many observables, with numbers that tell levels from noise, rare events and mixtures."""
 
-    variance: Floats  # (R, k): of the decay over a lag among the levels in each state; NaN if unknown
+    variances: tuple[Floats, ...]  # (R, k), in units of ``unit`` squared: of the energies that each state mixes
     crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
     norm_errors: Floats  # (k,): relative error of the norm of each state
+    expected: bool = False  # whether norm_errors are those of any run of this size
     n_directions: int
     tau: int  # steps from t0 to the later time
 
@@ -182,6 +184,8 @@ class CheckedSolution(Solution):
     def is_noise(self, n: int, gap: Estimate | None) -> bool:
         """Whether a state is noise or lives in rare events."""
         if gap is None or not float(gap.error) <= LARGEST_RELATIVE_ERROR * abs(float(gap.value)):
+            return True
+        if not self.expected and one_block_decides(gap):
             return True
         return bool(self.norm_errors[n] > LARGEST_NORM_ERROR) or not self.persists(n)
 
@@ -217,8 +221,8 @@ class Matrices:
         halves = _connected(np.stack([sums[::2].sum(axis=0), sums[1::2].sum(axis=0)]))
         total = sums[:, 0].sum(axis=0)
         level = total[1, 0, 1:] / (2 * total[0, 0, 0])
-        neurons = len(run.observables.centres)
-        level[len(level) - neurons :] += run.observables.centres
+        neurons = run.observables.neurons
+        level[neurons.start - 1 : neurons.stop - 1] += run.observables.centres
         variance = np.diag(same.value[0])
         usable = np.flatnonzero(variance > _SATURATION * (variance + level**2))
         usable = np.setdiff1d(usable, without_levels(run))
@@ -313,14 +317,9 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Che
     other = basis @ half_states[::-1]
     crossed = np.einsum("rik,rij,rjk->rk", other, half_later, other, optimize=True)
     crossed /= np.einsum("rik,rij,rjk->rk", other, half_metric, other, optimize=True)
-    # A state v that is not one level but a mixture: <v|T^2|v> exceeds <v|T|v>^2. Fixed in the replicas, as the basis.
-    variance = np.full_like(eigenvalues, np.nan)
-    twice = 2 * tau + (0 if position < 0 else lags[position])
-    if twice in lags:
-        fixed = basis @ states[0]
-        further = matrices.moved[:, lags.index(twice)][:, keep][:, :, keep] * scale[:, None] * scale
-        norm, once, again = (expectation(fixed, m) for m in (metric, later, further))
-        variance = again / norm - (once / norm) ** 2
+    fixed = basis @ states[0]
+    functions = np.zeros((matrices.same.shape[-1], fixed.shape[1]))
+    functions[keep] = scale[:, None] * fixed
     weights = np.zeros_like(eigenvalues)  # as they are of a channel that is constant
     row = np.flatnonzero(keep == channel)
     if row.size:
@@ -334,12 +333,33 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Che
         time=tau * matrices.dt,
         hbar=matrices.hbar,
         sizes=matrices.sizes,
-        variance=variance,
+        variances=_variances(matrices, position, functions),
         crossed=crossed.mean(axis=0),
         norm_errors=norm_errors,
         n_directions=int(good.sum()),
         tau=tau,
     )
+
+
+def _variances(matrices: Matrices, position: int, functions: Floats) -> tuple[Floats, ...]:
+    """Variances of the energies in states, each from a pair of times after t0, in units of hbar over the first.
+
+    The decay of a state v that is not one level but a mixture is slower later: for times a < b the difference of
+    <v|T^b|v> and <v|T^a|v>^(b/a) is b (b - a)/2 times the variance of the energy, to the lowest order in it. States are
+    fixed in the replicas, as the basis is.
+    """
+    start = 0 if position < 0 else matrices.lags[position]
+    metric = matrices.same[:, 0] if position < 0 else matrices.moved[:, position]
+    norm = expectation(functions, metric)
+    times = [lag - start for lag in matrices.lags[position + 1 :]]
+    decays = [expectation(functions, matrices.moved[:, position + 1 + i]) / norm for i in range(len(times))]
+    found = []
+    for j, b in enumerate(times):
+        for i, a in enumerate(times[:j]):
+            with np.errstate(divide="ignore", invalid="ignore"):
+                once = np.where(decays[i] > 0, decays[i], np.nan) ** (b / a)
+                found.append((decays[j] - once) / once * 2 * (times[0] ** 2 / (b * (b - a))))
+    return tuple(found)
 
 
 def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list[Estimate | None], list[Estimate]]:

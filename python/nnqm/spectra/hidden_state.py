@@ -259,7 +259,7 @@ def _functionals(pilot: NDArray[Any], delay: int | None, name: str, column: int 
         step = integer("delay", delay, 1)
     names = [f"{name}(t)", *(f"{name}(t+{k * step})" for k in range(1, _WINDOW))]
     half = default_observables(
-        (np.full(_WINDOW, mean), np.full(_WINDOW, spread), names), order=_ORDER, neurons=_NEURONS
+        (np.full(_WINDOW, mean), np.full(_WINDOW, spread), names), order=_ORDER, neurons=_NEURONS, products=0
     )
     both = replace(
         half,

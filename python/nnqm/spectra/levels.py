@@ -48,18 +48,36 @@ class Level:
     verdict : Verdict
         "resolved"; or "noise", "basis-limited" (still moves with the basis or with t0), "plateau" (no decay),
         "above unresolved"; or, of all levels of paths that have none, "not stationary", "irreversible", "slower tail"
-        (the two-point function decays more slowly than the lowest level), "few blocks".
+        (the two-point function decays more slowly than the lowest level), "few blocks"; "continuum" for what lies above
+        the last bound state of a Hamiltonian.
+    number, until : int
+        Number of the level, 1 for the first above the ground state, and of the last level of the multiplet, which may
+        consist of several; equal for a single level. Levels that are not resolved are counted. 0 for a part of paths
+        without a theory that does not decay.
+    at_least : bool
+        Whether there may be further levels below that the observables do not see: then ``number`` is the smallest
+        possible one, and ``gap`` an upper bound of it only.
     """
 
     gap: Estimate | None
     weight: Estimate | None
     multiplicity: int
     verdict: Verdict
+    number: int = 0
+    until: int = 0
+    at_least: bool = False
 
     @property
     def resolved(self) -> bool:
         """Whether the number may be used as a level."""
         return self.verdict is Verdict.RESOLVED
+
+    @property
+    def name(self) -> str:
+        """Name with the number, for example "gap 2", "gaps 2 to 3" or "level, at least the 2nd"."""
+        if self.at_least:
+            return f"level, at least the {_ordinal(self.number)}"
+        return f"gap {self.number}" if self.until <= self.number else f"gaps {self.number} to {self.until}"
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,7 @@ class Advice:
     Attributes
     ----------
     level : int
-        Its number, 1 for the first above the ground state; a multiplet counts once.
+        Its number, 1 for the first above the ground state, as in ``Level``.
     verdict : Verdict
         Why it is not resolved, as in ``Level``.
     remedy : str
@@ -109,6 +127,8 @@ class Spectrum:
         systematic error is what states that are not resolved contribute. None where there are no spectral weights.
     advice : Advice or None
         A way to resolve the next level; None if all requested levels are resolved.
+    note : str
+        Restriction on all levels, if there is one.
     """
 
     levels: tuple[Level, ...]
@@ -117,10 +137,21 @@ class Spectrum:
     commutator: Estimate | None
     momentum_squared: Estimate | None
     advice: Advice | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not any(level.number for level in self.levels):
+            counted = tuple(replace(level, number=n, until=n) for n, level in enumerate(self.levels, start=1))
+            object.__setattr__(self, "levels", counted)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Numbers of the resolved levels, one for each of ``gaps``: a level that is not resolved keeps its number."""
+        return tuple(level.number for level in self.levels if level.resolved and level.gap is not None)
 
     @property
     def gaps(self) -> tuple[Estimate, ...]:
-        """Resolved gaps E_n - E_0, n = 1, 2, ...; a multiplet counts once."""
+        """Resolved gaps E_n - E_0, ascending; n is in ``numbers``. A multiplet counts once."""
         return tuple(level.gap for level in self.levels if level.resolved and level.gap is not None)
 
     @property
@@ -139,7 +170,7 @@ class Spectrum:
 
     @property
     def energies(self) -> tuple[Estimate, ...]:
-        """Levels relative to E_0 = 0, the ground state first: paths give gaps only."""
+        """E_0 = 0 and the resolved gaps, whose numbers are ``numbers``: paths give gaps only."""
         zero = self.gaps[0].map_replicas(np.zeros_like) if self.gaps else Estimate(0.0, [0.0, 0.0], [2.0, 2.0])
         return (zero, *self.gaps)
 
@@ -154,7 +185,7 @@ class Spectrum:
         Returns
         -------
         tuple of Estimate
-            E_0, E_0 + gap 1, ..., energy units; the errors are those of the gaps.
+            E_0, and E_0 + gap of every resolved level, energy units; the errors are those of the gaps.
 
         Raises
         ------
@@ -167,12 +198,20 @@ class Spectrum:
 
     def __str__(self) -> str:
         lines = []
-        for n, level in enumerate(self.levels, start=1):
+        for level in self.levels:
             times = f" (x{level.multiplicity})" if level.multiplicity > 1 else ""
             if level.resolved:
                 weight = "" if level.weight is None else f", weight {level.weight}"
-                lines.append(f"gap {n}{times} = {level.gap}{weight}")
+                bound = f", {Verdict.UPPER_BOUND}" if level.at_least else ""
+                lines.append(f"{level.name}{times} = {level.gap}{weight}{bound}")
+        if lines and self.note:
+            lines.append(self.note)
         return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
+
+
+def _ordinal(n: int) -> str:
+    ending = "th" if n % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    return f"{n}{ending}"
 
 
 def ladder(verdicts: Iterable[Verdict]) -> list[Verdict]:
