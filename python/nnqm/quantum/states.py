@@ -13,7 +13,7 @@ from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from .basis import Bases
 from .functions import Function, evaluate
-from .sinc_basis import Basis, Operator, act
+from .dvr import Basis, Operator, act
 
 __all__ = ["State", "coefficients_of"]
 
@@ -62,7 +62,7 @@ class State:
     @property
     def values(self) -> NDArray[Any]:
         """psi(x_i) on the grid, shape (N,)."""
-        return np.asarray(self.coefficients / np.sqrt(self._basis.spacing))
+        return np.asarray(self.coefficients / np.sqrt(self._basis.weights))
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """psi(x) at points of any shape, unit 1/sqrt(length) if normalised.
@@ -96,7 +96,7 @@ class State:
     def _in(self, basis: Basis) -> NDArray[Any]:
         if basis is self._basis:
             return self.coefficients
-        return np.asarray(self._basis.interpolate(self.coefficients, basis.points) * np.sqrt(basis.spacing))
+        return np.asarray(self._basis.interpolate(self.coefficients, basis.points) * np.sqrt(basis.weights))
 
     def __add__(self, other: State) -> State:
         if not isinstance(other, State):
@@ -298,7 +298,7 @@ def coefficients_of(values: Function | ArrayLike, bases: Bases) -> tuple[NDArray
                 f"values must be {len(basis.points)} finite numbers, one for each point of grid; "
                 f"got shape {given.shape} of {given.dtype}"
             )
-        return given * np.sqrt(basis.spacing), basis
+        return given * np.sqrt(basis.weights), basis
     count, bound = 1, bases.n_bound
     while True:
         basis = bases.carrying(count)
@@ -318,7 +318,7 @@ def _projected(values: Function, basis: Basis) -> tuple[NDArray[Any], float]:
     """Coefficients of a function from its values on the grid, and the part of its norm that they miss."""
     x = basis.points
     psi = evaluate("values", values, x, kinds="fciub")
-    coefficients = psi * np.sqrt(basis.spacing)
+    coefficients = psi * np.sqrt(basis.weights)
     # Midpoints, and points beyond both ends over the length of the grid.
     finer = np.concatenate([x + basis.spacing / 2, x[0] - (x[-1] - x)[:-1], x[-1] + (x - x[0])[1:]])
     exact = evaluate("values", values, finer, kinds="fciub")

@@ -13,7 +13,7 @@ from ..errors import InputError
 from .basis import Bases, need_distinct
 from .functions import Function, values_of
 from .measures import SpectralMeasure
-from .sinc_basis import Basis
+from .dvr import Basis
 
 __all__ = ["correlation", "n_point", "partition_function", "spectral_measure", "spectral_weights"]
 
