@@ -31,8 +31,8 @@ _WAVE, _ORDERS = 1e-8, (4, 40)
 # Relative accuracy beyond which refinement ends, and the decay exponent of waves at the ends.
 _ENOUGH, _ACTION = 1e-12, 27.0
 
-# Width of the narrowest panels without a break, in units of the shortest wavelength over two pi.
-_NARROW = 1e-3
+# Phase of a wave in narrow panels, and the product of this phase and of the relative change of V that is negligible.
+_NARROW, _NEGLIGIBLE = 1e-2, 1e-9
 
 
 def solved_on_panels(problem: Problem, count: int) -> PanelBasis:
@@ -179,14 +179,18 @@ def _half(problem: Problem, interval: tuple[float, float]) -> tuple[float, float
 
 
 def _panels(problem: Problem, window: Window, count: int, extra: int) -> tuple[Elements, Pieces]:
-    scale = problem.survey.energy(1.5, problem.unit) - problem.survey.energy(0.5, problem.unit)
-    scale = max(scale, 1e-12 * (window.energy - window.lowest))
+    scale = max(_scale(problem), 1e-12 * (window.energy - window.lowest))
     interval = problem.survey.interval(window.energy, _ACTION + extra / 4, problem.unit)
     pieces = problem.pieces(_half(problem, interval), window.energy, scale)
     bottom = problem.survey.energy(0.5, problem.unit)
     phase = _PHASE if count < _MANY else _LONG_PHASE
     elements = _elements(problem, pieces, (window.energy, min(bottom, window.energy)), phase, extra)
     return (_mirrored(elements) if problem.survey.even else elements), pieces
+
+
+def _scale(problem: Problem) -> float:
+    """A distance of low levels."""
+    return problem.survey.energy(1.5, problem.unit) - problem.survey.energy(0.5, problem.unit)
 
 
 def _mirrored(elements: Elements) -> Elements:
@@ -202,7 +206,7 @@ def _elements(
     problem: Problem, pieces: Pieces, energies: tuple[float, float], phase: float, extra: int
 ) -> Elements:
     """Panels in which waves between two energies have at most a phase, with orders for these waves and for V."""
-    left, right = _coarse(pieces, problem.unit * np.sqrt(max(energies[0] - problem.survey.lowest, 0.0)))
+    left, right = _coarse(pieces, problem.unit, energies[0] - problem.survey.lowest)
     for _ in range(60):
         wave = _phases(problem, left, right, energies)
         long = wave > phase
@@ -221,19 +225,25 @@ def _elements(
     return Elements(left=left, right=right, orders=np.clip(orders, *_ORDERS).astype(np.int64), breaks=pieces.breaks)
 
 
-def _coarse(pieces: Pieces, wave: float) -> tuple[Floats, Floats]:
-    """Ends of the finite panels; panels far narrower than a wave are joined if there is no break between them."""
-    finite, edges = pieces.finite, pieces.edges
-    least = _NARROW / max(wave, 1e-300)
-    left, right = [], []
-    for k in np.flatnonzero(finite):
+def _coarse(pieces: Pieces, unit: float, depth: float) -> tuple[Floats, Floats]:
+    """Ends of the finite panels; narrow ones are joined if there is no break between them and V hardly changes."""
+    edges = pieces.edges
+    wave = unit * np.sqrt(max(depth, 1e-300))
+    lows, highs = pieces.values.min(axis=1), pieces.values.max(axis=1)
+    left: list[float] = []
+    right: list[float] = []
+    low = high = 0.0
+    for k in np.flatnonzero(pieces.finite):
         a, b = float(edges[k]), float(edges[k + 1])
-        joined = bool(right) and right[-1] == a and a not in pieces.breaks
-        if joined and (b - left[-1] <= least or (b - a <= least / 4 and right[-1] - left[-1] <= least)):
-            right[-1] = b
-        else:
-            left.append(a)
-            right.append(b)
+        if right and right[-1] == a and a not in pieces.breaks:
+            new_low, new_high = min(low, float(lows[k])), max(high, float(highs[k]))
+            width = min(b - a, a - left[-1])
+            if width * wave < _NARROW and (new_high - new_low) * width * wave < _NEGLIGIBLE * depth:
+                right[-1], low, high = b, new_low, new_high
+                continue
+        left.append(a)
+        right.append(b)
+        low, high = float(lows[k]), float(highs[k])
     return np.array(left), np.array(right)
 
 

@@ -276,13 +276,18 @@ class _Survey:
         nodes = self._nodes(edges[:-1], edges[1:])
         values = self._values(nodes)
         errors = np.zeros(len(values))
-        for attempt in range(80):
-            wide = np.diff(edges) > self._length / 8
+        idle = 0
+        for attempt in range(400):
+            # Two passes without a merger, over odd and over even pairs.
+            if idle == 2:
+                break
+            idle += 1
+            width = np.diff(edges)
             pairs = np.arange(attempt % 2, len(edges) - 2, 2)
-            pairs = pairs[~np.isin(edges[pairs + 1], breaks) & ~wide[pairs] & ~wide[pairs + 1]]
+            larger, smaller = np.maximum(width[pairs], width[pairs + 1]), np.minimum(width[pairs], width[pairs + 1])
+            modest = (larger <= self._length / 8) | (smaller < 0.1 * larger)
+            pairs = pairs[~np.isin(edges[pairs + 1], breaks) & modest]
             if not len(pairs):
-                if attempt % 2:
-                    break
                 continue
             a, b = edges[pairs], edges[pairs + 2]
             new_nodes = self._nodes(a, b)
@@ -298,9 +303,9 @@ class _Survey:
                 relative = np.where(np.isnan(relative), np.inf, relative).max(axis=1)
             walls = np.isinf(new).all(axis=1) & np.isinf(known).all(axis=1)
             fits = walls | (relative <= _AT_A_POINT) | (relative * (b - a) <= _MERGED * self._length)
-            if not fits.any() and attempt % 2:
-                break
-            at = pairs[fits]
+            if not fits.any():
+                continue
+            idle, at = 0, pairs[fits]
             nodes[at], values[at] = new_nodes[fits], new[fits]
             errors[at] = np.where(
                 walls[fits], 0, np.maximum(np.nan_to_num(deviation[fits]).max(axis=1), np.maximum(errors[at], errors[at + 1]))
@@ -317,7 +322,8 @@ class _Survey:
     def _cut(self, leaves: _Leaves) -> tuple[Floats, Floats, Floats]:
         """Edges, breaks among them, and noise; the panel that contains the singular point of a break is left out."""
         width, size = leaves.right - leaves.left, len(leaves.left)
-        covered, centres = leaves.depth < _DEEP, np.zeros(size, dtype=bool)
+        fine = (leaves.depth > 0) & (width < self._length / _PARTS * 2.0**-_DEEP)
+        covered, centres = ~(fine | (leaves.depth >= _DEEP)), np.zeros(size, dtype=bool)
         for i in np.argsort(width, kind="stable"):
             if covered[i]:
                 continue
@@ -332,7 +338,8 @@ class _Survey:
             if centres[low] or centres[high]:
                 continue
             near = np.arange(low, high + 1)
-            near = near[width[near] <= 2.1 * width[i]]
+            if leaves.misfit[near].max() < 10 * _AT_A_POINT:
+                near = near[width[near] <= 2.1 * width[i]]
             centres[near[np.argmax(leaves.misfit[near])]] = True
         edges, breaks, kept = [float(leaves.left[0])], [], []
         for i in range(size):
@@ -349,7 +356,7 @@ class _Survey:
         size = np.where(pieces.finite, np.abs(np.nan_to_num(pieces.values)).max(axis=1), np.inf)
         effect = self._size(size) * pieces.widths
         slivers = (pieces.widths < 1e-12 * self._length) & (
-            (effect < 1e-14 * self._scale * self._length) | ~pieces.finite | (pieces.widths <= 2 * self._least)
+            (effect < 1e-12 * self._scale * self._length) | ~pieces.finite | (pieces.widths <= 2 * self._least)
         )
         keep = np.flatnonzero(~slivers)
         if len(keep) == len(slivers):
@@ -357,6 +364,8 @@ class _Survey:
         left, right = pieces.edges[:-1][keep], pieces.edges[1:][keep]
         inner = (left[1:] + right[:-1]) / 2
         gaps = left[1:] > right[:-1]
+        for place in pieces.breaks:
+            inner[(right[:-1] <= place) & (place <= left[1:]) & gaps] = place
         breaks = pieces.breaks[~np.isin(pieces.breaks, np.concatenate([left[1:][gaps], right[:-1][gaps]]))]
         return Pieces(
             edges=np.concatenate([pieces.edges[:1], inner, pieces.edges[-1:]]),
