@@ -70,6 +70,9 @@ class Bases(Problem):
             wanted *= 2
         if self.n_bound is not None:
             wanted = min(wanted, self.n_bound)
+        elif np.isfinite(self.threshold):
+            # Infinitely many levels below a threshold become ever wider.
+            wanted = count
         try:
             return self._keep(wanted)
         except InputError:

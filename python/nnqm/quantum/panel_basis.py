@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import Floats
+from ..errors import InputError
 from .dvr import EPS, Basis, eigensystem
 
 __all__ = ["Elements", "PanelBasis", "panel_basis"]
@@ -150,8 +151,9 @@ class PanelBasis(Basis):
         error = 2 * EPS * float((np.diag(self.kinetic) @ some**2).max())
         height = float(self.energies[count - 1] - self.potential.min())
         gap = max(float(self.energies[1] - self.energies[0]), 1e-3 * height)
-        sizes = float((np.abs(self.potential) @ some**2).max()) + float(np.abs(self.energies[:count]).max())
-        return 16 * EPS * (sizes + min(height, 1e3 * sizes)) + min(error**2 / gap, error)
+        bottom = float(self.potential.min())
+        sizes = float(((self.potential - bottom) @ some**2).max()) + height
+        return 16 * EPS * sizes + 2 * EPS * abs(bottom) + min(error**2 / gap, error)
 
     @cached_property
     def _solved(self) -> tuple[Floats, Floats]:
@@ -162,7 +164,8 @@ class PanelBasis(Basis):
         energies, vectors = Basis._solved.func(self)  # type: ignore[attr-defined]
         count = max(len(energies) // 3, 1)
         waves = vectors[:, :count] / np.sqrt(self.weights)[:, None]
-        total = self.potential @ vectors[:, :count] ** 2
+        bottom = self.potential.min()
+        total = (self.potential - bottom) @ vectors[:, :count] ** 2
         for e, number in enumerate(self.elements.numbers):
             _, weights, derivative = _lobatto(int(self.elements.orders[e]))
             values = np.where(number[:, None] >= 0, waves[number], 0.0)
@@ -170,7 +173,7 @@ class PanelBasis(Basis):
             scale = self.hbar**2 / self.mass / (self.elements.right[e] - self.elements.left[e])
             total = total + scale * (weights @ slopes**2)
         refined = energies.copy()
-        refined[:count] = total / np.sum(vectors[:, :count] ** 2, axis=0)
+        refined[:count] = bottom + total / np.sum(vectors[:, :count] ** 2, axis=0)
         return np.maximum.accumulate(refined), vectors
 
     def amplitudes(self, x: Floats) -> Floats:
@@ -199,7 +202,13 @@ class PanelBasis(Basis):
         height = matrix.diagonal().min() - self.potential.min()
         below = float(self.potential.min()) - max(1e-3 * float(height), 64 * EPS * abs(float(self.potential.min())))
         for _ in range(6):
-            lower = np.linalg.cholesky(matrix - below * np.eye(len(matrix)))
+            try:
+                lower = np.linalg.cholesky(matrix - below * np.eye(len(matrix)))
+            except np.linalg.LinAlgError:
+                raise InputError(
+                    "potential has features so narrow that the levels are lost in rounding: the narrowest panel is "
+                    f"{float((self.elements.right - self.elements.left).min()):.1g} wide; leave them out"
+                ) from None
             half = np.linalg.inv(lower)
             values, vectors = eigensystem(half.T @ half)
             values, vectors = values[::-1], vectors[:, ::-1]

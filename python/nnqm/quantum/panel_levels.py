@@ -19,8 +19,8 @@ __all__ = ["bound_levels", "covering", "finer", "solved_on_panels"]
 # Largest number of points of a basis on panels; a solution takes about a second.
 _MOST_POINTS = 1400
 
-# Largest number of trials.
-_TRIALS = 40
+# Largest number of trials, and of the sum of the cubes of their numbers of points, a time of few seconds.
+_TRIALS, _WORK = 40, 2.5e9
 
 # Phase of a wave from the middle of a panel to its end, for few levels and for many.
 _PHASE, _MANY, _LONG_PHASE = 4.0, 40, 9.0
@@ -46,11 +46,12 @@ def solved_on_panels(problem: Problem, count: int) -> PanelBasis:
     window = Window(problem, count)
     previous: Floats | None = None
     best: tuple[float, PanelBasis] | None = None
-    size, extra, allowed = 0, 0, problem.tolerance
+    size, extra, work, allowed = 0, 0, 0.0, problem.tolerance
     for _ in range(_TRIALS):
         elements, pieces = _panels(problem, window, count, extra)
         size = elements.size
-        if size > _MOST_POINTS:
+        work += float(size) ** 3 / (4 if problem.survey.even else 1)
+        if size > _MOST_POINTS or work > _WORK:
             break
         if size < count + 4:
             extra += 4
@@ -206,7 +207,8 @@ def _elements(
     problem: Problem, pieces: Pieces, energies: tuple[float, float], phase: float, extra: int
 ) -> Elements:
     """Panels in which waves between two energies have at most a phase, with orders for these waves and for V."""
-    left, right = _coarse(pieces, problem.unit, energies[0] - problem.survey.lowest)
+    walls = [x for x, wall in zip(pieces.edges[[0, -1]], problem.survey.walls, strict=True) if wall]
+    left, right = _coarse(pieces, problem.unit, energies[0] - problem.bottom, walls)
     for _ in range(60):
         wave = _phases(problem, left, right, energies)
         long = wave > phase
@@ -225,7 +227,7 @@ def _elements(
     return Elements(left=left, right=right, orders=np.clip(orders, *_ORDERS).astype(np.int64), breaks=pieces.breaks)
 
 
-def _coarse(pieces: Pieces, unit: float, depth: float) -> tuple[Floats, Floats]:
+def _coarse(pieces: Pieces, unit: float, depth: float, walls: list[float]) -> tuple[Floats, Floats]:
     """Ends of the finite panels; narrow ones are joined if there is no break between them and V hardly changes."""
     edges = pieces.edges
     wave = unit * np.sqrt(max(depth, 1e-300))
@@ -238,7 +240,11 @@ def _coarse(pieces: Pieces, unit: float, depth: float) -> tuple[Floats, Floats]:
         if right and right[-1] == a and a not in pieces.breaks:
             new_low, new_high = min(low, float(lows[k])), max(high, float(highs[k]))
             width = min(b - a, a - left[-1])
-            if width * wave < _NARROW and (new_high - new_low) * width * wave < _NEGLIGIBLE * depth:
+            effect = (new_high - new_low) * width * wave
+            for wall in walls:
+                # A wave is small near a wall.
+                effect *= min(1.0, (wave * max(abs(left[-1] - wall), abs(b - wall))) ** 2)
+            if width * wave < _NARROW and effect < _NEGLIGIBLE * depth:
                 right[-1], low, high = b, new_low, new_high
                 continue
         left.append(a)
@@ -289,7 +295,7 @@ def _height(problem: Problem, basis: PanelBasis, count: int) -> Floats:
     """Heights of levels above the lowest V, or a thousand kinetic energies where V has a deep narrow hole."""
     vectors = basis.vectors[:, :count]
     kinetic = np.sum(vectors * (basis.kinetic @ vectors), axis=0)
-    height = np.maximum(basis.energies[:count] - problem.survey.lowest, 1e-300)
+    height = np.maximum(basis.energies[:count] - problem.bottom, 1e-300)
     return np.asarray(np.minimum(height, 2e3 * np.maximum(kinetic, 1e-300)))
 
 

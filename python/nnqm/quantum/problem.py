@@ -54,7 +54,8 @@ class Problem:
         for _ in range(4):
             energy = survey.energy(_LEVELS, self.unit)
             a, b = survey.interval(energy, 44.0, self.unit)
-            low, high = (survey.x[0], survey.x[-1]) if survey.limited else (-np.inf, np.inf)
+            low = survey.x[0] if survey.limited or survey.walls[0] else -np.inf
+            high = survey.x[-1] if survey.limited or survey.walls[1] else np.inf
             ends = max(a - (b - a), low), min(b + (b - a), high)
             cells = np.random.default_rng(7).uniform(0.01, 0.99, _POINTS)
             x = ends[0] + (ends[1] - ends[0]) * ((np.arange(_POINTS) + cells) / _POINTS)
@@ -74,6 +75,16 @@ class Problem:
             new = np.convolve(new, np.ones(5), mode="same") > 0
             survey = survey.with_points(x[new], v[new])
         return survey
+
+    @cached_property
+    def bottom(self) -> float:
+        """Lowest V, or an energy far below all levels if V has a deep hole too narrow for them."""
+        survey = self.survey
+        lowest, top = survey.lowest, min(survey.threshold, survey.lowest + 1e290)
+        if survey.phase(top, self.unit) <= 2:
+            return lowest
+        ground, first = survey.energy(0.5, self.unit), survey.energy(1.5, self.unit)
+        return max(lowest, ground - 1e3 * (first - ground))
 
     @property
     def threshold(self) -> float:
@@ -114,7 +125,7 @@ class Window:
     def __init__(self, problem: Problem, count: int) -> None:
         survey = problem.survey
         self._survey, self._unit = survey, problem.unit
-        self.lowest, self._bound = survey.lowest, bool(np.isfinite(survey.threshold))
+        self.lowest, self._bound = problem.bottom, bool(np.isfinite(survey.threshold))
         # Largest energy of the waves.
         self.energy = survey.energy(count, problem.unit)
         if self._bound:
