@@ -10,12 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arguments import Floats, choice
-from .functions import Function, values_of
+from .._arguments import Floats
 
-__all__ = ["EPS", "Basis", "Operator", "act", "eigensystem", "eigenvalues"]
-
-Operator = str | Function
+__all__ = ["EPS", "Basis", "eigensystem", "eigenvalues"]
 
 EPS = float(np.finfo(np.float64).eps)
 
@@ -94,6 +91,11 @@ class Basis(ABC):
     def panels(self) -> Floats:
         """Ascending edges between which the functions of the basis are polynomials or short waves, shape (P + 1,)."""
 
+    @property
+    def joints(self) -> Floats:
+        """Points at which derivatives of the functions of the basis jump, shape (k,)."""
+        return np.zeros(0)
+
     @abstractmethod
     def _solve(self, matrix: Floats) -> tuple[Floats, Floats]:
         """Levels and vectors of a sector of the Hamiltonian."""
@@ -171,14 +173,3 @@ class Basis(ABC):
     def _sum(self, x: Floats, coefficients: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(self.amplitudes(x) @ coefficients)
 
-
-def act(operator: Operator, basis: Basis, vectors: NDArray[Any]) -> NDArray[Any]:
-    """Apply an operator to columns of coefficients."""
-    if callable(operator):
-        return np.asarray(values_of(operator, basis.points)[:, None] * vectors)
-    name = choice("operator", operator, ["x", "p", "p^2", "H"])
-    if name == "x":
-        return np.asarray(basis.points[:, None] * vectors)
-    if name == "p":
-        return np.asarray(-1j * basis.hbar * (basis.derivative @ vectors))
-    return np.asarray((basis.matrix if name == "H" else 2 * basis.mass * basis.kinetic) @ vectors)

@@ -14,8 +14,8 @@ from .basis import FINE, Bases, need_distinct
 from .chain import GroundStateChain, ground_state_chain
 from .functions import Function
 from .measures import SpectralMeasure
+from .observables import Operator, act
 from .potential import Potential
-from .dvr import Operator, act
 from .states import State, coefficients_of
 from .time_functions import correlation, n_point, partition_function, spectral_measure, spectral_weights
 

@@ -190,6 +190,11 @@ class PanelBasis(Basis):
             out[np.ix_(rows, number[used])] = values[:, used] / root[number[used]]
         return out
 
+    @property
+    def joints(self) -> Floats:
+        """Ends of the panels."""
+        return self.panels()
+
     def panels(self) -> Floats:
         """Ends of the panels."""
         return np.unique(np.concatenate([self.elements.left, self.elements.right]))

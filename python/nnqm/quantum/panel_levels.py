@@ -199,7 +199,8 @@ def _mirrored(elements: Elements) -> Elements:
         left=np.concatenate([-elements.right[::-1], elements.left]),
         right=np.concatenate([-elements.left[::-1], elements.right]),
         orders=np.concatenate([elements.orders[::-1], elements.orders]),
-        breaks=np.concatenate([-elements.breaks[::-1], elements.breaks]),
+        # The middle stays an edge: V may have a kink there.
+        breaks=np.concatenate([-elements.breaks[::-1], [0.0], elements.breaks]),
     )
 
 
