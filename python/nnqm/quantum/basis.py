@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,7 +13,6 @@ from .dvr import Basis
 from .panel_basis import PanelBasis, panel_basis
 from .panel_levels import bound_levels, covering, finer, solved_on_panels
 from .problem import FINE, Problem
-from .sinc_basis import SincBasis
 from .sinc_levels import grid, solved_on_a_grid
 
 __all__ = ["FINE", "Bases", "need_distinct"]

@@ -172,4 +172,3 @@ class Basis(ABC):
 
     def _sum(self, x: Floats, coefficients: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(self.amplitudes(x) @ coefficients)
-

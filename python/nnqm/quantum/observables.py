@@ -1,4 +1,4 @@
-"""Functions of position as operators: diagonal on the points of a basis, or integrals where the points miss a feature."""
+"""Functions of position as operators: diagonal on the points of a basis, or integrals if the points miss a feature."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ class Multiplication:
     values: Floats
     matrix: Floats | None = None
 
+    def times(self, other: Multiplication, basis: Basis) -> Multiplication:
+        """The product of two functions as one operator."""
+
+        def product(x: Floats) -> Floats:
+            return self.function(x) * other.function(x)
+
+        return multiplication(product, basis)
+
     def __matmul__(self, vectors: NDArray[Any]) -> NDArray[Any]:
         if self.matrix is not None:
             return np.asarray(self.matrix @ vectors)
@@ -73,8 +81,8 @@ def multiplication(function: Function | None, basis: Basis) -> Multiplication:
     inner = float(np.interp(0.5, np.cumsum(law), basis.points))
     try:
         pieces = resolve(called, (low, high), mean, scale, np.array([inner]))
-    except InputError as error:
-        raise InputError(f"observable is too rough: {error}") from None
+    except InputError as reason:
+        raise InputError(f"observable is too rough: {reason}") from None
     own = basis.panels()
     edges = np.unique(np.concatenate([own, (own[1:] + own[:-1]) / 2, pieces.edges]))
     edges = edges[(edges >= low) & (edges <= high)]

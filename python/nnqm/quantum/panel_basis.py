@@ -66,11 +66,7 @@ class Elements:
                     dead.append(size - 1)
             full.append(size - 1 + np.arange(order + 1))
             size += int(order)
-            if e == last:
-                ends = not self.free[1]
-            else:
-                ends = not self._touching[e + 1]
-            if ends:
+            if not (self.free[1] if e == last else self._touching[e + 1]):
                 dead.append(size - 1)
         alive = np.ones(size, dtype=bool)
         alive[dead] = False

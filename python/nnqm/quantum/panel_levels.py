@@ -145,7 +145,9 @@ def finer(problem: Problem, basis: PanelBasis, by: float) -> PanelBasis:
     return panel_basis(elements, problem.evaluate, problem.hbar, problem.mass, even=basis.even)
 
 
-def covering(problem: Problem, basis: PanelBasis, interval: tuple[float, float], spacing: float, offset: float) -> Elements:
+def covering(
+    problem: Problem, basis: PanelBasis, interval: tuple[float, float], spacing: float, offset: float
+) -> Elements:
     """Panels that cover an interval, with points at most ``spacing`` apart.
 
     Edges that are no breaks move by ``offset`` spacings.
@@ -204,9 +206,7 @@ def _mirrored(elements: Elements) -> Elements:
     )
 
 
-def _elements(
-    problem: Problem, pieces: Pieces, energies: tuple[float, float], phase: float, extra: int
-) -> Elements:
+def _elements(problem: Problem, pieces: Pieces, energies: tuple[float, float], phase: float, extra: int) -> Elements:
     """Panels in which waves between two energies have at most a phase, with orders for these waves and for V."""
     walls = [x for x, wall in zip(pieces.edges[[0, -1]], problem.survey.walls, strict=True) if wall]
     left, right = _coarse(pieces, problem.unit, energies[0] - problem.bottom, walls)

@@ -1,8 +1,8 @@
-r"""Adaptive survey of a function on an interval: panels on each of which it is a polynomial, cut at its jumps and kinks.
+"""Adaptive survey of a function on an interval: panels on which it is a polynomial, cut at its jumps and kinks.
 
 A panel is accepted if the polynomial through its nodes predicts the function at many irregular points; otherwise it is
-halved, and the halves are sampled as densely again. At a jump or a kink the panels shrink to rounding; the place becomes
-a break, and the panels on both sides are merged again as far as one polynomial serves.
+halved, and the halves are sampled as densely again. At a jump or a kink the panels shrink to rounding; the place
+becomes a break, and the panels on both sides are merged again as far as one polynomial serves.
 """
 
 from __future__ import annotations
@@ -79,20 +79,14 @@ class Pieces:
     @property
     def finite(self) -> NDArray[np.bool_]:
         """Whether the function is finite in a panel, shape (P,)."""
-        return np.isfinite(self.values).all(axis=1)
-
-    def __call__(self, x: Floats, panel: NDArray[np.int64]) -> Floats:
-        """The polynomials of given panels at points of the same shape (k,)."""
-        z = 2 * (x - self.edges[panel]) / self.widths[panel] - 1
-        # Rows differ, so that each point has its own weights.
-        return np.asarray(np.sum(interpolation(z) * self.values[panel], axis=-1))
+        return np.asarray(np.isfinite(self.values).all(axis=1))
 
 
 @cache
 def _rule() -> tuple[Floats, Floats, Floats]:
     """Gauss-Legendre nodes and weights, and barycentric weights of the nodes."""
     z, weights = np.polynomial.legendre.leggauss(NODES)
-    return z, weights, (-1.0) ** np.arange(NODES) * np.sqrt((1 - z**2) * weights)
+    return z, weights, np.asarray((-1.0) ** np.arange(NODES) * np.sqrt((1 - z**2) * weights), dtype=np.float64)
 
 
 @cache
@@ -209,7 +203,7 @@ class _Survey:
         for part in (1e-7, 1e-4):
             step = np.maximum(part * (right - left), 8 * EPS * np.maximum(np.abs(left), np.abs(right)))
             values = self._values(place[:, None] + step[:, None] * i)
-            values = np.where(np.isfinite(values).all(axis=1)[:, None], values, 0.0)
+            values = np.where(np.isfinite(values).all(axis=1, keepdims=True), values, 0.0)
             with np.errstate(over="ignore", invalid="ignore"):
                 values -= values[:, 5:6].copy()
                 scatter = np.nan_to_num(np.abs(values - values @ q @ q.T).max(axis=1))
@@ -245,9 +239,7 @@ class _Survey:
         order = np.argsort(parts[0], kind="stable")
         return _Leaves(*(part[order] for part in parts))
 
-    def _accepted(
-        self, left: Floats, right: Floats, noise: Floats, depth: int
-    ) -> tuple[Floats, NDArray[np.bool_]]:
+    def _accepted(self, left: Floats, right: Floats, noise: Floats, depth: int) -> tuple[Floats, NDArray[np.bool_]]:
         """Relative error of the polynomials, and whether the panels need not be halved."""
         misfit, out = np.empty(len(left)), np.empty(len(left), dtype=bool)
         z, matrix = _checks(_CHECKS if depth < _FINE else _FEW_CHECKS)
@@ -308,7 +300,9 @@ class _Survey:
             idle, at = 0, pairs[fits]
             nodes[at], values[at] = new_nodes[fits], new[fits]
             errors[at] = np.where(
-                walls[fits], 0, np.maximum(np.nan_to_num(deviation[fits]).max(axis=1), np.maximum(errors[at], errors[at + 1]))
+                walls[fits],
+                0,
+                np.maximum(np.nan_to_num(deviation[fits]).max(axis=1), np.maximum(errors[at], errors[at + 1])),
             )
             noise[at] = np.maximum(noise[at], noise[at + 1])
             keep = np.ones(len(values), dtype=bool)

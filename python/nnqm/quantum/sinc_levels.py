@@ -7,8 +7,6 @@ from dataclasses import replace
 import numpy as np
 
 from .._arguments import Floats
-from ..errors import InputError
-from .dvr import EPS
 from .pieces import NODES, Pieces
 from .problem import FINE, Problem, Window
 from .sinc_basis import SincBasis
@@ -33,13 +31,13 @@ def grid(problem: Problem, interval: tuple[float, float], spacing: float, offset
     if survey.limited:
         # The outermost points lie half a spacing inside the ends, beyond which V is not known.
         spacing = min(spacing, (b - a) / (size + 2 * abs(offset)))
-    points = (a + b) / 2 + spacing * (np.arange(size) - (size - 1) / 2 + offset)
+    points = np.asarray((a + b) / 2 + spacing * (np.arange(size) - (size - 1) / 2 + offset), dtype=np.float64)
     v = problem.evaluate(points)
     even = survey.even and offset == 0
     if even:
         v[: size // 2] = v[: size // 2 - 1 : -1]
     return SincBasis(
-        points=np.asarray(points),
+        points=points,
         weights=np.full(size, spacing),
         step=spacing,
         potential=v,
@@ -60,7 +58,9 @@ def solved_on_a_grid(problem: Problem, count: int) -> SincBasis | None:
     a, b = survey.interval(window.energy, 44.0, problem.unit)
     if (survey.walls[0] and a <= survey.x[0]) or (survey.walls[1] and b >= survey.x[-1]):
         return None
-    scale = max(survey.energy(1.5, problem.unit) - survey.energy(0.5, problem.unit), 1e-12 * (window.energy - survey.lowest))
+    scale = max(
+        survey.energy(1.5, problem.unit) - survey.energy(0.5, problem.unit), 1e-12 * (window.energy - survey.lowest)
+    )
     if not _smooth(problem.pieces((a, b), window.energy, scale)):
         return None
     found = _converged(problem, count, window)

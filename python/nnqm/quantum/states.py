@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from .basis import Bases
+from .dvr import Basis
 from .functions import Function, evaluate, values_of
 from .observables import Operator, act, multiplication
-from .dvr import Basis
 
 __all__ = ["State", "coefficients_of"]
 

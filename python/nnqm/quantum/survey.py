@@ -8,8 +8,8 @@ import numpy as np
 
 from .._arguments import Floats
 from ..errors import InputError
-from .functions import Function, evaluate
 from .dvr import EPS
+from .functions import Function, evaluate
 
 __all__ = ["Survey", "survey_between", "survey_of_half_line", "survey_of_line"]
 

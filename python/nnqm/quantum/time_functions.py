@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, positive
 from ..errors import InputError
 from .basis import Bases, need_distinct
+from .dvr import Basis
 from .functions import Function, values_of
 from .measures import SpectralMeasure
 from .observables import Multiplication, multiplication
-from .dvr import Basis
 
 __all__ = ["correlation", "n_point", "partition_function", "spectral_measure", "spectral_weights"]
 
@@ -66,8 +66,7 @@ def _factors(listed: list[tuple[float, Function | None]], basis: Basis) -> tuple
     for t, function in listed:
         f = multiplication(function, basis)
         if times and times[-1] == t and not (f.matrix is None and factors[-1].matrix is None):
-            one, other = factors[-1].function, f.function
-            factors[-1] = multiplication(lambda x, one=one, other=other: one(x) * other(x), basis)
+            factors[-1] = factors[-1].times(f, basis)
             continue
         times.append(t)
         factors.append(f)
@@ -87,7 +86,7 @@ def _need_late(basis: Basis, factors: Sequence[Multiplication], time: float) -> 
     count = _reliable(basis)
     error = 0.0
     for f in rough:
-        one, square = f @ basis.vectors[:, 0], multiplication(lambda x, f=f: f.function(x) ** 2, basis)
+        one, square = f @ basis.vectors[:, 0], f.times(f, basis)
         whole = float(basis.vectors[:, 0] @ (square @ basis.vectors[:, 0]))
         seen = float(np.sum((basis.vectors[:, :count].T @ one) ** 2))
         error = max(error, max(whole - seen, 0.0) / max(whole, 1e-300))
@@ -134,14 +133,12 @@ def correlation(
     return _completed(basis, f, near, values, (u[:, occupied], law[occupied] / law.sum())), mean
 
 
-def _completed(
-    basis: Basis, f: Multiplication, times: Floats, values: Floats, states: tuple[Floats, Floats]
-) -> Floats:
+def _completed(basis: Basis, f: Multiplication, times: Floats, values: Floats, states: tuple[Floats, Floats]) -> Floats:
     """Values at time zero without a sum over states, and an error if others lack states, for jumps and kinks."""
     if f.matrix is None:
         return values
     u, law = states
-    square = multiplication(lambda x: f.function(x) ** 2, basis)
+    square = f.times(f, basis)
     whole = float(np.sum(u * (square @ u), axis=0) @ law)
     count = _reliable(basis)
     seen = float(np.sum((basis.vectors[:, :count].T @ (f @ u)) ** 2, axis=0) @ law)
