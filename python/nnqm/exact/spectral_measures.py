@@ -354,8 +354,8 @@ def _one_hamiltonian(
 def _on_panels(
     theory: Theory, hamiltonian: Hamiltonian, network: Network, output: int, finer: float
 ) -> SpectralMeasure:
-    points, vectors, gaps = hamiltonian.eigenbasis(finer)
-    spacing = points[1] - points[0]
+    basis = hamiltonian.bases.eigenbasis(finer, None)
+    points, gaps = basis.points, basis.energies - basis.energies[0]
     # Panels are in a standard normal variable; 7 standard deviations are half of the grid.
     centre, unit = (points[0] + points[-1]) / 2, (points[-1] - points[0]) / 2 / _HALF_WIDTH
     shifted = Network(
@@ -368,7 +368,9 @@ def _on_panels(
         return np.asarray(shifted(z)[..., output : output + 1])
 
     kinks, probes = output_expansion.zeros_of_layers(shifted, 1.0)
-    panels = output_expansion.adapt(evaluate, kinks, probes).split(spacing / unit)
+    panels = output_expansion.adapt(evaluate, kinks, probes)
+    joints = (basis.joints - centre) / unit
+    panels = replace(panels, edges=np.union1d(panels.edges, joints)).split(basis.spacing / unit)
     slope = hamiltonian.eigenstate(0).apply("p")
     highest = float(hamiltonian.density(0, points).max())
 
@@ -390,7 +392,7 @@ def _on_panels(
     z, weights = panels.nodes(output_expansion.RULES[0])
     inside = np.abs(z) <= _HALF_WIDTH
     z, weights = z[inside], unit * weights[inside] / density(z[inside])
-    amplitudes = np.sinc((centre + unit * z[:, None] - points) / spacing) @ vectors / np.sqrt(spacing)
+    amplitudes = basis.interpolate(basis.vectors, centre + unit * z)
     centred = evaluate(z[:, None]) - fine.mean
     powers = centred ** np.array([1, 2, 3]) * (weights * amplitudes[:, 0])[:, None]
     measure = SpectralMeasure.of_states(
@@ -403,7 +405,7 @@ def _on_panels(
     )
     # States beyond the grid have at least its largest kinetic energy.
     beyond = max(variance - float(measure.weights.sum()), 0.0)
-    cutoff = (np.pi * theory.hbar / spacing) ** 2 / (2 * theory.mass)
+    cutoff = basis.cutoff
     errors = [
         abs(fine.mean - coarse.mean) / np.sqrt(variance),
         float((np.abs(fine.central - coarse.central) / variance ** (np.arange(2, 5) / 2)).max()),

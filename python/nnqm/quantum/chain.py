@@ -9,7 +9,7 @@ import numpy as np
 from .._arguments import Floats, floats, positive
 from ..errors import InputError
 from .basis import Bases, need_distinct
-from .sinc_basis import Basis
+from .dvr import Basis, eigenvalues
 
 __all__ = ["GroundStateChain", "ground_state_chain"]
 
@@ -39,7 +39,7 @@ class GroundStateChain:
     Attributes
     ----------
     values : ndarray
-        Positions, equidistant and ascending, shape (S,).
+        Positions, ascending, shape (S,); equidistant where the potential is smooth.
     law : ndarray
         Stationary probabilities, shape (S,).
     transitions : ndarray
@@ -47,7 +47,7 @@ class GroundStateChain:
     dt : float
         Euclidean time of a step.
     spacing : float
-        Distance of the positions.
+        Largest distance of neighbouring positions.
     gap_error : float
         Largest difference between -hbar ln(eigenvalue of P)/dt and E_n - E_0, energy units, over the bound levels
         n <= 5 whose eigenvalue exceeds 1e-4 and whose probability outside the positions is below 1e-9. Weakly bound
@@ -86,20 +86,21 @@ def ground_state_chain(bases: Bases, dt: float, offset: float) -> GroundStateCha
     for one in (reference, basis):
         need_distinct(one, 0)
     psi = basis.vectors[:, 0]
-    kept = np.flatnonzero(psi**2 > _TAIL * np.max(psi**2))
+    law = psi**2 / basis.weights
+    kept = np.flatnonzero(law > _TAIL * np.max(law))
     inside = slice(int(kept[0]), int(kept[-1]) + 1)
-    kernel = _kernel(basis, inside, dt, bases.potential.survey.lowest)
+    kernel = _kernel(basis, inside, dt, bases.survey.lowest)
     psi = psi[inside]
     image = kernel @ psi
     transitions = kernel * psi / image[:, None]
     stationary = psi * image / (psi @ image)
     root = np.sqrt(psi / image)
-    eigenvalues = np.linalg.eigvalsh(root[:, None] * kernel * root)[::-1][1:count]
+    decays = eigenvalues(root[:, None] * kernel * root)[::-1][1:count]
     x = basis.points[inside]
     beyond = (reference.points < x[0]) | (reference.points > x[-1])
     seen = np.exp(-gaps * (dt / bases.hbar)) > _VISIBLE
     seen &= np.sum(reference.vectors[beyond, 1:count] ** 2, axis=0) < _OUTSIDE
-    deviation = np.abs(-bases.hbar * np.log(np.maximum(eigenvalues, 1e-300)) / dt - gaps)[seen]
+    deviation = np.abs(-bases.hbar * np.log(np.maximum(decays, 1e-300)) / dt - gaps)[seen]
     return GroundStateChain(
         values=x.copy(),
         law=stationary,
@@ -128,7 +129,7 @@ def _reference(bases: Bases) -> tuple[Basis, int]:
 def _grid(bases: Bases, reference: Basis, dt: float, offset: float) -> Basis:
     """A grid that is fine enough for the kernel of a step and as wide as ground-state paths."""
     spacing = min(reference.spacing, 0.3 * np.sqrt(bases.hbar * dt / bases.mass))
-    law = reference.vectors[:, 0] ** 2
+    law = reference.vectors[:, 0] ** 2 / reference.weights
     visible = np.flatnonzero(law > 1e-24 * law.max())
     # The interval is wider than the part that is kept, because psi_0 is forced to zero at its ends.
     extra = 2 * reference.spacing
@@ -136,7 +137,7 @@ def _grid(bases: Bases, reference: Basis, dt: float, offset: float) -> Basis:
         max(reference.points[visible[0]] - extra, reference.points[0]),
         min(reference.points[visible[-1]] + extra, reference.points[-1]),
     )
-    if bases.potential.survey.even:
+    if bases.survey.even:
         interval = (-interval[1], interval[1])
     size = (interval[1] - interval[0]) / spacing
     if size > _MAX_STATES:
@@ -145,7 +146,7 @@ def _grid(bases: Bases, reference: Basis, dt: float, offset: float) -> Basis:
             f"dt={dt:g} is too fine: it needs {size:.0f} states, more than {_MAX_STATES}; use dt of at least "
             f"{least:.2g}"
         )
-    return bases.grid(interval, spacing, offset)
+    return bases.covering(reference, interval, spacing, offset)
 
 
 def _kernel(basis: Basis, inside: slice, dt: float, lowest: float) -> Floats:
@@ -155,16 +156,16 @@ def _kernel(basis: Basis, inside: slice, dt: float, lowest: float) -> Floats:
     # By the Feynman-Kac formula K lies between zero and the kernel of a free particle in the lowest potential.
     # Deviations come from rounding and from the tails of the sinc functions at the ends of the grid.
     spread = basis.hbar * dt / basis.mass
-    x = basis.points[inside]
+    x, weights = basis.points[inside], basis.weights[inside]
     free = np.exp(-((x[:, None] - x) ** 2) / (2 * spread) - (lowest - energies[0]) * (dt / basis.hbar)) * (
-        basis.spacing / np.sqrt(2 * np.pi * spread)
+        np.sqrt(weights * weights[:, None]) / np.sqrt(2 * np.pi * spread)
     )
     return np.asarray(np.clip((kernel + kernel.T) / 2, 0, 1.0001 * free))
 
 
 def _need_one_piece(basis: Basis) -> None:
     """Refuse wells between which the ground state vanishes at double precision."""
-    law = basis.vectors[:, 0] ** 2
+    law = basis.vectors[:, 0] ** 2 / basis.weights
     kept = np.flatnonzero(law > _BARRIER * law.max())
     hole = law[kept[0] : kept[-1] + 1]
     if hole.min() <= _BARRIER * law.max():

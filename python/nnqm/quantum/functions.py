@@ -17,11 +17,14 @@ Function = Callable[[Any], Any]
 
 
 def evaluate(name: str, function: Function, x: Floats, *, infinite: bool = False, kinds: str = "fiub") -> NDArray[Any]:
-    """Values of a vectorised function, shape of x; +inf is accepted only if ``infinite``."""
+    """Values of a vectorised function, shape of x; +inf is accepted only if ``infinite``.
+
+    The function gets a copy of x, and its answer is copied: a function that works in place changes nothing else.
+    """
     try:
         with np.errstate(all="ignore"):
-            values = np.asarray(function(x))
-    except (TypeError, ValueError) as error:
+            values = np.array(function(np.array(x)))
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
         raise InputTypeError(
             f"{name} must take an array and return one of the same shape; calling it raised {error!s}; use NumPy's "
             "functions, and np.where for cases"

@@ -14,8 +14,8 @@ from .basis import FINE, Bases, need_distinct
 from .chain import GroundStateChain, ground_state_chain
 from .functions import Function
 from .measures import SpectralMeasure
+from .observables import Operator, act
 from .potential import Potential
-from .sinc_basis import Operator, act
 from .states import State, coefficients_of
 from .time_functions import correlation, n_point, partition_function, spectral_measure, spectral_weights
 
@@ -129,7 +129,7 @@ class Hamiltonian:
         return hash((self.mass, self.hbar, self.domain, self.tolerance))
 
     def _constants(self) -> dict[str, Any]:
-        domain = None if self.domain is None else list(self.domain)
+        domain = None if self.domain is None else [end if np.isfinite(end) else None for end in self.domain]
         return {"mass": self.mass, "hbar": self.hbar, "domain": domain, "tolerance": self.tolerance}
 
     def to_dict(self) -> dict[str, Any]:

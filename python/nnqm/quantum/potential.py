@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, choice, floats
 from ..errors import InputError, InputTypeError
 from .functions import Function, evaluate
-from .survey import Survey, survey_between, survey_of_line
+from .survey import Survey, survey_between, survey_of_half_line, survey_of_line
 
 __all__ = ["Potential"]
 
@@ -82,7 +82,7 @@ class Potential:
                 f"equally long sequences; got {given!r}"
             ) from None
         if numbers.ndim == 1:
-            coefficients = _polynomial(numbers)
+            coefficients = _polynomial(numbers, ends)
             function = partial(np.polynomial.polynomial.polyval, c=coefficients)
             return cls(function=function, survey=_survey(function, ends), domain=ends, coefficients=coefficients)
         if numbers.ndim != 2 or numbers.shape[0] != 2:
@@ -93,7 +93,8 @@ class Potential:
         if ends is not None:
             raise InputError("domain must be None for a table, whose ends are its domain; cut the table instead")
         spline = _spline(*numbers)
-        return cls(function=spline, survey=_survey(spline, (numbers[0][0], numbers[0][-1])), table=numbers)
+        survey = survey_between(spline, numbers[0][0], numbers[0][-1], walls=False)
+        return cls(function=spline, survey=survey, table=numbers)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Potential:
@@ -121,6 +122,13 @@ class Potential:
         return self.coefficients is None and self.table is None
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """Interval on which V is known."""
+        if self.table is not None:
+            return float(self.table[0][0]), float(self.table[0][-1])
+        return (-np.inf, np.inf) if self.domain is None else self.domain
+
+    @property
     def place(self) -> str:
         """Name of the argument that limits V."""
         return "table" if self.table is not None else "domain"
@@ -134,8 +142,8 @@ class Potential:
             Outside the table or domain, or if the function gives NaN.
         """
         points = floats("x", x)
-        low, high = self.survey.x[0], self.survey.x[-1]
-        if self.survey.limited and points.size and (points.min() < low or points.max() > high):
+        low, high = self.ends
+        if points.size and (points.min() < low or points.max() > high):
             raise InputError(
                 f"x must lie in the {self.place} [{low:g}, {high:g}]; got {points.min():g} to {points.max():g}; "
                 "extend it"
@@ -171,8 +179,7 @@ class Potential:
         InputError
             If V is infinite between the ends.
         """
-        if self.survey.limited:
-            a, b = max(a, self.survey.x[0]), min(b, self.survey.x[-1])
+        a, b = max(a, self.ends[0]), min(b, self.ends[1])
         size = _FEWEST_SAMPLES
         while True:
             x = np.linspace(a, b, size)
@@ -187,15 +194,27 @@ class Potential:
             size = 2 * size - 1
 
 
-def _ends(domain: tuple[float, float]) -> tuple[float, float]:
-    ends = floats("domain", domain, 1)
-    if len(ends) != 2 or ends[0] >= ends[1]:
+def _ends(domain: tuple[float | None, float | None]) -> tuple[float, float]:
+    """Ends of a domain; None stands for infinity."""
+    try:
+        low, high = domain
+        ends = (-np.inf if low is None else float(low), np.inf if high is None else float(high))
+    except (TypeError, ValueError):
+        ends = (np.nan, np.nan)
+    if not ends[0] < ends[1]:
         raise InputError(f"domain must be two ascending numbers; got {domain!r}")
-    return float(ends[0]), float(ends[1])
+    return ends
 
 
 def _survey(function: Function, ends: tuple[float, float] | None) -> Survey:
-    return survey_of_line(function) if ends is None else survey_between(function, *ends)
+    """Survey of V on its domain, whose finite ends are walls."""
+    if ends is None or np.isinf(ends).all():
+        return survey_of_line(function)
+    if np.isinf(ends[1]):
+        return survey_of_half_line(function, ends[0], 1)
+    if np.isinf(ends[0]):
+        return survey_of_half_line(function, ends[1], -1)
+    return survey_between(function, *ends, walls=True)
 
 
 def _spline(x: Floats, v: Floats) -> Function:
@@ -205,18 +224,18 @@ def _spline(x: Floats, v: Floats) -> Function:
     return spline
 
 
-def _polynomial(numbers: Floats) -> Floats:
-    """Coefficients without trailing zeros; raises unless the polynomial has bound states."""
+def _polynomial(numbers: Floats, ends: tuple[float, float] | None) -> Floats:
+    """Coefficients without trailing zeros; raises unless the polynomial has bound states on the line."""
     coefficients = np.trim_zeros(numbers, "b")
     degree = len(coefficients) - 1
-    if degree < 2 or degree % 2 or coefficients[-1] < 0:
+    if ends is None and (degree < 2 or degree % 2 or coefficients[-1] < 0):
         leading = coefficients[-1] if len(coefficients) else 0.0
         raise InputError(
             "potential must have even degree of at least 2 and a positive leading coefficient, else it is "
             f"unbounded below or binds nothing; got degree {max(degree, 0)} with leading coefficient "
             f"{leading:g}; coefficients are ascending, the constant first"
         )
-    return coefficients
+    return coefficients if len(coefficients) else np.zeros(1)
 
 
 def _check_table(x: Floats) -> None:
@@ -232,7 +251,11 @@ def _check_table(x: Floats) -> None:
 
 def _probe(function: Function, ends: tuple[float, float] | None) -> None:
     """Require that a function has the same values for an array and for a part of it."""
-    x = np.array([-1.0, -0.5, 0.25, 1.0]) if ends is None else np.linspace(*ends, 20_001)[5_000:15_001:2_500]
+    x = np.array([-1.0, -0.5, 0.25, 1.0])
+    if ends is not None and np.isfinite(ends).all():
+        x = np.linspace(*ends, 20_001)[5_000:15_001:2_500]
+    elif ends is not None and np.isfinite(ends).any():
+        x = ends[0] + np.array([0.25, 0.5, 1.0, 2.0]) if np.isfinite(ends[0]) else ends[1] - np.array([2, 1, 0.5, 0.25])
     v = evaluate("potential", function, x, infinite=True)
     alone = evaluate("potential", function, x[1:].copy(), infinite=True)
     finite = np.isfinite(alone)

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from .basis import Bases
-from .functions import Function, evaluate
-from .sinc_basis import Basis, Operator, act
+from .dvr import Basis
+from .functions import Function, evaluate, values_of
+from .observables import Operator, act, multiplication
 
 __all__ = ["State", "coefficients_of"]
 
@@ -62,7 +63,7 @@ class State:
     @property
     def values(self) -> NDArray[Any]:
         """psi(x_i) on the grid, shape (N,)."""
-        return np.asarray(self.coefficients / np.sqrt(self._basis.spacing))
+        return np.asarray(self.coefficients / np.sqrt(self._basis.weights))
 
     def __call__(self, x: ArrayLike) -> NDArray[Any]:
         """psi(x) at points of any shape, unit 1/sqrt(length) if normalised.
@@ -96,7 +97,7 @@ class State:
     def _in(self, basis: Basis) -> NDArray[Any]:
         if basis is self._basis:
             return self.coefficients
-        return np.asarray(self._basis.interpolate(self.coefficients, basis.points) * np.sqrt(basis.spacing))
+        return np.asarray(self._basis.interpolate(self.coefficients, basis.points) * np.sqrt(basis.weights))
 
     def __add__(self, other: State) -> State:
         if not isinstance(other, State):
@@ -189,9 +190,21 @@ class State:
         Raises
         ------
         InputError
-            If the operator is unknown, or the function is not finite on the grid.
+            If the operator is unknown, or the function is not finite on the grid, or the product has jumps or kinks.
         """
-        return self._new(act(operator, self._basis, self.coefficients[:, None])[:, 0])
+        if not callable(operator):
+            return self._new(act(operator, self._basis, self.coefficients[:, None])[:, 0])
+        f = multiplication(operator, self._basis)
+        product = self._new(f @ self.coefficients)
+        if f.matrix is not None:
+            square = self.expectation(lambda x: f.function(x) ** 2) * self.norm() ** 2
+            missing = square - product.norm() ** 2
+            if missing > _MISSING * square:
+                raise InputError(
+                    f"operator makes a function with jumps or kinks, of which the basis misses {missing / square:.1e} "
+                    "of the norm; use expectation, element or uncertainty, or a smoother function"
+                )
+        return product
 
     def element(self, operator: Operator, other: State) -> complex:
         """<self|A|other> for the operators of ``apply``; a float if the states and the operator are real.
@@ -243,6 +256,9 @@ class State:
         float
             Unit of the operator.
         """
+        if callable(operator) and multiplication(operator, self._basis).matrix is not None:
+            mean = self.expectation(operator)
+            return float(np.sqrt(self.expectation(lambda x: (values_of(operator, x) - mean) ** 2)))
         rest = self.apply(operator) - self * self.expectation(operator)
         return rest.norm() / self.norm()
 
@@ -298,11 +314,11 @@ def coefficients_of(values: Function | ArrayLike, bases: Bases) -> tuple[NDArray
                 f"values must be {len(basis.points)} finite numbers, one for each point of grid; "
                 f"got shape {given.shape} of {given.dtype}"
             )
-        return given * np.sqrt(basis.spacing), basis
+        return given * np.sqrt(basis.weights), basis
     count, bound = 1, bases.n_bound
     while True:
         basis = bases.carrying(count)
-        coefficients, missing = _projected(values, basis)
+        coefficients, missing = _projected(values, basis, bases.potential.ends)
         if missing < _MISSING:
             return coefficients, basis
         count = 2 * max(len(basis.errors), count)
@@ -314,16 +330,20 @@ def coefficients_of(values: Function | ArrayLike, bases: Bases) -> tuple[NDArray
     )
 
 
-def _projected(values: Function, basis: Basis) -> tuple[NDArray[Any], float]:
+def _projected(values: Function, basis: Basis, known: tuple[float, float]) -> tuple[NDArray[Any], float]:
     """Coefficients of a function from its values on the grid, and the part of its norm that they miss."""
     x = basis.points
     psi = evaluate("values", values, x, kinds="fciub")
-    coefficients = psi * np.sqrt(basis.spacing)
+    coefficients = psi * np.sqrt(basis.weights)
     # Midpoints, and points beyond both ends over the length of the grid.
-    finer = np.concatenate([x + basis.spacing / 2, x[0] - (x[-1] - x)[:-1], x[-1] + (x - x[0])[1:]])
+    beyond = (x[0] - (x[-1] - x)[:-1], x[-1] + (x - x[0])[1:])
+    finer = np.concatenate([(x[1:] + x[:-1]) / 2, *beyond])
+    weights = np.concatenate([np.diff(x), np.diff(x), np.diff(x)])
+    inside = (finer >= known[0]) & (finer <= known[1])
+    finer, weights = finer[inside], weights[inside]
     exact = evaluate("values", values, finer, kinds="fciub")
     rest = basis.interpolate(coefficients, finer) - exact
-    norm = np.sqrt(basis.spacing * np.sum(np.abs(exact) ** 2))
+    norm = np.sqrt(np.sum(weights * np.abs(exact) ** 2))
     if norm == 0 and not coefficients.any():
         raise InputError("values must not vanish on the whole grid; got zero everywhere")
-    return coefficients, float(np.sqrt(basis.spacing * np.sum(np.abs(rest) ** 2)) / max(norm, 1e-300))
+    return coefficients, float(np.sqrt(np.sum(weights * np.abs(rest) ** 2)) / max(norm, 1e-300))

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .._arguments import Floats
 from ..errors import InputError
+from .dvr import EPS
 from .functions import Function, evaluate
-from .sinc_basis import EPS
 
-__all__ = ["Survey", "survey_between", "survey_of_line"]
+__all__ = ["Survey", "survey_between", "survey_of_half_line", "survey_of_line"]
 
 # Points per octave of |x - bottom|, and the octaves: from 2^-30 to 2^40 of the user's unit.
 _PER_OCTAVE, _OCTAVES = 96, (-30, 40)
@@ -34,6 +34,15 @@ class Survey:
     # Whether the potential is known between the first and the last x only.
     limited: bool
     even: bool
+    # Whether the lower and the upper end are walls, at which waves vanish.
+    walls: tuple[bool, bool] = (False, False)
+
+    def with_points(self, x: Floats, v: Floats) -> Survey:
+        """The survey with further values."""
+        if self.even:
+            x, v = np.concatenate([x, -x]), np.concatenate([v, v])
+        every, first = np.unique(np.concatenate([self.x, x]), return_index=True)
+        return replace(self, x=every, v=np.concatenate([self.v, v])[first])
 
     @property
     def lowest(self) -> float:
@@ -75,12 +84,67 @@ class Survey:
         return (-max(-a, b), max(-a, b)) if self.even else (a, b)
 
 
-def survey_between(function: Function, a: float, b: float) -> Survey:
-    """Survey of V between two ends, beyond which it is not known."""
+def survey_between(function: Function, a: float, b: float, *, walls: bool) -> Survey:
+    """Survey of V between two ends, at which waves vanish, or beyond which V is not known.
+
+    Raises
+    ------
+    InputError
+        If V is NaN or -inf inside the ends.
+    """
     x = np.linspace(a, b, _POINTS)
-    v = evaluate("potential", function, x, infinite=True)
+    if walls:
+        # V may be singular at a wall.
+        inside = x.copy()
+        with np.errstate(all="ignore"):
+            singular = ~np.isfinite(np.array(function(x[[0, -1]].copy()), dtype=np.float64))
+        if singular[0]:
+            inside[0] += 1e-9 * (b - a)
+        if singular[1]:
+            inside[-1] -= 1e-9 * (b - a)
+        v = evaluate("potential", function, inside, infinite=True)
+    else:
+        v = evaluate("potential", function, x, infinite=True)
+    if np.isinf(v).all():
+        raise InputError(f"potential is infinite on the whole domain [{a:g}, {b:g}]; give a domain where it is finite")
     even = bool(a == -b and _mirrored(v))
-    return Survey(x=x, v=v, sides=(float(v[0]), float(v[-1])), limited=True, even=even)
+    sides = (np.inf, np.inf) if walls else (float(v[0]), float(v[-1]))
+    return Survey(x=x, v=v, sides=sides, limited=True, even=even, walls=(walls, walls))
+
+
+def survey_of_half_line(function: Function, wall: float, side: int) -> Survey:
+    """Survey of V on the half-line above (side 1) or below (side -1) a wall, at which waves vanish.
+
+    Raises
+    ------
+    InputError
+        If V is not bounded below far away, is NaN somewhere, or has no bound state.
+    """
+    offsets = 2.0 ** np.arange(_OCTAVES[0], _OCTAVES[1], 1 / _PER_OCTAVE)
+
+    def outwards(distance: Floats) -> Floats:
+        return evaluate("potential", function, wall + side * distance, infinite=True)
+
+    distance, v = offsets, outwards(offsets)
+    for _ in range(2):
+        centre = distance[int(np.argmin(v))]
+        near = np.concatenate([centre - offsets[offsets < centre], centre + offsets])
+        distance, first = np.unique(np.concatenate([distance, near]), return_index=True)
+        v = np.concatenate([v, outwards(near)])[first]
+    lowest = float(v.min())
+    limit = _side_limit(v[np.isin(distance, offsets)], lowest, "right" if side > 0 else "left")
+    if limit - lowest <= 1e-12 * (1e-280 + abs(lowest)):
+        raise InputError(
+            f"potential has no bound state: far away it is {limit:g}, not above its lowest value {lowest:g}; it must "
+            "have a well or grow"
+        )
+    x = np.concatenate([[wall], wall + side * distance])
+    v = np.concatenate([v[:1], v])
+    if side < 0:
+        x, v = x[::-1], v[::-1]
+    sides = (np.inf, limit) if side > 0 else (limit, np.inf)
+    keep = np.append(True, np.diff(x) > 0)
+    return Survey(x=x[keep], v=v[keep], sides=sides, limited=False, even=False, walls=(side > 0, side < 0))
 
 
 def survey_of_line(function: Function) -> Survey:
@@ -117,7 +181,7 @@ def _lowest_point(function: Function, x: Floats, v: Floats) -> float:
     for _ in range(_SCANS):
         fine = np.linspace(low, high, _POINTS_OF_SCAN)
         with np.errstate(all="ignore"):
-            j = int(np.argmin(np.nan_to_num(np.asarray(function(fine), dtype=np.float64), nan=np.inf)))
+            j = int(np.argmin(np.nan_to_num(np.array(function(fine.copy()), dtype=np.float64), nan=np.inf)))
         low, high = fine[max(j - 1, 0)], fine[min(j + 1, _POINTS_OF_SCAN - 1)]
     return float(fine[j])
 
@@ -126,7 +190,7 @@ def _both_sides(function: Function, centre: float, offsets: Floats) -> tuple[Flo
     """Positions on both sides of a centre, and V there; beyond an overflow V is infinite."""
     x = np.concatenate([centre - offsets[::-1], [centre], centre + offsets])
     with np.errstate(all="ignore"):
-        v = np.asarray(function(x), dtype=np.float64).copy()
+        v = np.array(function(x.copy()), dtype=np.float64)
     n = len(offsets)
     for side in (v[n::-1], v[n:]):
         if np.isnan(side).any():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +11,18 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, positive
 from ..errors import InputError
 from .basis import Bases, need_distinct
+from .dvr import Basis
 from .functions import Function, values_of
 from .measures import SpectralMeasure
-from .sinc_basis import Basis
+from .observables import Multiplication, multiplication
 
 __all__ = ["correlation", "n_point", "partition_function", "spectral_measure", "spectral_weights"]
 
 # Ratio of the spacings of the two grids whose difference is the error of a spectral measure.
 _FINER = 1.3
+
+# Relative accuracy of correlations of functions with jumps or kinks.
+_ACCURACY = 1e-6
 
 # Fraction of the squared mean below which a variance is rounding and the observable is a constant.
 _CONSTANT = 1e-24
@@ -32,21 +36,75 @@ def n_point(bases: Bases, points: Iterable[tuple[float, Function | None]], beta:
     listed.sort(key=lambda p: p[0])
     basis = bases.ground(beta)
     u, decay = basis.vectors, _rates(basis)
+    times, factors = _factors(listed, basis)
+    for k in range(1, len(times)):
+        _need_late(basis, factors[k - 1 : k + 1], times[k] - times[k - 1])
     if beta is None:
         need_distinct(basis, 0)
-        state = u[:, 0] * values_of(listed[-1][1], basis.points)
-        for (t, f), (later, _) in zip(listed[-2::-1], listed[:0:-1], strict=True):
-            state = u @ (np.exp(-decay * (later - t)) * (u.T @ state)) * values_of(f, basis.points)
+        state = factors[-1] @ u[:, 0]
+        for k in range(len(times) - 2, -1, -1):
+            step = np.exp(-decay * (times[k + 1] - times[k]))
+            state = factors[k] @ (u @ (step * (u.T @ state)))
         return float(u[:, 0] @ state)
-    span = listed[-1][0] - listed[0][0]
+    span = times[-1] - times[0]
     if span > beta * (1 + 1e-12):
         raise InputError(f"points must span at most beta={beta:g}; got {span:g}; wrap their times")
+    if len(times) > 1:
+        _need_late(basis, [factors[-1], factors[0]], beta - span)
     product = np.diag(np.exp(-decay * max(beta - span, 0.0)))
-    previous = listed[0][0]
-    for t, f in listed:
-        product = product * np.exp(-decay * (t - previous)) @ (u.T * values_of(f, basis.points) @ u)
+    previous = times[0]
+    for t, f in zip(times, factors, strict=True):
+        product = product * np.exp(-decay * (t - previous)) @ _elements(f, u)
         previous = t
     return float(np.trace(product) / np.sum(np.exp(-decay * beta)))
+
+
+def _factors(listed: list[tuple[float, Function | None]], basis: Basis) -> tuple[list[float], list[Multiplication]]:
+    """Times and operators; operators at one time become one if a function has jumps or kinks."""
+    times: list[float] = []
+    factors: list[Multiplication] = []
+    for t, function in listed:
+        f = multiplication(function, basis)
+        if times and times[-1] == t and not (f.matrix is None and factors[-1].matrix is None):
+            factors[-1] = factors[-1].times(f, basis)
+            continue
+        times.append(t)
+        factors.append(f)
+    return times, factors
+
+
+def _elements(f: Multiplication, u: Floats) -> Floats:
+    """Matrix of a function between all states."""
+    return np.asarray(u.T * f.values @ u if f.matrix is None else u.T @ f.matrix @ u)
+
+
+def _need_late(basis: Basis, factors: Sequence[Multiplication], time: float) -> None:
+    """Refuse times at which states beyond the basis matter for functions with jumps or kinks."""
+    rough = [f for f in factors if f.matrix is not None]
+    if not rough:
+        return
+    count = _reliable(basis)
+    error = 0.0
+    for f in rough:
+        one, square = f @ basis.vectors[:, 0], f.times(f, basis)
+        whole = float(basis.vectors[:, 0] @ (square @ basis.vectors[:, 0]))
+        seen = float(np.sum((basis.vectors[:, :count].T @ one) ** 2))
+        error = max(error, max(whole - seen, 0.0) / max(whole, 1e-300))
+    _need_small(error * float(np.exp(-_rates(basis)[count] * time)))
+
+
+def _need_small(error: float) -> None:
+    if error > _ACCURACY:
+        raise InputError(
+            f"the function of observables with jumps or kinks reaches a relative error of {error:.1e} only at these "
+            f"times, more than {_ACCURACY:g}: states beyond the basis matter; use later or equal times, or smooth "
+            "observables"
+        )
+
+
+def _reliable(basis: Basis) -> int:
+    """Number of states that the basis represents well."""
+    return max(len(basis.points) // 3, 1)
 
 
 def correlation(
@@ -56,19 +114,39 @@ def correlation(
     t = np.abs(floats("times", times))
     basis = bases.ground(beta)
     u, decay = basis.vectors, _rates(basis)
-    f = values_of(observable, basis.points)
+    f = multiplication(observable, basis)
     if beta is None:
         need_distinct(basis, 0)
-        elements = u.T @ (f * u[:, 0])
-        return np.asarray(np.exp(-np.multiply.outer(t, decay)) @ elements**2), float(elements[0])
+        elements = u.T @ (f @ u[:, 0])
+        values, mean = np.exp(-np.multiply.outer(t, decay)) @ elements**2, float(elements[0])
+        return _completed(basis, f, t, np.asarray(values), (u[:, :1], np.ones(1))), mean
     if t.size and t.max() > beta * (1 + 1e-12):
         raise InputError(f"times must be at most beta={beta:g}; got {t.max():g}; wrap them")
-    squares = u.T @ (f[:, None] * u)
+    squares = _elements(f, u)
     law = np.exp(-decay * beta)
     mean = float(np.diag(squares) @ law / law.sum())
     ahead = np.exp(-np.multiply.outer(t, decay))
     behind = np.exp(-np.multiply.outer(np.maximum(beta - t, 0), decay))
-    return np.asarray(np.sum(ahead * (behind @ squares**2), axis=-1) / law.sum()), mean
+    values = np.asarray(np.sum(ahead * (behind @ squares**2), axis=-1) / law.sum())
+    occupied = np.flatnonzero(law > 1e-12)
+    near = np.minimum(t, np.maximum(beta - t, 0))
+    return _completed(basis, f, near, values, (u[:, occupied], law[occupied] / law.sum())), mean
+
+
+def _completed(basis: Basis, f: Multiplication, times: Floats, values: Floats, states: tuple[Floats, Floats]) -> Floats:
+    """Values at time zero without a sum over states, and an error if others lack states, for jumps and kinks."""
+    if f.matrix is None:
+        return values
+    u, law = states
+    square = f.times(f, basis)
+    whole = float(np.sum(u * (square @ u), axis=0) @ law)
+    count = _reliable(basis)
+    seen = float(np.sum((basis.vectors[:, :count].T @ (f @ u)) ** 2, axis=0) @ law)
+    later = times > 0
+    if later.any():
+        lacking = max(whole - seen, 0.0) / max(whole, 1e-300)
+        _need_small(lacking * float(np.exp(-_rates(basis)[count] * times[later].min())))
+    return np.where(later, values, whole)
 
 
 def partition_function(bases: Bases, beta: float) -> float:
@@ -80,8 +158,8 @@ def spectral_weights(bases: Bases, n: int, observable: Function | None) -> Float
     """|<0|f|k>|^2 of the levels k = 0 to n - 1, shape (n,)."""
     basis = bases.carrying(n)
     need_distinct(basis, 0)
-    f = values_of(observable, basis.points)
-    return np.asarray((basis.vectors[:, :n].T @ (f * basis.vectors[:, 0])) ** 2)
+    f = multiplication(observable, basis)
+    return np.asarray((basis.vectors[:, :n].T @ (f @ basis.vectors[:, 0])) ** 2)
 
 
 def spectral_measure(bases: Bases, observable: Function | None, tolerance: float) -> SpectralMeasure:

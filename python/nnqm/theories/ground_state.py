@@ -457,6 +457,7 @@ class ThermalProcess(Immutable, Source):
         h, dt = self.hamiltonian, self.beta / steps
         reference = h.bases.thermal(self.beta)
         law = (reference.vectors**2) @ np.exp(-(reference.energies - reference.energies[0]) * (self.beta / h.hbar))
+        law = law / reference.weights
         kept = np.flatnonzero(law > _TAIL * law.max())
         interval = (
             max(reference.points[kept[0]] - reference.spacing, reference.points[0]),
@@ -471,7 +472,7 @@ class ThermalProcess(Immutable, Source):
             )
         parts = []
         for offset in (np.arange(self.n_grids) + 0.5) / self.n_grids - 0.5:
-            basis = h.bases.grid(interval, spacing, float(offset))
+            basis = h.bases.covering(reference, interval, spacing, float(offset))
             rates = (basis.energies - basis.energies[0]) / h.hbar
             parts.append((basis.points, _powers(basis.vectors, rates, dt, steps)))
         states = max(len(points) for points, _ in parts)
