@@ -164,6 +164,7 @@ def test_without_matplotlib_one_line_says_how_to_get_the_figure(command, quick, 
 
 BAD_RUNS = {
     "theory": (("oscilator",), "did you mean 'oscillator'"),
+    "theory that no file can have as a name": (("x" * 300,), "is neither a file nor a built-in name"),
     "paths": (("oscillator", "--paths", "100"), "--paths must be at least 128; got 100"),
     "paths a word": (("oscillator", "--paths", "many"), "'--paths'"),
     "times": (("oscillator", "--times", "1"), "--times must be at least 2"),
@@ -178,7 +179,7 @@ BAD_RUNS = {
     "figure format": (("oscillator", "--figure", "figure.doc"), "must end in one of"),
     "figure twice": (("oscillator", "--figure", "a.png", "--no-figure"), "exclude each other"),
     "figure is the output": (("oscillator", "-o", "a.png", "--figure", "./a.png"), "is also --figure"),
-    "option": (("oscillator", "--path", "3"), "No such option"),
+    "option": (("oscillator", "--path", "3"), ". See nnqm --help."),
     "no theory": ((), "Missing argument 'THEORY'"),
 }
 

@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except _BadInput as error:
         _fail(str(error))
     except _UsageError as error:
-        _fail(f"{cast(Any, error).format_message()} See nnqm --help.")
+        _fail(f"{cast(Any, error).format_message().rstrip('.')}. See nnqm --help.")
     except typer.Abort:
         _say("nnqm: interrupted", sys.stderr)
         sys.exit(130)
@@ -390,7 +390,7 @@ def _figure_target(figure: Path | None, no_figure: bool, default: Path) -> Path 
 
 
 def _distinct(first: Path | None, second: Path | None, name: str) -> None:
-    if first is not None and second is not None and first.resolve() == second.resolve():
+    if first is not None and second is not None and os.path.realpath(first) == os.path.realpath(second):
         raise _BadInput(f"the output {first} is also {name}; give another file name")
 
 
@@ -465,7 +465,7 @@ def _progress(name: str, unit: str) -> Iterator[Callable[[int, int], None] | Non
 
 def _read(path: Path, array: str | None) -> np.ndarray[Any, Any] | Correlators:
     """Paths or results of a run from a file; the suffix of its name selects the format."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise _BadInput(f"file {path} does not exist; give paths as .npy, .npz or NetCDF")
     suffix = path.suffix.lower()
     if suffix == ".npy":
