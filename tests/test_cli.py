@@ -506,6 +506,17 @@ def test_positivity_can_be_left_out(command, monkeypatch):
     assert seen == [False, False, True]
 
 
+def test_ctrl_c_during_the_analysis_says_where_the_results_are(command, monkeypatch):
+    def stopped(run, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "analyse", stopped)
+    code, out, err = command("run", "oscillator", *SMALL, "--no-figure")
+    assert (code, out) == (130, "")
+    assert err == "interrupted: oscillator.nc holds the results; nnqm analyse oscillator.nc prints them\n"
+    assert nnqm.load("oscillator.nc").n_paths == 8192
+
+
 def test_a_report_is_printed_even_if_the_results_cannot_be_saved(command, quick, monkeypatch):
     def full(run, path):
         raise nnqm.errors.InputError(

@@ -236,12 +236,17 @@ def _finish(
             save(result, data)
         except InputError as error:
             fault = error
-    with _input(), _progress("analysis", "") as progress:
-        report = analyse(result, paths=paths, positivity=positivity, progress=progress)
-    _print_report(report)
-    if data is not None and fault is None:
-        _note(f"wrote {data}")
-    _draw(result, report, drawing)
+    saved = data is not None and fault is None
+    try:
+        with _input(), _progress("analysis", "") as progress:
+            report = analyse(result, paths=paths, positivity=positivity, progress=progress)
+        _print_report(report)
+        if saved:
+            _note(f"wrote {data}")
+        _draw(result, report, drawing)
+    except KeyboardInterrupt:
+        _note(f"interrupted: {data} holds the results; nnqm analyse {data} prints them" if saved else "interrupted")
+        raise typer.Exit(130) from None
     if fault is not None:
         raise _BadInput(str(fault)) from fault
 
