@@ -164,6 +164,7 @@ def test_without_matplotlib_one_line_says_how_to_get_the_figure(command, quick, 
 
 BAD_RUNS = {
     "theory": (("oscilator",), "did you mean 'oscillator'"),
+    "theory that no file can have as a name": (("x" * 300,), "is neither a file nor a built-in name"),
     "paths": (("oscillator", "--paths", "100"), "--paths must be at least 128; got 100"),
     "paths a word": (("oscillator", "--paths", "many"), "'--paths'"),
     "times": (("oscillator", "--times", "1"), "--times must be at least 2"),
@@ -178,7 +179,7 @@ BAD_RUNS = {
     "figure format": (("oscillator", "--figure", "figure.doc"), "must end in one of"),
     "figure twice": (("oscillator", "--figure", "a.png", "--no-figure"), "exclude each other"),
     "figure is the output": (("oscillator", "-o", "a.png", "--figure", "./a.png"), "is also --figure"),
-    "option": (("oscillator", "--path", "3"), "No such option"),
+    "option": (("oscillator", "--path", "3"), ". See nnqm --help."),
     "no theory": ((), "Missing argument 'THEORY'"),
 }
 
@@ -504,6 +505,17 @@ def test_positivity_can_be_left_out(command, monkeypatch):
     command("analyse", "oscillator.nc", "--no-positivity")
     command("analyse", "oscillator.nc")
     assert seen == [False, False, True]
+
+
+def test_ctrl_c_during_the_analysis_says_where_the_results_are(command, monkeypatch):
+    def stopped(run, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "analyse", stopped)
+    code, out, err = command("run", "oscillator", *SMALL, "--no-figure")
+    assert (code, out) == (130, "")
+    assert err == "interrupted: oscillator.nc holds the results; nnqm analyse oscillator.nc prints them\n"
+    assert nnqm.load("oscillator.nc").n_paths == 8192
 
 
 def test_a_report_is_printed_even_if_the_results_cannot_be_saved(command, quick, monkeypatch):

@@ -89,10 +89,15 @@ def test_joint_p_values_are_uniform_and_see_a_shift():
 
 
 def test_too_many_points_for_the_blocks():
-    with pytest.raises(ValueError, match=r"covariance of 5 points needs at least 50 blocks; got 49.*12 log-spaced"):
+    with pytest.raises(
+        ValueError, match=r"covariance of 5 points needs at least 50 blocks; got 49; use at most 4 of the"
+    ):
         mean_of(np.random.default_rng(6).normal(size=(49, 5))).covariance()
     with pytest.raises(ValueError, match="needs at least"):
         mean_of(np.random.default_rng(6).normal(size=(49, 5))).consistency(np.zeros(5))
+    assert 0 < mean_of(np.random.default_rng(6).normal(size=(49, 5)))[:4].consistency(np.zeros(4)) < 1
+    with pytest.raises(ValueError, match="got 9; use more blocks"):
+        mean_of(np.random.default_rng(6).normal(size=(9, 5))).covariance()
     with pytest.raises(ValueError, match="one-dimensional"):
         mean_of(np.random.default_rng(6).normal(size=(49, 5)))[0].covariance()
 
@@ -432,6 +437,10 @@ def test_pulls_between_estimates():
     np.testing.assert_allclose(e.pull(other), (e.value - other.value) / np.hypot(e.error, other.error))
     shifted = e + 0.1 * e[0]
     np.testing.assert_allclose(e.pull(shifted), -e.value[0] / e.error[0] * np.ones(3))
+    # The error of both counts in a joint test.
+    assert e.consistency(1.1 * e) == pytest.approx((0.1 * e).consistency(np.zeros(3)), rel=1e-6)
+    with pytest.raises(InputError, match="same blocks"):
+        e.consistency(other)
 
 
 def test_long_estimates_have_a_short_repr():

@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except _BadInput as error:
         _fail(str(error))
     except _UsageError as error:
-        _fail(f"{cast(Any, error).format_message()} See nnqm --help.")
+        _fail(f"{cast(Any, error).format_message().rstrip('.')}. See nnqm --help.")
     except typer.Abort:
         _say("nnqm: interrupted", sys.stderr)
         sys.exit(130)
@@ -237,12 +237,17 @@ def _finish(
             save(result, data)
         except InputError as error:
             fault = error
-    with _input(), _progress("analysis", "") as progress:
-        report = analyse(result, paths=paths, positivity=positivity, progress=progress)
-    _print_report(report)
-    if data is not None and fault is None:
-        _note(f"wrote {data}")
-    _draw(result, report, drawing)
+    saved = data is not None and fault is None
+    try:
+        with _input(), _progress("analysis", "") as progress:
+            report = analyse(result, paths=paths, positivity=positivity, progress=progress)
+        _print_report(report)
+        if saved:
+            _note(f"wrote {data}")
+        _draw(result, report, drawing)
+    except KeyboardInterrupt:
+        _note(f"interrupted: {data} holds the results; nnqm analyse {data} prints them" if saved else "interrupted")
+        raise typer.Exit(130) from None
     if fault is not None:
         raise _BadInput(str(fault)) from fault
 
@@ -402,7 +407,7 @@ def _figure_target(figure: Path | None, no_figure: bool, default: Path) -> Path 
 
 
 def _distinct(first: Path | None, second: Path | None, name: str) -> None:
-    if first is not None and second is not None and first.resolve() == second.resolve():
+    if first is not None and second is not None and os.path.realpath(first) == os.path.realpath(second):
         raise _BadInput(f"the output {first} is also {name}; give another file name")
 
 

@@ -179,9 +179,9 @@ def _dataset(file: Path) -> Dataset:
     import xarray
 
     try:
-        if not file.exists():
+        if not os.path.exists(file):
             raise InputError(f"file {file} does not exist; give the path of a saved run")
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise InputError(f"file {file} is not a regular file; give the path of a saved run")
         return xarray.load_dataset(file, engine="h5netcdf", decode_times=False)
     except InputError:

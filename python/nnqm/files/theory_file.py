@@ -115,7 +115,7 @@ def load_theory_file(source: str | os.PathLike[str]) -> TheoryFile:
         theory = builtin_theory(source)
         return TheoryFile(source, theory, _run_settings({}, theory))
     path = Path(source)
-    if not path.exists():
+    if not os.path.exists(path):
         known = sorted(BUILTIN_THEORIES)
         near = nearest_hint(str(source), known)
         raise InputError(

@@ -123,14 +123,16 @@ class Estimate(Arithmetic):
         if self.value.ndim != 1:
             raise InputError(f"covariance needs a one-dimensional estimate; got shape {self.value.shape}")
         if self.value.size > self.n_blocks / 10:
+            most = self.n_blocks // 10
+            fewer = f"use at most {most} of the points, or more blocks" if most else "use more blocks"
             raise InputError(
                 f"covariance of {self.value.size} points needs at least {10 * self.value.size} blocks; "
-                f"got {self.n_blocks}; use fewer points (12 log-spaced lags are enough) or more blocks"
+                f"got {self.n_blocks}; {fewer}"
             )
         deviations = self._deviations()
         return np.asarray(deviations.T @ deviations)
 
-    def consistency(self, expected: ArrayLike) -> float:
+    def consistency(self, expected: ArrayLike | Estimate) -> float:
         r"""p-value of the joint comparison with ``expected``, by Hotelling's test.
 
         .. math:: T^2 = d^T \Sigma^{-1} d, \qquad \frac{n_b - k}{k (n_b - 1)} T^2 \sim F(k, n_b - k)
@@ -139,8 +141,8 @@ class Estimate(Arithmetic):
 
         Parameters
         ----------
-        expected : array_like
-            Shape (k,), k at most n_blocks/10.
+        expected : array_like or Estimate
+            Shape (k,), k at most n_blocks/10; an estimate must come from the same blocks.
 
         Returns
         -------
@@ -150,10 +152,12 @@ class Estimate(Arithmetic):
         ------
         InputError
             If the covariance cannot be estimated or inverted: there are too many points, or some are constant or
-            depend on others.
+            depend on others; or if ``expected`` is an estimate from other blocks.
         """
         from scipy.special import fdtrc
 
+        if isinstance(expected, Estimate):
+            return self.map_replicas(np.subtract, expected).consistency(np.zeros(self.shape))
         difference = self.value - np.asarray(expected, dtype=np.float64)
         k, n = self.value.size, self.n_blocks
         covariance = self.covariance()
