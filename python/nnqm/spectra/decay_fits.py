@@ -13,6 +13,9 @@ from .positive_sums import CUT_COST, POOR_FIT, Fit, Shape, grow, rate_of, refine
 
 __all__: list[str] = []
 
+# Late values of fast terms are too small for float64: zero is meant.
+_tiny_is_zero = np.errstate(under="ignore")
+
 # Probability of the windows that bound the spread, below which it is unknown.
 _BOUNDED = 0.99
 
@@ -135,6 +138,7 @@ class Mixture:
     share: float = 1.0
 
     @classmethod
+    @_tiny_is_zero
     def of(cls, points: Points, windows: list[_Window], everything: list[_Window]) -> Mixture | None:
         """Some of all windows, or None if these have no probability."""
         if not windows:
@@ -153,10 +157,12 @@ class Mixture:
     def p_value(self) -> float:
         return self.best.points.p_value(self.best.fit)
 
+    @_tiny_is_zero
     def weight(self, places: list[int]) -> Estimate:
         """Average of the weight of the exponential that stands at a place in each fit."""
         return self._parameter(places)
 
+    @_tiny_is_zero
     def energy(self, places: list[int]) -> Estimate:
         """Average of its energy; the systematic error is the average spread."""
         parts = list(zip(self.chance, self.windows, places, strict=True))
@@ -178,6 +184,7 @@ class Mixture:
         return self.points.linear(average, row, inflation)
 
 
+@_tiny_is_zero
 def plateaus(points: Points) -> tuple[Mixture | None, Mixture | None]:
     """Windows with one exponential, and with one that alternates if the shape has signs.
 
@@ -213,6 +220,7 @@ def _window_fits(points: Points, pair: Floats | None) -> list[Fit]:
     return fits
 
 
+@_tiny_is_zero
 def exponentials(points: Points, most: int, *, cut: int = 1) -> Mixture:
     """The sum that the points demand; ``cut`` early points are left out while its p-value is small, none if it is 0.
 

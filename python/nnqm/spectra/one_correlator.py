@@ -226,7 +226,8 @@ class OneCorrelator:
                 hint = "too large a mean was subtracted" if self.period is None else "it is antiperiodic: say so"
                 return (
                     f"the effective energy rises at time {t[i + width]:g}: the correlator is no sum of positive terms "
-                    f"(source and sink differ, or {hint}), so that no spread of levels is known"
+                    f"(source and sink differ, terms alternate that too few points or samples show, or {hint}), so "
+                    "that no spread of levels is known"
                 ), False
             width *= 2
         return None
@@ -279,7 +280,8 @@ class OneCorrelator:
                 found = exponentials(points, _LEVELS, cut=0)
                 fit, gain = found.best.fit, plain.chi_factor * (without.chi_squared - found.best.fit.chi_squared)
                 # A fast term could stand for a fault of the first point, or of two.
-                seen = np.count_nonzero(np.abs(plain.white @ fit.alternating) > _SEEN) >= _SEEN_AT
+                with np.errstate(under="ignore"):
+                    seen = np.count_nonzero(np.abs(plain.white @ fit.alternating) > _SEEN) >= _SEEN_AT
                 if seen and gain > _ALTERNATION:
                     fits.append((fit.chi_squared, sign, found.p_value))
             if not fits:
