@@ -16,6 +16,9 @@ __all__: list[str] = []
 # Late values of fast terms are too small for float64: zero is meant.
 _tiny_is_zero = np.errstate(under="ignore")
 
+# Most steps of a fit with a term that alternates in a window.
+_STEPS = 80
+
 # Probability of the windows that bound the spread, below which it is unknown.
 _BOUNDED = 0.99
 
@@ -210,12 +213,13 @@ def _window_fits(points: Points, pair: Floats | None) -> list[Fit]:
     if shape.half is not None and len(points) >= 3 + _FREEDOM:
         fits.append(with_constant(fits[0], g))
     if shape.signs is not None:
-        fits.append(refine(shape, g, white, [start], 0.0, np.array([True])))
+        # In late windows a term is often not needed, and its fit never converges.
+        fits.append(refine(shape, g, white, [start], 0.0, np.array([True]), steps=_STEPS))
         if len(points) >= 4 + _FREEDOM:
             # Each parity of the steps sees the sum or the difference of the two terms: starts from either side.
             sides = [[start, start], [0.5 * start, start], [start, 0.5 * start], [start, 2 * start]]
             starts = np.array(sides) if pair is None else np.array([pair, sides[0]])
-            trials = [refine(shape, g, white, s, 0.0, np.array([False, True])) for s in starts]
+            trials = [refine(shape, g, white, s, 0.0, np.array([False, True]), steps=_STEPS) for s in starts]
             fits.append(min(trials, key=lambda fit: fit.chi_squared))
     return fits
 
