@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
@@ -136,8 +136,8 @@ class OneCorrelator:
         n_samples: int | None = None,
     ) -> None:
         self.period = None if period is None else positive("period", period)
-        if antiperiodic is not None and self.period is None and not isinstance(correlator, Correlators):
-            raise InputError("antiperiodic needs a period; give it")
+        if not isinstance(antiperiodic, bool | np.bool_ | None):
+            raise InputTypeError(f"antiperiodic must be True, False or None; got {antiperiodic!r}")
         if isinstance(correlator, Correlators):
             own = {"times": times, "covariance": covariance, "hbar": hbar, "n_samples": n_samples}
             for name, given in own.items():
@@ -153,6 +153,8 @@ class OneCorrelator:
             grid = None if times is None else floats("times", times, 1)
             found = read(correlator, covariance, known, grid)
         self.antiperiodic = False
+        if self.period is None and antiperiodic is not None:
+            raise InputError("antiperiodic needs a period; give it")
         if self.period is not None:
             found, self.antiperiodic = fold(found, self.period, antiperiodic)
         assert found.times is not None
