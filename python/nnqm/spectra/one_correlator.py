@@ -203,16 +203,9 @@ class OneCorrelator:
         below = np.flatnonzero(values < -errors * error)
         if below.size and not self._crosses_zero:
             return self._negative_message(int(below[0])), True
-        if self.period is None:
-            lowest = int(np.argmin(values))
-            for i in range(lowest + 1, len(values)):
-                rise = self.values[i].map(lambda a, b: a - b, self.values[lowest])
-                scaled = self._data[i].map(lambda a, b: a - b, self._data[lowest])
-                if float(scaled.value) > errors * float(scaled.error):
-                    return (
-                        f"the correlator must decay; it rises by {rise} between times {t[lowest]:g} and {t[i]:g} as a "
-                        "periodic one does; give its period, or only times below half of it"
-                    ), True
+        fault = self._rise(errors)
+        if fault is not None:
+            return fault
         if self.antiperiodic:
             return None
         log = self._data[: self._positive_stop()].map(np.log)
@@ -225,14 +218,34 @@ class OneCorrelator:
                 lambda g, w=width, a=left, b=right: (g[:, 2 * w :] - g[:, w:-w]) * a / b - (g[:, w:-w] - g[:, : -2 * w])
             )
             for i in np.flatnonzero(bend.value < -errors * bend.error)[:1]:
-                hint = "too large a mean was subtracted" if self.period is None else "it is antiperiodic: say so"
-                return (
-                    f"the effective energy rises at time {t[i + width]:g}: the correlator is no sum of positive terms "
-                    f"(source and sink differ, terms alternate that too few points or samples show, or {hint}), so "
-                    "that no spread of levels is known"
-                ), False
+                return self._mixed_message(f"the effective energy rises at time {t[i + width]:g}"), False
             width *= 2
         return None
+
+    def _rise(self, errors: float) -> tuple[str, bool] | None:
+        """The first rise beyond doubt, as in ``_violated``; none that is left at the end is a decay."""
+        values, t, found = self._data.value, self.times, None
+        lowest, least = int(np.argmin(values)), 0
+        for i in range(1, len(values)):
+            rise = self._data[i].map(lambda a, b: a - b, self._data[least])
+            if float(rise.value) > errors * float(rise.error):
+                if self.period is None and least == lowest:
+                    told = rise.map(lambda g: g * self._unit)
+                    return (
+                        f"the correlator must decay; it rises by {told} between times {t[least]:g} and {t[i]:g} as a "
+                        "periodic one does; give its period, or only times below half of it"
+                    ), True
+                found = found or (self._mixed_message(f"it rises between times {t[least]:g} and {t[i]:g}"), False)
+            if values[i] < values[least]:
+                least = i
+        return found
+
+    def _mixed_message(self, seen: str) -> str:
+        hint = "too large a mean was subtracted" if self.period is None else "it is antiperiodic: say so"
+        return (
+            f"{seen}: the correlator is no sum of positive terms (source and sink differ, terms alternate that too few "
+            f"points or samples show, or {hint}), so that no spread of levels is known"
+        )
 
     def _negative_message(self, i: int) -> str:
         advice = "use the connected function of one real observable with itself, or test reflection_positivity"
