@@ -5,7 +5,7 @@ time and is correlated between neighbours. Columns: how often the lowest gap (or
 resolved, the mean and standard deviation of its pulls in statistical errors, shares within 1 and 1.96 errors, and how
 often a resolved gap is false: no level of its kind within four total errors. The mean must be below 1/3, the standard
 deviation between 0.85 and 1.2. Rows marked * have another level near or a fast one above: there the second error
-covers what is left of it, and only false levels count. ``--toy``: ten of each kind.
+covers what is left of it, and only false levels count. ``--toy``: four of each kind.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def main() -> int:
     parser.add_argument("--number", type=int, default=400)
     parser.add_argument("--only", default="", help="kinds whose names contain this")
     arguments = parser.parse_args()
-    number = 10 if arguments.toy else arguments.number
+    number = 4 if arguments.toy else arguments.number
     print(f"nnqm {nnqm.__version__}: {number} correlators of each kind")
     print(f"{'kind':26s} {'method':14s} {'level':12s}resolved   false  mean pull  sd    <1   <1.96")
     good, worst, start = True, 0.0, time.perf_counter()
@@ -181,7 +181,7 @@ def main() -> int:
         if refused:
             print(f"{name:26s} refused {refused / number:.1%}", flush=True)
     print(f"worst: {worst:.1%} false ({time.perf_counter() - start:.0f} s)")
-    if worst > (0.2 if arguments.toy else 0.02):
+    if worst > (0.5 if arguments.toy else 0.02):
         print("false levels above 2%")
         return 1
     if not (good or arguments.toy):

@@ -491,6 +491,8 @@ def test_a_period_that_is_not_one_is_refused():
         nnqm.OneCorrelator(periodic(), LATTICE, covariance=covariance, period=PERIOD, antiperiodic=True)
     with pytest.raises(ValueError, match="antiperiodic needs a period"):
         nnqm.OneCorrelator(periodic(), LATTICE, covariance=covariance, antiperiodic=True)
+    with pytest.raises(TypeError, match="antiperiodic must be True, False or None; got 'yes'"):
+        nnqm.OneCorrelator(periodic(), LATTICE, covariance=covariance, period=PERIOD, antiperiodic="yes")
 
 
 # ---- units

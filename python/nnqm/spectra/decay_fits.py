@@ -13,6 +13,12 @@ from .positive_sums import CUT_COST, POOR_FIT, Fit, Shape, grow, rate_of, refine
 
 __all__: list[str] = []
 
+# Late values of fast terms are too small for float64: zero is meant.
+_tiny_is_zero = np.errstate(under="ignore")
+
+# Most steps of a fit with a term that alternates in a window.
+_STEPS = 80
+
 # Probability of the windows that bound the spread, below which it is unknown.
 _BOUNDED = 0.99
 
@@ -135,6 +141,7 @@ class Mixture:
     share: float = 1.0
 
     @classmethod
+    @_tiny_is_zero
     def of(cls, points: Points, windows: list[_Window], everything: list[_Window]) -> Mixture | None:
         """Some of all windows, or None if these have no probability."""
         if not windows:
@@ -153,10 +160,12 @@ class Mixture:
     def p_value(self) -> float:
         return self.best.points.p_value(self.best.fit)
 
+    @_tiny_is_zero
     def weight(self, places: list[int]) -> Estimate:
         """Average of the weight of the exponential that stands at a place in each fit."""
         return self._parameter(places)
 
+    @_tiny_is_zero
     def energy(self, places: list[int]) -> Estimate:
         """Average of its energy; the systematic error is the average spread."""
         parts = list(zip(self.chance, self.windows, places, strict=True))
@@ -178,6 +187,7 @@ class Mixture:
         return self.points.linear(average, row, inflation)
 
 
+@_tiny_is_zero
 def plateaus(points: Points) -> tuple[Mixture | None, Mixture | None]:
     """Windows with one exponential, and with one that alternates if the shape has signs.
 
@@ -203,16 +213,18 @@ def _window_fits(points: Points, pair: Floats | None) -> list[Fit]:
     if shape.half is not None and len(points) >= 3 + _FREEDOM:
         fits.append(with_constant(fits[0], g))
     if shape.signs is not None:
-        fits.append(refine(shape, g, white, [start], 0.0, np.array([True])))
+        # In late windows a term is often not needed, and its fit never converges.
+        fits.append(refine(shape, g, white, [start], 0.0, np.array([True]), steps=_STEPS))
         if len(points) >= 4 + _FREEDOM:
             # Each parity of the steps sees the sum or the difference of the two terms: starts from either side.
             sides = [[start, start], [0.5 * start, start], [start, 0.5 * start], [start, 2 * start]]
             starts = np.array(sides) if pair is None else np.array([pair, sides[0]])
-            trials = [refine(shape, g, white, s, 0.0, np.array([False, True])) for s in starts]
+            trials = [refine(shape, g, white, s, 0.0, np.array([False, True]), steps=_STEPS) for s in starts]
             fits.append(min(trials, key=lambda fit: fit.chi_squared))
     return fits
 
 
+@_tiny_is_zero
 def exponentials(points: Points, most: int, *, cut: int = 1) -> Mixture:
     """The sum that the points demand; ``cut`` early points are left out while its p-value is small, none if it is 0.
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
-from ..errors import InputError
+from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators, is_uniform
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
@@ -136,8 +136,8 @@ class OneCorrelator:
         n_samples: int | None = None,
     ) -> None:
         self.period = None if period is None else positive("period", period)
-        if antiperiodic is not None and self.period is None and not isinstance(correlator, Correlators):
-            raise InputError("antiperiodic needs a period; give it")
+        if not isinstance(antiperiodic, bool | np.bool_ | None):
+            raise InputTypeError(f"antiperiodic must be True, False or None; got {antiperiodic!r}")
         if isinstance(correlator, Correlators):
             own = {"times": times, "covariance": covariance, "hbar": hbar, "n_samples": n_samples}
             for name, given in own.items():
@@ -153,6 +153,8 @@ class OneCorrelator:
             grid = None if times is None else floats("times", times, 1)
             found = read(correlator, covariance, known, grid)
         self.antiperiodic = False
+        if self.period is None and antiperiodic is not None:
+            raise InputError("antiperiodic needs a period; give it")
         if self.period is not None:
             found, self.antiperiodic = fold(found, self.period, antiperiodic)
         assert found.times is not None
@@ -201,16 +203,9 @@ class OneCorrelator:
         below = np.flatnonzero(values < -errors * error)
         if below.size and not self._crosses_zero:
             return self._negative_message(int(below[0])), True
-        if self.period is None:
-            lowest = int(np.argmin(values))
-            for i in range(lowest + 1, len(values)):
-                rise = self.values[i].map_replicas(lambda a, b: a - b, self.values[lowest])
-                scaled = self._data[i].map_replicas(lambda a, b: a - b, self._data[lowest])
-                if float(scaled.value) > errors * float(scaled.error):
-                    return (
-                        f"the correlator must decay; it rises by {rise} between times {t[lowest]:g} and {t[i]:g} as a "
-                        "periodic one does; give its period, or only times below half of it"
-                    ), True
+        fault = self._rise(errors)
+        if fault is not None:
+            return fault
         if self.antiperiodic:
             return None
         log = self._data[: self._positive_stop()].map_replicas(np.log)
@@ -223,13 +218,34 @@ class OneCorrelator:
                 lambda g, w=width, a=left, b=right: (g[:, 2 * w :] - g[:, w:-w]) * a / b - (g[:, w:-w] - g[:, : -2 * w])
             )
             for i in np.flatnonzero(bend.value < -errors * bend.error)[:1]:
-                hint = "too large a mean was subtracted" if self.period is None else "it is antiperiodic: say so"
-                return (
-                    f"the effective energy rises at time {t[i + width]:g}: the correlator is no sum of positive terms "
-                    f"(source and sink differ, or {hint}), so that no spread of levels is known"
-                ), False
+                return self._mixed_message(f"the effective energy rises at time {t[i + width]:g}"), False
             width *= 2
         return None
+
+    def _rise(self, errors: float) -> tuple[str, bool] | None:
+        """The first rise beyond doubt, as in ``_violated``; none that is left at the end is a decay."""
+        values, t, found = self._data.value, self.times, None
+        lowest, least = int(np.argmin(values)), 0
+        for i in range(1, len(values)):
+            rise = self._data[i].map_replicas(lambda a, b: a - b, self._data[least])
+            if float(rise.value) > errors * float(rise.error):
+                if self.period is None and least == lowest:
+                    told = rise.map_replicas(lambda g: g * self._unit)
+                    return (
+                        f"the correlator must decay; it rises by {told} between times {t[least]:g} and {t[i]:g} as a "
+                        "periodic one does; give its period, or only times below half of it"
+                    ), True
+                found = found or (self._mixed_message(f"it rises between times {t[least]:g} and {t[i]:g}"), False)
+            if values[i] < values[least]:
+                least = i
+        return found
+
+    def _mixed_message(self, seen: str) -> str:
+        hint = "too large a mean was subtracted" if self.period is None else "it is antiperiodic: say so"
+        return (
+            f"{seen}: the correlator is no sum of positive terms (source and sink differ, terms alternate that too few "
+            f"points or samples show, or {hint}), so that no spread of levels is known"
+        )
 
     def _negative_message(self, i: int) -> str:
         advice = "use the connected function of one real observable with itself, or test reflection_positivity"
@@ -279,7 +295,8 @@ class OneCorrelator:
                 found = exponentials(points, _LEVELS, cut=0)
                 fit, gain = found.best.fit, plain.chi_factor * (without.chi_squared - found.best.fit.chi_squared)
                 # A fast term could stand for a fault of the first point, or of two.
-                seen = np.count_nonzero(np.abs(plain.white @ fit.alternating) > _SEEN) >= _SEEN_AT
+                with np.errstate(under="ignore"):
+                    seen = np.count_nonzero(np.abs(plain.white @ fit.alternating) > _SEEN) >= _SEEN_AT
                 if seen and gain > _ALTERNATION:
                     fits.append((fit.chi_squared, sign, found.p_value))
             if not fits:
