@@ -18,8 +18,8 @@ __all__ = ["INDEPENDENT", "autocorrelation_time"]
 INDEPENDENT = 20.0
 # Wolff's ratio of the exponential to the integrated time, for the automatic window.
 _RATIO = 1.5
-# Probability that independent units are taken for correlated ones.
-_FALSE_ALARM = 0.001
+# Probability that independent units are taken for correlated ones; larger for few units, which show less.
+_FALSE_ALARM, _OF_FEW, _FEW = 0.001, 0.004, 32
 # Distance, in errors, of a series that is slower than the average of all.
 _SLOWER = 2.5
 
@@ -78,7 +78,7 @@ def slowest(series: Floats) -> Slowness:
     The average of all autocorrelation functions has small errors, so that a few units suffice. Single series replace it
     where they are slower beyond their errors. Units count as correlated if the order matters: sums of products of
     neighbours at 1, 2, 4, ... distances are compared with their distribution under permutations of the units, at a
-    level of 0.1% for all distances and series together.
+    level of 0.1% (0.4% below 32 units) for all distances and series together.
     """
     correlation = _normalised(series)[1]
     n, n_series = correlation.shape
@@ -87,7 +87,8 @@ def slowest(series: Floats) -> Slowness:
     reaches = 1 << np.arange(max(1, (n // 8).bit_length()))
     reaches = reaches[reaches < n]
     normal = NormalDist()
-    together, each = (normal.inv_cdf(1 - _FALSE_ALARM / 2 / (len(reaches) * k)) for k in (1, n_series))
+    alarm = (_OF_FEW if n < _FEW else _FALSE_ALARM) / 2 / len(reaches)
+    together, each = (normal.inv_cdf(1 - alarm / k) for k in (1, n_series))
     time, error = _gamma_time(correlation.mean(axis=1), n)
     z, of_scores = _normalised(_scores(series))
     found = Slowness(time, error, _largest_excess(z, of_scores, reaches) > together)
