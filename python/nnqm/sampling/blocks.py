@@ -155,7 +155,7 @@ def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, fl
     told = f"autocorrelation time of successive paths: {format_value(found.time, found.error)} paths"
     need = int(np.ceil(_FEWEST * (found.time + found.error)))
     # A time that 1/2 is within the error of says nothing of a chain, whatever the order of the paths.
-    hopeless = n < _VERY_FEW and n < _LEAST * found.time
+    hopeless = FEWEST_BLOCKS <= n < min(_VERY_FEW, _LEAST * found.time)
     if not hopeless and (not found.correlated or (n < need and found.time - found.error < 0.5)):
         few = n < _FEW and n == blocks
         upper = found.error / 2 if found.correlated or n < _VERY_FEW else 0.0
