@@ -172,7 +172,7 @@ def test_a_trajectory_of_the_standard_library():
 # ---- offsets and scales
 
 
-@pytest.mark.parametrize(("offset", "scale"), [(1234567.8, 1.0), (-1e9, 1.0), (50.0, 1.0), (0.0, 1e-12), (0.0, 1e40)])
+@pytest.mark.parametrize(("offset", "scale"), [(1234567.8, 1.0), (-1e9, 1.0), (50.0, 1.0), (0.0, 1e-12), (0.0, 1e30)])
 def test_everything_but_the_mean_is_as_without_an_offset(offset, scale):
     moved = nnqm.accumulate(X * scale + offset, DT)
     plain = nnqm.accumulate(X, DT)
@@ -194,8 +194,8 @@ def test_everything_but_the_mean_is_as_without_an_offset(offset, scale):
     [
         ((X + 1234567.8).astype(np.float32), "its type holds steps of .*; subtract the mean"),
         (X + 1e15, "its type holds steps of"),
-        (X * 1e160, "fourth power float64 does not hold; divide"),
-        (X * 1e-160, "fourth power float64 does not hold; divide"),
+        (X * 1e160, "float64 does not hold the error of its fourth moment; divide"),
+        (X * 1e-160, "float64 does not hold the error of its fourth moment; divide"),
     ],
 )
 def test_what_the_type_cannot_hold_is_refused(values, message):
@@ -204,7 +204,7 @@ def test_what_the_type_cannot_hold_is_refused(values, message):
 
 
 def test_a_first_chunk_that_is_not_typical_does_not_set_the_scale():
-    chunks = np.split(oscillator(8000, 24, 5) + 3.0, 40)
+    chunks = np.split(oscillator(4000, 24, 5) + 3.0, 20)
     plain = nnqm.accumulate(iter(chunks), DT, independent=True)
     cold = nnqm.accumulate(iter([np.full((200, 24), 9.0), *chunks[1:]]), DT, independent=True)
     np.testing.assert_allclose(cold.observables.scale, plain.observables.scale, rtol=0.1)

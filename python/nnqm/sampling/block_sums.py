@@ -199,7 +199,11 @@ class _Adder:
                     f"chunks must have equal n_times and channels; got {chunk.shape[1:]} after "
                     f"{(n_steps, n_channels)}; give a list of trajectories of different lengths"
                 )
-            cut = cut_batch(chunk, self._group, self._n_blocks, longest_lag(self._asked), chunk=True, independent=True)
+            wanted = self._n_blocks
+            if wanted is None and n_paths > _MOST_BLOCKS:
+                # About as many paths as in the blocks so far: a block of a few paths costs as much as one of a tile.
+                wanted = max(1, 2 * DEFAULT_BLOCKS * len(chunk) // n_paths)
+            cut = cut_batch(chunk, self._group, wanted, longest_lag(self._asked), chunk=True, independent=True)
             if run is None:
                 run = self._begin(cut.steps, first)
             elif cut.steps != run.n_times:
@@ -407,10 +411,10 @@ def _need_digits(eps: float, mean: Floats, std: Floats, labels: Sequence[str]) -
                 f"channel {name} has mean {m:g} and standard deviation {s:g}, but its type holds steps of "
                 f"{eps * abs(m):.2g} there; subtract the mean before the paths are stored, or store them in float64"
             )
-        if s > 0 and not 1e-70 < s < 1e70:
+        if s > 0 and not 1e-36 < s < 1e36:
             raise InputError(
-                f"channel {name} has standard deviation {s:g}, whose fourth power float64 does not hold; divide the "
-                f"paths by {s:.0e}"
+                f"channel {name} has standard deviation {s:g}, and float64 does not hold the error of its fourth "
+                f"moment; divide the paths by {s:.0e}"
             )
 
 
