@@ -211,7 +211,7 @@ def _three_axes(array: NDArray[Any], order: _Order, name: str) -> NDArray[Any]:
 
 
 def _need_clear_rows(array: NDArray[Any], name: str, ask: bool) -> None:
-    """Raise for two axes that may be, by their shape, or are, by their values, times and channels or times and paths."""
+    """Raise for two axes that may be by their shape, or are by their values, times and channels or times and paths."""
     rows, columns = array.shape
     tall = rows >= _TALL * columns and columns <= _FEW_TIMES
     if not (tall and ask) and not (rows >= _SOME_ROWS and _rows_are_times(array, tall)):
@@ -239,7 +239,7 @@ def _rows_are_times(array: NDArray[Any], tall: bool) -> bool:
     if tall or down <= 0.5:
         return down > 0.5
     across = float((x[:, 1:] * x[:, :-1]).mean() / square)
-    return abs(across) < max(0.1, 4 / np.sqrt(x.size))
+    return bool(abs(across) < max(0.1, 4 / np.sqrt(x.size)))
 
 
 def _together(batches: list[NDArray[Any]]) -> list[NDArray[Any]]:

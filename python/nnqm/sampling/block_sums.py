@@ -199,7 +199,11 @@ class _Adder:
                     f"chunks must have equal n_times and channels; got {chunk.shape[1:]} after "
                     f"{(n_steps, n_channels)}; give a list of trajectories of different lengths"
                 )
-            cut = cut_batch(chunk, self._group, self._n_blocks, longest_lag(self._asked), chunk=True, independent=True)
+            wanted = self._n_blocks
+            if wanted is None and n_paths > _MOST_BLOCKS:
+                # About as many paths as in the blocks so far: a block of a few paths costs as much as one of a tile.
+                wanted = max(1, 2 * DEFAULT_BLOCKS * len(chunk) // n_paths)
+            cut = cut_batch(chunk, self._group, wanted, longest_lag(self._asked), chunk=True, independent=True)
             if run is None:
                 run = self._begin(cut.steps, first)
             elif cut.steps != run.n_times:
@@ -363,8 +367,11 @@ def _user_observables(batches: list[NDArray[Any]], names: Sequence[str] | None, 
         for array in batches:
             for path in range(array.shape[0]):
                 need_finite_values(array[path], path, "paths")
-    _need_digits(batches[0].dtype, mean, std, labels)
-    std[std <= 4 * np.finfo(float).eps * np.abs(mean)] = 1.0
+    eps = float(np.finfo(batches[0].dtype if batches[0].dtype.kind == "f" else np.float64).eps)
+    # A channel that moves by one rounding is constant.
+    still = np.max([np.ptp(s, axis=0) for s in samples], axis=0) <= eps * np.abs(mean)
+    _need_digits(eps, mean, np.where(still, 0.0, std), labels)
+    std[still] = 1.0
     return default_observables((mean, std, labels))
 
 
@@ -396,19 +403,18 @@ def _location(samples: list[Floats]) -> tuple[Floats, Floats]:
     return mean, std
 
 
-def _need_digits(dtype: np.dtype[Any], mean: Floats, std: Floats, labels: Sequence[str]) -> None:
-    """Raise for channels whose fluctuations the data type, or float64, does not hold."""
-    eps = float(np.finfo(dtype).eps) if dtype.kind == "f" else float(np.finfo(float).eps)
+def _need_digits(eps: float, mean: Floats, std: Floats, labels: Sequence[str]) -> None:
+    """Raise for channels whose fluctuations the data type, of relative spacing eps, or float64 does not hold."""
     for name, m, s in zip(labels, mean, std, strict=True):
-        if s > 4 * eps * abs(m) and s < 50 * eps * abs(m):
+        if 0 < s < 50 * eps * abs(m):
             raise InputError(
-                f"channel {name} has mean {m:g} and standard deviation {s:g}, but {dtype} holds steps of "
+                f"channel {name} has mean {m:g} and standard deviation {s:g}, but its type holds steps of "
                 f"{eps * abs(m):.2g} there; subtract the mean before the paths are stored, or store them in float64"
             )
-        if s > 0 and not 1e-70 < s < 1e70:
+        if s > 0 and not 1e-36 < s < 1e36:
             raise InputError(
-                f"channel {name} has standard deviation {s:g}, whose fourth power float64 does not hold; divide the "
-                f"paths by {s:.0e}"
+                f"channel {name} has standard deviation {s:g}, and float64 does not hold the error of its fourth "
+                f"moment; divide the paths by {s:.0e}"
             )
 
 

@@ -34,6 +34,8 @@ _SHORT = 8
 # Paths below which chance hides a correlation that matters: their error is by the Gamma method in any case. Below the
 # second number it hides more, and half an error is added to the autocorrelation time.
 _FEW, _VERY_FEW = 256, 32
+# Autocorrelation times below which very few paths are refused, even where their order may be chance.
+_LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
 _STRETCHES = 6
@@ -153,7 +155,8 @@ def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, fl
     told = f"autocorrelation time of successive paths: {format_value(found.time, found.error)} paths"
     need = int(np.ceil(_FEWEST * (found.time + found.error)))
     # A time that 1/2 is within the error of says nothing of a chain, whatever the order of the paths.
-    if not found.correlated or (n < need and found.time - found.error < 0.5):
+    hopeless = FEWEST_BLOCKS <= n < min(_VERY_FEW, _LEAST * found.time)
+    if not hopeless and (not found.correlated or (n < need and found.time - found.error < 0.5)):
         few = n < _FEW and n == blocks
         upper = found.error / 2 if found.correlated or n < _VERY_FEW else 0.0
         factor = scatter_factor(found.time + upper, n, blocks) if few else 1.0

@@ -219,6 +219,7 @@ def hidden_spectrum(
         ),
         n_blocks=per_chunk,
         n_threads=n_threads,
+        independent=isinstance(paths, Paths),
     )
     return _levels(_matrices(run), run, step, n_levels)
 
