@@ -147,6 +147,8 @@ def _p_value(near: Estimate, far: Estimate, samples: Floats | None) -> float:
     if samples is not None:
         return float(stdtr(len(samples) - 1, corrected_t(-samples)))
     excess = far.map(lambda f, n: f - _KEPT * n, near)
+    if not excess.error > 0:
+        return 0.0 if excess.value > 0 else 1.0
     return float(stdtr(excess.n_blocks - 1, -float(excess.value) / float(excess.error)))
 
 

@@ -90,7 +90,11 @@ def analyse(run: Correlators, *, channel: int | str = 0, paths: ArrayLike | None
             if not found.gaps:
                 rows += _clustering_rows(run, name)
     if "increments" in run.sums and set(run.increment_lags) >= {1, 2}:
-        of_increments = commutator_rows(run, name, exact, details)
+        try:
+            of_increments = commutator_rows(run, name, exact, details)
+        except InputError as error:  # paths that stay where they start
+            notes.append(str(error))
+            of_increments = []
         # Stationary and differentiable paths that are reflection positive do not move at all.
         if any(row.verdict is Verdict.SMOOTH for row in of_increments):
             rows, of_increments = without_levels(rows), without_levels(of_increments)
@@ -162,9 +166,13 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
     most = min(12, run.block_paths.size // 10, len(different))
     chosen = np.unique(np.linspace(0, len(different) - 1, most).astype(int))
     if chosen.size:
-        p_value = connected[chosen].consistency(exact.connected(lags[chosen] * run.dt))
-        verdict = Verdict.OK if p_value > _JOINT_LEVEL else Verdict.DEVIATES
         quantity = f"G_c jointly at {chosen.size} lags"
+        try:
+            p_value = connected[chosen].consistency(exact.connected(lags[chosen] * run.dt))
+        except InputError as error:  # paths that hardly move in a step have the same values at all lags
+            rows.append(Row(quantity, None, None, Verdict.NOT_TESTED, Group.TWO_POINT, reason=error.reason))
+            return rows
+        verdict = Verdict.OK if p_value > _JOINT_LEVEL else Verdict.DEVIATES
         rows.append(Row(quantity, None, None, verdict, Group.TWO_POINT, remarks=(_p_text(p_value),)))
     return rows
 

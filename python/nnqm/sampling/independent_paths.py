@@ -76,8 +76,10 @@ def corrected_t(samples: Floats) -> float:
     """
     n = len(samples)
     deviations = samples - samples.mean()
-    spread = max(float(np.sqrt(np.mean(deviations**2))), float(np.finfo(float).tiny))
-    t = float(samples.mean()) / spread * np.sqrt(n - 1)
+    mean = float(samples.mean())
+    # Samples without spread have a large t, whose third power is in the range of float64.
+    spread = max(float(np.sqrt(np.mean(deviations**2))), 1e-12 * abs(mean), float(np.finfo(float).tiny))
+    t = mean / spread * np.sqrt(n - 1)
     skewness = float(np.mean((deviations / spread) ** 3)) / np.sqrt(n)
     return float(t + skewness * (t**2 / 3 + 1 / 6) + skewness**2 * t**3 / 27)
 
