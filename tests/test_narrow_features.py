@@ -54,7 +54,8 @@ def test_strips_of_several_inputs_are_refused_and_pointed_to_quasi_monte_carlo(d
 
 @pytest.mark.parametrize("direction", [*DIRECTIONS, [0.3, 0.1, -0.2, 0.4, 0.5]])
 @pytest.mark.parametrize(
-    ("steep", "left", "width"), [(3e4, 0.7, 1e-3), (1e8, 0.7, 1e-3), (1e8, -0.2, 1e-6), (1e9, 2.5, 3e-8), (1e4, 4.0, 0.1)]
+    ("steep", "left", "width"),
+    [(3e4, 0.7, 1e-3), (1e8, 0.7, 1e-3), (1e8, -0.2, 1e-6), (1e9, 2.5, 3e-8), (1e4, 4.0, 0.1)],
 )
 def test_the_error_of_quasi_monte_carlo_covers_strips_that_no_point_meets(direction, steep, left, width):
     found = quasi_monte_carlo(ridge(direction, steep, left, left + width), n_points=2**12)

@@ -489,9 +489,7 @@ def coarser(rule: tuple[float, int, int]) -> tuple[float, int, int]:
     return 0.95 * width, int(0.8 * nodes), order
 
 
-def _on_grid(
-    theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]
-) -> tuple[Expansion, Hidden]:
+def _on_grid(theory: Theory, output: int, spread: Floats, rule: tuple[float, int, int]) -> tuple[Expansion, Hidden]:
     fine, coarse = (_grid_expansion(theory, output, spread, *r) for r in (rule, coarser(rule)))
     z, weights = trapezoid(*rule[:2])
     hidden = hidden_by_grid(

@@ -1,8 +1,8 @@
 r"""Features of a network that a tensor grid steps over.
 
-Two rules that both miss a feature agree, so that their agreement is no evidence. The evidence is the network itself: the
-argument of every neuron is known at the nodes of the grid. A neuron is resolved where its argument changes from node to
-node by less than the width of its activation, or where the activation is a straight line within reach of the node.
+Two rules that both miss a feature agree, so that their agreement is no evidence. The evidence is the network itself:
+the argument of every neuron is known at the nodes of the grid. A neuron is resolved where its argument changes from
+node to node by less than the width of its activation, or where the activation is a straight line within reach.
 Elsewhere the output may deviate from the values at the nodes: the bound on this deviation and the probability of these
 cells bound the error of an average.
 """
@@ -76,10 +76,7 @@ class Hidden:
         spread = np.sqrt(max(variance, 0.0))
         # |(u + D)^k - u^k| <= sum_i binom(k, i) |u|^(k - i) D^i, with u of the size of the spread
         return np.array(
-            [
-                sum(comb(k, i) * spread ** (k - i) * self.powers[i - 1] for i in range(1, k + 1))
-                for k in range(1, 5)
-            ]
+            [sum(comb(k, i) * spread ** (k - i) * self.powers[i - 1] for i in range(1, k + 1)) for k in range(1, 5)]
         )
 
     def relative(self, variance: float) -> float:
