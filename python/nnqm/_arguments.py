@@ -73,7 +73,8 @@ def scale(name: str, value: Any) -> float:
     number = positive(name, value)
     if not _SMALLEST_SCALE <= number <= 1 / _SMALLEST_SCALE:
         raise InputError(
-            f"{name} must be from {_SMALLEST_SCALE:g} to {1 / _SMALLEST_SCALE:g}; got {name}={number:g}; use other units"
+            f"{name} must be from {_SMALLEST_SCALE:g} to {1 / _SMALLEST_SCALE:g}; got {name}={number:g}; "
+            "use other units"
         )
     return number
 

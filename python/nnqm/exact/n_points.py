@@ -128,11 +128,12 @@ def n_point(
         results.append(total)
     if not np.isfinite(scale):
         raise InputError(f"functions must be finite on all inputs; got a root mean square of {scale}")
-    rounding = output_expansion.ROUNDING + hidden
-    error = float(np.abs(results[0] - results[1]).max(initial=0)) + (rounding * scale if scale else 0.0)
-    if error > tolerance * scale:
+    # Functions that vanish at all nodes have no scale.
+    change = float(np.abs(results[0] - results[1]).max(initial=0))
+    reached = (change / scale + output_expansion.ROUNDING if scale else 0.0) + hidden
+    if reached > tolerance:
         raise InputError(
-            f"the error of the {n}-point function is {error / scale:.1e} (relative to the root mean squares), above "
+            f"the error of the {n}-point function is {reached:.1e} (relative to the root mean squares), above "
             f"tolerance={tolerance:g}; use times further apart, smooth networks and functions, a larger tolerance, or "
             "sample the theory"
         )

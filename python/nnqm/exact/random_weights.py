@@ -213,7 +213,7 @@ def _of_draws(
     for m in inputs:
         energies = np.add.outer(energies, m.energies).ravel()
         rates = np.stack([m.decay(float(s)) for s in times]) if times.size else np.ones((0, len(m.energies)))
-        decay = (decay[:, :, None] * rates[:, None, :]).reshape(times.size, -1)
+        decay = (decay[:, :, None] * rates[:, None, :]).reshape(times.size, decay.shape[1] * rates.shape[1])
     # States that are not listed have at least the highest energy of one of the inputs.
     cutoff = min(float(m.energies[-1]) for m in inputs)
     rest = np.exp(-times * (cutoff / inputs[0].hbar))

@@ -1,8 +1,8 @@
 r"""Features of a network that a tensor grid steps over.
 
-Two rules that both miss a feature agree, so that their agreement is no evidence. The evidence is the network itself: the
-argument of every neuron is known at the nodes of the grid. A neuron is resolved where its argument changes from node to
-node by less than the width of its activation, or where the activation is a straight line within reach of the node.
+Two rules that both miss a feature agree, so that their agreement is no evidence. The evidence is the network itself:
+the argument of every neuron is known at the nodes of the grid. A neuron is resolved where its argument changes from
+node to node by less than the width of its activation, or where the activation is a straight line within reach.
 Elsewhere the output may deviate from the values at the nodes: the bound on this deviation and the probability of these
 cells bound the error of an average.
 """

@@ -252,6 +252,11 @@ def check_scale(run: Correlators) -> None:
     """Raise if the standardised channels cannot be had in the precision of the run."""
     o = run.observables
     for name, shift, scale in zip(o.channels, o.shift, o.scale, strict=True):
+        if not scale > 0:
+            raise InputError(
+                f"channel {name} must move; got standard deviation {scale:g} at every time; give a theory whose inputs "
+                "have a spread"
+            )
         if run.precision == "float32" and not (1e-38 < scale < 1e38 and abs(shift) < 1e38):
             raise InputError(
                 f"channel {name} has mean {shift:g} and standard deviation {scale:g}, which float32 cannot hold; "
