@@ -33,7 +33,7 @@ from .levels import (
     told_apart,
 )
 from .numbering import beyond_bound_states, numbered
-from .rare_events import expected_norm_errors, standard_normal
+from .rare_events import expected_norm_errors, one_block_decides, standard_normal
 
 __all__ = ["spectrum"]
 
@@ -156,7 +156,10 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
         moving = {
             n
             for n, (a, b) in enumerate(zip(gaps, later, strict=False))
-            if not best.is_noise(n, a) and trial.persists(n) and _moves_down(a, b)
+            if not best.is_noise(n, a)
+            and best.measured_norm_errors[n] <= LARGEST_NORM_ERROR
+            and trial.persists(n)
+            and _moves_down(a, b)
         }
         if not any(n < _DECIDING_LEVELS for n in moving):
             moved |= moving
@@ -168,6 +171,9 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] is Verdict.RESOLVED else None, column)
     if trouble is not None:
         verdicts = [trouble if v is Verdict.RESOLVED else v for v in verdicts]
+    elif expected is None:
+        rare = [v is Verdict.RESOLVED and g is not None and one_block_decides(g) for v, g in zip(verdicts, gaps, strict=True)]
+        verdicts = ladder(Verdict.NOISE if r else v for v, r in zip(verdicts, rare, strict=True))
     weights = None if column in without_levels(run) else run.observables.scale[column] ** 2 * best.weights
     levels = numbered(run, _multiplets(best, gaps, weights, verdicts))
     found = Spectrum(
@@ -197,7 +203,7 @@ def _judged(expected: Floats | None, solution: CheckedSolution | None) -> Checke
     """The solution with the norm errors that the theory leads one to expect, where these are known."""
     if solution is None or expected is None:
         return solution
-    return replace(solution, norm_errors=expected[: len(solution.norm_errors)], expected=True)
+    return replace(solution, expected_norm_errors=expected[: len(solution.measured_norm_errors)])
 
 
 def _spectral_sum(

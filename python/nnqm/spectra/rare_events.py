@@ -23,7 +23,7 @@ _RULE = (12.0, 320, 48)
 _SMALLEST = 1e-15
 
 # Smallest probability, in all blocks together, of the largest deviation of a block.
-_OUTLIER_CHANCE = 1e-4
+_OUTLIER_CHANCE = 1e-6
 
 
 def standard_normal(t: float, freedom: int) -> float:
