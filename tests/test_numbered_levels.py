@@ -25,7 +25,9 @@ def run_of(theory, n_paths=20_000, dt=None, seed=1, **settings):
 
 
 def test_the_vector_of_the_core_is_that_of_evaluate():
-    theory = nnqm.Theory([nnqm.OrnsteinUhlenbeck([0.7, 1.3]), nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 1, 0, 1]))])
+    theory = nnqm.Theory(
+        [nnqm.OrnsteinUhlenbeck([0.7, 1.3]), nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 1, 0, 1]))]
+    )
     chosen = nnqm.default_observables(theory, order=4, neurons=3, products=9)
     assert len(chosen.products) == 9
     settings = {"rng": 3, "precision": "float64"}
@@ -155,7 +157,9 @@ def test_an_unresolved_level_keeps_its_number():
     assert found.levels[0].number == 1
     assert found.numbers[0] == 2
     exact = theory.sources[0].hamiltonian
-    assert_consistent(found.gaps[0], float(np.mean(exact.gaps(3)[1:3])) if found.levels[1].until > 2 else exact.gaps(2)[1])
+    assert_consistent(
+        found.gaps[0], float(np.mean(exact.gaps(3)[1:3])) if found.levels[1].until > 2 else exact.gaps(2)[1]
+    )
     assert "gap 1 " not in str(found)
     notes = nnqm.analyse(run).notes
     assert any("E_2" in note and "E_1" not in note for note in notes)
@@ -197,7 +201,9 @@ def test_default_observables_represent_the_lowest_levels_of_wells():
 
 
 def test_names_of_levels():
-    names = [Level(None, None, 1, nnqm.Verdict.NOISE, number=n, until=n, at_least=True).name for n in (1, 2, 3, 4, 11, 22)]
+    names = [
+        Level(None, None, 1, nnqm.Verdict.NOISE, number=n, until=n, at_least=True).name for n in (1, 2, 3, 4, 11, 22)
+    ]
     assert [name.split()[-1] for name in names] == ["1st", "2nd", "3rd", "4th", "11th", "22nd"]
     assert Level(None, None, 2, nnqm.Verdict.NOISE, number=2, until=3).name == "gaps 2 to 3"
     # Levels of other methods are counted one by one.

@@ -304,9 +304,7 @@ def default_observables(
     if order is None:
         order = _ORDER_OF_OPEN_WELLS if open_well else _ORDER
     orders, wanted = _polynomials(counted, visible, order, products)
-    plain = Observables(
-        channels, columns, shift, scale, orders, np.empty((0, len(channels))), np.empty(0), np.empty(0)
-    )
+    plain = Observables(channels, columns, shift, scale, orders, np.empty((0, len(channels))), np.empty(0), np.empty(0))
     if neurons is None:
         neurons = 0 if len(seen) > 1 and _oscillators(counted) else _NEURONS + open_well * (_ORDER - order)
         neurons = max(0, neurons)

@@ -172,7 +172,10 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     if trouble is not None:
         verdicts = [trouble if v is Verdict.RESOLVED else v for v in verdicts]
     elif expected is None:
-        rare = [v is Verdict.RESOLVED and g is not None and one_block_decides(g) for v, g in zip(verdicts, gaps, strict=True)]
+        rare = [
+            v is Verdict.RESOLVED and g is not None and one_block_decides(g)
+            for v, g in zip(verdicts, gaps, strict=True)
+        ]
         verdicts = ladder(Verdict.NOISE if r else v for v, r in zip(verdicts, rare, strict=True))
     weights = None if column in without_levels(run) else run.observables.scale[column] ** 2 * best.weights
     levels = numbered(run, _multiplets(best, gaps, weights, verdicts))
@@ -510,11 +513,12 @@ def _equal(gaps: list[Estimate | None], members: list[int]) -> bool:
     Errors between k equal levels form a symmetric matrix with elements of variance e^2 on the diagonal and e^2/2 beside
     it. The squares of its eigenvalues, less their mean, sum to e^2 times a chi-squared of k (k + 1)/2 - 1.
     """
-    from scipy.stats import chi2
-
     if len(members) < 3:
         return True  # told apart by its only difference
+    from scipy.special import gammaincc
+
     held = [g for g in (gaps[m] for m in members) if g is not None]
     values, errors = np.array([float(g.value) for g in held]), np.array([float(g.error) for g in held])
     scatter = float(np.sum((values - values.mean()) ** 2) / np.mean(errors**2))
-    return bool(chi2.sf(scatter, len(held) * (len(held) + 1) // 2 - 1) > _MULTIPLET_CHANCE)
+    freedom = len(held) * (len(held) + 1) / 2 - 1
+    return bool(gammaincc(freedom / 2, scatter / 2) > _MULTIPLET_CHANCE)
