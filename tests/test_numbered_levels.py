@@ -138,7 +138,7 @@ def test_errors_of_norms_are_foreseen():
     run = run_of(theory, 50_000, 0.2)
     foreseen = expected_norm_errors(run, 3)
     matrices = Matrices.of(run)
-    measured = solve(matrices, -1, matrices.usable, 0).norm_errors[:2]
+    measured = solve(matrices, -1, matrices.usable, 0).measured_norm_errors[:2]
     np.testing.assert_allclose(measured, foreseen[:2], rtol=0.25)
     # The square of h_1 decays with the rate 2, and its variance is 2: a sum over pairs of times.
     apart = np.abs(np.subtract.outer(np.arange(64), np.arange(64)))

@@ -55,6 +55,7 @@ static nnqm_measure* make_measure(void) {
     OK(nnqm_measure_add_channel(measure, 2, 0.25, 1.5, 3));
     OK(nnqm_measure_add_channel(measure, 0, 0, 1, 1));
     OK(nnqm_measure_set_neurons(measure, 2, 3, weights, biases, centres, "sin"));
+    OK(nnqm_measure_add_product(measure, 1, 2));
     OK(nnqm_measure_set_lags(measure, n_lags, lags));
     OK(nnqm_measure_set_observable_lags(measure, 2, lags));
     OK(nnqm_measure_set_increment_lags(measure, 2, lags + 1));

@@ -35,7 +35,7 @@ static void stages_equal_the_fused_call(int32_t precision) {
     const int64_t offsets[2] = {0, n_paths};
     OK(nnqm_accumulate(staged, precision, all_shape, strides, all, 2, offsets, 0, 1));
 
-    const int64_t g = 3, f = 8;
+    const int64_t g = 3, f = 9;
     const int64_t expected[6][5] = {{1, n_lags, 2, g, g},  {1, 2, 2, f, f},
                                     {1, 2, 2, 2, 1},       {1, 2, 4, 1, 1},
                                     {1, n_times, 1, 1, 1}, {1, n_times * (n_times + 1) / 2, 1, 1, 1}};

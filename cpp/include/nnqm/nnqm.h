@@ -134,7 +134,7 @@ NNQM_API int32_t nnqm_theory_compile(nnqm_theory* theory, int32_t precision, int
 NNQM_API int32_t nnqm_theory_size(const nnqm_theory* theory, int64_t* inputs, int64_t* channels);
 
 /* ---- Measures: the choice of sums. The observable vector of a path at one time is
- *     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b) - c)
+ *     (1, z_1 .. z_n, h_2(z_1) .. h_{order_1}(z_1), h_2(z_2) .., act(W z + b) - c, products)
  * with z_i = (channel_i - shift_i) / scale_i and h_n = He_n / sqrt(n!). The first 1 + n entries are the linear part, of
  * size G; the whole vector has size F. */
 

@@ -33,7 +33,7 @@ from .levels import (
     told_apart,
 )
 from .numbering import beyond_bound_states, numbered
-from .rare_events import expected_norm_errors, standard_normal
+from .rare_events import expected_norm_errors, one_block_decides, standard_normal
 
 __all__ = ["spectrum"]
 
@@ -156,7 +156,10 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
         moving = {
             n
             for n, (a, b) in enumerate(zip(gaps, later, strict=False))
-            if not best.is_noise(n, a) and trial.persists(n) and _moves_down(a, b)
+            if not best.is_noise(n, a)
+            and best.measured_norm_errors[n] <= LARGEST_NORM_ERROR
+            and trial.persists(n)
+            and _moves_down(a, b)
         }
         if not any(n < _DECIDING_LEVELS for n in moving):
             moved |= moving
@@ -168,6 +171,12 @@ def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> 
     trouble = _trouble(run, matrices.usable, gaps[0] if verdicts[0] is Verdict.RESOLVED else None, column)
     if trouble is not None:
         verdicts = [trouble if v is Verdict.RESOLVED else v for v in verdicts]
+    elif expected is None:
+        rare = [
+            v is Verdict.RESOLVED and g is not None and one_block_decides(g)
+            for v, g in zip(verdicts, gaps, strict=True)
+        ]
+        verdicts = ladder(Verdict.NOISE if r else v for v, r in zip(verdicts, rare, strict=True))
     weights = None if column in without_levels(run) else run.observables.scale[column] ** 2 * best.weights
     levels = numbered(run, _multiplets(best, gaps, weights, verdicts))
     found = Spectrum(
@@ -197,7 +206,7 @@ def _judged(expected: Floats | None, solution: CheckedSolution | None) -> Checke
     """The solution with the norm errors that the theory leads one to expect, where these are known."""
     if solution is None or expected is None:
         return solution
-    return replace(solution, norm_errors=expected[: len(solution.norm_errors)], expected=True)
+    return replace(solution, expected_norm_errors=expected[: len(solution.measured_norm_errors)])
 
 
 def _spectral_sum(
@@ -506,11 +515,12 @@ def _equal(gaps: list[Estimate | None], members: list[int]) -> bool:
     Errors between k equal levels form a symmetric matrix with elements of variance e^2 on the diagonal and e^2/2 beside
     it. The squares of its eigenvalues, less their mean, sum to e^2 times a chi-squared of k (k + 1)/2 - 1.
     """
-    from scipy.special import chdtrc
-
     if len(members) < 3:
         return True  # told apart by its only difference
+    from scipy.special import gammaincc
+
     held = [g for g in (gaps[m] for m in members) if g is not None]
     values, errors = np.array([float(g.value) for g in held]), np.array([float(g.error) for g in held])
     scatter = float(np.sum((values - values.mean()) ** 2) / np.mean(errors**2))
-    return bool(chdtrc(len(held) * (len(held) + 1) // 2 - 1, scatter) > _MULTIPLET_CHANCE)
+    freedom = len(held) * (len(held) + 1) / 2 - 1
+    return bool(gammaincc(freedom / 2, scatter / 2) > _MULTIPLET_CHANCE)

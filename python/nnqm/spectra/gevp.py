@@ -13,7 +13,6 @@ from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags, vacuum
 from ..statistics.estimate import Estimate
 from .levels import LARGEST_RELATIVE_ERROR
-from .rare_events import one_block_decides
 
 __all__ = ["effective_energy", "gevp"]
 
@@ -172,10 +171,15 @@ class CheckedSolution(Solution):
 
     variances: tuple[Floats, ...]  # (R, k), in units of ``unit`` squared: of the energies that each state mixes
     crossed: Floats  # (k,): states found on one half of the blocks, their eigenvalues on the other
-    norm_errors: Floats  # (k,): relative error of the norm of each state
-    expected: bool = False  # whether norm_errors are those of any run of this size
+    measured_norm_errors: Floats  # (k,): relative error of the norm of each state
+    expected_norm_errors: Floats | None = None  # (k,): in any run of this size, where that is known
     n_directions: int
     tau: int  # steps from t0 to the later time
+
+    @property
+    def norm_errors(self) -> Floats:
+        """Relative errors of the norms of the states, shape (k,), those of any run of this size where known."""
+        return self.measured_norm_errors if self.expected_norm_errors is None else self.expected_norm_errors
 
     def persists(self, n: int) -> bool:
         """Whether the state found on one half of the blocks is there on the other."""
@@ -184,8 +188,6 @@ class CheckedSolution(Solution):
     def is_noise(self, n: int, gap: Estimate | None) -> bool:
         """Whether a state is noise or lives in rare events."""
         if gap is None or not float(gap.error) <= LARGEST_RELATIVE_ERROR * abs(float(gap.value)):
-            return True
-        if not self.expected and one_block_decides(gap):
             return True
         return bool(self.norm_errors[n] > LARGEST_NORM_ERROR) or not self.persists(n)
 
@@ -335,7 +337,7 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Che
         sizes=matrices.sizes,
         variances=_variances(matrices, position, functions),
         crossed=crossed.mean(axis=0),
-        norm_errors=norm_errors,
+        measured_norm_errors=norm_errors,
         n_directions=int(good.sum()),
         tau=tau,
     )

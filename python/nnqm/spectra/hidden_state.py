@@ -123,7 +123,8 @@ def hidden_spectrum(
     stop, among the lowest n and n + 1 states. The statistical error comes from the jackknife over blocks, the
     systematic one the error of that mean if the values were independent.
 
-    Levels whose states do not show in functionals of x have no sign here, and of equal levels one may show only one.
+    Levels whose states do not show in functionals of x have no sign here, so that every level is "at least the n-th"
+    (``Level.at_least``), and of equal levels one may show only one.
     A fall that is slow against the noise goes unseen: where several inputs are hidden behind one x, levels are dense
     and gaps may come out some errors too large.
 
@@ -412,7 +413,9 @@ def _levels(matrices: _Matrices, run: Correlators, step: int, n_levels: int) -> 
             first_t0 = _LAGS[position] * step
     if _irreversible(matrices):
         levels = [replace(e, verdict=Verdict.IRREVERSIBLE) if e.resolved else e for e in levels]
-    levels = _merged(on_ladder(levels))
+    merged = _merged(on_ladder(levels))
+    # Levels whose states do not show in x are not there.
+    levels = [replace(level, number=n, until=n, at_least=True) for n, level in enumerate(merged, start=1)]
     return Spectrum(
         tuple(levels),
         first_t0,

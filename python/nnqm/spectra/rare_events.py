@@ -23,7 +23,7 @@ _RULE = (12.0, 320, 48)
 _SMALLEST = 1e-15
 
 # Smallest probability, in all blocks together, of the largest deviation of a block.
-_OUTLIER_CHANCE = 1e-4
+_OUTLIER_CHANCE = 1e-6
 
 
 def standard_normal(t: float, freedom: int) -> float:
@@ -66,7 +66,9 @@ def expected_norm_errors(run: Correlators, n_states: int) -> Floats | None:
     modes = _modes(run)
     if modes is None or np.isfinite(lowest_unseen(run)):
         return None
-    rows = modes.rows[: n_states + 1]
+    # States that alternate in sign are no levels.
+    levels = np.flatnonzero(np.ones(len(modes.rows)) if modes.signs is None else modes.signs > 0)
+    rows = modes.rows[levels[: n_states + 1]]
     ground = np.maximum(np.abs(rows[0]), _SMALLEST)
     law, squares = modes.law, (rows[1:] / ground) ** 2 - 1
     parts = ((squares * law) @ (modes.rows[1:] / ground).T) ** 2
