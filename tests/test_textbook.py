@@ -1,5 +1,6 @@
-"""Potentials with jumps, kinks, walls and narrow features against closed forms and an independent finite-element code."""
+"""Potentials with jumps, kinks, walls and narrow features against closed forms and a finite-element code."""
 
+import itertools
 import math
 import pickle
 
@@ -116,8 +117,7 @@ def finite_elements(potential, breaks, count):
     slopes = np.stack([k * z ** max(k - 1, 0) for k in range(order + 1)], axis=1) @ nodes
     ends = np.unique([-9.0, *breaks, 9.0])
     edges = np.concatenate(
-        [np.linspace(a, b, math.ceil((b - a) / 0.06) + 1)[:-1] for a, b in zip(ends[:-1], ends[1:], strict=True)]
-        + [[9.0]]
+        [np.linspace(a, b, math.ceil((b - a) / 0.06) + 1)[:-1] for a, b in itertools.pairwise(ends)] + [[9.0]]
     )
     h = np.diff(edges)
     x = edges[:-1, None] + h[:, None] * (z + 1) / 2
