@@ -26,13 +26,15 @@ __all__ = ["Hamiltonian"]
 class Hamiltonian:
     r"""A particle on the line, :math:`H = p^2/2m + V(x)`, solved to a given accuracy.
 
-    Eigenstates come from the sinc discrete variable representation (Colbert and Miller, J. Chem. Phys. 96, 1982
-    (1992)): on a grid of spacing h
+    Eigenstates of a smooth potential come from the sinc discrete variable representation (Colbert and Miller, J. Chem.
+    Phys. 96, 1982 (1992)): on a grid of spacing h
 
     .. math:: H_{ij} = \frac{\hbar^2}{2 m h^2} \left\{ \begin{matrix} \pi^2/3 & i = j \\
               2 (-1)^{i-j}/(i-j)^2 & i \ne j \end{matrix} \right\} + V(x_i)\,\delta_{ij} .
 
-    The interval grows and the spacing shrinks until the levels agree to rounding or to the tolerance.
+    The interval grows and the spacing shrinks until the levels agree to rounding or to the tolerance. A survey of V on
+    all scales decides whether the grid sees all of V. Potentials with jumps, kinks, walls and narrow features are
+    solved with polynomials on panels that end there (Rescigno and McCurdy, Phys. Rev. A 62, 032706 (2000)).
 
     Parameters
     ----------
@@ -42,9 +44,9 @@ class Hamiltonian:
     mass, hbar : float, default 1
         Positive.
     domain : (float, float), optional
-        Interval on which a callable or polynomial is used; wave functions must vanish at its ends. By default the
-        whole line is searched, in steps of 0.7% of the distance from the lowest point found; give a domain if there
-        are narrow wells elsewhere.
+        Interval of a callable or polynomial, with walls at its ends, where waves vanish; None or an infinite number
+        for an end makes it a half-line. By default the whole line is searched, in steps of 0.7% of the distance from
+        the lowest point found; give a domain if there are narrow wells elsewhere.
     tolerance : float, default 1e-10
         Accuracy of the levels, relative to their height above the minimum of V. With the default value refinement
         continues down to rounding; with a larger value it stops at that accuracy.
@@ -58,9 +60,9 @@ class Hamiltonian:
 
     Notes
     -----
-    For smooth V the error of the levels is 1e-13 of the largest energy on the grid; with kinks or steps convergence is
-    slow. Levels that miss the tolerance or are not bound raise an ``InputError``; so do states that are not resolved
-    from their neighbours.
+    V is called at some 1e5 irregular points of the interval of the waves. Features wider than 1e-5 of it are found.
+    Levels that miss the tolerance or are not bound raise an ``InputError``; so do states that are not resolved from
+    their neighbours.
 
     Examples
     --------
@@ -162,7 +164,7 @@ class Hamiltonian:
 
     @property
     def n_bound(self) -> int | None:
-        """Number of levels below ``threshold``; None if there are infinitely many."""
+        """Number of levels below ``threshold``; None for infinitely many. Above 250 levels it is semiclassical."""
         return self.bases.n_bound
 
     def energies(self, n: int) -> Floats:
@@ -191,7 +193,7 @@ class Hamiltonian:
         return self.bases.carrying(n).energies[:n].copy()
 
     def level_errors(self, n: int) -> Floats:
-        """Errors of the levels of ``energies(n)``: four times the last change, plus rounding, shape (n,)."""
+        """Errors of ``energies(n)``, shape (n,): four times the last change, rounding of V and of the solution."""
         integer("n", n, 1)
         return self.bases.carrying(n).errors[:n].copy()
 
@@ -363,8 +365,12 @@ class Hamiltonian:
         Returns
         -------
         ndarray
-            Shape of ``times``, unit of f squared. The error comes from the levels, and from the rectangle rule on the
-            grid if f has kinks.
+            Shape of ``times``, unit of f squared.
+
+        Raises
+        ------
+        InputError
+            If f has jumps or kinks and a time is so short that states beyond the basis matter by more than 1e-6.
         """
         return correlation(self.bases, times, observable, beta)[0]
 
@@ -405,8 +411,8 @@ class Hamiltonian:
         Returns
         -------
         points, vectors, gaps : ndarray
-            Positions x_i, shape (N,); sqrt(spacing) psi_n(x_i), shape (N, N), a column per state; E_n - E_0, energy
-            units, shape (N,).
+            Positions x_i, shape (N,); sqrt(w_i) psi_n(x_i) with the weights w_i of the points (the spacing of a grid),
+            shape (N, N), a column per state; E_n - E_0, energy units, shape (N,).
 
         Raises
         ------

@@ -38,6 +38,9 @@ _PARTS, _OCTAVES = 128, 24
 # to the interval, when panels are halved and when they are merged.
 _AT_A_POINT, _INTEGRAL, _MERGED = 1e-13, 1e-17, 1e-15
 
+# Scatter over the shortest distances, relative to the size of the function, that is no rounding.
+_ROUGH = 1e-3
+
 # Halvings of a panel beyond which its neighbourhood is a break.
 _DEEP = 10
 
@@ -217,6 +220,13 @@ class _Survey:
         """Panels after all halvings."""
         left, right = seeds[:-1], seeds[1:]
         noise = self._noise(left, right)
+        centre = self._values((left + right) / 2)
+        rough = noise > _ROUGH * self._size(np.where(np.isfinite(centre), centre, np.inf))
+        if rough.any():
+            raise InputError(
+                "the function has structure on a scale too small to resolve, or is random, for example near "
+                f"{left[int(np.argmax(rough))]:.6g}; make it smoother"
+            )
         done: list[_Leaves] = []
         for depth in range(200):
             misfit, accepted = self._accepted(left, right, noise, depth)
@@ -316,7 +326,7 @@ class _Survey:
     def _cut(self, leaves: _Leaves) -> tuple[Floats, Floats, Floats]:
         """Edges, breaks among them, and noise; the panel that contains the singular point of a break is left out."""
         width, size = leaves.right - leaves.left, len(leaves.left)
-        fine = (leaves.depth > 0) & (width < self._length / _PARTS * 2.0**-_DEEP)
+        fine = (leaves.depth > 3) & (width < self._length / _PARTS * 2.0**-_DEEP)
         covered, centres = ~(fine | (leaves.depth >= _DEEP)), np.zeros(size, dtype=bool)
         for i in np.argsort(width, kind="stable"):
             if covered[i]:
@@ -332,17 +342,22 @@ class _Survey:
             if centres[low] or centres[high]:
                 continue
             near = np.arange(low, high + 1)
-            if leaves.misfit[near].max() < 10 * _AT_A_POINT:
-                near = near[width[near] <= 2.1 * width[i]]
-            centres[near[np.argmax(leaves.misfit[near])]] = True
+            worst = int(near[np.argmax(leaves.misfit[near])])
+            centres[worst if leaves.misfit[worst] >= 10 * _AT_A_POINT else i] = True
         edges, breaks, kept = [float(leaves.left[0])], [], []
         for i in range(size):
-            if centres[i] and 0 < i < size - 1:
+            singular = leaves.misfit[i] >= 10 * _AT_A_POINT
+            if centres[i] and singular and 0 < i < size - 1:
                 edges[-1] = float((leaves.left[i] + leaves.right[i]) / 2)
                 breaks.append(edges[-1])
                 continue
+            if centres[i]:
+                # A singular point may be an end of the panel, or inside it without effect.
+                breaks += [edge for edge in (edges[-1], float(leaves.right[i])) if edge not in breaks]
             edges.append(float(leaves.right[i]))
             kept.append(float(leaves.noise[i]))
+        ends = leaves.left[0], leaves.right[-1]
+        breaks = [edge for edge in breaks if edge not in ends]
         return np.array(edges), np.array(breaks), np.array(kept)
 
     def _without_slivers(self, pieces: Pieces) -> Pieces:

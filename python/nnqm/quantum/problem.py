@@ -51,8 +51,12 @@ class Problem:
     def survey(self) -> Survey:
         """The survey of the potential, with the wells and the asymmetries that only a dense search finds."""
         survey = self.potential.survey
+        if survey.threshold <= survey.lowest:
+            return survey
         for _ in range(4):
             energy = survey.energy(_LEVELS, self.unit)
+            if np.isfinite(survey.threshold):
+                energy = min(energy, survey.threshold - 0.02 * (survey.threshold - survey.lowest))
             a, b = survey.interval(energy, 44.0, self.unit)
             low = survey.x[0] if survey.limited or survey.walls[0] else -np.inf
             high = survey.x[-1] if survey.limited or survey.walls[1] else np.inf
@@ -81,7 +85,7 @@ class Problem:
         """Lowest V, or an energy far below all levels if V has a deep hole too narrow for them."""
         survey = self.survey
         lowest, top = survey.lowest, min(survey.threshold, survey.lowest + 1e290)
-        if survey.phase(top, self.unit) <= 2:
+        if survey.threshold <= lowest or survey.phase(top, self.unit) <= 2:
             return lowest
         ground, first = survey.energy(0.5, self.unit), survey.energy(1.5, self.unit)
         return max(lowest, ground - 1e3 * (first - ground))
@@ -92,8 +96,23 @@ class Problem:
         return self.survey.threshold
 
     def evaluate(self, x: Floats) -> Floats:
-        """V at points (k,), inside the ends."""
-        return evaluate("potential", self.potential.function, x, infinite=True)
+        """V at points (k,), inside the ends; infinite far up a wall, where the function may be inf - inf."""
+        low, high = self._overflow
+        inside = (x > low) & (x < high)
+        if inside.all():
+            return evaluate("potential", self.potential.function, x, infinite=True)
+        out = np.full(x.shape, np.inf)
+        out[inside] = evaluate("potential", self.potential.function, x[inside], infinite=True)
+        return out
+
+    @cached_property
+    def _overflow(self) -> tuple[float, float]:
+        """Points beyond which V overflows on both sides."""
+        survey = self.potential.survey
+        finite = np.flatnonzero(survey.v < 1e100)
+        low = survey.x[finite[0] - 1] if finite[0] > 0 else -np.inf
+        high = survey.x[finite[-1] + 1] if finite[-1] + 1 < len(survey.x) else np.inf
+        return float(low), float(high)
 
     def pieces(self, ends: tuple[float, float], energy: float, scale: float) -> Pieces:
         """V as polynomials on panels between two ends, computed once.

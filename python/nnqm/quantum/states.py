@@ -28,7 +28,8 @@ class State:
 
     States can be added, subtracted, and multiplied by numbers. A call returns the wave function
 
-    .. math:: \psi(x) = h^{-1/2} \sum_i c_i \operatorname{sinc}\frac{x - x_i}{h} .
+    .. math:: \psi(x) = \sum_i c_i \chi_i(x), \qquad
+              \chi_i(x) = h^{-1/2} \operatorname{sinc}\frac{x - x_i}{h} \;\text{on a grid of spacing } h .
 
     States come from ``Hamiltonian.eigenstate`` and ``Hamiltonian.state``.
 
@@ -36,7 +37,7 @@ class State:
     ----------
     hamiltonian : Hamiltonian
     coefficients : ndarray
-        c_i = sqrt(h) psi(x_i) in the orthonormal basis of the grid, shape (N,).
+        c_i = sqrt(w_i) psi(x_i) in the orthonormal basis, w_i the weights of the points, shape (N,).
 
     Examples
     --------
