@@ -39,6 +39,9 @@ _SIGNIFICANT = 5.0
 # one in 1e6 does by chance. A smaller one is reason to look for terms that alternate.
 _IMPOSSIBLE, _SUSPECT = 6.0, 3.0
 
+# Smallest p-value of a sum with terms that alternate: one that is poor by chance must not make the correlator a fault.
+_FITS = 1e-4
+
 # Fall of chi^2 that terms that alternate must bring; the number of independent combinations of points, and the errors
 # by which they must change these.
 _ALTERNATION, _SEEN_AT, _SEEN = 25.0, 4, 3.0
@@ -302,7 +305,7 @@ class OneCorrelator:
             if not fits:
                 return None
             _, sign, p_value = min(fits)
-            if p_value > POOR_FIT:
+            if p_value > _FITS:
                 return np.asarray(sign * pattern)
         return None
 
