@@ -210,7 +210,9 @@ def test_commands_run(page, capsys):
     np.savez("run.npz", positions=rng.normal(size=(2000, 24, 2)), other=np.zeros(3))
     nnqm.save(nnqm.simulate(nnqm.harmonic_oscillator(), 4096, 16, 0.2, rng=1), "oscillator.nc")
     np.savetxt("trajectory.dat", np.stack([0.1 * np.arange(3000), rng.normal(size=3000)], axis=1))
-    lattice = xarray.DataArray(rng.normal(size=(16, 2000)), dims=("time", "config"), coords={"time": 0.5 * np.arange(16)})
+    lattice = xarray.DataArray(
+        rng.normal(size=(16, 2000)), dims=("time", "config"), coords={"time": 0.5 * np.arange(16)}
+    )
     lattice.to_netcdf("lattice.nc", engine="h5netcdf")
     for command in filter(is_ours, commands(page)):
         with pytest.raises(SystemExit) as stop:

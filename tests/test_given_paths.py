@@ -164,9 +164,7 @@ def test_names_must_be_strings(names):
 
 
 def test_a_trajectory_of_the_standard_library():
-    assert nnqm.accumulate(array.array("d", LONG[0]), DT, measure=PLAIN) == nnqm.accumulate(
-        LONG[0], DT, measure=PLAIN
-    )
+    assert nnqm.accumulate(array.array("d", LONG[0]), DT, measure=PLAIN) == nnqm.accumulate(LONG[0], DT, measure=PLAIN)
 
 
 # ---- offsets and scales
