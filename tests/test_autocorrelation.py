@@ -157,7 +157,7 @@ def test_notes_give_the_time_with_its_error():
     )
     assert abs(float(found[1]) - 9.5) < 4
     trajectory = nnqm.accumulate(chain(1, 0.0, 3, n_times=50_000)[:, :, 0], 0.1, measure=SUMS)
-    assert re.match(r"the autocorrelation time is 4\.\d\(\d\) time steps", trajectory.notes[0])
+    assert re.match(r"the autocorrelation time is 4\.\d+\(\d+\) time steps", trajectory.notes[0])
 
 
 def test_configurations_in_a_few_trajectories_are_seen():

@@ -16,7 +16,20 @@ from ..errors import InputError, InputTypeError
 from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
 from .arrays import GivenPaths, agreed_step, float_type, need_finite_values, read_given
-from .blocks import FEWEST_BLOCKS, LONG, MANY, Cut, Part, cut_batch, cut_replicas, joined, path_series, plan, scattered
+from .blocks import (
+    FEWEST_BLOCKS,
+    LONG,
+    LOOKED_AT,
+    MANY,
+    Cut,
+    Part,
+    cut_batch,
+    cut_replicas,
+    joined,
+    path_series,
+    plan,
+    scattered,
+)
 from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default, resolve
 from .observables import Observables, default_observables
@@ -211,10 +224,10 @@ class _Adder:
                     f"chunks must be cut alike; got pieces of {cut.steps} steps after {run.n_times}; choose n_blocks"
                 )
             collected.append(self._sums(run, cut, n_paths))
-            if not self._independent and n_paths < 1 << 18:
+            if not self._independent and n_paths < LOOKED_AT:
                 origin = np.zeros(n_channels)
                 origin[list(run.observables.columns)] = run.observables.shift
-                series.append(path_series(chunk, self._group, origin))
+                series.append(path_series(chunk[:LOOKED_AT], self._group, origin))
             n_paths += len(chunk)
             notes = tuple(dict.fromkeys((*notes, *cut.notes)))
             if self._n_blocks is None and sum(len(s["paths"]) for s in collected) > _MOST_BLOCKS:

@@ -39,6 +39,8 @@ _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
 _STRETCHES = 6
+# Paths of which parts are looked at too, and paths of chunks that are looked at.
+LOOKED_AT = 1 << 16
 
 
 @dataclass
@@ -264,7 +266,7 @@ def _trajectory_tau(trajectory: NDArray[Any], path: int) -> float:
 
 
 def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = None) -> Floats:
-    """Series of the first quarter million paths, or groups of them, shape (N, F).
+    """Series of the first quarter million paths, or groups of them, in little memory, shape (N, F).
 
     For each channel they are averages over time of the value, of its square, and of the value in parts of the path. The
     square is of the distance from the mean, or from an origin.
@@ -273,7 +275,8 @@ def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = Non
     n = min(n_paths, 1 << 18) // group * group
     step = max(1, n_times // 16)
     seen = len(range(0, n_times, step))
-    parts = np.array_split(np.arange(seen), min(_STRETCHES, seen))
+    # Few paths need many series to show a correlation, and many do not.
+    parts = np.array_split(np.arange(seen), min(_STRETCHES, seen)) if n <= LOOKED_AT else []
     series = np.empty((n, 2 + len(parts), n_channels))
     start = array[0, 0].astype(np.float64) if origin is None else origin[:n_channels]
     at_once = max(1, (1 << 20) // (16 * n_channels))

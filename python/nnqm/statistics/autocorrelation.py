@@ -20,6 +20,8 @@ INDEPENDENT = 20.0
 _RATIO = 1.5
 # Probability that independent units are taken for correlated ones; larger for few units, which show less.
 _FALSE_ALARM, _OF_FEW, _FEW = 0.001, 0.004, 32
+# Units up to which scores of ranks are compared.
+_SCORED = 1 << 16
 # Distance, in errors, of a series that is slower than the average of all.
 _SLOWER = 2.5
 
@@ -81,7 +83,7 @@ def slowest(series: Floats) -> Slowness:
     neighbours at 1, 2, 4, ... distances are compared with their distribution under permutations of the units, at a
     level of 0.1% (0.4% below 32 units) for all distances and series together.
     """
-    correlation = _normalised(series)[1]
+    raw, correlation = _normalised(series)
     n, n_series = correlation.shape
     if n < 4 or n_series == 0:
         return Slowness(0.5, 0.0, False)
@@ -92,7 +94,8 @@ def slowest(series: Floats) -> Slowness:
     together, each = (normal.inv_cdf(1 - alarm / k) for k in (1, n_series))
     time, error = _gamma_time(correlation.mean(axis=1), n)
     time = max(0.5, time)
-    z, of_scores = _normalised(_scores(series))
+    # Outliers do not decide among many units, whose scores would take memory.
+    z, of_scores = _normalised(_scores(series)) if n <= _SCORED else (raw, correlation)
     found = Slowness(time, error, _largest_excess(z, of_scores, reaches) > together)
     for k in range(n_series):
         if _largest_excess(z[:, k : k + 1], of_scores[:, k : k + 1], reaches) > each:
