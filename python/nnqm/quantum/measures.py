@@ -438,7 +438,7 @@ class SpectralMeasure(TwoPointFunction):
         decay = np.expm1(-np.multiply.outer(lags, self.quartic[0] / self.hbar))
         fourth = (1 - sign - sign * decay) @ self.quartic[1]
         square = 3 * self.quadratic_variation(lags) ** 2
-        return np.divide(fourth, square, out=np.full(np.shape(square), np.nan), where=square > 0)
+        return np.asarray(np.divide(fourth, square, out=np.full(np.shape(square), np.nan), where=square > 0))
 
     def effective_energy(self, times: ArrayLike) -> Floats:
         """Effective energies -hbar d ln G_c/dt between successive times (k,), shape (k - 1,), energy units.

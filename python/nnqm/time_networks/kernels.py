@@ -121,9 +121,7 @@ class Kernel:
         -------
         Kernel
         """
-        return cls(
-            "brownian-bridge", (("duration", scale("duration", duration)), ("sigma", scale("sigma", sigma)))
-        )
+        return cls("brownian-bridge", (("duration", scale("duration", duration)), ("sigma", scale("sigma", sigma))))
 
     @classmethod
     def ornstein_uhlenbeck(cls, omega: float, sigma: float = 1.0, *, beta: float | None = None) -> Kernel:
