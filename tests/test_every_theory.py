@@ -90,7 +90,7 @@ def test_the_figure_draws_what_is_known_of_random_weights():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ground_state", "hamiltonian", "kkl"])
+@pytest.mark.parametrize("name", ["ground_state", "hamiltonian"])
 def test_example_programs_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(EXAMPLES / f"{name}.py"), run_name="__main__")

@@ -151,7 +151,8 @@ class TwoPointFunction(ABC):
         float
         """
         first, second = self.quadratic_variation([dt, 2 * dt])
-        return float(np.log2(second / first) / 2)
+        # Paths that stay where they start have no exponent: NaN.
+        return float(np.log2(second / first) / 2) if first > 0 else float("nan")
 
     @property
     def uncertainty(self) -> float:
@@ -439,7 +440,8 @@ class SpectralMeasure(TwoPointFunction):
         sign = self._sign(lags, self.quartic[2] if len(self.quartic) > 2 else None)
         decay = np.expm1(-np.multiply.outer(lags, self.quartic[0] / self.hbar))
         fourth = (1 - sign - sign * decay) @ self.quartic[1]
-        return np.asarray(fourth / (3 * self.quadratic_variation(lags) ** 2))
+        square = 3 * self.quadratic_variation(lags) ** 2
+        return np.asarray(np.divide(fourth, square, out=np.full(np.shape(square), np.nan), where=square > 0))
 
     def effective_energy(self, times: ArrayLike) -> Floats:
         """Effective energies -hbar d ln G_c/dt between successive times (k,), shape (k - 1,), energy units.

@@ -13,7 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, floats, integer, positive
+from .._arguments import Floats, floats, integer, positive, scale
 from ..errors import InputError
 from ..quantum.oscillator import thermal_covariance
 from ..statistics.rules import legendre_rule
@@ -104,7 +104,7 @@ class Kernel:
         -------
         Kernel
         """
-        return cls("wiener", (("sigma", positive("sigma", sigma)),))
+        return cls("wiener", (("sigma", scale("sigma", sigma)),))
 
     @classmethod
     def brownian_bridge(cls, duration: float, sigma: float = 1.0) -> Kernel:
@@ -121,9 +121,7 @@ class Kernel:
         -------
         Kernel
         """
-        return cls(
-            "brownian-bridge", (("duration", positive("duration", duration)), ("sigma", positive("sigma", sigma)))
-        )
+        return cls("brownian-bridge", (("duration", scale("duration", duration)), ("sigma", scale("sigma", sigma))))
 
     @classmethod
     def ornstein_uhlenbeck(cls, omega: float, sigma: float = 1.0, *, beta: float | None = None) -> Kernel:
@@ -147,10 +145,10 @@ class Kernel:
         -------
         Kernel
         """
-        fixed = (("omega", positive("omega", omega)), ("sigma", positive("sigma", sigma)))
+        fixed = (("omega", scale("omega", omega)), ("sigma", scale("sigma", sigma)))
         if beta is None:
             return cls("ornstein-uhlenbeck", fixed)
-        return cls("thermal-ornstein-uhlenbeck", (*fixed, ("beta", positive("beta", beta))))
+        return cls("thermal-ornstein-uhlenbeck", (*fixed, ("beta", scale("beta", beta))))
 
     @classmethod
     def squared_exponential(cls, length: float = 1.0, variance: float = 1.0) -> Kernel:
@@ -190,7 +188,7 @@ class Kernel:
         -------
         Kernel
         """
-        return cls._scaled("matern", length, variance, nu=positive("nu", nu))
+        return cls._scaled("matern", length, variance, nu=scale("nu", nu))
 
     @classmethod
     def rational_quadratic(cls, alpha: float = 1.0, length: float = 1.0, variance: float = 1.0) -> Kernel:
@@ -209,7 +207,7 @@ class Kernel:
         -------
         Kernel
         """
-        return cls._scaled("rational-quadratic", length, variance, alpha=positive("alpha", alpha))
+        return cls._scaled("rational-quadratic", length, variance, alpha=scale("alpha", alpha))
 
     @classmethod
     def root_exponential(cls, length: float = 1.0, variance: float = 1.0) -> Kernel:
@@ -230,7 +228,7 @@ class Kernel:
 
     @classmethod
     def _scaled(cls, name: str, length: float, variance: float, **others: float) -> Kernel:
-        scales = {"length": positive("length", length), "variance": positive("variance", variance)}
+        scales = {"length": scale("length", length), "variance": scale("variance", variance)}
         return cls(name, tuple((others | scales).items()))
 
 
