@@ -288,7 +288,7 @@ class Hamiltonian:
     def commutator(self, n: int) -> Floats:
         r"""<j|[x, p]|k>/(i hbar) between the lowest n eigenstates, shape (n, n).
 
-        The unit matrix up to truncation: finite matrices have a commutator of trace zero, and states of high momentum fail.
+        The unit matrix up to truncation: finite matrices have a commutator of trace zero; states of high momentum fail.
         """
         integer("n", n, 1)
         basis = self.bases.carrying(n)
@@ -406,7 +406,7 @@ class Hamiltonian:
         Returns
         -------
         points, vectors, gaps : ndarray
-            Positions x_i, shape (N,); sqrt(w_i) psi_n(x_i), w_i the spacing of a grid, shape (N, N), columns are states;
+            Positions x_i, shape (N,); sqrt(w_i) psi_n(x_i), w_i the spacing of a grid, shape (N, N), a state a column;
             E_n - E_0, energy units, shape (N,).
 
         Raises
