@@ -181,6 +181,15 @@ def test_the_number_of_bound_levels(potential, count):
     assert np.all(h.energies(2 if count is None or count > 1 else 1) < h.threshold)
 
 
+def test_the_error_of_a_table_with_a_kink():
+    x = np.linspace(-8, 8, 161)
+    h = Hamiltonian((x, np.abs(x)))
+    off = abs(h.energies(1)[0] - AIRY_PRIME[0] * LINEAR)
+    assert 1e-5 < off < h.level_errors(1)[0] < 0.1
+    smooth = Hamiltonian((x, x**2 / 2))
+    assert smooth.level_errors(1)[0] < 1e-11
+
+
 def test_weak_wells_bind():
     # E = -(int V)^2/2 to leading order.
     h = Hamiltonian(lambda x: -1e-3 * np.exp(-(x**2)))
@@ -330,6 +339,8 @@ def test_domains():
         Hamiltonian([0, 0, 1], domain=(1, np.nan))
     with pytest.raises(ValueError, match="infinite on the whole domain"):
         Hamiltonian(lambda x: x + np.inf, domain=(0, 1))
+    with pytest.raises(ValueError, match=r"potential\(0\) is -inf; cut the singularity off"):
+        Hamiltonian(lambda x: -1 / x, domain=(0, np.inf))
     with pytest.raises(ValueError, match="falls without bound to the right"):
         Hamiltonian([0, -1.0], domain=(0, np.inf))
     with pytest.raises(ValueError, match="potential is too rough"):

@@ -109,6 +109,18 @@ class Bases(Problem):
         """The basis of the lowest levels, or with beta the basis of thermal traces."""
         return self.carrying(1) if beta is None else self.thermal(beta)
 
+    def level_errors(self, count: int) -> Floats:
+        """Errors of the lowest levels, shape (count,); for a given table with the error of its interpolation.
+
+        The latter is the difference from the spline through every second point.
+        """
+        basis = self.carrying(count)
+        errors = basis.errors[:count].copy()
+        if self.potential.table is not None:
+            missed = self.potential.interpolation_error(basis.points)
+            errors += missed @ basis.vectors[:, :count] ** 2
+        return errors
+
     def finer(self, basis: Basis, by: float) -> Basis:
         """A basis on the same interval with ``by`` times as many points."""
         if isinstance(basis, PanelBasis):

@@ -32,9 +32,8 @@ class Hamiltonian:
     .. math:: H_{ij} = \frac{\hbar^2}{2 m h^2} \left\{ \begin{matrix} \pi^2/3 & i = j \\
               2 (-1)^{i-j}/(i-j)^2 & i \ne j \end{matrix} \right\} + V(x_i)\,\delta_{ij} .
 
-    The interval grows and the spacing shrinks until the levels agree to rounding or to the tolerance. A survey of V on
-    all scales decides whether the grid sees all of V. Potentials with jumps, kinks, walls and narrow features are
-    solved with polynomials on panels that end there (Rescigno and McCurdy, Phys. Rev. A 62, 032706 (2000)).
+    Jumps, kinks, walls and narrow features, which a survey of V finds, are solved with polynomials on panels that end
+    there (Rescigno and McCurdy, Phys. Rev. A 62, 032706 (2000)). Both are refined until the levels converge.
 
     Parameters
     ----------
@@ -44,9 +43,8 @@ class Hamiltonian:
     mass, hbar : float, default 1
         Positive.
     domain : (float, float), optional
-        Interval of a callable or polynomial, with walls at its ends, where waves vanish; None or an infinite number
-        for an end makes it a half-line. By default the whole line is searched, in steps of 0.7% of the distance from
-        the lowest point found; give a domain if there are narrow wells elsewhere.
+        Interval of a callable or polynomial, with walls at its ends; an infinite end makes it a half-line. By default
+        the whole line is searched from the lowest point; give a domain if there are narrow wells elsewhere.
     tolerance : float, default 1e-10
         Accuracy of the levels, relative to their height above the minimum of V. With the default value refinement
         continues down to rounding; with a larger value it stops at that accuracy.
@@ -60,9 +58,8 @@ class Hamiltonian:
 
     Notes
     -----
-    V is called at some 1e5 irregular points of the interval of the waves. Features wider than 1e-5 of it are found.
-    Levels that miss the tolerance or are not bound raise an ``InputError``; so do states that are not resolved from
-    their neighbours.
+    V is called at some 1e5 irregular points; features wider than 1e-5 of the interval are found. Levels that miss the
+    tolerance or are not bound raise an ``InputError``; so do states that are not resolved from their neighbours.
 
     Examples
     --------
@@ -137,9 +134,8 @@ class Hamiltonian:
     def to_dict(self) -> dict[str, Any]:
         """Plain data for ``from_dict``.
 
-        A function is saved as a table on the interval of the lowest levels. The table is so fine that its spline gives
-        V between the points to 1e-12 of the energies, up to 4097 points. ``from_dict`` returns this table, marked as
-        sampled; it may be too narrow for higher levels and wider wave packets.
+        A function is saved as a table of up to 4097 points on the interval of the lowest levels, marked as sampled. Its
+        spline is right to 1e-12 of the energies where V is smooth; jumps and kinks lose digits.
 
         Returns
         -------
@@ -195,7 +191,7 @@ class Hamiltonian:
     def level_errors(self, n: int) -> Floats:
         """Errors of ``energies(n)``, shape (n,): four times the last change, rounding of V and of the solution."""
         integer("n", n, 1)
-        return self.bases.carrying(n).errors[:n].copy()
+        return self.bases.level_errors(n)
 
     def gaps(self, n: int) -> Floats:
         """E_1 - E_0 to E_n - E_0, energy units, shape (n,)."""
@@ -292,8 +288,7 @@ class Hamiltonian:
     def commutator(self, n: int) -> Floats:
         r"""<j|[x, p]|k>/(i hbar) between the lowest n eigenstates, shape (n, n).
 
-        The result is the unit matrix up to truncation. No finite matrices satisfy [x, p] = i hbar, because their
-        commutator has trace zero; on the grid the relation fails in states of high momentum only.
+        The unit matrix up to truncation: finite matrices have a commutator of trace zero; states of high momentum fail.
         """
         integer("n", n, 1)
         basis = self.bases.carrying(n)
@@ -370,7 +365,7 @@ class Hamiltonian:
         Raises
         ------
         InputError
-            If f has jumps or kinks and a time is so short that states beyond the basis matter by more than 1e-6.
+            If f has jumps or kinks and states beyond the basis matter at a time by more than 1e-6.
         """
         return correlation(self.bases, times, observable, beta)[0]
 
@@ -411,8 +406,8 @@ class Hamiltonian:
         Returns
         -------
         points, vectors, gaps : ndarray
-            Positions x_i, shape (N,); sqrt(w_i) psi_n(x_i) with the weights w_i of the points (the spacing of a grid),
-            shape (N, N), a column per state; E_n - E_0, energy units, shape (N,).
+            Positions x_i, shape (N,); sqrt(w_i) psi_n(x_i), w_i the spacing of a grid, shape (N, N), a state a column;
+            E_n - E_0, energy units, shape (N,).
 
         Raises
         ------

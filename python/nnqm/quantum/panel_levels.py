@@ -20,7 +20,7 @@ __all__ = ["bound_levels", "covering", "finer", "solved_on_panels"]
 _MOST_POINTS = 1400
 
 # Largest number of trials, and of the sum of the cubes of their numbers of points, a time of few seconds.
-_TRIALS, _WORK = 40, 2.5e9
+_TRIALS, _WORK = 40, 1.5e9
 
 # Phase of a wave from the middle of a panel to its end, for few levels and for many.
 _PHASE, _MANY, _LONG_PHASE = 4.0, 40, 9.0

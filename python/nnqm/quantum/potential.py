@@ -150,6 +150,15 @@ class Potential:
             )
         return evaluate("potential", self.function, points, infinite=True)
 
+    def interpolation_error(self, x: Floats) -> Floats:
+        """Difference from the spline through every second point of a table, at points (k,); 0 for short tables."""
+        if self.table is None or self.table.shape[1] < 2 * _FEWEST_POINTS_OF_TABLE:
+            return np.zeros(len(x))
+        half = self.table[:, ::2]
+        if self.table.shape[1] % 2 == 0:
+            half = np.concatenate([half, self.table[:, -1:]], axis=1)
+        return np.asarray(np.abs(_spline(*half)(x) - self.function(x)))
+
     def __repr__(self) -> str:
         if self.coefficients is not None:
             return f"polynomial {self.coefficients.tolist()}"

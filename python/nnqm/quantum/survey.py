@@ -98,6 +98,7 @@ def survey_between(function: Function, a: float, b: float, *, walls: bool) -> Su
         inside = x.copy()
         with np.errstate(all="ignore"):
             singular = ~np.isfinite(np.array(function(x[[0, -1]].copy()), dtype=np.float64))
+        _need_no_pole(function, (a, b))
         if singular[0]:
             inside[0] += 1e-9 * (b - a)
         if singular[1]:
@@ -120,6 +121,7 @@ def survey_of_half_line(function: Function, wall: float, side: int) -> Survey:
     InputError
         If V is not bounded below far away, is NaN somewhere, or has no bound state.
     """
+    _need_no_pole(function, (wall,))
     offsets = 2.0 ** np.arange(_OCTAVES[0], _OCTAVES[1], 1 / _PER_OCTAVE)
 
     def outwards(distance: Floats) -> Floats:
@@ -145,6 +147,17 @@ def survey_of_half_line(function: Function, wall: float, side: int) -> Survey:
     sides = (np.inf, limit) if side > 0 else (limit, np.inf)
     keep = np.append(True, np.diff(x) > 0)
     return Survey(x=x[keep], v=v[keep], sides=sides, limited=False, even=False, walls=(side > 0, side < 0))
+
+
+def _need_no_pole(function: Function, walls: tuple[float, ...]) -> None:
+    """Refuse a potential that is not bounded below at a wall."""
+    with np.errstate(all="ignore"):
+        values = np.array(function(np.array(walls)), dtype=np.float64)
+    if (values == -np.inf).any():
+        raise InputError(
+            f"potential must be bounded below; potential({walls[int(np.argmin(values))]:g}) is -inf; cut the "
+            "singularity off"
+        )
 
 
 def survey_of_line(function: Function) -> Survey:
