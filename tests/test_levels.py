@@ -432,8 +432,8 @@ def test_levels_of_rare_events_are_not_resolved():
 
 @pytest.mark.slow
 def test_mixtures_of_levels_are_not_resolved():
-    # Four inputs without products: level 2 has ten members, of which the basis holds four; its other states mix levels 2
-    # and 3.
+    # Four inputs without products: level 2 has ten members, of which the basis holds four; its other states mix levels
+    # 2 and 3.
     network = nnqm.Network.random((4, 5, 1), "tanh", rng=1)
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0] * 4), network)
     powers = nnqm.Measure(observables=nnqm.default_observables(theory, neurons=16, products=0))

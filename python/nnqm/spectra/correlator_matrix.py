@@ -49,7 +49,7 @@ _STILL_ERRORS, _STILL_PRECISION = 2.0, 4.0
 _BASIS_ERRORS = 1.0
 
 # Levels that decide on t0, so that the first levels do not depend on how many are asked for.
-_DECIDING_LEVELS = 5
+_DECIDING_LEVELS = 3
 
 # Distance below a level that is not resolved, in errors, within which a level may belong to it.
 _CLOSE = 4.0
@@ -73,7 +73,7 @@ _SAFETY_FACTOR = 1.5
 def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> Spectrum:
     r"""Levels above the ground state, each with a verdict; noise is not reported as a level.
 
-    The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as one of the first five
+    The eigenvalue problem of ``gevp`` is solved at t0 = 0; t0 is raised one lag as long as one of the first three
     levels, resolved at both, moves down by more than three jackknife errors of the difference and by more than half its
     own error. A level is *resolved* if
 
