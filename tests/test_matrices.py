@@ -25,6 +25,22 @@ def test_degenerate_and_extreme_matrices():
         assert np.allclose(vectors.T @ vectors, np.eye(len(matrix)), rtol=0, atol=1e-14)
 
 
+@pytest.mark.parametrize("size", [100, 300])
+@pytest.mark.parametrize("decades", [0, 2, 40, 80])
+def test_matrices_of_many_scales_converge(size, decades):
+    # Most eigenvalues lie below the rounding of the largest one, or a third of them are zero.
+    rng = np.random.default_rng(decades)
+    vectors = np.linalg.qr(rng.standard_normal((size, size)))[0]
+    exact = 10.0 ** (-decades * np.arange(size) / size) * rng.choice([-1, 0, 1], size)
+    scales = 10.0 ** (-decades / 2 * np.arange(size) / size)
+    for matrix in ((vectors * exact) @ vectors.T, np.minimum.outer(scales, scales)):
+        matrix = (matrix + matrix.T) / 2
+        values, found = eigenstates(matrix)
+        assert np.allclose(matrix @ found, found * values, rtol=0, atol=1e-13 * np.abs(values).max())
+        assert np.allclose(found.T @ found, np.eye(size), rtol=0, atol=1e-13)
+    assert np.allclose(eigenstates((vectors * exact) @ vectors.T)[0], np.sort(exact), rtol=0, atol=1e-13)
+
+
 def test_generalised_eigenstates_of_stacks():
     rng = np.random.default_rng(1)
     root, matrix = rng.standard_normal((2, 5, 3, 12, 12))

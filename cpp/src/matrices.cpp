@@ -74,15 +74,17 @@ private:
 };
 
 // Diagonalises a tridiagonal matrix by the QL algorithm with implicit shifts (Bowdler, Martin, Reinsch and Wilkinson,
-// Numer. Math. 11, 293 (1968)). `beside` has one more number, which is 0. Returns whether it converges.
+// Numer. Math. 11, 293 (1968)). `beside` has one more number, which is 0. Returns whether the iteration converges.
 bool diagonalise(std::vector<double>& diagonal, std::vector<double>& beside, RotatedRows* rows) {
     const std::size_t size = diagonal.size();
+    // Rounding of this size enters each sweep, so that smaller numbers beside the diagonal are zero.
+    double negligible = 0;
+    for (std::size_t i = 0; i < size; ++i)
+        negligible = std::max(negligible, epsilon * (std::abs(diagonal[i]) + std::abs(beside[i])));
     for (std::size_t first = 0; first < size; ++first)
         for (int sweep = 0;; ++sweep) {
             std::size_t last = first;
-            while (last + 1 < size &&
-                   std::abs(beside[last]) > epsilon * (std::abs(diagonal[last]) + std::abs(diagonal[last + 1])))
-                ++last;
+            while (last + 1 < size && std::abs(beside[last]) > negligible) ++last;
             if (last == first) break;
             if (sweep == most_sweeps) return false;
             const double half = (diagonal[first + 1] - diagonal[first]) / (2 * beside[first]);

@@ -8,8 +8,9 @@ import numpy as np
 
 from .._arguments import Floats, floats, positive
 from ..errors import InputError
+from ..statistics.matrices import eigenvalues, product
 from .basis import Bases, need_distinct
-from .dvr import Basis, eigenvalues
+from .dvr import Basis
 
 __all__ = ["GroundStateChain", "ground_state_chain"]
 
@@ -91,9 +92,9 @@ def ground_state_chain(bases: Bases, dt: float, offset: float) -> GroundStateCha
     inside = slice(int(kept[0]), int(kept[-1]) + 1)
     kernel = _kernel(basis, inside, dt, bases.survey.lowest)
     psi = psi[inside]
-    image = kernel @ psi
+    image = product(kernel, psi[:, None])[:, 0]
     transitions = kernel * psi / image[:, None]
-    stationary = psi * image / (psi @ image)
+    stationary = psi * image / np.sum(psi * image)
     root = np.sqrt(psi / image)
     decays = eigenvalues(root[:, None] * kernel * root)[::-1][1:count]
     x = basis.points[inside]
@@ -152,7 +153,7 @@ def _grid(bases: Bases, reference: Basis, dt: float, offset: float) -> Basis:
 def _kernel(basis: Basis, inside: slice, dt: float, lowest: float) -> Floats:
     """exp(-(H - E_0) dt/hbar) between points of a grid."""
     energies, vectors = basis.energies, basis.vectors
-    kernel = (vectors[inside] * np.exp(-(energies - energies[0]) * (dt / basis.hbar))) @ vectors[inside].T
+    kernel = product(vectors[inside] * np.exp(-(energies - energies[0]) * (dt / basis.hbar)), vectors[inside].T)
     # By the Feynman-Kac formula K lies between zero and the kernel of a free particle in the lowest potential.
     # Deviations come from rounding and from the tails of the sinc functions at the ends of the grid.
     spread = basis.hbar * dt / basis.mass

@@ -11,21 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import Floats
+from ..statistics.matrices import eigenvalues
 
-__all__ = ["EPS", "Basis", "eigensystem", "eigenvalues"]
+__all__ = ["EPS", "Basis"]
 
 EPS = float(np.finfo(np.float64).eps)
-
-
-def eigensystem(matrix: Floats) -> tuple[Floats, Floats]:
-    """Eigenvalues of a symmetric matrix, ascending, shape (N,), and orthonormal eigenvectors as columns, (N, N)."""
-    values, vectors = np.linalg.eigh(matrix)
-    return np.asarray(values), np.asarray(vectors)
-
-
-def eigenvalues(matrix: Floats) -> Floats:
-    """Eigenvalues of a symmetric matrix, ascending, shape (N,)."""
-    return np.asarray(np.linalg.eigvalsh(matrix))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from .._arguments import Floats
 from ..errors import InputError
-from .dvr import EPS, Basis, eigensystem
+from ..statistics.matrices import generalised_eigenstates, product
+from .dvr import EPS, Basis
 
 __all__ = ["Elements", "PanelBasis", "panel_basis"]
 
@@ -130,7 +131,7 @@ class PanelBasis(Basis):
     def kinetic(self) -> Floats:
         """p^2/2m, shape (N, N)."""
         scales = self.hbar**2 / self.mass / (self.elements.right - self.elements.left)
-        return self._assembled(lambda weights, d: np.asarray(d.T @ (weights[:, None] * d)), scales)
+        return self._assembled(lambda weights, d: product(d.T, weights[:, None] * d), scales)
 
     @cached_property
     def derivative(self) -> Floats:
@@ -161,13 +162,13 @@ class PanelBasis(Basis):
         count = max(len(energies) // 3, 1)
         waves = vectors[:, :count] / np.sqrt(self.weights)[:, None]
         bottom = self.potential.min()
-        total = (self.potential - bottom) @ vectors[:, :count] ** 2
+        total = product((self.potential - bottom)[None], vectors[:, :count] ** 2)[0]
         for e, number in enumerate(self.elements.numbers):
             _, weights, derivative = _lobatto(int(self.elements.orders[e]))
             values = np.where(number[:, None] >= 0, waves[number], 0.0)
-            slopes = derivative @ (values - values[:1])
+            slopes = product(derivative, values - values[:1])
             scale = self.hbar**2 / self.mass / (self.elements.right[e] - self.elements.left[e])
-            total = total + scale * (weights @ slopes**2)
+            total = total + scale * product(weights[None], slopes**2)[0]
         refined = energies.copy()
         refined[:count] = bottom + total / np.sum(vectors[:, :count] ** 2, axis=0)
         return np.maximum.accumulate(refined), vectors
@@ -202,17 +203,16 @@ class PanelBasis(Basis):
         """
         height = matrix.diagonal().min() - self.potential.min()
         below = float(self.potential.min()) - max(1e-3 * float(height), 64 * EPS * abs(float(self.potential.min())))
+        unit = np.eye(len(matrix))
         for _ in range(6):
             try:
-                lower = np.linalg.cholesky(matrix - below * np.eye(len(matrix)))
+                values, vectors = generalised_eigenstates(matrix - below * unit, unit)
             except np.linalg.LinAlgError:
                 raise InputError(
                     "potential has features so narrow that the levels are lost in rounding: the narrowest panel is "
                     f"{float((self.elements.right - self.elements.left).min()):.1g} wide; leave them out"
                 ) from None
-            half = np.linalg.inv(lower)
-            values, vectors = eigensystem(half.T @ half)
-            values, vectors = values[::-1], vectors[:, ::-1]
+            values, vectors = values[::-1], _orthonormal(vectors[:, ::-1])
             values = np.maximum(values, EPS**2 * values[0])
             energies = below + 1 / values
             gap = energies[min(1, len(energies) - 1)] - energies[0]
@@ -220,6 +220,13 @@ class PanelBasis(Basis):
                 break
             below = float(energies[0] - max(5 * gap, 1e-4 * (energies[0] - below)))
         return energies, vectors
+
+
+def _orthonormal(vectors: Floats) -> Floats:
+    """Columns that are orthogonal up to rounding, normalised and freed from the columns before them."""
+    vectors = vectors / np.sqrt(np.sum(vectors**2, axis=0))
+    overlaps = product(vectors.T, vectors)
+    return product(vectors, np.eye(len(overlaps)) - np.triu(overlaps, 1))
 
 
 def cardinal(order: int, z: Floats) -> Floats:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import Floats
-from .dvr import EPS, Basis, eigensystem
+from ..statistics.matrices import eigenstates
+from .dvr import EPS, Basis
 
 __all__ = ["SincBasis"]
 
@@ -72,4 +73,4 @@ class SincBasis(Basis):
         return np.append(self.points[::2] - self.step / 2, self.points[-1] + self.step / 2)
 
     def _solve(self, matrix: Floats) -> tuple[Floats, Floats]:
-        return eigensystem(matrix)
+        return eigenstates(matrix)

@@ -6,6 +6,7 @@ import numpy as np
 
 from .._arguments import Floats
 from ..quantum.hamiltonian import Hamiltonian
+from ..statistics.matrices import eigenstates, eigenvalues, product
 
 __all__: list[str] = []
 
@@ -34,12 +35,12 @@ def represents(hamiltonian: Hamiltonian, rows: Floats, states: Floats, gaps: Flo
     n = _bound(hamiltonian, gaps)
     overlap = (rows * states[:, 0]) @ states[:, 1:]
     overlap /= np.sqrt(np.sum(overlap**2, axis=1, keepdims=True))
-    values, vectors = np.linalg.eigh(overlap @ overlap.T)
+    values, vectors = eigenstates(product(overlap, overlap.T))
     kept = values > _FLOOR * values[-1]
     white = (vectors[:, kept] / np.sqrt(values[kept])).T @ overlap
     # At the time step at which paths are usually drawn.
     step = 0.4 / gaps[min(2, len(gaps) - 1)]
-    found = -np.log(np.linalg.eigvalsh((white * np.exp(-step * gaps[1:])) @ white.T)[::-1][:n]) / step
+    found = -np.log(eigenvalues(product(white * np.exp(-step * gaps[1:]), white.T))[::-1][:n]) / step
     return len(found) == n and bool(np.all(found - gaps[1 : n + 1] < _SUFFICIENT * gaps[1 : n + 1]))
 
 

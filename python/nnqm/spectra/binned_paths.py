@@ -24,6 +24,7 @@ from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform,
 from ..sampling.run_settings import DEFAULT_BLOCKS, choose_blocks
 from ..statistics.autocorrelation import INDEPENDENT, windowed_time
 from ..statistics.estimate import Estimate, jackknife
+from ..statistics.matrices import eigenvalues
 from ..theories.networks import Network
 from ..theories.source import Transition
 from ..theories.theory import Theory
@@ -308,7 +309,7 @@ def _eigenvalues(pairs: Floats) -> Floats:
     flow = pairs + np.swapaxes(pairs, -1, -2)
     visits = flow.sum(axis=-1)
     root = 1 / np.sqrt(np.where(visits > 0, visits, 1.0))
-    return np.asarray(np.linalg.eigvalsh(flow * root[..., :, None] * root[..., None, :])[..., ::-1])
+    return eigenvalues(flow * root[..., :, None] * root[..., None, :])[..., ::-1]
 
 
 def exact_effective_levels(

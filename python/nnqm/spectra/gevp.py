@@ -12,6 +12,7 @@ from .._arguments import Floats
 from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags, vacuum
 from ..statistics.estimate import Estimate
+from ..statistics.matrices import eigenstates, eigenvalues, generalised_eigenstates, product
 from .levels import LARGEST_RELATIVE_ERROR
 
 __all__ = ["effective_energy", "gevp"]
@@ -59,8 +60,13 @@ def estimate_of(stack: Floats, sizes: Floats) -> Estimate:
 
 
 def expectation(vectors: Floats, matrices: Floats) -> Floats:
-    """<v_k|M|v_k> for vectors (F, k) and matrices (R, F, F), shape (R, k)."""
-    return np.asarray(np.einsum("ik,rij,jk->rk", vectors, matrices, vectors, optimize=True))
+    """<v_k|M|v_k> for vectors ([R,] F, k) and matrices (R, F, F), shape (R, k)."""
+    return np.asarray(np.sum(vectors * product(matrices, vectors), axis=-2))
+
+
+def between(vectors: Floats, matrices: Floats) -> Floats:
+    """Matrix elements between vectors (F, k) of symmetric matrices ([R,] F, F), shape ([R,] k, k)."""
+    return product(vectors.T, product(matrices, vectors))
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class Directions:
 
     @classmethod
     def of(cls, metric: Floats, sizes: Floats) -> Directions:
-        return cls(metric, sizes, *np.linalg.eigh(metric[0]))
+        return cls(metric, sizes, *eigenstates(metric[0]))
 
     @cached_property
     def errors(self) -> Floats:
@@ -99,20 +105,8 @@ class Directions:
         if scale is not None:
             chosen = scale[:, None] * chosen
         if basis is not None:
-            chosen = basis @ chosen
+            chosen = product(basis, chosen)
         return np.asarray(chosen / np.sqrt(self.values[kept]))
-
-
-def generalised_eigenstates(metric: Floats, later: Floats) -> tuple[Floats, Floats, Floats]:
-    """Solve ``later`` v = lambda ``metric`` v for matrices (..., k, k), metrics positive.
-
-    Returns the eigenvalues, ascending, and W and U such that the states v, normalised in the metric, are the columns of
-    W U. Raises LinAlgError if a metric is not positive.
-    """
-    root = np.linalg.inv(np.linalg.cholesky(metric))
-    across = np.swapaxes(root, -1, -2)
-    eigenvalues, vectors = np.linalg.eigh(root @ later @ across)
-    return eigenvalues, across, vectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +225,7 @@ class Matrices:
         # Rounding is what makes eigenvalues of a matrix of squares negative.
         floor = _DIRECTION_FLOOR[run.precision]
         if usable.size:
-            values = np.linalg.eigvalsh(_unit(same.value[0][np.ix_(usable, usable)]))
+            values = eigenvalues(_unit(same.value[0][np.ix_(usable, usable)]))
             floor = max(floor, _ROUNDING_MARGIN * -values[0] / values[-1])
         return cls(
             lags=lags,
@@ -291,46 +285,45 @@ def solve(matrices: Matrices, position: int, keep: Indices, channel: int) -> Che
         good &= directions.significant(_DIRECTION_ERRORS)
     whitened = directions.whitened(good)
     # A motion in one half of the blocks alone is a rare event; smaller directions contain more rare events.
-    while good.any() and np.linalg.eigvalsh(whitened.T @ half_metric @ whitened).min() < _HALF_SHARE:
+    while good.any() and eigenvalues(between(whitened, half_metric)).min() < _HALF_SHARE:
         good[np.argmax(good)] = False
         whitened = directions.whitened(good)
     if not good.any():
         return None
-    states = np.linalg.eigh(whitened.T @ later[0] @ whitened)[1]
+    states = eigenstates(between(whitened, later[0]))[1]
     # A direction near the floor may correct a state, but not be one.
     real = np.sum(states[directions.above(matrices.state_floor)[good]] ** 2, axis=0) > 0.5
     if not real.any():
         return None
     # Directions are the same in all replicas: the error covers the levels, not the choice of directions.
-    basis = (whitened @ states[:, real])[:, ::-1]
+    basis = product(whitened, states[:, real])[:, ::-1]
 
     def project(metric: Floats, later: Floats) -> tuple[Floats, Floats]:
         """Eigenvalues (R, k), largest first, and states in the basis (R, k, k), normalised in the metric."""
-        found, across, states = generalised_eigenstates(basis.T @ metric @ basis, basis.T @ later @ basis)
-        return found[:, ::-1], (across @ states)[:, :, ::-1]
+        found, states = generalised_eigenstates(between(basis, metric), between(basis, later))
+        return found[:, ::-1], states[:, :, ::-1]
 
     try:
-        eigenvalues, states = project(metric, later)
+        decays, states = project(metric, later)
         _, half_states = project(half_metric, half_later)
     except np.linalg.LinAlgError:  # a block has most of the paths, or t0 is too large
         return None
     norms = expectation(basis, metric)
     norm_errors = estimate_of(norms, matrices.sizes).error / norms[0]
-    other = basis @ half_states[::-1]
-    crossed = np.einsum("rik,rij,rjk->rk", other, half_later, other, optimize=True)
-    crossed /= np.einsum("rik,rij,rjk->rk", other, half_metric, other, optimize=True)
-    fixed = basis @ states[0]
+    other = product(basis, half_states[::-1])
+    crossed = expectation(other, half_later) / expectation(other, half_metric)
+    fixed = product(basis, states[0])
     functions = np.zeros((matrices.same.shape[-1], fixed.shape[1]))
     functions[keep] = scale[:, None] * fixed
-    weights = np.zeros_like(eigenvalues)  # as they are of a channel that is constant
+    weights = np.zeros_like(decays)  # as they are of a channel that is constant
     row = np.flatnonzero(keep == channel)
     if row.size:
         # <0|O|n>^2 = (C(t0) v)^2 lambda^(-t0/tau) with v normalised in the metric.
-        weights = (metric[:, row] @ basis @ states)[:, 0] ** 2 / scale[row] ** 2
+        weights = product(product(metric[:, row], basis), states)[:, 0] ** 2 / scale[row] ** 2
         if position >= 0:
-            weights = weights_at_zero(weights, eigenvalues, lags[position] / tau)
+            weights = weights_at_zero(weights, decays, lags[position] / tau)
     return CheckedSolution(
-        eigenvalues=eigenvalues,
+        eigenvalues=decays,
         weights=weights,
         time=tau * matrices.dt,
         hbar=matrices.hbar,

@@ -30,12 +30,13 @@ from ..sampling.observables import Observables, default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, readers_of
 from ..sampling.run_settings import choose_blocks
 from ..statistics.estimate import Estimate
+from ..statistics.matrices import generalised_eigenstates, product
 from ..verdict import Verdict
 from .gevp import (
     Directions,
     Solution,
+    between,
     estimate_of,
-    generalised_eigenstates,
     stack_of,
     weights_at_zero,
 )
@@ -321,7 +322,7 @@ def _basis(matrices: _Matrices, floor: float) -> Floats:
     scale = 1 / np.sqrt(np.maximum(np.diag(matrices.second), np.finfo(float).tiny))
     moments = Directions.of((matrices.second * scale[:, None] * scale)[None], matrices.sizes)
     white = moments.whitened(moments.above(floor), scale=scale)
-    seen = Directions.of(white.T @ matrices.metric[:, 0] @ white, matrices.sizes)
+    seen = Directions.of(between(white, matrices.metric[:, 0]), matrices.sizes)
     noise = float(np.median(seen.errors))
     kept = seen.values > (2 * np.sqrt(len(seen.values)) + _NOISE_ERRORS) * noise
     return seen.whitened(kept & seen.significant(_DIRECTION_ERRORS), basis=white)
@@ -342,13 +343,15 @@ class _Problem:
         None if noise leaves the metric no longer positive there.
         """
         across = np.swapaxes(directions, -1, -2)
-        metric, later = (across @ self.matrices.metric[:, p] @ directions for p in (position, position + 1))
+        metric, later = (
+            product(across, product(self.matrices.metric[:, p], directions)) for p in (position, position + 1)
+        )
         try:
-            eigenvalues, root, vectors = generalised_eigenstates(metric, later)
+            eigenvalues, vectors = generalised_eigenstates(metric, later)
         except np.linalg.LinAlgError:
             return None
-        eigenvalues, states = eigenvalues[:, ::-1], (directions @ root @ vectors)[:, :, ::-1]
-        amplitude = (self.matrices.metric[:, position, :1] @ states)[:, 0]  # of x_0
+        eigenvalues, states = eigenvalues[:, ::-1], product(directions, vectors)[:, :, ::-1]
+        amplitude = product(self.matrices.metric[:, position, :1], states)[:, 0]  # of x_0
         delays = _LAGS[position + 1] - _LAGS[position]
         solution = Solution(
             eigenvalues=eigenvalues,

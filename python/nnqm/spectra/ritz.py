@@ -8,8 +8,9 @@ import numpy as np
 
 from .._arguments import Floats
 from ..statistics.estimate import Estimate
+from ..statistics.matrices import generalised_eigenstates, product
 from .decay_levels import Judge
-from .gevp import Directions, estimate_of, generalised_eigenstates, stack_of
+from .gevp import Directions, between, estimate_of, expectation, stack_of
 from .levels import Level
 from .positive_sums import SINGULAR, bound_of_levels
 
@@ -44,15 +45,14 @@ class Krylov:
     def states(self, kept: int) -> list[State | None]:
         """Ritz values in a space of directions, largest first; None for those that noise can make."""
         basis = self.directions[:, :kept]
-        metric, moved, twice = (basis.T @ h @ basis for h in self.hankel)
+        metric, moved, twice = (between(basis, h) for h in self.hankel)
         try:
-            ritz, across, states = generalised_eigenstates(metric, moved)
+            ritz, states = generalised_eigenstates(metric, moved)
         except np.linalg.LinAlgError:
             return [None] * kept
         ritz, states = ritz[:, ::-1], states[:, :, ::-1]
-        again = np.swapaxes(across, -1, -2) @ twice @ across
-        residual = np.einsum("rik,rij,rjk->rk", states, again, states) - ritz**2
-        overlap = (self.hankel[0][:, :1] @ basis @ across @ states)[:, 0] / self.scale
+        residual = expectation(states, twice) - ritz**2
+        overlap = product(product(self.hankel[0][:, :1], basis), states)[:, 0] / self.scale
         found: list[State | None] = []
         for k in range(ritz.shape[1]):
             value, bound, seen = (estimate_of(s[:, k], self.sizes) for s in (ritz, residual, overlap**2))

@@ -9,6 +9,7 @@ from .. import _core
 from .._arguments import Floats, floats, positive
 from ..errors import InputError
 from ..quantum.measures import whole_steps
+from ..statistics.matrices import eigenstates, eigenvalues, product
 from .immutable import Immutable
 from .source import REVERSIBLE, Source, Transition
 from .state_modes import Levels, Modes, Rule, ThermalModes
@@ -138,7 +139,7 @@ class MarkovChain(Immutable, Source):
         for p, law in zip(self.transitions, self.law, strict=True):
             root = np.sqrt(np.maximum(law, 0))
             safe = np.where(root > 0, root, 1.0)
-            if np.linalg.eigvalsh(root[:, None] * p / safe + (root[:, None] * p / safe).T)[0] < -_NEGATIVE:
+            if eigenvalues(root[:, None] * p / safe + (root[:, None] * p / safe).T)[0] < -_NEGATIVE:
                 return ""
         return REVERSIBLE
 
@@ -330,14 +331,14 @@ def _decay(root: Floats, transitions: Floats) -> tuple[Floats, Floats]:
     form = np.diag((transitions * (1 - np.eye(root.size))).sum(axis=1)) - symmetric
     most = float(np.diag(form).max())
     # The known vacuum is moved above all others: in a chain of several classes it would mix with others of decay 0.
-    lost, vectors = np.linalg.eigh(form + (3 * most if most else 1.0) * np.outer(root, root))
+    lost, vectors = eigenstates(form + (3 * most if most else 1.0) * np.outer(root, root))
     lost, vectors = np.maximum(lost[:-1], 0.0), vectors[:, :-1]
     slow = int((lost < _SLOW * most).sum())
     if 0 < slow <= _MOST_SLOW:
         turned = np.sqrt(root / root[:, None])
         parts = [np.sqrt(symmetric / 2) * (v[:, None] * turned - v / turned) for v in vectors[:, :slow].T]
-        lost[:slow], mixed = np.linalg.eigh([[float((a * b).sum()) for b in parts] for a in parts])
-        vectors[:, :slow] = vectors[:, :slow] @ mixed
+        lost[:slow], mixed = eigenstates(np.array([[float((a * b).sum()) for b in parts] for a in parts]))
+        vectors[:, :slow] = product(vectors[:, :slow], mixed)
     lost[: _classes(symmetric > 0)[0] - 1] = 0.0
     return lost, vectors
 

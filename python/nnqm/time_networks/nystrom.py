@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
+from ..statistics.matrices import eigenstates
 from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.mode_sums import Pieces
 
@@ -171,7 +172,7 @@ def discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _S
             block = half[i] * half[j] / (root[i][:, None] * root[j]) * (rule.outer_polynomials.T @ inner)
             matrix[i * p : (i + 1) * p, j * p : (j + 1) * p] = block
             matrix[j * p : (j + 1) * p, i * p : (i + 1) * p] = block.T
-    eigenvalues, vectors = np.linalg.eigh(matrix)
+    eigenvalues, vectors = eigenstates(matrix)
     return _Solution(edges, eigenvalues[::-1], vectors[:, ::-1], float(eigenvalues[0]), trace, np.zeros(0))
 
 

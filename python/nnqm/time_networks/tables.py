@@ -13,6 +13,7 @@ from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
+from ..statistics.matrices import eigenstates
 from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.mode_sums import KarhunenLoeve, Pieces
 from .nystrom import ROUNDING, SIGNIFICANT, count_resolved, mean_function, need_symmetric, oriented
@@ -56,13 +57,13 @@ def decompose_table(
     values = (values + values.T) / 2
     rule = TableRule.of(times)
     lowest = _need_positive(table, values, rule, tolerance)
-    eigenvalues, vectors = np.linalg.eigh(rule.operator(values))
+    eigenvalues, vectors = eigenstates(rule.operator(values))
     eigenvalues, vectors = eigenvalues[::-1], vectors[:, ::-1]
     most = min(n, size // 2)
     change = np.zeros(most)
     for first in (0, 1):
         keep = np.unique([0, *range(first, size, 2), size - 1])
-        coarse = np.linalg.eigvalsh(TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[::-1]
+        coarse = eigenstates(TableRule.of(times[keep]).operator(values[np.ix_(keep, keep)]))[0][::-1]
         change = np.maximum(change, np.abs(eigenvalues[:most] - coarse[:most]))
     padded = np.pad(change, 1)
     numerical = np.maximum(np.maximum(padded[:-2], padded[2:]), change) + ROUNDING * eigenvalues[0] + max(-lowest, 0.0)
@@ -112,7 +113,7 @@ def _need_positive(table: Floats | Estimate, values: Floats, rule: TableRule, to
     """Lowest eigenvalue of a table; raises if it is negative beyond the tolerance and the noise."""
     # A covariance is positive as a matrix, for any quadrature.
     root = np.diag(np.sqrt(rule.outer))
-    plain, directions = np.linalg.eigh(root @ values @ root)
+    plain, directions = eigenstates(root @ values @ root)
     allowed = tolerance * plain[-1]
     if isinstance(table, Estimate):
         direction = root @ directions[:, 0]
