@@ -10,7 +10,7 @@ import numpy as np
 from scipy import stats
 
 FAMILY_WISE = 1e-2
-ASSERTIONS = 1000
+ASSERTIONS = 1500
 THRESHOLD = FAMILY_WISE / ASSERTIONS
 # Largest p-value at which a negative control counts as refuted.
 REFUTED = 1e-6
