@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .._arguments import Floats, choice
 from ..errors import InputError
+from ..statistics.rules import legendre_rule
 from .dvr import Basis
 from .functions import Function, values_of
 from .pieces import resolve
@@ -87,7 +88,7 @@ def multiplication(function: Function | None, basis: Basis) -> Multiplication:
     edges = np.unique(np.concatenate([own, (own[1:] + own[:-1]) / 2, pieces.edges]))
     edges = edges[(edges >= low) & (edges <= high)]
     edges = edges[np.append(True, np.diff(edges) > 1e-14 * (high - low))]
-    z, weights = np.polynomial.legendre.leggauss(_NODES)
+    z, weights = legendre_rule(_NODES)
     widths = np.diff(edges)
     x = (edges[:-1, None] + widths[:, None] * ((z + 1) / 2)).ravel()
     w = (widths[:, None] / 2 * weights).ravel()

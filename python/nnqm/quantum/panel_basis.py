@@ -22,8 +22,11 @@ def _lobatto(order: int) -> tuple[Floats, Floats, Floats]:
     """Gauss-Lobatto-Legendre nodes and weights (order + 1,), and the derivative of their polynomials at the nodes."""
     legendre = np.polynomial.legendre.Legendre.basis(order)
     slope, curvature = legendre.deriv(), legendre.deriv(2)
-    inner = np.sort(slope.roots().real)
-    for _ in range(3):
+    # Newton's method from the formula of Parter (J. Sci. Comput. 14, 347 (1999)).
+    k = np.arange(1, (order + 1) // 2) + 0.25
+    guess = np.cos(np.pi * k / order - 3 / (8 * np.pi * order * k))
+    inner = np.concatenate([-guess, np.zeros(1 - order % 2), guess[::-1]])
+    for _ in range(6):
         inner = inner - slope(inner) / curvature(inner)
     z = np.concatenate([[-1.0], (inner - inner[::-1]) / 2, [1.0]])
     value = legendre(z)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .._arguments import Floats
 from ..errors import InputError
+from ..statistics.rules import legendre_rule
 from .dvr import EPS
 from .panel_basis import Elements, PanelBasis, panel_basis
 from .pieces import NODES, Pieces
@@ -280,7 +281,7 @@ def _degrees(
     problem: Problem, pieces: Pieces, left: Floats, right: Floats, energies: tuple[float, float]
 ) -> NDArray[np.int64]:
     """Degrees of the polynomials that V is in panels."""
-    z, weights = np.polynomial.legendre.leggauss(NODES)
+    z, weights = legendre_rule(NODES)
     x = left[:, None] + (right - left)[:, None] * ((z + 1) / 2)
     v = problem.evaluate(x.ravel()).reshape(x.shape)
     legendre = np.polynomial.legendre.legvander(z, NODES - 1)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from .._arguments import Floats
 from ..errors import InputError
+from ..statistics.rules import legendre_rule
 from .dvr import EPS
 
 __all__ = ["NODES", "Pieces", "interpolation", "resolve"]
@@ -88,7 +89,7 @@ class Pieces:
 @cache
 def _rule() -> tuple[Floats, Floats, Floats]:
     """Gauss-Legendre nodes and weights, and barycentric weights of the nodes."""
-    z, weights = np.polynomial.legendre.leggauss(NODES)
+    z, weights = legendre_rule(NODES)
     return z, weights, np.asarray((-1.0) ** np.arange(NODES) * np.sqrt((1 - z**2) * weights), dtype=np.float64)
 
 

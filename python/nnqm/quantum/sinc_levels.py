@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._arguments import Floats
+from ..statistics.rules import legendre_rule
 from .pieces import NODES, Pieces
 from .problem import FINE, Problem, Window
 from .sinc_basis import SincBasis
@@ -80,7 +81,7 @@ def _smooth(pieces: Pieces) -> bool:
 def _certified(problem: Problem, basis: SincBasis, pieces: Pieces) -> SincBasis | None:
     """The basis with the errors of its potential between the points added; None if they exceed the tolerance."""
     count = len(basis.errors)
-    z, weights = np.polynomial.legendre.leggauss(NODES)
+    z, weights = legendre_rule(NODES)
     spacing = 1.5 * basis.spacing
     parts = np.maximum(np.ceil(pieces.widths / spacing), 1).astype(int)
     edges = np.concatenate(

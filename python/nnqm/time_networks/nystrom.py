@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
-from ..statistics.matrices import eigenstates
+from ..statistics.matrices import eigenstates, product
 from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.mode_sums import Pieces
 
@@ -168,8 +168,8 @@ def discretised(kernel: Function, edges: Floats, p: int, tolerance: float) -> _S
             s = edges[i] + half[i] * (1 + rule.outer)
             t = np.clip(low + half[j] * (1 + rule.inner), low, high)
             values = _evaluated(kernel, s[:, None], t) * rule.weights
-            inner = np.matmul(values[:, None, :], rule.inner_polynomials)[:, 0]
-            block = half[i] * half[j] / (root[i][:, None] * root[j]) * (rule.outer_polynomials.T @ inner)
+            inner = product(values[:, None, :], rule.inner_polynomials)[:, 0]
+            block = half[i] * half[j] / (root[i][:, None] * root[j]) * product(rule.outer_polynomials.T, inner)
             matrix[i * p : (i + 1) * p, j * p : (j + 1) * p] = block
             matrix[j * p : (j + 1) * p, i * p : (i + 1) * p] = block.T
     eigenvalues, vectors = eigenstates(matrix)
@@ -214,7 +214,10 @@ def _near_rule(p: int, neighbours: bool, ratio: float) -> _NearRule:
         weights.append((highest - lowest) * omega * u)
     inner = np.clip(np.concatenate(positions, axis=1), -1, 1)
     weight = np.concatenate(weights, axis=1) * (mu * 1.5 * (1 - x**2))[:, None]
-    lagrange = [legendre.legvander(z, p - 1) @ legendre_analysis(p) for z in (outer, inner)]
+    lagrange = [
+        product(np.asarray(legendre.legvander(z, p - 1), dtype=np.float64), legendre_analysis(p))
+        for z in (outer, inner)
+    ]
     return _NearRule(outer, inner, weight, lagrange[0], lagrange[1])
 
 
