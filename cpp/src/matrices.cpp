@@ -24,8 +24,9 @@ using detail::Rotation;
 
 constexpr double epsilon = 2.220446049250313e-16;
 
-// Sweeps of the QL iteration per eigenvalue, of which two are usual.
-constexpr int most_sweeps = 60;
+// Sweeps of the QL iteration per eigenvalue, of which two are usual; after the first number, what remains may be
+// rounding.
+constexpr int patient_sweeps = 10, most_sweeps = 60;
 
 // Rotations that are applied together; they stay in cache while the blocks of rows pass.
 constexpr std::size_t rotations_at_once = std::size_t{1} << 17;
@@ -77,14 +78,19 @@ private:
 // Numer. Math. 11, 293 (1968)). `beside` has one more number, which is 0. Returns whether the iteration converges.
 bool diagonalise(std::vector<double>& diagonal, std::vector<double>& beside, RotatedRows* rows) {
     const std::size_t size = diagonal.size();
-    // Rounding of this size enters each sweep, so that smaller numbers beside the diagonal are zero.
+    // Rounding of this size enters each sweep. Smaller numbers beside the diagonal often become smaller still, which
+    // makes small eigenvalues more accurate, but they need not.
     double negligible = 0;
     for (std::size_t i = 0; i < size; ++i)
         negligible = std::max(negligible, epsilon * (std::abs(diagonal[i]) + std::abs(beside[i])));
     for (std::size_t first = 0; first < size; ++first)
         for (int sweep = 0;; ++sweep) {
             std::size_t last = first;
-            while (last + 1 < size && std::abs(beside[last]) > negligible) ++last;
+            const double floor = sweep < patient_sweeps ? 0 : negligible;
+            while (last + 1 < size &&
+                   std::abs(beside[last]) >
+                       std::max(floor, epsilon * (std::abs(diagonal[last]) + std::abs(diagonal[last + 1]))))
+                ++last;
             if (last == first) break;
             if (sweep == most_sweeps) return false;
             const double half = (diagonal[first + 1] - diagonal[first]) / (2 * beside[first]);
