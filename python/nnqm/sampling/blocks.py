@@ -160,7 +160,7 @@ def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, fl
     hopeless = FEWEST_BLOCKS <= n < min(_VERY_FEW, _LEAST * found.time)
     if not hopeless and (not found.correlated or (n < need and found.time - found.error < 0.5)):
         few = n < _FEW and n == blocks
-        upper = found.error / 2 if found.correlated or n < _VERY_FEW else 0.0
+        upper = (1.0 if n < _VERY_FEW else 0.5) * found.error if found.correlated or n < _VERY_FEW else 0.0
         factor = scatter_factor(found.time + upper, n, blocks) if few else 1.0
         return blocks, factor, [f"{told}, as independent ones have"]
     if n < need:
