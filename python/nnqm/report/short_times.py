@@ -128,6 +128,8 @@ class _Limits:
             return unmeasured_row(quantity, exact, Verdict.NOT_RESOLVED, "still moves with dt, use a smaller one")
         if found.estimate is None:
             return unmeasured_row(quantity, exact, found.verdict)
+        if found.verdict is Verdict.CONVERGED and float(found.estimate.total_error) > abs(float(found.estimate.value)):
+            return unmeasured_row(quantity, exact, Verdict.NOT_RESOLVED, "lost in noise at this dt, use a larger one")
         row = judged_row(quantity, found.estimate, exact, Group.COMMUTATOR)
         remarks = (f"from dt = {used.dt:.3g}",) if used is not self._run else ()
         if row.verdict is None:
