@@ -13,7 +13,6 @@ Cauchy's law, has the two-point function of an Ornstein-Uhlenbeck process but is
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations_with_replacement
@@ -351,6 +350,8 @@ class _View:
         if len(chunks) == 1 or any(family.own for family in self.families):
             yield from map(work, chunks)
             return
+        from concurrent.futures import ThreadPoolExecutor
+
         with ThreadPoolExecutor(_core.build_info()["max_threads"]) as pool:
             yield from pool.map(work, chunks)
 

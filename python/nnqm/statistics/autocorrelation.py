@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +82,8 @@ def slowest(series: Floats) -> Slowness:
     neighbours at 1, 2, 4, ... distances are compared with their distribution under permutations of the units, at a
     level of 0.1% (0.4% below 32 units) for all distances and series together.
     """
+    from statistics import NormalDist
+
     raw, correlation = _normalised(series)
     n, n_series = correlation.shape
     if n < 4 or n_series == 0:
@@ -107,11 +108,19 @@ def slowest(series: Floats) -> Slowness:
 
 def _scores(series: Floats) -> Floats:
     """Normal scores of the ranks of each series that moves: no outlier decides on the order of units."""
-    from scipy.special import ndtri
-    from scipy.stats import rankdata
+    from statistics import NormalDist
 
-    moving = series[:, np.ptp(series, axis=0) > 1e-13 * np.abs(series).max(axis=0, initial=0.0)]
-    return np.asarray(ndtri((rankdata(moving, axis=0) - 0.5) / len(series)))
+    n = len(series)
+    quantile = NormalDist().inv_cdf
+    of_ranks = np.array([quantile((rank + 0.5) / n) for rank in range(n)])
+    scores = []
+    for x in series.T:
+        if np.ptp(x) > 1e-13 * np.abs(x).max(initial=0.0):
+            _, group, counts = np.unique(x, return_inverse=True, return_counts=True)
+            # Equal numbers share the mean of their ranks.
+            ranks = np.cumsum(counts) - (counts + 1) / 2
+            scores.append(np.interp(ranks, np.arange(n), of_ranks)[group])
+    return np.stack(scores, axis=1) if scores else np.zeros((n, 0))
 
 
 def _normalised(series: Floats) -> tuple[Floats, Floats]:
