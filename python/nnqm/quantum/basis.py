@@ -12,7 +12,8 @@ from ..errors import InputError
 from .dvr import Basis
 from .panel_basis import PanelBasis, panel_basis
 from .panel_levels import bound_levels, covering, finer, solved_on_panels
-from .problem import FINE, Problem
+from .pieces import Pieces
+from .problem import FINE, Problem, Window
 from .sinc_levels import grid, solved_on_a_grid
 
 __all__ = ["FINE", "Bases", "need_distinct"]
@@ -22,6 +23,9 @@ _MOST_THERMAL = 625
 
 # Smallest number of levels that a basis carries; larger bases carry 2, 4, ... times this number.
 _LEVELS = 16
+
+# Decay exponent of waves at the ends of a saved function, and the relative distance from 0 of a break at 0.
+_ACTION, _AT_ZERO = 48.0, 1e-9
 
 # Exponent x at which 1 + e^{-x} is 1 in double precision.
 _NEGLIGIBLE = 37.0
@@ -146,11 +150,43 @@ class Bases(Problem):
         return self._finer[key]
 
     @cached_property
-    def samples(self) -> Floats:
-        """A table (x, V) of the potential on the interval of the lowest levels, shape (2, k)."""
+    def samples(self) -> Floats | Pieces:
+        """A function on the interval of the lowest levels: a table (x, V), shape (2, k), or pieces.
+
+        A table serves if its spline reproduces V at the nodes of the survey.
+
+        Raises
+        ------
+        InputError
+            If neither reproduces V.
+        """
         basis = self.carrying(1)
-        scale = basis.energies[len(basis.errors) - 1] - self.survey.lowest
-        return self.potential.samples(basis.points[0] - basis.spacing, basis.points[-1] + basis.spacing, scale)
+        top = float(basis.energies[len(basis.errors) - 1])
+        scale = top - self.survey.lowest
+        if not isinstance(basis, PanelBasis):
+            low, high = self.potential.ends
+            a = max(float(basis.points[0] - basis.spacing), low)
+            b = min(float(basis.points[-1] + basis.spacing), high)
+            table = self.potential.samples(a, b, scale, self.pieces((a, b), top, scale).nodes.ravel())
+            if table is not None:
+                return table
+        return self._panels(max(top, Window(self, len(basis.errors)).energy), scale)
+
+    def _panels(self, energy: float, scale: float) -> Pieces:
+        """V between the points where waves of an energy have vanished, on panels that end at its breaks."""
+        a, b = self.survey.interval(energy, _ACTION, self.unit)
+        pieces = self.pieces((a, b), energy, scale)
+        if self.survey.even:
+            smooth = not (np.abs(pieces.breaks) < _AT_ZERO * b).any()
+            pieces = self.pieces((0.0, b), energy, scale).mirrored(smooth=smooth)
+        found = pieces.retaken(self.evaluate, lambda v: np.asarray(scale + np.abs(v - energy)))
+        if found is None:
+            raise InputError(
+                f"potential cannot be saved: neither a table nor polynomials on {len(pieces.values)} panels of "
+                f"[{a:g}, {b:g}] reproduce {self.potential!r} to 1e-12; make it smoother, or give coefficients or a "
+                "table (x, V) in place of the function"
+            )
+        return found
 
     def _need_bound(self, count: int) -> None:
         bound = self.n_bound
