@@ -143,9 +143,7 @@ class Hamiltonian:
         InputError
             If neither reproduces the function.
         """
-        potential = self.bases.potential
-        samples = self.bases.samples if potential.is_function else None
-        plain = potential.to_dict(samples, even=self.bases.survey.even) | self._constants()
+        plain = self.bases.saved.to_dict() | self._constants()
         return plain | {"domain": None} if plain["kind"] == "table" else plain
 
     @classmethod

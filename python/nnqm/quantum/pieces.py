@@ -95,8 +95,10 @@ class Pieces:
         return np.where(finite[panel], inside, np.inf).reshape(np.shape(x))
 
     def between(self, a: float, b: float) -> Pieces:
-        """The same polynomials from a to b, inside the outermost edges; ends of panels next to a or b are left out."""
+        """The same polynomials from a to b, inside the outermost edges; an edge very near to a or b replaces it."""
         least = 1e-12 * (b - a)
+        near = [self.edges[np.abs(self.edges - end) <= least] for end in (a, b)]
+        a, b = (float(close[0]) if len(close) else end for close, end in zip(near, (a, b), strict=True))
         inner = self.edges[(self.edges > a + least) & (self.edges < b - least)]
         edges = np.concatenate([[a], inner, [b]])
         panel = np.clip(np.searchsorted(self.edges, (edges[1:] + edges[:-1]) / 2) - 1, 0, len(self.values) - 1)

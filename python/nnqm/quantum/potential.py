@@ -108,40 +108,36 @@ class Potential:
             return cls.read(data["coefficients"], data["domain"])
         if kind == "pieces":
             ends = None if data["domain"] is None else _ends(data["domain"])
-            return cls._of_pieces(Pieces.from_dict(data), ends, even=bool(data["even"]))
+            below, above = data["walls"]
+            return cls.of_pieces(Pieces.from_dict(data), ends, even=bool(data["even"]), walls=(bool(below), bool(above)))
         return replace(cls.read((data["x"], data["values"]), data["domain"]), sampled=bool(data["sampled"]))
 
     @classmethod
-    def _of_pieces(cls, pieces: Pieces, domain: tuple[float, float] | None, *, even: bool) -> Potential:
-        """A potential known between the ends of pieces; ends of the domain are walls."""
+    def of_pieces(
+        cls, pieces: Pieces, domain: tuple[float, float] | None, *, even: bool, walls: tuple[bool, bool]
+    ) -> Potential:
+        """A potential known between the ends of pieces; each end may be a wall, at which waves vanish."""
 
         def mirrored(x: Floats) -> Floats:
             return pieces(np.abs(x))
 
         function = mirrored if even else pieces
         a, b = float(pieces.edges[0]), float(pieces.edges[-1])
-        walls = (False, False) if domain is None else (a == domain[0], b == domain[1])
         survey = replace(survey_between(function, a, b, walls=walls), even=False)
         # Without the nodes, narrow wells might be missed.
         survey = survey.with_points(pieces.nodes.ravel(), pieces.values.ravel())
         return cls(function=function, survey=replace(survey, even=even), domain=domain, pieces=pieces)
 
-    def to_dict(self, samples: Floats | Pieces | None = None, *, even: bool = False) -> dict[str, Any]:
-        """Plain data for ``from_dict``, without the domain; the table or the pieces ``samples`` replace a function."""
-        pieces = samples if isinstance(samples, Pieces) else self.pieces
-        if pieces is not None:
-            return {"kind": "pieces", "even": even} | pieces.to_dict()
-        assert not isinstance(samples, Pieces)
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``from_dict``, without the domain, of a polynomial, a table or pieces."""
         if self.coefficients is not None:
             return {"kind": "polynomial", "coefficients": self.coefficients.tolist()}
-        table = self.table if self.table is not None else samples
-        assert table is not None
-        return {
-            "kind": "table",
-            "x": table[0].tolist(),
-            "values": table[1].tolist(),
-            "sampled": self.sampled or self.is_function,
-        }
+        if self.pieces is not None:
+            survey = self.survey
+            return {"kind": "pieces", "even": survey.even, "walls": list(survey.walls)} | self.pieces.to_dict()
+        assert self.table is not None
+        x, values = self.table.tolist()
+        return {"kind": "table", "x": x, "values": values, "sampled": self.sampled}
 
     @property
     def is_function(self) -> bool:
