@@ -135,13 +135,12 @@ class Hamiltonian:
         """Plain data for ``from_dict``.
 
         A function is saved on the interval of the lowest levels: as a table of up to 4097 points if its spline is right
-        to 1e-12 of the energies, else as polynomials on panels that end at jumps, kinks and walls. Levels of the copy
-        agree within ``level_errors``; its chains may differ by rounding.
+        to 1e-12, else as polynomials on panels that end at jumps, kinks and walls; if neither is right, an
+        ``InputError`` is raised. Levels of the copy agree within ``level_errors``; its chains may differ by rounding.
 
-        Raises
-        ------
-        InputError
-            If neither reproduces the function.
+        Returns
+        -------
+        dict
         """
         plain = self.bases.saved.to_dict() | self._constants()
         return plain | {"domain": None} if plain["kind"] == "table" else plain

@@ -109,7 +109,9 @@ class Potential:
         if kind == "pieces":
             ends = None if data["domain"] is None else _ends(data["domain"])
             below, above = data["walls"]
-            return cls.of_pieces(Pieces.from_dict(data), ends, even=bool(data["even"]), walls=(bool(below), bool(above)))
+            return cls.of_pieces(
+                Pieces.from_dict(data), ends, even=bool(data["even"]), walls=(bool(below), bool(above))
+            )
         return replace(cls.read((data["x"], data["values"]), data["domain"]), sampled=bool(data["sampled"]))
 
     @classmethod
