@@ -128,19 +128,23 @@ class Pieces:
     def retaken(self, function: Callable[[Floats], Floats], size: Callable[[Floats], Floats]) -> Pieces | None:
         """Pieces with values of the function at the nodes of the present edges; None if they do not reproduce it.
 
-        The deviation at 48 irregular points of each panel may be ten times the accuracy of the survey, relative to
-        ``size`` of the values.
+        The deviation at 48 irregular points of each panel and near its ends may be ten times the accuracy of the
+        survey, relative to ``size`` of the values.
         """
         nodes, finite = nodes_of(self.edges), self.finite
         values = np.where(finite[:, None], function(nodes.ravel()).reshape(nodes.shape), np.inf)
         new = replace(self, nodes=nodes, values=values)
-        x = self.edges[:-1, None] + self.widths[:, None] * ((_checks(_FEW_CHECKS)[0][1:-1] + 1) / 2)
+        length = self.edges[-1] - self.edges[0]
+        part = (_checks(_FEW_CHECKS)[0] + 1) / 2 * np.ones((len(values), 1))
+        # A break is known to rounding only.
+        part[:, 0] = np.clip(np.maximum(1e-6, 1e-12 * length / self.widths), 0, 0.5)
+        part[:, -1] = 1 - part[:, 0]
+        x = self.edges[:-1, None] + self.widths[:, None] * part
         exact = function(x.ravel()).reshape(x.shape)[finite]
         if not (np.isfinite(exact).all() and np.isfinite(values[finite]).all()):
             return None
         deviation = np.abs(new(x[finite]) - exact) - 8 * self.noise[finite, None] - 8 * EPS * np.abs(exact)
         relative = (deviation / size(exact)).max(axis=1)
-        length = self.edges[-1] - self.edges[0]
         fits = (relative <= 10 * _AT_A_POINT) | (relative * self.widths[finite] <= 10 * _MERGED * length)
         return new if fits.all() else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -119,11 +120,7 @@ class Potential:
         cls, pieces: Pieces, domain: tuple[float, float] | None, *, even: bool, walls: tuple[bool, bool]
     ) -> Potential:
         """A potential known between the ends of pieces; each end may be a wall, at which waves vanish."""
-
-        def mirrored(x: Floats) -> Floats:
-            return pieces(np.abs(x))
-
-        function = mirrored if even else pieces
+        function = partial(_of_distance, pieces) if even else pieces
         a, b = float(pieces.edges[0]), float(pieces.edges[-1])
         survey = replace(survey_between(function, a, b, walls=walls), even=False)
         # Without the nodes, narrow wells might be missed.
@@ -140,6 +137,20 @@ class Potential:
         assert self.table is not None
         x, values = self.table.tolist()
         return {"kind": "table", "x": x, "values": values, "sampled": self.sampled}
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.is_function:
+            try:
+                pickle.dumps(self.function)
+            except (pickle.PicklingError, AttributeError, TypeError):
+                raise InputTypeError(
+                    "potential must be a named function of a module, coefficients or a table to be pickled; got "
+                    f"{self.function!r}; or pickle the copy Hamiltonian.from_dict(h.to_dict())"
+                ) from None
+        return self.__dict__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Potential:
+        return self
 
     @property
     def is_function(self) -> bool:
@@ -230,6 +241,11 @@ class Potential:
                 missed = np.abs(spline(nodes) - known) / (np.abs(known) + scale)
                 return np.stack([x, v]) if missed.max() <= _ACCURACY_OF_SAMPLES else None
             size = 2 * size - 1
+
+
+def _of_distance(pieces: Pieces, x: Floats) -> Floats:
+    """Pieces of an even function, with the same bits on both sides."""
+    return pieces(np.abs(x))
 
 
 def _ends(domain: tuple[float | None, float | None]) -> tuple[float, float]:
