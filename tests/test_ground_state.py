@@ -178,3 +178,28 @@ def test_a_theory_file_names_a_potential(tmp_path):
     path.write_text('[[source]]\nkind = "ground-state"\npotential = [0.0, 0.0, 1.0]\nomega = 1.0\n')
     with pytest.raises(ValueError, match="omega does not belong to a source of kind 'ground-state'"):
         nnqm.load_theory_file(path)
+
+
+@pytest.mark.parametrize(
+    "hamiltonian",
+    [
+        nnqm.Hamiltonian(lambda x: x**2 / 2 + (np.abs(x) < 0.1)),
+        nnqm.Hamiltonian(lambda x: np.where(x > 0, x, np.inf)),
+        nnqm.Hamiltonian(lambda x: 0 * x, domain=(0, 2)),
+    ],
+    ids=["step", "wall", "box"],
+)
+def test_runs_of_potentials_with_breaks_are_saved_with_their_exact_answers(hamiltonian, tmp_path):
+    run = nnqm.simulate(nnqm.Theory(nnqm.GroundStateProcess(hamiltonian)), 2048, 24, 0.2, rng=3)
+    nnqm.save(run, tmp_path / "run.nc")
+    again = nnqm.load(tmp_path / "run.nc")
+    assert again.theory == nnqm.Theory.from_dict(run.theory.to_dict())
+    mine, theirs = nnqm.analyse(run), nnqm.analyse(again)
+    assert [row.quantity for row in mine.rows] == [row.quantity for row in theirs.rows]
+    exact = [(a.exact, b.exact) for a, b in zip(mine.rows, theirs.rows, strict=True) if a.exact is not None]
+    assert len(exact) > 3
+    for value, copy in exact:
+        np.testing.assert_allclose(copy, value, rtol=1e-8, atol=1e-10)
+    longer, copy = nnqm.extend(run, 4096), nnqm.extend(again, 4096)
+    assert longer.n_paths == copy.n_paths == 4096
+    np.testing.assert_allclose(copy.two_point().value, longer.two_point().value, rtol=1e-2)

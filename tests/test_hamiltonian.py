@@ -1,5 +1,6 @@
 """Hamiltonians against closed forms, high precision, sum rules and brute force."""
 
+import copy
 import json
 import math
 import pickle
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from nnqm.quantum.chain import GroundStateChain
 from nnqm.quantum.hamiltonian import Hamiltonian
+from nnqm.quantum.pieces import resolve
 from nnqm.quantum.states import State
 
 OSCILLATOR = Hamiltonian([0, 0, 0.5])
@@ -366,6 +368,22 @@ def test_spectral_measures():
         QUARTIC.spectral_measure(lambda x: 2 + 0 * x)
 
 
+def test_functions_without_a_name_are_copied_but_not_pickled():
+    h = Hamiltonian(lambda x: 5.0 * (x > 0.3), domain=(-1, 1))
+    for again in (copy.copy(h), copy.deepcopy(h)):
+        assert again == h
+        assert again.energies(1) == h.energies(1)
+    with pytest.raises(TypeError, match=r"a named function of a module, .* got <function .*lambda"):
+        pickle.dumps(h)
+    for one in (h, Hamiltonian(lambda x: 5.0 * (np.abs(x) < 0.3), domain=(-1, 1))):
+        saved = Hamiltonian.from_dict(one.to_dict())
+        again = pickle.loads(pickle.dumps(saved))
+        assert again == saved
+        assert again.energies(2).tolist() == saved.energies(2).tolist()
+    named = pickle.loads(pickle.dumps(Hamiltonian(np.exp, domain=(-1, 1))))
+    assert named.energies(1) == Hamiltonian(np.exp, domain=(-1, 1)).energies(1)
+
+
 def test_polynomials_and_tables_can_be_pickled():
     x = np.linspace(-7, 7, 201)
     for h in (QUARTIC, Hamiltonian((x, x**2 / 2), mass=2.0), Hamiltonian([0, 0, 0.5], domain=(-9, 9))):
@@ -502,6 +520,72 @@ def test_saving():
     chain, other = again.transition_matrix(0.1), function.transition_matrix(0.1)
     assert chain.gap_error < 1e-10
     assert other.law @ other.values == pytest.approx(chain.law @ chain.values, abs=1e-9)
+
+
+# Jumps, kinks, walls and narrow features: function, domain, mass.
+BROKEN = {
+    "step": (lambda x: x**2 / 2 + (np.abs(x) < 0.1), None, 1.0),
+    "jump aside": (lambda x: x**2 / 2 + 2.0 * (x > 0.3), None, 0.7),
+    "half-line of values": (lambda x: np.where(x > 0, x, np.inf), None, 1.0),
+    "wall above": (lambda x: np.where(x < 1, x**2, np.inf), None, 1.0),
+    "two walls": (lambda x: np.where(np.abs(x) < 1, x**3, np.inf), None, 1.0),
+    "staircase": (lambda x: np.floor(3 * np.abs(x)), None, 1.0),
+    "kink": (np.abs, None, 2.0),
+    "box": (lambda x: 0 * x, (0, 2), 1.0),
+    "step in a box": (lambda x: 5.0 * (x > 1), (0, 2), 1.0),
+    "wall in a box": (lambda x: np.where(x < 1, 0.0, np.inf), (0, 2), 1.0),
+    "half-line": (lambda x: x**2 / 2, (None, 0.3), 1.0),
+    "narrow": (lambda x: x**2 / 2 + 3 * np.exp(-(x**2) / 2 / 0.005**2), None, 1.0),
+    "spike": (lambda x: x**2 / 2 + 1e3 * (np.abs(x - 0.2) < 1e-3), None, 1.0),
+    "open well": (lambda x: np.where(x < 0, 5.0, np.where(x < 2, -3.0, 0.0)), None, 1.0),
+    "smooth, too narrow for a table": (lambda x: x**2 / 2 + 3 * np.exp(-50 * x**2), None, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_functions_with_breaks_are_saved_on_panels(name):
+    function, domain, mass = BROKEN[name]
+    h = Hamiltonian(function, mass, domain=domain)
+    data = json.loads(json.dumps(h.to_dict(), allow_nan=False))
+    assert data["kind"] == "pieces"
+    again = Hamiltonian.from_dict(data)
+    assert again.to_dict() == data
+    assert again == Hamiltonian.from_dict(data)
+    assert again != h
+    assert again.domain == h.domain
+    assert "sampled from a function" in repr(again)
+    n = 5 if h.n_bound is None else min(h.n_bound, 5)
+    errors = h.level_errors(n) + again.level_errors(n)
+    assert np.all(np.abs(again.energies(n) - h.energies(n)) <= errors)
+    assert errors.max() < 1e-10
+    x = np.linspace(*h.grid[[0, -1]], 300)[1:-1]
+    for k in range(min(n, 3)):
+        np.testing.assert_allclose(again.wave_function(k, x), h.wave_function(k, x), atol=1e-9)
+    points = [(0, None), (0.3, None), (0.4, np.cos)]
+    assert again.n_point(points) == pytest.approx(h.n_point(points), abs=1e-9)
+
+
+def test_panels_end_where_the_function_is_known():
+    again = Hamiltonian.from_dict(Hamiltonian(np.abs).to_dict())
+    np.testing.assert_allclose(again.potential([-3.3, 0, 1e-9, 2.7]), [3.3, 0, 1e-9, 2.7], rtol=1e-13, atol=1e-15)
+    with pytest.raises(ValueError, match=r"x must lie in the table .* got 0 to 50"):
+        again.potential([0, 50.0])
+    with pytest.raises(ValueError, match="at or above the lower end of the table"):
+        again.energies(90)
+    box = Hamiltonian.from_dict(Hamiltonian(lambda x: 0 * x, domain=(0, 2)).to_dict())
+    # Walls stay walls: levels are bound at any height.
+    np.testing.assert_allclose(box.energies(40), (np.pi * np.arange(1, 41) / 2) ** 2 / 2, rtol=1e-11)
+
+
+def test_panels_that_miss_the_function_are_not_saved():
+    def size(v):
+        return 1 + np.abs(v)
+
+    pieces = resolve(np.abs, (-2.0, 2.0), 0.0, 1.0)
+    assert pieces.retaken(np.abs, size) is not None
+    for shift in (1e-3, 0.1):
+        assert pieces.retaken(lambda x, shift=shift: np.abs(x - shift), size) is None
+    assert pieces.retaken(lambda x: np.where(x < 1, x, np.inf), size) is None
 
 
 def test_nothing_can_be_changed():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,7 +12,8 @@ from ..errors import InputError
 from .dvr import Basis
 from .panel_basis import PanelBasis, panel_basis
 from .panel_levels import bound_levels, covering, finer, solved_on_panels
-from .problem import FINE, Problem
+from .potential import Potential
+from .problem import FINE, Problem, Window
 from .sinc_levels import grid, solved_on_a_grid
 
 __all__ = ["FINE", "Bases", "need_distinct"]
@@ -22,6 +23,9 @@ _MOST_THERMAL = 625
 
 # Smallest number of levels that a basis carries; larger bases carry 2, 4, ... times this number.
 _LEVELS = 16
+
+# Decay exponent of waves at the ends of a saved function, and the relative distance from 0 of a break at 0.
+_ACTION, _AT_ZERO = 48.0, 1e-9
 
 # Exponent x at which 1 + e^{-x} is 1 in double precision.
 _NEGLIGIBLE = 37.0
@@ -146,11 +150,50 @@ class Bases(Problem):
         return self._finer[key]
 
     @cached_property
-    def samples(self) -> Floats:
-        """A table (x, V) of the potential on the interval of the lowest levels, shape (2, k)."""
+    def saved(self) -> Potential:
+        """The potential as plain data can describe it: a function on the interval of the lowest levels only.
+
+        It becomes a table or pieces. A table serves if its spline reproduces V at the nodes of the survey.
+
+        Raises
+        ------
+        InputError
+            If neither reproduces V.
+        """
+        if not self.potential.is_function:
+            return self.potential
         basis = self.carrying(1)
-        scale = basis.energies[len(basis.errors) - 1] - self.survey.lowest
-        return self.potential.samples(basis.points[0] - basis.spacing, basis.points[-1] + basis.spacing, scale)
+        top = float(basis.energies[len(basis.errors) - 1])
+        scale = top - self.survey.lowest
+        if not isinstance(basis, PanelBasis):
+            low, high = self.potential.ends
+            a = max(float(basis.points[0] - basis.spacing), low)
+            b = min(float(basis.points[-1] + basis.spacing), high)
+            table = self.potential.samples(a, b, scale, self.pieces((a, b), top, scale).nodes.ravel())
+            if table is not None:
+                return replace(self.potential, table=table, sampled=True)
+        return self._on_panels(max(top, Window(self, len(basis.errors)).energy), scale)
+
+    def _on_panels(self, energy: float, scale: float) -> Potential:
+        """V between the points where waves of an energy have vanished, on panels that end at its breaks."""
+        survey, domain = self.survey, self.potential.domain
+        a, b = survey.interval(energy, _ACTION, self.unit)
+        pieces = self.pieces((a, b), energy, scale)
+        # The panel beyond an infinite wall may be too narrow to be kept.
+        infinite = np.isinf(survey.v[np.searchsorted(survey.x, [a, b]).clip(max=len(survey.x) - 1)])
+        below, above = infinite | ((False, False) if domain is None else np.equal((a, b), domain))
+        if survey.even:
+            below = above = below or above
+            smooth = not (np.abs(pieces.breaks) < _AT_ZERO * b).any()
+            pieces = self.pieces((0.0, b), energy, scale).mirrored(smooth=smooth)
+        found = pieces.retaken(self.evaluate, lambda v: np.asarray(scale + np.abs(v - energy)))
+        if found is None:
+            raise InputError(
+                f"potential cannot be saved: neither a table nor polynomials on {len(pieces.values)} panels of "
+                f"[{a:g}, {b:g}] reproduce {self.potential!r} to 1e-12; make it smoother, or give coefficients or a "
+                "table (x, V) in place of the function"
+            )
+        return Potential.of_pieces(found, domain, even=survey.even, walls=(bool(below), bool(above)))
 
     def _need_bound(self, count: int) -> None:
         bound = self.n_bound

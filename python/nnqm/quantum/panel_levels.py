@@ -317,6 +317,7 @@ def _cut(problem: Problem, basis: PanelBasis, count: int) -> Floats:
     low, high = basis.ends
     step = 1e-5 * (high - low)
     slopes = basis.interpolate(basis.vectors[:, :count], np.array([low + step, high - step])) / step
+    slopes[np.isinf(survey.sides)] = 0
     # A wall that moves by a distance d changes a level by (hbar psi')^2 d/2m.
     return np.asarray(np.max(slopes**2, axis=0) / problem.unit**2 * (high - low) / 20)
 

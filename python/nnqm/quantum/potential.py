@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, choice, floats
 from ..errors import InputError, InputTypeError
 from .functions import Function, evaluate
+from .pieces import Pieces
 from .survey import Survey, survey_between, survey_of_half_line, survey_of_line
 
 __all__ = ["Potential"]
@@ -20,7 +22,7 @@ __all__ = ["Potential"]
 # Number of points of a table that replaces a function: the first trial, and the largest.
 _FEWEST_SAMPLES, _MOST_SAMPLES = 257, 4097
 
-# Accuracy of the spline through that table, relative to V and to the levels.
+# Accuracy of the spline through that table, relative to V and to the levels; smooth functions reach it or rounding.
 _ACCURACY_OF_SAMPLES = 1e-12
 
 # Smallest number of points of a table given by a user.
@@ -45,6 +47,8 @@ class Potential:
         x and V of a table, shape (2, k).
     sampled : bool
         Whether the table was made from a function.
+    pieces : Pieces or None
+        Polynomials on panels, made from a function with breaks or narrow features.
     """
 
     function: Function
@@ -53,6 +57,7 @@ class Potential:
     coefficients: Floats | None = None
     table: Floats | None = None
     sampled: bool = False
+    pieces: Pieces | None = None
 
     @classmethod
     def read(cls, given: Function | ArrayLike, domain: tuple[float, float] | None = None) -> Potential:
@@ -93,45 +98,78 @@ class Potential:
         if ends is not None:
             raise InputError("domain must be None for a table, whose ends are its domain; cut the table instead")
         spline = _spline(*numbers)
-        survey = survey_between(spline, numbers[0][0], numbers[0][-1], walls=False)
+        survey = survey_between(spline, numbers[0][0], numbers[0][-1], walls=(False, False))
         return cls(function=spline, survey=survey, table=numbers)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Potential:
         """The potential described by ``to_dict``, with its domain."""
-        if choice("potential kind", data["kind"], ["polynomial", "table"]) == "polynomial":
+        kind = choice("potential kind", data["kind"], ["polynomial", "table", "pieces"])
+        if kind == "polynomial":
             return cls.read(data["coefficients"], data["domain"])
+        if kind == "pieces":
+            ends = None if data["domain"] is None else _ends(data["domain"])
+            below, above = data["walls"]
+            return cls.of_pieces(
+                Pieces.from_dict(data), ends, even=bool(data["even"]), walls=(bool(below), bool(above))
+            )
         return replace(cls.read((data["x"], data["values"]), data["domain"]), sampled=bool(data["sampled"]))
 
-    def to_dict(self, samples: Floats | None = None) -> dict[str, Any]:
-        """Plain data for ``from_dict``, without the domain; the table ``samples`` replaces a function."""
+    @classmethod
+    def of_pieces(
+        cls, pieces: Pieces, domain: tuple[float, float] | None, *, even: bool, walls: tuple[bool, bool]
+    ) -> Potential:
+        """A potential known between the ends of pieces; each end may be a wall, at which waves vanish."""
+        function = partial(_of_distance, pieces) if even else pieces
+        a, b = float(pieces.edges[0]), float(pieces.edges[-1])
+        survey = replace(survey_between(function, a, b, walls=walls), even=False)
+        # Without the nodes, narrow wells might be missed.
+        survey = survey.with_points(pieces.nodes.ravel(), pieces.values.ravel())
+        return cls(function=function, survey=replace(survey, even=even), domain=domain, pieces=pieces)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for ``from_dict``, without the domain, of a polynomial, a table or pieces."""
         if self.coefficients is not None:
             return {"kind": "polynomial", "coefficients": self.coefficients.tolist()}
-        table = self.table if self.table is not None else samples
-        assert table is not None
-        return {
-            "kind": "table",
-            "x": table[0].tolist(),
-            "values": table[1].tolist(),
-            "sampled": self.sampled or self.is_function,
-        }
+        if self.pieces is not None:
+            survey = self.survey
+            return {"kind": "pieces", "even": survey.even, "walls": list(survey.walls)} | self.pieces.to_dict()
+        assert self.table is not None
+        x, values = self.table.tolist()
+        return {"kind": "table", "x": x, "values": values, "sampled": self.sampled}
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self.is_function:
+            try:
+                pickle.dumps(self.function)
+            except (pickle.PicklingError, AttributeError, TypeError):
+                raise InputTypeError(
+                    "potential must be a named function of a module, coefficients or a table to be pickled; got "
+                    f"{self.function!r}; or pickle the copy Hamiltonian.from_dict(h.to_dict())"
+                ) from None
+        return self.__dict__
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Potential:
+        return self
 
     @property
     def is_function(self) -> bool:
-        """Whether V is neither a polynomial nor a table."""
-        return self.coefficients is None and self.table is None
+        """Whether V is neither a polynomial nor a table nor pieces."""
+        return self.coefficients is None and self.table is None and self.pieces is None
 
     @property
     def ends(self) -> tuple[float, float]:
         """Interval on which V is known."""
         if self.table is not None:
             return float(self.table[0][0]), float(self.table[0][-1])
+        if self.pieces is not None:
+            return float(self.pieces.edges[0]), float(self.pieces.edges[-1])
         return (-np.inf, np.inf) if self.domain is None else self.domain
 
     @property
     def place(self) -> str:
         """Name of the argument that limits V."""
-        return "table" if self.table is not None else "domain"
+        return "domain" if self.table is None and self.pieces is None else "table"
 
     def __call__(self, x: ArrayLike) -> Floats:
         """V at points of any shape.
@@ -166,41 +204,48 @@ class Potential:
             x = self.table[0]
             origin = ", sampled from a function" if self.sampled else ""
             return f"table of {len(x)} points on [{x[0]:g}, {x[-1]:g}]{origin}"
+        if self.pieces is not None:
+            low, high = self.ends
+            return f"table of {len(self.pieces.values)} panels on [{low:g}, {high:g}], sampled from a function"
         return f"function {getattr(self.function, '__name__', self.function)!r}"
 
-    def samples(self, a: float, b: float, scale: float) -> Floats:
+    def samples(self, a: float, b: float, scale: float, nodes: Floats) -> Floats | None:
         """A table between a and b, refined until its spline is accurate or it has the largest number of points.
 
         Parameters
         ----------
         a, b : float
-            Ends of the table; the domain limits them.
+            Ends of the table, in the domain.
         scale : float
             Energy that is added to abs(V) in the relative error of the spline.
+        nodes : ndarray
+            Points that show all of V, shape (k,).
 
         Returns
         -------
-        ndarray
-            x and V, shape (2, k).
-
-        Raises
-        ------
-        InputError
-            If V is infinite between the ends.
+        ndarray or None
+            x and V, shape (2, k); None if its spline differs from V at the nodes or V is infinite.
         """
-        a, b = max(a, self.ends[0]), min(b, self.ends[1])
+        known = self(nodes)
         size = _FEWEST_SAMPLES
         while True:
             x = np.linspace(a, b, size)
             v = self(x)
             if not np.isfinite(v).all():
-                raise InputError("potential is infinite inside its domain, and a table must be finite; cap it")
+                return None
             middle = (x[1:] + x[:-1]) / 2
             exact = self(middle)
-            error = np.abs(_spline(x, v)(middle) - exact) / (np.abs(exact) + scale)
+            spline = _spline(x, v)
+            error = np.abs(spline(middle) - exact) / (np.abs(exact) + scale)
             if size >= _MOST_SAMPLES or error.max() < _ACCURACY_OF_SAMPLES:
-                return np.stack([x, v])
+                missed = np.abs(spline(nodes) - known) / (np.abs(known) + scale)
+                return np.stack([x, v]) if missed.max() <= _ACCURACY_OF_SAMPLES else None
             size = 2 * size - 1
+
+
+def _of_distance(pieces: Pieces, x: Floats) -> Floats:
+    """Pieces of an even function, with the same bits on both sides."""
+    return pieces(np.abs(x))
 
 
 def _ends(domain: tuple[float | None, float | None]) -> tuple[float, float]:
@@ -223,7 +268,7 @@ def _survey(function: Function, ends: tuple[float, float] | None) -> Survey:
         return survey_of_half_line(function, ends[0], 1)
     if np.isinf(ends[0]):
         return survey_of_half_line(function, ends[1], -1)
-    return survey_between(function, *ends, walls=True)
+    return survey_between(function, *ends, walls=(True, True))
 
 
 def _spline(x: Floats, v: Floats) -> Function:

@@ -128,6 +128,8 @@ class Problem:
         InputError
             If V has structure on too many scales.
         """
+        if ends not in self._pieces and self.potential.pieces is not None:
+            self._pieces[ends] = self.potential.pieces.between(*ends)
         if ends not in self._pieces:
             survey = self.survey
             places = np.array([survey.x[int(np.argmin(survey.v))], 0.0])

@@ -84,8 +84,8 @@ class Survey:
         return (-max(-a, b), max(-a, b)) if self.even else (a, b)
 
 
-def survey_between(function: Function, a: float, b: float, *, walls: bool) -> Survey:
-    """Survey of V between two ends, at which waves vanish, or beyond which V is not known.
+def survey_between(function: Function, a: float, b: float, *, walls: tuple[bool, bool]) -> Survey:
+    """Survey of V between two ends; each is a wall, at which waves vanish, or V is not known beyond it.
 
     Raises
     ------
@@ -93,15 +93,15 @@ def survey_between(function: Function, a: float, b: float, *, walls: bool) -> Su
         If V is NaN or -inf inside the ends.
     """
     x = np.linspace(a, b, _POINTS)
-    if walls:
+    if any(walls):
         # V may be singular at a wall.
         inside = x.copy()
         with np.errstate(all="ignore"):
             singular = ~np.isfinite(np.array(function(x[[0, -1]].copy()), dtype=np.float64))
-        _need_no_pole(function, (a, b))
-        if singular[0]:
+        _need_no_pole(function, tuple(end for end, wall in zip((a, b), walls, strict=True) if wall))
+        if singular[0] and walls[0]:
             inside[0] += 1e-9 * (b - a)
-        if singular[1]:
+        if singular[1] and walls[1]:
             inside[-1] -= 1e-9 * (b - a)
         v = evaluate("potential", function, inside, infinite=True)
     else:
@@ -109,8 +109,8 @@ def survey_between(function: Function, a: float, b: float, *, walls: bool) -> Su
     if np.isinf(v).all():
         raise InputError(f"potential is infinite on the whole domain [{a:g}, {b:g}]; give a domain where it is finite")
     even = bool(a == -b and _mirrored(v))
-    sides = (np.inf, np.inf) if walls else (float(v[0]), float(v[-1]))
-    return Survey(x=x, v=v, sides=sides, limited=True, even=even, walls=(walls, walls))
+    sides = (np.inf if walls[0] else float(v[0]), np.inf if walls[1] else float(v[-1]))
+    return Survey(x=x, v=v, sides=sides, limited=True, even=even, walls=walls)
 
 
 def survey_of_half_line(function: Function, wall: float, side: int) -> Survey:
