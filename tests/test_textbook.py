@@ -345,3 +345,14 @@ def test_domains():
         Hamiltonian([0, -1.0], domain=(0, np.inf))
     with pytest.raises(ValueError, match="potential is too rough"):
         Hamiltonian(lambda x: x**2 / 2 + np.sin(1e8 * x)).energies(1)
+
+
+def test_exact_column_of_a_box():
+    # |psi_0|^2 = (2/L) sin^2(pi x/L): the variance is L^2 (1/12 - 1/(2 pi^2)), <p^2> = (pi/L)^2.
+    box = nnqm.Hamiltonian(lambda x: 0 * x, domain=(0, 2))
+    measures = (box.spectral_measure(), nnqm.kallen_lehmann(nnqm.Theory(nnqm.GroundStateProcess(box))))
+    for measure in measures:
+        assert measure.mean == pytest.approx(1, abs=1e-12)
+        assert measure.moments[0] == pytest.approx(4 * (1 / 12 - 1 / (2 * np.pi**2)), rel=1e-10)
+        assert measure.momentum_squared == pytest.approx(np.pi**2 / 4, rel=1e-10)
+        assert measure.commutator == pytest.approx(1, abs=1e-6)

@@ -237,6 +237,10 @@ def _measure_of_states(theory: Theory, output: int, direct: int | None, toleranc
             if max(np.prod([m.points.size for m in inputs]) for pair in levels for inputs in pair) > MOST_POINTS:
                 break
             fine, coarse = (_product_measure(theory, output, [pair[k] for pair in levels]) for k in (0, 1))
+            if hamiltonian is not None:
+                # The sum over states converges slowly at walls; for x itself it is known.
+                square = hamiltonian.eigenstate(0).expectation("p^2") * (theory.mass / hamiltonian.mass) ** 2
+                fine, coarse = (replace(one, momentum_squared=square) for one in (fine, coarse))
             reached, measure = _distance(fine, coarse), fine
             if theory.network is not None:
                 reached = max(reached, _hidden(theory, output, [pair[0] for pair in levels], fine))
