@@ -196,10 +196,11 @@ def test_runs_of_potentials_with_breaks_are_saved_with_their_exact_answers(hamil
     assert again.theory == nnqm.Theory.from_dict(run.theory.to_dict())
     mine, theirs = nnqm.analyse(run), nnqm.analyse(again)
     assert [row.quantity for row in mine.rows] == [row.quantity for row in theirs.rows]
+    assert [row.exact is None for row in mine.rows] == [row.exact is None for row in theirs.rows]
     exact = [(a.exact, b.exact) for a, b in zip(mine.rows, theirs.rows, strict=True) if a.exact is not None]
-    assert len(exact) > 3
+    assert len(exact) >= 2
     for value, copy in exact:
         np.testing.assert_allclose(copy, value, rtol=1e-8, atol=1e-10)
     longer, copy = nnqm.extend(run, 4096), nnqm.extend(again, 4096)
     assert longer.n_paths == copy.n_paths == 4096
-    np.testing.assert_allclose(copy.two_point().value, longer.two_point().value, rtol=1e-2)
+    assert_consistent(copy.two_point()[[0, 1, 4]], hamiltonian.two_point([0.0, 0.2, 0.8]))
