@@ -136,7 +136,8 @@ class Hamiltonian:
 
         A function is saved on the interval of the lowest levels: as a table of up to 4097 points if its spline is right
         to 1e-12, else as polynomials on panels that end at jumps, kinks and walls; if neither is right, an
-        ``InputError`` is raised. Levels of the copy agree within ``level_errors``; its chains may differ by rounding.
+        ``InputError`` is raised. Levels of the copy agree within ``level_errors``; its points, and with them the
+        paths of a seed, may differ.
 
         Returns
         -------
