@@ -142,7 +142,7 @@ def test_sides_are_told_apart():
 
 
 def test_pulls_that_are_not_standard_are_refused():
-    pulls = np.random.default_rng(4).normal(size=100)
+    pulls = np.random.default_rng(4).normal(size=140)
     assert_pulls_are_standard(pulls)
     assert_pulls_are_standard(0.7 * pulls, errors_are_bounds=True)
     for wrong, words in ((1.5 * pulls, "too wide"), (0.7 * pulls, "too narrow"), (0.8 * pulls + 0.6, "the mean of")):

@@ -148,8 +148,9 @@ def _converged(problem: Problem, count: int, window: Window) -> SincBasis | None
 
 
 def _errors(problem: Problem, basis: SincBasis, levels: Floats, previous: Floats) -> Floats:
-    # If convergence is of first order only, the remaining error is four times the last change.
-    errors = 4 * np.abs(levels - previous) + basis.rounding
+    # If convergence is of first order only, the remaining error is four times the last change. The rounding of the
+    # eigensolver is a few times that of the largest number.
+    errors = 4 * (np.abs(levels - previous) + basis.rounding)
     if problem.survey.limited:
         # Probability at the outermost points, where the wave is cut off.
         count = len(levels)
