@@ -300,8 +300,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
                  return measure;
              }),
              py::kw_only(), py::arg("channels"), py::arg("shift"), py::arg("scale"), py::arg("orders"),
-             py::arg("neurons"), py::arg("centres"), py::arg("products"), py::arg("lags"),
-             py::arg("observable_lags"), py::arg("increment_lags"), py::arg("group"), py::arg("moments"), py::arg("two_time"))
+             py::arg("neurons"), py::arg("centres"), py::arg("products"), py::arg("lags"), py::arg("observable_lags"),
+             py::arg("increment_lags"), py::arg("group"), py::arg("moments"), py::arg("two_time"))
         .def("shapes", &shapes, py::arg("n_times"), "Names and shapes of the sums, without the leading block axis.");
 
     m.def(
