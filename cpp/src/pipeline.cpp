@@ -29,7 +29,7 @@ bool has_lags_in_two_time(const Measure& measure) {
     return measure.two_time >= 0 && measure.channels.size() == 1 && measure.parts() == 2;
 }
 
-// What the kernels sum.
+// The measure without the sums that are taken from others.
 Measure summed(const Measure& measure) {
     Measure result = measure;
     if (has_lags_in_two_time(measure)) result.lags.clear();

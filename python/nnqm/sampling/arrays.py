@@ -37,7 +37,7 @@ _ROUNDING, _ROUNDED = 1e-4, 2e-3
 
 @dataclass(frozen=True)
 class _Order:
-    """What a caller says about axes: their names in order, if any, and whether doubtful shapes are refused."""
+    """Axes as a caller declares them: names in order, if any, and whether doubtful shapes are refused."""
 
     axes: tuple[str, ...] | None = None
     ask: bool = True
@@ -296,7 +296,7 @@ def _labelled(value: Any, name: str) -> GivenPaths:
     if channel is not None and channel in value.coords and value.coords[channel].dtype.kind in "USO":
         labels = tuple(str(v) for v in value.coords[channel].values)
     outer = [d for d, m in zip(value.dims, meaning, strict=True) if m == "path"]
-    # Of two axes of paths the one of chains comes first, whose successive draws are the order of time of a simulation.
+    # The axis of chains comes first if there are two axes of paths: successive draws follow the time of a simulation.
     outer.sort(key=lambda d: not str(d).lower().startswith(("chain", "walker", "replica", "run", "ensemble")))
     ordered = value.transpose(*outer, time, *(() if channel is None else (channel,)))
     array = array_of(name, ordered.values)

@@ -108,7 +108,7 @@ class AccumulateSettings(TypedDict, total=False):
     axes : sequence of str
         The axes of arrays in their order, each one of path, time, channel.
     period : float or bool
-        Of paths that close: the number of times times dt, or True. Lags then wrap.
+        Period of closed paths: the number of times times dt, or True. Lags then wrap.
     independent : bool
         Whether the paths are known to be independent, so that no chain is looked for; False by default.
     group : int

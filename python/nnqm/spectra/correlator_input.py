@@ -259,7 +259,7 @@ def _autocorrelation(series: Floats) -> Floats | None:
     mean = taus.mean(axis=1)
     closed = np.flatnonzero(np.arange(1, len(correlation)) >= 5 * mean)
     window = int(closed[0]) if closed.size else int(np.argmax(mean))
-    # Of independent samples the first autocorrelation has the error n^(-1/2), and the sum over a window sqrt(W/n).
+    # For independent samples the first autocorrelation has the error n^(-1/2), and the sum over a window sqrt(W/n).
     first, summed = correlation[1].mean() + 1 / n, mean[window] - 0.5 + (window + 1) / n
     limit = _DEPENDENT if n >= _FEW else _DEPENDENT_OF_FEW
     if first * np.sqrt(n) < limit and summed * np.sqrt(n / (window + 1)) < limit:
@@ -298,7 +298,7 @@ def _of_objects(entries: list[Any], kinds: set[str], n_samples: int | None) -> G
         if own is not entry:
             entry.gamma_method()
     with warnings.catch_warnings():
-        # Of too few configurations for the covariance, which is looked at here.
+        # A covariance of too few configurations is looked at here.
         warnings.simplefilter("ignore", RuntimeWarning)
         covariance = sys.modules["pyerrors"].covariance(analysed)
     return _of_arrays(floats("correlator", [o.value for o in analysed], 1), covariance, _configurations(analysed))

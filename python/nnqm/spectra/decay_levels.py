@@ -53,9 +53,9 @@ class DecayLevels:
         (levels that hide behind it may lie 20% away, no fit describes the data, or the correlator is no positive sum);
         "plateau" (no decay); "few blocks" (fewer than 20 independent samples); "above unresolved".
     times : ndarray
-        Those of the correlator that were used, unit time.
+        Times of the correlator that were used, unit time.
     p_value : float or None
-        Of the fit; None if there is no fit.
+        p-value of the fit; None if there is no fit.
     note : str
         Which gaps are not resolved, and what would help.
     alternating : tuple of Level

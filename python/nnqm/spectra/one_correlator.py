@@ -97,7 +97,7 @@ class OneCorrelator:
         six if that is more (four with fewer than 24 samples), and chi^2 is corrected for its noise. Below 20 samples
         nothing is resolved. None if the covariance is known.
     autocorrelation_time : float or None
-        Of samples or blocks that depend on each other beyond doubt, in samples: the mean over the K values. The error
+        Time of samples or blocks that depend on each other beyond doubt, in samples: a mean over K values. The error
         of each value is multiplied by the root of twice its own time, and ``n_samples`` is divided by twice the mean.
         None if no dependence is seen.
 
