@@ -19,6 +19,7 @@ WINGS = [
     ["time_networks"],
     ["positivity", "estimators"],
     ["spectra"],
+    ["learning"],
     ["properties", "files"],
     ["report"],
     ["results", "plot"],

@@ -207,6 +207,114 @@ class Network(Immutable):
         out = _core.apply(network=self._compiled(), key=0, times=(), first_path=0, inputs=flat, n_threads=1)
         return np.asarray(out).reshape(*array.shape[:-1], self.n_outputs)
 
+    @property
+    def parameters(self) -> Floats:
+        """All weights and biases, shape (P,): layer after layer, the rows of the weights, then the biases."""
+        parts = [part for w, b in zip(self.weights, self.biases, strict=True) for part in (w.ravel(), b)]
+        return np.concatenate(parts)
+
+    def with_parameters(self, parameters: ArrayLike) -> Network:
+        """The network of the same layers with other weights and biases.
+
+        Parameters
+        ----------
+        parameters : array_like
+            Shape (P,), in the order of ``parameters``, finite.
+
+        Returns
+        -------
+        Network
+
+        Raises
+        ------
+        InputError
+            If the number of parameters is another one, or one is not finite.
+        """
+        vector = floats("parameters", parameters, 1)
+        sizes = [part.size for w, b in zip(self.weights, self.biases, strict=True) for part in (w, b)]
+        if vector.size != sum(sizes):
+            raise InputError(f"parameters must have shape ({sum(sizes)},) for {self!r}; got {vector.shape}")
+        parts = np.split(vector, np.cumsum(sizes)[:-1])
+        weights = tuple(part.reshape(w.shape) for part, w in zip(parts[::2], self.weights, strict=True))
+        return Network._of(weights, tuple(parts[1::2]), self.activations)
+
+    def derivatives(self, y: ArrayLike, *, n_threads: int = 0) -> tuple[Floats, Floats, Floats]:
+        r"""Values of the network and its first and second derivatives with respect to each input.
+
+        Parameters
+        ----------
+        y : array_like
+            Points, shape (..., D).
+        n_threads : int, default 0
+            Number of threads; 0 means all. The results do not depend on it.
+
+        Returns
+        -------
+        values : ndarray
+            f(y), shape (..., C).
+        first : ndarray
+            :math:`\partial f_c/\partial y_i`, shape (..., C, D).
+        second : ndarray
+            :math:`\partial^2 f_c/\partial y_i^2`, shape (..., C, D). At a kink of relu it is 0.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If y does not have D entries along its last axis, or is not real.
+        """
+        from ._plain_gradients import derivatives
+
+        points = np.asarray(y, dtype=np.float64)
+        found = derivatives(self, points.reshape(-1, self.n_inputs))
+        return tuple(f.reshape(*points.shape[:-1], *f.shape[1:]) for f in found)
+
+    def pullback(
+        self,
+        y: ArrayLike,
+        values: ArrayLike,
+        first: ArrayLike | None = None,
+        second: ArrayLike | None = None,
+        *,
+        n_threads: int = 0,
+    ) -> tuple[Floats, Floats]:
+        r"""Gradient of a weighted sum of values and derivatives of the network (vector-Jacobian product).
+
+        .. math:: S = \sum_q \sum_c \Bigl( u_{qc} f_c(y_q) + \sum_i v_{qci} \frac{\partial f_c}{\partial y_i}(y_q)
+                  + \sum_i w_{qci} \frac{\partial^2 f_c}{\partial y_i^2}(y_q) \Bigr)
+
+        Parameters
+        ----------
+        y : array_like
+            Points, shape (..., D).
+        values : array_like
+            u, shape (..., C).
+        first, second : array_like, optional
+            v and w, shape (..., C, D); zero by default.
+        n_threads : int, default 0
+            Number of threads; 0 means all. The results do not depend on it.
+
+        Returns
+        -------
+        parameters : ndarray
+            Derivatives of S with respect to ``parameters``, shape (P,).
+        inputs : ndarray
+            Derivatives of S with respect to y, shape (..., D).
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a shape does not fit, or an array is not real.
+        """
+        from ._plain_gradients import pullback
+
+        points = np.asarray(y, dtype=np.float64)
+        flat = points.reshape(-1, self.n_inputs)
+        shapes = (len(flat), self.n_outputs), (len(flat), self.n_outputs, self.n_inputs)
+        u = np.asarray(values, dtype=np.float64).reshape(shapes[0])
+        v, w = (np.zeros(shapes[1]) if d is None else np.reshape(d, shapes[1]) for d in (first, second))
+        parameters, inputs = pullback(self, flat, u, v, w)
+        return parameters, inputs.reshape(points.shape)
+
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; its table of polynomials for the precision ``table``, if there is one."""
         plain = _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))

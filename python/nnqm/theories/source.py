@@ -231,6 +231,35 @@ class Source(ABC):
         """Hamiltonian of a ground-state process; None for other processes."""
         return None
 
+    def learnable(self) -> dict[str, Floats]:
+        """Parameters of the process in which exact observables can be differentiated; none by default.
+
+        Returns
+        -------
+        dict
+            From names ("omega", "sigma", "potential", ...) to float64 arrays of one axis.
+        """
+        return {}
+
+    def with_learnable(self, values: Mapping[str, Floats]) -> Source:
+        """The same process with other values of learnable parameters.
+
+        Parameters
+        ----------
+        values : mapping
+            Any of the entries of ``learnable``, in the same shapes.
+
+        Returns
+        -------
+        Source
+
+        Raises
+        ------
+        InputError
+            If a value is out of the range of the process.
+        """
+        return self
+
     def opened(self) -> Source:
         """The process with open paths, for a thermal process; the process itself by default.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,6 +82,14 @@ class OrnsteinUhlenbeck(Source):
     def variance(self) -> Floats:
         """Stationary variances sigma^2/(2 omega), shape (D,)."""
         return np.asarray(np.asarray(self.sigma) ** 2 / (2 * np.asarray(self.omega)))
+
+    def learnable(self) -> dict[str, Floats]:
+        """Rates "omega" and strengths "sigma", shape (D,) each."""
+        return {"omega": np.array(self.omega), "sigma": np.array(self.sigma)}
+
+    def with_learnable(self, values: Mapping[str, Floats]) -> OrnsteinUhlenbeck:
+        """The process with other rates or strengths."""
+        return OrnsteinUhlenbeck(values.get("omega", self.omega), values.get("sigma", self.sigma))
 
     @property
     def natural_step(self) -> float:

@@ -1,0 +1,1 @@
+"""Learning: gradients of exact observables, fits, trained ensembles, and theories designed to order."""
