@@ -10,9 +10,10 @@ namespace NNQM_LEVEL_NAMESPACE {
 namespace {
 
 // One vector of lanes at a time: its parameters and the values of all layers at all points stay in the second-level
-// cache. All arrays below have a last axis of one vector, and those of a layer are (rows, points, vector).
+// cache. The arrays have a last axis of one vector: a layer has values and deltas (outputs, points), and `stride`, the
+// numbers of one output. Deltas are derivatives of the loss with respect to the sums before the activation.
 
-// Rows of a product that stay in registers at times_at_once points.
+// Rows and columns of products and updates that stay in registers.
 inline constexpr int descent_rows = vector_registers == 32 ? 4 : 2;
 inline constexpr int descent_columns = 4;
 
@@ -26,11 +27,11 @@ struct Left {
     std::int64_t row, inner;
 };
 
-// out (R rows, points) = start[r] + sum_k left[r, k] right[k, p] or, without start, out[r, p] sum_k left[r, k] right[k,
-// p].
-template <class T, int R, int points>
+// Calls result(offset, start[r] + sum_k left[r, k] right[k, p]) for R rows and all points; offset is the position of
+// the entry from the first row. Without start, sums start at 0.
+template <class T, int R, int points, class Result>
 inline void product_rows(const T* left, const Left& step, std::int64_t inner, const T* right, std::int64_t stride,
-                         const T* start, T* out) {
+                         const T* start, const Result& result) {
     for (std::int64_t at = 0; at < stride; at += points * width<T>) {
         Vector<T> sum[R][points];
 #pragma GCC unroll 4
@@ -51,29 +52,7 @@ inline void product_rows(const T* left, const Left& step, std::int64_t inner, co
 #pragma GCC unroll 4
         for (int r = 0; r < R; ++r)
 #pragma GCC unroll 16
-            for (int p = 0; p < points; ++p) {
-                Vector<T>& entry = vector_at(out + r * stride + at + p * width<T>);
-                entry = start ? sum[r][p] : entry * sum[r][p];
-            }
-    }
-}
-
-// The same for any number of rows. A single row takes more points at once, because every sum waits for its last
-// product.
-template <class T>
-inline void product(const T* left, const Left& step, std::int64_t rows, std::int64_t inner, const T* right,
-                    std::int64_t stride, const T* start, T* out) {
-    constexpr int few = detail::times_at_once, many = 4 * few;
-    std::int64_t r = 0;
-    const auto at = [&](std::int64_t row) { return start ? start + row * width<T> : nullptr; };
-    for (; r + descent_rows <= rows; r += descent_rows)
-        product_rows<T, descent_rows, few>(left + r * step.row * width<T>, step, inner, right, stride, at(r),
-                                           out + r * stride);
-    for (; r < rows; ++r) {
-        const T* row = left + r * step.row * width<T>;
-        if (vector_registers == 32 && stride % (many * width<T>) == 0)
-            product_rows<T, 1, many>(row, step, inner, right, stride, at(r), out + r * stride);
-        else product_rows<T, 1, few>(row, step, inner, right, stride, at(r), out + r * stride);
+            for (int p = 0; p < points; ++p) result(r * stride + at + p * width<T>, sum[r][p]);
     }
 }
 
@@ -110,83 +89,157 @@ inline void update_weights(const T* deltas, const T* in, std::int64_t n, std::in
 template <class T, int R>
 inline void update_biases(const T* deltas, std::int64_t n, std::int64_t stride, const T* rates, T* biases) {
     Vector<T> sum[R];
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r) sum[r] = Vector<T>{};
     for (std::int64_t p = 0; p < n * width<T>; p += width<T>)
-#pragma GCC unroll 8
+#pragma GCC unroll 4
         for (int r = 0; r < R; ++r) sum[r] += vector_load(deltas + r * stride + p);
-#pragma GCC unroll 8
+#pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
         Vector<T>& bias = vector_at(biases + r * width<T>);
         bias = vector_fma<T>(vector_set(rates[r]), sum[r], bias);
     }
 }
 
-template <class T, int R, int C>
-inline void update_rows(const T* deltas, const T* in, const detail::LayerPlan<T>& layer, const T* rates, std::int64_t n,
-                        std::int64_t stride, T* weights) {
-    int c = 0;
-    for (; c + C <= layer.inputs; c += C)
-        update_weights<T, R, C>(deltas, in + c * stride, n, stride, rates + c, layer.inputs, weights + c * width<T>);
-    for (; c < layer.inputs; ++c)
-        update_weights<T, R, 1>(deltas, in + c * stride, n, stride, rates + c, layer.inputs, weights + c * width<T>);
+// product_rows with all rows that stay in registers, or with one. A single row takes more points at once, where there
+// are more, because every sum waits for its last product.
+template <class T, int R, class Result>
+inline void product(const T* left, const Left& step, std::int64_t inner, const T* right, std::int64_t stride,
+                    const T* start, const Result& result) {
+    constexpr int few = detail::times_at_once, many = vector_registers == 32 ? 4 * few : 2 * few;
+    if (R == 1 && stride % (many * width<T>) == 0)
+        product_rows<T, R, R == 1 ? many : few>(left, step, inner, right, stride, start, result);
+    else product_rows<T, R, few>(left, step, inner, right, stride, start, result);
 }
 
-// Moves the weights (outputs, inputs) and biases (outputs) of a layer against the gradient, a sum over n points.
+// A layer of one vector of networks during its training.
 template <class T>
-inline void update_layer(const detail::LayerPlan<T>& layer, const T* deltas, const T* in, const T* rates,
-                         std::int64_t n, std::int64_t stride, T* parameters) {
-    const std::int64_t inputs = layer.inputs, weights = layer.outputs * inputs;
-    constexpr int rows = descent_rows, many = 2 * rows;
-    int r = 0;
-    for (; r + rows <= layer.outputs; r += rows)
-        update_rows<T, rows, descent_columns>(deltas + r * stride, in, layer, rates + r * inputs, n, stride,
-                                              parameters + r * inputs * width<T>);
-    for (; r < layer.outputs; ++r)
-        update_rows<T, 1, 2 * descent_columns>(deltas + r * stride, in, layer, rates + r * inputs, n, stride,
-                                               parameters + r * inputs * width<T>);
-    T* biases = parameters + weights * width<T>;
-    for (r = 0; r + many <= layer.outputs; r += many)
-        update_biases<T, many>(deltas + r * stride, n, stride, rates + weights + r, biases + r * width<T>);
-    for (; r < layer.outputs; ++r)
-        update_biases<T, 1>(deltas + r * stride, n, stride, rates + weights + r, biases + r * width<T>);
-}
+struct Trained {
+    std::int64_t inputs, outputs;
+    int activation;
+    std::int64_t n, stride;  // number of points, and of numbers per row, which includes padding
+    T* weights;              // (outputs, inputs), then the biases (outputs)
+    const T* rates;          // the same for all networks
+    const T* in;             // (inputs, points)
+    T* values;               // (outputs, points)
+    T* deltas;               // (outputs, points): slopes of the activation, until the deltas replace them
 
-enum DescentActivation {
-#define NNQM_NAME(name) descent_##name,
-    NNQM_ACTIVATIONS(NNQM_NAME)
-#undef NNQM_NAME
+    // The float slope of tanh is 1 - tanh^2. Its error is a rounding of 1, which sums over points and neurons have
+    // anyway.
+    bool slopes_of_values() const { return sizeof(T) == 4 && activation == activation_tanh; }
+
+    template <int R>
+    void forward_rows(std::int64_t r) const {
+        T *out = values + r * stride, *slopes = deltas + r * stride;
+        product<T, R>(weights + r * inputs * width<T>, {inputs, 1}, inputs, in, stride,
+                      weights + (outputs * inputs + r) * width<T>,
+                      [out](std::int64_t at, Vector<T> sum) { vector_at(out + at) = sum; });
+        const std::int64_t count = R * stride;
+        if (slopes_of_values()) {
+            activate(activation, count, out);
+        } else if (activation == activation_identity) {
+            for (std::int64_t i = 0; i < count; i += width<T>) vector_at(slopes + i) = vector_set(T(1));
+        } else if (activation == activation_relu) {
+            for (std::int64_t i = 0; i < count; ++i) {
+                const T x = out[i];
+                slopes[i] = x > T(0) ? T(1) : T(0);
+                out[i] = x > T(0) ? x : T(0);
+            }
+        } else {
+            activate(activation, count, out, 1, slopes);
+        }
+    }
+
+    void forward() const {
+        std::int64_t r = 0;
+        for (; r + descent_rows <= outputs; r += descent_rows) forward_rows<descent_rows>(r);
+        for (; r < outputs; ++r) forward_rows<1>(r);
+    }
+
+    // Deltas of C outputs of the layer below, which are inputs of this one.
+    template <int C>
+    void backward_rows(const Trained& below, std::int64_t c) const {
+        T* out = below.deltas + c * stride;
+        const T *from = below.values + c * stride, *left = weights + c * width<T>;
+        if (below.slopes_of_values())
+            product<T, C>(left, {1, inputs}, outputs, deltas, stride, nullptr, [=](std::int64_t at, Vector<T> sum) {
+                const Vector<T> value = vector_load(from + at);
+                vector_at(out + at) = sum * vector_fma<T>(-value, value, vector_set(T(1)));
+            });
+        else
+            product<T, C>(left, {1, inputs}, outputs, deltas, stride, nullptr,
+                          [=](std::int64_t at, Vector<T> sum) { vector_at(out + at) *= sum; });
+    }
+
+    // Updates C columns of the weights.
+    template <int C>
+    void update_columns(std::int64_t c) const {
+        T* to = weights + c * width<T>;
+        const T *from = in + c * stride, *rate = rates + c;
+        std::int64_t r = 0;
+        for (; r + descent_rows <= outputs; r += descent_rows)
+            update_weights<T, descent_rows, C>(deltas + r * stride, from, n, stride, rate + r * inputs, inputs,
+                                               to + r * inputs * width<T>);
+        for (; r < outputs; ++r)
+            update_weights<T, 1, C>(deltas + r * stride, from, n, stride, rate + r * inputs, inputs,
+                                    to + r * inputs * width<T>);
+    }
+
+    // Updates R biases.
+    template <int R>
+    void update_bias_rows(std::int64_t r) const {
+        update_biases<T, R>(deltas + r * stride, n, stride, rates + outputs * inputs + r,
+                            weights + (outputs * inputs + r) * width<T>);
+    }
+
+    // Updates R rows of the weights and their biases.
+    template <int R>
+    void update_rows(std::int64_t r) const {
+        T* to = weights + r * inputs * width<T>;
+        const T *from = deltas + r * stride, *rate = rates + r * inputs;
+        std::int64_t c = 0;
+        for (; c + descent_columns <= inputs; c += descent_columns)
+            update_weights<T, R, descent_columns>(from, in + c * stride, n, stride, rate + c, inputs,
+                                                  to + c * width<T>);
+        for (; c < inputs; ++c)
+            update_weights<T, R, 1>(from, in + c * stride, n, stride, rate + c, inputs, to + c * width<T>);
+        update_bias_rows<R>(r);
+    }
+
+    // The deltas of C outputs of the layer below, and then all updates that read them or follow them: the weights of
+    // these columns and, if the layer below is the first that is trained, its rows. The arrays are still in the
+    // first-level cache.
+    template <int C>
+    void backward_columns(const Trained& below, bool is_first, std::int64_t c) const {
+        backward_rows<C>(below, c);
+        update_columns<C>(c);
+        if (is_first) below.template update_rows<C>(c);
+    }
+
+    void backward(const Trained& below, bool is_first) const {
+        std::int64_t c = 0;
+        for (; c + descent_rows <= inputs; c += descent_rows) backward_columns<descent_rows>(below, is_first, c);
+        for (; c < inputs; ++c) backward_columns<1>(below, is_first, c);
+        std::int64_t r = 0;
+        for (; r + descent_rows <= outputs; r += descent_rows) update_bias_rows<descent_rows>(r);
+        for (; r < outputs; ++r) update_bias_rows<1>(r);
+    }
+
+    void update() const {
+        std::int64_t r = 0;
+        for (; r + descent_rows <= outputs; r += descent_rows) update_rows<descent_rows>(r);
+        for (; r < outputs; ++r) update_rows<1>(r);
+    }
 };
 
-// x (n) = activation(x), and its slopes (n). The float slope of tanh is 1 - tanh^2, with the error of a rounding of 1:
-// sums over points and neurons have that error anyway.
-template <class T>
-inline void activate_with_slopes(int activation, std::int64_t n, T* x, T* slopes) {
-    const Vector<T> one = vector_set(T(1));
-    if (activation == descent_identity)
-        for (std::int64_t i = 0; i < n; i += width<T>) vector_at(slopes + i) = one;
-    else if (activation == descent_relu)
-        for (std::int64_t i = 0; i < n; ++i) {
-            slopes[i] = x[i] > T(0) ? T(1) : T(0);
-            x[i] = x[i] > T(0) ? x[i] : T(0);
-        }
-    else if (sizeof(T) == 4 && activation == descent_tanh) {
-        activate(activation, n, x);
-        for (std::int64_t i = 0; i < n; i += width<T>) {
-            const Vector<T> value = vector_load(x + i);
-            vector_at(slopes + i) = vector_fma<T>(-value, value, one);
-        }
-    } else activate(activation, n, x, 1, slopes);
-}
-
-// The arrays of one vector of networks during its training.
+// The training of one vector of networks.
 template <class T>
 struct Descent {
     const detail::NetworkPlan<T>& plan;
     const detail::TrainingPlan<T>& training;
     T* parameters;  // (parameters)
     T* values;      // (inputs, points), then (outputs, points) of each layer
-    T* deltas;      // (outputs, points) of each layer: first the slopes of its activation, then the gradient
+    T* deltas;      // (outputs, points) of each layer
     alignas(64) T limit[width<T>];
     alignas(64) T left[width<T>];  // NaN for a network that has diverged, otherwise 0
 
@@ -195,45 +248,45 @@ struct Descent {
           training(network.training),
           parameters(memory),
           values(memory + network.parameters * width<T>),
-          deltas(values + training.values * width<T>) {
+          deltas(values + network.training.values * width<T>) {
         for (int l = 0; l < width<T>; ++l) left[l] = 0;
         for (std::int64_t k = 0; k < plan.inputs * training.points; ++k)
             vector_at(values + k * width<T>) = vector_set(training.inputs[k]);
     }
 
-    void forward(const detail::TrainedLayer& at, const detail::LayerPlan<T>& layer) const {
-        const T* weights = parameters + at.parameters * width<T>;
-        T* out = values + at.out * width<T>;
-        product(weights, {layer.inputs, 1}, layer.outputs, layer.inputs, values + at.in * width<T>,
-                training.points * width<T>,
-                weights + static_cast<std::int64_t>(layer.outputs) * layer.inputs * width<T>, out);
-        activate(layer.activation, layer.outputs * training.points * width<T>, out, 1, deltas + at.deltas * width<T>);
+    Trained<T> layer(int l) const {
+        const detail::TrainedLayer& at = training.layers[l];
+        return {plan.layers[l].inputs,          plan.layers[l].outputs,
+                plan.layers[l].activation,      training.n_points,
+                training.points * width<T>,     parameters + at.parameters * width<T>,
+                training.rates + at.parameters, values + at.in * width<T>,
+                values + at.out * width<T>,     deltas + at.deltas * width<T>};
     }
 
-    // Turns the slopes of the last layer into the gradient with respect to its sums, and notes networks that diverge.
-    void residuals(bool first_step) {
-        const detail::TrainedLayer& at = training.layers[plan.n_layers - 1];
-        const std::int64_t n = training.points, last = training.n_points - 1;
+    // The deltas of the last layer, instead of its slopes. Notes networks that diverge.
+    void residuals(const Trained<T>& last, bool first_step) {
+        const std::int64_t zero = (training.n_points - 1) * width<T>;
         Vector<T> loss{};
         for (int c = 0; c < plan.outputs; ++c) {
-            const T* out = values + (at.out + c * n) * width<T>;
-            T* delta = deltas + (at.deltas + c * n) * width<T>;
-            // A split network is W h(t) - W h(0) + b: the last point is 0, and moves with the others.
-            Vector<T> shift{}, sum{};
-            if (plan.split) {
-                const std::int64_t bias = plan.parameters - plan.outputs + c;
-                shift = vector_load(out + last * width<T>) - vector_load(parameters + bias * width<T>);
-            }
+            const T *out = last.values + c * last.stride,
+                    *bias = last.weights + (last.outputs * last.inputs + c) * width<T>;
+            T* delta = last.deltas + c * last.stride;
+            // A split network is W h(t) - W h(0) + b. Its last point is t = 0, which all others move.
+            const Vector<T> shift = plan.split ? vector_load(out + zero) - vector_load(bias) : Vector<T>{};
+            Vector<T> total{};
             for (std::int64_t p = 0; p < training.n_points; ++p) {
-                const Vector<T> residual =
-                    vector_load(out + p * width<T>) - shift - vector_set(training.targets[c * n + p]);
+                const T* target = training.targets + c * training.points + p;
+                const Vector<T> residual = vector_load(out + p * width<T>) - shift - vector_set(*target);
                 const Vector<T> pull = vector_set(training.weights[p]) * residual;
                 loss = vector_fma<T>(pull, residual, loss);
-                const Vector<T> gradient = pull * vector_load(delta + p * width<T>);
-                vector_at(delta + p * width<T>) = gradient;
-                sum += gradient;
+                Vector<T>& entry = vector_at(delta + p * width<T>);
+                entry = last.slopes_of_values()
+                            ? pull * vector_fma<T>(-vector_load(out + p * width<T>), vector_load(out + p * width<T>),
+                                                   vector_set(T(1)))
+                            : pull * entry;
+                total += entry;
             }
-            if (plan.split) vector_at(delta + last * width<T>) = -sum;
+            if (plan.split) vector_at(delta + zero) = -total;
         }
         alignas(64) T losses[width<T>];
         vector_at(losses) = loss;
@@ -243,24 +296,14 @@ struct Descent {
         for (int l = 0; l < width<T>; ++l) left[l] = losses[l] <= limit[l] ? left[l] : layout<T>::nan;
     }
 
-    void backward(int l) const {
-        const detail::TrainedLayer& at = training.layers[l];
-        const detail::LayerPlan<T>& layer = plan.layers[l];
-        T* weights = parameters + at.parameters * width<T>;
-        const T* delta = deltas + at.deltas * width<T>;
-        if (l > training.first)
-            product<T>(weights, {1, layer.inputs}, layer.inputs, layer.outputs, delta, training.points * width<T>,
-                       nullptr, deltas + training.layers[l - 1].deltas * width<T>);
-        update_layer(layer, delta, values + at.in * width<T>, training.rates + at.parameters, training.n_points,
-                     training.points * width<T>, weights);
-    }
-
     void run() {
-        for (int l = 0; l < training.first; ++l) forward(training.layers[l], plan.layers[l]);
+        const int end = plan.n_layers - 1, first = training.first;
+        for (int l = 0; l < first; ++l) layer(l).forward();
         for (std::int64_t s = 0; s < training.steps; ++s) {
-            for (int l = training.first; l < plan.n_layers; ++l) forward(training.layers[l], plan.layers[l]);
-            residuals(s == 0);
-            for (int l = plan.n_layers - 1; l >= training.first; --l) backward(l);
+            for (int l = first; l <= end; ++l) layer(l).forward();
+            residuals(layer(end), s == 0);
+            for (int l = end; l > first; --l) layer(l).backward(layer(l - 1), l - 1 == first);
+            if (first == end) layer(end).update();
         }
         Vector<T> sum = vector_load(left);
         for (std::int64_t k = 0; k < plan.parameters; ++k)
