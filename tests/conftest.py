@@ -1,7 +1,8 @@
 """What holds for a whole run of the tests, by one process or by several of pytest-xdist."""
 
-import harness
 import pytest
+
+import harness
 
 
 def pytest_sessionfinish(session, exitstatus):
