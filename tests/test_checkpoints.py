@@ -3,9 +3,11 @@
 from types import SimpleNamespace
 
 import numpy as np
+import jax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
 import nnqm
 from nnqm import Network, OrnsteinUhlenbeck, Theory, Trajectory
@@ -107,7 +109,6 @@ def test_activations_are_those_of_the_theory_or_given():
 
 
 def test_jax_arrays_are_read():
-    jax = pytest.importorskip("jax")
     tree = jax.tree_util.tree_map(jax.numpy.asarray, flax(NET))
     found = only(Trajectory.of_checkpoints(THEORY, [tree]))
     # JAX computes in float32 unless told otherwise.
@@ -137,7 +138,7 @@ def test_files_are_read(tmp_path, kind):
     if kind == "npz":
         np.savez(path, **state(NET))
     else:
-        pytest.importorskip("safetensors.numpy").save_file(
+        save_file(
             {k: np.ascontiguousarray(a) for k, a in state(NET).items()}, path
         )
     assert only(Trajectory.of_checkpoints(THEORY, [path])) == NET
