@@ -2,8 +2,8 @@
 
 from types import SimpleNamespace
 
-import numpy as np
 import jax
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -138,9 +138,7 @@ def test_files_are_read(tmp_path, kind):
     if kind == "npz":
         np.savez(path, **state(NET))
     else:
-        save_file(
-            {k: np.ascontiguousarray(a) for k, a in state(NET).items()}, path
-        )
+        save_file({k: np.ascontiguousarray(a) for k, a in state(NET).items()}, path)
     assert only(Trajectory.of_checkpoints(THEORY, [path])) == NET
     assert only(Trajectory.of_checkpoints(THEORY, [str(path)])) == NET
     path.write_bytes(path.read_bytes()[:-20])

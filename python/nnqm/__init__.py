@@ -22,6 +22,7 @@ from .exact.spectral_measures import kallen_lehmann
 from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
+from .learning.dynamics import training_dynamics
 from .learning.trajectory import Trajectory
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
@@ -133,5 +134,6 @@ __all__ = [
     "spectrum",
     "split_network",
     "thermal_measure",
+    "training_dynamics",
     "uncertainty",
 ]
