@@ -22,6 +22,8 @@ from .exact.spectral_measures import kallen_lehmann
 from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
+from .learning.dynamics import training_dynamics
+from .learning.trajectory import Trajectory
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
 from .properties import check
@@ -86,6 +88,7 @@ __all__ = [
     "ThermalProcess",
     "TimeNetwork",
     "Times",
+    "Trajectory",
     "Verdict",
     "accumulate",
     "analyse",
@@ -133,5 +136,6 @@ __all__ = [
     "spectrum",
     "split_network",
     "thermal_measure",
+    "training_dynamics",
     "uncertainty",
 ]
