@@ -22,6 +22,8 @@ from .exact.spectral_measures import kallen_lehmann
 from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
+from .learning.dynamics import training_dynamics
+from .learning.trajectory import Trajectory
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
 from .properties import check
@@ -46,6 +48,7 @@ from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
 from .theories.densities import Density
 from .theories.ground_state import GroundStateProcess, ThermalProcess
+from .theories.ground_state_network import GroundStateNetwork
 from .theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .theories.markov_chain import MarkovChain
 from .theories.networks import Network, RandomNetwork
@@ -63,6 +66,7 @@ __all__ = [
     "CosineNetwork",
     "Density",
     "Estimate",
+    "GroundStateNetwork",
     "GroundStateProcess",
     "Hamiltonian",
     "Interrupted",
@@ -84,6 +88,7 @@ __all__ = [
     "ThermalProcess",
     "TimeNetwork",
     "Times",
+    "Trajectory",
     "Verdict",
     "accumulate",
     "analyse",
@@ -131,5 +136,6 @@ __all__ = [
     "spectrum",
     "split_network",
     "thermal_measure",
+    "training_dynamics",
     "uncertainty",
 ]

@@ -41,14 +41,14 @@ _SLICE = 0.2
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run stopped by Ctrl-C; ``partial`` holds what was completed, or None if nothing was.
+    """Work stopped by Ctrl-C; ``partial`` holds what was completed, or None if nothing was.
 
-    ``extend(stopped.partial, n_paths)`` goes on from there and gives the bits of a run that was never stopped.
+    For a run ``extend(stopped.partial, n_paths)`` goes on from there and gives the bits of a run that was never
+    stopped.
     """
 
-    def __init__(self, partial: Correlators | None) -> None:
-        held = 0 if partial is None else int(partial.block_paths.sum())
-        super().__init__(f"interrupted; the partial result holds {held} paths")
+    def __init__(self, partial: Any, held: str = "what was completed") -> None:
+        super().__init__(f"interrupted; the partial result holds {held}")
         self.partial = partial
 
 
@@ -306,8 +306,8 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
                 progress(int(sums["paths"].sum()), limit)
             _check_finite(run, sums)
     except KeyboardInterrupt:
-        partial = replace(run, sums=sums) if sums["paths"].sum() > before or before else None
-        raise Interrupted(partial) from None
+        held = int(sums["paths"].sum())
+        raise Interrupted(replace(run, sums=sums) if held or before else None, f"{held} paths") from None
     return replace(run, sums=sums)
 
 

@@ -1,4 +1,4 @@
-"""The figure of a run: two-point function, levels, commutator, paths. Needs matplotlib, loaded when it is used."""
+"""Figure of a run: two-point function, levels, commutator, paths."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._arguments import Floats
-from .errors import InputError
-from .files.writing import check_writable, replacing
-from .report.exact_values import Estimated
-from .report.table import Report
-from .sampling.correlators import Correlators
-from .sampling.path_source import Paths
+from .._arguments import Floats
+from ..errors import InputError
+from ..files.writing import check_writable, replacing
+from ..report.exact_values import Estimated
+from ..report.table import Report
+from ..sampling.correlators import Correlators
+from ..sampling.path_source import Paths
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,7 +177,7 @@ def _levels(axes: Axes, report: Report) -> None:
 
 
 def _commutator(axes: Axes, run: Correlators, report: Report) -> None:
-    from .estimators.roughness import commutator_at_lags
+    from ..estimators.roughness import commutator_at_lags
 
     axes.set_title(r"Commutator $[x, p]/i\hbar$ at finite lag")
     if "increments" not in run.sums or not run.increment_lags:

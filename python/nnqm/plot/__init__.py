@@ -1,0 +1,5 @@
+"""Figures: of a run, of a training, of a scan over theories. They need matplotlib, which is loaded on use."""
+
+from .run import check_figure_file, figure, save_figure
+
+__all__ = ["check_figure_file", "figure", "save_figure"]
