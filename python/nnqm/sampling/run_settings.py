@@ -21,6 +21,9 @@ DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
 
 # A string, because numpy.random takes a while to load.
+# Number of paths beyond any that a run can have.
+_MOST_PATHS = 2**53
+
 Rng: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
 
 Progress: TypeAlias = "Callable[[int, int], None]"
@@ -161,6 +164,16 @@ def random_key(rng: Rng) -> int:
     else:
         sequence = np.random.SeedSequence(integer("rng", rng, 0, 2**128))
     return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def path_range(paths: int | range) -> range:
+    """Indices of paths, from their number or a range of step 1."""
+    chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
+    if chosen.step != 1 or not 0 <= chosen.start < chosen.stop:
+        raise InputError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
+    if chosen.stop > _MOST_PATHS:
+        raise InputError(f"paths must be among the first 2**53; got {chosen}; use smaller numbers")
+    return chosen
 
 
 def key_of(rng: Rng, key: int | None) -> int:

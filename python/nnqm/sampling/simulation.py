@@ -33,6 +33,7 @@ from .run_settings import (
     random_key,
     time_grid,
 )
+from .stable_training import need_stable_training
 
 __all__ = ["Interrupted", "extend", "simulate"]
 
@@ -147,13 +148,16 @@ def simulate(
             f"observables measure channel {max(chosen.columns)}, but the theory has {len(theory.channels)}; "
             "make them with default_observables(theory)"
         )
+    key = random_key(rng)
+    # The first networks are trained before any path is summed, so that a wrong rate is found at once.
+    need_stable_training(theory.network, key, precision, range(min(paths, unit)))
     run = Correlators(
         theory=theory,
         times=grid,
         n_paths=paths,
         n_blocks=total,
         first_block=held.start,
-        keys=(random_key(rng),),
+        keys=(key,),
         precision=precision,
         hbar=theory.hbar,
         mass=theory.mass,
@@ -247,6 +251,10 @@ def _first_tiles(run: Correlators) -> int:
     forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
     if isinstance(run.theory.network, RandomNetwork):
         forward += 200 * sum((a + 1) * b for a, b in pairwise(widths)) / run.n_times
+        if (training := run.theory.network.training) is not None:
+            # Values, deltas and gradients at all points, for each network once.
+            steps = 3 * training.steps * len(training.points) / (run.group * run.n_times)
+            forward += steps * sum((a + 25) * b for a, b in pairwise(widths))
     products = 2 * len(run.observable_lags) * run.observables.size**2
     pairs = 0 if run.two_time is None else run.n_times
     tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
@@ -322,6 +330,8 @@ def _paths_wanted(run: Correlators, index: NDArray[np.int64]) -> NDArray[np.int6
 def _check_finite(run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
     bad = sums["first_bad"][sums["first_bad"] >= 0]
     if bad.size:
+        network = None if run.theory is None else run.theory.network
+        need_stable_training(network, run.keys[0], run.precision, range(int(bad.min()), int(bad.min()) + 1))
         linear = run.theory is None or run.theory.network is None
         what, smaller = ("the process", "sigma") if linear else ("the network", "weights")
         raise InputError(

@@ -15,6 +15,7 @@ from .._arguments import Floats, array_of, choice, floats, integer, positive
 from ..errors import InputError, InputTypeError
 from .densities import Density
 from .immutable import Immutable
+from .training import GradientDescent, descent_factors
 
 __all__ = ["Network", "RandomNetwork"]
 
@@ -385,21 +386,28 @@ class RandomNetwork(Immutable):
         :math:`W h(|t|) - W h(0) + b`; the biases b of the last layer are always shared. Reflection positivity holds by
         construction, because the two sides are independent given the shared weights
         (Ferko and Halverson, arXiv:2504.05462).
+    training : GradientDescent, optional
+        Trains each draw of the weights, so that the theory is an ensemble of trained networks. Trained weights are a
+        pure function of the draw, in the precision of the run. With ``shared`` the points are values of \|t\|: each
+        side learns all of them with the layers that are its own, and the shared layers keep their draws, because the
+        two sides would otherwise depend on each other and reflection positivity would be lost.
 
     Raises
     ------
     InputError, InputTypeError
-        If a width is below 1, an activation or a density is unknown, a list does not have one entry per layer, or the
-        group is neither a divisor nor a multiple of 64.
+        If a width is below 1, an activation or a density is unknown, a list does not have one entry per layer, the
+        group is neither a divisor nor a multiple of 64, or the training does not fit or changes no weight.
 
     Examples
     --------
     >>> net = RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, group=8)
     >>> net
     RandomNetwork(1-16-1, tanh, gaussian, group=8)
+    >>> net.with_training(nnqm.GradientDescent([-1.0, 1.0], [0.5, -0.5], rate=0.1, steps=50))
+    RandomNetwork(1-16-1, tanh, gaussian, group=8, 50 steps on 2 points)
     """
 
-    __slots__ = ("activations", "bias_std", "biases", "group", "shared", "weight_std", "weights", "widths")
+    __slots__ = ("activations", "bias_std", "biases", "group", "shared", "training", "weight_std", "weights", "widths")
 
     widths: tuple[int, ...]
     activations: tuple[str, ...]
@@ -409,6 +417,7 @@ class RandomNetwork(Immutable):
     bias_std: tuple[float, ...]
     group: int
     shared: tuple[bool, ...] | None
+    training: GradientDescent | None
 
     def __init__(
         self,
@@ -421,6 +430,7 @@ class RandomNetwork(Immutable):
         bias_std: float | Sequence[float] = 0.0,
         group: int = 1,
         shared: Sequence[bool] | None = None,
+        training: GradientDescent | None = None,
     ) -> None:
         sizes = tuple(integer(f"widths[{i}]", w, 1, 1 << 20) for i, w in enumerate(widths))
         if len(sizes) < 2:
@@ -455,7 +465,25 @@ class RandomNetwork(Immutable):
             bias_std=_spreads("bias_std", bias_std, n),
             group=members,
             shared=split,
+            training=training,
         )
+        if training is not None:
+            self._need_training()
+
+    def _need_training(self) -> None:
+        """Raise an error if the training does not fit."""
+        if not isinstance(self.training, GradientDescent):
+            raise InputTypeError(f"training must be a GradientDescent or None; got {self.training!r}")
+        self.training.need_fit(self.n_inputs, self.n_outputs)
+        if self.shared is not None and self.training.points.min() < 0:
+            raise InputError(
+                f"points of the training of a split network are values of |t|, which both sides learn; got "
+                f"{self.training.points.min():g}; give points that are not negative"
+            )
+        factors = descent_factors(self.training, self.widths, self.weight_std, self.bias_std, self.shared)
+        if not factors.any():
+            remedy = "leave a layer unshared" if self.shared is not None else "use weight_std > 0"
+            raise InputError(f"the training changes no weight of {self!r}", remedy)
 
     def contents(self) -> dict[str, Any]:
         """Arguments of the class that make this network again.
@@ -464,8 +492,27 @@ class RandomNetwork(Immutable):
         -------
         dict
         """
-        names = ("widths", "weights", "biases", "weight_std", "bias_std", "group", "shared")
+        names = ("widths", "weights", "biases", "weight_std", "bias_std", "group", "shared", "training")
         return {"activation": self.activations, **{name: getattr(self, name) for name in names}}
+
+    def with_training(self, training: GradientDescent | None) -> RandomNetwork:
+        """The same random network with another training.
+
+        Parameters
+        ----------
+        training : GradientDescent or None
+            None leaves the weights as they are drawn.
+
+        Returns
+        -------
+        RandomNetwork
+        """
+        return RandomNetwork(**{**self.contents(), "training": training})
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the weights are trained by at least one step."""
+        return self.training is not None and self.training.steps > 0
 
     @property
     def n_inputs(self) -> int:
@@ -491,23 +538,39 @@ class RandomNetwork(Immutable):
         ------
         InputError
             If the outputs have no moment of this order; the message names the layer.
+
+        Notes
+        -----
+        After a bounded activation the trained output is linear in the drawn weights of the last layer, and every factor
+        of it is bounded. Otherwise each step multiplies draws, so that a training needs all moments.
         """
+        grows = self.is_trained and len(self.widths) > 2 and not is_bounded(self.activations[-2])
         for i in reversed(range(len(self.activations))):
             for kind, densities, spreads in (
                 ("weights", self.weights, self.weight_std),
                 ("biases", self.biases, self.bias_std),
             ):
-                if spreads[i] > 0 and not densities[i].moment_exists(order):
+                if spreads[i] > 0 and not densities[i].moment_exists(np.inf if grows else order):
+                    needed = f"moments of order {order} of the outputs"
+                    needed += ", and a training with unbounded activations all moments of the weights" if grows else ""
                     raise InputError(
-                        f"{what} needs moments of order {order} of the outputs, but {kind}[{i}] ({densities[i]}) have "
-                        "none and no bounded activation follows",
+                        f"{what} needs {needed}, but {kind}[{i}] ({densities[i]}) have none and no bounded activation "
+                        "follows",
                         "use another density there, or tanh, sin or erf after it",
                     )
             # The output of a bounded activation has all moments for any input.
             if i > 0 and is_bounded(self.activations[i - 1]):
                 return
 
-    def draw(self, groups: range, key: int, *, negative: bool = False) -> list[Network]:
+    def draw(
+        self,
+        groups: range,
+        key: int,
+        *,
+        negative: bool = False,
+        precision: str = "float64",
+        n_threads: int = 0,
+    ) -> list[Network]:
         """The networks of given groups of paths in a run; see ``draw_weights``.
 
         Parameters
@@ -518,23 +581,42 @@ class RandomNetwork(Immutable):
             Key of the run.
         negative : bool, default False
             For split weights, whether to return the weights of t < 0.
+        precision : {"float64", "float32"}
+            Precision of the draws and of their training.
+        n_threads : int, default 0
+            Number of threads; 0 means all. The weights do not depend on it.
 
         Returns
         -------
         list of Network
-            One per group.
+            One per group. The weights of a network whose training diverges are NaN.
         """
-        drawn = _core.draw(network=self._compiled(), key=key, negative=negative, groups=(groups.start, groups.stop))
-        networks = []
-        for row in np.asarray(drawn)[:, 0]:
-            weights, biases, at = [], [], 0
-            for inputs, outputs in pairwise(self.widths):
-                weights.append(row[at : at + inputs * outputs].reshape(outputs, inputs))
-                at += inputs * outputs
-                biases.append(row[at : at + outputs])
-                at += outputs
-            networks.append(Network._of(tuple(weights), tuple(biases), self.activations))
-        return networks
+        drawn = self.draw_parameters(groups, key, negative, precision, n_threads)
+        layers: list[tuple[Floats, Floats]] = []
+        at = 0
+        for inputs, outputs in pairwise(self.widths):
+            weights = drawn[:, at : at + inputs * outputs].reshape(-1, outputs, inputs)
+            at += inputs * outputs
+            layers.append((weights, drawn[:, at : at + outputs]))
+            at += outputs
+        of_layers = zip(*(zip(w, b, strict=True) for w, b in layers), strict=True)
+        return [Network._of(tuple(w for w, _ in n), tuple(b for _, b in n), self.activations) for n in of_layers]
+
+    def draw_parameters(
+        self, groups: range, key: int, negative: bool = False, precision: str = "float64", n_threads: int = 0
+    ) -> Floats:
+        """The ``parameters`` of the networks of ``draw``, shape (groups, P), read-only."""
+        drawn = _core.draw(
+            network=self._compiled(),
+            key=key,
+            negative=negative,
+            groups=(groups.start, groups.stop),
+            precision=precision,
+            n_threads=n_threads,
+        )
+        parameters = np.asarray(drawn, dtype=np.float64)[:, 0]
+        parameters.flags.writeable = False
+        return parameters
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; random weights have no table."""
@@ -545,7 +627,18 @@ class RandomNetwork(Immutable):
             spread = np.full(outputs, self.bias_std[i])
             of_weights, of_biases = self.weights[i].core_name, self.biases[i].core_name
             drawn.append((*of_weights, scale, *of_biases, spread, True if self.shared is None else self.shared[i]))
-        return _core.Network(layers).drawn(drawn, self.group, self.shared is not None)
+        network = _core.Network(layers).drawn(drawn, self.group, self.shared is not None)
+        if self.training is None:
+            return network
+        return network.trained(
+            points=self.training.points,
+            targets=self.training.targets,
+            weights=self.training.weights,
+            rate=self.training.rate,
+            steps=self.training.steps,
+            last_layer=self.training.layers == "last",
+            unit_draws=self.training.parametrisation == "ntk",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the input of ``from_dict``.
@@ -563,6 +656,8 @@ class RandomNetwork(Immutable):
             "bias_std": list(self.bias_std),
             "group": self.group,
             "shared": None if self.shared is None else list(self.shared),
+            # Networks without a training keep the form that they had before trainings existed.
+            **({} if self.training is None else {"training": self.training.to_dict()}),
         }
 
     @classmethod
@@ -578,14 +673,18 @@ class RandomNetwork(Immutable):
         -------
         RandomNetwork
         """
-        densities = {k: [Density.from_dict(d) for d in data[k]] for k in ("weights", "biases")}
-        return cls(**{**data, **densities})
+        parts: dict[str, Any] = {k: [Density.from_dict(d) for d in data[k]] for k in ("weights", "biases")}
+        if "training" in data:
+            parts["training"] = GradientDescent.from_dict(data["training"])
+        return cls(**{**data, **parts})
 
     def __repr__(self) -> str:
         kinds = "/".join(dict.fromkeys(self.activations[:-1] or self.activations))
         densities = "/".join(dict.fromkeys(map(str, self.weights)))
         more = f", group={self.group}" if self.group > 1 else ""
         more += ", split" if self.shared is not None else ""
+        if self.training is not None:
+            more += f", {self.training.steps} steps on {len(self.training.points)} points"
         return f"RandomNetwork({'-'.join(map(str, self.widths))}, {kinds}, {densities}{more})"
 
 
