@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from .._arguments import Floats, choice, integer
+from .._arguments import Floats, Rng, choice, integer, key_of
 from ..errors import InputError
 from ..theories.networks import Network, RandomNetwork
 from ..theories.theory import Theory
-from .run_settings import Rng, key_of, path_range
+from .run_settings import path_range
 from .stable_training import largest_rates, need_stable_training
 
 __all__ = ["draw_weights", "stable_rates"]

@@ -20,11 +20,8 @@ __all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSetting
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
 
-# A string, because numpy.random takes a while to load.
 # Number of paths beyond any that a run can have.
 _MOST_PATHS = 2**53
-
-Rng: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
 
 Progress: TypeAlias = "Callable[[int, int], None]"
 
@@ -153,19 +150,6 @@ def need_known(
     raise InputTypeError(f"{called} has no argument {name!r}{hint}")
 
 
-def random_key(rng: Rng) -> int:
-    """64-bit key from NumPy's conventions for random-number arguments."""
-    if isinstance(rng, np.random.Generator):
-        return int(rng.integers(0, 2**64, dtype=np.uint64))
-    if isinstance(rng, np.random.SeedSequence):
-        sequence = rng
-    elif rng is None:
-        sequence = np.random.SeedSequence()
-    else:
-        sequence = np.random.SeedSequence(integer("rng", rng, 0, 2**128))
-    return int(sequence.generate_state(1, np.uint64)[0])
-
-
 def path_range(paths: int | range) -> range:
     """Indices of paths, from their number or a range of step 1."""
     chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
@@ -174,13 +158,6 @@ def path_range(paths: int | range) -> range:
     if chosen.stop > _MOST_PATHS:
         raise InputError(f"paths must be among the first 2**53; got {chosen}; use smaller numbers")
     return chosen
-
-
-def key_of(rng: Rng, key: int | None) -> int:
-    """The key of paths, given as it is or made of an rng."""
-    if key is not None and rng is not None:
-        raise InputError("give either rng or key, not both")
-    return random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1)
 
 
 def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, theory: Theory | None = None) -> Floats:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import choice, integer, positive
+from .._arguments import Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
-from ..theories.networks import RandomNetwork, use_table
+from ..theories.network import use_table
+from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .correlators import Correlators
 from .measure import Measure, measure_or_default, resolve
@@ -22,7 +23,6 @@ from .observables import default_observables
 from .run_settings import (
     TILE,
     Progress,
-    Rng,
     RunSettings,
     build_facts,
     check_scale,
@@ -30,7 +30,6 @@ from .run_settings import (
     empty_sums,
     measure_of,
     need_known,
-    random_key,
     time_grid,
 )
 from .stable_training import need_stable_training
