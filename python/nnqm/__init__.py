@@ -49,6 +49,7 @@ from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
 from .theories.densities import Density
 from .theories.ground_state import GroundStateProcess, ThermalProcess
+from .theories.ground_state_network import GroundStateNetwork
 from .theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .theories.markov_chain import MarkovChain
 from .theories.networks import Network, RandomNetwork
@@ -66,6 +67,7 @@ __all__ = [
     "CosineNetwork",
     "Density",
     "Estimate",
+    "GroundStateNetwork",
     "GroundStateProcess",
     "Hamiltonian",
     "Interrupted",
