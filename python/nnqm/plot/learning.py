@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from .._arguments import Floats, choice
 from ..errors import InputError, InputTypeError
 from ..learning.dynamics import TrainingDynamics
 from ..learning.physics import Origin
+from .run import nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,8 +43,8 @@ _LABELS = {
 _LOWEST_P, _LOWEST_WEIGHT = 1e-30, 1e-8
 # p-value below which positivity is violated, as in reflection_positivity.
 _VIOLATED = 1e-3
-# Largest number of levels that are drawn.
-_LEVELS = 5
+# Largest numbers of levels that are drawn, and of values of a coordinate that are all written on its axis.
+_LEVELS, _MOST_TICKS = 5, 8
 
 
 def training_dynamics(
@@ -87,6 +88,7 @@ def training_dynamics(
     chosen = [choice("panels", panel, _LABELS) for panel in panels]
     found = _axes(axes, len(chosen))
     for panel, drawn in zip(chosen, found, strict=True):
+        drawn.set_ylabel(_LABELS[panel])
         if panel == "positivity":
             _p_values(drawn, named)
         elif panel in ("weight", "gap"):
@@ -95,9 +97,8 @@ def training_dynamics(
             for i, (name, one) in enumerate(named.items()):
                 series = one[panel]
                 _line(drawn, one.steps, series.values, series.errors, series.origins, i, name)
-        _style(drawn, panel)
         _step_axis(drawn, named)
-        _legend(drawn)
+        _finish(drawn, panel, "$n$" if panel in ("weight", "gap") else "")
     return found
 
 
@@ -126,13 +127,17 @@ def _p_values(axes: Axes, named: Mapping[str, TrainingDynamics]) -> None:
         lowest = min(lowest, float(shown.min()))
         axes.plot(steps, shown, ls=_LINES[i % 7], marker=_MARKERS[i % 7], ms=5, color=_COLOURS[i % 7], label=name)
         below = p[known] < _LOWEST_P
-        axes.plot(steps[below], shown[below], ls="", marker=r"$\downarrow$", ms=11, color=_COLOURS[i % 7])
+        if below.any():
+            # An arrow of half a decade, downwards
+            axes.errorbar(
+                steps[below], shown[below], yerr=0.98 * shown[below], uplims=True, ls="", color=_COLOURS[i % 7]
+            )
     axes.axhline(_VIOLATED, color="0.45", lw=1, ls=":", zorder=1)
     axes.annotate(
         f"violated below {_VIOLATED:g}", (0.99, _VIOLATED), xycoords=("axes fraction", "data"), xytext=(0, -3),
         textcoords="offset points", ha="right", va="top", color="0.35", fontsize=8,
     )  # fmt: skip
-    axes.set_ylim(min(lowest / 30, 1e-5), 3)
+    axes.set_ylim(min(lowest / 300, 1e-5), 3)
 
 
 def _levels_of_training(axes: Axes, named: Mapping[str, TrainingDynamics], panel: str) -> None:
@@ -142,20 +147,22 @@ def _levels_of_training(axes: Axes, named: Mapping[str, TrainingDynamics], panel
             continue
         for n in range(min(one.n_levels, _LEVELS)):
             values, errors, origins = series.values[:, n], series.errors[:, n], series.origins[:, n]
-            _line(axes, one.steps, values, errors, origins, n, f"$n={n + 1}$")
-        if name:
-            axes.set_title(name, fontsize=9)
+            _line(axes, one.steps, values, errors, origins, n, str(n + 1))
+        axes.set_ylabel(f"{_LABELS[panel]}, {name}" if name else _LABELS[panel])
         if panel == "weight":
             _log_weights(axes, series.values)
         return
-    _nothing(axes, "no levels")
+    axes.set_ylabel(_LABELS[panel])
+    nothing(axes, "no levels")
 
 
 def _log_weights(axes: Axes, weights: Floats) -> None:
-    """A logarithmic scale of weights, which may be zero."""
+    """A logarithmic scale of weights, which may be zero, if they differ by more than a factor of 10."""
     largest = float(np.nanmax(weights, initial=0.0))
-    if largest > 0:
-        shown = weights[np.isfinite(weights) & (weights > _LOWEST_WEIGHT * largest)]
+    shown = weights[np.isfinite(weights) & (weights > _LOWEST_WEIGHT * largest)]
+    if not shown.size or shown.min() > 0.1 * largest:
+        axes.set_ylim(bottom=0)
+    else:
         axes.set_yscale("log", nonpositive="mask")
         axes.set_ylim(float(shown.min()) / 2, largest * 2)
 
@@ -163,7 +170,7 @@ def _log_weights(axes: Axes, weights: Floats) -> None:
 def _line(axes: Axes, x: Any, values: Floats, errors: Floats, origins: NDArray[Any], number: int, label: str) -> None:
     """One quantity with its errors; averages and measurements have open markers."""
     known = np.isfinite(values)
-    if not known.any():
+    if not known.any() and not np.isinf(values).any():
         return
     colour, marker = _COLOURS[number % 7], _MARKERS[number % 7]
     filled = bool(np.all(origins[known] == Origin.EXACT))
@@ -171,7 +178,7 @@ def _line(axes: Axes, x: Any, values: Floats, errors: Floats, origins: NDArray[A
         np.asarray(x)[known],
         values[known],
         yerr=errors[known],
-        ls=_LINES[number % 7],
+        ls=_LINES[number % 7] if connected else "",
         marker=marker,
         ms=5,
         mfc=colour if filled else "white",
@@ -221,58 +228,85 @@ def scan(dataset: Dataset, axes: Sequence[Axes] | None = None, *, panels: Sequen
     for panel, drawn in zip(chosen, found, strict=True):
         name = "p_value" if panel == "positivity" else panel
         lines = _lines_of_scan(dataset, dimensions, name)
-        place = _scan_axis(drawn, dataset, dimensions[0])
-        for i, (label, values, errors, origins) in enumerate(lines):
-            _line(drawn, place(dataset[dimensions[0]].values), values, errors, origins, i, label)
-        if not lines:
-            _nothing(drawn, "no values")
+        numbers = _scan_axis(drawn, dataset, dimensions[0])
+        for i, line in enumerate(lines):
+            # Labels have no order: their values stand side by side, without a line.
+            x = dataset[dimensions[0]].values if numbers else _side_by_side(line.values.size, i, len(lines))
+            _line(drawn, x, line.values, line.errors, line.origins, i, line.label, connected=numbers)
+        if not any(np.isfinite(line.values).any() for line in lines):
+            nothing(drawn, "no values")
         elif panel == "positivity":
             drawn.set_yscale("log")
             drawn.axhline(_VIOLATED, color="0.45", lw=1, ls=":", zorder=1)
         elif panel == "weight":
-            _log_weights(drawn, np.array([values for _, values, _, _ in lines]))
-        _style(drawn, panel)
-        _legend(drawn)
+            _log_weights(drawn, np.array([line.values for line in lines]))
+        label, heading = _LABELS[panel], ""
+        if len(dimensions) == 2:
+            heading = dimensions[1].replace("_", " ")
+        elif panel in ("weight", "gap") and len(dimensions) == 1:
+            heading = "$n$"
+        if panel in ("weight", "gap") and len(dimensions) > 1:
+            n = int(dataset["level"].values[_lowest_seen(dataset, dimensions)])
+            label = label.replace("|n\\rangle", f"|{n}\\rangle").replace("E_n", f"E_{n}")
+        drawn.set_ylabel(label)
+        _finish(drawn, panel, heading)
     return found
 
 
-def _lines_of_scan(dataset: Dataset, dimensions: list[str], name: str) -> list[tuple[str, Floats, Floats, Any]]:
-    """Label, values, errors and origins of each line that has a value."""
-    of_levels = "level" in dataset[name].dims
-    part = dataset
-    rest = dimensions[1:]
-    prefix = ""
-    if of_levels and rest:
-        seen = dataset["seen"].any(dim=dimensions).values
-        first = int(np.argmax(seen)) if seen.any() else 0
-        part, prefix = dataset.isel(level=first), f"n={int(dataset['level'].values[first])}: "
-    others = ["level"] if of_levels and not rest else rest
-    sizes = [part.sizes[d] for d in others]
+class _Line(NamedTuple):
+    """One quantity along the first dimension of a scan."""
+
+    label: str
+    values: Floats
+    errors: Floats
+    origins: NDArray[Any]
+
+
+def _lines_of_scan(dataset: Dataset, dimensions: list[str], name: str) -> list[_Line]:
+    """One line for each level, or for each point of the other dimensions at the lowest level that is seen."""
+    part, others = dataset, dimensions[1:]
+    if "level" in dataset[name].dims and others:
+        part = dataset.isel(level=_lowest_seen(dataset, dimensions))
+    elif "level" in dataset[name].dims:
+        part, others = dataset.isel(level=slice(_LEVELS)), ["level"]
     lines = []
-    for place in np.ndindex(*sizes):
+    for place in np.ndindex(*(part.sizes[d] for d in others)):
         one = part.isel(dict(zip(others, place, strict=True)))
+        texts = [str(one[d].values.item()) for d in others]
+        text = texts[0] if len(others) == 1 else ", ".join(f"{d}={t}" for d, t in zip(others, texts, strict=True))
         values = np.asarray(one[name].values, dtype=np.float64)
-        if not np.isfinite(values).any() or ("level" in others and place[0] >= _LEVELS):
-            continue
-        texts = [f"{'n' if d == 'level' else d}={one[d].values.item()}" for d in others]
-        none = np.zeros(values.shape)
-        errors = one[f"{name}_error"].values if f"{name}_error" in one else none
-        origins = one[f"{name}_origin"].values if f"{name}_origin" in one else np.full(values.shape, "measured")
-        lines.append((prefix + ", ".join(texts), values, errors, origins))
+        text += " (infinite)" if np.isinf(values).any() else ""
+        errors = one[f"{name}_error"].values if f"{name}_error" in one else np.zeros(values.shape)
+        origins = one[f"{name}_origin"].values if f"{name}_origin" in one else np.full(values.shape, Origin.MEASURED)
+        lines.append(_Line(text, values, errors, origins))
     return lines
 
 
-def _scan_axis(axes: Axes, dataset: Dataset, dimension: str) -> Callable[[NDArray[Any]], NDArray[Any]]:
-    """The horizontal axis; returns the function from coordinates to places on it."""
+def _lowest_seen(dataset: Dataset, dimensions: list[str]) -> int:
+    """Position of the lowest level that any theory sees."""
+    seen = dataset["seen"].any(dim=dimensions).values
+    return int(np.argmax(seen)) if seen.any() else 0
+
+
+def _scan_axis(axes: Axes, dataset: Dataset, dimension: str) -> bool:
+    """The horizontal axis; returns whether its values are numbers."""
     values = dataset[dimension].values
     axes.set_xlabel(dimension.replace("_", " "))
     if values.dtype.kind in "iuf":
         if values.min() > 0 and values.max() > 10 * values.min():
             axes.set_xscale("log")
-        return lambda x: x
+        if len(values) <= _MOST_TICKS:
+            axes.set_xticks(values, labels=[f"{v:g}" for v in values])
+            axes.set_xticks([], minor=True)
+        return True
     axes.set_xticks(range(len(values)), labels=[str(v) for v in values], rotation=30 if len(values) > 3 else 0)
     axes.set_xlim(-0.5, len(values) - 0.5)
-    return lambda x: np.arange(len(x))
+    return False
+
+
+def _side_by_side(count: int, number: int, lines: int) -> Floats:
+    """Places of the values of one of several lines at labels 0, 1, ..., count - 1."""
+    return np.asarray(np.arange(count) + (number - (lines - 1) / 2) * min(0.1, 0.6 / lines))
 
 
 def _axes(given: Sequence[Axes] | None, count: int) -> list[Axes]:
@@ -294,18 +328,28 @@ def _axes(given: Sequence[Axes] | None, count: int) -> list[Axes]:
     return listed
 
 
-def _style(axes: Axes, panel: str) -> None:
-    axes.set_ylabel(_LABELS[panel])
+def _finish(axes: Axes, panel: str, heading: str = "") -> None:
+    """Frame, line of a Gaussian, and a legend above the panel, where it hides nothing."""
     axes.spines[["top", "right"]].set_visible(False)
-    if panel in ("kurtosis",):
+    if panel == "kurtosis":
         axes.axhline(0, color="0.8", lw=0.8, zorder=0)
-
-
-def _legend(axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
-    if any(labels):
-        axes.legend(handles, labels, frameon=False, fontsize=8)
-
-
-def _nothing(axes: Axes, why: str) -> None:
-    axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="0.5")
+    if not any(labels):
+        return
+    if heading:
+        labels[0] = f"{heading} = {labels[0]}"
+    # A row has room for about 64 characters, and a handle takes the room of 7.
+    one_row = sum(len(label) + 7 for label in labels) <= 64
+    columns = len(labels) if one_row else max(1, 64 // (max(map(len, labels)) + 7))
+    axes.legend(
+        handles,
+        labels,
+        frameon=False,
+        fontsize=8,
+        ncols=columns,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        borderaxespad=0.2,
+        columnspacing=1.0,
+        handlelength=2.4,
+    )
