@@ -47,6 +47,15 @@ _VIOLATED = 1e-3
 _LEVELS, _MOST_TICKS = 5, 8
 
 
+class _Line(NamedTuple):
+    """One quantity along a training or a scan."""
+
+    label: str
+    values: Floats
+    errors: Floats
+    origins: NDArray[Any]
+
+
 def training_dynamics(
     dynamics: TrainingDynamics | Mapping[str, TrainingDynamics],
     axes: Sequence[Axes] | None = None,
@@ -96,7 +105,7 @@ def training_dynamics(
         else:
             for i, (name, one) in enumerate(named.items()):
                 series = one[panel]
-                _line(drawn, one.steps, series.values, series.errors, series.origins, i, name)
+                _line(drawn, one.steps, _Line(name, series.values, series.errors, series.origins), i)
         _step_axis(drawn, named)
         _finish(drawn, panel, "$n$" if panel in ("weight", "gap") else "")
     return found
@@ -146,8 +155,8 @@ def _levels_of_training(axes: Axes, named: Mapping[str, TrainingDynamics], panel
         if not np.isfinite(series.values).any():
             continue
         for n in range(min(one.n_levels, _LEVELS)):
-            values, errors, origins = series.values[:, n], series.errors[:, n], series.origins[:, n]
-            _line(axes, one.steps, values, errors, origins, n, str(n + 1))
+            line = _Line(str(n + 1), series.values[:, n], series.errors[:, n], series.origins[:, n])
+            _line(axes, one.steps, line, n)
         axes.set_ylabel(f"{_LABELS[panel]}, {name}" if name else _LABELS[panel])
         if panel == "weight":
             _log_weights(axes, series.values)
@@ -167,8 +176,9 @@ def _log_weights(axes: Axes, weights: Floats) -> None:
         axes.set_ylim(float(shown.min()) / 2, largest * 2)
 
 
-def _line(axes: Axes, x: Any, values: Floats, errors: Floats, origins: NDArray[Any], number: int, label: str) -> None:
+def _line(axes: Axes, x: Any, line: _Line, number: int, *, connected: bool = True) -> None:
     """One quantity with its errors; averages and measurements have open markers."""
+    label, values, errors, origins = line
     known = np.isfinite(values)
     if not known.any() and not np.isinf(values).any():
         return
@@ -232,7 +242,7 @@ def scan(dataset: Dataset, axes: Sequence[Axes] | None = None, *, panels: Sequen
         for i, line in enumerate(lines):
             # Labels have no order: their values stand side by side, without a line.
             x = dataset[dimensions[0]].values if numbers else _side_by_side(line.values.size, i, len(lines))
-            _line(drawn, x, line.values, line.errors, line.origins, i, line.label, connected=numbers)
+            _line(drawn, x, line, i, connected=numbers)
         if not any(np.isfinite(line.values).any() for line in lines):
             nothing(drawn, "no values")
         elif panel == "positivity":
@@ -251,15 +261,6 @@ def scan(dataset: Dataset, axes: Sequence[Axes] | None = None, *, panels: Sequen
         drawn.set_ylabel(label)
         _finish(drawn, panel, heading)
     return found
-
-
-class _Line(NamedTuple):
-    """One quantity along the first dimension of a scan."""
-
-    label: str
-    values: Floats
-    errors: Floats
-    origins: NDArray[Any]
 
 
 def _lines_of_scan(dataset: Dataset, dimensions: list[str], name: str) -> list[_Line]:
