@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
@@ -46,7 +47,7 @@ class Trajectory:
                 f"steps, theories and losses must have the same length, at least 1; got {len(numbers)}, {len(listed)} "
                 f"and {'none' if losses is None else len(losses)}"
             )
-        for i, (before, after) in enumerate(zip(numbers, numbers[1:], strict=False)):
+        for i, (before, after) in enumerate(pairwise(numbers)):
             if after <= before:
                 raise InputError(f"steps must increase; steps[{i + 1}]={after} <= steps[{i}]={before}")
         object.__setattr__(self, "steps", numbers)
