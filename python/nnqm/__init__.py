@@ -22,6 +22,7 @@ from .exact.spectral_measures import kallen_lehmann
 from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
+from .learning.fit import fit
 from .learning.targets import Target
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
@@ -107,6 +108,7 @@ __all__ = [
     "effective_energy",
     "exact_effective_levels",
     "extend",
+    "fit",
     "gevp",
     "harmonic_oscillator",
     "hidden_spectrum",

@@ -304,9 +304,11 @@ def _check_fixed_gaps(theory: Theory, target: Target, slack: Floats, place: str)
         if i >= len(levels) or abs(gap - levels[i]) > slack[i]:
             nearest = energies[np.abs(energies - gap).argmin()]
             kind = "a sum of the frequencies of the inputs" if theory.all_oscillators else "a level of the inputs"
-            own = f"hbar omega = {', '.join(f'{theory.hbar * w:g}' for w in theory.omega)}" if (
-                theory.all_oscillators
-            ) else "the potential is fixed"
+            own = (
+                f"hbar omega = {', '.join(f'{theory.hbar * w:g}' for w in theory.omega)}"
+                if (theory.all_oscillators)
+                else "the potential is fixed"
+            )
             same = "" if i >= len(levels) else f", and gap {i + 1} of the theory is {levels[i]:g}"
             raise InputError(
                 f"{place}a network does not move levels; gap {i + 1} = {_text(target, i)} is off the lattice: {kind} "

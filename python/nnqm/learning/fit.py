@@ -45,8 +45,8 @@ class FitSettings(TypedDict, total=False):
         Largest number of steps of each start; 1000 for least squares, 3000 for L-BFGS, 5000 for Adam and gradient
         descent by default.
     rate : float
-        Constant rate of gradient descent (by default half the largest stable one at the start, 1/lambda with lambda
-        the largest eigenvalue of J^T J), or of Adam (0.01).
+        Constant rate of gradient descent (by default a tenth of the largest stable one at the start, 2/lambda with
+        lambda the largest eigenvalue of J^T J), or of Adam (0.01).
     restarts : int
         Further starts with new random parameters, 0 by default; the best start is the result.
     loss_tolerance : float
@@ -100,7 +100,8 @@ class Fit:
     steps : int
         Steps of the best start.
     starts : tuple of float
-        Lowest loss of each start: the given theory first, then the restarts; infinite for one that failed.
+        Lowest loss of each start: the given theory first, then the restarts; last those
+        without finite values, as infinity.
     converged : bool
         Whether a criterion of convergence ended the best start, not the number of steps.
     reason : str
@@ -257,12 +258,12 @@ def fit(
             gradient_tolerance=tolerances[1],
             patience=patience,
             progress=settings.get("progress"),
-            done=sum(w.step for w in run.watches),
+            done=run.steps,
             wanted=starts * steps,
         )
         point: Point | None = first if i == 0 else problem.trial(_redrawn(theory, names, generator))
         if point is None:
-            run.failed("a random start has no values")
+            run.skip("a random start has no values")
             continue
         run.watches.append(watch)
         try:
@@ -274,7 +275,7 @@ def fit(
                 break
         except Failed as fault:
             run.ends.append((str(fault), False))
-            run.failed(str(fault))
+            run.faults.append(str(fault))
         except KeyboardInterrupt:
             run.ends.append(("interrupted", False))
             raise FitInterrupted(run.result()) from None
@@ -310,20 +311,26 @@ class _Run:
         self.watches: list[Watch] = []
         self.ends: list[tuple[str, bool]] = []
         self.faults: list[str] = []
+        self.skipped = 0
 
-    def failed(self, reason: str) -> None:
+    def skip(self, reason: str) -> None:
+        """Count a start that has no values."""
+        self.skipped += 1
         self.faults.append(reason)
 
     @property
+    def steps(self) -> int:
+        """Steps of all starts."""
+        return sum(w.step for w in self.watches)
+
+    @property
     def _which(self) -> int:
-        return int(np.argmin([w.best.loss for w in self.watches if w.best is not None]))
+        return int(np.argmin([w.lowest.loss for w in self.watches]))
 
     @property
     def best(self) -> Point:
         """The state of lowest loss of all starts."""
-        best = self.watches[self._which].best
-        assert best is not None
-        return best
+        return self.watches[self._which].lowest
 
     def result(self) -> Fit:
         """The fit up to now."""
@@ -332,7 +339,6 @@ class _Run:
         measured = any(t.covariance is not None for t in targets)
         quality = judge(targets, point.values, point.errors, point.residual, point.jacobian if measured else None)
         kept = watch.trajectory
-        losses = [w.best.loss if w.best is not None else np.inf for w in self.watches]
         return Fit(
             theory=point.theory,
             targets=quality.targets,
@@ -347,7 +353,7 @@ class _Run:
             method=self.method,
             rate=self.rate,
             steps=watch.step,
-            starts=tuple(losses),
+            starts=(*(w.lowest.loss for w in self.watches), *[np.inf] * self.skipped),
             converged=converged,
             reason=reason,
             notes=tuple(self._notes(quality.targets, point.theory)),
@@ -401,9 +407,7 @@ def _redrawn(theory: Theory, names: Sequence[str], generator: np.random.Generato
 
 def _new_weights(theory: Theory, network: Network, generator: np.random.Generator) -> Floats:
     """Weights and biases of a network of the same layers, for inputs in units of their standard deviations."""
-    drawn = Network.random(
-        network.widths, network.activations, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES
-    )
+    drawn = Network.random(network.widths, network.activations, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES)
     spreads = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
     first, *others = drawn.weights
     return Network([first / spreads, *others], drawn.biases, network.activations).parameters

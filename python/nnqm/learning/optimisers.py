@@ -187,10 +187,9 @@ class Watch:
 
     def take(self, point: Point) -> None:
         """A state after one more step; raises Stopped where there is a reason."""
-        assert self.best is not None
         self.step += 1
         self.last = (self.step, point.vector, point.loss)
-        if point.loss <= self.best.loss:
+        if point.loss <= self.lowest.loss:
             self.best = point
         if self.step >= self._next:
             self.kept.append(self.last)
@@ -202,6 +201,12 @@ class Watch:
             self._told = now
             self.progress(self.done + self.step, self.wanted)
         self._judge(point)
+
+    @property
+    def lowest(self) -> Point:
+        """The state of lowest loss."""
+        assert self.best is not None
+        return self.best
 
     @property
     def trajectory(self) -> list[tuple[int, Floats, float]]:
@@ -251,14 +256,12 @@ _ADAM_RATE = 1e-2
 
 
 def default_rate(point: Point) -> float:
-    """Half the largest stable rate of gradient descent at a point, 1/lambda of J^T J."""
+    """A tenth of the largest stable rate of gradient descent at a point: the curvature may grow along the way."""
     curvature = point.curvature
-    return 1 / curvature if curvature > 0 else 1.0
+    return 0.2 / curvature if curvature > 0 else 1.0
 
 
-def _follow(
-    problem: Problem, point: Point, watch: Watch, step: Callable[[Point], Floats], rate: float | None
-) -> None:
+def _follow(problem: Problem, point: Point, watch: Watch, step: Callable[[Point], Floats], rate: float | None) -> None:
     """Repeat a rule of steps; raise Failed if the loss explodes or has no value."""
     limit = _DIVERGED * max(point.loss, problem.floor)
     while True:
@@ -271,13 +274,13 @@ def _follow(
         except _FAILURES as error:
             fault = str(error)
         if fault:
-            assert watch.best is not None
             text = f"step {watch.step + 1} has diverged: {fault}"
             if rate is not None:
-                stable = 2 / watch.best.curvature
+                stable = 2 / max(watch.lowest.curvature, point.curvature)
                 text += (
-                    f"; rate must be at most about {stable:.3g}, 2/lambda with lambda the largest eigenvalue of J^T J "
-                    f"at the best state; got {rate:g}"
+                    f"; the largest stable rate is about {stable:.3g}, 2/lambda with lambda the largest eigenvalue of "
+                    f"J^T J (Gauss and Newton) at the best state and before this step; got rate={rate:g}; use a "
+                    "smaller one"
                 )
             raise Failed(text)
         watch.take(point)

@@ -57,9 +57,7 @@ def read(given: Any, covariance: ArrayLike | None, n_samples: int | None, times:
     return _with_times(read_values(given, covariance, n_samples, times))
 
 
-def read_values(
-    given: Any, covariance: ArrayLike | None, n_samples: int | None, times: Floats | None = None
-) -> Given:
+def read_values(given: Any, covariance: ArrayLike | None, n_samples: int | None, times: Floats | None = None) -> Given:
     """Values with a covariance of any supported kind of input, with the times that were given or came along."""
     if isinstance(given, list | tuple) and given and all(isinstance(entry, Estimate) for entry in given):
         given = given[0].map_replicas(lambda *values: np.stack(values, axis=-1), *given[1:])
