@@ -18,6 +18,7 @@ from ..theories.networks import Network
 from ..theories.theory import Theory
 from .grid_sums import Bars, Channel, beside, close, cutoff, evaluate, pull_back
 from .input_grids import Grid, Integers, Rule, kinked_grid, oscillator_grid
+from .linear_networks import LinearChannel, is_linear
 from .observables import Gaps, NPoint, Observable, SpectralWeights, TwoPoint
 from .parameters import Gradient, learnable
 
@@ -114,16 +115,22 @@ class Differentiated:
             raise InputError(
                 f"cotangents must have one array per observable, {len(self.observables)}; got {len(cotangents)}"
             )
-        wanted = _names(self.theory, names)
-        inputs = [name for name in wanted if name != "network"]
-        grid = self._channels[0].grid
-        bars = Bars(grid, len(self._channels))
-        direct: dict[str, Floats] = {}
-        for i, (what, k, cotangent) in enumerate(zip(self.observables, self._which, cotangents, strict=True)):
+        arrays = []
+        for i, (what, cotangent) in enumerate(zip(self.observables, cotangents, strict=True)):
             g = np.asarray(cotangent, dtype=np.float64)
             if g.shape != (what.size,):
                 g = floats(f"cotangents[{i}]", cotangent, 1)
                 raise InputError(f"cotangents[{i}] must have shape ({what.size},); got {g.shape}")
+            arrays.append(g)
+        return self._pull(arrays, _names(self.theory, names))
+
+    def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
+        """The pullback of checked cotangents."""
+        inputs = [name for name in wanted if name != "network"]
+        grid = self._channels[0].grid
+        bars = Bars(grid, len(self._channels))
+        direct: dict[str, Floats] = {}
+        for what, k, g in zip(self.observables, self._which, cotangents, strict=True):
             if not g.any():
                 continue
             for name, part in pull_back(self._channels[k], what, k, g, bars, bool(inputs)).items():
@@ -185,6 +192,26 @@ class Differentiated:
         return {name: out[name] + direct[name] if name in direct else out[name] for name in names}
 
 
+@dataclass(frozen=True, eq=False)
+class _OfLinearNetwork(Differentiated):
+    """Closed forms, one channel per observable."""
+
+    _linear: list[LinearChannel]
+
+    @cached_property
+    def errors(self) -> list[float]:
+        """Rounding."""
+        return [_ROUNDING] * len(self.observables)
+
+    def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
+        out = {name: np.zeros_like(values) for name, values in learnable(self.theory).items() if name in wanted}
+        for channel, what, g in zip(self._linear, self.observables, cotangents, strict=True):
+            for name, part in channel.pull_back(what, g).items() if g.any() else ():
+                if name in out:
+                    out[name] = out[name] + part
+        return out
+
+
 def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differentiated:
     r"""Exact observables of a theory with their derivatives in weights and biases, rates, strengths and potentials.
 
@@ -196,7 +223,7 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
     Parameters
     ----------
     theory : Theory
-        With fixed weights, and at most three inputs.
+        With fixed weights, and at most three inputs; any number of Ornstein-Uhlenbeck inputs of a linear network.
     observables : sequence
         ``TwoPoint``, ``SpectralWeights``, ``Moments``, ``NPoint``, ``Commutator``, ``MomentumSquared``, ``Gaps``.
 
@@ -227,9 +254,13 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
             raise InputTypeError(f"observables[{i}] must be an observable, for example TwoPoint([0, 1]); got {what!r}")
     if not listed:
         raise InputError("observables must have at least one entry; got none")
-    need_few_inputs(theory)
     if theory.network is not None:
         fixed_network(theory)
+    if is_linear(theory) and not any(isinstance(what, Gaps) for what in listed):
+        linear = [LinearChannel(theory, what.channel) for what in listed if not isinstance(what, Gaps)]
+        values = [channel.evaluate(what) for channel, what in zip(linear, listed, strict=True)]
+        return _OfLinearNetwork(theory, listed, values, [], (), linear)
+    need_few_inputs(theory)
     channels, which = _evaluated(theory, listed)
     values = [evaluate(channels[k], what) for what, k in zip(listed, which, strict=True)]
     return Differentiated(theory, listed, values, channels, which)
