@@ -17,7 +17,7 @@ from ..exact.resolution import hidden_by_grid
 from ..theories.networks import Network
 from ..theories.theory import Theory
 from .grid_sums import Bars, Channel, beside, close, cutoff, evaluate, pull_back
-from .input_grids import Grid, Integers, Rule, kinked_grid, oscillator_grid
+from .input_grids import Grid, Integers, Rule, kinked_grid, kinked_state_grid, oscillator_grid, state_grid
 from .linear_networks import LinearChannel, is_linear
 from .observables import Gaps, NPoint, Observable, SpectralWeights, TwoPoint
 from .parameters import Gradient, learnable
@@ -47,6 +47,9 @@ _KINKED_ORDERS = (199, 399, 799)
 _CHANGE = 1e-5
 # Largest relative contribution of states beyond the highest polynomial to two-point functions.
 _BEYOND = 1e-10
+# Factors by which the basis of a Hamiltonian is refined: tried in turn for smooth networks, for networks with kinks,
+# and for error estimates.
+_STATES, _FINER_STATES, _OTHER_STATES = (1.0, 1.3, 1.7, 2.2, 3.0), 3.0, 1.15
 # Smallest relative error that is reported.
 _ROUNDING = 1e-13
 # Largest product of the numbers of nodes and polynomials for one input with kinks.
@@ -123,6 +126,32 @@ class Differentiated:
                 raise InputError(f"cotangents[{i}] must have shape ({what.size},); got {g.shape}")
             arrays.append(g)
         return self._pull(arrays, _names(self.theory, names))
+
+    def jacobian(self, names: Sequence[str] | None = None) -> Gradient:
+        """Derivatives of all values, one pullback each.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            As for ``pullback``.
+
+        Returns
+        -------
+        dict
+            Arrays of shape (K, P): a row per value, observable after observable, and a column per parameter of the
+            name.
+
+        Raises
+        ------
+        InputError
+            As for ``pullback``.
+        """
+        wanted = _names(self.theory, names)
+        zeros, rows = [np.zeros(what.size) for what in self.observables], []
+        for i, what in enumerate(self.observables):
+            for unit in np.eye(what.size):
+                rows.append(self._pull([*zeros[:i], unit, *zeros[i + 1 :]], wanted))
+        return {name: np.array([row[name] for row in rows]) for name in wanted}
 
     def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
         """The pullback of checked cotangents."""
@@ -203,13 +232,17 @@ class _OfLinearNetwork(Differentiated):
         """Rounding."""
         return [_ROUNDING] * len(self.observables)
 
+    def jacobian(self, names: Sequence[str] | None = None) -> Gradient:
+        """Derivatives of all values, as for other networks, in one step."""
+        wanted = _names(self.theory, names)
+        parts = [c.pull_back(what, np.eye(what.size)) for c, what in zip(self._linear, self.observables, strict=True)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
     def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
-        out = {name: np.zeros_like(values) for name, values in learnable(self.theory).items() if name in wanted}
-        for channel, what, g in zip(self._linear, self.observables, cotangents, strict=True):
-            for name, part in channel.pull_back(what, g).items() if g.any() else ():
-                if name in out:
-                    out[name] = out[name] + part
-        return out
+        parts = [
+            c.pull_back(what, g[None]) for c, what, g in zip(self._linear, self.observables, cotangents, strict=True)
+        ]
+        return {name: np.sum([part[name][0] for part in parts], axis=0) for name in wanted}
 
 
 def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differentiated:
@@ -320,11 +353,19 @@ def _earliest(observables: Sequence[Observable]) -> float:
     return float(min(lags))
 
 
+def _kinked(theory: Theory) -> bool:
+    """Whether a network with kinks acts on a single input, so that the grid can end at them."""
+    network = theory.network
+    return theory.n_inputs == 1 and isinstance(network, Network) and bool(KINKED & set(network.activations))
+
+
 def _evaluated(theory: Theory, observables: Sequence[Observable]) -> tuple[list[Channel], tuple[int, ...]]:
     """Channels on the coarsest grid that resolves the network."""
     network = theory.network
     lag, least = _earliest(observables), _order(theory, observables)
-    if theory.n_inputs == 1 and isinstance(network, Network) and KINKED & set(network.activations):
+    if not theory.all_oscillators:
+        return _on_states(theory, observables, lag, least)
+    if _kinked(theory) and isinstance(network, Network):
         for order in _KINKED_ORDERS:
             grid = kinked_grid(theory, network, max(order, least))
             channels, which = _channels(theory, grid, observables)
@@ -346,6 +387,29 @@ def _evaluated(theory: Theory, observables: Sequence[Observable]) -> tuple[list[
             at += 1
 
 
+def _on_states(
+    theory: Theory, observables: Sequence[Observable], lag: float, least: int
+) -> tuple[list[Channel], tuple[int, ...]]:
+    """Channels on grids of Hamiltonians, some of the inputs perhaps oscillators."""
+    network = theory.network
+    for i, source in enumerate(theory.sources):
+        if source.oscillators is None and source.ground_state_of is None:
+            raise InputError(
+                f"sources[{i}] must be OrnsteinUhlenbeck or a ground-state process to be differentiated; got {source!r}"
+            )
+    if _kinked(theory) and isinstance(network, Network):
+        return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), observables)
+    square = np.full(1, np.inf)
+    for (spacing, width, order), finer in zip(_RULES[theory.n_inputs], _STATES, strict=False):
+        grid = state_grid(theory, (spacing, width, max(order, least)), finer)
+        channels, which = _channels(theory, grid, observables)
+        before, square = square, np.array([channel.square for channel in channels])
+        changed = np.abs(square - before) > _BEYOND * square
+        if not (changed.any() or any(_missing(channel, lag) for channel in channels)):
+            break
+    return channels, which
+
+
 def _change(channel: Channel, half: Integers, weights: Floats) -> float:
     """Relative change of E f^2 when every second node is left out."""
     values, square = channel.values[half], channel.square
@@ -361,15 +425,23 @@ def _missing(channel: Channel, lag: float) -> bool:
 
 
 def _coarser(theory: Theory, grid: Grid, observables: Sequence[Observable]) -> Grid:
-    """A coarser grid of the same kind, for error estimates."""
-    order, least = len(grid.axes[0].rows) - 1, _order(theory, observables)
-    network = theory.network
-    if theory.n_inputs == 1 and isinstance(network, Network) and KINKED & set(network.activations):
-        return kinked_grid(theory, network, max(int(0.7 * order), least), RULES[1])
-    points = grid.axes[0].points / np.sqrt(theory.sigma[0] ** 2 / (2 * theory.omega[0]))
-    spacing, width = float(points[1] - points[0]), float(points[-1])
-    reach = min(0.95 * width, width - 0.5)
-    return oscillator_grid(theory, (1.3 * spacing, reach, max(int(0.8 * order), least)))[0]
+    """Another grid of the same kind, for error estimates."""
+    least, network = _order(theory, observables), theory.network
+    order = max(int(0.8 * (len(grid.axes[-1].rows) - 1)), least)
+    if _kinked(theory) and isinstance(network, Network):
+        if theory.all_oscillators:
+            return kinked_grid(theory, network, order, RULES[1])
+        return kinked_state_grid(theory, network, 0.75 * _FINER_STATES, RULES[1])
+    # One rule serves all oscillators.
+    for axis in grid.axes:
+        if axis.fixed:
+            order = max(int(0.8 * (len(axis.rows) - 1)), least)
+            spacing, width = float(axis.points[1] - axis.points[0]) / axis.spread, float(axis.points[-1]) / axis.spread
+            break
+    else:
+        spacing, width = _RULES[1][0][:2]
+    rule = (1.3 * spacing, min(0.95 * width, width - 0.5), order)
+    return oscillator_grid(theory, rule)[0] if theory.all_oscillators else state_grid(theory, rule, _OTHER_STATES)
 
 
 def _hidden(channel: Channel, what: Observable) -> float:

@@ -262,7 +262,8 @@ def _two_point_faults(theory: Theory, target: Target) -> Iterator[str]:
         if bend < -max(_functional(target, weights).slack, _ROUNDING):
             yield (
                 "the logarithm of a positive sum of decays is convex, G(t_1)^a G(t_3)^(1-a) >= G(t_2); it is not at "
-                f"times {times[i - 1]:g}, {times[i]:g}, {times[i + 1]:g}, where G = {before:.4g}, {here:.4g}, {after:.4g}"
+                f"times {', '.join(f'{t:g}' for t in times[i - 1 : i + 2])}, where G = {before:.4g}, {here:.4g}, "
+                f"{after:.4g}"
             )
 
 

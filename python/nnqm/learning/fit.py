@@ -8,7 +8,7 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
-from .._arguments import Floats, choice, floats, integer, positive
+from .._arguments import Floats, choice, integer, positive
 from ..errors import InputError, InputTypeError
 from ..exact.output_expansion import fixed_network
 from ..representation import short_repr

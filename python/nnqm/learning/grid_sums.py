@@ -26,6 +26,10 @@ from .observables import (
 __all__ = ["Bars", "Channel", "beside", "close", "cutoff", "evaluate", "pull_back"]
 
 
+# Distance of points on either side of a kink, in standard deviations, at which one-sided derivatives are taken.
+_BESIDE = 1e-9
+
+
 class Bars:
     """Derivatives of a number with respect to everything on a grid."""
 
@@ -132,7 +136,7 @@ class Channel:
 
 def beside(grid: Grid) -> Floats:
     """Points on either side of each kink of a single input, shape (2, K, 1)."""
-    step = 1e-9 * np.sqrt(grid.weights @ grid.nodes[:, 0] ** 2)
+    step = _BESIDE * grid.axes[0].spread
     return np.asarray(grid.kinks + step * np.array([[-1.0], [1.0]]))[..., None]
 
 
@@ -342,31 +346,30 @@ def _back_propagated(grid: Grid, state: Floats, bar: Floats, step: float, hbar: 
     return bar
 
 
+def _strengths(grid: Grid) -> Floats:
+    return np.array([axis.strength for axis in grid.axes])
+
+
 def _commutator(channel: Channel) -> Floats:
     theory, grid = channel.theory, channel.grid
-    if not theory.all_oscillators:
-        total = float((total_energies(grid) * channel.weights).sum())
-        return np.array([2 * theory.mass / theory.hbar**2 * total])
     first, _ = channel.derivatives
-    return np.array([theory.mass / theory.hbar * float(grid.weights @ (first**2 @ np.array(theory.sigma) ** 2))])
+    return np.array([theory.mass / theory.hbar * float(grid.weights @ (first**2 @ _strengths(grid) ** 2))])
 
 
 def _back_commutator(channel: Channel, k: int, g: Floats, bars: Bars) -> dict[str, Floats]:
     theory, grid = channel.theory, channel.grid
-    if not theory.all_oscillators:
-        _back_energy_sum(channel, k, 2 * theory.mass / theory.hbar**2 * float(g[0]), 1, bars)
-        return {}
-    scale, strengths = theory.mass / theory.hbar * float(g[0]), np.array(theory.sigma)
+    scale, strengths = theory.mass / theory.hbar * float(g[0]), _strengths(grid)
     first, _ = channel.derivatives
     Bars.add(bars.slopes, k, (2 * scale) * grid.weights[:, None] * first * strengths**2)
-    if grid.kinks.size:
+    bars.of_weights(scale * (first**2 @ strengths**2))
+    if grid.kinks.size and not channel.direct:
         # The integral of the squared slope changes where a kink moves, by the difference of the squares; the motion
         # follows from the values of the function on either side.
         left, right = channel.beside
-        spread = np.sqrt(strengths[0] ** 2 / (2 * theory.omega[0]))
-        density = np.exp(-((grid.kinks / spread) ** 2) / 2) / (np.sqrt(2 * np.pi) * spread)
-        Bars.add(bars.sides, k, scale * strengths[0] ** 2 * (left + right) * density * np.array([[-1.0], [1.0]]))
-    return {"sigma": 2 * scale * strengths * (grid.weights @ first**2)}
+        at_kinks = scale * strengths[0] ** 2 * (left + right) * grid.axes[0].density(grid.kinks)
+        Bars.add(bars.sides, k, at_kinks * np.array([[-1.0], [1.0]]))
+    squares = 2 * scale * strengths * (grid.weights @ first**2)
+    return {"sigma": squares[[i for i, axis in enumerate(grid.axes) if axis.fixed]]}
 
 
 def _generator(channel: Channel) -> Floats:

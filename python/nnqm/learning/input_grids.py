@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -11,17 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import Floats
+from ..errors import InputError
+from ..exact.inputs import MOST_POINTS
 from ..exact.output_expansion import RULES, Panels, adapt, widest_panel, zeros_of_layers
+from ..quantum.dvr import Basis
+from ..quantum.hamiltonian import Hamiltonian
 from ..theories.networks import Network
-from ..theories.state_modes import hermite_functions, trapezoid
+from ..theories.source import Source
+from ..theories.state_modes import density, hermite_functions, trapezoid
 from ..theories.theory import Theory
 
-__all__ = ["Axis", "AxisBars", "Grid", "Integers", "Rule", "contract", "kinked_grid", "oscillator_grid"]
+__all__ = [
+    "Axis",
+    "AxisBars",
+    "Grid",
+    "Integers",
+    "Rule",
+    "contract",
+    "kinked_grid",
+    "kinked_state_grid",
+    "oscillator_grid",
+    "state_grid",
+]
 
-# Squared weight, relative to the largest, below which a node of a product of grids is left out.
-_NEGLIGIBLE = 1e-17
-# Distance of points on either side of a kink, in standard deviations, at which one-sided derivatives are taken.
-_BESIDE = 1e-9
 # Relative difference of levels below which their states are not told apart.
 _DEGENERATE = 1e-13
 # Half-width of the grid of a Hamiltonian in the variable of its panels.
@@ -73,6 +85,12 @@ class Axis:
         Lower bound of the energies of all further modes; infinite if there are none.
     fixed : bool
         Whether the rows do not depend on the parameters of the input.
+    strength : float
+        sigma of the generator, (sigma^2/2) d^2 + ...: root of hbar/m for a Hamiltonian.
+    spread : float
+        Standard deviation.
+    density : callable
+        Stationary density at values of the input, shape (K,).
     back : callable
         From ``AxisBars`` to derivatives with respect to the parameters of the input, by name.
     """
@@ -83,6 +101,9 @@ class Axis:
     energies: Floats
     cutoff: float
     fixed: bool
+    strength: float
+    spread: float
+    density: Callable[[Floats], Floats]
     back: Callable[[AxisBars], dict[str, Floats]]
 
 
@@ -200,6 +221,9 @@ def _oscillator_axis(z: Floats, rows: Floats, projection: Floats, rate: float, s
         energies=levels[:-1],
         cutoff=float(levels[-1]),
         fixed=True,
+        strength=strength,
+        spread=float(spread),
+        density=lambda y: density(y / spread) / spread,
         back=back,
     )
 
@@ -242,3 +266,109 @@ def _panels(network: Network, spread: float) -> tuple[Floats, Panels]:
     kinks, probes = zeros_of_layers(network, spread)
     panels = adapt(lambda z: network(z * spread), kinks, probes)
     return panels.kinks, panels
+
+
+def _levels(energies: Floats, vectors: Floats, bar_gaps: Floats, bar_vectors: Floats | None) -> Floats:
+    r"""Derivatives with respect to the diagonal of a symmetric matrix H with given eigenvalues and vectors.
+
+    .. math:: \bar H = U \left[\mathrm{diag}(\bar E) + F \circ (U^T \bar U)\right] U^T, \qquad
+              F_{nm} = \frac{1}{E_m - E_n}, \quad F_{nn} = 0
+
+    The first term is the theorem of Hellmann and Feynman, the second is first-order perturbation theory of the states
+    (Giles, Lecture Notes in Computational Science and Engineering 64, 35 (2008)).
+    """
+    bar_energies = bar_gaps.copy()
+    bar_energies[0] -= bar_gaps.sum()
+    inner = np.diag(bar_energies)
+    if bar_vectors is not None:
+        difference = energies - energies[:, None]
+        # States of equal levels enter together, and their mixing changes nothing.
+        apart = np.abs(difference) > _DEGENERATE * (energies[-1] - energies[0])
+        inner += np.divide(vectors.T @ bar_vectors, difference, out=np.zeros_like(difference), where=apart)
+    return np.asarray(((vectors @ inner) * vectors).sum(axis=1))
+
+
+def _state_axis(source: Source, basis: Basis, points: Floats, weights: Floats | None, hamiltonian: Hamiltonian) -> Axis:
+    """A ground-state process on the points of a basis, or on other points with weights of the unit of length."""
+    energies, vectors = basis.energies, basis.vectors
+    if weights is None:
+        rows, onto = np.ascontiguousarray(vectors.T), None
+    else:
+        onto = basis.interpolate(np.eye(len(energies)), points) * np.sqrt(weights)[:, None]
+        rows = np.ascontiguousarray((onto @ vectors).T)
+
+    def back(bars: AxisBars) -> dict[str, Floats]:
+        total = np.zeros_like(rows) if bars.rows is None else bars.rows.copy()
+        if bars.projection is not None:
+            total += bars.projection * rows[0]
+            total[0] += (bars.projection * rows).sum(axis=0)
+        bar_vectors = (total if onto is None else total @ onto).T
+        by_potential = _levels(energies, vectors, bars.energies, bar_vectors)
+        return source.potential_pullback(basis.points, by_potential)
+
+    return Axis(
+        points=points,
+        rows=rows,
+        projection=rows * rows[0],
+        energies=np.maximum(energies - energies[0], 0.0),
+        cutoff=np.inf if weights is None else basis.cutoff,
+        fixed=False,
+        strength=float(np.sqrt(hamiltonian.hbar / hamiltonian.mass)),
+        spread=float(np.sqrt(source.variance[0])),
+        density=lambda y: np.asarray(basis.interpolate(vectors[:, 0], y) ** 2),
+        back=back,
+    )
+
+
+def state_grid(theory: Theory, rule: Rule, finer: float) -> Grid:
+    """The product of the bases of Hamiltonians, with ``finer`` times as many points, and rules of oscillators."""
+    axes = []
+    for source in theory.sources:
+        hamiltonian = source.ground_state_of
+        if hamiltonian is not None:
+            basis = hamiltonian.bases.eigenbasis(finer, None)
+            axes.append(_state_axis(source, basis, basis.points, None, hamiltonian))
+            continue
+        assert source.oscillators is not None
+        found = _nodes(1, rule)
+        for rate, strength in zip(*source.oscillators, strict=True):
+            axes.append(_oscillator_axis(found.z, found.rows, found.projection, rate, strength, theory.hbar))
+    size = int(np.prod([len(axis.points) for axis in axes]))
+    if size > MOST_POINTS:
+        raise InputError(
+            f"the product of the grids of {theory.n_inputs} inputs must have at most {MOST_POINTS} points; got {size}; "
+            "use fewer inputs"
+        )
+    nodes = np.stack(np.meshgrid(*(axis.points for axis in axes), indexing="ij"), axis=-1).reshape(size, -1)
+    weights = np.ones(())
+    for axis in axes:
+        weights = np.multiply.outer(weights, axis.projection[0])
+    return Grid(axes=axes, nodes=nodes, weights=weights.ravel(), inside=None, owners=_owners(theory))
+
+
+def kinked_state_grid(theory: Theory, network: Network, finer: float, nodes: int = RULES[0]) -> Grid:
+    """Panels that end at the kinks of a network on one ground-state process, with states interpolated to them."""
+    source = theory.sources[0]
+    hamiltonian = source.ground_state_of
+    assert hamiltonian is not None
+    basis = hamiltonian.bases.eigenbasis(finer, None)
+    centre, unit = (basis.points[0] + basis.points[-1]) / 2, (basis.points[-1] - basis.points[0]) / 2 / _HALF_WIDTH
+    shifted = Network(
+        [unit * network.weights[0], *network.weights[1:]],
+        [network.biases[0] + centre * network.weights[0][:, 0], *network.biases[1:]],
+        network.activations,
+    )
+    kinks, panels = _panels(shifted, 1.0)
+    edges = np.union1d(panels.edges, (basis.joints - centre) / unit)
+    z, weights = replace(panels, edges=edges).split(basis.spacing / unit).nodes(nodes)
+    inside = np.abs(z) <= _HALF_WIDTH
+    z, weights = z[inside], unit * weights[inside] / density(z[inside])
+    axis = _state_axis(source, basis, centre + unit * z, weights, hamiltonian)
+    return Grid(
+        axes=[axis],
+        nodes=axis.points[:, None],
+        weights=axis.projection[0],
+        inside=None,
+        owners=(0,),
+        kinks=centre + unit * kinks[np.abs(kinks) < _HALF_WIDTH],
+    )

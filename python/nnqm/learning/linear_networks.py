@@ -9,8 +9,8 @@ whose moments and n-point functions follow from its two-point function (Isserlis
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -44,11 +44,11 @@ def is_linear(theory: Theory) -> bool:
 
 @dataclass(frozen=True)
 class _Bars:
-    """Derivatives of a number with respect to the weights q, the rates and the mean."""
+    """Derivatives of R numbers with respect to the weights q and the rates, (R, D), and the mean, (R,)."""
 
     weights: Floats
     rates: Floats
-    mean: float = 0.0
+    mean: Floats
 
 
 class LinearChannel:
@@ -112,73 +112,81 @@ class LinearChannel:
         assert isinstance(what, NPoint)
         return self._pairings(what)[0]
 
-    def pull_back(self, what: Observable, cotangent: Floats) -> Gradient:
-        """Derivatives of a weighted sum of the values of an observable by name, those of all learnable parameters.
+    def pull_back(self, what: Observable, cotangents: Floats) -> Gradient:
+        """Derivatives of weighted sums of the values of an observable by name, in all learnable parameters.
 
         Parameters
         ----------
         what : Observable
             Any but ``Gaps``.
-        cotangent : ndarray
-            Weights of the values, shape (size,).
+        cotangents : ndarray
+            Weights of the values, one row per sum, shape (R, size).
 
         Returns
         -------
         dict
+            Arrays of shape (R, P), P the number of parameters of the name.
         """
-        bars = self._bars(what, cotangent)
+        bars = self._bars(what, cotangents)
         out: Gradient = {}
         if isinstance(self.theory.network, Network):
-            out["network"] = self._of_network(2 * bars.weights * self._row * self._spreads, bars.mean)
+            rows = 2 * bars.weights * self._row * self._spreads
+            out["network"] = np.concatenate([rows, bars.mean[:, None]], axis=1) @ self._of_network
         out["omega"] = bars.rates - bars.weights * self._q / self._rates
         out["sigma"] = 2 * bars.weights * self._q / self._sigma
         return out
 
-    def _of_network(self, row: Floats, mean: float) -> Floats:
+    @cached_property
+    def _of_network(self) -> Floats:
+        """Derivatives of the entries of the row A and of the mean in the parameters of the network, (D + 1, P)."""
         network, d = self.theory.network, self.theory.n_inputs
         assert isinstance(network, Network)
         if self._direct:
-            return np.zeros(network.parameters.size)
+            return np.zeros((d + 1, network.parameters.size))
         # The row A is f at the unit vectors less f at zero, the mean is f at zero.
-        points, cotangents = np.concatenate([np.eye(d), np.zeros((1, d))]), np.zeros((d + 1, network.n_outputs))
-        cotangents[:d, self._column], cotangents[d, self._column] = row, mean - row.sum()
-        return network.pullback(points, cotangents)[0]
+        points, found = np.concatenate([np.eye(d), np.zeros((1, d))]), []
+        for i in range(d + 1):
+            u = np.zeros((d + 1, network.n_outputs))
+            u[d, self._column] = -1.0
+            u[i, self._column] = 1.0
+            found.append(network.pullback(points, u)[0])
+        return np.array(found)
 
     def _bars(self, what: Observable, g: Floats) -> _Bars:
-        q, w, m, hbar, zero = self._q, self._rates, self.theory.mass, self.theory.hbar, np.zeros(len(self._q))
+        """Derivatives of sums with the weights g, shape (R, size)."""
+        q, w, m, hbar = self._q, self._rates, self.theory.mass, self.theory.hbar
+        zero, none = np.zeros((len(g), len(q))), np.zeros(len(g))
         if isinstance(what, TwoPoint):
             decays = np.exp(-np.outer(what.times, w))
-            mean = 0.0 if what.connected else 2 * self._mean * float(g.sum())
+            mean = none if what.connected else 2 * self._mean * g.sum(axis=1)
             return _Bars(g @ decays, -q * ((g * what.times) @ decays), mean)
         if isinstance(what, SpectralWeights):
-            bar, mean = zero.copy(), 0.0
-            for value, i in zip(g, self._states(what), strict=True):
+            for j, i in enumerate(self._states(what)):
                 if i is None:
-                    mean += 2 * self._mean * float(value)
+                    none = none + 2 * self._mean * g[:, j]
                 elif i >= 0:
-                    bar[i] += value
-            return _Bars(bar, zero, mean)
+                    zero[:, i] += g[:, j]
+            return _Bars(zero, np.zeros_like(zero), none)
         if isinstance(what, Moments):
-            total, slope, mean = float(q.sum()), 0.0, 0.0
-            for value, k in zip(g, what.orders, strict=True):
+            total, slope = float(q.sum()), np.zeros(len(g))
+            for j, k in enumerate(what.orders):
                 if k == 1:
-                    mean += float(value)
+                    none = none + g[:, j]
                 elif k % 2 == 0:
-                    slope += float(value) * _normal_moment(k) * (k // 2) * total ** (k // 2 - 1)
-            return _Bars(np.full(len(q), slope), zero, mean)
+                    slope += g[:, j] * _normal_moment(k) * (k // 2) * total ** (k // 2 - 1)
+            return _Bars(zero + slope[:, None], zero, none)
         if isinstance(what, Commutator):
-            return _Bars(g[0] * 2 * m / hbar * w, g[0] * 2 * m / hbar * q)
+            return _Bars(g * 2 * m / hbar * w, g * 2 * m / hbar * q, none)
         if isinstance(what, MomentumSquared):
-            return _Bars(g[0] * m**2 * w**2, g[0] * 2 * m**2 * w * q)
+            return _Bars(g * m**2 * w**2, g * 2 * m**2 * w * q, none)
         assert isinstance(what, NPoint)
         _, pairs, mean_slopes = self._pairings(what)
         lags = np.abs(what.times[:, :, None] - what.times[:, None, :])
-        decays = np.exp(-lags[..., None] * w)
-        slopes = (g[:, None, None] * pairs)[..., None]
+        decays = pairs[..., None] * np.exp(-lags[..., None] * w)
         return _Bars(
-            (slopes * decays).sum(axis=(0, 1, 2)),
-            -q * (slopes * lags[..., None] * decays).sum(axis=(0, 1, 2)),
-            float(g @ mean_slopes),
+            g @ decays.sum(axis=(1, 2)),
+            -q * (g @ (lags[..., None] * decays).sum(axis=(1, 2))),
+            g @ mean_slopes,
         )
 
     def _states(self, what: SpectralWeights) -> list[int | None]:
@@ -228,5 +236,3 @@ class LinearChannel:
 def _normal_moment(order: int) -> float:
     """Moment of a standard normal number: (k - 1)!! or 0."""
     return 0.0 if order % 2 else float(np.prod(np.arange(1, order, 2)))
-
-

@@ -86,17 +86,11 @@ class Point:
 
     @cached_property
     def jacobian(self) -> Floats:
-        """Derivatives of the residuals, shape (K, P): one pullback per value."""
-        targets, rows = self._problem.targets, []
-        zeros = [np.zeros(t.size) for t in targets]
-        for i, target in enumerate(targets):
-            own = []
-            for j in range(target.size):
-                unit = np.zeros(target.size)
-                unit[j] = 1.0
-                own.append(self._pull([*zeros[:i], unit, *zeros[i + 1 :]]))
-            rows.append(target.white @ np.array(own))
-        return np.concatenate(rows)
+        """Derivatives of the residuals, shape (K, P)."""
+        problem = self._problem
+        rows = problem.free.gradient(self.vector, self._found.jacobian(problem.names))
+        parts = np.split(rows, np.cumsum([t.size for t in problem.targets])[:-1])
+        return np.concatenate([t.white @ part for t, part in zip(problem.targets, parts, strict=True)])
 
     @property
     def curvature(self) -> float:

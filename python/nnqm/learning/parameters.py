@@ -101,11 +101,12 @@ class FreeParameters:
         return Theory(sources, network, hbar=self._theory.hbar, mass=self._theory.mass)
 
     def gradient(self, vector: Floats, by_name: Mapping[str, Floats]) -> Floats:
-        """Derivatives with respect to the vector, shape (P,), from derivatives with respect to the parameters."""
+        """Derivatives with respect to the vector, shape (..., P), from derivatives with respect to the parameters."""
         parts = np.split(vector, self._ends[:-1])
         return np.concatenate(
             [
                 by_name[name] * np.exp(part) if name in POSITIVE else by_name[name]
                 for name, part in zip(self._names, parts, strict=True)
-            ]
+            ],
+            axis=-1,
         )
