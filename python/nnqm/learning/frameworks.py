@@ -25,6 +25,8 @@ __all__ = ["jax_observable", "torch_observable"]
 # Number of evaluations that are kept for their pullbacks.
 _KEPT = 8
 
+_ONE_DERIVATIVE = "second derivatives of exact observables do not exist; use first derivatives, or differences of them"
+
 # Layers as pairs of weights and biases, and further parameters by name.
 Function = Callable[..., Any]
 
@@ -118,9 +120,9 @@ def torch_observable(theory: Theory, observable: Observable) -> Function:
     r"""An exact observable as a differentiable function of PyTorch tensors.
 
     The function takes the layers of a network, and parameters of the inputs by name. A loss made of it and of other
-    functions of the same tensors has exact gradients by ``backward``. Values and gradients are computed in float64 on the CPU and
-    returned in the dtype and on the device of the first tensor. Second derivatives do not exist: PyTorch raises a
-    ``RuntimeError``.
+    functions of the same tensors has exact gradients by ``backward``. Values and gradients are computed in float64 on
+    the CPU and returned in the dtype and on the device of the first tensor. Second derivatives do not exist and raise
+    an error.
 
     Parameters
     ----------
@@ -151,26 +153,32 @@ def torch_observable(theory: Theory, observable: Observable) -> Function:
         return np.array(tensor.detach().cpu().numpy(), dtype=np.float64)
 
     def forward(ctx: Any, names: tuple[str, ...], *tensors: Any) -> Any:
-        ctx.names, ctx.tensors = names, tensors
-        ctx.arrays = [array(t) for t in tensors]
-        values = exact.values(ctx.arrays, names)
+        ctx.names = names
+        ctx.save_for_backward(*tensors)
+        values = exact.values([array(t) for t in tensors], names)
         return torch.as_tensor(values, dtype=tensors[0].dtype, device=tensors[0].device)
 
     def backward(ctx: Any, cotangent: Any) -> Any:
-        found = exact.pullback(ctx.arrays, ctx.names, array(cotangent))
-        out = [torch.as_tensor(g, dtype=t.dtype, device=t.device) for g, t in zip(found, ctx.tensors, strict=True)]
-        return None, *out
+        return None, *pulled.apply(ctx.names, cotangent, *ctx.saved_tensors)
 
-    once = import_module("torch.autograd.function").once_differentiable
-    members = {"forward": staticmethod(forward), "backward": staticmethod(once(backward))}
-    node = type("ExactObservable", (torch.autograd.Function,), members)
+    def pull(_: Any, names: tuple[str, ...], cotangent: Any, *tensors: Any) -> Any:
+        found = exact.pullback([array(t) for t in tensors], names, array(cotangent))
+        return tuple(torch.as_tensor(g, dtype=t.dtype, device=t.device) for g, t in zip(found, tensors, strict=True))
+
+    def second(*_: Any) -> Any:
+        raise InputError(_ONE_DERIVATIVE)
+
+    def node(name: str, forth: Function, back: Function) -> Any:
+        return type(name, (torch.autograd.Function,), {"forward": staticmethod(forth), "backward": staticmethod(back)})
+
+    value, pulled = node("ExactObservable", forward, backward), node("ExactPullback", pull, second)
 
     def function(layers: Any = None, **inputs: Any) -> Any:
         arrays, names = exact.arguments(layers, inputs)
         for i, tensor in enumerate(arrays):
             if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
                 raise InputTypeError(f"argument {i} must be a tensor of floating-point numbers; got {tensor!r}")
-        return node.apply(names, *arrays)
+        return value.apply(names, *arrays)
 
     return function
 
@@ -225,9 +233,7 @@ def jax_observable(theory: Theory, observable: Observable) -> Function:
 
         @pulled.defjvp
         def second(primals: Any, tangents: Any) -> Any:
-            raise InputError(
-                "second derivatives of exact observables do not exist; use first derivatives, or differences of them"
-            )
+            raise InputError(_ONE_DERIVATIVE)
 
         @jax.custom_vjp
         def value(arrays: Any) -> Any:
