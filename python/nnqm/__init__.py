@@ -23,6 +23,7 @@ from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
 from .learning.dynamics import training_dynamics
+from .learning.scan import scan
 from .learning.trajectory import Trajectory
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
@@ -131,6 +132,7 @@ __all__ = [
     "roughness_exponent",
     "sample_paths",
     "save",
+    "scan",
     "simulate",
     "simulate_functions",
     "spectrum",
