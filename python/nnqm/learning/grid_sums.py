@@ -26,6 +26,11 @@ from .observables import (
 __all__ = ["Bars", "Channel", "beside", "close", "cutoff", "evaluate", "pull_back"]
 
 
+# Message for derivatives of <p^2> of networks with kinks.
+KINKED_MOMENTUM = (
+    "<p^2> of a network with kinks (relu) is infinite and has no derivatives; give a cotangent of 0, or use a smooth "
+    "activation"
+)
 # Distance of points on either side of a kink, in standard deviations, at which one-sided derivatives are taken.
 _BESIDE = 1e-9
 
@@ -395,10 +400,7 @@ def _back_momentum_squared(channel: Channel, k: int, g: Floats, bars: Bars) -> d
     if channel.kinked:
         if g[0] == 0:
             return {}
-        raise InputError(
-            "<p^2> of a network with kinks (relu) is infinite and has no derivatives; give a cotangent of 0, or use "
-            "a smooth activation"
-        )
+        raise InputError(KINKED_MOMENTUM)
     if not theory.all_oscillators:
         _back_energy_sum(channel, k, (theory.mass / theory.hbar) ** 2 * float(g[0]), 2, bars)
         return {}
