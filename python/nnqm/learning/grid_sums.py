@@ -46,7 +46,7 @@ class Bars:
         self.coefficients: list[Floats | None] = [None] * n_channels
         # With respect to the function on either side of each kink, shape (2, K).
         self.sides: list[Floats | None] = [None] * n_channels
-        self.nodes = np.zeros(grid.nodes.shape)
+        self.nodes: Floats = np.zeros(grid.nodes.shape)
         self.weights: Floats | None = None
         self.axes = [AxisBars(np.zeros(len(a.energies))) for a in grid.axes]
 
