@@ -37,9 +37,11 @@ RULES_OF_INPUTS: dict[int, tuple[Rule, ...]] = {
 }
 # Highest polynomials for one input with kinks, tried in turn.
 _KINKED_ORDERS = (199, 399, 799)
-# Largest relative change of E x^2 when every second node is left out, at which the rule is fine enough: the error of a
-# trapezoid rule is about the square of this change.
-_CHANGE = 1e-5
+# Fraction of E x^2 below which the variance is rounding.
+_CONSTANT = 1e-13
+# Largest relative change of mean and variance when every second node is left out, at which the rule is fine enough:
+# for functions that are analytic in a strip the error of the rule is the square of this change.
+_CHANGE = 1e-6
 # Largest relative contribution of states beyond the highest polynomial to two-point functions.
 _BEYOND = 1e-10
 # Factors by which the basis of a Hamiltonian is refined: tried in turn for smooth networks, for networks with kinks,
@@ -256,6 +258,78 @@ def _on_states(
 
 
 def _change(channel: Channel, half: Integers, weights: Floats) -> float:
+    """Largest change of averages of g, g^2, g y and g^2 y when every second node is left out, in standard deviations.
+
+    g is the deviation from the mean. The error of one average alone may vanish by chance, by its phase.
+    """
+    if channel.variance <= _CONSTANT * channel.square:
+        return 0.0
+    g = (channel.values - channel.mean) / np.sqrt(channel.variance)
+    powers = np.stack([g, g * g])
+    nodes = channel.grid.nodes
+    coarse, fine = powers[:, half] * weights, powers * channel.grid.weights
+    spreads = np.array([axis.spread for axis in channel.grid.axes])
+    alone = np.abs(coarse.sum(axis=1) - fine.sum(axis=1)).max()
+    return float(max(alone, (np.abs(coarse @ nodes[half] - fine @ nodes) / spreads).max()))
+
+
+def _on_states(
+    theory: Theory, observables: Sequence[Observable], lag: float, least: int
+) -> tuple[list[Channel], tuple[int, ...]]:
+    """Channels on grids of Hamiltonians, some of the inputs perhaps oscillators."""
+    network = theory.network
+    for i, source in enumerate(theory.sources):
+        if source.oscillators is None and source.ground_state_of is None:
+            raise InputError(
+                f"sources[{i}] must be OrnsteinUhlenbeck or a ground-state process to be differentiated; got {source!r}"
+            )
+    if _kinked(theory) and isinstance(network, Network):
+        return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), observables)
+    square = np.full(1, np.inf)
+    for (spacing, width, order), finer in zip(RULES_OF_INPUTS[theory.n_inputs], _STATES, strict=False):
+        grid = state_grid(theory, (spacing, width, max(order, least)), finer)
+        channels, which = _channels(theory, grid, observables)
+        before, square = square, np.array([channel.square for channel in channels])
+        changed = np.abs(square - before) > _BEYOND * square
+        if not (changed.any() or any(_missing(channel, lag) for channel in channels)):
+            break
+    return channels, which
+
+
+def _change(channel: Channel, half: Integers, weights: Floats) -> float:
+    """Change of the mean and the variance, relative to the latter, when every second node is left out."""
+    values, variance = channel.values[half], channel.variance
+    if variance <= _CONSTANT * channel.square:
+        return 0.0
+    mean = float(weights @ values)
+    spread = float(weights @ (values * values)) - mean * mean
+    return max(abs(spread - variance) / variance, abs(mean - channel.mean) / float(np.sqrt(variance)))
+
+
+def _on_states(
+    theory: Theory, observables: Sequence[Observable], lag: float, least: int
+) -> tuple[list[Channel], tuple[int, ...]]:
+    """Channels on grids of Hamiltonians, some of the inputs perhaps oscillators."""
+    network = theory.network
+    for i, source in enumerate(theory.sources):
+        if source.oscillators is None and source.ground_state_of is None:
+            raise InputError(
+                f"sources[{i}] must be OrnsteinUhlenbeck or a ground-state process to be differentiated; got {source!r}"
+            )
+    if _kinked(theory) and isinstance(network, Network):
+        return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), observables)
+    square = np.full(1, np.inf)
+    for (spacing, width, order), finer in zip(RULES_OF_INPUTS[theory.n_inputs], _STATES, strict=False):
+        grid = state_grid(theory, (spacing, width, max(order, least)), finer)
+        channels, which = _channels(theory, grid, observables)
+        before, square = square, np.array([channel.square for channel in channels])
+        changed = np.abs(square - before) > _BEYOND * square
+        if not (changed.any() or any(_missing(channel, lag) for channel in channels)):
+            break
+    return channels, which
+
+
+def _change(channel: Channel, half: Integers, weights: Floats) -> float:
     """Relative change of E f^2 when every second node is left out."""
     values, square = channel.values[half], channel.square
     return abs(float(weights @ (values * values)) - square) / square if square > 0 else 0.0
@@ -266,7 +340,7 @@ def _missing(channel: Channel, lag: float) -> bool:
     if not np.isfinite(lag):
         return False
     edge, _ = cutoff(channel.grid)
-    return bool(channel.tail * np.exp(-edge * lag / channel.theory.hbar) > _BEYOND * channel.square)
+    return bool(channel.tail * np.exp(-edge * lag / channel.theory.hbar) > _BEYOND * channel.variance)
 
 
 def _other_grid(theory: Theory, grid: Grid, observables: Sequence[Observable]) -> Grid:
@@ -297,4 +371,4 @@ def _hidden(channel: Channel, what: Observable) -> float:
     axes = channel.grid.axes
     points, laws = [a.points for a in axes], [a.projection[0] for a in axes]
     hidden = hidden_by_grid(network, channel.column, points, laws, [False] * len(axes))
-    return hidden.relative(channel.square - channel.mean**2)
+    return hidden.relative(channel.variance)

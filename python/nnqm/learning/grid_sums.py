@@ -100,6 +100,11 @@ class Channel:
         """E f^2."""
         return float(self.grid.weights @ (self.values * self.values))
 
+    @property
+    def variance(self) -> float:
+        """E f^2 - (E f)^2."""
+        return self.square - self.mean**2
+
     @cached_property
     def coefficients(self) -> Floats:
         """C = <0|f|n>, shape (N_1, ..., N_D)."""
