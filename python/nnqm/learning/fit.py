@@ -18,7 +18,7 @@ from ..theories.theory import Theory
 from .feasibility import check_targets
 from .goodness import TargetQuality, judge
 from .observables import NPoint
-from .optimisers import METHODS, STEPS, Failed, Point, Problem, Stopped, Watch, default_rate
+from .optimisers import METHODS, PATIENCE, STEPS, Failed, Point, Problem, Stopped, Watch, default_rate
 from .parameters import POSITIVE, FreeParameters, learnable
 from .targets import Target
 from .trajectory import Trajectory
@@ -54,7 +54,9 @@ class FitSettings(TypedDict, total=False):
     gradient_tolerance : float
         A fit ends when no derivative of the loss exceeds this number.
     patience : int
-        A fit ends when the loss has not fallen by 1e-6 of its value in this number of steps.
+        A fit ends when the loss has not fallen by 1e-6 of its value, and chi^2 of measured targets by 1e-3, in this
+        number of steps; None for no end. The default is 20 for least squares and 100 for L-BFGS with measured targets,
+        and None otherwise.
     progress : callable
         Called with (steps done, largest number of steps) about five times a second.
     """
@@ -239,7 +241,8 @@ def fit(
         None if (given := settings.get(name)) is None else positive(name, given)
         for name in ("loss_tolerance", "gradient_tolerance")
     ]
-    patience = settings.get("patience")
+    measured = any(t.covariance is not None for t in listed)
+    patience = settings.get("patience", PATIENCE.get(method) if measured else None)
     patience = None if patience is None else integer("patience", patience, 1)
     starts = 1 + integer("restarts", settings.get("restarts", 0), 0, 10_000)
     check_targets(theory, listed, names)
@@ -258,6 +261,7 @@ def fit(
             gradient_tolerance=tolerances[1],
             patience=patience,
             progress=settings.get("progress"),
+            measured=measured,
             done=run.steps,
             wanted=starts * steps,
         )
