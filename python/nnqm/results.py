@@ -7,6 +7,10 @@ from .estimators.roughness import Extrapolation
 from .exact.quasi_monte_carlo import QuasiMonteCarlo
 from .exact.random_weights import WeightAverage
 from .files.theory_file import TheoryFile
+from .learning.dynamics import Series, TrainingDynamics
+from .learning.physics import Origin, Physics, Quantity
+from .learning.fit import Fit, FitError, FitInterrupted
+from .learning.goodness import TargetQuality
 from .positivity.certificate import PositivityCertificate, Witness
 from .positivity.reflection import PositivityResult
 from .properties import Properties, Property
@@ -29,22 +33,31 @@ __all__ = [
     "EffectiveLevels",
     "ExactEffectiveLevels",
     "Extrapolation",
+    "Fit",
+    "FitError",
+    "FitInterrupted",
     "GroundStateChain",
     "KarhunenLoeve",
     "Level",
+    "Origin",
+    "Physics",
     "PositivityCertificate",
     "PositivityResult",
     "Properties",
     "Property",
+    "Quantity",
     "QuasiMonteCarlo",
     "Report",
     "Row",
+    "Series",
     "SpectralMeasure",
     "Spectrum",
     "SpectrumError",
     "State",
+    "TargetQuality",
     "TheoryFile",
     "ThermalMeasure",
+    "TrainingDynamics",
     "TwoPointFunction",
     "WeightAverage",
     "Witness",

@@ -54,7 +54,7 @@ class FitSettings(TypedDict, total=False):
     gradient_tolerance : float
         A fit ends when no derivative of the loss exceeds this number.
     patience : int
-        A fit ends when the loss has not fallen by 1e-6 of its value, and chi^2 of measured targets by 1e-3, in this
+        A fit ends when the loss has not fallen by 1e-6 of its value, and chi^2 of measured targets by 0.01, in this
         number of steps; None for no end. The default is 20 for least squares and 100 for L-BFGS with measured targets,
         and None otherwise.
     progress : callable
@@ -364,13 +364,15 @@ class _Run:
         )
 
     def _notes(self, rows: Sequence[TargetQuality], theory: Theory) -> Iterator[str]:
+        misfits = [row for row in rows if row.p_value is not None and row.p_value < _MISFIT]
+        if misfits:
+            labels = ", ".join(f"{row.target.label} (p = {row.p_value:.1g})" for row in misfits)
+            beyond = any(_beyond(theory, row.target) for row in rows)
+            yield (
+                f"resolved misfit: {labels}; the targets lie outside of what this theory reaches, or the fit is not at "
+                f"its lowest minimum: compare restarts{_BEYOND if beyond else ''}"
+            )
         for row in rows:
-            if row.p_value is not None and row.p_value < _MISFIT:
-                yield (
-                    f"resolved misfit: {row.target.label} is not described (p = {row.p_value:.1g}); the target lies "
-                    f"outside of what this theory reaches{_class_of(theory, row.target)}, or the fit is not at its "
-                    "lowest minimum: compare restarts"
-                )
             errors = row.target.errors if row.target.errors is not None else row.target.tolerance
             numerical = row.numerical_error * float(np.abs(row.fitted).max())
             if errors is not None and numerical > _NOTED * float(errors.min()):
@@ -382,15 +384,17 @@ class _Run:
             yield f"{len(self.faults)} starts failed; the first one: {self.faults[0]}"
 
 
-def _class_of(theory: Theory, target: Target) -> str:
-    """What is known to be impossible for a theory beyond two-point functions."""
-    many = isinstance(target.observable, NPoint) and target.observable.times.shape[1] > 2
-    if many and theory.all_oscillators:
-        return (
-            ": networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not the n-point functions of every "
-            "Hamiltonian, which a GroundStateProcess or a GroundStateNetwork has"
-        )
-    return ""
+# Fact on theories with Ornstein-Uhlenbeck inputs.
+_BEYOND = (
+    "; networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not together with the n-point functions of an "
+    "anharmonic Hamiltonian, which a GroundStateProcess with a free potential or a GroundStateNetwork has"
+)
+
+
+def _beyond(theory: Theory, target: Target) -> bool:
+    """Whether a target goes beyond two-point functions and the inputs are oscillators."""
+    observable = target.observable
+    return isinstance(observable, NPoint) and observable.times.shape[1] > 2 and theory.all_oscillators
 
 
 def _redrawn(theory: Theory, names: Sequence[str], generator: np.random.Generator) -> Floats:

@@ -32,7 +32,7 @@ _DIVERGED = 1e4
 _ROUNDING = 1e-10
 
 # Relative fall of the loss that counts as progress, and the fall of chi^2 that counts where there are errors.
-_FALL, _FALL_OF_CHI_SQUARED = 1e-6, 1e-3
+_FALL, _FALL_OF_CHI_SQUARED = 1e-6, 1e-2
 
 # Relative tolerances of SciPy's least squares on the loss and the step, and its smallest one on the gradient.
 _LOSS_TOLERANCE, _STEP_TOLERANCE, _EPSILON = 1e-10, 1e-12, 4e-16
