@@ -8,9 +8,9 @@ from .exact.quasi_monte_carlo import QuasiMonteCarlo
 from .exact.random_weights import WeightAverage
 from .files.theory_file import TheoryFile
 from .learning.dynamics import Series, TrainingDynamics
-from .learning.physics import Origin, Physics, Quantity
 from .learning.fit import Fit, FitError, FitInterrupted
 from .learning.goodness import TargetQuality
+from .learning.physics import Origin, Physics, Quantity
 from .positivity.certificate import PositivityCertificate, Witness
 from .positivity.reflection import PositivityResult
 from .properties import Properties, Property

@@ -386,8 +386,8 @@ class _Run:
 
 # Fact on theories with Ornstein-Uhlenbeck inputs.
 _BEYOND = (
-    "; networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not together with the n-point functions of an "
-    "anharmonic Hamiltonian, which a GroundStateProcess with a free potential or a GroundStateNetwork has"
+    "; networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not together with the n-point functions of "
+    "an anharmonic Hamiltonian, which a GroundStateProcess with a free potential or a GroundStateNetwork has"
 )
 
 
@@ -415,7 +415,7 @@ def _redrawn(theory: Theory, names: Sequence[str], generator: np.random.Generato
 
 def _new_weights(theory: Theory, network: Network, generator: np.random.Generator) -> Floats:
     """Weights and biases of a network of the same layers, for inputs in units of their standard deviations."""
-    drawn = Network.random(network.widths, network.activations, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES)
+    drawn = Network.random(network.widths, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES)
     spreads = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
     first, *others = drawn.weights
     return Network([first / spreads, *others], drawn.biases, network.activations).parameters

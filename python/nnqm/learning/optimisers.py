@@ -154,8 +154,8 @@ class Failed(Exception):
 class Watch:
     """Follows a minimisation: best state, thinned trajectory, progress, and reasons to stop.
 
-    ``measured`` says whether there are targets with errors, ``done`` is the number of steps of earlier starts, ``wanted``
-    the largest number of all starts.
+    ``measured`` says whether there are targets with errors, ``done`` is the number of steps of earlier starts, and
+    ``wanted`` the largest number of all starts.
     """
 
     steps: int
@@ -278,11 +278,13 @@ def _follow(problem: Problem, point: Point, watch: Watch, step: Callable[[Point]
         if fault:
             text = f"step {watch.step + 1} has diverged: {fault}"
             if rate is not None:
-                stable = 2 / max(watch.lowest.curvature, point.curvature)
+                stable = 2 / watch.lowest.curvature
                 text += (
                     f"; the largest stable rate is about {stable:.3g}, 2/lambda with lambda the largest eigenvalue of "
-                    f"J^T J (Gauss and Newton) at the best state and before this step; got rate={rate:g}; use a "
-                    "smaller one"
+                    f"J^T J (Gauss and Newton) at the best state; got rate={rate:g}"
+                )
+                text += (
+                    "; use a smaller one" if rate > stable else "; lambda grows along the way: divide the rate by 10"
                 )
             raise Failed(text)
         watch.take(point)
