@@ -7,8 +7,8 @@ trained parameters by
           \Theta(t, t') = \sum_p r_p \frac{\partial f(t)}{\partial p} \frac{\partial f(t')}{\partial p},
 
 with the rate :math:`\eta r_p` of parameter p, W = diag(w) and the points T. Wide networks in the tangent-kernel
-parametrisation are linear in all of their parameters, to order 1/width (Jacot, Gabriel and Hongler, NeurIPS 2018; Lee et
-al., NeurIPS 2019, arXiv:1902.06720). The solution is
+parametrisation are linear in all of their parameters, to order 1/width (Jacot, Gabriel and Hongler, NeurIPS 2018; Lee
+et al., NeurIPS 2019, arXiv:1902.06720). The solution is
 
 .. math:: f_s(t) = f_0(t) - B_s(t)\,(f_0(T) - x), \qquad B_s(t) = \Theta(t, T)\, W A_s, \qquad
           A_s = \frac{1 - (1 - \eta\, \Theta_{TT} W)^s}{\Theta_{TT} W},
@@ -259,8 +259,7 @@ class TrainedProcess(ABC):
     def _roots(self) -> Floats:
         """Square roots of the weights of the data, shape (P,)."""
         assert self._training is not None
-        weights = self._training.weights
-        return np.ones(len(self._training.points)) if weights is None else np.sqrt(np.asarray(weights))
+        return np.sqrt(self._training.weights)
 
     def _descent_modes(self) -> tuple[Floats, Floats]:
         """Eigenvalues and eigenvectors of W^(1/2) Theta_TT W^(1/2)."""
@@ -299,8 +298,8 @@ class InfiniteWidth(TrainedProcess):
               (u, v) \sim N(0, \Sigma^{(l)}),
 
     with the standard deviations s, r of weights and biases of the layer (Jacot, Gabriel and Hongler, NeurIPS 2018; Lee
-    et al., NeurIPS 2019). The averages have closed forms for erf (Williams 1998), relu (Cho and Saul 2009), sin, cos and
-    identity, and are sums to 1e-11 for all other activations. If only the last layer is trained, Theta is the prior
+    et al., NeurIPS 2019). The averages have closed forms for erf (Williams 1998), relu (Cho and Saul 2009), sin, cos
+    and identity, and are sums to 1e-11 for all other activations. If only the last layer is trained, Theta is the prior
     covariance. Widths of hidden layers do not enter. Means and covariances of networks of finite width differ by
     O(1/width).
 

@@ -31,7 +31,7 @@ _MOST_LEVELS = {1: 60, 2: 12}
 
 
 class SpectralFlow:
-    r"""Coefficients of a network in the energy levels of its inputs, in the limit of infinite width, along its training.
+    r"""Coefficients of a network of infinite width in the energy levels of its inputs, along its training.
 
     The network x = f(y) on Ornstein-Uhlenbeck inputs learns a function g by gradient flow of the loss
     :math:`\tfrac12 E (f(y) - g(y))^2` over the stationary density of y. In the basis of the levels,
@@ -40,8 +40,8 @@ class SpectralFlow:
     .. math:: \frac{dc}{d\tau} = -K (c - c_g), \qquad
               K_{nm} = E_{z,z'}[h_n(z)\, \Theta(s z, s z')\, h_m(z')],
 
-    with the tangent kernel Theta (Jacot, Gabriel and Hongler, NeurIPS 2018). Networks start with random weights, so that
-    the c_n are Gaussian at all times: a mean, which goes from 0 to the coefficients of g, and a variance. The expected
+    with the tangent kernel Theta (Jacot, Gabriel and Hongler, NeurIPS 2018). Networks start with random weights, so
+    that the c_n are Gaussian at all times: a mean, which goes from 0 to the coefficients of g, and a variance. The expected
     spectral weight of a level is :math:`E\,c_n^2 = (E c_n)^2 + \mathrm{Var}\,c_n`. Levels keep their energies. The
     eigenvalues of K fall with the degree of their eigenvectors, so that low levels are learnt first.
 
@@ -134,7 +134,7 @@ class SpectralFlow:
                 break
         else:
             raise InputError(
-                f"levels to n = {highest} reach a relative error of {self.error:.1e} only, not tolerance={tolerance:g}; "
+                f"levels to n = {highest} reach a relative error of {self.error:.1e}, not tolerance={tolerance:g}; "
                 "kinks of the target or of relu and saturated neurons limit it; use fewer levels or a larger tolerance"
             )
         self.kernel, self.target_coefficients = here
