@@ -1,9 +1,19 @@
-"""What holds for a whole run of the tests."""
+"""What holds for a whole run of the tests, by one process or by several of pytest-xdist."""
+
+import pytest
 
 import harness
 
 
 def pytest_sessionfinish(session, exitstatus):
     """The threshold of the statistical harness is shared among at most so many assertions."""
-    if harness.counted["accepted"] > harness.ASSERTIONS:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["accepted"] = harness.counted["accepted"]
+    elif harness.counted["accepted"] > harness.ASSERTIONS:
         raise AssertionError(f"{dict(harness.counted)} statistical assertions; raise harness.ASSERTIONS")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error):
+    """Adds the assertions of a worker to this process, which compares their number last."""
+    harness.counted["accepted"] += getattr(node, "workeroutput", {}).get("accepted", 0)
