@@ -23,7 +23,9 @@ from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
 from .learning.dynamics import training_dynamics
+from .learning.fit import fit
 from .learning.scan import scan
+from .learning.targets import Target
 from .learning.trajectory import Trajectory
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
@@ -84,6 +86,7 @@ __all__ = [
     "RunSettings",
     "Source",
     "SplittingProcess",
+    "Target",
     "Theory",
     "ThermalOrnsteinUhlenbeck",
     "ThermalProcess",
@@ -111,6 +114,7 @@ __all__ = [
     "effective_energy",
     "exact_effective_levels",
     "extend",
+    "fit",
     "gevp",
     "harmonic_oscillator",
     "hidden_spectrum",

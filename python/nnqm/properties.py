@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Floats, floats, integer
+from ._arguments import Floats, Rng, floats, integer, random_key
 from .errors import InputError, InputTypeError
 from .exact.output_expansion import zeros_of_layers
 from .positivity.certificate import positivity_certificate
@@ -16,7 +16,6 @@ from .positivity.reflection import PositivityResult, reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
 from .representation import short_repr
 from .sampling.path_source import Paths
-from .sampling.run_settings import Rng, random_key
 from .sampling.simulation import simulate
 from .statistics.estimate import Estimate, jackknife
 from .statistics.moments import central_part

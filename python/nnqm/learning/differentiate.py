@@ -18,6 +18,7 @@ from ..theories.networks import Network
 from ..theories.theory import Theory
 from .grid_sums import Bars, Channel, beside, close, cutoff, evaluate, pull_back
 from .input_grids import Grid, Integers, Rule, kinked_grid, kinked_state_grid, oscillator_grid, state_grid
+from .linear_networks import LinearChannel, is_linear
 from .observables import Gaps, NPoint, Observable, SpectralWeights, TwoPoint
 from .parameters import Gradient, learnable
 
@@ -117,16 +118,48 @@ class Differentiated:
             raise InputError(
                 f"cotangents must have one array per observable, {len(self.observables)}; got {len(cotangents)}"
             )
-        wanted = _names(self.theory, names)
-        inputs = [name for name in wanted if name != "network"]
-        grid = self._channels[0].grid
-        bars = Bars(grid, len(self._channels))
-        direct: dict[str, Floats] = {}
-        for i, (what, k, cotangent) in enumerate(zip(self.observables, self._which, cotangents, strict=True)):
+        arrays = []
+        for i, (what, cotangent) in enumerate(zip(self.observables, cotangents, strict=True)):
             g = np.asarray(cotangent, dtype=np.float64)
             if g.shape != (what.size,):
                 g = floats(f"cotangents[{i}]", cotangent, 1)
                 raise InputError(f"cotangents[{i}] must have shape ({what.size},); got {g.shape}")
+            arrays.append(g)
+        return self._pull(arrays, _names(self.theory, names))
+
+    def jacobian(self, names: Sequence[str] | None = None) -> Gradient:
+        """Derivatives of all values, one pullback each.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            As for ``pullback``.
+
+        Returns
+        -------
+        dict
+            Arrays of shape (K, P): a row per value, observable after observable, and a column per parameter of the
+            name.
+
+        Raises
+        ------
+        InputError
+            As for ``pullback``.
+        """
+        wanted = _names(self.theory, names)
+        zeros, rows = [np.zeros(what.size) for what in self.observables], []
+        for i, what in enumerate(self.observables):
+            for unit in np.eye(what.size):
+                rows.append(self._pull([*zeros[:i], unit, *zeros[i + 1 :]], wanted))
+        return {name: np.array([row[name] for row in rows]) for name in wanted}
+
+    def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
+        """The pullback of checked cotangents."""
+        inputs = [name for name in wanted if name != "network"]
+        grid = self._channels[0].grid
+        bars = Bars(grid, len(self._channels))
+        direct: dict[str, Floats] = {}
+        for what, k, g in zip(self.observables, self._which, cotangents, strict=True):
             if not g.any():
                 continue
             for name, part in pull_back(self._channels[k], what, k, g, bars, bool(inputs)).items():
@@ -188,6 +221,30 @@ class Differentiated:
         return {name: out[name] + direct[name] if name in direct else out[name] for name in names}
 
 
+@dataclass(frozen=True, eq=False)
+class _OfLinearNetwork(Differentiated):
+    """Closed forms, one channel per observable."""
+
+    _linear: list[LinearChannel]
+
+    @cached_property
+    def errors(self) -> list[float]:
+        """Rounding."""
+        return [_ROUNDING] * len(self.observables)
+
+    def jacobian(self, names: Sequence[str] | None = None) -> Gradient:
+        """Derivatives of all values, as for other networks, in one step."""
+        wanted = _names(self.theory, names)
+        parts = [c.pull_back(what, np.eye(what.size)) for c, what in zip(self._linear, self.observables, strict=True)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
+    def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
+        parts = [
+            c.pull_back(what, g[None]) for c, what, g in zip(self._linear, self.observables, cotangents, strict=True)
+        ]
+        return {name: np.sum([part[name][0] for part in parts], axis=0) for name in wanted}
+
+
 def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differentiated:
     r"""Exact observables of a theory with their derivatives in weights and biases, rates, strengths and potentials.
 
@@ -199,7 +256,7 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
     Parameters
     ----------
     theory : Theory
-        With fixed weights, and at most three inputs.
+        With fixed weights, and at most three inputs; any number of Ornstein-Uhlenbeck inputs of a linear network.
     observables : sequence
         ``TwoPoint``, ``SpectralWeights``, ``Moments``, ``NPoint``, ``Commutator``, ``MomentumSquared``, ``Gaps``.
 
@@ -230,9 +287,13 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
             raise InputTypeError(f"observables[{i}] must be an observable, for example TwoPoint([0, 1]); got {what!r}")
     if not listed:
         raise InputError("observables must have at least one entry; got none")
-    need_few_inputs(theory)
     if theory.network is not None:
         fixed_network(theory)
+    if is_linear(theory) and not any(isinstance(what, Gaps) for what in listed):
+        linear = [LinearChannel(theory, what.channel) for what in listed if not isinstance(what, Gaps)]
+        values = [channel.evaluate(what) for channel, what in zip(linear, listed, strict=True)]
+        return _OfLinearNetwork(theory, listed, values, [], (), linear)
+    need_few_inputs(theory)
     channels, which = _evaluated(theory, listed)
     values = [evaluate(channels[k], what) for what, k in zip(listed, which, strict=True)]
     return Differentiated(theory, listed, values, channels, which)

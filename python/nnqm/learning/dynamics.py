@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, choice
+from .._arguments import Floats, Rng, choice
 from ..errors import InputError, InputTypeError
-from ..sampling.run_settings import Rng, need_known
+from ..sampling.run_settings import need_known
 from ..sampling.simulation import Interrupted
 from ..verdict import Verdict
 from .physics import NUMBERS, OF_LEVELS, Origin, Physics, PhysicsSettings, Plan, failed

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, choice, floats, integer
+from .._arguments import Floats, choice, floats, integer, random_key
 from ..errors import InputError
 from ..estimators.roughness import Extrapolation, commutator, uncertainty
 from ..exact.energies import level_energies
@@ -34,7 +34,7 @@ from ..sampling.correlators import Correlators, is_uniform
 from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
 from ..sampling.paths import sample_paths
-from ..sampling.run_settings import PathSettings, Progress, random_key
+from ..sampling.run_settings import PathSettings, Progress
 from ..sampling.simulation import simulate
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import SpectrumError

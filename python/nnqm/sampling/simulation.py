@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import choice, integer, positive
+from .._arguments import Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork, use_table
 from ..theories.theory import Theory
@@ -22,7 +22,6 @@ from .observables import default_observables
 from .run_settings import (
     TILE,
     Progress,
-    Rng,
     RunSettings,
     build_facts,
     check_scale,
@@ -30,7 +29,6 @@ from .run_settings import (
     empty_sums,
     measure_of,
     need_known,
-    random_key,
     time_grid,
 )
 
