@@ -8,11 +8,11 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
-from .._arguments import Floats, choice, integer, positive
+from .._arguments import Floats, Rng, choice, integer, positive
 from ..errors import InputError, InputTypeError
 from ..exact.output_expansion import fixed_network
 from ..representation import short_repr
-from ..sampling.run_settings import Progress, Rng, need_known
+from ..sampling.run_settings import Progress, need_known
 from ..theories.networks import Network
 from ..theories.theory import Theory
 from .feasibility import check_targets
