@@ -400,3 +400,20 @@ def test_matplotlib_and_xarray_are_loaded_on_use():
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
     assert answer(script) == ""
+
+
+def test_a_thinned_trajectory_keeps_its_ends_and_equal_ratios():
+    steps = [0, *range(1, 1001)]
+    theory = theory_of(sine(1.0))
+    along = Trajectory(steps, [theory] * len(steps), losses=steps)
+    thin = along.thinned(7)
+    assert thin.steps[0] == 0
+    assert thin.steps[-1] == 1000
+    assert len(thin.steps) == 7
+    assert thin.losses == tuple(map(float, thin.steps))
+    ratios = np.diff(np.log1p(thin.steps))
+    assert ratios.max() < 1.3 * ratios.min()
+    assert along.thinned(2000) is along
+    assert len(Trajectory([0, 1, 1000], [theory] * 3).thinned(2).steps) == 2
+    with pytest.raises(InputError, match="n must be at least 2"):
+        along.thinned(1)
