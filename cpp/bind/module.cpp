@@ -355,6 +355,55 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
         py::arg("n_threads"));
 
     m.def(
+        "differentiate",
+        [](const nnqm::Network& network, const py::array& inputs, int n_threads) {
+            const nnqm::ArrayView view = to_view(inputs, "inputs");
+            const std::int64_t n_outputs = network.layers.empty() ? 0 : network.layers.back().outputs;
+            py::array arrays[3];
+            nnqm::ArrayOut outs[3];
+            for (int k = 0; k < 3; ++k) {
+                arrays[k] = new_array(view.precision,
+                                      {view.shape[0], view.shape[1], k == 0 ? n_outputs : n_outputs * view.shape[2]});
+                outs[k] = to_out(arrays[k]);
+            }
+            {
+                const py::gil_scoped_release release;
+                nnqm::differentiate(network, view, outs[0], outs[1], outs[2], n_threads);
+            }
+            return std::make_tuple(arrays[0], arrays[1], arrays[2]);
+        },
+        py::kw_only(), py::arg("network"), py::arg("inputs"), py::arg("n_threads"));
+
+    m.def(
+        "pullback",
+        [](const nnqm::Network& network, std::uint64_t key, std::int64_t first_path, const py::array& inputs,
+           const py::array& values, const std::optional<py::array>& first, const std::optional<py::array>& second,
+           int n_threads) {
+            const nnqm::ArrayView view = to_view(inputs, "inputs");
+            nnqm::Cotangents cotangents;
+            cotangents.values = to_view(values, "values");
+            if (first) cotangents.first = to_view(*first, "first");
+            if (second) cotangents.second = to_view(*second, "second");
+            const bool random = network.random();
+            const std::int64_t groups =
+                random ? (first_path + view.shape[0] - 1) / network.group - first_path / network.group + 1 : 1;
+            py::array parameters = new_array(view.precision, {groups, 1, network.parameters()});
+            py::array gradients = new_array(view.precision, {view.shape[0], view.shape[1], view.shape[2]});
+            const nnqm::ArrayOut to_parameters = to_out(parameters), to_inputs = to_out(gradients);
+            nnqm::Run run;
+            run.key = key;
+            run.n_threads = n_threads;
+            {
+                const py::gil_scoped_release release;
+                if (random) nnqm::pullback(network, run, first_path, view, cotangents, to_parameters, to_inputs);
+                else nnqm::pullback(network, view, cotangents, to_parameters, to_inputs, n_threads);
+            }
+            return std::make_pair(parameters, gradients);
+        },
+        py::kw_only(), py::arg("network"), py::arg("key"), py::arg("first_path"), py::arg("inputs"), py::arg("values"),
+        py::arg("first"), py::arg("second"), py::arg("n_threads"));
+
+    m.def(
         "draw",
         [](const nnqm::Network& network, std::uint64_t key, bool negative,
            std::pair<std::int64_t, std::int64_t> groups) {

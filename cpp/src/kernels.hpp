@@ -173,6 +173,31 @@ struct BlockSums {
     double *lags, *observable_lags, *increments, *moments, *time_sums, *two_time;
 };
 
+// A network with fixed parameters and its gradients at the points of a tile. The forward pass computes streams, each
+// with a number per neuron and lane: stream 0 has the values, and, with D inputs, stream 1 + d the first derivatives
+// with respect to input d and stream 1 + D + d the second ones. `order` says how many of them: 0, 1 or 2.
+template <class T>
+struct GradientPlan {
+    int n_layers, inputs, outputs, widest, order;
+    const LayerPlan<T>* layers;
+    const T* const* transposed;  // per layer, (inputs, outputs)
+    const T* zeros;              // (widest)
+    int streams() const { return 1 + order * inputs; }
+};
+
+// Layers with a narrow side have their weight gradients summed lane by lane, all others by panels of inputs.
+inline constexpr int narrow = 4;
+
+template <class T>
+struct GradientScratch {
+    // Per layer its input streams, the streams before its activation except stream 0, and `order` + 1 derivatives of
+    // its activation; then the output streams. Each stream is (neurons, lanes).
+    T* tape;
+    T* cotangents;  // (2, streams, widest, lanes): those of the output streams come first
+    T* panels;      // (streams, widest padded to a multiple of panel, lanes)
+    T* sums;        // of the parameters; gradients.cpp defines their order
+};
+
 template <class T>
 struct Kernels {
     // Sample one source into a tile with `channels` channels. Windows come in order: scratch and tile keep the state
@@ -195,6 +220,14 @@ struct Kernels {
     // begins_group and ends_group: whether this tile is the first and the last of its group.
     int (*accumulate)(const MeasurePlan<T>&, const Window&, int channels, const T* tile, int n_valid, bool begins_group,
                       bool ends_group, const Scratch<T>&, const BlockSums&);
+    // Computes the streams from the inputs (inputs, lanes) at the beginning of the tape, with this number of
+    // derivatives of the activations. Returns the output streams.
+    const T* (*differentiate)(const GradientPlan<T>&, int slopes, T* tape);
+    // Pulls the cotangents of the output streams back, after a forward pass with order + 1 derivatives: adds the
+    // gradient to the sums of the parameters. Returns the cotangents of the inputs, (inputs, lanes).
+    const T* (*pull_back)(const GradientPlan<T>&, const GradientScratch<T>&);
+    // Adds the sums to totals (parameters) and sets them to zero.
+    void (*add_sums)(const GradientPlan<T>&, T* sums, double* totals);
 };
 
 struct Level {

@@ -38,6 +38,18 @@ inline void layer_rows(const T* weights, const T* biases, int inputs, const T* i
         layer_block<T, R, v>(weights, biases, inputs, in + first * width<T>, out + first * width<T>, stride);
 }
 
+// x (n) = f(x), slopes (order, n) = the first `order` derivatives.
+template <int order, class T, class F>
+inline void with_slopes(std::int64_t n, T* __restrict x, T* __restrict slopes, const F& f) {
+    for (std::int64_t i = 0; i < n; ++i) {
+        Slopes<T> s;
+        x[i] = f(x[i], s);
+        slopes[i] = s.first;
+        if constexpr (order > 1) slopes[n + i] = s.second;
+        if constexpr (order > 2) slopes[2 * n + i] = s.third;
+    }
+}
+
 enum Activation {
 #define NNQM_NAME(name) activation_##name,
     NNQM_ACTIVATIONS(NNQM_NAME)
@@ -83,6 +95,24 @@ void activate(int activation, std::int64_t n, T* x) {
 }
 
 template <class T>
+void activate(int activation, std::int64_t n, T* x, int order, T* slopes) {
+    const auto each = [=](const auto& f) {
+        switch (order) {
+        case 1: return with_slopes<1>(n, x, slopes, f);
+        case 2: return with_slopes<2>(n, x, slopes, f);
+        default: return with_slopes<3>(n, x, slopes, f);
+        }
+    };
+    switch (activation) {
+#define NNQM_CASE(name) \
+    case activation_##name: return each([](T v, Slopes<T>& s) { return name(v, s); });
+        NNQM_ACTIVATIONS(NNQM_CASE)
+#undef NNQM_CASE
+    default: break;
+    }
+}
+
+template <class T>
 void layer(const detail::LayerPlan<T>& plan, const T* in, T* out) {
     affine(plan.weights, plan.biases, plan.outputs, plan.inputs, in, out, lanes);
     activate(plan.activation, static_cast<std::int64_t>(plan.outputs) * lanes, out);
@@ -91,6 +121,7 @@ void layer(const detail::LayerPlan<T>& plan, const T* in, T* out) {
 #define NNQM_INSTANTIATE(T)                                                                  \
     template void affine(const T*, const T*, std::int64_t, int, const T*, T*, std::int64_t); \
     template void activate(int, std::int64_t, T*);                                           \
+    template void activate(int, std::int64_t, T*, int, T*);                                  \
     template void layer(const detail::LayerPlan<T>&, const T*, T*);
 NNQM_INSTANTIATE(float)
 NNQM_INSTANTIATE(double)

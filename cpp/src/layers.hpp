@@ -16,6 +16,10 @@ void affine(const T* weights, const T* biases, std::int64_t outputs, int inputs,
 template <class T>
 void activate(int activation, std::int64_t n, T* x);
 
+// The same, and slopes (order, n): the derivatives of orders 1 .. order <= 3 at x.
+template <class T>
+void activate(int activation, std::int64_t n, T* x, int order, T* slopes);
+
 // out (outputs, lanes) = activation(biases + weights in), in (inputs, lanes).
 template <class T>
 void layer(const detail::LayerPlan<T>& plan, const T* in, T* out);

@@ -211,7 +211,7 @@ template <>
 struct constant<float> {
     static constexpr float log2_e = 1.44269504F, ln2_high = 0.693145751953125F, ln2_low = 1.428606765330187e-6F;
     static constexpr float exp_low = -104.0F, exp_high = 89.0F, expm1_low = -20.0F;
-    static constexpr float tail_centre = 2.0F, tail_end = 14.4F;
+    static constexpr float tail_centre = 2.0F, tail_end = 15.0F, gauss_end = 11.0F;
 };
 
 template <>
@@ -219,7 +219,7 @@ struct constant<double> {
     static constexpr double log2_e = 1.4426950408889634, ln2_high = 0.6931471805601177,
                             ln2_low = -1.7239444525614835e-13;
     static constexpr double exp_low = -746.0, exp_high = 710.0, expm1_low = -40.0;
-    static constexpr double tail_centre = 4.0, tail_end = 38.7;
+    static constexpr double tail_centre = 4.0, tail_end = 40.0, gauss_end = 27.5;
 };
 
 // Returns r with x + low = k ln 2 + r and |r| <= ln(2)/2 (a little more by rounding); `biased` has k + 2 bias in its
@@ -255,15 +255,30 @@ NNQM_INLINE T exp(T x) noexcept {
     return scaled_exp(T(1), at_most(at_least(x, constant<T>::exp_low), constant<T>::exp_high), T(0));
 }
 
-// Uses 2^(k-1), doubled at the end, because k reaches 1024 before the result overflows. Tiny arguments are returned as
-// they are, because halving a denormal would lose it.
+// 2^k (1 + p) - 1. Uses 2^(k-1), doubled at the end, because k reaches 1024 before the result overflows.
+template <typename T>
+NNQM_INLINE T scaled_expm1(T p, word_of<T> biased) noexcept {
+    const T s = from_bits((biased - layout<T>::bias - 1) << layout<T>::fraction_bits);
+    return T(2) * fma(p, s, s - T(0.5));
+}
+
+// Tiny arguments are returned as they are, because halving a denormal would lose it.
 template <typename T>
 NNQM_INLINE T expm1(T x) noexcept {
     word_of<T> biased;
     const T r = reduce_ln2(at_most(at_least(x, constant<T>::expm1_low), constant<T>::exp_high), T(0), biased);
+    const T y = scaled_expm1(fma(r * r, fit::exp(r), r), biased);
+    return absolute(x) < T(1e-20) ? x : y;
+}
+
+// The same for x <= 0, and e^x as `exponential`, both from one reduction.
+template <typename T>
+NNQM_INLINE T expm1(T x, T& exponential) noexcept {
+    word_of<T> biased;
+    const T r = reduce_ln2(at_least(x, constant<T>::exp_low), T(0), biased);
     const T p = fma(r * r, fit::exp(r), r);
-    const T s = from_bits((biased - layout<T>::bias - 1) << layout<T>::fraction_bits);
-    const T y = T(2) * fma(p, s, s - T(0.5));
+    exponential = scale(T(1) + p, biased);
+    const T y = x < constant<T>::expm1_low ? T(-1) : scaled_expm1(p, biased);
     return absolute(x) < T(1e-20) ? x : y;
 }
 
@@ -369,83 +384,6 @@ NNQM_INLINE T cos(T x) noexcept {
     word_of<T> quadrant;
     const T r = reduce_half_pi(x, quadrant);
     return absolute(x) <= static_cast<T>(largest_angle) ? sin_of_quadrant(r, quadrant + 1) : layout<T>::nan;
-}
-
-// x P(x^2)/Q(x^2), for a float or a vector, of a function that is +-1 where x^2 exceeds `last`. There x^2 is replaced
-// by `last`: the quotient grows like x, and the bounds turn it into +-1. The bounds also keep the result within [-1, 1]
-// despite rounding in the polynomials.
-template <typename V, int terms>
-NNQM_INLINE V saturating(V x, float last, const float (&p)[terms], const float (&q)[terms]) noexcept {
-    const V z = at_most(x * x, last), square = z * z;
-    return at_most(at_least(x * polynomial_in_pairs(z, square, p) / polynomial_in_pairs(z, square, q), -1.0F), 1.0F);
-}
-
-NNQM_INLINE float tanh(float x) noexcept { return saturating(x, 81.36F, fit::tanh_f_p, fit::tanh_f_q); }
-NNQM_INLINE Vector<float> tanh(Vector<float> x) noexcept { return saturating(x, 81.36F, fit::tanh_f_p, fit::tanh_f_q); }
-
-NNQM_INLINE double tanh(double x) noexcept {
-    const double e = expm1(-2.0 * at_most(absolute(x), 20.0));
-    return copy_sign(e / (e + 2.0), x);
-}
-
-// a^2 = high + low, exact up to the rounding of `low`. e^(a^2) needs a small absolute error of a large square.
-template <typename T>
-NNQM_INLINE void exact_square(T a, T& high, T& low) noexcept {
-#if defined(__FMA__) || defined(__aarch64__)
-    high = a * a;
-    low = fma(a, a, -high);
-#else
-    const T head = from_bits(bits_of(a) & layout<T>::high_half);
-    high = head * head;
-    low = (a - head) * (a + head);
-#endif
-}
-
-NNQM_INLINE float erf(float x) noexcept { return saturating(x, 15.6F, fit::erf_f_p, fit::erf_f_q); }
-NNQM_INLINE Vector<float> erf(Vector<float> x) noexcept { return saturating(x, 15.6F, fit::erf_f_p, fit::erf_f_q); }
-
-NNQM_INLINE double erf(double x) noexcept {
-    const double u = at_most(absolute(x), 6.0);
-    double high, low;
-    exact_square(u, high, low);
-    const double tail = scaled_exp(polynomial(u, fit::erfc_d_p) / polynomial(u, fit::erfc_d_q), -high, -low);
-    const double y = u < 1.0 ? u * polynomial(u * u, fit::erf_d) : 1.0 - tail;
-    return copy_sign(y, x);
-}
-
-// a Phi(-a) for a >= 0. Multiplication by a before the power of two preserves precision where Phi(-a) alone is
-// denormal.
-template <typename T>
-NNQM_INLINE T normal_tail(T a) noexcept {
-    constexpr T centre = constant<T>::tail_centre;
-    const T inverse = T(1) / (a + centre);
-    T high, low;
-    exact_square(a, high, low);
-    return scaled_exp(a * (inverse * fit::tail((a - centre) * inverse)), T(-0.5) * high, T(-0.5) * low);
-}
-
-template <typename T>
-NNQM_INLINE T relu(T x) noexcept {
-    return at_least(x, T(0));
-}
-
-// x Phi(x) = max(x, 0) - |x| Phi(-|x|): one tail function serves both signs without cancellation.
-template <typename T>
-NNQM_INLINE T gelu(T x) noexcept {
-    return relu(x) - normal_tail(at_most(absolute(x), constant<T>::tail_end));
-}
-
-// sigmoid and softplus use e^-|x|, which cannot overflow.
-template <typename T>
-NNQM_INLINE T sigmoid(T x) noexcept {
-    const T z = scaled_exp(T(1), at_least(-absolute(x), constant<T>::exp_low), T(0));
-    return (x < T(0) ? z : T(1)) / (T(1) + z);
-}
-
-template <typename T>
-NNQM_INLINE T softplus(T x) noexcept {
-    const T z = scaled_exp(T(1), at_least(-absolute(x), constant<T>::exp_low), T(0));
-    return relu(x) + log1p_unit(z);
 }
 
 // ln u of the uniform number u = (a + (low 8 bits of b + 1/2)/256) / 2^32. No integer wider than 32 bits is converted,

@@ -10,16 +10,6 @@ namespace {
 template <class T>
 inline constexpr int rows_per_run = row_vectors<T> < 16 ? 16 / row_vectors<T> : 1;
 
-// Sum over the elements of x.
-template <class T>
-double vector_sum(Vector<T> x) {
-    alignas(vector_bytes) T part[width<T>];
-    *reinterpret_cast<Vector<T>*>(part) = x;
-    for (int half = width<T> / 2; half >= 1; half /= 2)
-        for (int k = 0; k < half; ++k) part[k] += part[k + half];
-    return static_cast<double>(part[0]);
-}
-
 // Adds RA x RB entries of sum a b^T over rows and lanes to out. In a symmetric product the entries below the diagonal
 // are copies of the entries above it.
 template <class T, int RA, int RB>

@@ -16,6 +16,16 @@ inline constexpr int dot_chains = row_vectors<T> < 4 ? row_vectors<T> : 4;
 template <class T>
 inline constexpr int dot_rows = run_length * dot_chains<T> / row_vectors<T>;
 
+// Sum over the elements of x.
+template <class T>
+inline double vector_sum(Vector<T> x) {
+    alignas(vector_bytes) T part[width<T>];
+    *reinterpret_cast<Vector<T>*>(part) = x;
+    for (int half = width<T> / 2; half >= 1; half /= 2)
+        for (int k = 0; k < half; ++k) part[k] += part[k + half];
+    return static_cast<double>(part[0]);
+}
+
 // Sum over the lanes of x.
 template <class T>
 inline double lane_sum(const T* x) {

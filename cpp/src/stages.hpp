@@ -35,5 +35,13 @@ int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window,
                int n_valid, bool begins_group, bool ends_group, const detail::Scratch<T>& scratch,
                const detail::BlockSums& sums);
 
+// gradients.cpp
+template <class T>
+const T* differentiate(const detail::GradientPlan<T>& plan, int slopes, T* tape);
+template <class T>
+const T* pull_back(const detail::GradientPlan<T>& plan, const detail::GradientScratch<T>& scratch);
+template <class T>
+void add_sums(const detail::GradientPlan<T>& plan, T* sums, double* totals);
+
 }  // namespace NNQM_LEVEL_NAMESPACE
 }  // namespace nnqm

@@ -12,7 +12,7 @@ using detail::lanes;
 // Products are computed in blocks of `rows` times by two vectors of times; all sums of a block stay in registers.
 constexpr int rows = vector_registers == 32 ? 8 : 4;
 template <class T>
-constexpr int columns = 2 * static_cast<int>(vector_bytes / sizeof(T));
+constexpr int columns = panel_width<T>;
 
 // sum (rows, columns) = sum over lanes of a b^T, with `rows` times of a (lanes, columns) and all times of b (lanes,
 // columns).
@@ -38,8 +38,6 @@ inline void product_block(const T* a, const T* b, T* sum) {
     }
 }
 
-// Panels are stored as (panel of times, lane, time in the panel). One panel fits in the first-level cache, whatever the
-// number of times.
 template <class T>
 constexpr std::int64_t panel_size = lanes * columns<T>;
 

@@ -6,8 +6,13 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
+// Width of a panel. Panels are stored as (panel of rows, lane, row in the panel). One panel fits in the first-level
+// cache, whatever the number of rows.
+template <class T>
+constexpr int panel_width = 2 * static_cast<int>(vector_bytes / sizeof(T));
+
 // Copies the times begin .. end - 1 of z, whose rows lie `stride` apart, into panels: for each lane the T times, padded
-// to a multiple of detail::panel. two_time.cpp defines their order.
+// to a multiple of detail::panel.
 void fill_panels(const float* z, std::int64_t begin, std::int64_t end, std::int64_t stride, float* panels);
 void fill_panels(const double* z, std::int64_t begin, std::int64_t end, std::int64_t stride, double* panels);
 

@@ -1,11 +1,14 @@
-// Tests of the accuracy of math.hpp against long double, of its special values, and of the words and normal numbers of
-// philox.hpp. Compiled once per instruction-set level. Every function is called in a loop, as in the kernels.
+// Tests of the accuracy of math.hpp and activations.hpp against long double, of their special values, and of the words
+// and normal numbers of philox.hpp. Compiled once per instruction-set level. Every function is called in a loop, as in
+// the kernels.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <limits>
 #include <vector>
 
+#include "activations.hpp"
 #include "check.hpp"
 #include "math.hpp"
 #include "philox.hpp"
@@ -224,6 +227,147 @@ void all_functions() {
     special<T>("tanh", tanh, 9.5, static_cast<double>(static_cast<T>(std::tanh(9.5L))));
 }
 
+// The three derivatives of an activation in long double, and for each the sum of the magnitudes of its terms. A
+// derivative with a zero inside the domain is compared relative to this sum.
+struct Exact {
+    long double value[3], size[3];
+};
+
+constexpr long double root_pi = 1.772453850905516027298167483341145183L,
+                      root_two = 1.414213562373095048801688724209698079L;
+
+Exact exact_identity(long double) { return {{1, 0, 0}, {1, 0, 0}}; }
+Exact exact_relu(long double x) { return {{x > 0 ? 1.0L : 0.0L, 0, 0}, {1, 0, 0}}; }
+Exact exact_sin(long double x) {
+    const long double s = std::sin(x), c = std::cos(x);
+    return {{c, -s, -c}, {std::fabs(c), std::fabs(s), std::fabs(c)}};
+}
+Exact exact_cos(long double x) {
+    const long double s = std::sin(x), c = std::cos(x);
+    return {{-s, -c, s}, {std::fabs(s), std::fabs(c), std::fabs(s)}};
+}
+Exact exact_tanh(long double x) {
+    const long double c = 1 / std::cosh(x), d = c * c, t = std::tanh(x);
+    return {{d, -2 * t * d, (6 * t * t - 2) * d}, {d, 2 * std::fabs(t) * d, (6 * t * t + 2) * d}};
+}
+Exact exact_erf(long double x) {
+    const long double d = 2 / root_pi * std::exp(-x * x), u = std::fabs(x);
+    return {{d, -2 * x * d, (4 * x * x - 2) * d}, {d, 2 * u * d, (4 * x * x + 2) * d}};
+}
+Exact exact_gelu(long double x) {
+    const long double d = std::exp(-x * x / 2) / (root_pi * root_two), c = std::erfc(-x / root_two) / 2,
+                      u = std::fabs(x);
+    return {{c + x * d, (2 - x * x) * d, (x * x * x - 4 * x) * d},
+            {c + u * d, (2 + x * x) * d, (u * x * x + 4 * u) * d}};
+}
+Exact exact_sigmoid(long double x) {
+    const long double z = std::exp(-std::fabs(x)), d = z / ((1 + z) * (1 + z)), t = std::tanh(x / 2);
+    return {{d, -t * d, (1 - 6 * d) * d}, {d, std::fabs(t) * d, (1 + 6 * d) * d}};
+}
+Exact exact_softplus(long double x) {
+    const Exact s = exact_sigmoid(x);
+    const long double first = reference_sigmoid(x);
+    return {{first, s.value[0], s.value[1]}, {first, s.size[0], s.size[1]}};
+}
+
+template <typename T>
+constexpr long double slope_target = sizeof(T) == 4 ? 9e-7L : 2e-15L;
+
+template <typename T, typename F, typename V>
+void slopes(const char* name, F f, V value, Exact (*reference)(long double), double low, double high) {
+    const std::vector<T> x = arguments<T>(low, high, low, high);
+    const long n = static_cast<long>(x.size());
+    std::vector<T> y(x.size());
+    std::vector<level::Slopes<T>> found(x.size());
+    for (long i = 0; i < n; ++i)
+        y[static_cast<std::size_t>(i)] = f(x[static_cast<std::size_t>(i)], found[static_cast<std::size_t>(i)]);
+    const std::vector<T> plain = apply(x, value);
+    CHECK(std::memcmp(y.data(), plain.data(), y.size() * sizeof(T)) == 0, "%s %s: the values differ", name_of<T>, name);
+    long double worst_error[3] = {};
+    double at[3] = {};
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const Exact right = reference(x[i]);
+        const T got[3] = {found[i].first, found[i].second, found[i].third};
+        for (int k = 0; k < 3; ++k) {
+            // A multiple of a denormal derivative has a multiple of its absolute error.
+            const long double slack = 4 * static_cast<long double>(std::numeric_limits<T>::denorm_min());
+            const long double smallest = static_cast<long double>(std::numeric_limits<T>::min());
+            const long double size = right.size[k] > smallest ? right.size[k] : smallest;
+            const long double beyond = std::fabs(got[k] - right.value[k]) - slack, error = beyond / size;
+            if (beyond < 0) continue;
+            if (!(error <= worst_error[k])) worst_error[k] = error, at[k] = static_cast<double>(x[i]);
+        }
+    }
+    std::printf("%-6s %-9s derivatives: %8.2Le %8.2Le %8.2Le relative, at %.9g %.9g %.9g\n", name_of<T>, name,
+                worst_error[0], worst_error[1], worst_error[2], at[0], at[1], at[2]);
+    for (int k = 0; k < 3; ++k)
+        CHECK(worst_error[k] <= slope_target<T>, "%s %s, derivative %d: %Le at %.17g", name_of<T>, name, k + 1,
+              worst_error[k], at[k]);
+}
+
+// Far tails, infinities, the kink of relu, and NaN.
+template <typename T, typename F>
+void slope_at(const char* name, F f, double x, double first, double second, double third) {
+    const auto part = [&](int k) {
+        return [&f, k](T v) {
+            level::Slopes<T> s;
+            f(v, s);
+            return k == 0 ? s.first : k == 1 ? s.second : s.third;
+        };
+    };
+    special<T>(name, part(0), x, first);
+    // Signs of zeros do not matter.
+    special<T>(name, [&](T v) { return level::absolute(part(1)(v)); }, x, std::fabs(second));
+    special<T>(name, [&](T v) { return level::absolute(part(2)(v)); }, x, std::fabs(third));
+}
+
+template <typename T>
+void all_slopes() {
+    const bool wide = sizeof(T) == 8;
+    const double inf = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+    const double huge = static_cast<double>(std::numeric_limits<T>::max());
+#define NNQM_TEST(name, low, high)                                                                             \
+    slopes<T>(                                                                                                 \
+        #name, [](T x, level::Slopes<T>& s) { return level::name(x, s); }, [](T x) { return level::name(x); }, \
+        exact_##name, low, high)
+    NNQM_TEST(identity, -5, 5);
+    NNQM_TEST(relu, -5, 5);
+    NNQM_TEST(sin, -50, 50);
+    NNQM_TEST(cos, -50, 50);
+    NNQM_TEST(tanh, -3, 3);
+    NNQM_TEST(tanh, wide ? -380 : -60, wide ? 380 : 60);
+    NNQM_TEST(erf, -3, 3);
+    NNQM_TEST(erf, wide ? -30 : -12, wide ? 30 : 12);
+    NNQM_TEST(gelu, -3, 3);
+    NNQM_TEST(gelu, wide ? -42 : -17, wide ? 42 : 17);
+    NNQM_TEST(sigmoid, -5, 5);
+    NNQM_TEST(sigmoid, wide ? -760 : -110, wide ? 760 : 110);
+    NNQM_TEST(softplus, -5, 5);
+    NNQM_TEST(softplus, wide ? -760 : -110, wide ? 760 : 110);
+#undef NNQM_TEST
+    const auto relu = [](T x, level::Slopes<T>& s) { return level::relu(x, s); };
+    slope_at<T>("relu", relu, 0, 0, 0, 0);
+    slope_at<T>("relu", relu, -0.0, 0, 0, 0);
+    slope_at<T>("relu", relu, nan, nan, 0, 0);
+    for (const double x : {inf, huge}) {
+        slope_at<T>("relu", relu, x, 1, 0, 0);
+        slope_at<T>("relu", relu, -x, 0, 0, 0);
+        for (const double side : {-x, x}) {
+            slope_at<T>("tanh", [](T v, level::Slopes<T>& s) { return level::tanh(v, s); }, side, 0, 0, 0);
+            slope_at<T>("erf", [](T v, level::Slopes<T>& s) { return level::erf(v, s); }, side, 0, 0, 0);
+            slope_at<T>(
+                "gelu", [](T v, level::Slopes<T>& s) { return level::gelu(v, s); }, side, side > 0 ? 1.0 : -0.0, 0, 0);
+            slope_at<T>("sigmoid", [](T v, level::Slopes<T>& s) { return level::sigmoid(v, s); }, side, 0, 0, 0);
+            slope_at<T>(
+                "softplus", [](T v, level::Slopes<T>& s) { return level::softplus(v, s); }, side, side > 0, 0, 0);
+        }
+    }
+    slope_at<T>("tanh", [](T v, level::Slopes<T>& s) { return level::tanh(v, s); }, nan, nan, nan, nan);
+    slope_at<T>("erf", [](T v, level::Slopes<T>& s) { return level::erf(v, s); }, nan, nan, nan, nan);
+    slope_at<T>("gelu", [](T v, level::Slopes<T>& s) { return level::gelu(v, s); }, nan, nan, nan, nan);
+    slope_at<T>("softplus", [](T v, level::Slopes<T>& s) { return level::softplus(v, s); }, nan, nan, nan, nan);
+}
+
 // Checks every float in the range where the bounded rational functions approach 1.
 void saturation() {
     std::vector<float> x;
@@ -410,6 +554,8 @@ void moments() {
     vectors();
     all_functions<float>();
     all_functions<double>();
+    all_slopes<float>();
+    all_slopes<double>();
     saturation();
     normal_accuracy();
     moments<float>();

@@ -22,6 +22,11 @@ from .exact.spectral_measures import kallen_lehmann
 from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
+from .learning.dynamics import training_dynamics
+from .learning.fit import fit
+from .learning.scan import scan
+from .learning.targets import Target
+from .learning.trajectory import Trajectory
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
 from .properties import check
@@ -81,11 +86,13 @@ __all__ = [
     "RunSettings",
     "Source",
     "SplittingProcess",
+    "Target",
     "Theory",
     "ThermalOrnsteinUhlenbeck",
     "ThermalProcess",
     "TimeNetwork",
     "Times",
+    "Trajectory",
     "Verdict",
     "accumulate",
     "analyse",
@@ -107,6 +114,7 @@ __all__ = [
     "effective_energy",
     "exact_effective_levels",
     "extend",
+    "fit",
     "gevp",
     "harmonic_oscillator",
     "hidden_spectrum",
@@ -128,10 +136,12 @@ __all__ = [
     "roughness_exponent",
     "sample_paths",
     "save",
+    "scan",
     "simulate",
     "simulate_functions",
     "spectrum",
     "split_network",
     "thermal_measure",
+    "training_dynamics",
     "uncertainty",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import operator
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from .errors import InputError, InputTypeError
 
 Floats = NDArray[np.float64]
+# A string, because numpy.random takes a while to load.
+Rng: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
 
 
 # Smallest constant of a theory: powers and products of such constants are in the range of float64.
@@ -126,3 +128,23 @@ def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int | None 
     if len(set(lags)) != len(lags):
         raise InputError(f"{name} must be distinct; got {list(lags)}")
     return tuple(sorted(lags))
+
+
+def random_key(rng: Rng) -> int:
+    """64-bit key from NumPy's conventions for random-number arguments."""
+    if isinstance(rng, np.random.Generator):
+        return int(rng.integers(0, 2**64, dtype=np.uint64))
+    if isinstance(rng, np.random.SeedSequence):
+        sequence = rng
+    elif rng is None:
+        sequence = np.random.SeedSequence()
+    else:
+        sequence = np.random.SeedSequence(integer("rng", rng, 0, 2**128))
+    return int(sequence.generate_state(1, np.uint64)[0])
+
+
+def key_of(rng: Rng, key: int | None) -> int:
+    """The key of paths, given as it is or made of an rng."""
+    if key is not None and rng is not None:
+        raise InputError("give either rng or key, not both")
+    return random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1)

@@ -101,6 +101,20 @@ def sample(
 def apply(
     *, network: Network, key: int, times: ArrayLike, first_path: int, inputs: NDArray[Any], n_threads: int
 ) -> NDArray[np.floating[Any]]: ...
+def differentiate(
+    *, network: Network, inputs: NDArray[Any], n_threads: int
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]: ...
+def pullback(
+    *,
+    network: Network,
+    key: int,
+    first_path: int,
+    inputs: NDArray[Any],
+    values: NDArray[Any],
+    first: NDArray[Any] | None,
+    second: NDArray[Any] | None,
+    n_threads: int,
+) -> tuple[NDArray[Any], NDArray[Any]]: ...
 def draw(*, network: Network, key: int, negative: bool, groups: tuple[int, int]) -> NDArray[np.float64]: ...
 def accumulate(
     *,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._arguments import Floats, floats, integer
+from ._arguments import Floats, Rng, floats, integer, random_key
 from .errors import InputError, InputTypeError
 from .exact.output_expansion import zeros_of_layers
 from .positivity.certificate import positivity_certificate
@@ -16,7 +16,6 @@ from .positivity.reflection import PositivityResult, reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
 from .representation import short_repr
 from .sampling.path_source import Paths
-from .sampling.run_settings import Rng, random_key
 from .sampling.simulation import simulate
 from .statistics.estimate import Estimate, jackknife
 from .statistics.moments import central_part
@@ -524,9 +523,9 @@ def _positivity(subject: _Subject, settled: bool) -> Property:
     if settled:
         return Property(name, Verdict.HOLDS, "a Gaussian process that is stationary, hence reversible, and Markov")
     if theory is not None:
-        known = _positive_by_construction(theory)
+        known = theory.positive_because
         if known:
-            return Property(name, Verdict.HOLDS, known)
+            return Property(name, Verdict.HOLDS, f"by construction: {known}")
     if subject.covariance is not None:
         found = _by_two_points(subject)
         if found is not None:
@@ -585,16 +584,3 @@ def _by_two_points(subject: _Subject) -> tuple[Verdict, str] | None:
     if subject.gaussian:
         return Verdict.CONSISTENT, f"Gaussian, and the two-point function is {certificate.verdict}"
     return None
-
-
-def _positive_by_construction(theory: Theory) -> str:
-    """Reason why a theory is reflection positive by construction, or an empty text."""
-    if isinstance(theory.network, RandomNetwork) and theory.network.shared is not None:
-        return "by construction: parameters are split at t = 0, and x(0) depends on the shared ones only"
-    reasons = [s.positive_because for s in theory.sources]
-    # Independent processes need the same reflection time; for stationary ones any time serves.
-    if not all(reasons) or (len(reasons) > 1 and not theory.stationary):
-        return ""
-    draws = isinstance(theory.network, RandomNetwork) and theory.stationary
-    mixture = ", for every draw of the weights" if draws else ""
-    return f"by construction: {'; '.join(dict.fromkeys(reasons))}{mixture}"

@@ -7,6 +7,8 @@ from .estimators.roughness import Extrapolation
 from .exact.quasi_monte_carlo import QuasiMonteCarlo
 from .exact.random_weights import WeightAverage
 from .files.theory_file import TheoryFile
+from .learning.dynamics import Series, TrainingDynamics
+from .learning.physics import Origin, Physics, Quantity
 from .positivity.certificate import PositivityCertificate, Witness
 from .positivity.reflection import PositivityResult
 from .properties import Properties, Property
@@ -32,19 +34,24 @@ __all__ = [
     "GroundStateChain",
     "KarhunenLoeve",
     "Level",
+    "Origin",
+    "Physics",
     "PositivityCertificate",
     "PositivityResult",
     "Properties",
     "Property",
+    "Quantity",
     "QuasiMonteCarlo",
     "Report",
     "Row",
+    "Series",
     "SpectralMeasure",
     "Spectrum",
     "SpectrumError",
     "State",
     "TheoryFile",
     "ThermalMeasure",
+    "TrainingDynamics",
     "TwoPointFunction",
     "WeightAverage",
     "Witness",

@@ -294,6 +294,33 @@ std::shared_ptr<const Table> compile(const Network& network, Precision precision
 // network only.
 void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters);
 
+// Weights of the values and derivatives of a network in a sum
+//     S = sum_q sum_c (values_qc f_c(y_q) + sum_d (first_qcd df_c/dy_d(y_q) + second_qcd d2f_c/dy_d^2(y_q)))
+// over all points q. values: (path, time, outputs); first and second: (path, time, outputs * inputs), where a null
+// pointer stands for zeros.
+struct Cotangents {
+    ArrayView values, first, second;
+};
+
+// Writes the values (path, time, outputs) of a network with fixed parameters and its first and second derivatives with
+// respect to each input, (path, time, outputs * inputs), at points (path, time, inputs). All arrays have one precision;
+// first and second may have null pointers, and second must if first has. At the kink of relu the derivatives are 0. A
+// table is not used.
+int differentiate(const Network& network, const ArrayView& inputs, const ArrayOut& values, const ArrayOut& first,
+                  const ArrayOut& second, int n_threads);
+
+// Writes the derivatives of S with respect to the parameters, shape (1, 1, network.parameters()), in the order of
+// draw(), and with respect to the inputs, in their shape (null pointer: not requested). All arrays have one precision.
+// Sums over points are made in chunks that depend on the number of points and parameters only: the bits are the same
+// for any number of threads.
+int pullback(const Network& network, const ArrayView& inputs, const Cotangents& cotangents, const ArrayOut& parameters,
+             const ArrayOut& input_gradients, int n_threads);
+
+// The same for drawn parameters: parameters has shape (groups, 1, network.parameters()), with a row for each group of
+// the paths first_path .. first_path + n - 1 of the run. Split networks are refused.
+int pullback(const Network& network, const Run& run, std::int64_t first_path, const ArrayView& inputs,
+             const Cotangents& cotangents, const ArrayOut& parameters, const ArrayOut& input_gradients);
+
 // Adds paths of the caller, in the precision of the view: the paths offsets[b] .. offsets[b + 1] - 1 of the view go to
 // block b of the sums, counted from 0 whatever sums.first_block is. Each block must contain whole groups. first_path is
 // the index of the view's first path in first_bad.

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
+from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
+from .checkpoints import theories_of_checkpoints
 
 __all__ = ["Trajectory"]
 
@@ -53,3 +56,91 @@ class Trajectory:
         object.__setattr__(self, "steps", numbers)
         object.__setattr__(self, "theories", listed)
         object.__setattr__(self, "losses", None if losses is None else tuple(float(x) for x in losses))
+
+    @classmethod
+    def of_ensemble(cls, theory: Theory, steps: Sequence[int]) -> Trajectory:
+        """A trained ensemble at other numbers of steps of the same descent.
+
+        Parameters
+        ----------
+        theory : Theory
+            Its network is a ``RandomNetwork`` with ``training=GradientDescent(...)``.
+        steps : sequence of int
+            Numbers of training steps, increasing, not negative; 0 is the ensemble before the training.
+
+        Returns
+        -------
+        Trajectory
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the network is not trained, or the steps do not increase.
+
+        Notes
+        -----
+        A draw of the weights is a function of the key and the number of the group, so that all theories of the
+        trajectory train the same networks.
+        """
+        network = theory.network
+        training = getattr(network, "training", None)
+        if not isinstance(network, RandomNetwork) or training is None:
+            raise InputError(
+                f"the theory must have a network that is trained; got {network!r}; make one with "
+                "RandomNetwork(..., training=nnqm.GradientDescent(...))"
+            )
+        numbers = [integer(f"steps[{i}]", s, 0) for i, s in enumerate(steps)]
+        trained = [network.with_training(training.at(s)) for s in numbers]
+        return cls(numbers, [Theory(theory.sources, n, hbar=theory.hbar, mass=theory.mass) for n in trained])
+
+    @classmethod
+    def of_checkpoints(
+        cls,
+        theory: Theory,
+        checkpoints: Sequence[Any],
+        steps: Sequence[int] | None = None,
+        *,
+        activation: str | Sequence[str] | None = None,
+    ) -> Trajectory:
+        """Networks that another program trained, as theories with the sources of a given theory.
+
+        Parameters
+        ----------
+        theory : Theory
+            Its sources, hbar and mass are used, and the layers and activations of its network.
+        checkpoints : sequence
+            One entry per number of steps. Each is a ``Network``; a sequence of pairs (weights, biases), biases possibly
+            None; a PyTorch ``state_dict`` or module; a parameter tree of JAX (a nested mapping, as Flax and Haiku have
+            it, or a module with ``layers``, as Equinox has it); or the path of a .safetensors or .npz file with
+            names as in a ``state_dict``. Arrays are of NumPy, PyTorch or JAX, in the memory of the CPU. Entries named
+            "weight" have shape (outputs, inputs), entries named "kernel" or "w" shape (inputs, outputs). Layers whose
+            names differ only in numbers are sorted by these numbers, others are taken in the order of the mapping.
+        steps : sequence of int, optional
+            Number of training steps of each checkpoint, increasing; by default 0, 1, 2, ...
+        activation : str or sequence of str, optional
+            Activation of the hidden layers, or one name per layer, if the theory has no network or another one.
+
+        Returns
+        -------
+        Trajectory
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a checkpoint has other widths or another number of layers, weights are missing or not finite, or a file
+            cannot be read; the message names the checkpoint.
+        ModuleNotFoundError
+            If a .safetensors file is given without the package safetensors; ``pip install safetensors`` gets it.
+
+        Examples
+        --------
+        >>> theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 2, 1), rng=1))
+        >>> state = {"0.weight": [[1.0], [2.0]], "0.bias": [0.0, 0.5], "2.weight": [[0.5, -0.5]], "2.bias": [0.0]}
+        >>> nnqm.Trajectory.of_checkpoints(theory, [state, theory.network], [0, 100]).steps
+        (0, 100)
+        """
+        if not isinstance(theory, Theory):
+            raise InputTypeError(f"theory must be a Theory; got {theory!r}")
+        listed = list(checkpoints)
+        numbers = range(len(listed)) if steps is None else steps
+        return cls(numbers, theories_of_checkpoints(theory, listed, activation))

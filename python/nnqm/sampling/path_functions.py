@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arguments import Rng
 from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
@@ -18,7 +19,7 @@ from .correlators import Correlators
 from .measure import Measure, measure_or_default
 from .observables import default_observables
 from .path_source import Paths
-from .run_settings import TILE, FunctionSettings, Rng, choose_blocks, need_known
+from .run_settings import TILE, FunctionSettings, choose_blocks, need_known
 
 __all__ = ["simulate_functions"]
 

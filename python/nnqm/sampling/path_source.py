@@ -9,7 +9,7 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, choice, integer, positive
+from .._arguments import Floats, Rng, choice, integer, key_of, positive
 from ..errors import InputError, InputTypeError
 from ..statistics.moments import central_part
 from ..theories.immutable import Immutable
@@ -18,7 +18,7 @@ from ..theories.theory import Theory
 from .arrays import is_array, need_finite_paths, path_array
 from .correlators import is_uniform
 from .paths import sample_paths
-from .run_settings import PathSettings, Rng, key_of, need_known, time_grid
+from .run_settings import PathSettings, need_known, time_grid
 
 __all__ = ["Paths"]
 

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, choice, floats, integer
+from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from ..errors import InputError, InputTypeError
 from ..theories.networks import Network, RandomNetwork, use_table
 from ..theories.theory import Theory
 from .arrays import float_type, need_finite_values, real_array
-from .run_settings import Rng, SampleSettings, key_of, need_known, time_grid
+from .run_settings import SampleSettings, need_known, time_grid
 
 __all__ = ["apply", "draw_weights", "sample_paths"]
 

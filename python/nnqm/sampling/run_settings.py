@@ -20,9 +20,6 @@ __all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSetting
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
 
-# A string, because numpy.random takes a while to load.
-Rng: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
-
 Progress: TypeAlias = "Callable[[int, int], None]"
 
 
@@ -148,26 +145,6 @@ def need_known(
     called = function.__qualname__.removesuffix(".__init__")
     hint = f"; did you mean {known[near[0]]}?" if near else f"; it takes {', '.join(known)}"
     raise InputTypeError(f"{called} has no argument {name!r}{hint}")
-
-
-def random_key(rng: Rng) -> int:
-    """64-bit key from NumPy's conventions for random-number arguments."""
-    if isinstance(rng, np.random.Generator):
-        return int(rng.integers(0, 2**64, dtype=np.uint64))
-    if isinstance(rng, np.random.SeedSequence):
-        sequence = rng
-    elif rng is None:
-        sequence = np.random.SeedSequence()
-    else:
-        sequence = np.random.SeedSequence(integer("rng", rng, 0, 2**128))
-    return int(sequence.generate_state(1, np.uint64)[0])
-
-
-def key_of(rng: Rng, key: int | None) -> int:
-    """The key of paths, given as it is or made of an rng."""
-    if key is not None and rng is not None:
-        raise InputError("give either rng or key, not both")
-    return random_key(rng) if key is None else integer("key", key, 0, 2**64 - 1)
 
 
 def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, theory: Theory | None = None) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import choice, integer, positive
+from .._arguments import Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork, use_table
 from ..theories.theory import Theory
@@ -22,7 +22,6 @@ from .observables import default_observables
 from .run_settings import (
     TILE,
     Progress,
-    Rng,
     RunSettings,
     build_facts,
     check_scale,
@@ -30,7 +29,6 @@ from .run_settings import (
     empty_sums,
     measure_of,
     need_known,
-    random_key,
     time_grid,
 )
 
@@ -41,14 +39,14 @@ _SLICE = 0.2
 
 
 class Interrupted(KeyboardInterrupt):
-    """A run stopped by Ctrl-C; ``partial`` holds what was completed, or None if nothing was.
+    """Work stopped by Ctrl-C; ``partial`` holds what was completed, or None if nothing was.
 
-    ``extend(stopped.partial, n_paths)`` goes on from there and gives the bits of a run that was never stopped.
+    For a run ``extend(stopped.partial, n_paths)`` goes on from there and gives the bits of a run that was never
+    stopped.
     """
 
-    def __init__(self, partial: Correlators | None) -> None:
-        held = 0 if partial is None else int(partial.block_paths.sum())
-        super().__init__(f"interrupted; the partial result holds {held} paths")
+    def __init__(self, partial: Any, held: str = "what was completed") -> None:
+        super().__init__(f"interrupted; the partial result holds {held}")
         self.partial = partial
 
 
@@ -306,8 +304,8 @@ def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | 
                 progress(int(sums["paths"].sum()), limit)
             _check_finite(run, sums)
     except KeyboardInterrupt:
-        partial = replace(run, sums=sums) if sums["paths"].sum() > before or before else None
-        raise Interrupted(partial) from None
+        held = int(sums["paths"].sum())
+        raise Interrupted(replace(run, sums=sums) if held or before else None, f"{held} paths") from None
     return replace(run, sums=sums)
 
 

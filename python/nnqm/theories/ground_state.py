@@ -151,6 +151,56 @@ class GroundStateProcess(Immutable, Source):
         """Hamiltonian of the process."""
         return self.hamiltonian
 
+    def learnable(self) -> dict[str, Floats]:
+        """Coefficients "potential" of a polynomial potential, the constant first; nothing for other potentials.
+
+        Returns
+        -------
+        dict
+        """
+        coefficients = self.hamiltonian.bases.potential.coefficients
+        return {} if coefficients is None else {"potential": coefficients.copy()}
+
+    def with_learnable(self, values: Mapping[str, Floats]) -> GroundStateProcess:
+        """The process of a potential with other coefficients.
+
+        Parameters
+        ----------
+        values : mapping
+            "potential": coefficients, the constant first.
+
+        Returns
+        -------
+        GroundStateProcess
+
+        Raises
+        ------
+        InputError
+            If the potential is not bounded below.
+        """
+        if "potential" not in values:
+            return self
+        h = self.hamiltonian
+        changed = Hamiltonian(values["potential"], h.mass, h.hbar, domain=h.domain, tolerance=h.tolerance)
+        return GroundStateProcess(changed, self.n_grids)
+
+    def potential_pullback(self, x: Floats, cotangent: Floats) -> dict[str, Floats]:
+        """Derivatives of sum_q cotangent_q V(x_q) in the coefficients of a polynomial potential.
+
+        Parameters
+        ----------
+        x : ndarray
+            Positions, shape (Q,).
+        cotangent : ndarray
+            Shape (Q,).
+
+        Returns
+        -------
+        dict
+            "potential", shape (K,); nothing for other potentials.
+        """
+        return {name: cotangent @ np.vander(x, values.size, True) for name, values in self.learnable().items()}
+
     def states(self, fine: Rule, coarse: Rule, hbar: float, component: int = 0) -> tuple[list[Modes], list[Modes]]:
         """Eigenstates on a refined grid and on the grid of the Hamiltonian; their difference estimates the error.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, array_of, choice, floats, integer, positive
+from .._arguments import Floats, Rng, array_of, choice, floats, integer, key_of, positive
 from ..errors import InputError, InputTypeError
 from .densities import Density
 from .immutable import Immutable
@@ -19,6 +19,23 @@ from .immutable import Immutable
 __all__ = ["Network", "RandomNetwork"]
 
 _ACTIVATIONS = tuple(_core.activations())
+
+
+def _points(y: ArrayLike, n_inputs: int) -> NDArray[Any]:
+    """Inputs of a network, shape (..., D), float32 or float64."""
+    array = array_of("y", y)
+    array = array if array.dtype == np.float32 else array.astype(np.float64)
+    if array.ndim == 0 or array.shape[-1] != n_inputs:
+        raise InputError(f"y must have shape (..., {n_inputs}); got {array.shape}")
+    return array
+
+
+def _weights_of_sum(name: str, given: ArrayLike, y: NDArray[Any], last: tuple[int, ...]) -> NDArray[Any]:
+    """The weights of values or derivatives at the points y, shape (..., *last), in the precision of y."""
+    array = array_of(name, given).astype(y.dtype, copy=False)
+    if array.shape != (*y.shape[:-1], *last):
+        raise InputError(f"{name} must have shape {(*y.shape[:-1], *last)} for y of shape {y.shape}; got {array.shape}")
+    return array
 
 
 def _layer_shape(i: int, weights: Floats, biases: Floats, inputs: int | None) -> None:
@@ -197,10 +214,7 @@ class Network(Immutable):
         InputError, InputTypeError
             If y does not have D entries along its last axis, or is not real.
         """
-        array = array_of("y", y)
-        array = array if array.dtype == np.float32 else array.astype(np.float64)
-        if array.ndim == 0 or array.shape[-1] != self.n_inputs:
-            raise InputError(f"y must have shape (..., {self.n_inputs}); got {array.shape}")
+        array = _points(y, self.n_inputs)
         if array.size == 0:
             return np.empty((*array.shape[:-1], self.n_outputs), array.dtype)
         flat = array.reshape(-1, 1, self.n_inputs)
@@ -238,7 +252,7 @@ class Network(Immutable):
         weights = tuple(part.reshape(w.shape) for part, w in zip(parts[::2], self.weights, strict=True))
         return Network._of(weights, tuple(parts[1::2]), self.activations)
 
-    def derivatives(self, y: ArrayLike, *, n_threads: int = 0) -> tuple[Floats, Floats, Floats]:
+    def derivatives(self, y: ArrayLike, *, n_threads: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         r"""Values of the network and its first and second derivatives with respect to each input.
 
         Parameters
@@ -246,27 +260,38 @@ class Network(Immutable):
         y : array_like
             Points, shape (..., D).
         n_threads : int, default 0
-            Number of threads; 0 means all. The results do not depend on it.
+            0 uses what the OpenMP environment offers. The results do not depend on it.
 
         Returns
         -------
         values : ndarray
-            f(y), shape (..., C).
+            f(y), shape (..., C); float32 for float32 y, float64 otherwise.
         first : ndarray
             :math:`\partial f_c/\partial y_i`, shape (..., C, D).
         second : ndarray
-            :math:`\partial^2 f_c/\partial y_i^2`, shape (..., C, D). At a kink of relu it is 0.
+            :math:`\partial^2 f_c/\partial y_i^2`, shape (..., C, D). The derivatives of relu at its kink are 0.
 
         Raises
         ------
         InputError, InputTypeError
             If y does not have D entries along its last axis, or is not real.
-        """
-        from ._plain_gradients import derivatives
 
-        points = np.asarray(y, dtype=np.float64)
-        found = derivatives(self, points.reshape(-1, self.n_inputs))
-        return tuple(f.reshape(*points.shape[:-1], *f.shape[1:]) for f in found)
+        Examples
+        --------
+        >>> values, first, second = Network([[[2.0]], [[1.0]]], activation="sin").derivatives([[0.0], [0.5]])
+        >>> first.ravel().round(6)  # 2 cos(2 y)
+        array([2.      , 1.080605])
+        """
+        array = _points(y, self.n_inputs)
+        integer("n_threads", n_threads, 0, 4096)
+        shape = (*array.shape[:-1], self.n_outputs)
+        if array.size == 0:
+            empty = np.empty((*shape, self.n_inputs), array.dtype)
+            return empty[..., 0], empty, empty.copy()
+        flat = array.reshape(-1, 1, self.n_inputs)
+        values, first, second = _core.differentiate(network=self._compiled(), inputs=flat, n_threads=n_threads)
+        full = (*shape, self.n_inputs)
+        return values.reshape(shape), first.reshape(full), second.reshape(full)
 
     def pullback(
         self,
@@ -276,11 +301,14 @@ class Network(Immutable):
         second: ArrayLike | None = None,
         *,
         n_threads: int = 0,
-    ) -> tuple[Floats, Floats]:
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
         r"""Gradient of a weighted sum of values and derivatives of the network (vector-Jacobian product).
 
         .. math:: S = \sum_q \sum_c \Bigl( u_{qc} f_c(y_q) + \sum_i v_{qci} \frac{\partial f_c}{\partial y_i}(y_q)
                   + \sum_i w_{qci} \frac{\partial^2 f_c}{\partial y_i^2}(y_q) \Bigr)
+
+        The derivatives are exact, by the chain rule through the layers in reverse (Rumelhart, Hinton and Williams,
+        Nature 323, 533 (1986)).
 
         Parameters
         ----------
@@ -289,14 +317,14 @@ class Network(Immutable):
         values : array_like
             u, shape (..., C).
         first, second : array_like, optional
-            v and w, shape (..., C, D); zero by default.
+            v and w, shape (..., C, D); zero by default, which saves their cost.
         n_threads : int, default 0
-            Number of threads; 0 means all. The results do not depend on it.
+            0 uses what the OpenMP environment offers. The results do not depend on it.
 
         Returns
         -------
         parameters : ndarray
-            Derivatives of S with respect to ``parameters``, shape (P,).
+            Derivatives of S with respect to ``parameters``, shape (P,); float32 for float32 y, float64 otherwise.
         inputs : ndarray
             Derivatives of S with respect to y, shape (..., D).
 
@@ -304,16 +332,16 @@ class Network(Immutable):
         ------
         InputError, InputTypeError
             If a shape does not fit, or an array is not real.
-        """
-        from ._plain_gradients import pullback
 
-        points = np.asarray(y, dtype=np.float64)
-        flat = points.reshape(-1, self.n_inputs)
-        shapes = (len(flat), self.n_outputs), (len(flat), self.n_outputs, self.n_inputs)
-        u = np.asarray(values, dtype=np.float64).reshape(shapes[0])
-        v, w = (np.zeros(shapes[1]) if d is None else np.reshape(d, shapes[1]) for d in (first, second))
-        parameters, inputs = pullback(self, flat, u, v, w)
-        return parameters, inputs.reshape(points.shape)
+        Examples
+        --------
+        >>> gradient, by_point = Network([[[2.0]], [[1.0]]], activation="sin").pullback([[0.5]], [[1.0]])
+        >>> gradient.round(4)  # of sin(2 y): in the weight and bias of each layer
+        array([0.2702, 0.5403, 0.8415, 1.    ])
+        """
+        array = _points(y, self.n_inputs)
+        gradient, inputs = _pullback(self, array, values, first, second, key=0, first_path=0, n_threads=n_threads)
+        return gradient.reshape(-1), inputs
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; its table of polynomials for the precision ``table``, if there is one."""
@@ -336,6 +364,36 @@ class Network(Immutable):
     def __repr__(self) -> str:
         kinds = dict.fromkeys(self.activations[:-1]) or dict.fromkeys(self.activations)
         return f"Network({'-'.join(map(str, self.widths))}, {'/'.join(kinds)})"
+
+
+def _pullback(
+    network: Network | RandomNetwork,
+    y: NDArray[Any],
+    values: ArrayLike,
+    first: ArrayLike | None,
+    second: ArrayLike | None,
+    **settings: int,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Gradients (groups, P) and derivatives with respect to y, from the core."""
+    integer("n_threads", settings["n_threads"], 0, 4096)
+    outputs, inputs = network.n_outputs, network.n_inputs
+    full = (outputs, inputs)
+    u = _weights_of_sum("values", values, y, (outputs,))
+    v = None if first is None else _weights_of_sum("first", first, y, full)
+    w = None if second is None else _weights_of_sum("second", second, y, full)
+    if y.size == 0:
+        return np.zeros((1, network._compiled().parameters), y.dtype), y.copy()
+    # (path, time, channel): points of a fixed network are paths with one time.
+    leading = y.shape[:2] if isinstance(network, RandomNetwork) else (-1, 1)
+    parameters, gradient = _core.pullback(
+        network=network._compiled(),
+        inputs=y.reshape(*leading, inputs),
+        values=u.reshape(*leading, outputs),
+        first=None if v is None else v.reshape(*leading, outputs * inputs),
+        second=None if w is None else w.reshape(*leading, outputs * inputs),
+        **settings,
+    )
+    return parameters[:, 0], gradient.reshape(y.shape)
 
 
 @lru_cache(maxsize=64)
@@ -535,6 +593,72 @@ class RandomNetwork(Immutable):
                 at += outputs
             networks.append(Network._of(tuple(weights), tuple(biases), self.activations))
         return networks
+
+    def pullback(
+        self,
+        y: ArrayLike,
+        values: ArrayLike,
+        first: ArrayLike | None = None,
+        second: ArrayLike | None = None,
+        *,
+        rng: Rng = None,
+        key: int | None = None,
+        first_path: int = 0,
+        n_threads: int = 0,
+    ) -> tuple[NDArray[Any], NDArray[Any]]:
+        r"""Gradients for each group of paths, with respect to its own weights; see ``Network.pullback``.
+
+        The sum S of a group is over all points of its paths. A row of the gradient is the pullback of the group's
+        network in ``draw_weights``, to rounding.
+
+        Parameters
+        ----------
+        y : array_like
+            Inputs, shape (path, time, D).
+        values : array_like
+            u, shape (path, time, C).
+        first, second : array_like, optional
+            v and w, shape (path, time, C, D); zero by default.
+        rng, key, first_path
+            As for ``apply``: the rng or key of the paths, one of which is required, and the index of the first path.
+        n_threads : int, default 0
+            0 uses what the OpenMP environment offers. The results do not depend on it.
+
+        Returns
+        -------
+        parameters : ndarray
+            Shape (groups, P), in the order of ``Network.parameters``, with a row for each group of the paths: path i
+            has row ``i // group - first_path // group``. float32 for float32 y, float64 otherwise.
+        inputs : ndarray
+            Derivatives of S with respect to y, shape (path, time, D).
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If a shape does not fit, an array is not real, the weights are split at t = 0, or there is neither rng nor
+            key.
+
+        Examples
+        --------
+        >>> net = RandomNetwork((1, 4, 1))
+        >>> gradient, by_point = net.pullback(np.ones((3, 5, 1)), np.ones((3, 5, 1)), rng=1)
+        >>> gradient.shape, by_point.shape
+        ((3, 13), (3, 5, 1))
+        """
+        if self.shared is not None:
+            raise InputError(
+                "gradients of a network that is split at t = 0 are not available; take those of the networks that "
+                "draw_weights returns for each side"
+            )
+        if rng is None and key is None:
+            raise InputError(
+                "random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]"
+            )
+        array = _points(y, self.n_inputs)
+        if array.ndim != 3 or array.size == 0:
+            raise InputError(f"y must have axes (path, time, input) that are not empty; got shape {array.shape}")
+        settings = {"first_path": integer("first_path", first_path, 0, 2**48), "n_threads": n_threads}
+        return _pullback(self, array, values, first, second, key=key_of(rng, key), **settings)
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; random weights have no table."""

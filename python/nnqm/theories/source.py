@@ -260,6 +260,23 @@ class Source(ABC):
         """
         return self
 
+    def potential_pullback(self, x: Floats, cotangent: Floats) -> dict[str, Floats]:
+        """Derivatives of sum_q cotangent_q V(x_q) in the learnable parameters, for a ground-state process.
+
+        Parameters
+        ----------
+        x : ndarray
+            Positions, shape (Q,).
+        cotangent : ndarray
+            Shape (Q,).
+
+        Returns
+        -------
+        dict
+            By the names of ``learnable``; none by default.
+        """
+        return {}
+
     def opened(self) -> Source:
         """The process with open paths, for a thermal process; the process itself by default.
 

@@ -144,6 +144,18 @@ class Theory:
         return isinstance(self.network, RandomNetwork) and self.stationary
 
     @property
+    def positive_because(self) -> str:
+        """Reason why the theory is reflection positive by construction; empty if none is known."""
+        if isinstance(self.network, RandomNetwork) and self.network.shared is not None:
+            return "parameters are split at t = 0, and x(0) depends on the shared ones only"
+        reasons = [s.positive_because for s in self.sources]
+        # Independent processes need the same reflection time; for stationary ones any time serves.
+        if not all(reasons) or (len(reasons) > 1 and not self.stationary):
+            return ""
+        draws = isinstance(self.network, RandomNetwork) and self.stationary
+        return "; ".join(dict.fromkeys(reasons)) + (", for every draw of the weights" if draws else "")
+
+    @property
     def all_oscillators(self) -> bool:
         """Whether all inputs are Ornstein-Uhlenbeck processes."""
         return all(s.oscillators is not None for s in self.sources)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, floats, integer
+from .._arguments import Floats, Rng, floats, integer
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import SpectralMeasure
 from ..sampling.arrays import path_array
@@ -16,7 +16,6 @@ from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
 from ..sampling.path_source import PathReader, Paths, need_uniform, reader_of
-from ..sampling.run_settings import Rng
 from ..sampling.simulation import simulate
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
