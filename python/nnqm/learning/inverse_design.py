@@ -30,8 +30,11 @@ _STARTS, _DRAWS, _POTENTIAL_STEPS, _GAP_STEPS = 5, 12, 40, 60
 _REACHED = 1e-11
 
 # Decay exponent of waves at the ends of the grid of a fit, and its points per half of the shortest wavelength; these
-# grow until the grid and the certified gaps agree.
-_ACTION, _RATIO, _ROUNDS = 20.0, 2.0, 4
+# grow until the gaps no longer change, in at most so many rounds.
+_ACTION, _RATIO, _ROUNDS = 24.0, 3.0, 5
+
+# Points per half of the shortest wavelength of the target of a fit of V.
+_SAMPLING = 6.0
 
 # Weight of the tails and of W'' in the linear start, its ridge, and its smallest confinement.
 _TAILS, _CURVATURE, _RIDGE, _LEAST_CONFINEMENT = 0.1, 0.3, 0.05, 0.05
@@ -102,8 +105,8 @@ def hamiltonian_with_gaps(
     r"""A ground-state network whose Hamiltonian has given gaps.
 
     The fit starts from W of the potential in closed form with these gaps, ``DarbouxPotential``, above which the levels
-    of an oscillator follow. Then Levenberg-Marquardt steps of least norm change the parameters until the gaps are right,
-    with the gradient of Hellmann and Feynman:
+    of an oscillator follow. Levenberg-Marquardt steps of least norm then change the parameters until the gaps are
+    right, with the gradient of Hellmann and Feynman:
 
     .. math:: \frac{\partial (E_n - E_0)}{\partial \theta} =
               \int dx\, (\psi_n^2 - \psi_0^2)\, \frac{\partial V}{\partial \theta}
@@ -221,8 +224,8 @@ def ground_state_network(
 ) -> Design:
     r"""The ground-state network of a given potential.
 
-    Least squares of V, weighted with the mean density of the lowest levels, so that the shifts of these levels are small
-    to first order:
+    Least squares of V, weighted with the mean density of the lowest levels, so that the shifts of these levels are
+    small to first order:
 
     .. math:: \sum_{n=0}^{N} \int dx\, \psi_n^2\, (V_\theta - V + E_0)^2 \to \min
 
@@ -355,7 +358,7 @@ class _Target:
 
 def _of_darboux(darboux: DarbouxPotential, count: int, *, even: bool) -> _Target:
     reach = np.sqrt(2.0 * count + 2) + 5.0
-    size = 2 * int(np.ceil(reach * _RATIO * np.sqrt(2.0 * count + 12) / np.pi))
+    size = 2 * int(np.ceil(reach * _SAMPLING * np.sqrt(2.0 * count + 12) / np.pi))
     points = 2 * reach / size * (np.arange(size) - (size - 1) / 2)
     basis = _basis(points, darboux(points), even=even)
     first, second = darboux.exponent(points)[1:]
@@ -370,7 +373,7 @@ def _of_hamiltonian(hamiltonian: Hamiltonian, count: int, unit: float, activatio
     ground = float(hamiltonian.energies(1)[0])
     known = (grid.potential - ground) / unit
     top = count + 1.0 - float(np.min(known[np.isfinite(known)]))
-    size = 2 * int(np.ceil((b - a) * _RATIO * np.sqrt(2 * top + 4) / np.pi / 2))
+    size = 2 * int(np.ceil((b - a) * _SAMPLING * np.sqrt(2 * top + 4) / np.pi / 2))
     points = (a + b) / 2 + (b - a) / size * (np.arange(size) - (size - 1) / 2)
     v = (hamiltonian.potential(points * scales.length) - ground) / unit
     if not np.isfinite(v).all():
@@ -493,47 +496,41 @@ def _normalisable(state: NetworkState) -> NetworkState | None:
 
 
 def _with_gaps(state: NetworkState, wanted: Floats, tolerance: float, steps: int, scales: _Scales) -> Design:
-    """The design that begins at a state, on finer grids until the certified gaps agree with the grid."""
+    """The design that begins at a state; the grid of the fit is refined until the gaps no longer change."""
     ratio, action = _RATIO, _ACTION
-    best: Design | None = None
     for _ in range(_ROUNDS):
-        state, used, reached = _stepped(state, wanted, ratio, action)
+        state, used, reached = _stepped(state, wanted, _points(state, float(wanted[-1]), ratio, action))
         steps += used
-        found = _certified(_source(state, scales), wanted * scales.unit, tolerance, steps)
-        if best is None or found.deviation < best.deviation:
-            best = found
-        if best.converged or not reached:
-            break
         ratio, action = 1.3 * ratio, action + 6
-    assert best is not None
-    return best
+        finer = _deviations(state, wanted, _points(state, float(wanted[-1]), ratio, action))[0]
+        if not reached or np.abs(finer).max() < tolerance / 10:
+            break
+    return _certified(_source(state, scales), wanted * scales.unit, tolerance, steps)
 
 
-def _stepped(state: NetworkState, wanted: Floats, ratio: float, action: float) -> tuple[NetworkState, int, bool]:
+def _deviations(state: NetworkState, wanted: Floats, points: Floats) -> tuple[Floats, SincBasis]:
+    """Relative deviations of gaps on a grid, and the basis."""
+    basis = _basis(points, state.potential(points), even=state.even)
+    return (basis.energies[1 : len(wanted) + 1] - basis.energies[0]) / wanted - 1, basis
+
+
+def _stepped(state: NetworkState, wanted: Floats, points: Floats) -> tuple[NetworkState, int, bool]:
     """Levenberg-Marquardt steps of least norm; the state, the number of steps, and whether gaps on a grid are right.
 
     There are more parameters than gaps, for which the solvers of SciPy take long steps along the solutions.
     """
-    count = len(wanted)
-    points = _points(state, float(wanted[-1]) + 1.5, ratio, action)
-
-    def gaps_of(at: NetworkState) -> tuple[Floats, SincBasis]:
-        basis = _basis(points, at.potential(points), even=at.even)
-        return (basis.energies[1 : count + 1] - basis.energies[0]) / wanted - 1, basis
-
-    off, basis = gaps_of(state)
+    off, basis = _deviations(state, wanted, points)
     damping, used = 1e-3, 0
     while used < _GAP_STEPS and np.abs(off).max() > _REACHED:
-        densities = basis.vectors[:, : count + 1] ** 2
-        jacobian = np.array([state.pullback(points, (densities[:, n] - densities[:, 0])) for n in range(1, count + 1)])
-        jacobian /= wanted[:, None]
+        densities = basis.vectors[:, : len(wanted) + 1] ** 2
+        jacobian = np.array([state.pullback(points, (d - densities[:, 0])) for d in densities.T[1:]]) / wanted[:, None]
         gram, vector = jacobian @ jacobian.T, state.vector
         for _ in range(12):
             used += 1
-            matrix = gram + damping * np.mean(np.diag(gram)) * np.eye(count)
+            matrix = gram + damping * np.mean(np.diag(gram)) * np.eye(len(wanted))
             trial = state.at(vector - jacobian.T @ np.linalg.solve(matrix, off))
             if _normalisable(trial) is not None and np.all(np.abs(trial.potential(points)) < _HIGHEST):
-                new, its_basis = gaps_of(trial)
+                new, its_basis = _deviations(trial, wanted, points)
                 if np.linalg.norm(new) < np.linalg.norm(off):
                     state, off, basis, damping = trial, new, its_basis, max(damping / 10, 1e-14)
                     break
@@ -544,7 +541,8 @@ def _stepped(state: NetworkState, wanted: Floats, ratio: float, action: float) -
 
 
 def _points(state: NetworkState, top: float, ratio: float, action: float) -> Floats:
-    """Grid for levels up to an energy: waves have fallen by exp(-action) at its ends."""
+    """Grid for levels up to a gap: waves have fallen by exp(-action) at its ends."""
+    top += 1.5
     reach, unit = 2.0, np.linspace(-1.0, 1.0, 2001)
     while True:
         x = reach * unit

@@ -204,7 +204,9 @@ class DarbouxPotential:
             ).y
             columns = [potentials(grid, solved[:-1])[-1] - energies[-1], solved[-2], solved[-1]]
             tables.append(make_interp_spline(grid, np.transpose(columns), k=5))
-        return tables[0], tables[1]
+            if not self.skew.any():
+                break
+        return tables[0], tables[-1]
 
     def _on_a_line(self, x: Floats) -> tuple[Floats, Floats, Floats]:
         """The same on the free background, by deviations of u'/u from its limit kappa, which keep all their digits.
