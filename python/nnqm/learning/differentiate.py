@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,11 +17,15 @@ from ..exact.output_expansion import fixed_network
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .grid_observables import GridObservables
+from .linear_networks import LinearObservables
 from .observables import Observable
 from .one_layer import OneLayer
 from .parameters import Gradient, learnable
 
 __all__ = ["Differentiated", "differentiate"]
+
+# Methods of evaluation.
+_Part: TypeAlias = GridObservables | OneLayer | LinearObservables
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class Differentiated:
     observables: tuple[Observable, ...]
     values: list[Floats]
     # Every method with the positions of the observables that it evaluates.
-    _parts: list[tuple[GridObservables | OneLayer, list[int]]]
+    _parts: list[tuple[_Part, list[int]]]
 
     @cached_property
     def errors(self) -> list[float]:
@@ -86,9 +91,42 @@ class Differentiated:
                 g = floats(f"cotangents[{i}]", cotangent, 1)
                 raise InputError(f"cotangents[{i}] must have shape ({what.size},); got {g.shape}")
             given.append(g)
+        return self._pull(given, wanted)
+
+    def jacobian(self, names: Sequence[str] | None = None) -> Gradient:
+        """Derivatives of all values, one pullback each.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            As for ``pullback``.
+
+        Returns
+        -------
+        dict
+            Arrays of shape (K, P): a row per value, observable after observable, and a column per parameter of the
+            name.
+
+        Raises
+        ------
+        InputError
+            As for ``pullback``.
+        """
+        wanted = _names(self.theory, names)
+        zeros, rows = [np.zeros(what.size) for what in self.observables], []
+        for i, what in enumerate(self.observables):
+            for unit in np.eye(what.size):
+                rows.append(self._pull([*zeros[:i], unit, *zeros[i + 1 :]], wanted))
+        return {name: np.array([row[name] for row in rows]) for name in wanted}
+
+    def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
         out: Gradient = {}
         for part, at in self._parts:
-            for name, values in part.pullback([given[i] for i in at], wanted).items():
+            given = [cotangents[i] for i in at]
+            # Every value of a Jacobian is an observable of one part only.
+            if out and not any(g.any() for g in given):
+                continue
+            for name, values in part.pullback(given, wanted).items():
                 out[name] = out[name] + values if name in out else values
         return out
 
@@ -104,7 +142,8 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
     Parameters
     ----------
     theory : Theory
-        With fixed weights, and at most three inputs.
+        With fixed weights. More than three inputs are possible for linear networks, and for the two-point function, the
+        variance, the commutator, <p^2> and weights of networks with one hidden layer.
     observables : sequence
         ``TwoPoint``, ``SpectralWeights``, ``Moments``, ``NPoint``, ``Commutator``, ``MomentumSquared``, ``Gaps``.
 
@@ -137,9 +176,12 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
         raise InputError("observables must have at least one entry; got none")
     if isinstance(theory.network, RandomNetwork):
         fixed_network(theory)  # raises InputError
-    ridges = [i for i, what in enumerate(listed) if OneLayer.serves(theory, what)]
-    others = [i for i in range(len(listed)) if i not in ridges]
-    parts: list[tuple[GridObservables | OneLayer, list[int]]] = []
+    linear = [i for i, what in enumerate(listed) if LinearObservables.serves(theory, what)]
+    ridges = [i for i, what in enumerate(listed) if i not in linear and OneLayer.serves(theory, what)]
+    others = [i for i in range(len(listed)) if i not in linear and i not in ridges]
+    parts: list[tuple[_Part, list[int]]] = []
+    if linear:
+        parts.append((LinearObservables(theory, [listed[i] for i in linear]), linear))
     if ridges:
         parts.append((OneLayer(theory, [listed[i] for i in ridges]), ridges))
     if others:
