@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -42,6 +43,8 @@ _CONSTANT = 1e-13
 # Largest relative change of mean and variance when every second node is left out, at which the rule is fine enough:
 # for functions that are analytic in a strip the error of the rule is the square of this change.
 _CHANGE = 1e-6
+# Spacing of the nodes, in units of the scale of the steepest neuron of the first layer, above which no rule is tried.
+_RESOLVED = 0.7
 # Largest relative contribution of states beyond the highest polynomial to two-point functions.
 _BEYOND = 1e-10
 # Factors by which the basis of a Hamiltonian is refined: tried in turn for smooth networks, for networks with kinks,
@@ -68,13 +71,14 @@ class GridObservables:
 
     def __init__(self, theory: Theory, observables: Sequence[Observable]) -> None:
         self._theory, self._observables = theory, observables
-        self._channels, self._which = _evaluated(theory, observables)
+        self._columns, self._which = _columns(theory, observables)
+        self._channels = _evaluated(theory, observables, self._columns)
         self.values = [evaluate(self._channels[k], what) for what, k in zip(observables, self._which, strict=True)]
 
     def errors(self) -> list[float]:
         """Relative error of each observable: the change with another grid, and a bound on features between nodes."""
         other = _other_grid(self._theory, self._channels[0].grid, self._observables)
-        rough = _channels(self._theory, other, self._observables)[0]
+        rough = _channels(self._theory, other, self._columns)
         out = []
         for what, k, found in zip(self._observables, self._which, self.values, strict=True):
             change = relative_change(found, evaluate(rough[k], what))
@@ -156,28 +160,32 @@ def relative_change(values: Floats, others: Floats) -> float:
     return max(float(np.abs(values - others).max()) / scale, _ROUNDING)
 
 
-def _columns(theory: Theory, observables: Sequence[Observable]) -> tuple[list[tuple[int, bool]], tuple[int, ...]]:
-    """The channels that observables use, as column and whether it is an input, and the channel of each."""
-    found: dict[tuple[int, bool], int] = {}
+# Position among the inputs or the outputs of a channel, and whether it is an input.
+_Column: TypeAlias = tuple[int, bool]
+
+
+def _columns(theory: Theory, observables: Sequence[Observable]) -> tuple[list[_Column], tuple[int, ...]]:
+    """The channels that observables use, and the channel of each."""
+    found: dict[_Column, int] = {}
     which = []
     for what in observables:
-        column = theory.channels.index(theory.channel_name(0 if isinstance(what, Gaps) else what.channel))
-        direct = theory.network is None or column < theory.n_inputs
-        key = (column if direct else column - theory.n_inputs, direct)
-        which.append(found.setdefault(key, len(found)))
+        channel = 0 if isinstance(what, Gaps) else what.channel
+        column, direct = channel, theory.network is None
+        if not isinstance(channel, int) or channel >= theory.n_outputs:
+            name = theory.channel_name(channel)
+            direct = direct or name not in theory.outputs
+            column = theory.channels.index(name) if direct else theory.outputs.index(name)
+        assert isinstance(column, int)
+        which.append(found.setdefault((column, direct), len(found)))
     return list(found), tuple(which)
 
 
-def _channels(theory: Theory, grid: Grid, observables: Sequence[Observable]) -> tuple[list[Channel], tuple[int, ...]]:
-    columns, which = _columns(theory, observables)
-    outputs = None
+def _channels(theory: Theory, grid: Grid, columns: Sequence[_Column]) -> list[Channel]:
+    outputs = grid.nodes
     if isinstance(theory.network, Network) and not all(direct for _, direct in columns):
         outputs = theory.network(grid.nodes)
-    channels = []
-    for column, direct in columns:
-        source = grid.nodes if direct or outputs is None else outputs
-        channels.append(Channel(theory, grid, column, direct, np.ascontiguousarray(source[:, column])))
-    return channels, which
+    values = [np.ascontiguousarray((grid.nodes if direct else outputs)[:, column]) for column, direct in columns]
+    return [Channel(theory, grid, *column, one) for column, one in zip(columns, values, strict=True)]
 
 
 def _order(theory: Theory, observables: Sequence[Observable]) -> int:
@@ -206,27 +214,28 @@ def _kinked(theory: Theory) -> bool:
     return theory.n_inputs == 1 and isinstance(network, Network) and bool(KINKED & set(network.activations))
 
 
-def _evaluated(theory: Theory, observables: Sequence[Observable]) -> tuple[list[Channel], tuple[int, ...]]:
+def _evaluated(theory: Theory, observables: Sequence[Observable], columns: Sequence[_Column]) -> list[Channel]:
     """Channels on the coarsest grid that resolves the network."""
     network = theory.network
     lag, least = _earliest(observables), _order(theory, observables)
     if not theory.all_oscillators:
-        return _on_states(theory, observables, lag, least)
+        return _on_states(theory, columns, lag, least)
     if _kinked(theory) and isinstance(network, Network):
         for order in _KINKED_ORDERS:
             grid = kinked_grid(theory, network, max(order, least))
-            channels, which = _channels(theory, grid, observables)
+            channels = _channels(theory, grid, columns)
             if not any(_missing(channel, lag) for channel in channels) or grid.axes[0].rows.size > _MOST_PRODUCTS:
                 break
-        return channels, which
-    rules, at = RULES_OF_INPUTS[theory.n_inputs], 0
+        return channels
+    rules = RULES_OF_INPUTS[theory.n_inputs]
+    at = _first_rule(theory, rules)
     while True:
         rule = rules[at]
         grid, half, half_weights = oscillator_grid(theory, rule if rule[2] >= least else (*rule[:2], least))
-        channels, which = _channels(theory, grid, observables)
+        channels = _channels(theory, grid, columns)
         change = max(_change(channel, half, half_weights) for channel in channels)
         if at == len(rules) - 1 or (change <= _CHANGE and not any(_missing(channel, lag) for channel in channels)):
-            return channels, which
+            return channels
         # The logarithm of the change is inversely proportional to the spacing.
         needed = rule[0] * min(np.log(max(change, 1e-300)) / np.log(_CHANGE), 1.0)
         at += 1
@@ -234,9 +243,16 @@ def _evaluated(theory: Theory, observables: Sequence[Observable]) -> tuple[list[
             at += 1
 
 
-def _on_states(
-    theory: Theory, observables: Sequence[Observable], lag: float, least: int
-) -> tuple[list[Channel], tuple[int, ...]]:
+def _first_rule(theory: Theory, rules: Sequence[Rule]) -> int:
+    """Number of the coarsest rule that may resolve the first layer of a network."""
+    if not isinstance(theory.network, Network):
+        return 0
+    squares = theory.network.weights[0] ** 2 @ (np.array(theory.sigma) ** 2 / (2 * np.array(theory.omega)))
+    widest = _RESOLVED / max(float(squares.max()) ** 0.5, 1e-300)
+    return next((i for i, (spacing, *_) in enumerate(rules) if spacing <= widest), len(rules) - 1)
+
+
+def _on_states(theory: Theory, columns: Sequence[_Column], lag: float, least: int) -> list[Channel]:
     """Channels on grids of Hamiltonians, some of the inputs perhaps oscillators."""
     network = theory.network
     for i, source in enumerate(theory.sources):
@@ -245,16 +261,16 @@ def _on_states(
                 f"sources[{i}] must be OrnsteinUhlenbeck or a ground-state process to be differentiated; got {source!r}"
             )
     if _kinked(theory) and isinstance(network, Network):
-        return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), observables)
+        return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), columns)
     square = np.full(1, np.inf)
     for (spacing, width, order), finer in zip(RULES_OF_INPUTS[theory.n_inputs], _STATES, strict=False):
         grid = state_grid(theory, (spacing, width, max(order, least)), finer)
-        channels, which = _channels(theory, grid, observables)
+        channels = _channels(theory, grid, columns)
         before, square = square, np.array([channel.square for channel in channels])
         changed = np.abs(square - before) > _BEYOND * square
         if not (changed.any() or any(_missing(channel, lag) for channel in channels)):
             break
-    return channels, which
+    return channels
 
 
 def _change(channel: Channel, half: Integers, weights: Floats) -> float:

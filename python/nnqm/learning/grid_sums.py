@@ -150,12 +150,6 @@ def beside(grid: Grid) -> Floats:
     return np.asarray(grid.kinks + step * np.array([[-1.0], [1.0]]))[..., None]
 
 
-def decays(grid: Grid, times: Floats, hbar: float) -> list[Floats]:
-    """Decay factors of the modes of every input, shape (T, N_i) each."""
-    scaled = times * (-1 / hbar)
-    return [np.exp(scaled[:, None] * axis.energies) for axis in grid.axes]
-
-
 def _summed(weights: Floats, factors: list[Floats], but: int = -1) -> Floats:
     """Sums of weights (N_1, ..., N_D) times factors (T, N_i) over all axes, or all but one: (T,) or (T, N_i)."""
     if but >= 0:
@@ -201,7 +195,7 @@ def total_energies(grid: Grid) -> Floats:
 
 def _two_point(channel: Channel, what: TwoPoint) -> Floats:
     grid, hbar = channel.grid, channel.theory.hbar
-    out = _summed(channel.weights, decays(grid, what.times, hbar))
+    out = _summed(channel.weights, grid.decays(what.times, hbar))
     edge, _ = cutoff(grid)
     if np.isfinite(edge):
         out = out + channel.tail * np.exp(what.times * (-edge / hbar))
@@ -210,7 +204,7 @@ def _two_point(channel: Channel, what: TwoPoint) -> Floats:
 
 def _back_two_point(channel: Channel, what: TwoPoint, k: int, g: Floats, bars: Bars, energies: bool) -> None:
     grid, hbar = channel.grid, channel.theory.hbar
-    factors = decays(grid, what.times, hbar)
+    factors = grid.decays(what.times, hbar)
     by_weight = _spread_out(g, factors)
     edge, lowest = cutoff(grid)
     if np.isfinite(edge):
