@@ -26,6 +26,11 @@ from .observables import (
 __all__ = ["Bars", "Channel", "beside", "close", "cutoff", "evaluate", "pull_back"]
 
 
+# Message for derivatives of <p^2> of networks with kinks.
+KINKED_MOMENTUM = (
+    "<p^2> of a network with kinks (relu) is infinite and has no derivatives; give a cotangent of 0, or use a smooth "
+    "activation"
+)
 # Distance of points on either side of a kink, in standard deviations, at which one-sided derivatives are taken.
 _BESIDE = 1e-9
 
@@ -41,7 +46,7 @@ class Bars:
         self.coefficients: list[Floats | None] = [None] * n_channels
         # With respect to the function on either side of each kink, shape (2, K).
         self.sides: list[Floats | None] = [None] * n_channels
-        self.nodes = np.zeros(grid.nodes.shape)
+        self.nodes: Floats = np.zeros(grid.nodes.shape)
         self.weights: Floats | None = None
         self.axes = [AxisBars(np.zeros(len(a.energies))) for a in grid.axes]
 
@@ -395,10 +400,7 @@ def _back_momentum_squared(channel: Channel, k: int, g: Floats, bars: Bars) -> d
     if channel.kinked:
         if g[0] == 0:
             return {}
-        raise InputError(
-            "<p^2> of a network with kinks (relu) is infinite and has no derivatives; give a cotangent of 0, or use "
-            "a smooth activation"
-        )
+        raise InputError(KINKED_MOMENTUM)
     if not theory.all_oscillators:
         _back_energy_sum(channel, k, (theory.mass / theory.hbar) ** 2 * float(g[0]), 2, bars)
         return {}

@@ -31,6 +31,7 @@ __all__ = [
     "kinked_grid",
     "kinked_state_grid",
     "oscillator_grid",
+    "rule_nodes",
     "state_grid",
 ]
 
@@ -181,7 +182,8 @@ class _Nodes:
 
 
 @lru_cache(maxsize=64)
-def _nodes(dimension: int, rule: Rule) -> _Nodes:
+def rule_nodes(dimension: int, rule: Rule) -> _Nodes:
+    """Nodes of a rule for a number of standard normal inputs, computed once."""
     spacing, width, order = rule
     # An odd number of nodes: every second one is a rule of its own.
     n = 4 * int(np.ceil(width / spacing / 2)) + 1
@@ -234,7 +236,7 @@ def _owners(theory: Theory) -> tuple[int, ...]:
 
 def oscillator_grid(theory: Theory, rule: Rule) -> tuple[Grid, Integers, Floats]:
     """The trapezoid rule on Ornstein-Uhlenbeck inputs, and every second of its nodes with their weights."""
-    found = _nodes(theory.n_inputs, rule)
+    found = rule_nodes(theory.n_inputs, rule)
     axes = [
         _oscillator_axis(found.z, found.rows, found.projection, rate, strength, theory.hbar)
         for rate, strength in zip(theory.omega, theory.sigma, strict=True)
@@ -330,7 +332,7 @@ def state_grid(theory: Theory, rule: Rule, finer: float) -> Grid:
             axes.append(_state_axis(source, basis, basis.points, None, hamiltonian))
             continue
         assert source.oscillators is not None
-        found = _nodes(1, rule)
+        found = rule_nodes(1, rule)
         for rate, strength in zip(*source.oscillators, strict=True):
             axes.append(_oscillator_axis(found.z, found.rows, found.projection, rate, strength, theory.hbar))
     size = int(np.prod([len(axis.points) for axis in axes]))

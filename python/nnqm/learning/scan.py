@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from .._arguments import Rng
 from ..errors import InputError, InputTypeError
-from ..sampling.run_settings import Rng, need_known
+from ..sampling.run_settings import need_known
 from ..sampling.simulation import Interrupted
 from ..theories.theory import Theory
 from .physics import NUMBERS, OF_LEVELS, Physics, PhysicsSettings, Plan, failed
