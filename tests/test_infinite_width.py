@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from nnqm.theories.training import GradientDescent
 from scipy import stats
 
 import harness
@@ -13,6 +12,7 @@ from nnqm.errors import InputError, InputTypeError
 from nnqm.learning.infinite_width import InfiniteWidth, LinearModel
 from nnqm.learning.spectral_flow import SpectralFlow
 from nnqm.statistics.estimate import jackknife
+from nnqm.theories.training import GradientDescent
 from nnqm.time_networks.gaussian_averages import average, slope_average
 
 POINTS, TARGETS = np.array([[-1.0], [-0.3], [0.4], [1.2]]), np.array([[0.5], [-0.2], [0.1], [0.8]])
