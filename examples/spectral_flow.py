@@ -2,8 +2,8 @@
 
 A deep NN-QM with one Ornstein-Uhlenbeck input is trained by gradient descent to given spectral weights. Its levels are
 multiples of omega at every step; low levels are learnt first. Two ensembles of networks of t are trained on the same
-data: with parameters that are split at t = 0 they are reflection positive at every step, without they are at none.
-Writes spectral_flow.png. Needs matplotlib: pip install 'nnqm[plot]'.
+data: with parameters that are split at t = 0 they are reflection positive at every step, otherwise at no step.
+Writes spectral_flow.png, with the wanted weights as grey lines. Needs matplotlib: pip install 'nnqm[plot]'.
 """
 
 import matplotlib
@@ -50,7 +50,7 @@ print("\nlevels of the deep NN-QM at all steps:", *np.unique(gaps.round(12)))
 
 figure, grid = plt.subplots(2, 2, figsize=(9.2, 6.6), layout="constrained")
 axes = nnqm.plot.training_dynamics(along, grid.ravel())
-for n, weight in enumerate(WANTED):
+for weight in WANTED:
     axes[1].axhline(weight, color="0.75", lw=1, zorder=0)
 figure.savefig("spectral_flow.png", dpi=150)
 print("wrote spectral_flow.png")

@@ -12,6 +12,7 @@ from harness import accept, assert_error_is_honest
 from interpreter import answer
 from nnqm import Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory, training_dynamics
 from nnqm.errors import InputError, InputTypeError
+from nnqm.learning.observables import SpectralWeights
 from nnqm.plot import training_dynamics as draw
 
 OMEGA, SIGMA, HBAR, MASS = 1.4, 0.9, 0.7, 1.3
@@ -220,6 +221,63 @@ def test_positivity_is_known_by_construction_and_tested_all_the_same():
         found = training_dynamics(Trajectory([0], [theory]), rng=3, n_paths=1000)
         assert found.verdicts == ("positive by construction",)
         accept(found.p_values, "positivity of a theory that is positive by construction")
+
+
+# ---- trainings
+
+
+POINTS = np.array([0.3, 0.6, 0.9])
+SIDES = {"plain": {}, "split": {"shared": [True, False]}}
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_trained_networks_of_t_keep_their_verdict_at_every_step(kind):
+    descent = nnqm.GradientDescent(POINTS, np.sin(2 * POINTS), rate=0.1, steps=0)
+    theory = of_time(1.5, training=descent, **SIDES[kind])
+    steps = [0, 1, 10, 100]
+    times = np.linspace(-1.2, 1.2, 9)
+    along = Trajectory.of_ensemble(theory, steps)
+    assert [t.network.training.steps for t in along.theories] == steps
+    assert all(t.network.training.at(0) == descent for t in along.theories)
+    found = training_dynamics(along, times=times, rng=2, n_paths=1000)
+    if kind == "plain":
+        assert found.verdicts == ("violated",) * 4
+        assert (found.p_values < 1e-6).all()
+    else:
+        assert found.verdicts == ("positive by construction",) * 4
+        accept(found.p_values, "positivity of a split network along its training")
+    # The training is real: the spread of x at a point of the data falls.
+    spread = [nnqm.sample_paths(t, 512, times=[0.0, 0.6], rng=1)[:, 1, 0].std() for t in along.theories]
+    assert spread[-1] < 0.2 * spread[0]
+
+
+def test_a_trained_deep_network_keeps_levels_and_positivity_while_weights_move():
+    start = Theory(OrnsteinUhlenbeck(1.0), Network.random((1, 4, 1), rng=1, bias_std=0.5))
+    target = nnqm.Target(SpectralWeights(2), [0.5, 0.25], tolerance=0.01)
+    fitted = nnqm.fit(start, target, method="gradient-descent", rate=3e-5, steps=40)
+    found = training_dynamics(fitted.trajectory.thinned(4), n_levels=3, rng=1, n_paths=1000)
+    assert found.losses[-1] < found.losses[0]
+    np.testing.assert_allclose(found["gap"].values, np.tile([1.0, 2.0, 3.0], (4, 1)))
+    weights = found["weight"].values
+    assert abs(weights[-1, 0] - 0.5) < 0.1 * abs(weights[0, 0] - 0.5)
+    assert (weights >= 0).all()
+    assert set(found.verdicts) == {nnqm.Verdict.POSITIVE_BY_CONSTRUCTION}
+    accept(found.p_values, "positivity of a deep NN-QM along its training")
+
+
+def test_an_ensemble_on_an_oscillator_is_averaged_over_its_trained_draws():
+    data = np.array([-0.8, 0.1, 0.9])
+    descent = nnqm.GradientDescent(data, np.tanh(data), rate=0.2, steps=0)
+    network = RandomNetwork((1, 12, 1), "tanh", weight_std=1.5, bias_std=0.5, group=8, training=descent)
+    theory = Theory(OrnsteinUhlenbeck(1.0), network)
+    along = Trajectory.of_ensemble(theory, [0, 200])
+    found = training_dynamics(along, n_levels=2, rng=1, n_draws=64, positivity=False)
+    assert set(found["weight"].origins.ravel()) == {"averaged"}
+    # Trained networks are all near tanh(y), whose first weight is known; the spread over draws falls.
+    exact = nnqm.kallen_lehmann(Theory(OrnsteinUhlenbeck(1.0), Network([[[1.0]], [[1.0]]]))).weights[0]
+    values, errors = found["weight"].values[:, 0], found["weight"].errors[:, 0]
+    assert abs(values[1] - exact) < 0.1 * exact
+    assert errors[1] < 0.3 * errors[0]
 
 
 def test_the_kurtosis_of_a_network_of_t_is_that_of_its_last_time():
