@@ -12,6 +12,7 @@ from harness import accept, assert_error_is_honest
 from interpreter import answer
 from nnqm import Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory, training_dynamics
 from nnqm.errors import InputError, InputTypeError
+from nnqm.exact.short_times import average_of_short_times
 from nnqm.learning.observables import SpectralWeights
 from nnqm.plot import training_dynamics as draw
 
@@ -159,6 +160,24 @@ def test_averages_over_draws_have_their_closed_forms():
     pulled(product, np.sqrt(0.8**2 * (1 - (1 + 4 * q) ** -0.5) / 2 * square))
 
 
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_short_times_of_draws_are_the_mean_of_their_exact_values(inputs):
+    source = OrnsteinUhlenbeck([1.0, 1.7][:inputs], [0.9, 0.6][:inputs])
+    draws = [Network.random((inputs, 4, 2), "erf", rng=i, bias_std=0.5) for i in range(4)]
+    theories = [Theory(source, network, hbar=HBAR, mass=MASS) for network in draws]
+    measures = [nnqm.kallen_lehmann(theory, 1) for theory in theories]
+    bracket, square = average_of_short_times(theories[0], draws, 1, 2)
+    for found, exact in (
+        (bracket, [m.commutator for m in measures]),
+        (square, [m.momentum_squared for m in measures]),
+    ):
+        assert float(found.value) == pytest.approx(np.mean(exact), rel=1e-7)
+        # Two blocks of two draws
+        assert float(found.error) == pytest.approx(abs(np.mean(exact[:2]) - np.mean(exact[2:])) / 2, rel=1e-6)
+    with pytest.raises(InputError, match="needs smooth activations; got relu"):
+        average_of_short_times(theories[0], [Network.random((inputs, 4, 2), "relu", rng=1)] * 2, 1, 2)
+
+
 def test_kinks_are_measured_and_their_uncertainty_is_infinite():
     # x = v max(w y, 0): [x, p]/(i hbar) = (m/hbar) sigma^2 <v^2 w^2>/2.
     network = RandomNetwork((1, 1, 1), "relu", weight_std=[1.3, 0.8], group=8)
@@ -181,6 +200,7 @@ def test_thermal_theories_have_limits_and_no_levels():
     assert "closed paths do not decay" in str(found)
 
 
+@pytest.mark.slow
 def test_many_inputs_are_averaged_over_points_and_levels_measured():
     # The mean of four equal oscillators is an oscillator.
     network = Network([np.full((1, 4), 0.5)], activation=["identity"])
@@ -303,6 +323,7 @@ def test_groups_of_networks_of_t_are_tested_on_one_path_each():
 # ---- reproducibility, failures
 
 
+@pytest.mark.slow
 def test_a_number_depends_on_the_rng_and_its_step_only():
     theories = [of_time(1.0), theory_of(RandomNetwork((1, 4, 1), "tanh", group=8))]
     settings = {"rng": 5, "n_paths": 1664, "n_draws": 20}
@@ -315,6 +336,10 @@ def test_a_number_depends_on_the_rng_and_its_step_only():
         assert np.array_equal(both[name].values[1], alone[name].values[0])
         assert not np.array_equal(other[name].values, alone[name].values)
     assert both.p_values[1] == alone.p_values[0]
+    # The same theory at two steps: other paths, the same draws.
+    twice = training_dynamics(Trajectory([7, 8], [theories[1]] * 2), **settings)
+    assert twice.p_values[0] != twice.p_values[1]
+    assert np.array_equal(*twice["weight"].values)
 
 
 def test_a_step_that_fails_is_unresolved_and_the_others_remain():
