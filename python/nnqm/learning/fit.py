@@ -18,7 +18,7 @@ from ..theories.theory import Theory
 from .feasibility import check_targets
 from .goodness import TargetQuality, judge
 from .observables import NPoint
-from .optimisers import METHODS, STEPS, Failed, Point, Problem, Stopped, Watch, default_rate
+from .optimisers import METHODS, PATIENCE, STEPS, Failed, Point, Problem, Stopped, Watch, default_rate
 from .parameters import POSITIVE, FreeParameters, learnable
 from .targets import Target
 from .trajectory import Trajectory
@@ -54,7 +54,9 @@ class FitSettings(TypedDict, total=False):
     gradient_tolerance : float
         A fit ends when no derivative of the loss exceeds this number.
     patience : int
-        A fit ends when the loss has not fallen by 1e-6 of its value in this number of steps.
+        A fit ends when the loss has not fallen by 1e-6 of its value, and chi^2 of measured targets by 0.01, in this
+        number of steps; None for no end. The default is 20 for least squares and 100 for L-BFGS with measured targets,
+        and None otherwise.
     progress : callable
         Called with (steps done, largest number of steps) about five times a second.
     """
@@ -239,7 +241,8 @@ def fit(
         None if (given := settings.get(name)) is None else positive(name, given)
         for name in ("loss_tolerance", "gradient_tolerance")
     ]
-    patience = settings.get("patience")
+    measured = any(t.covariance is not None for t in listed)
+    patience = settings.get("patience", PATIENCE.get(method) if measured else None)
     patience = None if patience is None else integer("patience", patience, 1)
     starts = 1 + integer("restarts", settings.get("restarts", 0), 0, 10_000)
     check_targets(theory, listed, names)
@@ -258,6 +261,7 @@ def fit(
             gradient_tolerance=tolerances[1],
             patience=patience,
             progress=settings.get("progress"),
+            measured=measured,
             done=run.steps,
             wanted=starts * steps,
         )
@@ -360,13 +364,15 @@ class _Run:
         )
 
     def _notes(self, rows: Sequence[TargetQuality], theory: Theory) -> Iterator[str]:
+        misfits = [row for row in rows if row.p_value is not None and row.p_value < _MISFIT]
+        if misfits:
+            labels = ", ".join(f"{row.target.label} (p = {row.p_value:.1g})" for row in misfits)
+            beyond = any(_beyond(theory, row.target) for row in rows)
+            yield (
+                f"resolved misfit: {labels}; the targets lie outside of what this theory reaches, or the fit is not at "
+                f"its lowest minimum: compare restarts{_BEYOND if beyond else ''}"
+            )
         for row in rows:
-            if row.p_value is not None and row.p_value < _MISFIT:
-                yield (
-                    f"resolved misfit: {row.target.label} is not described (p = {row.p_value:.1g}); the target lies "
-                    f"outside of what this theory reaches{_class_of(theory, row.target)}, or the fit is not at its "
-                    "lowest minimum: compare restarts"
-                )
             errors = row.target.errors if row.target.errors is not None else row.target.tolerance
             numerical = row.numerical_error * float(np.abs(row.fitted).max())
             if errors is not None and numerical > _NOTED * float(errors.min()):
@@ -378,15 +384,17 @@ class _Run:
             yield f"{len(self.faults)} starts failed; the first one: {self.faults[0]}"
 
 
-def _class_of(theory: Theory, target: Target) -> str:
-    """What is known to be impossible for a theory beyond two-point functions."""
-    many = isinstance(target.observable, NPoint) and target.observable.times.shape[1] > 2
-    if many and theory.all_oscillators:
-        return (
-            ": networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not the n-point functions of every "
-            "Hamiltonian, which a GroundStateProcess or a GroundStateNetwork has"
-        )
-    return ""
+# Fact on theories with Ornstein-Uhlenbeck inputs.
+_BEYOND = (
+    "; networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not together with the n-point functions of "
+    "an anharmonic Hamiltonian, which a GroundStateProcess with a free potential or a GroundStateNetwork has"
+)
+
+
+def _beyond(theory: Theory, target: Target) -> bool:
+    """Whether a target goes beyond two-point functions and the inputs are oscillators."""
+    observable = target.observable
+    return isinstance(observable, NPoint) and observable.times.shape[1] > 2 and theory.all_oscillators
 
 
 def _redrawn(theory: Theory, names: Sequence[str], generator: np.random.Generator) -> Floats:
@@ -407,7 +415,7 @@ def _redrawn(theory: Theory, names: Sequence[str], generator: np.random.Generato
 
 def _new_weights(theory: Theory, network: Network, generator: np.random.Generator) -> Floats:
     """Weights and biases of a network of the same layers, for inputs in units of their standard deviations."""
-    drawn = Network.random(network.widths, network.activations, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES)
+    drawn = Network.random(network.widths, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES)
     spreads = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
     first, *others = drawn.weights
     return Network([first / spreads, *others], drawn.biases, network.activations).parameters

@@ -31,8 +31,8 @@ _DIVERGED = 1e4
 # Deviations, relative to the size of the targets, below which a growing loss is rounding.
 _ROUNDING = 1e-10
 
-# Relative fall of the loss that counts as progress.
-_FALL = 1e-6
+# Relative fall of the loss that counts as progress, and the fall of chi^2 that counts where there are errors.
+_FALL, _FALL_OF_CHI_SQUARED = 1e-6, 1e-2
 
 # Relative tolerances of SciPy's least squares on the loss and the step, and its smallest one on the gradient.
 _LOSS_TOLERANCE, _STEP_TOLERANCE, _EPSILON = 1e-10, 1e-12, 4e-16
@@ -154,7 +154,8 @@ class Failed(Exception):
 class Watch:
     """Follows a minimisation: best state, thinned trajectory, progress, and reasons to stop.
 
-    ``done`` is the number of steps of earlier starts, ``wanted`` the largest number of all starts.
+    ``measured`` says whether there are targets with errors, ``done`` is the number of steps of earlier starts, and
+    ``wanted`` the largest number of all starts.
     """
 
     steps: int
@@ -162,6 +163,7 @@ class Watch:
     gradient_tolerance: float | None = None
     patience: int | None = None
     progress: Progress | None = None
+    measured: bool = False
     done: int = 0
     wanted: int = 0
     step: int = 0
@@ -188,7 +190,8 @@ class Watch:
         if self.step >= self._next:
             self.kept.append(self.last)
             self._next = max(self.step + 1, int(np.ceil(self.step * _THINNING)))
-        if point.loss < self._mark[1] * (1 - _FALL):
+        least = max(_FALL * self._mark[1], _FALL_OF_CHI_SQUARED / 2 if self.measured else 0.0)
+        if point.loss < self._mark[1] - least:
             self._mark = (self.step, point.loss)
         now = time.monotonic()
         if self.progress is not None and now - self._told > _PROGRESS:
@@ -216,7 +219,12 @@ class Watch:
         if self.gradient_tolerance is not None and np.abs(point.gradient).max() <= self.gradient_tolerance:
             raise Stopped(f"no derivative of the loss exceeds {self.gradient_tolerance:g}", True)
         if self.patience is not None and self.step - self._mark[0] >= self.patience:
-            raise Stopped(f"the loss fell by less than {_FALL:g} of its value in {self.patience} steps", True)
+            least = (
+                f"chi^2 fell by less than {_FALL_OF_CHI_SQUARED:g}"
+                if self.measured
+                else f"the loss fell by less than {_FALL:g} of its value"
+            )
+            raise Stopped(f"{least} in {self.patience} steps", True)
         if self.step >= self.steps:
             raise Stopped(f"{self.steps} steps are done", False)
 
@@ -270,11 +278,13 @@ def _follow(problem: Problem, point: Point, watch: Watch, step: Callable[[Point]
         if fault:
             text = f"step {watch.step + 1} has diverged: {fault}"
             if rate is not None:
-                stable = 2 / max(watch.lowest.curvature, point.curvature)
+                stable = 2 / watch.lowest.curvature
                 text += (
                     f"; the largest stable rate is about {stable:.3g}, 2/lambda with lambda the largest eigenvalue of "
-                    f"J^T J (Gauss and Newton) at the best state and before this step; got rate={rate:g}; use a "
-                    "smaller one"
+                    f"J^T J (Gauss and Newton) at the best state; got rate={rate:g}"
+                )
+                text += (
+                    "; use a smaller one" if rate > stable else "; lambda grows along the way: divide the rate by 10"
                 )
             raise Failed(text)
         watch.take(point)
@@ -358,6 +368,9 @@ METHODS: dict[str, Minimiser] = {
     "adam": adam,
     "gradient-descent": gradient_descent,
 }
+
+# Steps after which a fit to measured targets ends that makes no progress, by default.
+PATIENCE = {"least-squares": 20, "l-bfgs": 100}
 
 # Largest number of steps by default.
 STEPS = {"least-squares": 1000, "l-bfgs": 3000, "adam": 5000, "gradient-descent": 5000}
