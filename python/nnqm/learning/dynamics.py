@@ -129,7 +129,7 @@ class TrainingDynamics:
             numbers = [*found.numbers["weight"][:shown]]
             numbers += [found.numbers[name][0] for name in ("kurtosis", "commutator", "uncertainty")]
             of_loss = [] if self.losses is None else [f"{self.losses[i]:.4g}"]
-            p = "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}"
+            p = "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}" if found.p_value > 0 else "<1e-300"
             yield [str(step), *of_loss, *map(str, numbers), p, str(found.verdict)]
 
     def _notes(self) -> list[str]:

@@ -13,8 +13,9 @@ from .. import _core
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from ..errors import InputError, InputTypeError
 from .densities import Density
+from .gradients import points_of, pullback
 from .immutable import Immutable
-from .network import ACTIVATIONS, Network, core_pullback, input_points, is_bounded
+from .network import ACTIVATIONS, Network, is_bounded
 from .training import GradientDescent, descent_factors
 
 __all__ = ["Network", "RandomNetwork"]
@@ -364,11 +365,12 @@ class RandomNetwork(Immutable):
             raise InputError(
                 "random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]"
             )
-        array = input_points(y, self.n_inputs)
+        array = points_of(y, self.n_inputs)
         if array.ndim != 3 or array.size == 0:
             raise InputError(f"y must have axes (path, time, input) that are not empty; got shape {array.shape}")
-        settings = {"first_path": integer("first_path", first_path, 0, 2**48), "n_threads": n_threads}
-        return core_pullback(self, array, values, first, second, key=key_of(rng, key), **settings)
+        run = {"first_path": integer("first_path", first_path, 0, 2**48), "n_threads": n_threads}
+        given, leading = (values, first, second), (array.shape[0], array.shape[1])
+        return pullback(self._compiled(), self.n_outputs, array, given, leading, key=key_of(rng, key), **run)
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; random weights have no table."""
