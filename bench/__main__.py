@@ -9,7 +9,6 @@ nnqm otherwise.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -27,6 +26,8 @@ from typing import Any
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import numpy as np
+from bench.learning import races
+from bench.peers.process import Worker, tuned_settings
 
 import nnqm
 
@@ -36,42 +37,11 @@ INSTALL = {"numpy": "numpy", "torch": "torch==2.13.0", "jax": "jax"}
 WORKER = Path(__file__).parent / "peers" / "worker.py"
 
 
-class Peer:
+class Peer(Worker):
     """A worker process, and its fastest chunk size for each case."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
-        # OpenBLAS is twice as fast on processors that it does not recognise, XLA uses full vectors, no peer starts
-        # threads.
-        wide = "avx512f" in Path("/proc/cpuinfo").read_text()
-        tuned = {
-            "OPENBLAS_CORETYPE": "SkylakeX" if wide else "Haswell",
-            "OPENBLAS_NUM_THREADS": "1",
-            "OMP_NUM_THREADS": "1",
-        }
-        tuned["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false --xla_cpu_prefer_vector_width=512"
-        self.process = subprocess.Popen(
-            [sys.executable, str(WORKER), name],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **tuned},
-        )
-        self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"the worker of {self.name} ended; its message is above")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def run(self, job: dict[str, Any]) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.process.stdin.flush()
-        return self._answer()
+        super().__init__(WORKER, name, tuned_settings())
 
     def tune(self, job: dict[str, Any]) -> int:
         per_block = job["n_paths"] // job["n_blocks"]
@@ -336,12 +306,14 @@ def main() -> int:
     info = nnqm.build_info()
     print(f"nnqm {nnqm.__version__}, level {info['level']}, {run}, load {load}")
     print("peers:", ", ".join(f"{n} {__import__(n).__version__}" for n in chosen), "(chunk of paths in brackets)")
-    peers = [Peer(name) for name in chosen]
-    race([c for c in cases(arguments.toy) if arguments.cases in c.name], peers, arguments.threads, repeat)
+    if todo := [c for c in cases(arguments.toy) if arguments.cases in c.name]:
+        peers = [Peer(name) for name in chosen]
+        race(todo, peers, arguments.threads, repeat)
+        for peer in peers:
+            peer.process.kill()
     if not arguments.cases:
         scaling(arguments.toy, 1 if arguments.toy else 3)
-    for peer in peers:
-        peer.process.kill()
+    races(chosen, toy=arguments.toy, threads=arguments.threads, repeat=repeat, chosen=arguments.cases)
     return 0
 
 

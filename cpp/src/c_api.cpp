@@ -363,6 +363,28 @@ std::int32_t nnqm_theory_set_group(nnqm_theory* theory, std::int64_t group, std:
     });
 }
 
+std::int32_t nnqm_theory_set_training(nnqm_theory* theory, std::int64_t n_points, std::int64_t inputs,
+                                      const double* points, std::int64_t outputs, const double* targets,
+                                      const double* weights, double rate, std::int64_t steps, std::int32_t last_layer,
+                                      std::int32_t unit_draws) {
+    return guarded([&] {
+        nnqm::Network& network = given(theory, "theory").value.network;
+        nnqm::Training training;
+        training.steps = between(0, steps, largest_index, "steps");
+        if (steps > 0) {
+            between(1, n_points, largest_times, "n_points");
+            training.points = copy(points, n_points * width(inputs, "inputs"), "points");
+            training.targets = copy(targets, n_points * width(outputs, "outputs"), "targets");
+            training.weights = weights ? copy(weights, n_points, "weights")
+                                       : std::vector<double>(static_cast<std::size_t>(n_points), 1.0);
+            training.rate = rate;
+            training.last_layer = flag(last_layer, "last_layer");
+            training.unit_draws = flag(unit_draws, "unit_draws");
+        }
+        network.training = std::move(training);
+    });
+}
+
 std::int32_t nnqm_theory_compile(nnqm_theory* theory, std::int32_t precision, std::int32_t* compiled) {
     return guarded([&] {
         nnqm::Network& network = given(theory, "theory").value.network;

@@ -50,12 +50,6 @@ inline void with_slopes(std::int64_t n, T* __restrict x, T* __restrict slopes, c
     }
 }
 
-enum Activation {
-#define NNQM_NAME(name) activation_##name,
-    NNQM_ACTIVATIONS(NNQM_NAME)
-#undef NNQM_NAME
-};
-
 }  // namespace
 
 template <class T>

@@ -45,8 +45,9 @@ struct GroupBuffers {
 // summed.
 template <class T>
 struct Workspace {
-    Buffer<T> tile, hidden, parameters, coefficients, linear, observables, panels;
+    Buffer<T> tile, hidden, parameters, training, coefficients, linear, observables, panels;
     Buffer<std::uint32_t> states;
+    Buffer<std::int64_t> group;
     Buffer<double> products, before;
     GroupBuffers linear_groups, observable_groups;
     Workspace(std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory,
@@ -54,6 +55,7 @@ struct Workspace {
         : tile(product({window, channels, lanes}, "tile")),
           hidden(theory ? theory->hidden_scratch() : 0),
           parameters(theory ? theory->parameter_scratch() : 0),
+          training(theory ? theory->training_scratch() : 0),
           coefficients(theory ? product({theory->modes, lanes}, "modes") : 0),
           linear(measure ? product({full->rows(full->plan.linear), measure->linear_size(), lanes}, "channels") : 0),
           observables(measure && !measure->observable_lags.empty()
@@ -61,15 +63,20 @@ struct Workspace {
                           : 0),
           panels(measure && measure->two_time >= 0 ? product({n_times + panel, lanes}, "two_time") : 0),
           states(theory ? product({theory->inputs, 2, lanes}, "sources") : 0),
+          group(1),
           products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
           before(measure && !measure->lags.empty() ? n_times + 1 : 0),
           linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0,
                         measure ? measure->lags.size() : 0),
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
-                            measure ? measure->observable_lags.size() : 0) {}
+                            measure ? measure->observable_lags.size() : 0) {
+        *group.data() = -1;
+    }
     Scratch<T> scratch() const {
         return {hidden.data(),
                 parameters.data(),
+                training.data(),
+                group.data(),
                 coefficients.data(),
                 states.data(),
                 linear.data(),

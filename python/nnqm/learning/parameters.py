@@ -18,7 +18,7 @@ __all__ = ["FreeParameters", "Gradient", "learnable"]
 Gradient = dict[str, Floats]
 
 # Positive parameters, which are free through their logarithms.
-_POSITIVE = frozenset({"omega", "sigma"})
+POSITIVE = frozenset({"omega", "sigma"})
 
 
 def learnable(theory: Theory) -> dict[str, Floats]:
@@ -76,7 +76,7 @@ class FreeParameters:
             raise InputError(f"free must name at least one kind of parameters of {', '.join(known)}; got none")
         self._theory, self._names = theory, names
         self._values = {name: known[name] for name in names}
-        parts = [np.log(v) if name in _POSITIVE else v for name, v in self._values.items()]
+        parts = [np.log(v) if name in POSITIVE else v for name, v in self._values.items()]
         self._ends = np.cumsum([part.size for part in parts])
         self.start: Floats = np.concatenate(parts)
 
@@ -84,7 +84,7 @@ class FreeParameters:
         """The theory at a vector, shape (P,)."""
         parts = np.split(floats("vector", vector, 1), self._ends[:-1])
         values = {
-            name: np.exp(part) if name in _POSITIVE else part for name, part in zip(self._names, parts, strict=True)
+            name: np.exp(part) if name in POSITIVE else part for name, part in zip(self._names, parts, strict=True)
         }
         network = self._theory.network
         if "network" in values:
@@ -101,11 +101,12 @@ class FreeParameters:
         return Theory(sources, network, hbar=self._theory.hbar, mass=self._theory.mass)
 
     def gradient(self, vector: Floats, by_name: Mapping[str, Floats]) -> Floats:
-        """Derivatives with respect to the vector, shape (P,), from derivatives with respect to the parameters."""
+        """Derivatives with respect to the vector, shape (..., P), from derivatives with respect to the parameters."""
         parts = np.split(vector, self._ends[:-1])
         return np.concatenate(
             [
-                by_name[name] * np.exp(part) if name in _POSITIVE else by_name[name]
+                by_name[name] * np.exp(part) if name in POSITIVE else by_name[name]
                 for name, part in zip(self._names, parts, strict=True)
-            ]
+            ],
+            axis=-1,
         )

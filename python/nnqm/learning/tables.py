@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+# Smallest weight of a level that is seen, in errors.
+_SEEN = 3.0
+
 # Description and unit of each variable.
 _MEANING = {
     "variance": ("variance of x", "[x]^2"),
@@ -53,6 +56,8 @@ def dataset_of(
         variables[name] = ((*dimensions, *more), values, {"long_name": meaning, "units": unit})
         variables[f"{name}_error"] = ((*dimensions, *more), errors, {"long_name": f"error of {meaning}", "units": unit})
         variables[f"{name}_origin"] = ((*dimensions, *more), origins, {"long_name": f"origin of {meaning}"})
+    seen = variables["weight"][1] > _SEEN * variables["weight_error"][1]
+    variables["seen"] = ((*dimensions, "level"), seen, {"long_name": "weight exceeds zero by three errors"})
     p_values = np.array([found.p_value for found in physics]).reshape(shape)
     verdicts = np.array([str(found.verdict) for found in physics]).reshape(shape)
     reasons = np.array([found.reason for found in physics]).reshape(shape)

@@ -129,7 +129,8 @@ def _exact(axes: Axes, report: Report, lags: Floats, *, commutator: bool = False
                 return
 
 
-def _nothing(axes: Axes, why: str) -> None:
+def nothing(axes: Axes, why: str) -> None:
+    """Empty axes with the reason why they are empty."""
     axes.set_xticks([])
     axes.set_yticks([])
     axes.text(0.5, 0.5, why, transform=axes.transAxes, ha="center", va="center", color="0.5")
@@ -138,7 +139,7 @@ def _nothing(axes: Axes, why: str) -> None:
 def _two_point(axes: Axes, run: Correlators, report: Report) -> None:
     axes.set_title(f"Connected two-point function of {run.channels[0]}")
     if "lags" not in run.sums or not run.lags:
-        _nothing(axes, "needs uniform times")
+        nothing(axes, "needs uniform times")
         return
     estimate = run.connected()
     times = np.array(run.lags) * run.dt
@@ -162,7 +163,7 @@ def _levels(axes: Axes, report: Report) -> None:
     axes.set_title("Levels")
     measured = [(i, row.estimate) for i, row in enumerate(rows) if row.estimate is not None]
     if not measured:
-        _nothing(axes, "no level was measured")
+        nothing(axes, "no level was measured")
         return
     for i, row in enumerate(rows):
         if row.exact is not None:
@@ -181,7 +182,7 @@ def _commutator(axes: Axes, run: Correlators, report: Report) -> None:
 
     axes.set_title(r"Commutator $[x, p]/i\hbar$ at finite lag")
     if "increments" not in run.sums or not run.increment_lags:
-        _nothing(axes, "needs uniform times")
+        nothing(axes, "needs uniform times")
         return
     estimate = commutator_at_lags(run)
     lags = np.array(run.increment_lags) * run.dt
@@ -197,7 +198,7 @@ def _commutator(axes: Axes, run: Correlators, report: Report) -> None:
 def _paths(axes: Axes, run: Correlators) -> None:
     axes.set_title("Sample paths")
     if run.theory is None or not run.keys:
-        _nothing(axes, "paths from elsewhere")
+        nothing(axes, "paths from elsewhere")
         return
     times: Floats = run.times[:_MOST_POINTS]
     paths = Paths(run.theory, len(_PATHS), times=run.times, key=run.keys[0], precision=run.precision, n_threads=1)

@@ -40,7 +40,8 @@ class Given:
 
     ``values`` have shape (K,) in units of ``unit``; ``times`` are None if none came along; ``n_samples`` is the number
     of independent samples behind the covariance, None if that is known exactly; ``tau`` is the mean autocorrelation
-    time of the samples where it was seen.
+    time of the samples where it was seen; ``covariance`` is the matrix that was given, shape (K, K), in units of
+    ``unit`` squared, None where the replicas are the source of the covariance.
     """
 
     values: Estimate
@@ -48,15 +49,21 @@ class Given:
     n_samples: int | None
     times: Floats | None = None
     tau: float | None = None
+    covariance: Floats | None = None
 
 
 def read(given: Any, covariance: ArrayLike | None, n_samples: int | None, times: Floats | None) -> Given:
     """The correlator of any supported kind of input."""
+    return _with_times(read_values(given, covariance, n_samples, times))
+
+
+def read_values(given: Any, covariance: ArrayLike | None, n_samples: int | None, times: Floats | None = None) -> Given:
+    """Values with a covariance of any supported kind of input, with the times that were given or came along."""
     if isinstance(given, list | tuple) and given and all(isinstance(entry, Estimate) for entry in given):
         given = given[0].map_replicas(lambda *values: np.stack(values, axis=-1), *given[1:])
     if isinstance(given, Estimate):
         _leave_out("an Estimate", covariance=covariance, n_samples=n_samples)
-        return _with_times(_of_estimate(given), times)
+        return replace(_of_estimate(given), times=times)
     own_times = None
     content = getattr(given, "content", None)
     if content is not None and _package(given) == "pyerrors":
@@ -72,24 +79,24 @@ def read(given: Any, covariance: ArrayLike | None, n_samples: int | None, times:
             if array.ndim != 1:
                 raise InputError(f"correlator must have shape (K,); got objects of shape {array.shape}")
             found = _of_objects(list(array), kinds, n_samples)
-            return _with_times(replace(found, times=own_times), times)
+            return replace(found, times=own_times if times is None else times)
     if array.dtype.kind == "c":
         raise InputTypeError(
             f"correlator must be real; got dtype {array.dtype}; take the real part if the imaginary one is noise"
         )
     if array.ndim == 2:
         _leave_out("samples", covariance=covariance, n_samples=n_samples)
-        return _with_times(_of_samples(floats("correlator", array, 2), times), times)
+        return replace(_of_samples(floats("correlator", array, 2), times), times=times)
     if array.ndim != 1:
         raise InputError(
             f"correlator must have shape (K,), or (configuration, K) for samples; got shape {array.shape}; "
             "average over sources first, or make an Estimate with nnqm.jackknife"
         )
-    return _with_times(_of_arrays(floats("correlator", array, 1), covariance, n_samples), times)
+    return replace(_of_arrays(floats("correlator", array, 1), covariance, n_samples), times=times)
 
 
-def _with_times(found: Given, times: Floats | None) -> Given:
-    chosen = found.times if times is None else times
+def _with_times(found: Given) -> Given:
+    chosen = found.times
     if chosen is None:
         raise InputError("times are missing: give the time of each value, shape (K,)")
     _check_times(chosen, len(found.values))
@@ -100,7 +107,7 @@ def _with_times(found: Given, times: Floats | None) -> Given:
             f"the correlator does not fluctuate at times {listed(chosen[still])}, so that it has no errors there; "
             "leave these times out (if squared errors are too small for float64, use other units)"
         )
-    return replace(found, times=chosen)
+    return found
 
 
 def _check_times(times: Floats, n: int) -> None:
@@ -183,7 +190,8 @@ def _of_arrays(values: Floats, covariance: ArrayLike | None, n_samples: int | No
             "errors belong squared on its diagonal"
         )
     unit = unit_of(values) if np.any(values) else unit_of(np.sqrt(np.diag(matrix)))
-    return Given(_blocks_for(values / unit, (matrix + matrix.T) / 2 / unit / unit), unit, n_samples)
+    symmetric = (matrix + matrix.T) / 2 / unit / unit
+    return Given(_blocks_for(values / unit, symmetric), unit, n_samples, covariance=symmetric)
 
 
 def _blocks_for(values: Floats, covariance: Floats) -> Estimate:

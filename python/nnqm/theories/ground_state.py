@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class GroundStateProcess(Immutable, Source):
     __slots__ = ("_chains", "hamiltonian", "n_grids")
 
     kind = "ground-state"
-    _contents = ("hamiltonian", "n_grids")
+    _contents: ClassVar[tuple[str, ...]] = ("hamiltonian", "n_grids")
 
     hamiltonian: Hamiltonian
     n_grids: int

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -13,15 +12,119 @@ from .._arguments import Floats, floats, positive
 from ..errors import InputError, InputTypeError, located
 from ..quantum.hamiltonian import Hamiltonian
 from .ground_state import GroundStateProcess
+from .immutable import Immutable
 from .networks import Network
 from .table import Table
 
-__all__ = ["GroundStateNetwork"]
+__all__ = ["GroundStateNetwork", "NetworkState"]
 
 # Activations that tend to constants, that grow on one side, and that oscillate for ever.
 _SATURATING = frozenset({"tanh", "erf", "sigmoid"})
 _ONE_SIDED = frozenset({"gelu", "softplus"})
 _OSCILLATING = frozenset({"sin", "cos"})
+
+
+class NetworkState(Immutable):
+    r"""The exponent W = -ln psi_0 of a ground state as a network f, and the potential of which it is the ground state.
+
+    .. math:: W(x) = \tfrac12 \kappa x^2 + f(x), \qquad V(x) = \frac{\hbar^2}{2m}\bigl(W'(x)^2 - W''(x)\bigr)
+
+    Parameters
+    ----------
+    network : Network
+    confinement : float
+        kappa, unit 1/length^2; zero leaves the term out.
+    even : bool
+        Whether f(x) is replaced by (f(x) + f(-x))/2.
+    unit : float, default 1/2
+        hbar^2/2m.
+    """
+
+    __slots__ = ("confinement", "even", "network", "unit")
+
+    _contents = ("network", "confinement", "even", "unit")
+
+    network: Network
+    confinement: float
+    even: bool
+    unit: float
+
+    def __init__(self, network: Network, confinement: float, even: bool, unit: float = 0.5) -> None:
+        self._set(network=network, confinement=confinement, even=even, unit=unit)
+
+    @property
+    def vector(self) -> Floats:
+        """Weights and biases of f, shape (P,), and with confinement its logarithm."""
+        extra = [np.log(self.confinement)] if self.confinement > 0 else []
+        return np.append(self.network.parameters, extra)
+
+    def at(self, vector: Floats) -> NetworkState:
+        """The state with another ``vector``."""
+        size = self.network.parameters.size
+        expected = size + (self.confinement > 0)
+        if vector.size != expected:
+            raise InputError(f"state must have shape ({expected},) for {self.network!r}; got {vector.shape}")
+        kappa = float(np.exp(vector[size])) if self.confinement > 0 else 0.0
+        return NetworkState(self.network.with_parameters(vector[:size]), kappa, self.even, self.unit)
+
+    def need_normalisable(self) -> None:
+        """Require that psi_0 is normalisable: without confinement f must grow on both sides.
+
+        Raises
+        ------
+        InputError
+            If it is not; the message names the side.
+        """
+        if self.confinement > 0:
+            return
+        right, left = _outer_slope(self.network, 1.0), _outer_slope(self.network, -1.0)
+        if self.even and right is not None and left is not None:
+            right = (right - left) / 2
+            left = -right
+        remedy = "give confinement > 0, or a network that grows on both sides, for example of softplus"
+        for slope, side, sign in ((right, "infinity", 1), (left, "minus infinity", -1)):
+            if slope is None:
+                raise InputError(
+                    f"network oscillates for x to {side}, and psi_0 = exp(-W) is not normalisable; {remedy}"
+                )
+            if not sign * slope > 0:
+                raise InputError(
+                    f"network must grow on both sides: its slope for x to {side} is {slope:g}, and psi_0 = exp(-W) is "
+                    f"not normalisable; {remedy}"
+                )
+
+    def exponent(self, x: Floats) -> tuple[Floats, Floats, Floats]:
+        """W and its first two derivatives at points of any shape."""
+        kappa = self.confinement
+        w, first, second = (d.reshape(x.shape) for d in self.network.derivatives(x[..., None]))
+        if self.even:
+            # Sums of the same two numbers have the same bits in either order: W is even exactly.
+            mirrored, its_first, its_second = (d.reshape(x.shape) for d in self.network.derivatives(-x[..., None]))
+            w, first, second = (w + mirrored) / 2, (first - its_first) / 2, (second + its_second) / 2
+        return w + kappa * x**2 / 2, first + kappa * x, second + kappa
+
+    def potential(self, x: Floats) -> Floats:
+        """V at points of any shape."""
+        _, first, second = self.exponent(x)
+        return np.asarray(self.unit * (first**2 - second))
+
+    def pullback(self, x: Floats, cotangent: Floats) -> Floats:
+        """Derivatives of sum_q cotangent_q V(x_q), points (Q,), with respect to ``vector``."""
+        weights = self.unit * cotangent
+        slope = self.exponent(x)[1]
+        # dV = hbar^2/2m (2 W' dW' - dW'')
+        first, second = 2 * weights * slope, -weights
+        where = x
+        if self.even:
+            # f enters as (f(x) + f(-x))/2, and its slope at -x with the opposite sign.
+            where = np.concatenate([x, -x])
+            first, second = np.concatenate([first, -first]) / 2, np.concatenate([second, second]) / 2
+        column = where[:, None], np.zeros((where.size, 1)), first[:, None, None], second[:, None, None]
+        gradient = self.network.pullback(*column)[0]
+        if self.confinement > 0:
+            by_kappa = float(np.sum(weights * (2 * slope * x - 1)))
+            gradient = np.append(gradient, self.confinement * by_kappa)
+        return gradient
 
 
 class GroundStateNetwork(GroundStateProcess):
@@ -97,15 +200,15 @@ class GroundStateNetwork(GroundStateProcess):
             raise InputError(f"confinement must not be negative; got {kappa:g}; psi_0 would grow as exp(|kappa| x^2/2)")
         if not isinstance(even, bool | np.bool_):
             raise InputTypeError(f"even must be True or False; got {even!r}")
-        if kappa == 0:
-            _need_confined(network, bool(even))
         constants = positive("mass", mass), positive("hbar", hbar)
         self._set(network=network, confinement=kappa, even=bool(even), mass=constants[0], hbar=constants[1])
-        super().__init__(Hamiltonian(partial(_potential, network, kappa, bool(even), self._unit), *constants), n_grids)
+        self.state.need_normalisable()
+        super().__init__(Hamiltonian(self.state.potential, *constants), n_grids)
 
     @property
-    def _unit(self) -> float:
-        return self.hbar**2 / (2 * self.mass)
+    def state(self) -> NetworkState:
+        """The exponent W as a function of its parameters."""
+        return NetworkState(self.network, self.confinement, self.even, self.hbar**2 / (2 * self.mass))
 
     def exponent(self, x: ArrayLike) -> tuple[Floats, Floats, Floats]:
         """W = -ln psi_0, up to a constant, and its first and second derivative.
@@ -120,7 +223,7 @@ class GroundStateNetwork(GroundStateProcess):
         w, first, second : ndarray
             Shape of ``x``.
         """
-        return _exponent(self.network, self.confinement, self.even, floats("x", x))
+        return self.state.exponent(floats("x", x))
 
     def potential(self, x: ArrayLike) -> Floats:
         """V(x) with E_0 = 0, energy units.
@@ -135,7 +238,7 @@ class GroundStateNetwork(GroundStateProcess):
         ndarray
             Shape of ``x``.
         """
-        return _potential(self.network, self.confinement, self.even, self._unit, floats("x", x))
+        return self.state.potential(floats("x", x))
 
     def ground_state(self, x: ArrayLike) -> Floats:
         """psi_0(x) = exp(-W), normalised, unit 1/sqrt(length).
@@ -180,8 +283,7 @@ class GroundStateNetwork(GroundStateProcess):
             "state": the P weights and biases in the order of ``Network.parameters``; with confinement its logarithm
             follows.
         """
-        extra = [np.log(self.confinement)] if self.confinement > 0 else []
-        return {"state": np.append(self.network.parameters, extra)}
+        return {"state": self.state.vector}
 
     def with_learnable(self, values: Mapping[str, Floats]) -> GroundStateNetwork:
         """The process with another "state".
@@ -202,15 +304,8 @@ class GroundStateNetwork(GroundStateProcess):
         """
         if "state" not in values:
             return self
-        state = floats("state", values["state"], 1)
-        size = self.network.parameters.size
-        expected = size + (self.confinement > 0)
-        if state.size != expected:
-            raise InputError(f"state must have shape ({expected},) for {self!r}; got {state.shape}")
-        given = self.contents() | {"network": self.network.with_parameters(state[:size])}
-        if self.confinement > 0:
-            given["confinement"] = float(np.exp(state[size]))
-        return GroundStateNetwork(**given)
+        state = self.state.at(floats("state", values["state"], 1))
+        return GroundStateNetwork(**self.contents() | {"network": state.network, "confinement": state.confinement})
 
     def potential_pullback(self, x: ArrayLike, cotangent: ArrayLike) -> dict[str, Floats]:
         r"""Gradient of a weighted sum of values of V.
@@ -229,24 +324,17 @@ class GroundStateNetwork(GroundStateProcess):
         -------
         dict
             "state": derivatives of S with respect to the entries of ``learnable``.
+
+        Raises
+        ------
+        InputError
+            If the shapes differ.
         """
         points = floats("x", x, 1)
-        weights = self._unit * floats("cotangent", cotangent, 1)
+        weights = floats("cotangent", cotangent, 1)
         if weights.shape != points.shape:
             raise InputError(f"cotangent must have the shape of x, {points.shape}; got {weights.shape}")
-        slope = self.exponent(points)[1]
-        first, second = 2 * weights * slope, -weights
-        where = points
-        if self.even:
-            # f enters as (f(x) + f(-x))/2, and its slope at -x with the opposite sign.
-            where = np.concatenate([points, -points])
-            first, second = np.concatenate([first, -first]) / 2, np.concatenate([second, second]) / 2
-        column = where[:, None], np.zeros((where.size, 1)), first[:, None, None], second[:, None, None]
-        gradient = self.network.pullback(*column)[0]
-        if self.confinement > 0:
-            by_kappa = np.sum(weights * (2 * slope * points - 1))
-            gradient = np.append(gradient, self.confinement * by_kappa)
-        return {"state": gradient}
+        return {"state": self.state.pullback(points, weights)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Self:
@@ -298,28 +386,12 @@ class GroundStateNetwork(GroundStateProcess):
                 if key in table and not isinstance(table.data[key], list):
                     raise InputTypeError(f"{key} must be an array with one entry per layer; got {table.data[key]!r}")
             network = Network(weights, table.data.get("biases"), table.data.get("activation", "tanh"))
-            given = {key: table.data[key] for key in ("confinement", "even") if key in table}
-            return cls(network, **given, **table.constants)
+            given: dict[str, Any] = {key: table.data[key] for key in ("confinement", "even") if key in table}
+            return cls(network, **given | dict(table.constants))
 
     def __repr__(self) -> str:
         form = f"confinement={self.confinement:g}" + (", even=True" if self.even else "")
         return f"GroundStateNetwork({self.network!r}, {form}, mass={self.mass:g}, hbar={self.hbar:g})"
-
-
-def _exponent(network: Network, kappa: float, even: bool, x: Floats) -> tuple[Floats, Floats, Floats]:
-    """W and its first two derivatives at points of any shape."""
-    w, first, second = (d.reshape(x.shape) for d in network.derivatives(x[..., None]))
-    if even:
-        # Sums of the same two numbers have the same bits in either order: W is even exactly.
-        mirrored, its_first, its_second = (d.reshape(x.shape) for d in network.derivatives(-x[..., None]))
-        w, first, second = (w + mirrored) / 2, (first - its_first) / 2, (second + its_second) / 2
-    return w + kappa * x**2 / 2, first + kappa * x, second + kappa
-
-
-def _potential(network: Network, kappa: float, even: bool, unit: float, x: Floats) -> Floats:
-    """V with E_0 = 0; unit is hbar^2/2m."""
-    _, first, second = _exponent(network, kappa, even, x)
-    return np.asarray(unit * (first**2 - second))
 
 
 def _check_network(network: Network) -> None:
@@ -334,23 +406,6 @@ def _check_network(network: Network) -> None:
             "network must not contain relu, whose second derivative is a sum of delta functions in V; got "
             f"{network!r}; use softplus, gelu or tanh"
         )
-
-
-def _need_confined(network: Network, even: bool) -> None:
-    """Refuse a network of a state that is not normalisable without confinement."""
-    right, left = _outer_slope(network, 1.0), _outer_slope(network, -1.0)
-    if even and right is not None and left is not None:
-        right = (right - left) / 2
-        left = -right
-    remedy = "give confinement > 0, or a network that grows on both sides, for example of softplus"
-    for slope, side, sign in ((right, "infinity", 1), (left, "minus infinity", -1)):
-        if slope is None:
-            raise InputError(f"network oscillates for x to {side}, and psi_0 = exp(-W) is not normalisable; {remedy}")
-        if not sign * slope > 0:
-            raise InputError(
-                f"network must grow on both sides: its slope for x to {side} is {slope:g}, and psi_0 = exp(-W) is not "
-                f"normalisable; {remedy}"
-            )
 
 
 def _outer_slope(network: Network, direction: float) -> float | None:

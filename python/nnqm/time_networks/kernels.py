@@ -21,17 +21,16 @@ from ..theories.densities import Density
 from ..theories.mode_sums import PAIRINGS, four_times
 from ..theories.networks import Network, RandomNetwork
 from ..theories.sources import Times
-from ..theories.state_modes import hermite_functions, trapezoid
+from ..theories.state_modes import trapezoid
 from ..theories.theory import Theory
+from .gaussian_averages import average
 
 __all__ = ["CosineNetwork", "Kernel", "TimeNetwork", "network_kernel"]
 
-# Gaussian averages: half-width in standard deviations, and accuracy relative to the largest value. Tried in turn until
-# it is reached: nodes per direction of double integrals; nodes and highest Hermite polynomial of expansions.
+# Double integrals over Gaussian variables: half-width in standard deviations, accuracy relative to the largest value,
+# nodes per direction, tried in turn until it is reached, and largest number of values of an activation in memory.
 _WIDTH, _CONVERGED = 12.0, 1e-11
-_NODES, _ORDERS = (48, 96, 192, 384), ((320, 100), (320, 200), (640, 500), (1000, 1500), (2000, 4000))
-# Largest number of times in one piece of an expansion, and of values of an activation in memory.
-_PIECE, _CHUNK = 2**12, 2**21
+_NODES, _CHUNK = (48, 96, 192, 384), 2**21
 # Standard deviation of uniform phases.
 _PHASES = np.pi / np.sqrt(3)
 # Matern kernels in closed form: polynomials in z before exp(-z), highest power first.
@@ -543,41 +542,7 @@ class TimeNetwork:
         return Network([[[1.0]]], activation=[self.activation])(z[..., None])[..., 0]
 
     def _average(self, first: Floats, second: Floats, both: Floats) -> Floats:
-        """E[a(u) a(v)] for Gaussian u, v of variances first, second and covariance both."""
-        if self.activation in _AVERAGES:
-            return np.asarray(_AVERAGES[self.activation](first, second, both))
-        if max(first.size, second.size) > _PIECE:
-            flat = [x.ravel() for x in np.broadcast_arrays(first, second, both)]
-            parts = [self._average(*(x[i : i + _PIECE] for x in flat)) for i in range(0, both.size, _PIECE)]
-            return np.concatenate(parts).reshape(both.shape)
-        size = np.sqrt(first * second)
-        rho = np.clip(both / np.where(size > 0, size, 1.0), -1, 1)
-        for nodes, order in _ORDERS:
-            (c, lost), (d, lost_too) = (self._hermite(x, nodes, order) for x in (first, second))
-            # The rest of the sum is at most the geometric mean of both losses (Cauchy-Schwarz).
-            if max(lost, lost_too) > _CONVERGED:
-                continue
-            total = np.zeros(rho.shape)
-            for n in range(order, -1, -1):
-                total *= rho
-                total += c[n] * d[n]
-            return total
-        raise InputError(
-            f"the average over {self.activation} neurons has an error of {max(lost, lost_too):.1g} with {order} "
-            "polynomials: they are saturated; use smaller weight_std or times, or erf, which has a closed form"
-        )
-
-    def _hermite(self, variance: Floats, nodes: int, order: int) -> tuple[Floats, float]:
-        """Coefficients c_n = E[a(sigma z) h_n(z)], shape (n, ...), and the fraction of E[a^2] that they miss.
-
-        E[a(u) a(v)] is the sum of c_n d_n rho^n (Mehler's formula).
-        """
-        z, weights = trapezoid(_WIDTH, nodes)
-        values = self._activate(z[:, None] * np.sqrt(variance.ravel()))
-        c = (np.sqrt(weights) * hermite_functions(z, weights, order)) @ values
-        whole = weights @ values**2
-        lost = np.abs(whole - np.sum(c**2, axis=0)).max(initial=0.0) / whole.max(initial=np.finfo(float).tiny)
-        return np.asarray(c.reshape(order + 1, *variance.shape)), float(lost)
+        return average(self.activation, first, second, both)
 
     def _fourfold(self, t: Floats) -> Floats:
         """E[a_1 a_2 a_3 a_4] for times (..., 4)."""
@@ -642,7 +607,7 @@ def network_kernel(theory: Theory) -> CosineNetwork | TimeNetwork | None:
     network = theory.network
     if not isinstance(network, RandomNetwork) or theory.sources != (Times(),) or network.shared is not None:
         return None
-    if len(network.widths) != 3 or network.n_outputs != 1 or network.activations[1] != "identity":
+    if network.is_trained or len(network.widths) != 3 or network.n_outputs != 1 or network.activations[1] != "identity":
         return None
     (first, last), (w1, w2), (b1, b2) = network.weights, network.weight_std, network.bias_std
     if min(w1, w2) == 0 or not last.moment_exists(2):
@@ -657,31 +622,3 @@ def network_kernel(theory: Theory) -> CosineNetwork | TimeNetwork | None:
     ):
         return TimeNetwork(network.activations[0], 1, w1, b1, network.widths[1], last)
     return None
-
-
-def _erf_average(first: Floats, second: Floats, both: Floats) -> Floats:
-    return np.asarray(2 / np.pi * np.arcsin(2 * both / np.sqrt((1 + 2 * first) * (1 + 2 * second))))
-
-
-def _relu_average(first: Floats, second: Floats, both: Floats) -> Floats:
-    size = np.sqrt(first * second)
-    angle = np.arccos(np.clip(both / np.where(size > 0, size, 1.0), -1, 1))
-    return np.asarray(size / (2 * np.pi) * (np.sin(angle) + (np.pi - angle) * np.cos(angle)))
-
-
-def _wave_average(sign: float) -> Callable[[Floats, Floats, Floats], Floats]:
-    def average(first: Floats, second: Floats, both: Floats) -> Floats:
-        apart, together = np.exp(both - (first + second) / 2), np.exp(-both - (first + second) / 2)
-        return np.asarray((apart + sign * together) / 2)
-
-    return average
-
-
-# E[a(u) a(v)] from the variances and the covariance of u and v.
-_AVERAGES: dict[str, Callable[[Floats, Floats, Floats], Floats]] = {
-    "identity": lambda first, second, both: both,
-    "erf": _erf_average,
-    "relu": _relu_average,
-    "sin": _wave_average(-1.0),
-    "cos": _wave_average(1.0),
-}

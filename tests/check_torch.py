@@ -1,0 +1,136 @@
+"""Gradients against PyTorch. Run by hand, in an environment of its own: see CONTRIBUTING.md.
+
+PyTorch is not among the requirements of the tests, because its wheels are gigabytes. Without it this program says so
+and ends without an error.
+"""
+
+import sys
+from itertools import product
+
+import numpy as np
+import pytest
+
+import nnqm
+from nnqm.errors import InputError
+from nnqm.learning.differentiate import differentiate
+from nnqm.learning.frameworks import torch_observable
+from nnqm.learning.observables import Commutator, Moments, NPoint, SpectralWeights, TwoPoint
+
+ACTIVATIONS = ("identity", "tanh", "relu", "sin", "cos", "erf", "gelu", "sigmoid", "softplus")
+
+
+def of_torch(torch, network, y, u, v, w):
+    """Gradient of sum u f + v f' + w f'' by automatic differentiation, in weights and biases and in y."""
+    functions = {"identity": lambda z: z, "softplus": torch.nn.functional.softplus, "gelu": torch.nn.functional.gelu}
+    layers = [
+        (torch.tensor(m, requires_grad=True), torch.tensor(b, requires_grad=True))
+        for m, b in zip(network.weights, network.biases, strict=True)
+    ]
+    points = torch.tensor(y, requires_grad=True)
+
+    def f(one):
+        h = one
+        for (m, b), name in zip(layers, network.activations, strict=True):
+            h = functions.get(name, getattr(torch, name, None))(m @ h + b)
+        return h
+
+    total = torch.zeros((), dtype=torch.float64)
+    for q in range(len(y)):
+        total = total + torch.tensor(u[q]) @ f(points[q])
+        for i, c in product(range(y.shape[1]), range(u.shape[1])):
+
+            def along(t, i=i, c=c, q=q):
+                step = torch.zeros(y.shape[1], dtype=torch.float64)
+                step[i] = 1.0
+                return f(points[q] + t * step)[c]
+
+            zero = torch.zeros((), dtype=torch.float64, requires_grad=True)
+            (first,) = torch.autograd.grad(along(zero), zero, create_graph=True)
+            total = total + v[q, c, i] * first
+            # An affine function has no second derivative in PyTorch.
+            if first.requires_grad:
+                (second,) = torch.autograd.grad(first, zero, create_graph=True, allow_unused=True)
+                total = total + (0.0 if second is None else w[q, c, i] * second)
+    tensors = [part for pair in layers for part in pair]
+    found = torch.autograd.grad(total, [*tensors, points], allow_unused=True)
+    arrays = [np.zeros(t.shape) if g is None else g.numpy() for g, t in zip(found, [*tensors, points], strict=True)]
+    return np.concatenate([a.ravel() for a in arrays[:-1]]), arrays[-1]
+
+
+def check_networks(torch):
+    worst = 0.0
+    for activation, depth, inputs in product(ACTIVATIONS, range(1, 5), range(1, 4)):
+        rng = np.random.default_rng([depth, inputs])
+        widths = (inputs, *[3] * depth, 2)
+        network = nnqm.Network.random(widths, activation, rng=rng, bias_std=0.5)
+        y, u = rng.normal(size=(3, inputs)), rng.normal(size=(3, 2))
+        v, w = rng.normal(size=(2, 3, 2, inputs))
+        for ours, theirs in zip(network.pullback(y, u, v, w), of_torch(torch, network, y, u, v, w), strict=True):
+            error = np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max())
+            worst = max(worst, error)
+            assert error < 1e-12, (activation, depth, inputs, error)
+    print(f"networks: {len(ACTIVATIONS)} activations, depths 1 to 4, 1 to 3 inputs: largest error {worst:.1e}")
+
+
+def check_observables(torch):
+    inputs = nnqm.OrnsteinUhlenbeck([1.0, 1.7], [1.0, 0.8])
+    for activation in ("tanh", "relu", "gelu"):
+        network = nnqm.Network.random((2, 3, 1), activation, rng=2, bias_std=0.5)
+        layers = [
+            (torch.tensor(w, requires_grad=True), torch.tensor(b, requires_grad=True))
+            for w, b in zip(network.weights, network.biases, strict=True)
+        ]
+        omega = torch.tensor([1.1, 1.6], dtype=torch.float64, requires_grad=True)
+        observables = [TwoPoint([0.0, 0.5]), SpectralWeights([[1, 0], [1, 1]]), Moments([1, 2])]
+        if activation != "relu":
+            observables += [Commutator(), NPoint([[0.0, 0.3, 0.5]])]
+        for observable in observables:
+            exact = torch_observable(nnqm.Theory(inputs, network), observable)
+
+            def flat(*tensors, exact=exact):
+                return exact(list(zip(tensors[:-1:2], tensors[1:-1:2], strict=True)), omega=tensors[-1])
+
+            tensors = [part for pair in layers for part in pair]
+            assert torch.autograd.gradcheck(flat, (*tensors, omega), eps=1e-5, atol=1e-7, rtol=1e-6)
+        value = exact(layers, omega=omega)
+        # The second term alone would have a second derivative.
+        (first,) = torch.autograd.grad(value.sum() + (omega**3).sum(), omega, create_graph=True)
+        with pytest.raises(InputError, match="second derivatives"):
+            torch.autograd.grad(first.sum(), omega)
+    single = [(w.detach().float(), b.detach().float()) for w, b in layers]
+    assert exact(single).dtype == torch.float32
+    print("observables: gradcheck passes for layers and omega; second derivatives are refused")
+
+
+def check_loss(torch):
+    """A loss with a term of the user's own."""
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 4, 1), "tanh", rng=1))
+    exact = torch_observable(theory, SpectralWeights(2))
+    layer = [
+        (torch.tensor(w, requires_grad=True), torch.tensor(b))
+        for w, b in zip(theory.network.weights, theory.network.biases, strict=True)
+    ]
+    loss = (exact(layer) ** 2).sum() + (layer[0][0] ** 2).sum()
+    loss.backward()
+    d = differentiate(theory, [SpectralWeights(2)])
+    expected = d.pullback([2 * d.values[0]])["network"][:4] + 2 * theory.network.weights[0].ravel()
+    np.testing.assert_allclose(layer[0][0].grad.numpy().ravel(), expected, rtol=1e-12)
+    print("losses: exact observables and other terms add up")
+
+
+def main():
+    try:
+        import torch
+    except ImportError:
+        print("PyTorch is not installed: gradients are NOT compared with it (see CONTRIBUTING.md)")
+        return 0
+    print(f"PyTorch {torch.__version__}")
+    torch.set_num_threads(1)
+    check_networks(torch)
+    check_observables(torch)
+    check_loss(torch)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
