@@ -2,170 +2,17 @@
 // (null pointers, sizes beyond the types of the C++ interface), makes one C++ call, and turns exceptions into codes.
 #include "nnqm/nnqm.h"
 
-#include <algorithm>
 #include <cstdint>
-#include <cstdio>
-#include <limits>
 #include <memory>
-#include <new>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "checks.hpp"
-#include "nnqm/nnqm.hpp"
+#include "c_tools.hpp"
 
-struct nnqm_theory {
-    nnqm::Theory value;
-};
-
-struct nnqm_measure {
-    nnqm::Measure value;
-};
-
-struct nnqm_run {
-    nnqm::Run value;
-};
-
-// Sums contain their measure and number of times, so a call with another measure cannot fill arrays of the same shape.
-struct nnqm_sums {
-    nnqm_sums(const nnqm::Measure& m, std::int64_t times, std::int64_t first_block, std::int64_t n_blocks)
-        : measure(m), n_times(times), buffer(m, times, first_block, n_blocks), view(buffer.view()) {}
-    nnqm::Measure measure;
-    std::int64_t n_times;
-    nnqm::SumsBuffer buffer;
-    nnqm::Sums view;
-};
+using namespace nnqm::c;
 
 namespace {
-
-// Bounds of single sizes, far above any use. Within them no sum or product of a few sizes overflows its type.
-constexpr std::int64_t largest_width = std::int64_t{1} << 24;
-constexpr std::int64_t largest_times = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t largest_index = std::int64_t{1} << 54;
-constexpr std::int64_t largest_group = std::int64_t{1} << 40;
-// Largest n_threads. A runtime that cannot start a thread ends the process, so absurd numbers must not reach it.
-constexpr std::int64_t most_threads = 4096;
-
-// Message of the last failed call. Its fixed size lets it report that memory ran out.
-thread_local char last_error[1024] = "";
-
-std::int32_t fail(std::int32_t status, const char* message) noexcept {
-    std::snprintf(last_error, sizeof last_error, "%s", message);
-    return status;
-}
-
-// Calls call() and turns exceptions into a status and a message.
-template <class Call>
-std::int32_t guarded(const Call& call) noexcept {
-    try {
-        call();
-        return NNQM_OK;
-    } catch (const std::invalid_argument& error) {
-        return fail(NNQM_INVALID_ARGUMENT, error.what());
-    } catch (const std::bad_alloc&) {
-        return fail(NNQM_OUT_OF_MEMORY, "out of memory");
-    } catch (const std::length_error&) {
-        return fail(NNQM_OUT_OF_MEMORY, "out of memory: an array would exceed any memory");
-    } catch (const std::exception& error) {
-        return fail(NNQM_UNEXPECTED, error.what());
-    } catch (...) {
-        return fail(NNQM_UNEXPECTED, "unknown exception");
-    }
-}
-
-using nnqm::detail::refuse;
-
-template <class T>
-T& given(T* pointer, const char* name) {
-    if (!pointer) refuse(std::string(name) + " is null");
-    return *pointer;
-}
-
-std::int64_t between(std::int64_t smallest, std::int64_t value, std::int64_t largest, const char* name) {
-    if (value < smallest || value > largest)
-        refuse(std::string(name) + " must lie between " + std::to_string(smallest) + " and " + std::to_string(largest) +
-               ", got " + std::to_string(value));
-    return value;
-}
-
-int width(std::int64_t value, const char* name) { return static_cast<int>(between(1, value, largest_width, name)); }
-
-int threads(std::int32_t n) { return static_cast<int>(between(0, n, most_threads, "n_threads")); }
-
-template <class T>
-std::vector<T> copy(const T* values, std::int64_t n, const char* name) {
-    if (n > 0) given(values, name);
-    if (static_cast<std::uint64_t>(n) > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
-    return n > 0 ? std::vector<T>(values, values + n) : std::vector<T>();
-}
-
-nnqm::Layer layer(std::int64_t inputs, std::int64_t outputs, const double* weights, const double* biases,
-                  const char* activation) {
-    nnqm::Layer result;
-    result.inputs = width(inputs, "inputs");
-    result.outputs = width(outputs, "outputs");
-    result.weights = copy(weights, inputs * outputs, "weights");
-    result.biases = copy(biases, outputs, "biases");
-    result.activation = &given(activation, "activation");
-    return result;
-}
-
-nnqm::Precision precision_of(std::int32_t precision) {
-    if (precision != NNQM_FLOAT32 && precision != NNQM_FLOAT64)
-        refuse("precision must be NNQM_FLOAT32 or NNQM_FLOAT64, got " + std::to_string(precision));
-    return precision == NNQM_FLOAT32 ? nnqm::Precision::float32 : nnqm::Precision::float64;
-}
-
-std::int64_t item_size(nnqm::Precision precision) { return precision == nnqm::Precision::float32 ? 4 : 8; }
-
-// Number of bytes of a contiguous array of this shape. Checks that each size is positive and that the product fits.
-std::int64_t extent(const std::int64_t* shape, nnqm::Precision precision, const std::string& name) {
-    given(shape, (name + " shape").c_str());
-    std::int64_t bytes = item_size(precision);
-    for (int axis = 0; axis < 3; ++axis) {
-        if (shape[axis] < 1)
-            refuse(name + " shape must be positive; shape[" + std::to_string(axis) + "] is " +
-                   std::to_string(shape[axis]));
-        if (bytes > std::numeric_limits<std::int64_t>::max() / shape[axis])
-            refuse(name + " shape: the size overflows 64 bits");
-        bytes *= shape[axis];
-    }
-    between(1, shape[1], largest_times, "the number of times");
-    between(1, shape[2], largest_width, "the number of channels");
-    return bytes;
-}
-
-nnqm::ArrayView view(std::int32_t precision, const std::int64_t* shape, const std::int64_t* strides, const void* data,
-                     const std::string& name) {
-    nnqm::ArrayView result;
-    result.precision = precision_of(precision);
-    extent(shape, result.precision, name);
-    if (!data) refuse(name + " is null");
-    result.data = data;
-    std::int64_t contiguous = item_size(result.precision), reach = contiguous;
-    for (int axis = 2; axis >= 0; --axis) {
-        const std::int64_t steps = shape[axis] - 1, stride = strides ? strides[axis] : contiguous;
-        const std::int64_t room = (std::numeric_limits<std::int64_t>::max() - reach) / std::max<std::int64_t>(steps, 1);
-        if (stride > room || stride < -room) refuse(name + " strides: the size overflows 64 bits");
-        reach += steps * (stride < 0 ? -stride : stride);
-        result.shape[axis] = shape[axis];
-        result.strides[axis] = stride;
-        contiguous *= shape[axis];
-    }
-    return result;
-}
-
-nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* data, const std::string& name) {
-    extent(shape, precision, name);
-    if (!data) refuse(name + " is null");
-    if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(item_size(precision)) != 0)
-        refuse(name + " must be aligned to the size of its numbers");
-    return {data, precision, {shape[0], shape[1], shape[2]}};
-}
-
-bool flag(std::int32_t value, const char* name) { return between(0, value, 1, name) == 1; }
 
 static_assert(static_cast<int>(nnqm::DensityKind::gaussian) == NNQM_GAUSSIAN &&
               static_cast<int>(nnqm::DensityKind::uniform) == NNQM_UNIFORM &&
@@ -560,41 +407,6 @@ std::int32_t nnqm_sample(const nnqm_theory* theory, const nnqm_run* run, std::in
         between(first_path, end_path, largest_index, "end_path");
         const nnqm::ArrayOut array = out(r.precision, shape, inputs, "inputs");
         nnqm::sample(t, r, {first_path, end_path}, array);
-    });
-}
-
-std::int32_t nnqm_apply(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
-                        const std::int64_t* input_strides, const void* inputs, const std::int64_t* output_shape,
-                        void* outputs, std::int32_t n_threads) {
-    return guarded([&] {
-        const nnqm::Network& network = given(theory, "theory").value.network;
-        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
-        const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
-        nnqm::apply(network, from, to, threads(n_threads));
-    });
-}
-
-std::int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path,
-                            std::int32_t precision, const std::int64_t* input_shape, const std::int64_t* input_strides,
-                            const void* inputs, const std::int64_t* output_shape, void* outputs) {
-    return guarded([&] {
-        const nnqm::Network& network = given(theory, "theory").value.network;
-        const nnqm::Run& r = given(run, "run").value;
-        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
-        const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
-        nnqm::apply(network, r, between(0, first_path, largest_index, "first_path"), from, to);
-    });
-}
-
-std::int32_t nnqm_draw(const nnqm_theory* theory, std::uint64_t key, std::int32_t negative, std::int64_t first_group,
-                       std::int64_t end_group, std::int32_t precision, const std::int64_t* shape, void* parameters) {
-    return guarded([&] {
-        const nnqm::Network& network = given(theory, "theory").value.network;
-        const bool before_zero = flag(negative, "negative");
-        between(0, first_group, largest_index, "first_group");
-        between(first_group, end_group, largest_index, "end_group");
-        nnqm::draw(network, key, before_zero, {first_group, end_group},
-                   out(precision_of(precision), shape, parameters, "parameters"));
     });
 }
 
