@@ -219,7 +219,10 @@ struct Trained {
     // these columns and, if the layer below is the first that is trained, its rows. The arrays are still in the
     // first-level cache.
     template <int C>
-    void backward_columns(const Trained& below, bool is_first, std::int64_t c) const {
+    void backward_columns(Trained below, bool is_first, std::int64_t c) const {
+        // Nothing reads the deltas of the first layer later, so all its rows take the place of row 0, which stays in
+        // the first-level cache.
+        if (is_first && below.slopes_of_values()) below.deltas -= c * stride;
         backward_rows<C>(below, c);
         update_columns<C>(c);
         if (is_first) below.template update_rows<C>(c);
