@@ -352,6 +352,19 @@ def test_a_step_that_fails_is_unresolved_and_the_others_remain():
     assert "(steps 1)" in str(found)
 
 
+@pytest.mark.parametrize("source", [OrnsteinUhlenbeck(1.0), Times()])
+def test_a_training_that_diverges_is_named_and_the_steps_before_remain(source):
+    descent = nnqm.GradientDescent(POINTS, np.sin(POINTS), rate=50.0, steps=0)
+    network = RandomNetwork((1, 8, 1), "tanh", weight_std=1.5, bias_std=0.5, training=descent)
+    along = Trajectory.of_ensemble(Theory(source, network), [0, 1000])
+    found = training_dynamics(along, n_levels=2, rng=1, n_paths=512, n_draws=16)
+    assert np.isfinite(found["variance"].values[0])
+    assert found["variance"].origins[1] == "unresolved"
+    assert found.verdicts[1] == "not tested"
+    assert "the training of network 0 diverges at step" in found.physics[1].reason
+    assert "variance, kurtosis, commutator, uncertainty" in str(found)
+
+
 def test_an_interrupt_keeps_the_finished_steps():
     seen = []
 

@@ -4,13 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from nnqm.theories.training import GradientDescent
 
 import harness
 import nnqm
 from nnqm.errors import InputError
 from nnqm.learning.infinite_width import InfiniteWidth, LinearModel
 from nnqm.statistics.estimate import jackknife
+from nnqm.theories.training import GradientDescent
 from nnqm.time_networks.gaussian_averages import average, slope_average
 
 POINTS, TARGETS = np.array([[-1.0], [-0.3], [0.4], [1.2]]), np.array([[0.5], [-0.2], [0.1], [0.8]])
