@@ -13,7 +13,7 @@ from interpreter import answer
 from nnqm import Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory, training_dynamics
 from nnqm.errors import InputError, InputTypeError
 from nnqm.exact.short_times import average_of_short_times
-from nnqm.learning.observables import SpectralWeights
+from nnqm.learning import SpectralWeights
 from nnqm.plot import training_dynamics as draw
 
 OMEGA, SIGMA, HBAR, MASS = 1.4, 0.9, 0.7, 1.3
