@@ -240,6 +240,81 @@ def test_a_rate_that_diverges_is_named_with_the_largest_stable_one():
         nnqm.fit(oscillators(), weights, method="gradient-descent")
 
 
+def test_ctrl_c_between_starts_and_before_the_first_step_keeps_what_there_is(monkeypatch):
+    from nnqm.learning import fit as module
+
+    theory, target = convex()
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_redrawn", stop)
+    with pytest.raises(FitInterrupted, match="one of 3 steps") as stopped:
+        nnqm.fit(theory, target, method="adam", steps=3, restarts=1, rng=1)
+    assert stopped.value.partial.reason == "3 steps are done"
+
+
+def test_a_failure_half_way_keeps_the_last_state(monkeypatch):
+    from nnqm.learning import optimisers
+
+    theory, target = convex()
+    calls = iter(range(100))
+    exact = optimisers.differentiate
+
+    def fails_later(*arguments):
+        if next(calls) > 3:
+            raise nnqm.errors.InputError("the grid is too coarse")
+        return exact(*arguments)
+
+    monkeypatch.setattr(optimisers, "differentiate", fails_later)
+    with pytest.raises(FitError, match="step 4 has diverged: the grid is too coarse") as failed:
+        nnqm.fit(theory, target, method="adam", rate=0.05)
+    assert failed.value.partial.trajectory.steps == (0, 1, 2, 3)
+    # A start that fails is one of several.
+    calls = iter(range(4, 100))
+    monkeypatch.setattr(optimisers, "differentiate", exact)
+    monkeypatch.setattr("nnqm.learning.fit._redrawn", lambda *_: np.array([np.nan, 0.0]))
+    found = nnqm.fit(theory, target, restarts=2, rng=1)
+    assert found.starts[1:] == (np.inf, np.inf)
+    assert "2 starts failed" in str(found)
+
+
+# ---- linear networks
+
+
+def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch):
+    from nnqm.learning import differentiate as module
+
+    rng = np.random.default_rng(1)
+    layers = [rng.normal(size=(3, 2)), rng.normal(size=(2, 3))]
+    network = nnqm.Network(layers, [rng.normal(size=3), rng.normal(size=2)], activation=["identity", "identity"])
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.7], [1.0, 0.8]), network, mass=1.3, hbar=0.7)
+    observables = [
+        TwoPoint([0, 0.3, 1.1]),
+        TwoPoint([0, 0.5], connected=False, channel=1),
+        SpectralWeights([[0, 0], [1, 0], [0, 1], [1, 1]]),
+        Moments([1, 2, 3, 4, 6], channel=1),
+        Commutator(),
+        MomentumSquared(1),
+        NPoint([[0, 0.3, 0.1, 0.7], [0, 0, 0, 1.0]], channel=1),
+        NPoint([[0, 0.3, 0.1]]),
+        TwoPoint([0.3, 1.0], channel="y2"),
+    ]
+    closed = differentiate(theory, observables)
+    cotangents = [rng.normal(size=what.size) for what in observables]
+    pulled, rows = closed.pullback(cotangents), closed.jacobian()
+    monkeypatch.setattr(module, "is_linear", lambda theory: False)
+    grid = differentiate(theory, observables)
+    for one, other in zip(closed.values, grid.values, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
+    for name, expected in grid.pullback(cotangents).items():
+        np.testing.assert_allclose(pulled[name], expected, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(rows[name], grid.jacobian([name])[name], rtol=1e-9, atol=1e-9)
+    monkeypatch.undo()
+    with pytest.raises(nnqm.errors.InputError, match="columns"):
+        differentiate(theory, [SpectralWeights([[1]])])
+
+
 # ---- quality
 
 
@@ -249,7 +324,7 @@ def test_p_values_of_correlators_are_uniform():
     true = 0.6 * np.exp(-times) + 0.1 * np.exp(-3 * times)
     root = np.linalg.cholesky(1e-6 * np.exp(-np.abs(times[:, None] - times)))
     found = []
-    for _ in range(100):
+    for _ in range(60):
         data = true + root @ rng.normal(size=len(times))
         target = nnqm.Target(TwoPoint(times), data, root @ root.T)
         found.append(nnqm.fit(linear([1.0, 3.0]), target, free=("network", "omega")))
@@ -259,7 +334,7 @@ def test_p_values_of_correlators_are_uniform():
     logs = np.array([fit.parameters[-2] for fit in found])
     expected = np.mean([fit.covariance[-2, -2] for fit in found])
     ratio = logs.var(ddof=1) / expected
-    assert stats.chi2.ppf(1e-4, 99) / 99 < ratio < stats.chi2.ppf(1 - 1e-4, 99) / 99
+    assert stats.chi2.ppf(1e-4, 59) / 59 < ratio < stats.chi2.ppf(1 - 1e-4, 59) / 59
 
 
 def test_p_values_with_an_estimated_covariance_are_uniform():
@@ -267,7 +342,7 @@ def test_p_values_with_an_estimated_covariance_are_uniform():
     times = np.array([0.0, 0.2, 0.5, 1.0, 1.6, 2.5])
     true = np.exp(-times) / 2
     p = []
-    for _ in range(100):
+    for _ in range(50):
         samples = true + 0.03 * rng.normal(size=(60, len(times))) * true
         p.append(nnqm.fit(linear([1.1]), nnqm.Target(TwoPoint(times), samples), free=("network", "omega")).p_value)
     assert_uniform(p)

@@ -18,7 +18,7 @@ from ..theories.theory import Theory
 from .feasibility import check_targets
 from .goodness import TargetQuality, judge
 from .observables import NPoint
-from .optimisers import METHODS, PATIENCE, STEPS, Failed, Point, Problem, Stopped, Watch, default_rate
+from .optimisers import ADAM_RATE, FAILURES, METHODS, PATIENCE, STEPS, Point, Problem, Stopped, Watch, default_rate
 from .parameters import POSITIVE, FreeParameters, learnable
 from .targets import Target
 from .trajectory import Trajectory
@@ -93,7 +93,7 @@ class Fit:
     covariance : ndarray or None
         Covariance of ``parameters``, shape (P, P), by the errors of the measured targets (statistical only):
         :math:`(J^T C^{-1} J)^+` on the directions that the data determine, and zero in others. None without measured
-        targets.
+        targets, and with more than 1000 parameters.
     trajectory : Trajectory
         States of the best start at increasing steps, thinned to a ratio of 1.15, with the first and the last one.
     method : str
@@ -230,7 +230,7 @@ def fit(
     """
     need_known(fit, settings, FitSettings)
     listed, names = _checked(theory, targets, free)
-    minimise = METHODS[choice("method", method, METHODS)]
+    choice("method", method, METHODS)
     steps = integer("steps", settings.get("steps", STEPS[method]), 1)
     rate = settings.get("rate")
     if rate is not None:
@@ -250,40 +250,33 @@ def fit(
     first = problem.at(problem.free.start)
     if not np.isfinite(first.loss):
         raise InputError(f"the loss of the given theory must be finite; got {first.loss:g}; start elsewhere")
-    if method == "gradient-descent" and rate is None:
-        rate = default_rate(first)
-    generator = np.random.default_rng(rng)
+    if rate is None:
+        rate = {"gradient-descent": lambda: default_rate(first), "adam": lambda: ADAM_RATE}.get(method, lambda: None)()
     run = _Run(problem, method, rate)
-    for i in range(starts):
-        watch = Watch(
-            steps=steps,
-            loss_tolerance=tolerances[0],
-            gradient_tolerance=tolerances[1],
-            patience=patience,
-            progress=settings.get("progress"),
-            measured=measured,
-            done=run.steps,
-            wanted=starts * steps,
-        )
-        point: Point | None = first if i == 0 else problem.trial(_redrawn(theory, names, generator))
-        if point is None:
-            run.skip("a random start has no values")
-            continue
-        run.watches.append(watch)
-        try:
-            watch.start(point)
-            minimise(problem, point, watch, rate)
-        except Stopped as end:
-            run.ends.append((end.reason, end.converged))
+    generator = np.random.default_rng(rng)
+    try:
+        for i in range(starts):
+            point = first if i == 0 else problem.trial(_redrawn(theory, names, generator))
+            if point is None:
+                run.skip("a random start has no values")
+                continue
+            watch = Watch(
+                point,
+                steps=steps,
+                loss_tolerance=tolerances[0],
+                gradient_tolerance=tolerances[1],
+                patience=patience,
+                progress=settings.get("progress"),
+                measured=measured,
+                done=run.steps,
+                wanted=starts * steps,
+            )
+            run.go(watch, point)
             if run.best.within_tolerance:
                 break
-        except Failed as fault:
-            run.ends.append((str(fault), False))
-            run.faults.append(str(fault))
-        except KeyboardInterrupt:
-            run.ends.append(("interrupted", False))
-            raise FitInterrupted(run.result()) from None
-    if run.faults and len(run.faults) == starts:
+    except KeyboardInterrupt:
+        raise FitInterrupted(run.result() if run.watches else None) from None
+    if len(run.faults) == starts:
         raise FitError(run.faults[0], run.result())
     return run.result()
 
@@ -316,6 +309,19 @@ class _Run:
         self.ends: list[tuple[str, bool]] = []
         self.faults: list[str] = []
         self.skipped = 0
+
+    def go(self, watch: Watch, point: Point) -> None:
+        """Minimise from one start."""
+        self.watches.append(watch)
+        self.ends.append(("interrupted", False))
+        try:
+            watch.judge(point)
+            METHODS[self.method](self.problem, point, watch, self.rate)
+        except Stopped as end:
+            self.ends[-1] = (end.reason, end.converged)
+        except FAILURES as fault:
+            self.ends[-1] = (str(fault), False)
+            self.faults.append(str(fault))
 
     def skip(self, reason: str) -> None:
         """Count a start that has no values."""
