@@ -11,6 +11,7 @@ import nnqm
 from harness import assert_uniform
 from nnqm.learning.differentiate import differentiate
 from nnqm.learning.feasibility import check_targets
+from nnqm.learning.goodness import judge
 from nnqm.learning.observables import (
     Commutator,
     Gaps,
@@ -346,6 +347,81 @@ def test_p_values_with_an_estimated_covariance_are_uniform():
         samples = true + 0.03 * rng.normal(size=(60, len(times))) * true
         p.append(nnqm.fit(linear([1.1]), nnqm.Target(TwoPoint(times), samples), free=("network", "omega")).p_value)
     assert_uniform(p)
+
+
+def test_quality_of_a_fit_without_parameters_is_that_of_hotelling(quartic_run):
+    estimate = quartic_run.connected()[:4]
+    target = nnqm.Target(TwoPoint(0.1 * np.array(quartic_run.lags[:4])), estimate)
+    other = estimate.value + np.linalg.cholesky(estimate.covariance()) @ [1.0, -0.7, 1.6, 0.5]
+    residual = target.white @ (other - target.values)
+    found = judge([target], [other], [0.0], residual, np.zeros((4, 1)))
+    assert 0.1 < found.p_value < 0.9
+    assert found.p_value == pytest.approx(estimate.consistency(other), rel=1e-4)
+    assert found.degrees_of_freedom == 4
+    distance = np.linalg.solve(estimate.covariance(), other - target.values) @ (other - target.values)
+    assert found.chi_squared == pytest.approx(distance * (128 - 4 - 2) / (128 - 1), rel=1e-9)
+    assert not found.covariance.any()
+
+
+def test_errors_of_parameters_are_those_of_a_linear_fit():
+    rng = np.random.default_rng(3)
+    design, values = 5 * rng.normal(size=(6, 2)), rng.normal(size=6)
+    root = np.eye(6) + 0.1 * rng.normal(size=(6, 6))
+    covariance = root @ root.T
+    weights = np.linalg.inv(covariance)
+    expected = np.linalg.inv(design.T @ weights @ design)
+    fitted = design @ (expected @ design.T @ weights @ values)
+    chi = (values - fitted) @ weights @ (values - fitted)
+    for n_samples in (None, 80):
+        target = nnqm.Target(TwoPoint(np.arange(6.0)), values, covariance, n_samples=n_samples)
+        residual = target.white @ (fitted - values)
+        found = judge([target], [fitted], [0.0], residual, target.white @ design)
+        assert found.degrees_of_freedom == pytest.approx(4, abs=1e-3)
+        if n_samples is None:
+            np.testing.assert_allclose(found.covariance, expected, rtol=1e-9)
+            assert found.p_value == pytest.approx(stats.chi2.sf(chi, 4), rel=1e-2)
+        else:
+            # Rao 1967, and Hotelling's distribution in the four dimensions that are left.
+            np.testing.assert_allclose(found.covariance, expected * (79 + chi) / (79 - 4), rtol=1e-4)
+            assert found.p_value == pytest.approx(stats.f.sf(chi * 76 / (4 * 79), 4, 76), rel=1e-2)
+
+
+def test_quality_of_several_targets_is_that_of_their_union():
+    rng = np.random.default_rng(4)
+    design, values = 5 * rng.normal(size=(7, 2)), rng.normal(size=7)
+    fitted = design @ np.linalg.lstsq(design, values)[0]
+    parts = [slice(0, 4), slice(4, 7)]
+    targets = [nnqm.Target(TwoPoint(np.arange(7.0)[p]), values[p], errors=1.0) for p in parts]
+    exact = nnqm.Target(Moments([4]), 1.0)
+    found = judge(
+        [*targets, exact],
+        [*(fitted[p] for p in parts), np.ones(1)],
+        [0.0] * 3,
+        np.append(fitted - values, 0.0),
+        np.concatenate([design, np.zeros((1, 2))]),
+    )
+    chi = float(np.sum((fitted - values) ** 2))
+    assert found.chi_squared == pytest.approx(chi)
+    assert found.degrees_of_freedom == pytest.approx(5, abs=1e-3)
+    assert found.p_value == pytest.approx(stats.chi2.sf(chi, 5), rel=1e-2)
+    assert sum(row.degrees_of_freedom for row in found.targets[:2]) == pytest.approx(5, abs=1e-3)
+    assert found.targets[2].chi_squared is None
+    # The chi^2 of a part of the residuals is a sum of squares with its own weights: by sampling.
+    projector = np.eye(7) - design @ np.linalg.pinv(design)
+    drawn = rng.normal(size=(20_000, 7)) @ projector
+    p = np.mean((drawn[:, :4] ** 2).sum(axis=1) > found.targets[0].chi_squared)
+    assert found.targets[0].p_value == pytest.approx(p, abs=0.03)
+
+
+def test_restarts_are_drawn_in_units_of_the_inputs():
+    from nnqm.learning.fit import _redrawn
+
+    def drawn(sigma):
+        theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0, sigma), nnqm.Network.random((1, 4, 1), rng=1))
+        return _redrawn(theory, ("network",), np.random.default_rng(1))
+
+    np.testing.assert_allclose(drawn(100.0)[:4], drawn(1.0)[:4] / 100)
+    np.testing.assert_array_equal(drawn(100.0)[4:], drawn(1.0)[4:])
 
 
 def test_a_fit_prints_a_table():
