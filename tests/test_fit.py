@@ -491,7 +491,7 @@ def test_values_and_covariances_that_are_no_target_are_refused(arguments, messag
     assert "connected two-point function" in str(refused.value)
 
 
-def test_settings_of_a_target_that_exclude_each_other_are_refused():
+def test_settings_and_values_that_are_no_target_are_refused(quartic_run):
     pair = TwoPoint([0.0, 1.0])
     for settings, message in (
         ({"covariance": np.eye(2), "errors": 1.0}, "exclude each other"),
@@ -503,6 +503,14 @@ def test_settings_of_a_target_that_exclude_each_other_are_refused():
     ):
         with pytest.raises(nnqm.errors.InputError, match=message):
             nnqm.Target(pair, [1.0, 0.5], **settings)
+    for values, message in (
+        ([quartic_run.mean(), 1.0], "all estimates or all numbers"),
+        (quartic_run, "two_point"),
+        ([1j, 2.0], "values must be real"),
+        ("ab", "values must be real"),
+    ):
+        with pytest.raises(nnqm.errors.InputTypeError, match=message):
+            nnqm.Target(pair, values)
     with pytest.raises(nnqm.errors.InputTypeError, match="observable must be one of"):
         nnqm.Target("two-point", [1.0])
 
@@ -557,6 +565,8 @@ T = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
         (nnqm.Target(TwoPoint(T), 1 / (1 + T**2), errors=1e-4), "convex"),
         (nnqm.Target(SpectralWeights(3), [0.5, -0.1, 0.2]), "squares of matrix elements.*weight 2 = -0.1"),
         (nnqm.Target(Moments([2, 4]), [1.0, 0.9]), "kurtosis E z"),
+        (nnqm.Target(Moments([2, 6]), [1.0, 0.5]), r"m_6 >= m_2\^3 \(Lyapunov\); got m_6 = 0.5 and m_2 = 1"),
+        (nnqm.Target(Moments([4, 6]), [3.0, 1.0], errors=0.1), r"m_6 >= m_4\^1.5"),
         (nnqm.Target(Moments([2]), [-1.0], errors=0.01), "even central moments"),
         (nnqm.Target(Moments([2, 3, 4]), [1.0, 2.0, 4.0]), "Hankel"),
         (nnqm.Target(Commutator(), [-1.0]), "is positive; got C"),

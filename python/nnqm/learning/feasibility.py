@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -190,6 +191,19 @@ def _moment_faults(target: Target) -> Iterator[str]:
         number = _entry(target, i)
         if order >= 2 and order % 2 == 0 and number.value < -number.slack:
             yield f"even central moments are not negative; got moment {order} = {_text(target, i)}"
+    even = sorted(k for k in place if k % 2 == 0)
+    for low, high in pairwise(even):
+        below, above = (float(target.values[place[k]]) for k in (low, high))
+        if below <= 0:
+            continue
+        least, slope = below ** (high / low), high / low * below ** (high / low - 1)
+        weights = np.eye(target.size)[place[high]] - slope * np.eye(target.size)[place[low]]
+        if above - least < -_functional(target, weights, _DIGITS).slack:
+            remark = " (kurtosis E z^4 >= 1)" if (low, high) == (2, 4) else ""
+            yield (
+                f"m_{high} >= m_{low}^{high / low:g}{remark} (Lyapunov); got m_{high} = {_text(target, place[high])} "
+                f"and m_{low} = {_text(target, place[low])}"
+            )
     known = {0: 1.0, 1: 0.0} | {order: float(target.values[i]) for order, i in place.items() if order >= 2}
     powers = [k for k in range(7) if 2 * k in known]
     # Principal minors need every sum of two powers.
@@ -210,9 +224,8 @@ def _moment_faults(target: Target) -> Iterator[str]:
                     weights[place[a + b]] += x * y
         slack = _functional(target, weights, _DIGITS).slack
         if values[0] < -max(slack, _ROUNDING):
-            names = "m_4 >= m_2^2 (kurtosis E z^4 >= 1)" if chosen == [0, 2] else f"powers {chosen}"
             yield (
-                f"moments form positive Hankel matrices (Cauchy and Schwarz), here {names}; got moments "
+                f"moments form positive Hankel matrices (Cauchy and Schwarz), here powers {chosen}; got moments "
                 f"{', '.join(f'm_{k} = {known[k]:.4g}' for k in sorted(known) if k >= 2)}"
             )
             return
@@ -444,7 +457,7 @@ def _white(target: Target, chosen: list[int]) -> Floats:
         return np.asarray(np.linalg.inv(np.linalg.cholesky(part)))
     if target.tolerance is not None:
         return np.diag(_SIGNIFICANT / target.tolerance[chosen])
-    width = _DIGITS * max(float(np.abs(target.values[chosen]).max()), 1e-300)
+    width = _DIGITS * (float(np.abs(target.values[chosen]).max()) or 1.0)
     return np.eye(len(chosen)) * (_SIGNIFICANT / width)
 
 

@@ -4,10 +4,10 @@ The residuals r are whitened, J is their Jacobian at the minimum, and
 
 .. math:: H = J (J^T J + \tau^{-2})^{-1} J^T, \qquad \tau = 10,
 
-is the matrix of influences of the data on the fit, for parameters that move by up to :math:`\tau` (weights of a network
-and logarithms of rates): :math:`\mathrm{tr}\,H` counts the parameters that the data determine (MacKay, Neural Comput.
-4, 415 (1992)). A network often has more parameters than there are data; directions without an influence on the data cost
-no degree of freedom.
+is the matrix of influences of the data on the fit, for parameters that move by up to :math:`\tau` (weights of a
+network and logarithms of rates): :math:`\mathrm{tr}\,H` counts the parameters that the data determine (MacKay, Neural
+Comput. 4, 415 (1992)). A network often has more parameters than there are data; directions without an influence on the
+data cost no degree of freedom.
 """
 
 from __future__ import annotations
