@@ -645,6 +645,20 @@ def test_times_that_a_theory_does_not_have_are_refused():
         nnqm.fit(theory, nnqm.Target(TwoPoint([0.0, 0.3]), [1.0, 0.5]))
 
 
+def test_correlators_off_the_lattice_of_fixed_frequencies_are_named():
+    times = np.array([0.0, 0.5, 1.0, 2.0])
+    slow = nnqm.Target(TwoPoint(times), np.exp(-0.8 * times), errors=1e-3)
+    found = nnqm.fit(oscillators(), slow, steps=30)
+    (note,) = [note for note in found.notes if "off the lattice" in note]
+    least = float(note.partition("residuals of ")[2].partition(" ")[0])
+    assert 100 < least <= found.chi_squared
+    assert not found.targets[0].describes
+    # On the lattice, and with a free frequency.
+    on = nnqm.Target(TwoPoint(times), np.exp(-times) / 2 + np.exp(-2 * times) / 4, errors=1e-3)
+    assert not nnqm.fit(oscillators(), on, method="l-bfgs").notes
+    assert not nnqm.fit(oscillators(), slow, free=("network", "omega"), method="l-bfgs").notes
+
+
 def test_gaps_of_free_frequencies_are_sums_of_few():
     two = oscillators([1.0, 1.5], widths=(2, 3, 1))
     with pytest.raises(nnqm.errors.InputError, match=r"2 is a sum of the gaps 1"):

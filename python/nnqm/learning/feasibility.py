@@ -42,6 +42,9 @@ _EXCLUDED = 1e-8
 # Rates of decays that are looked at, relative to the inverse of the longest and of the shortest lag.
 _SLOWEST, _FASTEST = 1e-3, 1e3
 
+# Lowest levels of inputs of fixed frequencies of which a correlator is a sum.
+_LATTICE = 100
+
 # Relative distance of gaps that count as equal.
 _SAME_GAP = 1e-6
 
@@ -361,6 +364,39 @@ def _sums(generators: Sequence[float], top: float) -> list[float]:
     for g in generators:
         sums = [s + k * g for s in sums for k in range(int((top - s) / g) + 1)]
     return sorted(sums)[1:]
+
+
+def nearest_on_lattice(theory: Theory, target: Target, free: Sequence[str]) -> float | None:
+    """Smallest sum of squared residuals of a correlator that any network on inputs of fixed frequencies reaches.
+
+    Parameters
+    ----------
+    theory : Theory
+    target : Target
+    free : sequence of str
+        Names of the free parameters.
+
+    Returns
+    -------
+    float or None
+        None for other observables, other inputs, and free frequencies.
+    """
+    from scipy.optimize import nnls
+
+    from ..exact.energies import level_energies
+
+    observable = target.observable
+    known = isinstance(observable, TwoPoint) and observable.connected and theory.all_oscillators
+    if not known or "omega" in free:
+        return None
+    assert isinstance(observable, TwoPoint)
+    rates = level_energies(theory, _LATTICE)[0] / theory.hbar
+    # Levels beyond these contribute at t = 0 only.
+    columns = np.column_stack([np.exp(-np.outer(observable.times, rates)), observable.times <= 0])
+    columns = target.white @ columns
+    scale = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
+    _, distance = nnls(columns / scale, target.white @ target.values, maxiter=100 * len(rates))
+    return float(distance**2)
 
 
 # ---- several targets of one channel

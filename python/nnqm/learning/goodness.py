@@ -24,6 +24,10 @@ from .targets import Target
 __all__ = ["TargetQuality"]
 
 
+# p-value below which a misfit is resolved.
+_MISFIT = 1e-4
+
+
 @short_repr
 @dataclass(frozen=True, kw_only=True)
 class TargetQuality:
@@ -55,6 +59,18 @@ class TargetQuality:
     p_value: float | None
     residual: float
     numerical_error: float
+
+    @property
+    def describes(self) -> bool:
+        """Whether the theory describes the target: p >= 1e-4, or all deviations within the tolerance.
+
+        False for exact numbers without a tolerance.
+        """
+        if self.p_value is not None:
+            return self.p_value >= _MISFIT
+        if self.target.tolerance is None:
+            return self.chi_squared is not None
+        return bool(np.all(np.abs(self.fitted - self.target.values) <= self.target.tolerance))
 
     @property
     def cells(self) -> tuple[str, str, str, str]:
