@@ -12,6 +12,8 @@ from harness import accept, assert_error_is_honest
 from interpreter import answer
 from nnqm import Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory, training_dynamics
 from nnqm.errors import InputError, InputTypeError
+from nnqm.exact.short_times import average_of_short_times
+from nnqm.learning import SpectralWeights
 from nnqm.plot import training_dynamics as draw
 
 OMEGA, SIGMA, HBAR, MASS = 1.4, 0.9, 0.7, 1.3
@@ -158,6 +160,24 @@ def test_averages_over_draws_have_their_closed_forms():
     pulled(product, np.sqrt(0.8**2 * (1 - (1 + 4 * q) ** -0.5) / 2 * square))
 
 
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_short_times_of_draws_are_the_mean_of_their_exact_values(inputs):
+    source = OrnsteinUhlenbeck([1.0, 1.7][:inputs], [0.9, 0.6][:inputs])
+    draws = [Network.random((inputs, 4, 2), "erf", rng=i, bias_std=0.5) for i in range(4)]
+    theories = [Theory(source, network, hbar=HBAR, mass=MASS) for network in draws]
+    measures = [nnqm.kallen_lehmann(theory, 1) for theory in theories]
+    bracket, square = average_of_short_times(theories[0], draws, 1, 2)
+    for found, exact in (
+        (bracket, [m.commutator for m in measures]),
+        (square, [m.momentum_squared for m in measures]),
+    ):
+        assert float(found.value) == pytest.approx(np.mean(exact), rel=1e-7)
+        # Two blocks of two draws
+        assert float(found.error) == pytest.approx(abs(np.mean(exact[:2]) - np.mean(exact[2:])) / 2, rel=1e-6)
+    with pytest.raises(InputError, match="needs smooth activations; got relu"):
+        average_of_short_times(theories[0], [Network.random((inputs, 4, 2), "relu", rng=1)] * 2, 1, 2)
+
+
 def test_kinks_are_measured_and_their_uncertainty_is_infinite():
     # x = v max(w y, 0): [x, p]/(i hbar) = (m/hbar) sigma^2 <v^2 w^2>/2.
     network = RandomNetwork((1, 1, 1), "relu", weight_std=[1.3, 0.8], group=8)
@@ -180,6 +200,7 @@ def test_thermal_theories_have_limits_and_no_levels():
     assert "closed paths do not decay" in str(found)
 
 
+@pytest.mark.slow
 def test_many_inputs_are_averaged_over_points_and_levels_measured():
     # The mean of four equal oscillators is an oscillator.
     network = Network([np.full((1, 4), 0.5)], activation=["identity"])
@@ -222,6 +243,63 @@ def test_positivity_is_known_by_construction_and_tested_all_the_same():
         accept(found.p_values, "positivity of a theory that is positive by construction")
 
 
+# ---- trainings
+
+
+POINTS = np.array([0.3, 0.6, 0.9])
+SIDES = {"plain": {}, "split": {"shared": [True, False]}}
+
+
+@pytest.mark.parametrize("kind", SIDES)
+def test_trained_networks_of_t_keep_their_verdict_at_every_step(kind):
+    descent = nnqm.GradientDescent(POINTS, np.sin(2 * POINTS), rate=0.1, steps=0)
+    theory = of_time(1.5, training=descent, **SIDES[kind])
+    steps = [0, 1, 10, 100]
+    times = np.linspace(-1.2, 1.2, 9)
+    along = Trajectory.of_ensemble(theory, steps)
+    assert [t.network.training.steps for t in along.theories] == steps
+    assert all(t.network.training.at(0) == descent for t in along.theories)
+    found = training_dynamics(along, times=times, rng=2, n_paths=1000)
+    if kind == "plain":
+        assert found.verdicts == ("violated",) * 4
+        assert (found.p_values < 1e-6).all()
+    else:
+        assert found.verdicts == ("positive by construction",) * 4
+        accept(found.p_values, "positivity of a split network along its training")
+    # The training is real: the spread of x at a point of the data falls.
+    spread = [nnqm.sample_paths(t, 512, times=[0.0, 0.6], rng=1)[:, 1, 0].std() for t in along.theories]
+    assert spread[-1] < 0.2 * spread[0]
+
+
+def test_a_trained_deep_network_keeps_levels_and_positivity_while_weights_move():
+    start = Theory(OrnsteinUhlenbeck(1.0), Network.random((1, 4, 1), rng=1, bias_std=0.5))
+    target = nnqm.Target(SpectralWeights(2), [0.5, 0.25], tolerance=0.01)
+    fitted = nnqm.fit(start, target, method="gradient-descent", rate=3e-5, steps=40)
+    found = training_dynamics(fitted.trajectory.thinned(4), n_levels=3, rng=1, n_paths=1000)
+    assert found.losses[-1] < found.losses[0]
+    np.testing.assert_allclose(found["gap"].values, np.tile([1.0, 2.0, 3.0], (4, 1)))
+    weights = found["weight"].values
+    assert abs(weights[-1, 0] - 0.5) < 0.1 * abs(weights[0, 0] - 0.5)
+    assert (weights >= 0).all()
+    assert set(found.verdicts) == {nnqm.Verdict.POSITIVE_BY_CONSTRUCTION}
+    accept(found.p_values, "positivity of a deep NN-QM along its training")
+
+
+def test_an_ensemble_on_an_oscillator_is_averaged_over_its_trained_draws():
+    data = np.array([-0.8, 0.1, 0.9])
+    descent = nnqm.GradientDescent(data, np.tanh(data), rate=0.2, steps=0)
+    network = RandomNetwork((1, 12, 1), "tanh", weight_std=1.5, bias_std=0.5, group=8, training=descent)
+    theory = Theory(OrnsteinUhlenbeck(1.0), network)
+    along = Trajectory.of_ensemble(theory, [0, 200])
+    found = training_dynamics(along, n_levels=2, rng=1, n_draws=64, positivity=False)
+    assert set(found["weight"].origins.ravel()) == {"averaged"}
+    # Trained networks are all near tanh(y), whose first weight is known; the spread over draws falls.
+    exact = nnqm.kallen_lehmann(Theory(OrnsteinUhlenbeck(1.0), Network([[[1.0]], [[1.0]]]))).weights[0]
+    values, errors = found["weight"].values[:, 0], found["weight"].errors[:, 0]
+    assert abs(values[1] - exact) < 0.1 * exact
+    assert errors[1] < 0.3 * errors[0]
+
+
 def test_the_kurtosis_of_a_network_of_t_is_that_of_its_last_time():
     # One neuron without biases: x(t) = v tanh(w t) at t = 1.5.
     network = RandomNetwork((1, 1, 1), "sin", weight_std=[1.0, 1.0])
@@ -245,6 +323,7 @@ def test_groups_of_networks_of_t_are_tested_on_one_path_each():
 # ---- reproducibility, failures
 
 
+@pytest.mark.slow
 def test_a_number_depends_on_the_rng_and_its_step_only():
     theories = [of_time(1.0), theory_of(RandomNetwork((1, 4, 1), "tanh", group=8))]
     settings = {"rng": 5, "n_paths": 1664, "n_draws": 20}
@@ -257,6 +336,10 @@ def test_a_number_depends_on_the_rng_and_its_step_only():
         assert np.array_equal(both[name].values[1], alone[name].values[0])
         assert not np.array_equal(other[name].values, alone[name].values)
     assert both.p_values[1] == alone.p_values[0]
+    # The same theory at two steps: other paths, the same draws.
+    twice = training_dynamics(Trajectory([7, 8], [theories[1]] * 2), **settings)
+    assert twice.p_values[0] != twice.p_values[1]
+    assert np.array_equal(*twice["weight"].values)
 
 
 def test_a_step_that_fails_is_unresolved_and_the_others_remain():
@@ -267,6 +350,19 @@ def test_a_step_that_fails_is_unresolved_and_the_others_remain():
     assert origins[1] == "unresolved"
     assert np.isnan(found["weight"].values[1]).all()
     assert "(steps 1)" in str(found)
+
+
+@pytest.mark.parametrize("source", [OrnsteinUhlenbeck(1.0), Times()])
+def test_a_training_that_diverges_is_named_and_the_steps_before_remain(source):
+    descent = nnqm.GradientDescent(POINTS, np.sin(POINTS), rate=50.0, steps=0)
+    network = RandomNetwork((1, 8, 1), "tanh", weight_std=1.5, bias_std=0.5, training=descent)
+    along = Trajectory.of_ensemble(Theory(source, network), [0, 1000])
+    found = training_dynamics(along, n_levels=2, rng=1, n_paths=512, n_draws=16)
+    assert np.isfinite(found["variance"].values[0])
+    assert found["variance"].origins[1] == "unresolved"
+    assert found.verdicts[1] == "not tested"
+    assert "the training of network 0 diverges at step" in found.physics[1].reason
+    assert "variance, kurtosis, commutator, uncertainty" in str(found)
 
 
 def test_an_interrupt_keeps_the_finished_steps():

@@ -4,13 +4,15 @@ import math
 
 import numpy as np
 import pytest
-from nnqm.theories.training import GradientDescent
+from scipy import stats
 
 import harness
 import nnqm
-from nnqm.errors import InputError
+from nnqm.errors import InputError, InputTypeError
 from nnqm.learning.infinite_width import InfiniteWidth, LinearModel
+from nnqm.learning.spectral_flow import SpectralFlow
 from nnqm.statistics.estimate import jackknife
+from nnqm.theories.training import GradientDescent
 from nnqm.time_networks.gaussian_averages import average, slope_average
 
 POINTS, TARGETS = np.array([[-1.0], [-0.3], [0.4], [1.2]]), np.array([[0.5], [-0.2], [0.1], [0.8]])
@@ -116,8 +118,6 @@ def test_tangent_kernel_is_the_average_over_draws(widths, activation, draws):
 
 
 def _worst(estimate, wrong):
-    from scipy import stats
-
     return float(2 * stats.t.sf(np.abs(estimate.pull(wrong)).max(), estimate.n_blocks - 1) * wrong.size)
 
 
@@ -240,3 +240,174 @@ def test_ensembles_of_features_have_the_exact_mean_and_covariance(steps):
         whitened.append(np.linalg.solve(root, values - model.mean(t)[:, 0]))
     z = np.array(whitened)
     harness.assert_mean_zero(np.concatenate([z, z**2 - 1, z[:, :2] * z[:, 1:]], axis=1))
+
+
+def test_wide_networks_approach_infinite_width_as_one_over_the_width():
+    # Each network is compared with its own linear model, whose mean is exact at every width: most noise cancels.
+    steps, t, n = 5, np.array([-1.5, 0.9, 1.6]), 12_800
+    scaled = []
+    for width in (64, 256):
+        untrained = erf_network(width)
+        network = trained(untrained, steps)
+        times = np.sort(np.concatenate([t, POINTS[:, 0]]))
+        before, after = (
+            nnqm.sample_paths(nnqm.Theory(nnqm.Times(), one), n * 64 // width, times=times, key=5, precision="float64")
+            for one in (untrained, network)
+        )
+        at, data = np.searchsorted(times, t), np.searchsorted(times, POINTS[:, 0])
+        model = InfiniteWidth(network)
+        linear = before[:, at, 0] - (before[:, data, 0] - TARGETS[:, 0]) @ model.response(t).T
+        scaled.append(width * (after[:, at, 0] - linear))
+    (one, two), errors = (x.mean(axis=0) for x in scaled), [x.std(axis=0) / math.sqrt(len(x)) for x in scaled]
+    # 1/width: the next order is 11/64 of the coefficient at the smaller width.
+    pull = (two - one) / np.sqrt(errors[0] ** 2 + errors[1] ** 2 + (0.2 * one) ** 2)
+    harness.accept(2 * stats.norm.sf(np.abs(pull)), "the deviations times the width")
+    # Negative controls: there is a deviation, and it does not fall as the root of the width.
+    harness.refute(2 * stats.norm.sf(np.abs(one / errors[0]).max()), "no deviation")
+    slow = two / 2 - one
+    harness.refute(2 * stats.norm.sf(np.abs(slow / np.hypot(errors[0], errors[1] / 2)).max()), "1/sqrt(width)")
+
+
+def test_trained_networks_of_time_stay_smooth_and_violate_positivity():
+    for steps in (0, 50):
+        model = InfiniteWidth(trained(erf_network(), steps))
+        times = np.linspace(-1, 1, 5)
+        whole = model(times[:, None], times)
+        mean = model.mean(times)[:, 0]
+        np.testing.assert_allclose(whole, model.covariance(times) + np.outer(mean, mean), atol=1e-14)
+        certificate = nnqm.positivity_certificate(model, 9, 0.2, stationary=False)
+        assert certificate.verdict == nnqm.Verdict.VIOLATED
+
+
+# Levels along the training
+
+
+def flow_theory(activation="erf", widths=(1, 32, 1), omega=1.0, **settings):
+    network = nnqm.RandomNetwork(widths, activation, **{"weight_std": 1.2, "bias_std": 0.5, **settings})
+    return nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega), network)
+
+
+def test_levels_of_a_line_have_closed_forms():
+    # f = s u y + r v: K is diagonal, r^2 and s^2 <y^2> for the two lowest levels.
+    theory = flow_theory(widths=(1, 1), omega=0.8, weight_std=1.3, bias_std=0.6)
+    flow = SpectralFlow(theory, [0.4, 0.7, 0.2], levels=3)
+    rates = np.array([0.36, 1.69 / 1.6, 0.0, 0.0])
+    np.testing.assert_allclose(flow.kernel, np.diag(rates), atol=1e-10)
+    np.testing.assert_allclose(flow.energies, 0.8 * np.arange(4))
+    times = np.array([0.0, 0.7, 5.0])
+    left = np.exp(-np.outer(times, rates))
+    np.testing.assert_allclose(flow.mean(times), (1 - left) * [0.4, 0.7, 0.2, 0.0], atol=1e-10)
+    np.testing.assert_allclose(flow.variance(times), rates * left**2, atol=1e-10)
+    np.testing.assert_allclose(flow.weights(times), flow.mean(times) ** 2 + flow.variance(times))
+    steps = SpectralFlow(theory, [0.4, 0.7, 0.2], levels=3, rate=0.3)
+    left = (1 - 0.3 * rates) ** np.array([0, 1, 10])[:, None]
+    np.testing.assert_allclose(steps.mean([0, 1, 10]), (1 - left) * [0.4, 0.7, 0.2, 0.0], atol=1e-10)
+
+
+@pytest.mark.parametrize("layers", ["all", "last"])
+def test_levels_follow_the_training_on_quadrature_points(layers):
+    # The loss over the stationary density is a loss on Gauss-Hermite nodes with their weights.
+    theory = flow_theory()
+    z, w = np.polynomial.hermite_e.hermegauss(140)
+    w = w / math.sqrt(2 * math.pi)
+    y, aim = z * math.sqrt(0.5), np.sin(1.5 * z) + 0.3 * z**2
+
+    def target(p):
+        return np.sin(1.5 * p[:, 0] / math.sqrt(0.5)) + 0.6 * p[:, 0] ** 2
+
+    flow = SpectralFlow(theory, target, levels=4, rate=0.5, layers=layers, tolerance=1e-9)
+    model = InfiniteWidth(trained(theory.network, 1, 0.5, y[:, None], aim[:, None], weights=w, layers=layers))
+    h = np.array([np.polynomial.hermite_e.hermeval(z, row) for row in np.eye(5)]) * w
+    h /= np.sqrt([[math.factorial(n)] for n in range(5)])
+    for k, steps in enumerate((0, 3, 40)):
+        np.testing.assert_allclose(flow.mean([0, 3, 40])[k], h @ model.mean(y, steps)[:, 0], atol=1e-8)
+        expected = np.diag(h @ model.covariance(y, steps=steps) @ h.T)
+        np.testing.assert_allclose(flow.variance([0, 3, 40])[k], expected, atol=1e-8)
+    np.testing.assert_allclose(flow.kernel, h @ model.tangent_kernel(y, y) @ h.T, atol=1e-8)
+
+
+def test_levels_of_wide_networks_follow_the_flow():
+    theory = flow_theory(widths=(1, 256, 1))
+    z, w = np.polynomial.hermite_e.hermegauss(20)
+    w = w / math.sqrt(2 * math.pi)
+    y, aim = z * math.sqrt(0.5), 0.6 * z + 0.4 * (z**3 - 3 * z) / math.sqrt(6)
+    flow = SpectralFlow(theory, [0.0, 0.6, 0.0, 0.4], levels=3, rate=0.5)
+    network = trained(theory.network, 12, 0.5, y[:, None], aim[:, None], weights=w)
+    x = nnqm.sample_paths(nnqm.Theory(nnqm.Times(), network), 512, times=y, key=2, precision="float64")[..., 0]
+    h = np.array([z, (z**3 - 3 * z) / math.sqrt(6)]) * w
+    # Corrections of finite width are about 5/256 of the coefficients.
+    c = x @ h.T
+    np.testing.assert_allclose(c.mean(axis=0), flow.mean([12])[0, [1, 3]], atol=0.03)
+    # The prior variances are 0.31 and 0.019.
+    np.testing.assert_allclose(c.var(axis=0), flow.variance([12])[0, [1, 3]], atol=5e-4)
+
+
+def test_two_inputs_learn_products_of_levels():
+    omega = [1.0, math.sqrt(2)]
+    theory = flow_theory(widths=(2, 1), omega=omega, weight_std=1.0, bias_std=0.5)
+    flow = SpectralFlow(theory, lambda y: 0.3 + y[:, 0] * y[:, 1], levels=2)
+    assert flow.states.tolist() == [[0, 0], [1, 0], [0, 1], [2, 0], [1, 1], [0, 2]]
+    spreads = np.sqrt(0.5 / np.array(omega))
+    np.testing.assert_allclose(flow.energies, flow.states @ omega)
+    np.testing.assert_allclose(flow.kernel, np.diag([0.25, *(0.5 * spreads**2), 0, 0, 0]), atol=1e-7)
+    np.testing.assert_allclose(flow.target_coefficients, [0.3, 0, 0, 0, spreads.prod(), 0], atol=1e-7)
+
+
+# Bad input
+
+
+def test_what_has_no_exact_answer_is_refused_by_name():
+    plain = erf_network()
+    split = nnqm.RandomNetwork((1, 4, 1), "tanh", shared=[True, False])
+    with pytest.raises(InputError, match="split weights"):
+        InfiniteWidth(split)
+    with pytest.raises(InputError, match="linear last layer; got tanh"):
+        InfiniteWidth(nnqm.RandomNetwork((1, 4, 1), ["erf", "tanh"]))
+    with pytest.raises(InputError, match=r"weights\[1\] \(cauchy\) have none"):
+        InfiniteWidth(nnqm.RandomNetwork((1, 4, 1), "erf", weights=["gaussian", "cauchy"]))
+    with pytest.raises(InputError, match=r"Gaussian weights\[0\].*uniform"):
+        InfiniteWidth(nnqm.RandomNetwork((1, 4, 1), "erf", weights="uniform"))
+    with pytest.raises(InputError, match=r"Gaussian biases\[0\].*laplace"):
+        InfiniteWidth(nnqm.RandomNetwork((1, 4, 1), "erf", biases="laplace", bias_std=1.0))
+    InfiniteWidth(nnqm.RandomNetwork((1, 4, 4, 1), "erf", weights=["gaussian", "uniform", "rademacher"]))
+    with pytest.raises(InputError, match="grows with the width"):
+        InfiniteWidth(trained(plain, parametrisation="standard"))
+    with pytest.raises(InputTypeError, match="must be a RandomNetwork"):
+        InfiniteWidth(nnqm.Network([[[1.0]]]))
+    model = InfiniteWidth(trained(plain))
+    with pytest.raises(InputError, match=r"shape \(N, 1\)"):
+        model.mean(np.zeros((3, 2)))
+    with pytest.raises(InputError, match="steps"):
+        model.mean([0.0], -1)
+    with pytest.raises(InputError, match="one input"):
+        InfiniteWidth(nnqm.RandomNetwork((2, 4, 1), "erf"))(0.0, 1.0)
+
+
+def test_what_is_no_linear_model_is_refused_by_name():
+    draw = erf_network().draw(range(1), 1)[0]
+    with pytest.raises(InputError, match="layers='last'"):
+        LinearModel(trained(erf_network()), draw)
+    with pytest.raises(InputTypeError, match="hidden must be a draw"):
+        LinearModel(erf_network())
+    with pytest.raises(InputError, match="hidden must have the layers"):
+        LinearModel(erf_network(8), draw)
+
+
+def test_bad_flows_are_refused_by_name():
+    theory = flow_theory()
+    with pytest.raises(InputError, match="rate must be below"):
+        SpectralFlow(theory, [0.0, 1.0], rate=50.0)
+    with pytest.raises(InputError, match="relative error"):
+        SpectralFlow(flow_theory("relu"), [0.0, 1.0], tolerance=1e-9)
+    with pytest.raises(InputError, match="at most 3 coefficients"):
+        SpectralFlow(theory, [0.0, 1.0, 0.0, 1.0], levels=2)
+    with pytest.raises(InputError, match="one or two inputs; got 3"):
+        SpectralFlow(flow_theory(widths=(3, 1), omega=[1.0, 2.0, 3.0]), lambda y: y[:, 0])
+    with pytest.raises(InputError, match="untrained"):
+        SpectralFlow(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), trained(theory.network)), [1.0])
+    with pytest.raises(InputError, match=r"sources\[0\]"):
+        SpectralFlow(nnqm.Theory(nnqm.Times(), theory.network), [1.0])
+    with pytest.raises(InputError, match="whole"):
+        SpectralFlow(theory, [0.0, 1.0], rate=0.1).mean([0.5])
+    with pytest.raises(InputError, match="must not be negative"):
+        SpectralFlow(theory, [0.0, 1.0]).mean([-1.0])

@@ -52,12 +52,15 @@ def random_theory(width, activation="tanh"):
     return Theory(OrnsteinUhlenbeck(1.0), network)
 
 
+@pytest.mark.slow
 def test_numbers_do_not_depend_on_the_other_theories():
     settings = {"rng": 3, "n_paths": 1664, "n_draws": 20, "n_levels": 2}
     grid = scan({"width": [2, 4]}, random_theory, **settings)
     alone = scan({"width": [4]}, random_theory, **settings)
     assert grid.sel(width=[4]).identical(alone)
     assert not scan({"width": [4]}, random_theory, **{**settings, "rng": 4}).identical(alone)
+    labelled = scan({"a": random_theory(4), "b": random_theory(4)}, **settings)
+    assert labelled.p_value[0] != labelled.p_value[1]
     threads = scan({"width": [2, 4]}, random_theory, n_threads=1, **settings)
     assert threads.identical(grid)
 

@@ -265,8 +265,8 @@ rate = 0.1
 steps = 7
 
 [run]
-paths = 1280
-times = 16
+paths = 256
+times = 8
 dt = 0.2
 seed = 5
 """
@@ -279,7 +279,7 @@ def test_a_theory_file_and_the_command_line_give_the_same_bits(trained_run, tmp_
     file = nnqm.load_theory_file(path)
     assert file.theory == trained_run.theory
     with pytest.raises(SystemExit) as done:
-        main(["run", str(path), "--output", str(tmp_path / "run.nc")])
+        main(["run", str(path), "--no-figure", "--output", str(tmp_path / "run.nc")])
     assert done.value.code == 0
     assert "7 steps on 5 points" in capsys.readouterr().out
     expected = nnqm.simulate(file.theory, **file.run)

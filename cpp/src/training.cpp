@@ -124,9 +124,27 @@ struct Trained {
     T* values;               // (outputs, points)
     T* deltas;               // (outputs, points): slopes of the activation, until the deltas replace them
 
-    // The float slope of tanh is 1 - tanh^2. Its error is a rounding of 1, which sums over points and neurons have
-    // anyway.
-    bool slopes_of_values() const { return sizeof(T) == 4 && activation == activation_tanh; }
+    // Slopes of these activations follow from their values. The float slope of tanh is 1 - tanh^2: its error is a
+    // rounding of 1, which sums over points and neurons have anyway.
+    bool slopes_of_values() const {
+        return activation == activation_relu || (sizeof(T) == 4 && activation == activation_tanh);
+    }
+
+    // sum times the slope at a value of such an activation.
+    NNQM_INLINE static Vector<T> times_slope_of_relu(Vector<T> value, Vector<T> sum) noexcept {
+        const auto positive = value > Vector<T>{};  // all bits or none
+        return (Vector<T>)(positive & (decltype(positive))sum);
+    }
+    NNQM_INLINE static Vector<T> times_slope_of_tanh(Vector<T> value, Vector<T> sum) noexcept {
+        return sum * vector_fma<T>(-value, value, vector_set(T(1)));
+    }
+
+    // x (n) = activation(x) and, unless they follow from the values, slopes (n).
+    void activate_row(std::int64_t count, T* x, T* slopes) const {
+        if (slopes_of_values()) return activate(activation, count, x);
+        if (activation != activation_identity) return activate(activation, count, x, 1, slopes);
+        for (std::int64_t i = 0; i < count; i += width<T>) vector_at(slopes + i) = vector_set(T(1));
+    }
 
     template <int R>
     void forward_rows(std::int64_t r) const {
@@ -134,20 +152,7 @@ struct Trained {
         product<T, R>(weights + r * inputs * width<T>, {inputs, 1}, inputs, in, stride,
                       weights + (outputs * inputs + r) * width<T>,
                       [out](std::int64_t at, Vector<T> sum) { vector_at(out + at) = sum; });
-        const std::int64_t count = R * stride;
-        if (slopes_of_values()) {
-            activate(activation, count, out);
-        } else if (activation == activation_identity) {
-            for (std::int64_t i = 0; i < count; i += width<T>) vector_at(slopes + i) = vector_set(T(1));
-        } else if (activation == activation_relu) {
-            for (std::int64_t i = 0; i < count; ++i) {
-                const T x = out[i];
-                slopes[i] = x > T(0) ? T(1) : T(0);
-                out[i] = x > T(0) ? x : T(0);
-            }
-        } else {
-            activate(activation, count, out, 1, slopes);
-        }
+        activate_row(R * stride, out, slopes);
     }
 
     void forward() const {
@@ -161,14 +166,18 @@ struct Trained {
     void backward_rows(const Trained& below, std::int64_t c) const {
         T* out = below.deltas + c * stride;
         const T *from = below.values + c * stride, *left = weights + c * width<T>;
-        if (below.slopes_of_values())
-            product<T, C>(left, {1, inputs}, outputs, deltas, stride, nullptr, [=](std::int64_t at, Vector<T> sum) {
-                const Vector<T> value = vector_load(from + at);
-                vector_at(out + at) = sum * vector_fma<T>(-value, value, vector_set(T(1)));
+        const auto multiply = [&](const auto& with_slope) {
+            product<T, C>(left, {1, inputs}, outputs, deltas, stride, nullptr, with_slope);
+        };
+        if (!below.slopes_of_values()) multiply([=](std::int64_t at, Vector<T> sum) { vector_at(out + at) *= sum; });
+        else if (below.activation == activation_relu)
+            multiply([=](std::int64_t at, Vector<T> sum) {
+                vector_at(out + at) = times_slope_of_relu(vector_load(from + at), sum);
             });
         else
-            product<T, C>(left, {1, inputs}, outputs, deltas, stride, nullptr,
-                          [=](std::int64_t at, Vector<T> sum) { vector_at(out + at) *= sum; });
+            multiply([=](std::int64_t at, Vector<T> sum) {
+                vector_at(out + at) = times_slope_of_tanh(vector_load(from + at), sum);
+            });
     }
 
     // Updates C columns of the weights.
@@ -280,10 +289,10 @@ struct Descent {
                 const Vector<T> pull = vector_set(training.weights[p]) * residual;
                 loss = vector_fma<T>(pull, residual, loss);
                 Vector<T>& entry = vector_at(delta + p * width<T>);
-                entry = last.slopes_of_values()
-                            ? pull * vector_fma<T>(-vector_load(out + p * width<T>), vector_load(out + p * width<T>),
-                                                   vector_set(T(1)))
-                            : pull * entry;
+                const Vector<T> value = vector_load(out + p * width<T>);
+                entry = !last.slopes_of_values()             ? pull * entry
+                        : last.activation == activation_relu ? Trained<T>::times_slope_of_relu(value, pull)
+                                                             : Trained<T>::times_slope_of_tanh(value, pull);
                 total += entry;
             }
             if (plan.split) vector_at(delta + zero) = -total;

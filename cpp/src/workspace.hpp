@@ -11,14 +11,14 @@
 
 namespace nnqm::detail {
 
-// Zeroed, 64-byte aligned memory.
+// 64-byte aligned memory, zeroed unless the first use is a write.
 template <class T>
 class Buffer {
 public:
-    explicit Buffer(std::int64_t n) {
+    explicit Buffer(std::int64_t n, bool zeroed = true) {
         const std::size_t bytes = std::max<std::size_t>(static_cast<std::size_t>(n) * sizeof(T), 64);
         data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{64}));
-        std::memset(data_, 0, bytes);
+        if (zeroed) std::memset(data_, 0, bytes);
     }
     Buffer(Buffer&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
     Buffer(const Buffer&) = delete;

@@ -429,7 +429,7 @@ class LinearModel(TrainedProcess):
 
     def _of_features(self, s: ArrayLike, t: ArrayLike, of_weights: float, of_biases: float) -> Floats:
         first, second = (self._features(self._points(name, x)) for name, x in (("s", s), ("t", t)))
-        return of_weights / first.shape[1] * product(first, second.T) + of_biases
+        return np.asarray(of_weights / first.shape[1] * product(first, second.T) + of_biases)
 
     def _features(self, points: Floats) -> Floats:
         return points if self._hidden is None else np.asarray(self._hidden(points))

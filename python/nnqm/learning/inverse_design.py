@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,8 @@ from ..theories.ground_state_network import GroundStateNetwork, NetworkState
 from ..theories.networks import Network
 
 __all__ = ["Design", "adjusted", "ground_state_network", "hamiltonian_with_gaps"]
+
+Found = TypeVar("Found")
 
 # Smooth activations of the hidden layers, and those that grow, which can confine alone.
 _SMOOTH = ("tanh", "erf", "sigmoid", "softplus", "gelu", "sin", "cos")
@@ -157,26 +160,22 @@ def hamiltonian_with_gaps(
     scales = positive("mass", mass), positive("hbar", hbar)
     darboux = DarbouxPotential(wanted / unit, skew=skew)
     target = _of_darboux(darboux, count, even=skew is None or not np.any(darboux.skew))
-    best: Design | None = None
-    steps = 0
+    best: NetworkState | None = None
+    steps, least = 0, np.inf
     for start in range(_STARTS):
-        widths = layers or (count + 5 + start * (count // 2 + 1),)
-        state, used = _fitted(target, widths, activation, np.random.default_rng([seed, start]))
+        widths = layers or _widths(count, start)
+        begun, used = _fitted(target, widths, activation, np.random.default_rng([seed, start]))
         steps += used
-        if state is None:
+        if begun is None:
             continue
-        found = _with_gaps(state, wanted / unit, tolerance, steps, _scaled(unit, *scales))
-        steps = found.steps
-        if best is None or found.deviation < best.deviation:
-            best = found
-        if best.converged:
+        state, used, off = _with_gaps(begun, wanted / unit, tolerance)
+        steps += used
+        if best is None or off < least:
+            best, least = state, off
+        if off < tolerance:
             break
-    if best is None:
-        raise InputError(
-            f"hidden={widths} and activation={activation!r} gave no start for gaps {wanted.tolist()}; use wider layers "
-            "or tanh"
-        )
-    return best
+    source = _source(_found(best, widths, activation), _scaled(unit, *scales))
+    return _certified(source, wanted, tolerance, steps)
 
 
 def adjusted(source: GroundStateNetwork, gaps: ArrayLike, *, tolerance: float = 1e-7) -> Design:
@@ -209,8 +208,9 @@ def adjusted(source: GroundStateNetwork, gaps: ArrayLike, *, tolerance: float = 
     unit = wanted[-1] / len(wanted)
     length = source.hbar / np.sqrt(source.mass * unit)
     network, kappa = _stretched(source.network, length), source.confinement * length**2
-    state = NetworkState(network, kappa, source.even)
-    return _with_gaps(state, wanted / unit, tolerance, 0, _scaled(unit, source.mass, source.hbar))
+    state, steps, _ = _with_gaps(NetworkState(network, kappa, source.even), wanted / unit, tolerance)
+    found = _source(state, _scaled(unit, source.mass, source.hbar))
+    return _certified(found, wanted, tolerance, steps)
 
 
 def ground_state_network(
@@ -269,7 +269,7 @@ def ground_state_network(
     best: Design | None = None
     steps = 0
     for start in range(_STARTS):
-        widths = layers or (count + 5 + start * (count // 2 + 1),)
+        widths = layers or _widths(count, start)
         state, used = _fitted(target, widths, activation, np.random.default_rng([seed, start]))
         steps += used
         if state is None:
@@ -280,8 +280,19 @@ def ground_state_network(
             best = found
         if best.converged:
             break
+    return _found(best, widths, activation)
+
+
+def _widths(count: int, start: int) -> tuple[int, ...]:
+    """One hidden layer for a number of gaps, wider at each start."""
+    return (count + 5 + start * (count // 2 + 1),)
+
+
+def _found(best: Found | None, widths: tuple[int, ...], activation: str) -> Found:
     if best is None:
-        raise InputError(f"hidden={widths} and activation={activation!r} gave no start; use wider layers or tanh")
+        raise InputError(
+            f"hidden={widths} and activation={activation!r} gave no normalisable state; use wider layers or tanh"
+        )
     return best
 
 
@@ -428,7 +439,8 @@ def _fitted(
 
     def jacobian(vector: Floats) -> Floats:
         state, one = start.at(vector), np.ones(1)
-        return root[:, None] * np.array([state.pullback(target.x[i : i + 1], one) for i in range(len(target.x))])
+        rows = np.array([state.pullback(target.x[i : i + 1], one) for i in range(len(target.x))])
+        return np.asarray(root[:, None] * rows)
 
     solution = least_squares(residual, start.vector, jacobian, x_scale="jac", max_nfev=_POTENTIAL_STEPS)
     return _normalisable(start.at(solution.x)), int(solution.nfev)
@@ -495,17 +507,21 @@ def _normalisable(state: NetworkState) -> NetworkState | None:
 # ---- fit of gaps
 
 
-def _with_gaps(state: NetworkState, wanted: Floats, tolerance: float, steps: int, scales: _Scales) -> Design:
-    """The design that begins at a state; the grid of the fit is refined until the gaps no longer change."""
-    ratio, action = _RATIO, _ACTION
+def _with_gaps(state: NetworkState, wanted: Floats, tolerance: float) -> tuple[NetworkState, int, float]:
+    """The state with given gaps that is next to another one, the number of steps, and the largest deviation of a gap.
+
+    The grid is refined until the gaps no longer change.
+    """
+    ratio, action, steps, off = _RATIO, _ACTION, 0, np.inf
     for _ in range(_ROUNDS):
         state, used, reached = _stepped(state, wanted, _points(state, float(wanted[-1]), ratio, action))
         steps += used
         ratio, action = 1.3 * ratio, action + 6
         finer = _deviations(state, wanted, _points(state, float(wanted[-1]), ratio, action))[0]
-        if not reached or np.abs(finer).max() < tolerance / 10:
+        off = float(np.abs(finer).max())
+        if not reached or off < tolerance / 10:
             break
-    return _certified(_source(state, scales), wanted * scales.unit, tolerance, steps)
+    return state, steps, off
 
 
 def _deviations(state: NetworkState, wanted: Floats, points: Floats) -> tuple[Floats, SincBasis]:
@@ -560,7 +576,7 @@ def _points(state: NetworkState, top: float, ratio: float, action: float) -> Flo
         a = -b
     spacing = np.pi / (ratio * np.sqrt(2 * (top - min(float(v.min()), top - 1))))
     size = min(2 * int(np.ceil((b - a) / spacing / 2)), _MOST_POINTS)
-    return (a + b) / 2 + (b - a) / size * (np.arange(size) - (size - 1) / 2)
+    return np.asarray((a + b) / 2 + (b - a) / size * (np.arange(size) - (size - 1) / 2), dtype=np.float64)
 
 
 def _basis(points: Floats, v: Floats, *, even: bool) -> SincBasis:

@@ -41,9 +41,9 @@ class SpectralFlow:
               K_{nm} = E_{z,z'}[h_n(z)\, \Theta(s z, s z')\, h_m(z')],
 
     with the tangent kernel Theta (Jacot, Gabriel and Hongler, NeurIPS 2018). Networks start with random weights, so
-    that the c_n are Gaussian at all times: a mean, which goes from 0 to the coefficients of g, and a variance. The expected
-    spectral weight of a level is :math:`E\,c_n^2 = (E c_n)^2 + \mathrm{Var}\,c_n`. Levels keep their energies. The
-    eigenvalues of K fall with the degree of their eigenvectors, so that low levels are learnt first.
+    that the c_n are Gaussian at all times, with a mean, which goes from 0 to the coefficients of g, and a variance. The
+    expected spectral weight of a level is :math:`E\,c_n^2 = (E c_n)^2 + \mathrm{Var}\,c_n`. Levels keep their
+    energies. The eigenvalues of K fall with the degree of their eigenvectors, so that low levels are learnt first.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class SpectralFlow:
     layers : {"all", "last"}, default "all"
         Trained layers.
     tolerance : float, default 1e-6
-        Largest acceptable error of K, relative to its largest entry, and of the target's coefficients.
+        Largest acceptable ``error``.
 
     Attributes
     ----------
@@ -72,7 +72,8 @@ class SpectralFlow:
     target_coefficients : ndarray
         c_g, shape (K,), unit [x].
     error : float
-        Error of the quadrature: the relative change of ``kernel`` and ``target_coefficients`` with the last refinement.
+        Error of the quadrature: the relative change of ``kernel``, of the covariance before training and of
+        ``target_coefficients`` with the last refinement.
 
     Raises
     ------
@@ -121,13 +122,13 @@ class SpectralFlow:
         self.states, self.energies = grid[order], energies[order]
         spreads = input_spreads(theory)
         function = _function(target, dimension)
-        before: tuple[Floats, Floats] | None = None
+        before: list[Floats] | None = None
         for rule in _RULES[dimension]:
             nodes = _Nodes(rule, self.states, spreads)
-            tangent = model.tangent_kernel if layers == "all" else model.prior
-            matrix = nodes.scaled(tangent(nodes.points, nodes.points))
+            prior = nodes.scaled(model.prior(nodes.points, nodes.points))
+            tangent = nodes.scaled(model.tangent_kernel(nodes.points, nodes.points)) if layers == "all" else prior
             values = function(nodes, highest)
-            here = nodes.project(nodes.project(matrix).T), product(nodes.rows, values[:, None])[:, 0]
+            here = [nodes.project(tangent), nodes.project(prior), product(nodes.rows, values[:, None])[:, 0]]
             self.error = np.inf if before is None else max(map(_change, here, before))
             before = here
             if self.error <= tolerance:
@@ -137,8 +138,8 @@ class SpectralFlow:
                 f"levels to n = {highest} reach a relative error of {self.error:.1e}, not tolerance={tolerance:g}; "
                 "kinks of the target or of relu and saturated neurons limit it; use fewer levels or a larger tolerance"
             )
-        self.kernel, self.target_coefficients = here
-        self._values, vectors = eigenstates((matrix + matrix.T) / 2)
+        self.kernel, _, self.target_coefficients = here
+        self._values, vectors = eigenstates((tangent + tangent.T) / 2)
         self._values = np.maximum(self._values, 0.0)
         if self._rate is not None and self._rate * self._values[-1] >= 2:
             raise InputError(
@@ -146,7 +147,6 @@ class SpectralFlow:
             )
         self._modes = product(nodes.rows, vectors)
         self._aim = product(vectors.T, values[:, None])[:, 0]
-        prior = nodes.scaled(model.prior(nodes.points, nodes.points))
         self._start = product(product(vectors.T, prior), vectors)
 
     def mean(self, times: ArrayLike) -> Floats:
@@ -247,10 +247,11 @@ class _Nodes:
 
     def scaled(self, kernel: Floats) -> Floats:
         """A kernel at the points times the roots of both weights."""
-        return kernel * np.outer(self.root, self.root)
+        return np.asarray(kernel * np.outer(self.root, self.root))
 
     def project(self, matrix: Floats) -> Floats:
-        return product(self.rows, matrix)
+        """Elements of a scaled kernel between levels."""
+        return product(product(self.rows, matrix), self.rows.T)
 
 
 def _network_of(theory: Theory) -> RandomNetwork:
@@ -292,7 +293,7 @@ def _function(
     def expanded(nodes: _Nodes, highest: int) -> Floats:
         if coefficients.size > highest + 1:
             raise InputError(f"target must have at most {highest + 1} coefficients; got {coefficients.size}")
-        return product(coefficients[None, :], nodes.rows[: coefficients.size])[0]
+        return np.asarray(product(coefficients[None, :], nodes.rows[: coefficients.size])[0])
 
     return expanded
 

@@ -23,6 +23,9 @@ _SATURATING = frozenset({"tanh", "erf", "sigmoid"})
 _ONE_SIDED = frozenset({"gelu", "softplus"})
 _OSCILLATING = frozenset({"sin", "cos"})
 
+# Number of points below which threads cost more than they save.
+_FEW = 4096
+
 
 class NetworkState(Immutable):
     r"""The exponent W = -ln psi_0 of a ground state as a network f, and the potential of which it is the ground state.
@@ -96,10 +99,12 @@ class NetworkState(Immutable):
     def exponent(self, x: Floats) -> tuple[Floats, Floats, Floats]:
         """W and its first two derivatives at points of any shape."""
         kappa = self.confinement
-        w, first, second = (d.reshape(x.shape) for d in self.network.derivatives(x[..., None]))
+        threads = _threads(x)
+        w, first, second = (d.reshape(x.shape) for d in self.network.derivatives(x[..., None], n_threads=threads))
         if self.even:
             # Sums of the same two numbers have the same bits in either order: W is even exactly.
-            mirrored, its_first, its_second = (d.reshape(x.shape) for d in self.network.derivatives(-x[..., None]))
+            others = self.network.derivatives(-x[..., None], n_threads=threads)
+            mirrored, its_first, its_second = (d.reshape(x.shape) for d in others)
             w, first, second = (w + mirrored) / 2, (first - its_first) / 2, (second + its_second) / 2
         return w + kappa * x**2 / 2, first + kappa * x, second + kappa
 
@@ -120,7 +125,7 @@ class NetworkState(Immutable):
             where = np.concatenate([x, -x])
             first, second = np.concatenate([first, -first]) / 2, np.concatenate([second, second]) / 2
         column = where[:, None], np.zeros((where.size, 1)), first[:, None, None], second[:, None, None]
-        gradient = self.network.pullback(*column)[0]
+        gradient = self.network.pullback(*column, n_threads=_threads(where))[0]
         if self.confinement > 0:
             by_kappa = float(np.sum(weights * (2 * slope * x - 1)))
             gradient = np.append(gradient, self.confinement * by_kappa)
@@ -392,6 +397,11 @@ class GroundStateNetwork(GroundStateProcess):
     def __repr__(self) -> str:
         form = f"confinement={self.confinement:g}" + (", even=True" if self.even else "")
         return f"GroundStateNetwork({self.network!r}, {form}, mass={self.mass:g}, hbar={self.hbar:g})"
+
+
+def _threads(x: Floats) -> int:
+    """Number of threads: all of them (0) only for many points."""
+    return 1 if x.size < _FEW else 0
 
 
 def _check_network(network: Network) -> None:

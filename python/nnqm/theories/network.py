@@ -5,50 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, array_of, choice, floats, integer, positive
+from .._arguments import Floats, choice, floats, integer, positive
 from ..errors import InputError, InputTypeError
+from .gradients import derivatives, points_of, pullback
 from .immutable import Immutable
 
 __all__ = ["Network"]
 
 ACTIVATIONS = tuple(_core.activations())
-
-
-class CoreNetwork(Protocol):
-    """A network that the core evaluates."""
-
-    @property
-    def n_inputs(self) -> int:
-        """Number of inputs D."""
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of outputs C."""
-
-    def _compiled(self, table: str | None = None) -> _core.Network: ...
-
-
-def input_points(y: ArrayLike, n_inputs: int) -> NDArray[Any]:
-    """Inputs of a network, shape (..., D), float32 or float64."""
-    array = array_of("y", y)
-    array = array if array.dtype == np.float32 else array.astype(np.float64)
-    if array.ndim == 0 or array.shape[-1] != n_inputs:
-        raise InputError(f"y must have shape (..., {n_inputs}); got {array.shape}")
-    return array
-
-
-def _weights_of_sum(name: str, given: ArrayLike, y: NDArray[Any], last: tuple[int, ...]) -> NDArray[Any]:
-    """The weights of values or derivatives at the points y, shape (..., *last), in the precision of y."""
-    array = array_of(name, given).astype(y.dtype, copy=False)
-    if array.shape != (*y.shape[:-1], *last):
-        raise InputError(f"{name} must have shape {(*y.shape[:-1], *last)} for y of shape {y.shape}; got {array.shape}")
-    return array
 
 
 def _layer_shape(i: int, weights: Floats, biases: Floats, inputs: int | None) -> None:
@@ -227,7 +197,7 @@ class Network(Immutable):
         InputError, InputTypeError
             If y does not have D entries along its last axis, or is not real.
         """
-        array = input_points(y, self.n_inputs)
+        array = points_of(y, self.n_inputs)
         if array.size == 0:
             return np.empty((*array.shape[:-1], self.n_outputs), array.dtype)
         flat = array.reshape(-1, 1, self.n_inputs)
@@ -295,16 +265,8 @@ class Network(Immutable):
         >>> first.ravel().round(6)  # 2 cos(2 y)
         array([2.      , 1.080605])
         """
-        array = input_points(y, self.n_inputs)
-        integer("n_threads", n_threads, 0, 4096)
-        shape = (*array.shape[:-1], self.n_outputs)
-        if array.size == 0:
-            empty = np.empty((*shape, self.n_inputs), array.dtype)
-            return empty[..., 0], empty, empty.copy()
-        flat = array.reshape(-1, 1, self.n_inputs)
-        values, first, second = _core.differentiate(network=self._compiled(), inputs=flat, n_threads=n_threads)
-        full = (*shape, self.n_inputs)
-        return values.reshape(shape), first.reshape(full), second.reshape(full)
+        array = points_of(y, self.n_inputs)
+        return derivatives(self._compiled(), self.n_outputs, array, n_threads)
 
     def pullback(
         self,
@@ -352,9 +314,11 @@ class Network(Immutable):
         >>> gradient.round(4)  # of sin(2 y): in the weight and bias of each layer
         array([0.2702, 0.5403, 0.8415, 1.    ])
         """
-        array = input_points(y, self.n_inputs)
-        gradient, inputs = core_pullback(self, array, values, first, second, key=0, first_path=0, n_threads=n_threads)
-        return gradient.reshape(-1), inputs
+        array = points_of(y, self.n_inputs)
+        run = {"key": 0, "first_path": 0, "n_threads": n_threads}
+        given = values, first, second
+        gradient, inputs = pullback(self._compiled(), self.n_outputs, array, given, (array[..., 0].size, 1), **run)
+        return gradient[0], inputs
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; its table of polynomials for the precision ``table``, if there is one."""
@@ -377,36 +341,6 @@ class Network(Immutable):
     def __repr__(self) -> str:
         kinds = dict.fromkeys(self.activations[:-1]) or dict.fromkeys(self.activations)
         return f"Network({'-'.join(map(str, self.widths))}, {'/'.join(kinds)})"
-
-
-def core_pullback(
-    network: CoreNetwork,
-    y: NDArray[Any],
-    values: ArrayLike,
-    first: ArrayLike | None,
-    second: ArrayLike | None,
-    **settings: int,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Gradients (groups, P) and derivatives with respect to y, from the core."""
-    integer("n_threads", settings["n_threads"], 0, 4096)
-    outputs, inputs = network.n_outputs, network.n_inputs
-    full = (outputs, inputs)
-    u = _weights_of_sum("values", values, y, (outputs,))
-    v = None if first is None else _weights_of_sum("first", first, y, full)
-    w = None if second is None else _weights_of_sum("second", second, y, full)
-    if y.size == 0:
-        return np.zeros((1, network._compiled().parameters), y.dtype), y.copy()
-    # (path, time, channel): points of a fixed network are paths with one time.
-    leading = (-1, 1) if isinstance(network, Network) else y.shape[:2]
-    parameters, gradient = _core.pullback(
-        network=network._compiled(),
-        inputs=y.reshape(*leading, inputs),
-        values=u.reshape(*leading, outputs),
-        first=None if v is None else v.reshape(*leading, outputs * inputs),
-        second=None if w is None else w.reshape(*leading, outputs * inputs),
-        **settings,
-    )
-    return parameters[:, 0], gradient.reshape(y.shape)
 
 
 @lru_cache(maxsize=64)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,11 +13,30 @@ from .. import _core
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from ..errors import InputError, InputTypeError
 from .densities import Density
+from .gradients import points_of, pullback
 from .immutable import Immutable
-from .network import ACTIVATIONS, Network, core_pullback, input_points, is_bounded
+from .network import ACTIVATIONS, Network, is_bounded
 from .training import GradientDescent, descent_factors
 
 __all__ = ["Network", "RandomNetwork"]
+
+
+class EnsembleSettings(TypedDict, total=False):
+    """How the paths of a theory use random weights.
+
+    Attributes
+    ----------
+    group : int
+        Number of successive paths that share their weights, 1 by default.
+    shared : sequence of bool or None
+        Layers that both sides of t = 0 share, in a split network.
+    training : GradientDescent or None
+        Training of each draw of the weights.
+    """
+
+    group: int
+    shared: Sequence[bool] | None
+    training: GradientDescent | None
 
 
 class RandomNetwork(Immutable):
@@ -43,19 +62,20 @@ class RandomNetwork(Immutable):
         Densities of all layers, or one per layer; a name stands for ``Density(name)``.
     weight_std, bias_std : float or sequence of float, default 1 and 0
         s_l and r_l of all layers, or one per layer; not negative.
-    group : int, default 1
-        Number of successive paths that share theta: a divisor or a multiple of 64.
-    shared : sequence of bool, optional
-        Parameter splitting, for the single input of ``Times(reflected=True)``: True for each layer whose weights are
-        the same for t > 0 and t < 0. All other layers are drawn separately for the two sides. The output is
-        :math:`W h(|t|) - W h(0) + b`; the biases b of the last layer are always shared. Reflection positivity holds by
-        construction, because the two sides are independent given the shared weights
+    **settings : EnsembleSettings
+        group : int, default 1. Number of successive paths that share theta: a divisor or a multiple of 64.
+
+        shared : sequence of bool. Parameter splitting, for the single input of ``Times(reflected=True)``: True for each
+        layer whose weights are the same for t > 0 and t < 0. All other layers are drawn separately for the two sides.
+        The output is :math:`W h(|t|) - W h(0) + b`; the biases b of the last layer are always shared. Reflection
+        positivity holds by construction, because the two sides are independent given the shared weights
         (Ferko and Halverson, arXiv:2504.05462).
-    training : GradientDescent, optional
-        Trains each draw of the weights, so that the theory is an ensemble of trained networks. Trained weights are a
-        pure function of the draw, in the precision of the run. With ``shared`` the points are values of \|t\|: each
-        side learns all of them with the layers that are its own, and the shared layers keep their draws, because the
-        two sides would otherwise depend on each other and reflection positivity would be lost.
+
+        training : GradientDescent. Trains each draw of the weights, so that the theory is an ensemble of trained
+        networks. Trained weights are a pure function of the draw, in the precision of the run. With ``shared`` the
+        points are values of \|t\|: each side learns all of them with the layers that are its own, and the shared
+        layers keep their draws, because the two sides would otherwise depend on each other and reflection positivity
+        would be lost.
 
     Raises
     ------
@@ -93,10 +113,12 @@ class RandomNetwork(Immutable):
         biases: Density | str | Sequence[Density | str] = "gaussian",
         weight_std: float | Sequence[float] = 1.0,
         bias_std: float | Sequence[float] = 0.0,
-        group: int = 1,
-        shared: Sequence[bool] | None = None,
-        training: GradientDescent | None = None,
+        **settings: Unpack[EnsembleSettings],
     ) -> None:
+        for name in settings:
+            if name not in EnsembleSettings.__annotations__:
+                raise InputTypeError(f"RandomNetwork has no argument {name!r}")
+        shared, training = settings.get("shared"), settings.get("training")
         sizes = tuple(integer(f"widths[{i}]", w, 1, 1 << 20) for i, w in enumerate(widths))
         if len(sizes) < 2:
             raise InputError(f"widths must have at least the inputs and the outputs; got {list(sizes)}")
@@ -107,7 +129,7 @@ class RandomNetwork(Immutable):
             names = tuple(choice(f"activation[{i}]", a, ACTIVATIONS) for i, a in enumerate(activation))
         if len(names) != n:
             raise InputError(f"activation must be one name or one per layer, {n}; got {len(names)}")
-        members = integer("group", group, 1)
+        members = integer("group", settings.get("group", 1), 1)
         if 64 % members and members % 64:
             below, above = 1 << (members.bit_length() - 1), -(-members // 64) * 64
             near = f"{min(below, 64)} or {min(2 * below, 64)}" if members < 64 else f"{above - 64} or {above}"
@@ -343,11 +365,12 @@ class RandomNetwork(Immutable):
             raise InputError(
                 "random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]"
             )
-        array = input_points(y, self.n_inputs)
+        array = points_of(y, self.n_inputs)
         if array.ndim != 3 or array.size == 0:
             raise InputError(f"y must have axes (path, time, input) that are not empty; got shape {array.shape}")
-        settings = {"first_path": integer("first_path", first_path, 0, 2**48), "n_threads": n_threads}
-        return core_pullback(self, array, values, first, second, key=key_of(rng, key), **settings)
+        run = {"first_path": integer("first_path", first_path, 0, 2**48), "n_threads": n_threads}
+        given, leading = (values, first, second), (array.shape[0], array.shape[1])
+        return pullback(self._compiled(), self.n_outputs, array, given, leading, key=key_of(rng, key), **run)
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; random weights have no table."""
