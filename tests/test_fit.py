@@ -9,10 +9,7 @@ from scipy import stats
 
 import nnqm
 from harness import assert_uniform
-from nnqm.learning.differentiate import differentiate
-from nnqm.learning.feasibility import check_targets
-from nnqm.learning.goodness import judge
-from nnqm.learning.observables import (
+from nnqm.learning import (
     Commutator,
     Gaps,
     Moments,
@@ -20,7 +17,10 @@ from nnqm.learning.observables import (
     NPoint,
     SpectralWeights,
     TwoPoint,
+    differentiate,
 )
+from nnqm.learning.feasibility import check_targets
+from nnqm.learning.goodness import judge
 from nnqm.learning.positive_measures import nearest_measure
 from nnqm.results import FitError, FitInterrupted
 
@@ -284,7 +284,8 @@ def test_a_failure_half_way_keeps_the_last_state(monkeypatch):
 
 
 def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch):
-    from nnqm.learning import differentiate as module
+    from nnqm.learning.linear_networks import LinearObservables
+    from nnqm.learning.one_layer import OneLayer
 
     rng = np.random.default_rng(1)
     layers = [rng.normal(size=(3, 2)), rng.normal(size=(2, 3))]
@@ -304,7 +305,8 @@ def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch)
     closed = differentiate(theory, observables)
     cotangents = [rng.normal(size=what.size) for what in observables]
     pulled, rows = closed.pullback(cotangents), closed.jacobian()
-    monkeypatch.setattr(module, "is_linear", lambda theory: False)
+    for other_method in (LinearObservables, OneLayer):
+        monkeypatch.setattr(other_method, "serves", lambda theory, what: False)
     grid = differentiate(theory, observables)
     for one, other in zip(closed.values, grid.values, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
@@ -651,7 +653,7 @@ def test_correlators_off_the_lattice_of_fixed_frequencies_are_named():
     found = nnqm.fit(oscillators(), slow, steps=30)
     (note,) = [note for note in found.notes if "off the lattice" in note]
     least = float(note.partition("residuals of ")[2].partition(" ")[0])
-    assert 100 < least <= found.chi_squared
+    assert 100 < least <= 1.01 * found.chi_squared
     assert not found.targets[0].describes
     # On the lattice, and with a free frequency.
     on = nnqm.Target(TwoPoint(times), np.exp(-times) / 2 + np.exp(-2 * times) / 4, errors=1e-3)

@@ -218,7 +218,7 @@ def fit(
 
     Examples
     --------
-    >>> from nnqm.learning.observables import SpectralWeights
+    >>> from nnqm.learning import SpectralWeights
     >>> start = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 4, 1), rng=1, bias_std=0.5))
     >>> target = nnqm.Target(SpectralWeights(4), [0.5, 0.25, 0.15, 0.1], tolerance=1e-6)
     >>> found = nnqm.fit(start, target, restarts=3, rng=1)

@@ -73,7 +73,7 @@ class Target:
 
     Examples
     --------
-    >>> from nnqm.learning.observables import SpectralWeights
+    >>> from nnqm.learning import SpectralWeights
     >>> nnqm.Target(SpectralWeights(4), [0.5, 0.25, 0.15, 0.1])
     Target(spectral weights: 4 exact values)
     >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 8192, 64, 0.2, rng=1)
