@@ -102,6 +102,19 @@ def test_four_point_functions_of_an_anharmonic_system_are_out_of_reach_of_oscill
     assert not alone.notes
 
 
+def test_a_potential_is_fitted_to_gaps():
+    goal = nnqm.Hamiltonian([0, 0, 0.5, 0, 1.0])
+    start = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 0.5])))
+    found = nnqm.fit(start, nnqm.Target(Gaps(2), goal.gaps(2), tolerance=1e-6), free="potential")
+    assert found.converged
+    np.testing.assert_allclose(found.theory.sources[0].ground_state_of.gaps(2), goal.gaps(2), atol=2e-6)
+    with pytest.raises(nnqm.errors.InputError, match="a level of the inputs"):
+        nnqm.fit(
+            nnqm.Theory(nnqm.GroundStateProcess(goal), nnqm.Network.random((1, 2, 1), rng=1)),
+            nnqm.Target(Gaps(1), [goal.gaps(1)[0] + 0.1]),
+        )
+
+
 # ---- methods
 
 
