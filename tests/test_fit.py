@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import nnqm
-from harness import HONEST, assert_uniform
+from harness import assert_uniform
 from nnqm.learning import (
     Commutator,
     Gaps,
@@ -322,8 +322,9 @@ def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch)
     for other_method in (LinearObservables, OneLayer):
         monkeypatch.setattr(other_method, "serves", lambda theory, what: False)
     grid = differentiate(theory, observables)
-    for one, other, error in zip(closed.values, grid.values, grid.errors, strict=True):
-        assert np.abs(one - other).max() <= HONEST * error * np.abs(one).max()
+    # Sums over grids leave out states that contribute less than 1e-9.
+    for one, other in zip(closed.values, grid.values, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
     monkeypatch.undo()
     every = np.concatenate(cotangents)
     for name, derivatives in pulled.items():
