@@ -309,7 +309,7 @@ def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch)
         TwoPoint([0, 0.3, 1.1]),
         TwoPoint([0, 0.5], connected=False, channel=1),
         SpectralWeights([[0, 0], [1, 0], [0, 1], [1, 1]]),
-        Moments([1, 2, 3, 4, 6], channel=1),
+        Moments([1, 2, 3, 4], channel=1),
         Commutator(),
         MomentumSquared(1),
         NPoint([[0, 0.3, 0.1, 0.7], [0, 0, 0, 1.0]], channel=1),
@@ -319,6 +319,8 @@ def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch)
     closed = differentiate(theory, observables)
     cotangents = [rng.normal(size=what.size) for what in observables]
     pulled, rows = closed.pullback(cotangents), closed.jacobian()
+    (found,) = differentiate(theory, [Moments([2, 6])]).values
+    assert found[1] == pytest.approx(15 * found[0] ** 3, rel=1e-14)
     for other_method in (LinearObservables, OneLayer):
         monkeypatch.setattr(other_method, "serves", lambda theory, what: False)
     grid = differentiate(theory, observables)
