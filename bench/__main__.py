@@ -313,7 +313,14 @@ def main() -> int:
             peer.process.kill()
     if not arguments.cases:
         scaling(arguments.toy, 1 if arguments.toy else 3)
-    races(chosen, toy=arguments.toy, threads=arguments.threads, repeat=repeat, chosen=arguments.cases)
+    races(
+        chosen,
+        toy=arguments.toy,
+        threads=arguments.threads,
+        repeat=repeat,
+        chosen=arguments.cases,
+        cpu=arguments.cpu,
+    )
     return 0
 
 

@@ -258,22 +258,24 @@ def trained(widths: tuple[int, ...], steps: int) -> nnqm.Theory:
     return nnqm.Theory(nnqm.Times(), random_network(widths).with_training(training))
 
 
-def ours_training(widths: tuple[int, ...], n: int, seed: int, threads: int) -> dict[str, Any]:
-    theory = trained(widths, STEPS)
-    start = time.perf_counter()
+def ours_training(job: dict[str, Any], seed: int) -> dict[str, Any]:
+    theory, n, threads = trained(tuple(job["widths"]), job["steps"]), job["n"], job["threads"]
+    clock = time.process_time if job["cpu"] else time.perf_counter
+    start = clock()
     x = nnqm.sample_paths(theory, n, times=POINTS, rng=seed, n_threads=threads)[..., 0].astype(np.float64)
     mean = x.mean(axis=0)
     covariance = x.T @ x / n - np.outer(mean, mean)
-    return {"seconds": time.perf_counter() - start, "mean": mean, "covariance": covariance}
+    return {"seconds": clock() - start, "mean": mean, "covariance": covariance}
 
 
-def training_job(widths: tuple[int, ...], n: int, threads: int) -> dict[str, Any]:
+def training_job(widths: tuple[int, ...], n: int, threads: int, cpu: bool) -> dict[str, Any]:
     layers = len(widths) - 1
     return {
         "kind": "train",
         "widths": widths,
         "n": n,
         "threads": threads,
+        "cpu": cpu,
         "weight_std": [1.5] * layers,
         "bias_std": [0.5] * layers,
         "points": POINTS.tolist(),
@@ -286,13 +288,11 @@ def training_job(widths: tuple[int, ...], n: int, threads: int) -> dict[str, Any
 def check_networks(peers: Peers, job: dict[str, Any], layouts: dict[str, list[str]]) -> None:
     """The same first weights give the same trained networks, one by one."""
     widths, n = tuple(job["widths"]), 8
-    untrained = nnqm.Theory(nnqm.Times(), random_network(widths))
     drawn = random_network(widths).draw(range(n), 1)
     initial = [
         (np.stack([d.weights[i] for d in drawn]).tolist(), np.stack([d.biases[i] for d in drawn]).tolist())
         for i in range(len(widths) - 1)
     ]
-    assert untrained.network is not None
     ours = nnqm.sample_paths(trained(widths, STEPS), n, times=POINTS, key=1)[..., 0]
     for name, kinds in layouts.items():
         for layout in list(kinds):
@@ -313,16 +313,18 @@ def agree(found: dict[str, Any], other: dict[str, Any], n: int) -> bool:
     return bool(mean.max() < 7 and spread.max() < 7 * math.sqrt(20 / n))
 
 
-def race_training(peers: Peers, toy: bool, repeat: int, chosen: str) -> None:
+def race_training(peers: Peers, toy: bool, repeat: int, chosen: str, cpu: bool) -> None:
     n = 1024 if toy else 20_480
     sizes = [w for w in ((1, 32, 32, 1), (1, 64, 1)) if chosen in f"learning: training {'-'.join(map(str, w))}"]
     if not sizes:
         return
-    print(f"\nTraining {n} own networks on 16 points for {STEPS} steps, float32, seconds\n")
+    print(
+        f"\nTraining {n} own networks on 16 points for {STEPS} steps, float32, {'processor ' if cpu else ''}seconds\n"
+    )
     head = ["case", "nnqm", *peers.names, "ratio"]
     print("| " + " | ".join(head) + " |\n" + "|---" * len(head) + "|")
     for widths in sizes:
-        job = training_job(widths, n, peers.threads)
+        job = training_job(widths, n, peers.threads, cpu)
         layouts = {name: list(peers.layouts(name, "train")) for name in peers.names}
         check_networks(peers, job, layouts)
         how = {}
@@ -334,10 +336,12 @@ def race_training(peers: Peers, toy: bool, repeat: int, chosen: str) -> None:
                 answer = peers.run(name, "one", {**job, "n": few, "layout": layout, "chunk": chunk, "seed": 1})
                 if "seconds" in answer:
                     trial[layout, chunk] = answer["seconds"] / few
+            if not trial:
+                sys.exit(f"training {widths}: no layout of {name} runs: {answer['failed']}")
             how[name] = min(trial, key=trial.__getitem__)
         times: dict[str, list[float]] = {name: [] for name in ("nnqm", *peers.names)}
         for i in range(repeat):
-            ours = ours_training(widths, n, i + 1, peers.threads)
+            ours = ours_training(job, i + 1)
             times["nnqm"].append(ours["seconds"])
             for name in peers.names:
                 layout, chunk = how[name]
@@ -390,12 +394,12 @@ def whole_fit(repeat: int) -> None:
         sys.exit("the fit of spectral weights misses 1e-6")
 
 
-def races(names: list[str], *, toy: bool, threads: int, repeat: int, chosen: str) -> None:
+def races(names: list[str], *, toy: bool, threads: int, repeat: int, chosen: str, cpu: bool = False) -> None:
     """Run the races whose names contain ``chosen`` and print their tables."""
     peers = Peers(names, threads)
     try:
         race_gradients(peers, toy, repeat, chosen)
-        race_training(peers, toy, repeat, chosen)
+        race_training(peers, toy, repeat, chosen, cpu)
     finally:
         peers.close()
     if chosen in "learning: memory":

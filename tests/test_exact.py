@@ -170,6 +170,8 @@ def precise(network, spread, orders):
 
     with mpmath.workdps(34):
         kinks, centres = zeros_of_layers(network, spread)
+        # Panels end at kinks, and around zeros of smooth neurons they are narrow.
+        centres = np.unique(np.round(centres / 0.05)) * 0.05
         edges = np.unique(np.concatenate([np.linspace(-9.5, 9.5, 13), kinks, centres]))
         edges = edges[np.abs(edges) <= 9.5]
         rule = mpmath.calculus.quadrature.GaussLegendre(mpmath.mp)

@@ -193,7 +193,7 @@ def test_paths_of_a_theory_are_judged_by_it():
 def test_pulls_over_seeds_are_of_unit_size():
     theory = nnqm.harmonic_oscillator()
     pulls = []
-    for seed in range(60):
+    for seed in range(40):
         run = nnqm.simulate(theory, 8192, 32, 0.2, rng=seed, measure=nnqm.Measure(observable_lags=(1, 2)))
         pulls.append([float(run.connected()[0].pull(0.5)), float(nnqm.spectrum(run, 1).gaps[0].pull(1.0))])
     for column in np.transpose(pulls):

@@ -4,7 +4,6 @@ import ast
 import builtins
 import enum
 import importlib
-import importlib.util
 import inspect
 import re
 import textwrap
@@ -22,9 +21,9 @@ SECTIONS = ("Parameters", "Returns", "Yields", "Raises", "Attributes", "Notes", 
 def public_objects():
     """All functions, classes and public methods that users reach, by their dotted names."""
     scopes = [("nnqm", nnqm, nnqm.__all__)]
-    if importlib.util.find_spec("nnqm.results"):
-        results = importlib.import_module("nnqm.results")
-        scopes.append(("nnqm.results", results, results.__all__))
+    for name in ("nnqm.learning", "nnqm.results"):
+        module = importlib.import_module(name)
+        scopes.append((name, module, module.__all__))
     seen, found = set(), {}
     for scope, module, names in scopes:
         for name in names:

@@ -209,6 +209,17 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
             },
             py::arg("layers"), py::arg("group"), py::arg("split"), "This network with random parameters.")
         .def(
+            "trained",
+            [](const nnqm::Network& untrained, const Doubles& points, const Doubles& targets, const Doubles& weights,
+               double rate, std::int64_t steps, bool last_layer, bool unit_draws) {
+                nnqm::Network network = untrained;
+                network.training = {to_vector(points), to_vector(targets), to_vector(weights), rate, steps,
+                                    last_layer,        unit_draws};
+                return network;
+            },
+            py::kw_only(), py::arg("points"), py::arg("targets"), py::arg("weights"), py::arg("rate"), py::arg("steps"),
+            py::arg("last_layer"), py::arg("unit_draws"), "This network with trained random parameters.")
+        .def(
             "tabulated",
             [](const nnqm::Network& network, const std::string& precision) -> std::optional<nnqm::Network> {
                 nnqm::Network result = network;
@@ -405,18 +416,19 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
     m.def(
         "draw",
-        [](const nnqm::Network& network, std::uint64_t key, bool negative,
-           std::pair<std::int64_t, std::int64_t> groups) {
+        [](const nnqm::Network& network, std::uint64_t key, bool negative, std::pair<std::int64_t, std::int64_t> groups,
+           const std::string& precision, int n_threads) {
             py::array array =
-                new_array(nnqm::Precision::float64, {groups.second - groups.first, 1, network.parameters()});
+                new_array(to_precision(precision), {groups.second - groups.first, 1, network.parameters()});
             const nnqm::ArrayOut out = to_out(array);
             {
                 const py::gil_scoped_release release;
-                nnqm::draw(network, key, negative, {groups.first, groups.second}, out);
+                nnqm::draw(network, key, negative, {groups.first, groups.second}, out, n_threads);
             }
             return array;
         },
-        py::kw_only(), py::arg("network"), py::arg("key"), py::arg("negative"), py::arg("groups"));
+        py::kw_only(), py::arg("network"), py::arg("key"), py::arg("negative"), py::arg("groups"), py::arg("precision"),
+        py::arg("n_threads"));
 
     m.def(
         "accumulate",

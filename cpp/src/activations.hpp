@@ -23,6 +23,12 @@
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
 
+enum Activation {
+#define NNQM_NAME(name) activation_##name,
+    NNQM_ACTIVATIONS(NNQM_NAME)
+#undef NNQM_NAME
+};
+
 template <class T>
 struct Slopes {
     T first, second, third;

@@ -13,8 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "checks.hpp"
-#include "nnqm/nnqm.hpp"
+#include "c_arguments.hpp"
 
 struct nnqm_theory {
     nnqm::Theory value;
@@ -38,15 +37,9 @@ struct nnqm_sums {
     nnqm::Sums view;
 };
 
-namespace {
+using namespace nnqm::detail;
 
-// Bounds of single sizes, far above any use. Within them no sum or product of a few sizes overflows its type.
-constexpr std::int64_t largest_width = std::int64_t{1} << 24;
-constexpr std::int64_t largest_times = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t largest_index = std::int64_t{1} << 54;
-constexpr std::int64_t largest_group = std::int64_t{1} << 40;
-// Largest n_threads. A runtime that cannot start a thread ends the process, so absurd numbers must not reach it.
-constexpr std::int64_t most_threads = 4096;
+namespace {
 
 // Message of the last failed call. Its fixed size lets it report that memory ran out.
 thread_local char last_error[1024] = "";
@@ -74,98 +67,6 @@ std::int32_t guarded(const Call& call) noexcept {
         return fail(NNQM_UNEXPECTED, "unknown exception");
     }
 }
-
-using nnqm::detail::refuse;
-
-template <class T>
-T& given(T* pointer, const char* name) {
-    if (!pointer) refuse(std::string(name) + " is null");
-    return *pointer;
-}
-
-std::int64_t between(std::int64_t smallest, std::int64_t value, std::int64_t largest, const char* name) {
-    if (value < smallest || value > largest)
-        refuse(std::string(name) + " must lie between " + std::to_string(smallest) + " and " + std::to_string(largest) +
-               ", got " + std::to_string(value));
-    return value;
-}
-
-int width(std::int64_t value, const char* name) { return static_cast<int>(between(1, value, largest_width, name)); }
-
-int threads(std::int32_t n) { return static_cast<int>(between(0, n, most_threads, "n_threads")); }
-
-template <class T>
-std::vector<T> copy(const T* values, std::int64_t n, const char* name) {
-    if (n > 0) given(values, name);
-    if (static_cast<std::uint64_t>(n) > std::numeric_limits<std::size_t>::max() / sizeof(T)) throw std::bad_alloc();
-    return n > 0 ? std::vector<T>(values, values + n) : std::vector<T>();
-}
-
-nnqm::Layer layer(std::int64_t inputs, std::int64_t outputs, const double* weights, const double* biases,
-                  const char* activation) {
-    nnqm::Layer result;
-    result.inputs = width(inputs, "inputs");
-    result.outputs = width(outputs, "outputs");
-    result.weights = copy(weights, inputs * outputs, "weights");
-    result.biases = copy(biases, outputs, "biases");
-    result.activation = &given(activation, "activation");
-    return result;
-}
-
-nnqm::Precision precision_of(std::int32_t precision) {
-    if (precision != NNQM_FLOAT32 && precision != NNQM_FLOAT64)
-        refuse("precision must be NNQM_FLOAT32 or NNQM_FLOAT64, got " + std::to_string(precision));
-    return precision == NNQM_FLOAT32 ? nnqm::Precision::float32 : nnqm::Precision::float64;
-}
-
-std::int64_t item_size(nnqm::Precision precision) { return precision == nnqm::Precision::float32 ? 4 : 8; }
-
-// Number of bytes of a contiguous array of this shape. Checks that each size is positive and that the product fits.
-std::int64_t extent(const std::int64_t* shape, nnqm::Precision precision, const std::string& name) {
-    given(shape, (name + " shape").c_str());
-    std::int64_t bytes = item_size(precision);
-    for (int axis = 0; axis < 3; ++axis) {
-        if (shape[axis] < 1)
-            refuse(name + " shape must be positive; shape[" + std::to_string(axis) + "] is " +
-                   std::to_string(shape[axis]));
-        if (bytes > std::numeric_limits<std::int64_t>::max() / shape[axis])
-            refuse(name + " shape: the size overflows 64 bits");
-        bytes *= shape[axis];
-    }
-    between(1, shape[1], largest_times, "the number of times");
-    between(1, shape[2], largest_width, "the number of channels");
-    return bytes;
-}
-
-nnqm::ArrayView view(std::int32_t precision, const std::int64_t* shape, const std::int64_t* strides, const void* data,
-                     const std::string& name) {
-    nnqm::ArrayView result;
-    result.precision = precision_of(precision);
-    extent(shape, result.precision, name);
-    if (!data) refuse(name + " is null");
-    result.data = data;
-    std::int64_t contiguous = item_size(result.precision), reach = contiguous;
-    for (int axis = 2; axis >= 0; --axis) {
-        const std::int64_t steps = shape[axis] - 1, stride = strides ? strides[axis] : contiguous;
-        const std::int64_t room = (std::numeric_limits<std::int64_t>::max() - reach) / std::max<std::int64_t>(steps, 1);
-        if (stride > room || stride < -room) refuse(name + " strides: the size overflows 64 bits");
-        reach += steps * (stride < 0 ? -stride : stride);
-        result.shape[axis] = shape[axis];
-        result.strides[axis] = stride;
-        contiguous *= shape[axis];
-    }
-    return result;
-}
-
-nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* data, const std::string& name) {
-    extent(shape, precision, name);
-    if (!data) refuse(name + " is null");
-    if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(item_size(precision)) != 0)
-        refuse(name + " must be aligned to the size of its numbers");
-    return {data, precision, {shape[0], shape[1], shape[2]}};
-}
-
-bool flag(std::int32_t value, const char* name) { return between(0, value, 1, name) == 1; }
 
 static_assert(static_cast<int>(nnqm::DensityKind::gaussian) == NNQM_GAUSSIAN &&
               static_cast<int>(nnqm::DensityKind::uniform) == NNQM_UNIFORM &&
@@ -360,6 +261,28 @@ std::int32_t nnqm_theory_set_group(nnqm_theory* theory, std::int64_t group, std:
         const bool two_sides = flag(split, "split");
         network.group = between(1, group, largest_group, "group");
         network.split = two_sides;
+    });
+}
+
+std::int32_t nnqm_theory_set_training(nnqm_theory* theory, std::int64_t n_points, std::int64_t inputs,
+                                      const double* points, std::int64_t outputs, const double* targets,
+                                      const double* weights, double rate, std::int64_t steps, std::int32_t last_layer,
+                                      std::int32_t unit_draws) {
+    return guarded([&] {
+        nnqm::Network& network = given(theory, "theory").value.network;
+        nnqm::Training training;
+        training.steps = between(0, steps, largest_index, "steps");
+        if (steps > 0) {
+            between(1, n_points, largest_times, "n_points");
+            training.points = copy(points, n_points * width(inputs, "inputs"), "points");
+            training.targets = copy(targets, n_points * width(outputs, "outputs"), "targets");
+            training.weights = weights ? copy(weights, n_points, "weights")
+                                       : std::vector<double>(static_cast<std::size_t>(n_points), 1.0);
+            training.rate = rate;
+            training.last_layer = flag(last_layer, "last_layer");
+            training.unit_draws = flag(unit_draws, "unit_draws");
+        }
+        network.training = std::move(training);
     });
 }
 

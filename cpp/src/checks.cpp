@@ -78,6 +78,34 @@ void check_drawn(const Network& network) {
     }
 }
 
+void check_training(const Network& network) {
+    const Training& training = network.training;
+    if (training.steps < 0) refuse("steps of a training must not be negative, got " + std::to_string(training.steps));
+    if (training.steps == 0) return;
+    if (!network.random()) refuse("a training needs drawn parameters");
+    const auto n = static_cast<std::int64_t>(training.weights.size());
+    const int inputs = network.layers.front().inputs, outputs = network.layers.back().outputs;
+    if (n < 1 || static_cast<std::int64_t>(training.points.size()) != product({n, inputs}, "points") ||
+        static_cast<std::int64_t>(training.targets.size()) != product({n, outputs}, "targets"))
+        refuse("points, targets and weights of a training must have shapes (P, " + std::to_string(inputs) + "), (P, " +
+               std::to_string(outputs) + ") and (P), P at least 1; got " + std::to_string(training.points.size()) +
+               ", " + std::to_string(training.targets.size()) + " and " + std::to_string(n) + " numbers");
+    for (const auto* values : {&training.points, &training.targets, &training.weights})
+        for (const double value : *values)
+            if (!std::isfinite(value)) refuse("points, targets and weights of a training must be finite");
+    for (const double weight : training.weights)
+        if (weight < 0) refuse("weights of a training must not be negative");
+    if (!(training.rate > 0 && std::isfinite(training.rate)))
+        refuse("rate of a training must be finite and positive, got " + std::to_string(training.rate));
+    if (network.split)
+        for (const double point : training.points)
+            if (point < 0) refuse("points of a training of a split network are values of |t| and must not be negative");
+    bool moves = false;
+    for (std::size_t i = 0; i < network.layers.size(); ++i)
+        for (const double rate : training_rates(network, i)) moves = moves || rate > 0;
+    if (!moves) refuse("the training changes no parameter: their scales are 0, or all its layers are shared");
+}
+
 void check_source(const OrnsteinUhlenbeck& ou) {
     if (ou.omega.empty() || ou.omega.size() != ou.sigma.size())
         refuse("omega and sigma must have the same length, at least 1");
@@ -161,6 +189,19 @@ void check_lags(const std::vector<std::int64_t>& lags, std::int64_t smallest, st
 
 }  // namespace
 
+std::vector<double> training_rates(const Network& network, std::size_t i) {
+    const Training& training = network.training;
+    const Drawn& drawn = network.drawn[i];
+    const bool last = i + 1 == network.layers.size();
+    std::vector<double> rates;
+    for (const bool biases : {false, true}) {
+        const bool fixed = (training.last_layer && !last) || (network.split && (drawn.shared || (last && biases)));
+        for (const double scale : biases ? drawn.bias_scales : drawn.weight_scales)
+            rates.push_back(fixed ? 0 : training.rate * (training.unit_draws ? scale * scale : 1));
+    }
+    return rates;
+}
+
 void check_network(const Network& network) {
     for (std::size_t i = 0; i < network.layers.size(); ++i) {
         const std::string name = "layer " + std::to_string(i);
@@ -172,6 +213,7 @@ void check_network(const Network& network) {
     }
     if (network.random()) check_drawn(network);
     if (network.split && !network.random()) refuse("a split network needs drawn parameters");
+    check_training(network);
     if (network.table) {
         const Table& table = *network.table;
         const int terms = table.precision == Precision::float32 ? table_terms<float> : table_terms<double>;

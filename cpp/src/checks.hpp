@@ -23,7 +23,10 @@ std::int64_t product(std::initializer_list<std::int64_t> factors, const char* wh
 // Index of the activation with this name.
 int activation_index(const std::string& name);
 
-// Checks that the layers, draws and table of a network fit each other.
+// Rates of descent in the parameters of layer i of a network that is trained, weights first; 0 for one that is not.
+std::vector<double> training_rates(const Network& network, std::size_t i);
+
+// Checks that the layers, draws, training and table of a network fit each other.
 void check_network(const Network& network);
 // Checks that a table is used in its own precision.
 void check_table_precision(const Network& network, Precision precision);

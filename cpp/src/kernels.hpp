@@ -91,6 +91,26 @@ struct TablePlan {
     const T* coefficients;  // (2 half_cells + 1, outputs, table_terms), 16-byte aligned
 };
 
+// Positions in the arrays of a network that is trained: of the first weight of a layer among the parameters, of its
+// inputs and outputs among the values, and of its outputs among the gradients.
+struct TrainedLayer {
+    std::int64_t parameters, in, out, deltas;
+};
+
+template <class T>
+struct TrainingPlan {
+    std::int64_t steps;             // 0: the parameters stay as they are drawn
+    int first;                      // first layer that is trained
+    std::int64_t n_points, points;  // points: padded to a multiple of times_at_once
+    const T* inputs;                // (inputs, points)
+    const T* targets;               // (outputs, points)
+    const T* weights;               // (points)
+    const T* rates;                 // (parameters): minus the rate, in the drawn parameters
+    const TrainedLayer* layers;     // (n_layers)
+    std::int64_t values, memory;    // sizes: of the values of all layers, of all arrays
+    T size, growth, largest;        // a network diverges if its loss exceeds min(growth (first loss + size), largest)
+};
+
 template <class T>
 struct NetworkPlan {
     int n_layers, inputs, outputs, widest;  // widest: maximum over the inputs and all layers
@@ -101,6 +121,7 @@ struct NetworkPlan {
     bool split;
     std::int64_t n_negative;  // split network: number of negative times
     TablePlan<T> table;       // coefficients null: no table
+    TrainingPlan<T> training;
 };
 
 // Number of times at which a network with drawn parameters is evaluated together, so that each parameter is loaded once
@@ -158,6 +179,8 @@ struct Scratch {
     // (2, widest layer, lanes); with drawn parameters, times_at_once times of one vector replace the lanes.
     T* hidden;
     T* parameters;          // (parameters, lanes)
+    T* training;            // arrays of one vector of networks during their training
+    std::int64_t* group;    // group of the parameters, if the lanes share one; -1 at first
     T* coefficients;        // (modes, lanes)
     std::uint32_t* states;  // (inputs, 2, lanes): states of a chain, now and at the first time
     T* linear;              // (history and turns, 1 + n_channels, lanes)
@@ -214,8 +237,9 @@ struct Kernels {
     void (*forward)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                     const Scratch<T>&, T* tile);
     // Writes the parameters (parameters, lanes) of the groups first_group .. first_group + lanes - 1; for t < 0 if
-    // `negative`.
-    void (*draw)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_group, bool negative, T* parameters);
+    // `negative`. If they are trained, only the first n are.
+    void (*draw)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_group, int n, bool negative,
+                 T* parameters, T* training);
     // Adds the first n_valid lanes to the sums. Returns the first lane with a value that is not finite, or -1.
     // begins_group and ends_group: whether this tile is the first and the last of its group.
     int (*accumulate)(const MeasurePlan<T>&, const Window&, int channels, const T* tile, int n_valid, bool begins_group,

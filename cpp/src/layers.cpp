@@ -50,12 +50,6 @@ inline void with_slopes(std::int64_t n, T* __restrict x, T* __restrict slopes, c
     }
 }
 
-enum Activation {
-#define NNQM_NAME(name) activation_##name,
-    NNQM_ACTIVATIONS(NNQM_NAME)
-#undef NNQM_NAME
-};
-
 }  // namespace
 
 template <class T>
@@ -105,7 +99,7 @@ void activate(int activation, std::int64_t n, T* x, int order, T* slopes) {
     };
     switch (activation) {
 #define NNQM_CASE(name) \
-    case activation_##name: return each([](T v, Slopes<T>& s) { return name(v, s); });
+    case activation_##name: return each([](T v, Slopes<T>& s) __attribute__((always_inline)) { return name(v, s); });
         NNQM_ACTIVATIONS(NNQM_CASE)
 #undef NNQM_CASE
     default: break;

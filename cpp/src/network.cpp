@@ -4,6 +4,7 @@
 #include "layers.hpp"
 #include "math.hpp"
 #include "stages.hpp"
+#include "training.hpp"
 
 namespace nnqm {
 namespace NNQM_LEVEL_NAMESPACE {
@@ -26,6 +27,40 @@ void draw_groups(const detail::NetworkPlan<T>& plan, std::uint64_t key, const st
         draw_lanes(drawn.biases, key, groups, parameter_purpose(other && i + 1 < plan.n_layers, i, true), out);
         out += drawn.biases.count * lanes;
     }
+}
+
+// The parameters of the paths of a tile in its lanes. If they are trained, each group is trained once.
+template <class T>
+void draw_paths(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path, bool negative,
+                const detail::Scratch<T>& scratch) {
+    const bool trained = plan.training.steps > 0;
+    const auto group = static_cast<int>(plan.group), n = lanes / group;
+    alignas(64) std::int64_t groups[lanes];
+    for (int l = 0; l < lanes; ++l)
+        groups[l] = trained ? first_path / group + (l < n ? l : n - 1) : (first_path + l) / group;
+    draw_groups(plan, key, groups, negative, scratch.parameters);
+    if (!trained) return;
+    train_lanes(plan, n, scratch.parameters, scratch.training);
+    if (group == 1) return;
+    for (std::int64_t i = 0; i < plan.parameters; ++i) {
+        T* row = scratch.parameters + i * lanes;
+        for (int l = lanes - 1; l > 0; --l) row[l] = row[l / group];
+    }
+}
+
+// The parameters that all paths of a tile share, kept for the next tile.
+template <class T>
+void draw_shared(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t group,
+                 const detail::Scratch<T>& scratch) {
+    T* parameters = scratch.parameters;
+    for (int i = 0; i < plan.n_layers; ++i) {
+        draw_one(plan.drawn[i].weights, key, group, parameter_purpose(false, i, false), parameters);
+        parameters += plan.drawn[i].weights.count;
+        draw_one(plan.drawn[i].biases, key, group, parameter_purpose(false, i, true), parameters);
+        parameters += plan.drawn[i].biases.count;
+    }
+    if (plan.training.steps > 0) train_one(plan, scratch.parameters, scratch.training);
+    *scratch.group = group;
 }
 
 // Number of outputs of a layer whose sums, at times_at_once times, stay in registers when each lane has its own
@@ -249,11 +284,12 @@ void table_row(const detail::NetworkPlan<T>& plan, const detail::Scratch<T>& scr
 }  // namespace
 
 template <class T>
-void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, bool negative,
-          T* parameters) {
+void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, int n, bool negative,
+          T* parameters, T* training) {
     alignas(64) std::int64_t groups[lanes];
     for (int l = 0; l < lanes; ++l) groups[l] = first_group + l;
     draw_groups(plan, key, groups, negative, parameters);
+    if (plan.training.steps > 0) train_lanes(plan, n, parameters, training);
 }
 
 template <class T>
@@ -261,8 +297,6 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
              const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile) {
     const std::int64_t stride = static_cast<std::int64_t>(channels) * lanes;
     if (plan.drawn && plan.group < lanes) {
-        alignas(64) std::int64_t groups[lanes];
-        for (int l = 0; l < lanes; ++l) groups[l] = (first_path + l) / plan.group;
         const std::int64_t n_negative = plan.split ? plan.n_negative : 0;
         for (int side = n_negative > 0 ? 1 : 0; side >= 0; --side) {
             const std::int64_t first = side ? 0 : n_negative, last = side ? n_negative : window.n_times;
@@ -271,7 +305,7 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
             if (begin >= end) continue;
             T* rows = tile + (begin - window.begin) * stride;
             if (begin == first) {
-                draw_groups(plan, key, groups, side == 1, scratch.parameters);
+                draw_paths(plan, key, first_path, side == 1, scratch);
                 // The outputs of the first time are written later; until then their memory stores the outputs at 0.
                 if (plan.split) anchor(plan, scratch, rows + plan.inputs * lanes);
             }
@@ -279,16 +313,8 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
         }
         return;
     }
-    if (plan.drawn && window.begin == 0) {
-        T* parameters = scratch.parameters;
-        for (int i = 0; i < plan.n_layers; ++i) {
-            draw_one(plan.drawn[i].weights, key, first_path / plan.group, parameter_purpose(false, i, false),
-                     parameters);
-            parameters += plan.drawn[i].weights.count;
-            draw_one(plan.drawn[i].biases, key, first_path / plan.group, parameter_purpose(false, i, true), parameters);
-            parameters += plan.drawn[i].biases.count;
-        }
-    }
+    if (plan.drawn && first_path / plan.group != *scratch.group)
+        draw_shared(plan, key, first_path / plan.group, scratch);
     for (std::int64_t t = 0; t < window.end - window.begin; ++t) {
         T* row = tile + t * stride;
         if (plan.table.coefficients) table_row(plan, scratch, row, row + plan.inputs * lanes);
@@ -297,7 +323,7 @@ void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t
 }
 
 #define NNQM_INSTANTIATE(T)                                                                                       \
-    template void draw(const detail::NetworkPlan<T>&, std::uint64_t, std::int64_t, bool, T*);                     \
+    template void draw(const detail::NetworkPlan<T>&, std::uint64_t, std::int64_t, int, bool, T*, T*);            \
     template void forward(const detail::NetworkPlan<T>&, std::uint64_t, std::int64_t, const detail::Window&, int, \
                           const detail::Scratch<T>&, T*);
 NNQM_INSTANTIATE(float)

@@ -182,19 +182,31 @@ int apply_as(const Network& network, const Run& run, std::int64_t begin, const A
 }
 
 template <class T>
-void draw_as(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& out) {
+void draw_as(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& out, int threads) {
     const auto& kernels = detail::level().kernels<T>();
     TheoryPlan<T> plan;
+    plan.inputs = network.layers.front().inputs;
+    plan.channels = plan.inputs + network.layers.back().outputs;
     plan.add_network(network, {});
-    const std::int64_t n = plan.network.parameters;
-    const Buffer<T> parameters(product({n, lanes}, "network"));
-    T* base = static_cast<T*>(out.data);
-    for (std::int64_t first = groups.begin; first < groups.end; first += lanes) {
-        kernels.draw(plan.network, key, first, negative, parameters.data());
-        for (std::int64_t g = first; g < std::min(first + lanes, groups.end); ++g)
-            for (std::int64_t i = 0; i < n; ++i)
-                base[(g - groups.begin) * n + i] = parameters.data()[i * lanes + g - first];
+    const std::int64_t n = plan.network.parameters, n_tiles = (groups.end - groups.begin + lanes - 1) / lanes;
+    const int n_threads = detail::thread_count(threads, n_tiles);
+    std::vector<Buffer<T>> parameters, training;
+    for (int i = 0; i < n_threads; ++i) {
+        parameters.emplace_back(product({n, lanes}, "network"));
+        training.emplace_back(plan.training_scratch());
     }
+    detail::for_each(n_tiles, n_threads, [&](std::int64_t tile, int thread) noexcept {
+        const std::int64_t first = groups.begin + tile * lanes;
+        const int n_groups = static_cast<int>(std::min<std::int64_t>(lanes, groups.end - first));
+        const T* drawn = parameters[static_cast<std::size_t>(thread)].data();
+        kernels.draw(plan.network, key, first, n_groups, negative, parameters[static_cast<std::size_t>(thread)].data(),
+                     training[static_cast<std::size_t>(thread)].data());
+        T* base = static_cast<T*>(out.data) + tile * lanes * n;
+        constexpr std::int64_t line = 64 / sizeof(T);  // parameters per visit of a network: whole cache lines
+        for (std::int64_t i = 0; i < n; i += line)
+            for (int g = 0; g < n_groups; ++g)
+                for (std::int64_t k = i; k < std::min(n, i + line); ++k) base[g * n + k] = drawn[k * lanes + g];
+    });
 }
 
 template <class T>
@@ -306,7 +318,8 @@ int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outpu
     return apply(network, run, 0, inputs, outputs);
 }
 
-void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters) {
+void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters,
+          int n_threads) {
     check_network(network);
     if (!network.random()) refuse("the network must have drawn parameters; its parameters are fixed");
     if (groups.begin < 0 || groups.end <= groups.begin || groups.end > max_size)
@@ -315,8 +328,8 @@ void draw(const Network& network, std::uint64_t key, bool negative, Range groups
     if (parameters.shape[0] != groups.end - groups.begin || parameters.shape[1] != 1 ||
         parameters.shape[2] != network.parameters() || !parameters.data)
         refuse("the array for the parameters must have shape (groups, 1, parameters)");
-    parameters.precision == Precision::float32 ? draw_as<float>(network, key, negative, groups, parameters)
-                                               : draw_as<double>(network, key, negative, groups, parameters);
+    parameters.precision == Precision::float32 ? draw_as<float>(network, key, negative, groups, parameters, n_threads)
+                                               : draw_as<double>(network, key, negative, groups, parameters, n_threads);
 }
 
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,

@@ -1,6 +1,7 @@
 #include "plans.hpp"
 
 #include <cmath>
+#include <limits>
 #include <set>
 
 namespace nnqm::detail {
@@ -63,8 +64,59 @@ void TheoryPlan<T>::add_network(const Network& net, const std::vector<double>& g
                net.group,
                net.split,
                n_negative,
+               {},
                {}};
+    if (net.training.steps > 0) add_training(net);
     if (net.table) network.table = {static_cast<T>(1 / net.table->spacing), keep(cast<T>(net.table->coefficients))};
+}
+
+template <class T>
+void TheoryPlan<T>::add_training(const Network& net) {
+    const Training& given = net.training;
+    TrainingPlan<T>& plan = network.training;
+    const auto n = static_cast<std::int64_t>(given.weights.size()), d = static_cast<std::int64_t>(network.inputs),
+               c = static_cast<std::int64_t>(network.outputs);
+    plan.steps = given.steps;
+    // The output of a split network needs the point 0 as well.
+    plan.n_points = n + (net.split ? 1 : 0);
+    plan.points = (plan.n_points + times_at_once - 1) / times_at_once * times_at_once;
+    // (channels, points) of a given array (n, channels); the other points are 0.
+    const auto columns = [&](const std::vector<double>& values, std::int64_t count) {
+        std::vector<T> result(static_cast<std::size_t>(product({count, plan.points}, "training")));
+        for (std::int64_t p = 0; p < n; ++p)
+            for (std::int64_t k = 0; k < count; ++k)
+                result[static_cast<std::size_t>(k * plan.points + p)] =
+                    static_cast<T>(values[static_cast<std::size_t>(p * count + k)]);
+        return keep(std::move(result));
+    };
+    plan.inputs = columns(given.points, d);
+    plan.targets = columns(given.targets, c);
+    plan.weights = columns(given.weights, 1);
+    double size = 0;
+    for (std::size_t k = 0; k < given.targets.size(); ++k)
+        size += given.weights[k / static_cast<std::size_t>(c)] * given.targets[k] * given.targets[k];
+    plan.size = static_cast<T>(size);
+    plan.growth = static_cast<T>(divergent_growth);
+    plan.largest = std::numeric_limits<T>::max();
+    std::vector<T> rates;
+    plan.first = network.n_layers;
+    TrainedLayer at{0, 0, d * plan.points, 0};
+    for (int l = 0; l < network.n_layers; ++l) {
+        const std::size_t before = rates.size();
+        for (const double rate : training_rates(net, static_cast<std::size_t>(l)))
+            rates.push_back(static_cast<T>(-rate));
+        const bool moves = std::any_of(rates.begin() + static_cast<std::ptrdiff_t>(before), rates.end(),
+                                       [](T rate) { return rate != 0; });
+        if (moves && l < plan.first) plan.first = l;
+        trained.push_back(at);
+        const std::int64_t size_of_layer =
+            product({layers[static_cast<std::size_t>(l)].outputs, plan.points}, "training");
+        at = {static_cast<std::int64_t>(rates.size()), at.out, at.out + size_of_layer, at.deltas + size_of_layer};
+    }
+    plan.rates = keep(std::move(rates));
+    plan.layers = trained.data();
+    plan.values = at.out;
+    plan.memory = net.parameters() + plan.values + at.deltas;
 }
 
 template <class T>

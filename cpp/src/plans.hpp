@@ -32,6 +32,7 @@ struct TheoryPlan {
     std::vector<TimesPlan<T>> times;
     std::vector<LayerPlan<T>> layers;
     std::vector<DrawnPlan<T>> drawn;
+    std::vector<TrainedLayer> trained;
     NetworkPlan<T> network{};
     int inputs = 0, channels = 0;
     std::int64_t modes = 0;  // of all linear sources together
@@ -43,6 +44,8 @@ struct TheoryPlan {
     }
 
     void add_network(const Network& net, const std::vector<double>& grid);
+
+    void add_training(const Network& net);
 
     LayerPlan<T> plan_layer(const Layer& layer);
 
@@ -58,6 +61,10 @@ struct TheoryPlan {
     // Numbers of scratch memory that one thread needs.
     std::int64_t parameter_scratch() const {
         return network.drawn ? product({network.parameters, network.group < lanes ? lanes : 1}, "network") : 0;
+    }
+    // Enough for the vectors of every level.
+    std::int64_t training_scratch() const {
+        return product({network.training.memory, 64 / static_cast<std::int64_t>(sizeof(T))}, "training");
     }
     std::int64_t hidden_scratch() const { return product({2, network.widest, lanes}, "network"); }
 };

@@ -19,8 +19,8 @@ namespace {
 
 // Tiles whose gradients are summed in the working precision before they are added to doubles.
 constexpr std::int64_t tiles_per_sum = 16;
-// Number of chunks of points, and of products per stream that make a chunk worth a thread.
-constexpr std::int64_t most_chunks = 64, chunk_work = std::int64_t{1} << 18;
+// Largest number of chunks of points, and number of products of a layer that make a chunk worth a thread.
+constexpr std::int64_t most_chunks = 64, chunk_work = std::int64_t{1} << 19;
 // Numbers of the parameters of networks that are drawn at a time.
 constexpr std::int64_t batch_numbers = std::int64_t{1} << 22;
 
@@ -57,7 +57,8 @@ struct FullGradientPlan {
                 {layer.inputs, layer.outputs, activation_index(layer.activation), weights, parameters.data() + at});
             at += out;
             plan.widest = std::max(plan.widest, layer.outputs);
-            tape += product({plan.streams(), in + 2 * out, lanes}, "network") + product({3, out, lanes}, "network");
+            tape += product({plan.streams(), in, lanes}, "network");
+            tape += product({plan.streams() + order, out, lanes}, "network");
             sums += std::min(in, out) <= narrow ? product({out, in, widest_vector}, "network")
                                                 : product({out, padded(in)}, "network");
             sums += out * widest_vector;
@@ -97,20 +98,22 @@ template <class T>
 struct GradientWorkspace {
     Buffer<T> tape, cotangents, panels, sums;
     Buffer<double> totals;
-    GradientWorkspace(const FullGradientPlan<T>& full, bool backward)
-        : tape(product({full.plan.streams(), full.plan.widest, lanes}, "network") + full.tape),
-          cotangents(backward ? product({2 * full.plan.streams(), full.plan.widest, lanes}, "network") : 0),
-          panels(backward ? product({padded(full.plan.widest), lanes}, "network") : 0),
+    // The gradient of a network with n parameters needs totals (n) unless the caller has them.
+    GradientWorkspace(const FullGradientPlan<T>& full, bool backward, std::int64_t n = 0)
+        : tape(product({full.plan.streams(), full.plan.outputs, lanes}, "network") + full.tape, false),
+          cotangents(backward ? product({2 * full.plan.streams(), full.plan.widest, lanes}, "network") : 0, false),
+          panels(backward ? product({padded(full.plan.widest), lanes}, "network") : 0, false),
           sums(backward ? full.sums : 0),
-          totals(backward ? static_cast<std::int64_t>(full.parameters.size()) : 0) {}
+          totals(n) {}
     GradientScratch<T> scratch() const { return {tape.data(), cotangents.data(), panels.data(), sums.data()}; }
 };
 
 template <class T>
-std::vector<GradientWorkspace<T>> gradient_workspaces(int n, const FullGradientPlan<T>& full, bool backward) {
+std::vector<GradientWorkspace<T>> gradient_workspaces(int n, const FullGradientPlan<T>& full, bool backward,
+                                                      std::int64_t n_totals = 0) {
     std::vector<GradientWorkspace<T>> result;
     result.reserve(static_cast<std::size_t>(n));
-    for (int i = 0; i < n; ++i) result.emplace_back(full, backward);
+    for (int i = 0; i < n; ++i) result.emplace_back(full, backward, n_totals);
     return result;
 }
 
@@ -184,11 +187,14 @@ void pull_points(const FullGradientPlan<T>& full, const GradientWorkspace<T>& wo
 
 int order_of(const void* first, const void* second) { return second ? 2 : first ? 1 : 0; }
 
-// Number of points of a chunk, a multiple of the tile.
+// Number of points of a chunk, a multiple of the tile. A few points have few chunks, because each chunk has a gradient
+// of its own in memory.
 std::int64_t chunk_size(std::int64_t n_points, std::int64_t n_parameters) {
     const std::int64_t tiles = (n_points + lanes - 1) / lanes;
+    std::int64_t chunks = 1;
+    while (chunks < most_chunks && chunks * chunks < 2 * tiles) ++chunks;
     const std::int64_t enough = chunk_work / (lanes * std::max<std::int64_t>(1, n_parameters)) + 1;
-    return lanes * std::max(enough, (tiles + most_chunks - 1) / most_chunks);
+    return lanes * std::max(enough, (tiles + chunks - 1) / chunks);
 }
 
 template <class T>
@@ -251,7 +257,7 @@ int pullback_drawn_as(const Network& network, const Run& run, std::int64_t first
     const int order = order_of(cotangents.first.data, cotangents.second.data);
     std::vector<std::unique_ptr<FullGradientPlan<T>>> plans;
     for (int i = 0; i < n_threads; ++i) plans.push_back(std::make_unique<FullGradientPlan<T>>(network, order));
-    const auto works = gradient_workspaces(n_threads, *plans.front(), true);
+    const auto works = gradient_workspaces(n_threads, *plans.front(), true, n);
     std::vector<T> drawn(static_cast<std::size_t>(product({batch, n}, "parameters")));
     int used = 0;
     for (std::int64_t begin = 0; begin < n_groups; begin += batch) {

@@ -23,8 +23,8 @@ void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::in
 
 // network.cpp
 template <class T>
-void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, bool negative,
-          T* parameters);
+void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, int n, bool negative,
+          T* parameters, T* training);
 template <class T>
 void forward(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_path,
              const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile);

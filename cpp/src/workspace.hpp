@@ -11,14 +11,14 @@
 
 namespace nnqm::detail {
 
-// Zeroed, 64-byte aligned memory.
+// 64-byte aligned memory, zeroed unless the first use is a write.
 template <class T>
 class Buffer {
 public:
-    explicit Buffer(std::int64_t n) {
+    explicit Buffer(std::int64_t n, bool zeroed = true) {
         const std::size_t bytes = std::max<std::size_t>(static_cast<std::size_t>(n) * sizeof(T), 64);
         data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{64}));
-        std::memset(data_, 0, bytes);
+        if (zeroed) std::memset(data_, 0, bytes);
     }
     Buffer(Buffer&& other) noexcept : data_(other.data_) { other.data_ = nullptr; }
     Buffer(const Buffer&) = delete;
@@ -45,8 +45,9 @@ struct GroupBuffers {
 // summed.
 template <class T>
 struct Workspace {
-    Buffer<T> tile, hidden, parameters, coefficients, linear, observables, panels;
+    Buffer<T> tile, hidden, parameters, training, coefficients, linear, observables, panels;
     Buffer<std::uint32_t> states;
+    Buffer<std::int64_t> group;
     Buffer<double> products, before;
     GroupBuffers linear_groups, observable_groups;
     Workspace(std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory,
@@ -54,6 +55,7 @@ struct Workspace {
         : tile(product({window, channels, lanes}, "tile")),
           hidden(theory ? theory->hidden_scratch() : 0),
           parameters(theory ? theory->parameter_scratch() : 0),
+          training(theory ? theory->training_scratch() : 0),
           coefficients(theory ? product({theory->modes, lanes}, "modes") : 0),
           linear(measure ? product({full->rows(full->plan.linear), measure->linear_size(), lanes}, "channels") : 0),
           observables(measure && !measure->observable_lags.empty()
@@ -61,15 +63,20 @@ struct Workspace {
                           : 0),
           panels(measure && measure->two_time >= 0 ? product({n_times + panel, lanes}, "two_time") : 0),
           states(theory ? product({theory->inputs, 2, lanes}, "sources") : 0),
+          group(1),
           products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
           before(measure && !measure->lags.empty() ? n_times + 1 : 0),
           linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0,
                         measure ? measure->lags.size() : 0),
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
-                            measure ? measure->observable_lags.size() : 0) {}
+                            measure ? measure->observable_lags.size() : 0) {
+        *group.data() = -1;
+    }
     Scratch<T> scratch() const {
         return {hidden.data(),
                 parameters.data(),
+                training.data(),
+                group.data(),
                 coefficients.data(),
                 states.data(),
                 linear.data(),

@@ -12,7 +12,8 @@ __extension__ typedef unsigned __int128 Wide;
 constexpr double pi = 3.14159265358979323846;
 
 // The draw of any density.
-double draw_of(const nnqm::Density& density, std::uint64_t key, std::int64_t index, std::int64_t step, Word purpose) {
+[[maybe_unused]] double draw_of(const nnqm::Density& density, std::uint64_t key, std::int64_t index, std::int64_t step,
+                                Word purpose) {
     if (density.kind == DensityKind::gaussian) return normal(key, index, step, purpose);
     Word c[4] = {static_cast<Word>(index), static_cast<Word>(index >> 32), static_cast<Word>(step / 2), purpose};
     philox(c, key);

@@ -171,6 +171,42 @@ static void random_parameters(void) {
     nnqm_theory_destroy(theory);
 }
 
+/* One step of descent of w t + b at one point, by its formula; and its removal. */
+static void trained_parameters(void) {
+    const double one[1] = {1}, zero[1] = {0}, point[1] = {3}, target[1] = {2}, weight[1] = {0.5}, bad[1] = {-1};
+    const int64_t shape[3] = {40, 1, 2};
+    double before[80], after[80];
+    nnqm_theory* theory = NULL;
+    OK(nnqm_theory_create(&theory));
+    OK(nnqm_theory_add_times(theory, 0));
+    OK(nnqm_theory_add_layer(theory, 1, 1, zero, zero, "identity"));
+    OK(nnqm_theory_draw_layer(theory, NNQM_GAUSSIAN, 0, one, NNQM_UNIFORM, 0, one, 1));
+    OK(nnqm_draw(theory, 7, 0, 0, 40, NNQM_FLOAT64, shape, before));
+    OK(nnqm_theory_set_training(theory, 1, 1, point, 1, target, weight, 0.1, 1, 1, 0));
+    OK(nnqm_draw(theory, 7, 0, 0, 40, NNQM_FLOAT64, shape, after));
+    for (int g = 0; g < 40; ++g) {
+        const double w = before[2 * g], b = before[2 * g + 1], pull = 0.1 * 0.5 * (3 * w + b - 2);
+        CHECK(fabs(after[2 * g] - (w - 3 * pull)) < 1e-14 && fabs(after[2 * g + 1] - (b - pull)) < 1e-14);
+    }
+    OK(nnqm_theory_set_training(theory, 0, 0, NULL, 0, NULL, NULL, 0, 0, 0, 0));
+    OK(nnqm_draw(theory, 7, 0, 0, 40, NNQM_FLOAT64, shape, after));
+    CHECK(memcmp(before, after, sizeof before) == 0);
+
+    REFUSED("theory is null", nnqm_theory_set_training(NULL, 1, 1, point, 1, target, weight, 0.1, 1, 1, 0));
+    REFUSED("n_points", nnqm_theory_set_training(theory, 0, 1, point, 1, target, weight, 0.1, 1, 1, 0));
+    REFUSED("inputs", nnqm_theory_set_training(theory, 1, 0, point, 1, target, weight, 0.1, 1, 1, 0));
+    REFUSED("points is null", nnqm_theory_set_training(theory, 1, 1, NULL, 1, target, weight, 0.1, 1, 1, 0));
+    REFUSED("targets is null", nnqm_theory_set_training(theory, 1, 1, point, 1, NULL, weight, 0.1, 1, 1, 0));
+    REFUSED("steps", nnqm_theory_set_training(theory, 1, 1, point, 1, target, weight, 0.1, -1, 1, 0));
+    REFUSED("last_layer", nnqm_theory_set_training(theory, 1, 1, point, 1, target, weight, 0.1, 1, 2, 0));
+    REFUSED("unit_draws", nnqm_theory_set_training(theory, 1, 1, point, 1, target, weight, 0.1, 1, 1, 2));
+    OK(nnqm_theory_set_training(theory, 1, 1, point, 1, target, bad, 0.1, 1, 1, 0));
+    REFUSED("must not be negative", nnqm_draw(theory, 7, 0, 0, 40, NNQM_FLOAT64, shape, after));
+    OK(nnqm_theory_set_training(theory, 1, 1, point, 1, target, NULL, 0, 1, 1, 0));
+    REFUSED("rate", nnqm_draw(theory, 7, 0, 0, 40, NNQM_FLOAT64, shape, after));
+    nnqm_theory_destroy(theory);
+}
+
 /* A network of |t| split at t = 0, a linear source with one mode, and a closed chain of two states that never changes
  * its state. */
 static void other_sources(void) {
@@ -277,6 +313,7 @@ int main(void) {
     stages_equal_the_fused_call(NNQM_FLOAT64);
     chains();
     random_parameters();
+    trained_parameters();
     other_sources();
     compiled_networks();
     printf("%d failures\n", failures);

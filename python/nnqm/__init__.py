@@ -34,11 +34,12 @@ from .quantum.hamiltonian import Hamiltonian
 from .report.analyse import analyse
 from .sampling.block_sums import accumulate
 from .sampling.correlators import merge
+from .sampling.drawn_networks import draw_weights, stable_rates
 from .sampling.measure import Measure
 from .sampling.observables import Observables, default_observables
 from .sampling.path_functions import simulate_functions
 from .sampling.path_source import Paths
-from .sampling.paths import apply, draw_weights, sample_paths
+from .sampling.paths import apply, sample_paths
 from .sampling.run_settings import RunSettings
 from .sampling.simulation import Interrupted, extend, simulate
 from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
@@ -58,6 +59,7 @@ from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
 from .theories.sources import OrnsteinUhlenbeck, ThermalOrnsteinUhlenbeck, Times
 from .theories.theory import Theory
+from .theories.training import GradientDescent
 from .time_networks.decompose import karhunen_loeve
 from .time_networks.emulate import as_network, split_network
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
@@ -69,6 +71,7 @@ __all__ = [
     "CosineNetwork",
     "Density",
     "Estimate",
+    "GradientDescent",
     "GroundStateNetwork",
     "GroundStateProcess",
     "Hamiltonian",
@@ -141,6 +144,7 @@ __all__ = [
     "simulate_functions",
     "spectrum",
     "split_network",
+    "stable_rates",
     "thermal_measure",
     "training_dynamics",
     "uncertainty",

@@ -26,7 +26,7 @@ _READABLE = (1, 3, 11, 13)
 
 def array_of(name: str, value: Any) -> NDArray[Any]:
     """Real numbers as an array; memory that NumPy can read is not copied."""
-    if isinstance(value, np.ndarray) and np.any(getattr(value, "mask", False)):
+    if isinstance(value, np.ndarray) and getattr(value, "mask", None) is not None and np.any(value.mask):
         raise InputError(f"{name} must have no masked entries; fill or remove them")
     try:
         # The array protocol comes first: for lazily negated tensors PyTorch raises an error there, but DLPack is wrong.
@@ -55,8 +55,8 @@ def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
         raise InputTypeError(f"{name} must be real numbers; {error}") from None
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name} must have {ndim} axes; got {array.ndim} (shape {array.shape})")
-    bad = np.argwhere(~np.isfinite(array))
-    if len(bad):
+    if not np.isfinite(array).all():
+        bad = np.argwhere(~np.isfinite(array))
         where = "" if array.ndim == 0 else f"[{', '.join(map(str, bad[0]))}]"
         raise InputError(f"{name} must be finite; {name}{where}={array[tuple(bad[0])]}")
     return array

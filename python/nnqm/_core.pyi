@@ -51,6 +51,17 @@ class Times:
 class Network:
     def __init__(self, layers: Sequence[_Layer]) -> None: ...
     def drawn(self, layers: Sequence[_Drawn], group: int, split: bool) -> Network: ...
+    def trained(
+        self,
+        *,
+        points: ArrayLike,
+        targets: ArrayLike,
+        weights: ArrayLike,
+        rate: float,
+        steps: int,
+        last_layer: bool,
+        unit_draws: bool,
+    ) -> Network: ...
     def tabulated(self, precision: str) -> Network | None: ...
     @property
     def parameters(self) -> int: ...
@@ -115,7 +126,9 @@ def pullback(
     second: NDArray[Any] | None,
     n_threads: int,
 ) -> tuple[NDArray[Any], NDArray[Any]]: ...
-def draw(*, network: Network, key: int, negative: bool, groups: tuple[int, int]) -> NDArray[np.float64]: ...
+def draw(
+    *, network: Network, key: int, negative: bool, groups: tuple[int, int], precision: str, n_threads: int
+) -> NDArray[np.floating[Any]]: ...
 def accumulate(
     *,
     channels: NDArray[Any],

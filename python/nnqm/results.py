@@ -8,6 +8,8 @@ from .exact.quasi_monte_carlo import QuasiMonteCarlo
 from .exact.random_weights import WeightAverage
 from .files.theory_file import TheoryFile
 from .learning.dynamics import Series, TrainingDynamics
+from .learning.fit import Fit, FitError, FitInterrupted
+from .learning.goodness import TargetQuality
 from .learning.physics import Origin, Physics, Quantity
 from .positivity.certificate import PositivityCertificate, Witness
 from .positivity.reflection import PositivityResult
@@ -31,6 +33,9 @@ __all__ = [
     "EffectiveLevels",
     "ExactEffectiveLevels",
     "Extrapolation",
+    "Fit",
+    "FitError",
+    "FitInterrupted",
     "GroundStateChain",
     "KarhunenLoeve",
     "Level",
@@ -49,6 +54,7 @@ __all__ = [
     "Spectrum",
     "SpectrumError",
     "State",
+    "TargetQuality",
     "TheoryFile",
     "ThermalMeasure",
     "TrainingDynamics",

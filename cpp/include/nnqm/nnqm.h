@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define NNQM_ABI_MAJOR 1
-#define NNQM_ABI_MINOR 2
+#define NNQM_ABI_MINOR 3
 #define NNQM_ABI_VERSION (NNQM_ABI_MAJOR * 1000 + NNQM_ABI_MINOR)
 
 /* The CMake target defines NNQM_SHARED for a shared library and its users; a static library exports nothing. */
@@ -123,6 +123,14 @@ NNQM_API int32_t nnqm_theory_draw_layer(nnqm_theory* theory, int32_t weight_dens
  * must have the same group. split, 0 or 1: 1 makes a network of |t| that is drawn separately for t < 0 and t > 0, see
  * Network in nnqm.hpp. */
 NNQM_API int32_t nnqm_theory_set_group(nnqm_theory* theory, int64_t group, int32_t split);
+
+/* Trains the random parameters by gradient descent, each group of paths by itself: see Training in nnqm.hpp. points:
+ * (n_points, inputs); targets: (n_points, outputs); weights: (n_points), >= 0, or null for 1. rate > 0. last_layer, 0
+ * or 1: 1 trains the last layer only. unit_draws, 0 or 1: 1 descends in the draws, 0 in the parameters. steps = 0
+ * removes the training; all other arguments are then ignored. */
+NNQM_API int32_t nnqm_theory_set_training(nnqm_theory* theory, int64_t n_points, int64_t inputs, const double* points,
+                                          int64_t outputs, const double* targets, const double* weights, double rate,
+                                          int64_t steps, int32_t last_layer, int32_t unit_draws);
 
 /* Tabulates a network with one input and fixed parameters for runs and arrays of this precision (see compile() in
  * nnqm.hpp). Precision 0, or another layer, removes the table: the network is evaluated layer by layer again.
@@ -244,8 +252,8 @@ NNQM_API int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, 
                                 const int64_t* output_shape, void* outputs);
 
 /* Writes the random parameters of the groups first_group .. end_group - 1: layer after layer, weights (outputs,
- * inputs), then biases. negative = 1 selects the parameters for t < 0. shape: (3), which must be (end_group -
- * first_group, 1, number of parameters). */
+ * inputs), then biases, after their training if there is one. negative = 1 selects the parameters for t < 0. shape:
+ * (3), which must be (end_group - first_group, 1, number of parameters). */
 NNQM_API int32_t nnqm_draw(const nnqm_theory* theory, uint64_t key, int32_t negative, int64_t first_group,
                            int64_t end_group, int32_t precision, const int64_t* shape, void* parameters);
 

@@ -123,6 +123,26 @@ struct Drawn {
     bool shared = true;                 // split networks: the same draws on both sides of t = 0
 };
 
+// Training of drawn parameters, a pure function of the draws: `steps` steps of gradient descent over all points on the
+// loss
+//     L = (1/2) sum_i w_i |f(t_i) - x_i|^2.
+// The precision is the one of the run. Without unit_draws a step subtracts rate * dL/dparameter from each parameter.
+// With unit_draws the descent is in the draws u of parameter = location + scale * u: a step subtracts
+// rate * scale^2 * dL/dparameter, so parameters with a scale of 0 keep their values. In a split network the layers that
+// are not shared are trained, on each side of t = 0 by all points, which are values of |t|; shared parameters keep
+// their draws, because the two sides would otherwise depend on each other. The parameters of a network become NaN if
+// they or its loss are not finite, or if the loss exceeds divergent_growth * (first loss + (1/2) sum_i w_i |x_i|^2).
+struct Training {
+    std::vector<double> points;   // t_i (P, inputs)
+    std::vector<double> targets;  // x_i (P, outputs)
+    std::vector<double> weights;  // w_i (P), >= 0
+    double rate = 0;              // > 0
+    std::int64_t steps = 0;       // 0: the parameters stay as they are drawn
+    bool last_layer = false;      // whether only the last layer is trained
+    bool unit_draws = true;
+};
+inline constexpr double divergent_growth = 1e6;
+
 // A network with one input and fixed parameters is a function of one variable. This table approximates it by
 // polynomials, at the same cost for every width and depth. Inputs with |y| >= reach, and NaN, are evaluated through the
 // layers.
@@ -150,6 +170,7 @@ struct Network {
     std::int64_t group = 1;
     bool split = false;
     std::shared_ptr<const Table> table = nullptr;  // made by compile() for one precision; or null
+    Training training = {};                        // of drawn parameters
     std::int64_t parameters() const;
     bool random() const { return !drawn.empty(); }
 };
@@ -290,9 +311,10 @@ int apply(const Network& network, const ArrayView& inputs, const ArrayOut& outpu
 std::shared_ptr<const Table> compile(const Network& network, Precision precision);
 
 // Writes the drawn parameters of the groups begin .. end - 1, shape (groups, 1, network.parameters()): layer after
-// layer, weights (outputs, inputs), then biases. `negative` selects the parameters for t < 0, which differ in a split
-// network only.
-void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters);
+// layer, weights (outputs, inputs), then biases; trained ones if the network has a training. `negative` selects the
+// parameters for t < 0, which differ in a split network only.
+void draw(const Network& network, std::uint64_t key, bool negative, Range groups, const ArrayOut& parameters,
+          int n_threads = 1);
 
 // Weights of the values and derivatives of a network in a sum
 //     S = sum_q sum_c (values_qc f_c(y_q) + sum_d (first_qcd df_c/dy_d(y_q) + second_qcd d2f_c/dy_d^2(y_q)))

@@ -31,7 +31,9 @@ DENSITY_KEYS = ("widths", "density", "seed", "weight_std", "bias_std")
 
 NETWORK_KEYS = (*INLINE_KEYS, *STORED_KEYS, *DENSITY_KEYS, "activation")
 
-RANDOM_KEYS = ("widths", "activation", "weights", "biases", "weight_std", "bias_std", "group", "shared")
+RANDOM_KEYS = ("widths", "activation", "weights", "biases", "weight_std", "bias_std", "group", "shared", "training")
+
+TRAINING_KEYS = ("points", "targets", "rate", "steps", "weights", "layers", "parametrisation")
 
 RUN_KEYS = ("paths", "times", "dt", "seed", "threads", "precision")
 
@@ -53,6 +55,7 @@ def _keys_of_tables() -> dict[str, tuple[str, ...]]:
         "[[source]]": source_keys(),
         "[network]": NETWORK_KEYS,
         "[random_network]": RANDOM_KEYS,
+        "[random_network.training]": TRAINING_KEYS,
         "[run]": RUN_KEYS,
     }
 

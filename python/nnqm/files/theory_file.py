@@ -33,6 +33,7 @@ from ..theories.table import (
     whole_number,
 )
 from ..theories.theory import Theory
+from ..theories.training import GradientDescent
 from ..time_networks.decompose import karhunen_loeve
 from ..time_networks.kernels import Kernel
 from .arrays import read_npz
@@ -46,6 +47,7 @@ from .tables import (
     RUN_KEYS,
     STORED_KEYS,
     TOP_KEYS,
+    TRAINING_KEYS,
     keys_of_sources,
     nearest_hint,
     need_known_keys,
@@ -267,9 +269,36 @@ def _random_network(table: Mapping[str, Any]) -> RandomNetwork:
             options["shared"] = filled_list("shared", table["shared"], "true or false")
             for i, value in enumerate(options["shared"]):
                 truth(f"shared[{i}]", value)
+        if "training" in table:
+            options["training"] = _training(table["training"])
         return RandomNetwork(
             _widths(widths), activation, group=whole_number("group", table.get("group", 1), 1), **options
         )
+
+
+def _training(table: Any) -> GradientDescent:
+    if not isinstance(table, dict):
+        raise InputTypeError(f"training must be a table; got {brief(table)}; begin it with [random_network.training]")
+    need_known_keys(table, TRAINING_KEYS, "training.")
+    needed = {"points": "write points = [-1.0, 0.0, 1.0]", "targets": "write targets = [0.5, 0.0, -0.5]"}
+    options: dict[str, Any] = {
+        key: _rows(f"training.{key}", required(table, key, "training.", remedy)) for key, remedy in needed.items()
+    }
+    options["rate"] = real_number("training.rate", required(table, "rate", "training.", "write rate = 0.1"))
+    options["steps"] = whole_number("training.steps", required(table, "steps", "training.", "write steps = 100"), 0)
+    if "weights" in table:
+        options["weights"] = real_numbers("training.weights", table["weights"])
+    for key, known in (("layers", ("all", "last")), ("parametrisation", ("ntk", "standard"))):
+        if key in table:
+            options[key] = text_choice(f"training.{key}", table[key], known)
+    with located("training"):
+        return GradientDescent(**options)
+
+
+def _rows(key: str, value: Any) -> Floats:
+    """Numbers, or rows of numbers of equal length."""
+    nested = isinstance(value, list) and any(isinstance(row, list) for row in value)
+    return _matrix(key, value) if nested else real_numbers(key, value)
 
 
 def _per_layer(key: str, value: Any, read: Callable[[str, Any], Any]) -> Any:

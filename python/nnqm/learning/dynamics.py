@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Series", "TrainingDynamics", "training_dynamics"]
 
+# Origins without a value.
+_NO_VALUE = (Origin.UNRESOLVED, Origin.ABSENT)
 # Largest number of levels in the printed table.
 _SHOWN_LEVELS = 5
 
@@ -127,7 +129,7 @@ class TrainingDynamics:
             numbers = [*found.numbers["weight"][:shown]]
             numbers += [found.numbers[name][0] for name in ("kurtosis", "commutator", "uncertainty")]
             of_loss = [] if self.losses is None else [f"{self.losses[i]:.4g}"]
-            p = "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}"
+            p = "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}" if found.p_value > 0 else "<1e-300"
             yield [str(step), *of_loss, *map(str, numbers), p, str(found.verdict)]
 
     def _notes(self) -> list[str]:
@@ -135,7 +137,7 @@ class TrainingDynamics:
         where: dict[str, list[int]] = {}
         for step, found in zip(self.steps, self.physics, strict=True):
             for name, quantities in found.numbers.items():
-                for reason in {q.reason for q in quantities if q.origin in (Origin.UNRESOLVED, Origin.ABSENT)}:
+                for reason in dict.fromkeys(q.reason for q in quantities if q.origin in _NO_VALUE):
                     where.setdefault(f"{name}: {reason}", []).append(step)
             if found.reason:
                 where.setdefault(f"positivity: {found.reason}", []).append(step)

@@ -31,8 +31,8 @@ __all__: list[str] = []
 # Violation of an inequality that excludes a measured target, in errors.
 _SIGNIFICANT = 6.0
 
-# Violation that excludes exact numbers: of the inequalities between few of them, which rounding could break, and of the
-# most significant one of all, which digits that are left out could break. Relative to the largest number.
+# Violation that excludes exact numbers, relative to their size: of signs and falls, which rounding could break, and of
+# inequalities that become equalities for a single decay, which digits that are left out could break.
 _ROUNDING, _DIGITS = 1e-9, 1e-4
 
 # Smallest p-value of the nearest positive sum of decays.
@@ -97,18 +97,18 @@ def _is_positive(theory: Theory) -> bool:
     return all(s.stationary and s.positive_because and s.step is None and s.period is None for s in theory.sources)
 
 
-def _functional(target: Target, weights: Floats) -> _Number:
-    """A linear functional of the values, with six errors, the tolerances, or rounding as slack."""
+def _functional(target: Target, weights: Floats, exact: float = _ROUNDING) -> _Number:
+    """A linear functional of the values, with six errors, the tolerances, or a part of exact numbers as slack."""
     value = float(weights @ target.values)
     if target.covariance is not None:
         return _Number(value, _SIGNIFICANT * float(np.sqrt(weights @ target.covariance @ weights)))
     if target.tolerance is not None:
         return _Number(value, float(np.abs(weights) @ target.tolerance))
-    return _Number(value, _ROUNDING * float(np.abs(weights) @ np.abs(target.values)))
+    return _Number(value, exact * float(np.abs(weights) @ np.abs(target.values)))
 
 
-def _entry(target: Target, i: int) -> _Number:
-    return _functional(target, np.eye(target.size)[i])
+def _entry(target: Target, i: int, exact: float = _ROUNDING) -> _Number:
+    return _functional(target, np.eye(target.size)[i], exact)
 
 
 def _text(target: Target, i: int) -> str:
@@ -208,7 +208,7 @@ def _moment_faults(target: Target) -> Iterator[str]:
             for b, y in zip(chosen, v, strict=True):
                 if a + b >= 2:
                     weights[place[a + b]] += x * y
-        slack = _functional(target, weights).slack
+        slack = _functional(target, weights, _DIGITS).slack
         if values[0] < -max(slack, _ROUNDING):
             names = "m_4 >= m_2^2 (kurtosis E z^4 >= 1)" if chosen == [0, 2] else f"powers {chosen}"
             yield (
@@ -259,7 +259,7 @@ def _two_point_faults(theory: Theory, target: Target) -> Iterator[str]:
         before, here, after = (float(target.values[order[j]]) for j in (i - 1, i, i + 1))
         bend = share * np.log(before) + (1 - share) * np.log(after) - np.log(here)
         weights = share / before * unit[i - 1] + (1 - share) / after * unit[i + 1] - unit[i] / here
-        if bend < -max(_functional(target, weights).slack, _ROUNDING):
+        if bend < -max(_functional(target, weights, _DIGITS).slack, _ROUNDING):
             yield (
                 "the logarithm of a positive sum of decays is convex, G(t_1)^a G(t_3)^(1-a) >= G(t_2); it is not at "
                 f"times {', '.join(f'{t:g}' for t in times[i - 1 : i + 2])}, where G = {before:.4g}, {here:.4g}, "
@@ -320,31 +320,34 @@ def _check_fixed_gaps(theory: Theory, target: Target, slack: Floats, place: str)
 
 def _check_sums(theory: Theory, target: Target, slack: Floats, place: str) -> None:
     """Gaps of Ornstein-Uhlenbeck inputs: sums of few generators, every sum included."""
-    gaps, sums, generators = target.values, [0.0], []
+    gaps = target.values
+    generators: list[float] = []
     for i, gap in enumerate(gaps):
-        missing = [s for s in sums if gaps[:i].max(initial=0.0) + slack[i] < s < gap - slack[i]]
-        if missing:
+        # A sum of k generators has k of their errors.
+        slack_here = float(slack[i] + slack[0] * gap / gaps[0])
+        sums = _sums(generators, float(gap + slack_here))
+        if len(sums) > i and sums[i] < gap - slack_here:
             raise InputError(
-                f"{place}sums of gaps of Ornstein-Uhlenbeck inputs are gaps; {missing[0]:g} is a sum of the gaps "
+                f"{place}sums of gaps of Ornstein-Uhlenbeck inputs are gaps; {sums[i]:g} is a sum of the gaps "
                 f"{', '.join(f'{g:g}' for g in generators)} and lies below gap {i + 1} = {_text(target, i)}, but is "
                 "not among the targets; use a GroundStateNetwork for gaps of your choice"
             )
-        if any(abs(s - gap) <= slack[i] for s in sums):
-            # One state of a level of several.
-            sums.remove(min(sums, key=lambda s: abs(s - gap)))
-            continue
-        generators.append(float(gap))
+        if len(sums) <= i:
+            generators.append(float(gap))
         if len(generators) > theory.n_inputs:
             raise InputError(
                 f"{place}gaps of {theory.n_inputs} Ornstein-Uhlenbeck inputs are sums of {theory.n_inputs} "
                 f"frequencies; {', '.join(f'{g:g}' for g in generators)} are no sums of each other; use more inputs, "
                 "or a GroundStateNetwork for gaps of your choice"
             )
-        top, fresh = float(gaps[-1] + slack[-1]), []
-        for base in [0.0, *sums[1:]]:
-            fresh += [base + k * gap for k in range(1, int(top / gap) + 1) if base + k * gap <= top]
-        sums = [0.0, *sorted([*sums[1:], *fresh])]
-        sums.remove(min(sums[1:], key=lambda s: abs(s - gap)))
+
+
+def _sums(generators: Sequence[float], top: float) -> list[float]:
+    """Sums of multiples of generators up to a largest one, without 0, ascending."""
+    sums = [0.0]
+    for g in generators:
+        sums = [s + k * g for s in sums for k in range(int((top - s) / g) + 1)]
+    return sorted(sums)[1:]
 
 
 # ---- several targets of one channel
@@ -372,10 +375,10 @@ def _joint_faults(theory: Theory, targets: Sequence[Target]) -> Iterator[str]:
     variance = _first(targets, Moments, 2) or _first(targets, TwoPoint)
     if variance is None:
         return
-    number, text = _entry(*variance), _text(*variance)
+    number, text = _entry(*variance, _DIGITS), _text(*variance)
     weights = next((t for t in targets if isinstance(t.observable, SpectralWeights)), None)
     if weights is not None and theory.n_inputs == 1:
-        total = _functional(weights, np.ones(weights.size))
+        total = _functional(weights, np.ones(weights.size), _DIGITS)
         if total.value - number.value > total.slack + number.slack:
             yield (
                 f"the sum of all spectral weights of excited states is the variance; got weights with the sum "
@@ -383,7 +386,7 @@ def _joint_faults(theory: Theory, targets: Sequence[Target]) -> Iterator[str]:
             )
     commutator, momentum = _first(targets, Commutator), _first(targets, MomentumSquared)
     if commutator is not None and momentum is not None:
-        c, p = _entry(*commutator), _entry(*momentum)
+        c, p = _entry(*commutator, _DIGITS), _entry(*momentum, _DIGITS)
         most = (max(number.value, 0) + number.slack) * (max(p.value, 0) + p.slack)
         least = theory.hbar / 2 * (c.value - c.slack)
         if least > 0 and least**2 > most * (1 + _ROUNDING):

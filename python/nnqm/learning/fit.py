@@ -18,7 +18,7 @@ from ..theories.theory import Theory
 from .feasibility import check_targets
 from .goodness import TargetQuality, judge
 from .observables import NPoint
-from .optimisers import METHODS, STEPS, Failed, Point, Problem, Stopped, Watch, default_rate
+from .optimisers import ADAM_RATE, FAILURES, METHODS, PATIENCE, STEPS, Point, Problem, Stopped, Watch, default_rate
 from .parameters import POSITIVE, FreeParameters, learnable
 from .targets import Target
 from .trajectory import Trajectory
@@ -54,7 +54,9 @@ class FitSettings(TypedDict, total=False):
     gradient_tolerance : float
         A fit ends when no derivative of the loss exceeds this number.
     patience : int
-        A fit ends when the loss has not fallen by 1e-6 of its value in this number of steps.
+        A fit ends when the loss has not fallen by 1e-6 of its value, and chi^2 of measured targets by 0.01, in this
+        number of steps; None for no end. The default is 20 for least squares and 100 for L-BFGS with measured targets,
+        and None otherwise.
     progress : callable
         Called with (steps done, largest number of steps) about five times a second.
     """
@@ -91,7 +93,7 @@ class Fit:
     covariance : ndarray or None
         Covariance of ``parameters``, shape (P, P), by the errors of the measured targets (statistical only):
         :math:`(J^T C^{-1} J)^+` on the directions that the data determine, and zero in others. None without measured
-        targets.
+        targets, and with more than 1000 parameters.
     trajectory : Trajectory
         States of the best start at increasing steps, thinned to a ratio of 1.15, with the first and the last one.
     method : str
@@ -228,7 +230,7 @@ def fit(
     """
     need_known(fit, settings, FitSettings)
     listed, names = _checked(theory, targets, free)
-    minimise = METHODS[choice("method", method, METHODS)]
+    choice("method", method, METHODS)
     steps = integer("steps", settings.get("steps", STEPS[method]), 1)
     rate = settings.get("rate")
     if rate is not None:
@@ -239,7 +241,8 @@ def fit(
         None if (given := settings.get(name)) is None else positive(name, given)
         for name in ("loss_tolerance", "gradient_tolerance")
     ]
-    patience = settings.get("patience")
+    measured = any(t.covariance is not None for t in listed)
+    patience = settings.get("patience", PATIENCE.get(method) if measured else None)
     patience = None if patience is None else integer("patience", patience, 1)
     starts = 1 + integer("restarts", settings.get("restarts", 0), 0, 10_000)
     check_targets(theory, listed, names)
@@ -247,39 +250,33 @@ def fit(
     first = problem.at(problem.free.start)
     if not np.isfinite(first.loss):
         raise InputError(f"the loss of the given theory must be finite; got {first.loss:g}; start elsewhere")
-    if method == "gradient-descent" and rate is None:
-        rate = default_rate(first)
-    generator = np.random.default_rng(rng)
+    if rate is None:
+        rate = {"gradient-descent": lambda: default_rate(first), "adam": lambda: ADAM_RATE}.get(method, lambda: None)()
     run = _Run(problem, method, rate)
-    for i in range(starts):
-        watch = Watch(
-            steps=steps,
-            loss_tolerance=tolerances[0],
-            gradient_tolerance=tolerances[1],
-            patience=patience,
-            progress=settings.get("progress"),
-            done=run.steps,
-            wanted=starts * steps,
-        )
-        point: Point | None = first if i == 0 else problem.trial(_redrawn(theory, names, generator))
-        if point is None:
-            run.skip("a random start has no values")
-            continue
-        run.watches.append(watch)
-        try:
-            watch.start(point)
-            minimise(problem, point, watch, rate)
-        except Stopped as end:
-            run.ends.append((end.reason, end.converged))
+    generator = np.random.default_rng(rng)
+    try:
+        for i in range(starts):
+            point = first if i == 0 else problem.trial(_redrawn(theory, names, generator))
+            if point is None:
+                run.skip("a random start has no values")
+                continue
+            watch = Watch(
+                point,
+                steps=steps,
+                loss_tolerance=tolerances[0],
+                gradient_tolerance=tolerances[1],
+                patience=patience,
+                progress=settings.get("progress"),
+                measured=measured,
+                done=run.steps,
+                wanted=starts * steps,
+            )
+            run.go(watch, point)
             if run.best.within_tolerance:
                 break
-        except Failed as fault:
-            run.ends.append((str(fault), False))
-            run.faults.append(str(fault))
-        except KeyboardInterrupt:
-            run.ends.append(("interrupted", False))
-            raise FitInterrupted(run.result()) from None
-    if run.faults and len(run.faults) == starts:
+    except KeyboardInterrupt:
+        raise FitInterrupted(run.result() if run.watches else None) from None
+    if len(run.faults) == starts:
         raise FitError(run.faults[0], run.result())
     return run.result()
 
@@ -312,6 +309,19 @@ class _Run:
         self.ends: list[tuple[str, bool]] = []
         self.faults: list[str] = []
         self.skipped = 0
+
+    def go(self, watch: Watch, point: Point) -> None:
+        """Minimise from one start."""
+        self.watches.append(watch)
+        self.ends.append(("interrupted", False))
+        try:
+            watch.judge(point)
+            METHODS[self.method](self.problem, point, watch, self.rate)
+        except Stopped as end:
+            self.ends[-1] = (end.reason, end.converged)
+        except FAILURES as fault:
+            self.ends[-1] = (str(fault), False)
+            self.faults.append(str(fault))
 
     def skip(self, reason: str) -> None:
         """Count a start that has no values."""
@@ -360,13 +370,15 @@ class _Run:
         )
 
     def _notes(self, rows: Sequence[TargetQuality], theory: Theory) -> Iterator[str]:
+        misfits = [row for row in rows if row.p_value is not None and row.p_value < _MISFIT]
+        if misfits:
+            labels = ", ".join(f"{row.target.label} (p = {row.p_value:.1g})" for row in misfits)
+            beyond = any(_beyond(theory, row.target) for row in rows)
+            yield (
+                f"resolved misfit: {labels}; the targets lie outside of what this theory reaches, or the fit is not at "
+                f"its lowest minimum: compare restarts{_BEYOND if beyond else ''}"
+            )
         for row in rows:
-            if row.p_value is not None and row.p_value < _MISFIT:
-                yield (
-                    f"resolved misfit: {row.target.label} is not described (p = {row.p_value:.1g}); the target lies "
-                    f"outside of what this theory reaches{_class_of(theory, row.target)}, or the fit is not at its "
-                    "lowest minimum: compare restarts"
-                )
             errors = row.target.errors if row.target.errors is not None else row.target.tolerance
             numerical = row.numerical_error * float(np.abs(row.fitted).max())
             if errors is not None and numerical > _NOTED * float(errors.min()):
@@ -378,15 +390,17 @@ class _Run:
             yield f"{len(self.faults)} starts failed; the first one: {self.faults[0]}"
 
 
-def _class_of(theory: Theory, target: Target) -> str:
-    """What is known to be impossible for a theory beyond two-point functions."""
-    many = isinstance(target.observable, NPoint) and target.observable.times.shape[1] > 2
-    if many and theory.all_oscillators:
-        return (
-            ": networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not the n-point functions of every "
-            "Hamiltonian, which a GroundStateProcess or a GroundStateNetwork has"
-        )
-    return ""
+# Fact on theories with Ornstein-Uhlenbeck inputs.
+_BEYOND = (
+    "; networks on Ornstein-Uhlenbeck inputs fit two-point functions, but not together with the n-point functions of "
+    "an anharmonic Hamiltonian, which a GroundStateProcess with a free potential or a GroundStateNetwork has"
+)
+
+
+def _beyond(theory: Theory, target: Target) -> bool:
+    """Whether a target goes beyond two-point functions and the inputs are oscillators."""
+    observable = target.observable
+    return isinstance(observable, NPoint) and observable.times.shape[1] > 2 and theory.all_oscillators
 
 
 def _redrawn(theory: Theory, names: Sequence[str], generator: np.random.Generator) -> Floats:
@@ -407,7 +421,7 @@ def _redrawn(theory: Theory, names: Sequence[str], generator: np.random.Generato
 
 def _new_weights(theory: Theory, network: Network, generator: np.random.Generator) -> Floats:
     """Weights and biases of a network of the same layers, for inputs in units of their standard deviations."""
-    drawn = Network.random(network.widths, network.activations, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES)
+    drawn = Network.random(network.widths, rng=generator, weight_std=_WEIGHTS, bias_std=_BIASES)
     spreads = np.sqrt(np.concatenate([s.variance for s in theory.sources]))
     first, *others = drawn.weights
     return Network([first / spreads, *others], drawn.biases, network.activations).parameters

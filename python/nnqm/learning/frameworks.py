@@ -223,26 +223,25 @@ def jax_observable(theory: Theory, observable: Observable) -> Function:
         return tuple(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays)
 
     def called(names: tuple[str, ...]) -> Function:
-        @jax.custom_jvp
-        def pulled(arrays: Any, cotangent: Any) -> Any:
-            def back(given: Any, g: Any) -> Any:
-                found = exact.pullback(host(given), names, np.array(g, dtype=np.float64))
-                return tuple(part.astype(a.dtype) for part, a in zip(found, given, strict=True))
+        def back(given: Any, g: Any) -> Any:
+            found = exact.pullback(host(given), names, np.array(g, dtype=np.float64))
+            return tuple(part.astype(a.dtype) for part, a in zip(found, given, strict=True))
 
+        def forth(given: Any) -> Any:
+            return exact.values(host(given), names).astype(given[0].dtype)
+
+        def pull(arrays: Any, cotangent: Any) -> Any:
             return jax.pure_callback(back, shapes(arrays), arrays, cotangent, vmap_method="sequential")
 
-        @pulled.defjvp
-        def second(primals: Any, tangents: Any) -> Any:
-            raise InputError(_ONE_DERIVATIVE)
-
-        @jax.custom_vjp
-        def value(arrays: Any) -> Any:
-            def forth(given: Any) -> Any:
-                return exact.values(host(given), names).astype(given[0].dtype)
-
+        def evaluate(arrays: Any) -> Any:
             out = jax.ShapeDtypeStruct((exact.size,), arrays[0].dtype)
             return jax.pure_callback(forth, out, arrays, vmap_method="sequential")
 
+        def second(primals: Any, tangents: Any) -> Any:
+            raise InputError(_ONE_DERIVATIVE)
+
+        pulled, value = jax.custom_jvp(pull), jax.custom_vjp(evaluate)
+        pulled.defjvp(second)
         value.defvjp(lambda arrays: (value(arrays), arrays), lambda arrays, g: (pulled(arrays, g),))
         return value  # type: ignore[no-any-return]
 

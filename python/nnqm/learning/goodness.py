@@ -2,12 +2,12 @@ r"""Quality of a fit: chi^2, degrees of freedom and p-values of each target and 
 
 The residuals r are whitened, J is their Jacobian at the minimum, and
 
-.. math:: H = J (J^T J + 1)^{-1} J^T
+.. math:: H = J (J^T J + \tau^{-2})^{-1} J^T, \qquad \tau = 10,
 
-is the matrix of influences of the data on the fit, for parameters with a width of one (weights of a network and
-logarithms of rates are numbers of that size): :math:`\mathrm{tr}\,H` counts the parameters that the data determine
-(MacKay, Neural Comput. 4, 415 (1992)). A network often has more parameters than there are data; directions without an
-influence on the data cost no degree of freedom.
+is the matrix of influences of the data on the fit, for parameters that move by up to :math:`\tau` (weights of a network
+and logarithms of rates): :math:`\mathrm{tr}\,H` counts the parameters that the data determine (MacKay, Neural Comput. 4,
+415 (1992)). A network often has more parameters than there are data; directions without an influence on the data cost no
+degree of freedom.
 """
 
 from __future__ import annotations
@@ -82,11 +82,14 @@ class Goodness:
     covariance: Floats | None
 
 
+# Distance by which weights and logarithms move in a fit.
+_WIDTH = 10.0
+
 # Degrees of freedom below which there is no test.
 _NO_FREEDOM = 0.05
 
-# Directions of parameters of which the data determine less than this share do not have an error.
-_UNDETERMINED = 0.5
+# Largest number of parameters with a covariance, which is a matrix.
+_MOST_PARAMETERS = 1000
 
 
 def judge(
@@ -102,7 +105,7 @@ def judge(
     influence = np.zeros((len(residual), 0))
     if jacobian is not None:
         left, singular, _ = np.linalg.svd(jacobian, full_matrices=False)
-        influence = left * (singular / np.hypot(singular, 1.0))
+        influence = left * (singular / np.hypot(singular, 1 / _WIDTH))
     rows, moments = [], []
     for target, value, error, part in zip(targets, values, errors, parts, strict=True):
         chi = freedom = p = None
@@ -139,7 +142,8 @@ def judge(
         )
         whole = (chi, freedom, _scaled_chi_squared(chi, freedom, sum(m[2] for m in moments) + shared))
     assert jacobian is not None
-    covariance = _parameter_covariance(targets, parts, rows, jacobian)
+    few = jacobian.shape[1] <= _MOST_PARAMETERS
+    covariance = _parameter_covariance(targets, parts, rows, jacobian) if few else None
     return Goodness(
         targets=tuple(rows),
         chi_squared=whole[0],
@@ -192,6 +196,6 @@ def _parameter_covariance(
             factor = target.hartlap * (nu + statistic) / (nu - row.degrees_of_freedom)
             scaled[part] /= np.sqrt(factor)
     _, singular, right = np.linalg.svd(scaled, full_matrices=False)
-    known = singular**2 / (1 + singular**2) > _UNDETERMINED
+    known = singular > 1 / _WIDTH
     half = right[known] / singular[known, None]
     return np.asarray(half.T @ half)

@@ -26,6 +26,11 @@ from .observables import (
 __all__ = ["Bars", "Channel", "beside", "close", "cutoff", "evaluate", "pull_back"]
 
 
+# Message for derivatives of <p^2> of networks with kinks.
+KINKED_MOMENTUM = (
+    "<p^2> of a network with kinks (relu) is infinite and has no derivatives; give a cotangent of 0, or use a smooth "
+    "activation"
+)
 # Distance of points on either side of a kink, in standard deviations, at which one-sided derivatives are taken.
 _BESIDE = 1e-9
 
@@ -41,7 +46,7 @@ class Bars:
         self.coefficients: list[Floats | None] = [None] * n_channels
         # With respect to the function on either side of each kink, shape (2, K).
         self.sides: list[Floats | None] = [None] * n_channels
-        self.nodes = np.zeros(grid.nodes.shape)
+        self.nodes: Floats = np.zeros(grid.nodes.shape)
         self.weights: Floats | None = None
         self.axes = [AxisBars(np.zeros(len(a.energies))) for a in grid.axes]
 
@@ -95,6 +100,11 @@ class Channel:
         """E f^2."""
         return float(self.grid.weights @ (self.values * self.values))
 
+    @property
+    def variance(self) -> float:
+        """E f^2 - (E f)^2."""
+        return self.square - self.mean**2
+
     @cached_property
     def coefficients(self) -> Floats:
         """C = <0|f|n>, shape (N_1, ..., N_D)."""
@@ -138,12 +148,6 @@ def beside(grid: Grid) -> Floats:
     """Points on either side of each kink of a single input, shape (2, K, 1)."""
     step = _BESIDE * grid.axes[0].spread
     return np.asarray(grid.kinks + step * np.array([[-1.0], [1.0]]))[..., None]
-
-
-def decays(grid: Grid, times: Floats, hbar: float) -> list[Floats]:
-    """Decay factors of the modes of every input, shape (T, N_i) each."""
-    scaled = times * (-1 / hbar)
-    return [np.exp(scaled[:, None] * axis.energies) for axis in grid.axes]
 
 
 def _summed(weights: Floats, factors: list[Floats], but: int = -1) -> Floats:
@@ -191,7 +195,7 @@ def total_energies(grid: Grid) -> Floats:
 
 def _two_point(channel: Channel, what: TwoPoint) -> Floats:
     grid, hbar = channel.grid, channel.theory.hbar
-    out = _summed(channel.weights, decays(grid, what.times, hbar))
+    out = _summed(channel.weights, grid.decays(what.times, hbar))
     edge, _ = cutoff(grid)
     if np.isfinite(edge):
         out = out + channel.tail * np.exp(what.times * (-edge / hbar))
@@ -200,7 +204,7 @@ def _two_point(channel: Channel, what: TwoPoint) -> Floats:
 
 def _back_two_point(channel: Channel, what: TwoPoint, k: int, g: Floats, bars: Bars, energies: bool) -> None:
     grid, hbar = channel.grid, channel.theory.hbar
-    factors = decays(grid, what.times, hbar)
+    factors = grid.decays(what.times, hbar)
     by_weight = _spread_out(g, factors)
     edge, lowest = cutoff(grid)
     if np.isfinite(edge):
@@ -395,10 +399,7 @@ def _back_momentum_squared(channel: Channel, k: int, g: Floats, bars: Bars) -> d
     if channel.kinked:
         if g[0] == 0:
             return {}
-        raise InputError(
-            "<p^2> of a network with kinks (relu) is infinite and has no derivatives; give a cotangent of 0, or use "
-            "a smooth activation"
-        )
+        raise InputError(KINKED_MOMENTUM)
     if not theory.all_oscillators:
         _back_energy_sum(channel, k, (theory.mass / theory.hbar) ** 2 * float(g[0]), 2, bars)
         return {}

@@ -31,6 +31,7 @@ __all__ = [
     "kinked_grid",
     "kinked_state_grid",
     "oscillator_grid",
+    "rule_nodes",
     "state_grid",
 ]
 
@@ -38,6 +39,9 @@ __all__ = [
 _DEGENERATE = 1e-13
 # Half-width of the grid of a Hamiltonian in the variable of its panels.
 _HALF_WIDTH = 7.0
+
+# Number of lists of times whose decay factors are kept.
+_KEPT = 8
 
 # Spacing of the nodes and half-width, in standard deviations, and highest polynomial.
 Rule: TypeAlias = tuple[float, float, int]
@@ -118,8 +122,6 @@ class Grid:
         Values of the inputs, shape (M, D), and probabilities, shape (M,).
     inside : ndarray or None
         Positions of the nodes in the product of the grids, shape (M,); None if all are there.
-    owners : tuple of int
-        Number of the source of each input.
     kinks : ndarray
         Values of a single input at which a network has kinks, shape (K,).
     """
@@ -128,8 +130,18 @@ class Grid:
     nodes: Floats
     weights: Floats
     inside: Integers | None
-    owners: tuple[int, ...]
     kinks: Floats = field(default_factory=lambda: np.zeros(0))
+    _decays: dict[bytes, list[Floats]] = field(default_factory=dict)
+
+    def decays(self, times: Floats, hbar: float) -> list[Floats]:
+        """Decay factors of the modes of every input at times, shape (T, N_i) each; kept for the pullback."""
+        key = times.tobytes()
+        if key not in self._decays:
+            if len(self._decays) >= _KEPT:
+                self._decays.clear()
+            scaled = times[:, None] * (-1 / hbar)
+            self._decays[key] = [np.exp(scaled * axis.energies) for axis in self.axes]
+        return self._decays[key]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -181,7 +193,8 @@ class _Nodes:
 
 
 @lru_cache(maxsize=64)
-def _nodes(dimension: int, rule: Rule) -> _Nodes:
+def rule_nodes(dimension: int, rule: Rule) -> _Nodes:
+    """Nodes of a rule for a number of standard normal inputs, computed once."""
     spacing, width, order = rule
     # An odd number of nodes: every second one is a rule of its own.
     n = 4 * int(np.ceil(width / spacing / 2)) + 1
@@ -228,22 +241,22 @@ def _oscillator_axis(z: Floats, rows: Floats, projection: Floats, rate: float, s
     )
 
 
-def _owners(theory: Theory) -> tuple[int, ...]:
-    return tuple(i for i, source in enumerate(theory.sources) for _ in range(source.n_inputs))
-
-
 def oscillator_grid(theory: Theory, rule: Rule) -> tuple[Grid, Integers, Floats]:
     """The trapezoid rule on Ornstein-Uhlenbeck inputs, and every second of its nodes with their weights."""
-    found = _nodes(theory.n_inputs, rule)
+    found = rule_nodes(theory.n_inputs, rule)
+    return _oscillator_grid(theory.omega, theory.sigma, theory.hbar, rule), found.half, found.half_weights
+
+
+# A fit of a network has the same grid at every step.
+@lru_cache(maxsize=8)
+def _oscillator_grid(omega: tuple[float, ...], sigma: tuple[float, ...], hbar: float, rule: Rule) -> Grid:
+    found = rule_nodes(len(omega), rule)
     axes = [
-        _oscillator_axis(found.z, found.rows, found.projection, rate, strength, theory.hbar)
-        for rate, strength in zip(theory.omega, theory.sigma, strict=True)
+        _oscillator_axis(found.z, found.rows, found.projection, rate, strength, hbar)
+        for rate, strength in zip(omega, sigma, strict=True)
     ]
-    spreads = np.array(theory.sigma) / np.sqrt(2 * np.array(theory.omega))
-    grid = Grid(
-        axes=axes, nodes=found.nodes * spreads, weights=found.weights, inside=found.inside, owners=_owners(theory)
-    )
-    return grid, found.half, found.half_weights
+    nodes = found.nodes * [axis.spread for axis in axes]
+    return Grid(axes=axes, nodes=nodes, weights=found.weights, inside=found.inside)
 
 
 def kinked_grid(theory: Theory, network: Network, order: int, nodes: int = RULES[0]) -> Grid:
@@ -257,9 +270,7 @@ def kinked_grid(theory: Theory, network: Network, order: int, nodes: int = RULES
     z, weights = z[seen], weights[seen]
     rows = hermite_functions(z, weights, order)
     axis = _oscillator_axis(z, rows, rows * rows[0], rate, strength, theory.hbar)
-    return Grid(
-        axes=[axis], nodes=axis.points[:, None], weights=weights, inside=None, owners=(0,), kinks=kinks * spread
-    )
+    return Grid(axes=[axis], nodes=axis.points[:, None], weights=weights, inside=None, kinks=kinks * spread)
 
 
 def _panels(network: Network, spread: float) -> tuple[Floats, Panels]:
@@ -330,7 +341,7 @@ def state_grid(theory: Theory, rule: Rule, finer: float) -> Grid:
             axes.append(_state_axis(source, basis, basis.points, None, hamiltonian))
             continue
         assert source.oscillators is not None
-        found = _nodes(1, rule)
+        found = rule_nodes(1, rule)
         for rate, strength in zip(*source.oscillators, strict=True):
             axes.append(_oscillator_axis(found.z, found.rows, found.projection, rate, strength, theory.hbar))
     size = int(np.prod([len(axis.points) for axis in axes]))
@@ -343,7 +354,7 @@ def state_grid(theory: Theory, rule: Rule, finer: float) -> Grid:
     weights = np.ones(())
     for axis in axes:
         weights = np.multiply.outer(weights, axis.projection[0])
-    return Grid(axes=axes, nodes=nodes, weights=weights.ravel(), inside=None, owners=_owners(theory))
+    return Grid(axes=axes, nodes=nodes, weights=weights.ravel(), inside=None)
 
 
 def kinked_state_grid(theory: Theory, network: Network, finer: float, nodes: int = RULES[0]) -> Grid:
@@ -369,6 +380,5 @@ def kinked_state_grid(theory: Theory, network: Network, finer: float, nodes: int
         nodes=axis.points[:, None],
         weights=axis.projection[0],
         inside=None,
-        owners=(0,),
         kinks=centre + unit * kinks[np.abs(kinks) < _HALF_WIDTH],
     )

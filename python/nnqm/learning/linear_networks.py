@@ -9,6 +9,7 @@ whose moments and n-point functions follow from its two-point function (Isserlis
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +21,7 @@ from ..theories.networks import Network
 from ..theories.theory import Theory
 from .observables import (
     Commutator,
+    Gaps,
     Moments,
     MomentumSquared,
     NPoint,
@@ -29,17 +31,52 @@ from .observables import (
 )
 from .parameters import Gradient
 
-__all__ = ["LinearChannel", "is_linear"]
+__all__ = ["LinearObservables"]
 
 # Largest number of points of a function: the number of pairings grows as its factorial.
 _MOST_POINTS = 10
+# Relative error of closed forms.
+_ROUNDING = 1e-13
 
 
-def is_linear(theory: Theory) -> bool:
-    """Whether all inputs are Ornstein-Uhlenbeck processes, and the network is linear or absent."""
-    network = theory.network
-    linear = network is None or (isinstance(network, Network) and set(network.activations) == {"identity"})
-    return linear and theory.all_oscillators
+class LinearObservables:
+    """Observables of linear networks, or of theories without a network, on Ornstein-Uhlenbeck inputs.
+
+    Parameters
+    ----------
+    theory : Theory
+    observables : sequence of Observable
+        All served.
+
+    Attributes
+    ----------
+    values : list of ndarray
+    """
+
+    @staticmethod
+    def serves(theory: Theory, what: Observable) -> bool:
+        """Whether the network is linear or absent, and the observable is one of a channel."""
+        network = theory.network
+        linear = network is None or (isinstance(network, Network) and set(network.activations) == {"identity"})
+        return linear and theory.all_oscillators and not isinstance(what, Gaps)
+
+    def __init__(self, theory: Theory, observables: Sequence[Observable]) -> None:
+        self._observables = observables
+        self._channels = [_Channel(theory, what.channel) for what in observables if not isinstance(what, Gaps)]
+        self.values = [c.evaluate(what) for c, what in zip(self._channels, observables, strict=True)]
+
+    def errors(self) -> list[float]:
+        """Relative numerical errors: the rounding of closed forms."""
+        return [_ROUNDING] * len(self._observables)
+
+    def pullback(self, cotangents: Sequence[Floats], names: Sequence[str]) -> Gradient:
+        """Derivatives of a weighted sum of all values by name."""
+        parts = [
+            c.pull_back(what, g[None])
+            for c, what, g in zip(self._channels, self._observables, cotangents, strict=True)
+            if g.any()
+        ] or [self._channels[0].pull_back(self._observables[0], np.zeros((1, self._observables[0].size)))]
+        return {name: np.sum([part[name][0] for part in parts], axis=0) for name in names}
 
 
 @dataclass(frozen=True)
@@ -51,13 +88,12 @@ class _Bars:
     mean: Floats
 
 
-class LinearChannel:
+class _Channel:
     """One channel of a linear theory: weights q_i of the inputs, and the mean.
 
     Parameters
     ----------
     theory : Theory
-        See ``is_linear``.
     channel : int or str
         Position among the outputs, or the name of any channel.
     """

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -31,8 +31,8 @@ _DIVERGED = 1e4
 # Deviations, relative to the size of the targets, below which a growing loss is rounding.
 _ROUNDING = 1e-10
 
-# Relative fall of the loss that counts as progress.
-_FALL = 1e-6
+# Relative fall of the loss that counts as progress, and the fall of chi^2 that counts where there are errors.
+_FALL, _FALL_OF_CHI_SQUARED = 1e-6, 1e-2
 
 # Relative tolerances of SciPy's least squares on the loss and the step, and its smallest one on the gradient.
 _LOSS_TOLERANCE, _STEP_TOLERANCE, _EPSILON = 1e-10, 1e-12, 4e-16
@@ -46,7 +46,13 @@ _NO_VALUE = 1e20
 # Decay rates of the two moments of Adam, and its smallest denominator (Kingma and Ba, arXiv:1412.6980).
 _ADAM = (0.9, 0.999, 1e-8)
 
-_FAILURES = (InputError, np.linalg.LinAlgError)
+
+class Failed(Exception):
+    """A minimisation that cannot go on, with the reason."""
+
+
+# Errors after which a minimisation cannot go on from a state.
+FAILURES = (Failed, InputError, np.linalg.LinAlgError)
 
 
 class Point:
@@ -133,7 +139,7 @@ class Problem:
         try:
             with np.errstate(over="ignore", invalid="ignore"):
                 point = self.at(vector)
-        except _FAILURES:
+        except FAILURES:
             return None
         return point if np.isfinite(point.loss) else None
 
@@ -146,77 +152,80 @@ class Stopped(Exception):
         self.reason, self.converged = reason, converged
 
 
-class Failed(Exception):
-    """A minimisation that cannot go on, with the reason."""
+class Ends(TypedDict):
+    """Reasons to end a minimisation before the last step; see ``FitSettings``."""
+
+    loss_tolerance: float | None
+    gradient_tolerance: float | None
+    patience: int | None
 
 
-@dataclass(kw_only=True)
 class Watch:
     """Follows a minimisation: best state, thinned trajectory, progress, and reasons to stop.
 
-    ``done`` is the number of steps of earlier starts, ``wanted`` the largest number of all starts.
+    ``measured`` says whether there are targets with errors, ``done`` is the number of steps of earlier starts, and
+    ``wanted`` the largest number of all starts.
     """
 
-    steps: int
-    loss_tolerance: float | None = None
-    gradient_tolerance: float | None = None
-    patience: int | None = None
-    progress: Progress | None = None
-    done: int = 0
-    wanted: int = 0
-    step: int = 0
-    kept: list[tuple[int, Floats, float]] = field(default_factory=list)
-    last: tuple[int, Floats, float] | None = None
-    best: Point | None = None
-    _next: int = 1
-    _told: float = 0.0
-    _mark: tuple[int, float] = (0, np.inf)
-
-    def start(self, point: Point) -> None:
-        """The state before the first step."""
-        self.best, self.last = point, (0, point.vector, point.loss)
-        self.kept = [self.last]
-        self._mark = (0, point.loss)
-        self._judge(point)
+    def __init__(
+        self,
+        point: Point,
+        *,
+        steps: int,
+        progress: Progress | None,
+        measured: bool,
+        done: int,
+        wanted: int,
+        **ends: Unpack[Ends],
+    ) -> None:
+        self.steps, self._progress, self._measured, self._ends = steps, progress, measured, ends
+        self._done, self._wanted = done, wanted
+        self.step = 0
+        self.lowest = point
+        self._last = (0, point.vector, point.loss)
+        self._kept, self._next = [self._last], 1
+        self._told, self._mark = 0.0, (0, point.loss)
 
     def take(self, point: Point) -> None:
         """A state after one more step; raises Stopped where there is a reason."""
         self.step += 1
-        self.last = (self.step, point.vector, point.loss)
+        self._last = (self.step, point.vector, point.loss)
         if point.loss <= self.lowest.loss:
-            self.best = point
+            self.lowest = point
         if self.step >= self._next:
-            self.kept.append(self.last)
+            self._kept.append(self._last)
             self._next = max(self.step + 1, int(np.ceil(self.step * _THINNING)))
-        if point.loss < self._mark[1] * (1 - _FALL):
+        least = max(_FALL * self._mark[1], _FALL_OF_CHI_SQUARED / 2 if self._measured else 0.0)
+        if point.loss < self._mark[1] - least:
             self._mark = (self.step, point.loss)
         now = time.monotonic()
-        if self.progress is not None and now - self._told > _PROGRESS:
+        if self._progress is not None and now - self._told > _PROGRESS:
             self._told = now
-            self.progress(self.done + self.step, self.wanted)
-        self._judge(point)
-
-    @property
-    def lowest(self) -> Point:
-        """The state of lowest loss."""
-        assert self.best is not None
-        return self.best
+            self._progress(self._done + self.step, self._wanted)
+        self.judge(point)
 
     @property
     def trajectory(self) -> list[tuple[int, Floats, float]]:
         """Steps, vectors and losses that are kept, with the last state."""
-        assert self.last is not None
-        return self.kept if self.kept[-1][0] == self.last[0] else [*self.kept, self.last]
+        return self._kept if self._kept[-1][0] == self._last[0] else [*self._kept, self._last]
 
-    def _judge(self, point: Point) -> None:
-        if self.loss_tolerance is not None and point.loss <= self.loss_tolerance:
-            raise Stopped(f"the loss is at most {self.loss_tolerance:g}", True)
+    def judge(self, point: Point) -> None:
+        """Raise Stopped if a state is an end."""
+        loss, slope, patience = (self._ends[name] for name in ("loss_tolerance", "gradient_tolerance", "patience"))
+        if loss is not None and point.loss <= loss:
+            raise Stopped(f"the loss is at most {loss:g}", True)
         if point.within_tolerance:
             raise Stopped("all deviations are within the tolerance", True)
-        if self.gradient_tolerance is not None and np.abs(point.gradient).max() <= self.gradient_tolerance:
-            raise Stopped(f"no derivative of the loss exceeds {self.gradient_tolerance:g}", True)
-        if self.patience is not None and self.step - self._mark[0] >= self.patience:
-            raise Stopped(f"the loss fell by less than {_FALL:g} of its value in {self.patience} steps", True)
+        if slope is not None and np.abs(point.gradient).max() <= slope:
+            raise Stopped(f"no derivative of the loss exceeds {slope:g}", True)
+        if patience is not None and self.step - self._mark[0] >= patience:
+            fall = f"{_FALL:g} of its value"
+            least = (
+                f"chi^2 fell by less than {_FALL_OF_CHI_SQUARED:g}"
+                if self._measured
+                else f"the loss fell by less than {fall}"
+            )
+            raise Stopped(f"{least} in {patience} steps", True)
         if self.step >= self.steps:
             raise Stopped(f"{self.steps} steps are done", False)
 
@@ -232,7 +241,7 @@ def gradient_descent(problem: Problem, point: Point, watch: Watch, rate: float |
 
 def adam(problem: Problem, point: Point, watch: Watch, rate: float | None) -> None:
     """Adam with its usual constants (Kingma and Ba, arXiv:1412.6980, algorithm 1)."""
-    alpha, (b1, b2, tiny) = _ADAM_RATE if rate is None else rate, _ADAM
+    alpha, (b1, b2, tiny) = ADAM_RATE if rate is None else rate, _ADAM
     first, second, n = np.zeros_like(point.vector), np.zeros_like(point.vector), 0
 
     def step(p: Point) -> Floats:
@@ -246,7 +255,7 @@ def adam(problem: Problem, point: Point, watch: Watch, rate: float | None) -> No
 
 
 # Rate of Adam if none is given.
-_ADAM_RATE = 1e-2
+ADAM_RATE = 1e-2
 
 
 def default_rate(point: Point) -> float:
@@ -265,16 +274,18 @@ def _follow(problem: Problem, point: Point, watch: Watch, step: Callable[[Point]
                 point = problem.at(step(point))
             if not point.loss <= limit:
                 fault = f"the loss is {point.loss:.3g}"
-        except _FAILURES as error:
+        except FAILURES as error:
             fault = str(error)
         if fault:
             text = f"step {watch.step + 1} has diverged: {fault}"
             if rate is not None:
-                stable = 2 / max(watch.lowest.curvature, point.curvature)
+                stable = 2 / watch.lowest.curvature
                 text += (
                     f"; the largest stable rate is about {stable:.3g}, 2/lambda with lambda the largest eigenvalue of "
-                    f"J^T J (Gauss and Newton) at the best state and before this step; got rate={rate:g}; use a "
-                    "smaller one"
+                    f"J^T J (Gauss and Newton) at the best state; got rate={rate:g}"
+                )
+                text += (
+                    "; use a smaller one" if rate > stable else "; lambda grows along the way: divide the rate by 10"
                 )
             raise Failed(text)
         watch.take(point)
@@ -295,6 +306,8 @@ def least_squares(problem: Problem, point: Point, watch: Watch, rate: float | No
         found = problem.at(vector)
         if found is not point:
             watch.take(found)
+        if not np.all(np.isfinite(found.jacobian)):
+            raise Failed(f"the derivatives after step {watch.step} are not finite")
         return found.jacobian
 
     slope = float(np.abs(point.gradient).max())
@@ -358,6 +371,9 @@ METHODS: dict[str, Minimiser] = {
     "adam": adam,
     "gradient-descent": gradient_descent,
 }
+
+# Steps after which a fit to measured targets ends that makes no progress, by default.
+PATIENCE = {"least-squares": 20, "l-bfgs": 100}
 
 # Largest number of steps by default.
 STEPS = {"least-squares": 1000, "l-bfgs": 3000, "adam": 5000, "gradient-descent": 5000}

@@ -31,6 +31,7 @@ from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..representation import short_repr
 from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators, is_uniform
+from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
 from ..sampling.paths import sample_paths
 from ..sampling.run_settings import PathSettings, Progress
@@ -53,12 +54,14 @@ _DRAWS = {1: 1000, 2: 200, 3: 40}
 _TIMES, _TIMES_AROUND = 64, 33
 # Steps of the short paths at the end of the grid of a theory that is not stationary, and their part of a step.
 _SHORT_STEPS, _SHORT = 12, 1 / 64
+# Factors of the smaller steps of limits that do not converge, and the sums of their runs.
+_FINER, _SHORT_RUN = (4, 16), Measure(lags=(), observable_lags=())
 # Largest relative distance of the energy of a state from its level.
 _SAME_LEVEL = 1e-6
 # Largest weight that is only rounding, as a fraction of the variance.
 _NO_WEIGHT = 1e-28
 # Purposes of the random numbers of a theory.
-_OF_RUN, _OF_TEST, _OF_POINTS = 1, 2, 3
+_OF_TEST, _OF_POINTS, _OF_RUN = 1, 2, 3
 # Verdicts on limits dt -> 0 that mean an infinite value, and that there is no value.
 _INFINITE = (Verdict.DIVERGES_KINKED, Verdict.DIVERGES_FRACTIONAL)
 _NO_VALUE = (Verdict.NEGATIVE, Verdict.FRACTIONAL)
@@ -394,14 +397,7 @@ class _Subject:
         """Sums over paths; of a theory that is not stationary, over short paths at the end of the grid."""
         theory, plan = self.theory, self.plan
         if theory.stationary:
-            return simulate(
-                theory,
-                self._n_paths,
-                times=self._grid,
-                rng=self._seed(_OF_RUN),
-                precision=plan.precision,
-                n_threads=plan.n_threads,
-            )
+            return self._simulated(self._grid, _OF_RUN)
         step = (self._grid[1] - self._grid[0]) * _SHORT
         x = sample_paths(
             theory,
@@ -416,19 +412,43 @@ class _Subject:
             x, step, names=(self.name,), independent=True, group=theory.group, hbar=theory.hbar, mass=theory.mass
         )
 
+    def _simulated(self, times: Floats, purpose: int, measure: Measure | None = None) -> Correlators:
+        return simulate(
+            self.theory,
+            self._n_paths,
+            times=times,
+            rng=self._seed(purpose),
+            measure=measure,
+            precision=self.plan.precision,
+            n_threads=self.plan.n_threads,
+        )
+
+    def _limit(self, estimator: Callable[[Correlators, str], Extrapolation]) -> Quantity:
+        """A limit dt -> 0, from a run with a smaller step if it does not converge."""
+        found = estimator(self._run, self.name)
+        for factor in _FINER:
+            if found.verdict is not Verdict.NOT_CONVERGED or not self.theory.stationary:
+                break
+            with suppress(InputError):  # a chain has its own step, and closed paths have their period
+                finer = self._simulated(
+                    self._grid[0] + (self._grid - self._grid[0]) / factor, _OF_RUN + factor, _SHORT_RUN
+                )
+                found = estimator(finer, self.name)
+        return _of_limit(found)
+
     def _measured(self, names: Sequence[str]) -> Numbers:
         """Quantities from paths."""
-        measure: dict[str, Callable[[Correlators], Quantity]] = {
-            "variance": lambda run: _with_error(run.moments(self.name)[0], Origin.MEASURED),
-            "kurtosis": lambda run: _with_error(run.kurtosis(self.name), Origin.MEASURED),
-            "commutator": lambda run: _of_limit(commutator(run, self.name)),
-            "uncertainty": lambda run: _of_limit(uncertainty(run, self.name)),
+        measure: dict[str, Callable[[], Quantity]] = {
+            "variance": lambda: _with_error(self._run.moments(self.name)[0], Origin.MEASURED),
+            "kurtosis": lambda: _with_error(self._run.kurtosis(self.name), Origin.MEASURED),
+            "commutator": lambda: self._limit(commutator),
+            "uncertainty": lambda: self._limit(uncertainty),
         }
         found: Numbers = {}
         for name in names:
             try:
                 with np.errstate(divide="ignore", invalid="ignore"):
-                    found[name] = (measure[name](self._run),)
+                    found[name] = (measure[name](),)
             except InputError as error:
                 found[name] = (_unresolved(error.reason),)
         return found

@@ -301,4 +301,4 @@ def _spaced(lags: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     chosen = np.unique(nearest)
     rest = np.setdiff1d(np.arange(len(lags)), chosen)
     extra = rest[np.linspace(0, len(rest) - 1, most - len(chosen)).round().astype(np.int64)] if len(rest) else rest
-    return lags[np.unique(np.concatenate([chosen, extra]))]
+    return np.asarray(lags[np.unique(np.concatenate([chosen, extra]))])

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork
@@ -56,6 +58,29 @@ class Trajectory:
         object.__setattr__(self, "steps", numbers)
         object.__setattr__(self, "theories", listed)
         object.__setattr__(self, "losses", None if losses is None else tuple(float(x) for x in losses))
+
+    def thinned(self, n: int) -> Trajectory:
+        """At most n entries, the first and the last one among them, at steps in about equal ratios.
+
+        Parameters
+        ----------
+        n : int
+            Largest number of entries, at least 2.
+
+        Returns
+        -------
+        Trajectory
+        """
+        count, last = integer("n", n, 2), len(self.steps) - 1
+        if last < count:
+            return self
+        # Steps + 1, so that step 0 has a logarithm.
+        logarithms = np.log1p(np.array(self.steps, dtype=np.float64))
+        wanted = np.linspace(logarithms[0], logarithms[-1], count)
+        nearest = np.abs(logarithms[:, None] - wanted).argmin(axis=0)
+        kept = sorted({0, last, *(int(i) for i in nearest)})
+        losses = None if self.losses is None else [self.losses[i] for i in kept]
+        return Trajectory([self.steps[i] for i in kept], [self.theories[i] for i in kept], losses)
 
     @classmethod
     def of_ensemble(cls, theory: Theory, steps: Sequence[int]) -> Trajectory:

@@ -339,9 +339,9 @@ def _finish(axes: Axes, panel: str, heading: str = "") -> None:
         return
     if heading:
         labels[0] = f"{heading} = {labels[0]}"
-    # A row has room for about 64 characters, and a handle takes the room of 7.
-    one_row = sum(len(label) + 7 for label in labels) <= 64
-    columns = len(labels) if one_row else max(1, 64 // (max(map(len, labels)) + 7))
+    # A row has room for about 60 characters, and a handle takes the room of 8.
+    one_row = sum(len(label) + 8 for label in labels) <= 60
+    columns = len(labels) if one_row else max(1, 60 // (max(map(len, labels)) + 8))
     axes.legend(
         handles,
         labels,

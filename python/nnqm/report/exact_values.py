@@ -14,6 +14,7 @@ from ..exact.spectral_measures import kallen_lehmann
 from ..exact.thermal_measures import thermal_measure
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
+from ..sampling.drawn_networks import draw_weights
 from ..statistics.estimate import Estimate
 from ..statistics.moments import excess_kurtosis
 from ..theories.networks import RandomNetwork
@@ -77,7 +78,7 @@ def exact_column(run: Correlators, name: str, notes: list[str]) -> TwoPointFunct
         if theory.period is not None:
             return thermal_measure(theory, name)
         if isinstance(theory.network, RandomNetwork) and name in theory.outputs:
-            draws = theory.network.draw(range(_DRAWS[min(theory.n_inputs, 3)]), _DRAWS_KEY)
+            draws = draw_weights(theory, _DRAWS[min(theory.n_inputs, 3)] * theory.group, key=_DRAWS_KEY)
             average = average_over_weights(theory, draws, needed, channel=name)
             notes.append(f"exact values are averages over {average.n_draws} other draws of the weights, with errors")
             return Estimated(theory, average)

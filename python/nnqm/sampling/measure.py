@@ -10,7 +10,7 @@ import numpy as np
 
 from .._arguments import Floats, integer, lag_list
 from ..errors import InputError, InputTypeError
-from ..theories.networks import is_bounded
+from ..theories.network import is_bounded
 from ..theories.theory import Theory
 from .correlators import is_uniform
 from .observables import Observables

@@ -29,6 +29,7 @@ from ..theories.sources import OrnsteinUhlenbeck
 from ..theories.theory import Theory
 from .adapted_neurons import adapted_neurons, represents
 from .product_basis import Powers, factors, ladders, lowest
+from .stable_training import need_stable_training
 
 __all__ = ["Observables", "default_observables"]
 
@@ -42,6 +43,8 @@ _NEURONS, _STATES_OF_EACH = 16, 6
 _NEURON_KEY = 20250408
 _PILOT_KEY = 5462
 _PILOT_PATHS = 16384
+# Number of networks of the pilot if they are trained, which costs more than their outputs.
+_TRAINED_NETWORKS = 1024
 
 
 @short_repr
@@ -470,14 +473,18 @@ def _standardisation(theory: Theory) -> tuple[Floats, Floats]:
 @lru_cache(maxsize=16)
 def _of_pilot(theory: Theory, network: Network | RandomNetwork) -> tuple[Floats, Floats]:
     """Means and standard deviations of the outputs of a network."""
-    y = _stationary(theory, _PILOT_KEY, _PILOT_PATHS)
     if isinstance(network, RandomNetwork):
         network.need_moment(2, "the standardisation of the outputs")
+        n_paths = min(_PILOT_PATHS, _TRAINED_NETWORKS * network.group) if network.is_trained else _PILOT_PATHS
+        y = _stationary(theory, _PILOT_KEY, n_paths)
         x = _core.apply(
-            network=network._compiled(), key=_PILOT_KEY, times=(), first_path=0, inputs=y[:, None], n_threads=1
+            network=network._compiled(), key=_PILOT_KEY, times=(), first_path=0, inputs=y[:, None], n_threads=0
         )[:, 0]
+        bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
+        if bad.size:
+            need_stable_training(network, _PILOT_KEY, "float64", range(int(bad[0]), int(bad[0]) + 1))
     else:
-        x = network(y)
+        x = network(_stationary(theory, _PILOT_KEY, _PILOT_PATHS))
     if not np.isfinite(x).all():
         raise InputError(
             "the network overflows on typical inputs: its outputs are not finite; make the weights smaller"

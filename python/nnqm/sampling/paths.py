@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, Unpack
 
 import numpy as np
@@ -12,15 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from ..errors import InputError, InputTypeError
-from ..theories.networks import Network, RandomNetwork, use_table
+from ..theories.network import use_table
+from ..theories.networks import Network, RandomNetwork
 from ..theories.theory import Theory
 from .arrays import float_type, need_finite_values, real_array
-from .run_settings import SampleSettings, need_known, time_grid
+from .run_settings import SampleSettings, need_known, path_range, time_grid
+from .stable_training import need_stable_training
 
-__all__ = ["apply", "draw_weights", "sample_paths"]
+__all__ = ["apply", "sample_paths"]
 
 
-# Paths, and numbers in an array, beyond any that a run can have.
+# Numbers in an array, beyond any that a run can have.
 _MOST = 2**53
 # Values of the inputs of a network that are drawn at once.
 _CHUNK = 1 << 22
@@ -88,7 +89,7 @@ def sample_paths(
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}")
     grid = time_grid(n_times, dt, times, theory)
-    chosen = _path_range(paths)
+    chosen = path_range(paths)
     choice("precision", precision, ("float32", "float64"))
     names = _channel_names(theory, settings.get("channels"))
     most = max(theory.n_inputs, len(names))
@@ -123,7 +124,7 @@ def sample_paths(
         draw(part, values)
         if theory.network is not None and max(columns) >= theory.n_inputs:
             x = _outputs(theory.network, values, key=key, first_path=part.start, times=grid, n_threads=n_threads)
-            _need_finite_outputs(x, values, part.start)
+            _need_finite_outputs(x, values, theory.network, key, part.start)
             values = np.concatenate([values, x], axis=2)
         array[begin : begin + len(part)] = values[:, :, columns]
     return array
@@ -156,55 +157,6 @@ def _place(out: NDArray[Any] | None, shape: tuple[int, ...], precision: str) -> 
     if not out.flags.carray:
         raise InputError("out must be writable, aligned and C-contiguous; give an array made by np.empty")
     return out
-
-
-def _path_range(paths: int | range) -> range:
-    chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
-    if chosen.step != 1 or not 0 <= chosen.start < chosen.stop:
-        raise InputError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
-    if chosen.stop > _MOST:
-        raise InputError(f"paths must be among the first 2**53; got {chosen}; use smaller numbers")
-    return chosen
-
-
-def draw_weights(
-    theory: Theory, paths: int | range, *, rng: Rng = None, key: int | None = None, negative: bool = False
-) -> list[Network]:
-    """The weights that paths of a theory with random weights draw.
-
-    Parameters
-    ----------
-    theory : Theory
-        With a ``RandomNetwork``.
-    paths : int or range
-        Number of paths, the first ones, or a range of path indices with step 1.
-    rng, key
-        As for ``sample_paths``, the same as for the run.
-    negative : bool, default False
-        Draw the weights for t < 0, which differ in a network that is split at t = 0.
-
-    Returns
-    -------
-    list of Network
-        One for each group of paths that share their weights: path i has entry ``i // group - first // group``. In
-        float64; runs in float32 use the same numbers to rounding. A split network's output is W h(|t|) - W h(0) + b.
-
-    Raises
-    ------
-    InputError
-        If the weights of the theory are fixed.
-    """
-    if not isinstance(theory, Theory) or not isinstance(theory.network, RandomNetwork):
-        raise InputError(f"theory must have random weights; got {theory!r}; RandomNetwork makes them")
-    chosen = _path_range(paths)
-    group = theory.network.group
-    groups = range(chosen.start // group, (chosen.stop - 1) // group + 1)
-    widths = theory.network.widths
-    if len(groups) * sum((a + 1) * b for a, b in pairwise(widths)) > _MOST:
-        raise InputError(
-            f"paths must draw weights that fit into an array; got {len(groups)} groups; ask for ranges of paths"
-        )
-    return theory.network.draw(groups, key_of(rng, key), negative=negative)
 
 
 def apply(
@@ -263,16 +215,17 @@ def apply(
         raise InputError("random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]")
     if isinstance(network, RandomNetwork) and network.shared is not None and times is None:
         raise InputError("a network that is split at t = 0 needs the times of the paths; give times")
+    run_key = key_of(rng, key) if random else 0
     out = _outputs(
         network,
         native,
-        key=key_of(rng, key) if random else 0,
+        key=run_key,
         first_path=integer("first_path", first_path, 0, _MOST),
         times=() if times is None else floats("times", times, 1),
         n_threads=n_threads,
         tabulated=tabulated,
     )
-    _need_finite_outputs(out, native)
+    _need_finite_outputs(out, native, network, run_key, first_path)
     return out
 
 
@@ -301,11 +254,14 @@ def _outputs(
     )
 
 
-def _need_finite_outputs(out: NDArray[Any], inputs: NDArray[Any], first_path: int = 0) -> None:
+def _need_finite_outputs(
+    out: NDArray[Any], inputs: NDArray[Any], network: Network | RandomNetwork, key: int, first_path: int
+) -> None:
     if np.isfinite(out).all():
         return
     path, step = np.argwhere(~np.isfinite(out))[0][:2]
     need_finite_values(inputs[path], first_path + int(path), "paths")
+    need_stable_training(network, key, out.dtype.name, paths=range(first_path + int(path), first_path + int(path) + 1))
     raise InputError(
         f"the network overflows: its output on path {first_path + path} at time step {step} is not finite in "
         f"{out.dtype}; use float64 paths or smaller weights"

@@ -20,6 +20,9 @@ __all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSetting
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
 
+# Number of paths beyond any that a run can have.
+_MOST_PATHS = 2**53
+
 Progress: TypeAlias = "Callable[[int, int], None]"
 
 
@@ -145,6 +148,16 @@ def need_known(
     called = function.__qualname__.removesuffix(".__init__")
     hint = f"; did you mean {known[near[0]]}?" if near else f"; it takes {', '.join(known)}"
     raise InputTypeError(f"{called} has no argument {name!r}{hint}")
+
+
+def path_range(paths: int | range) -> range:
+    """Indices of paths, from their number or a range of step 1."""
+    chosen = paths if isinstance(paths, range) else range(integer("paths", paths, 1))
+    if chosen.step != 1 or not 0 <= chosen.start < chosen.stop:
+        raise InputError(f"paths must be a number or a non-empty range of step 1 from 0 on; got {chosen}")
+    if chosen.stop > _MOST_PATHS:
+        raise InputError(f"paths must be among the first 2**53; got {chosen}; use smaller numbers")
+    return chosen
 
 
 def time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None, theory: Theory | None = None) -> Floats:

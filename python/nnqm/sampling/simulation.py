@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
-from ..theories.networks import RandomNetwork, use_table
+from ..theories.network import use_table
+from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .correlators import Correlators
 from .measure import Measure, measure_or_default, resolve
@@ -31,6 +32,7 @@ from .run_settings import (
     need_known,
     time_grid,
 )
+from .stable_training import need_stable_training
 
 __all__ = ["Interrupted", "extend", "simulate"]
 
@@ -145,13 +147,16 @@ def simulate(
             f"observables measure channel {max(chosen.columns)}, but the theory has {len(theory.channels)}; "
             "make them with default_observables(theory)"
         )
+    key = random_key(rng)
+    # The first networks are trained before any path is summed, so that a wrong rate is found at once.
+    need_stable_training(theory.network, key, precision, range(min(paths, unit)))
     run = Correlators(
         theory=theory,
         times=grid,
         n_paths=paths,
         n_blocks=total,
         first_block=held.start,
-        keys=(random_key(rng),),
+        keys=(key,),
         precision=precision,
         hbar=theory.hbar,
         mass=theory.mass,
@@ -245,6 +250,10 @@ def _first_tiles(run: Correlators) -> int:
     forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
     if isinstance(run.theory.network, RandomNetwork):
         forward += 200 * sum((a + 1) * b for a, b in pairwise(widths)) / run.n_times
+        if (training := run.theory.network.training) is not None:
+            # Values, deltas and gradients at all points, for each network once.
+            steps = 3 * training.steps * len(training.points) / (run.group * run.n_times)
+            forward += steps * sum((a + 25) * b for a, b in pairwise(widths))
     products = 2 * len(run.observable_lags) * run.observables.size**2
     pairs = 0 if run.two_time is None else run.n_times
     tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
@@ -320,6 +329,8 @@ def _paths_wanted(run: Correlators, index: NDArray[np.int64]) -> NDArray[np.int6
 def _check_finite(run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
     bad = sums["first_bad"][sums["first_bad"] >= 0]
     if bad.size:
+        network = None if run.theory is None else run.theory.network
+        need_stable_training(network, run.keys[0], run.precision, range(int(bad.min()), int(bad.min()) + 1))
         linear = run.theory is None or run.theory.network is None
         what, smaller = ("the process", "sigma") if linear else ("the network", "weights")
         raise InputError(

@@ -1,415 +1,42 @@
-"""Feed-forward networks with fixed weights and with random weights."""
+"""Feed-forward networks with random weights."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, Rng, array_of, choice, floats, integer, key_of, positive
+from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from ..errors import InputError, InputTypeError
 from .densities import Density
+from .gradients import points_of, pullback
 from .immutable import Immutable
+from .network import ACTIVATIONS, Network, is_bounded
+from .training import GradientDescent, descent_factors
 
 __all__ = ["Network", "RandomNetwork"]
 
-_ACTIVATIONS = tuple(_core.activations())
 
+class EnsembleSettings(TypedDict, total=False):
+    """How the paths of a theory use random weights.
 
-def _points(y: ArrayLike, n_inputs: int) -> NDArray[Any]:
-    """Inputs of a network, shape (..., D), float32 or float64."""
-    array = array_of("y", y)
-    array = array if array.dtype == np.float32 else array.astype(np.float64)
-    if array.ndim == 0 or array.shape[-1] != n_inputs:
-        raise InputError(f"y must have shape (..., {n_inputs}); got {array.shape}")
-    return array
-
-
-def _weights_of_sum(name: str, given: ArrayLike, y: NDArray[Any], last: tuple[int, ...]) -> NDArray[Any]:
-    """The weights of values or derivatives at the points y, shape (..., *last), in the precision of y."""
-    array = array_of(name, given).astype(y.dtype, copy=False)
-    if array.shape != (*y.shape[:-1], *last):
-        raise InputError(f"{name} must have shape {(*y.shape[:-1], *last)} for y of shape {y.shape}; got {array.shape}")
-    return array
-
-
-def _layer_shape(i: int, weights: Floats, biases: Floats, inputs: int | None) -> None:
-    if weights.size == 0:
-        raise InputError(f"weights[{i}] is empty (shape {weights.shape}); a layer needs inputs and outputs")
-    if inputs is not None and weights.shape[1] != inputs:
-        raise InputError(
-            f"weights[{i}] takes {weights.shape[1]} inputs, but layer {i - 1} has {inputs} outputs; "
-            "weights have shape (outputs, inputs)"
-        )
-    if biases.shape != weights.shape[:1]:
-        raise InputError(
-            f"biases[{i}] must have shape ({weights.shape[0]},), one per output of the layer; got {biases.shape}"
-        )
-
-
-class Network(Immutable):
-    r"""A multi-layer perceptron with fixed weights, x = f(y).
-
-    .. math:: h^{(0)} = y, \quad h^{(l+1)} = a_l(W^{(l)} h^{(l)} + b^{(l)})
-
-    The input is the physical y, not y divided by its standard deviation.
-
-    Parameters
+    Attributes
     ----------
-    weights : sequence of array_like
-        One matrix per layer, shape (outputs, inputs), float64.
-    biases : sequence of array_like, optional
-        One vector per layer, shape (outputs,); zero by default.
-    activation : str or sequence of str, default "tanh"
-        Activation of the hidden layers, the last layer being linear; or one name per layer. Available:
-        identity, tanh, relu, sin, cos, erf, gelu (exact, x Phi(x)), sigmoid, softplus.
-
-    Raises
-    ------
-    InputError
-        If the inputs of a layer do not match the outputs of the layer before, a weight is not finite, or an activation
-        is unknown.
-
-    Examples
-    --------
-    >>> net = Network([[[1.0], [2.0]], [[0.5, -0.5]]], activation="tanh")
-    >>> net.widths
-    (1, 2, 1)
-    >>> net([[0.5]]).round(4)
-    array([[-0.1497]])
+    group : int
+        Number of successive paths that share their weights, 1 by default.
+    shared : sequence of bool or None
+        Layers that both sides of t = 0 share, in a split network.
+    training : GradientDescent or None
+        Training of each draw of the weights.
     """
 
-    __slots__ = ("activations", "biases", "weights")
-
-    weights: tuple[Floats, ...]
-    biases: tuple[Floats, ...]
-    activations: tuple[str, ...]
-
-    def __init__(
-        self,
-        weights: Sequence[ArrayLike],
-        biases: Sequence[ArrayLike] | None = None,
-        activation: str | Sequence[str] = "tanh",
-    ) -> None:
-        matrices = [floats(f"weights[{i}]", w, 2) for i, w in enumerate(weights)]
-        if not matrices:
-            raise InputError("weights must have at least one layer; got none")
-        if biases is None:
-            vectors = [np.zeros(w.shape[0]) for w in matrices]
-        else:
-            vectors = [floats(f"biases[{i}]", b, 1) for i, b in enumerate(biases)]
-        if len(vectors) != len(matrices):
-            raise InputError(f"biases must have one vector per layer, {len(matrices)}; got {len(vectors)}")
-        inputs: int | None = None
-        for i, (w, b) in enumerate(zip(matrices, vectors, strict=True)):
-            _layer_shape(i, w, b, inputs)
-            inputs = w.shape[0]
-        if not isinstance(activation, (str, list, tuple)):
-            raise InputTypeError(f"activation must be a name or a list of names, one per layer; got {activation!r}")
-        if isinstance(activation, str):
-            names = [activation] * (len(matrices) - 1) + ["identity"]
-            choice("activation", activation, _ACTIVATIONS)
-        else:
-            names = [choice(f"activation[{i}]", a, _ACTIVATIONS) for i, a in enumerate(activation)]
-        if len(names) != len(matrices):
-            raise InputError(f"activation must be one name or one per layer, {len(matrices)}; got {len(names)}")
-        self._set(weights=tuple(matrices), biases=tuple(vectors), activations=tuple(names))
-
-    @classmethod
-    def _of(cls, weights: tuple[Floats, ...], biases: tuple[Floats, ...], activations: tuple[str, ...]) -> Network:
-        """A network of layers that are known to be right, without the checks, for thousands of draws."""
-        network = cls.__new__(cls)
-        network._set(weights=weights, biases=biases, activations=activations)
-        return network
-
-    def contents(self) -> dict[str, Any]:
-        """Arguments of the class that make this network again.
-
-        Returns
-        -------
-        dict
-        """
-        return {"weights": self.weights, "biases": self.biases, "activation": self.activations}
-
-    @classmethod
-    def random(
-        cls,
-        widths: Sequence[int],
-        activation: str = "tanh",
-        *,
-        rng: int | np.random.SeedSequence | np.random.Generator,
-        weight_std: float = 1.0,
-        bias_std: float = 0.0,
-    ) -> Network:
-        r"""A network with fixed weights, drawn once: W ~ N(0, weight_std^2/fan-in), b ~ N(0, bias_std^2).
-
-        Parameters
-        ----------
-        widths : sequence of int
-            Numbers of inputs, hidden neurons and outputs, e.g. (1, 16, 16, 1).
-        activation : str, default "tanh"
-            Activation of the hidden layers.
-        rng : int, SeedSequence or Generator
-            Source of the weights; required, because the weights define the theory.
-        weight_std, bias_std : float, default 1 and 0
-            Standard deviations; ``weight_std`` must be positive, ``bias_std`` not negative.
-
-        Returns
-        -------
-        Network
-
-        Raises
-        ------
-        InputError
-            If there are fewer than two widths, a width is below 1, or a standard deviation is out of range.
-        """
-        sizes = [integer(f"widths[{i}]", w, 1) for i, w in enumerate(widths)]
-        if len(sizes) < 2:
-            raise InputError(f"widths must have at least the inputs and the outputs; got {sizes}")
-        positive("weight_std", weight_std)
-        if float(floats("bias_std", bias_std, 0)) < 0:
-            raise InputError(f"bias_std must not be negative; got {bias_std}")
-        generator = np.random.default_rng(rng)
-        weights, biases = [], []
-        for inputs, outputs in pairwise(sizes):
-            weights.append(generator.normal(size=(outputs, inputs)) * (weight_std / np.sqrt(inputs)))
-            biases.append(generator.normal(size=outputs) * bias_std)
-        return cls(weights, biases, activation)
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Numbers of inputs, hidden neurons and outputs."""
-        return (self.weights[0].shape[1], *(w.shape[0] for w in self.weights))
-
-    @property
-    def n_inputs(self) -> int:
-        """Number of inputs D."""
-        return self.widths[0]
-
-    @property
-    def n_outputs(self) -> int:
-        """Number of outputs C."""
-        return self.widths[-1]
-
-    def __call__(self, y: ArrayLike) -> NDArray[Any]:
-        """Values f(y) of the network.
-
-        Parameters
-        ----------
-        y : array_like
-            Points, shape (..., D).
-
-        Returns
-        -------
-        ndarray
-            Shape (..., C); float32 for float32 input, float64 otherwise.
-
-        Raises
-        ------
-        InputError, InputTypeError
-            If y does not have D entries along its last axis, or is not real.
-        """
-        array = _points(y, self.n_inputs)
-        if array.size == 0:
-            return np.empty((*array.shape[:-1], self.n_outputs), array.dtype)
-        flat = array.reshape(-1, 1, self.n_inputs)
-        out = _core.apply(network=self._compiled(), key=0, times=(), first_path=0, inputs=flat, n_threads=1)
-        return np.asarray(out).reshape(*array.shape[:-1], self.n_outputs)
-
-    @property
-    def parameters(self) -> Floats:
-        """All weights and biases, shape (P,): layer after layer, the rows of the weights, then the biases."""
-        parts = [part for w, b in zip(self.weights, self.biases, strict=True) for part in (w.ravel(), b)]
-        return np.concatenate(parts)
-
-    def with_parameters(self, parameters: ArrayLike) -> Network:
-        """The network of the same layers with other weights and biases.
-
-        Parameters
-        ----------
-        parameters : array_like
-            Shape (P,), in the order of ``parameters``, finite.
-
-        Returns
-        -------
-        Network
-
-        Raises
-        ------
-        InputError
-            If the number of parameters is another one, or one is not finite.
-        """
-        vector = floats("parameters", parameters, 1)
-        sizes = [part.size for w, b in zip(self.weights, self.biases, strict=True) for part in (w, b)]
-        if vector.size != sum(sizes):
-            raise InputError(f"parameters must have shape ({sum(sizes)},) for {self!r}; got {vector.shape}")
-        parts = np.split(vector, np.cumsum(sizes)[:-1])
-        weights = tuple(part.reshape(w.shape) for part, w in zip(parts[::2], self.weights, strict=True))
-        return Network._of(weights, tuple(parts[1::2]), self.activations)
-
-    def derivatives(self, y: ArrayLike, *, n_threads: int = 0) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-        r"""Values of the network and its first and second derivatives with respect to each input.
-
-        Parameters
-        ----------
-        y : array_like
-            Points, shape (..., D).
-        n_threads : int, default 0
-            0 uses what the OpenMP environment offers. The results do not depend on it.
-
-        Returns
-        -------
-        values : ndarray
-            f(y), shape (..., C); float32 for float32 y, float64 otherwise.
-        first : ndarray
-            :math:`\partial f_c/\partial y_i`, shape (..., C, D).
-        second : ndarray
-            :math:`\partial^2 f_c/\partial y_i^2`, shape (..., C, D). The derivatives of relu at its kink are 0.
-
-        Raises
-        ------
-        InputError, InputTypeError
-            If y does not have D entries along its last axis, or is not real.
-
-        Examples
-        --------
-        >>> values, first, second = Network([[[2.0]], [[1.0]]], activation="sin").derivatives([[0.0], [0.5]])
-        >>> first.ravel().round(6)  # 2 cos(2 y)
-        array([2.      , 1.080605])
-        """
-        array = _points(y, self.n_inputs)
-        integer("n_threads", n_threads, 0, 4096)
-        shape = (*array.shape[:-1], self.n_outputs)
-        if array.size == 0:
-            empty = np.empty((*shape, self.n_inputs), array.dtype)
-            return empty[..., 0], empty, empty.copy()
-        flat = array.reshape(-1, 1, self.n_inputs)
-        values, first, second = _core.differentiate(network=self._compiled(), inputs=flat, n_threads=n_threads)
-        full = (*shape, self.n_inputs)
-        return values.reshape(shape), first.reshape(full), second.reshape(full)
-
-    def pullback(
-        self,
-        y: ArrayLike,
-        values: ArrayLike,
-        first: ArrayLike | None = None,
-        second: ArrayLike | None = None,
-        *,
-        n_threads: int = 0,
-    ) -> tuple[NDArray[Any], NDArray[Any]]:
-        r"""Gradient of a weighted sum of values and derivatives of the network (vector-Jacobian product).
-
-        .. math:: S = \sum_q \sum_c \Bigl( u_{qc} f_c(y_q) + \sum_i v_{qci} \frac{\partial f_c}{\partial y_i}(y_q)
-                  + \sum_i w_{qci} \frac{\partial^2 f_c}{\partial y_i^2}(y_q) \Bigr)
-
-        The derivatives are exact, by the chain rule through the layers in reverse (Rumelhart, Hinton and Williams,
-        Nature 323, 533 (1986)).
-
-        Parameters
-        ----------
-        y : array_like
-            Points, shape (..., D).
-        values : array_like
-            u, shape (..., C).
-        first, second : array_like, optional
-            v and w, shape (..., C, D); zero by default, which saves their cost.
-        n_threads : int, default 0
-            0 uses what the OpenMP environment offers. The results do not depend on it.
-
-        Returns
-        -------
-        parameters : ndarray
-            Derivatives of S with respect to ``parameters``, shape (P,); float32 for float32 y, float64 otherwise.
-        inputs : ndarray
-            Derivatives of S with respect to y, shape (..., D).
-
-        Raises
-        ------
-        InputError, InputTypeError
-            If a shape does not fit, or an array is not real.
-
-        Examples
-        --------
-        >>> gradient, by_point = Network([[[2.0]], [[1.0]]], activation="sin").pullback([[0.5]], [[1.0]])
-        >>> gradient.round(4)  # of sin(2 y): in the weight and bias of each layer
-        array([0.2702, 0.5403, 0.8415, 1.    ])
-        """
-        array = _points(y, self.n_inputs)
-        gradient, inputs = _pullback(self, array, values, first, second, key=0, first_path=0, n_threads=n_threads)
-        return gradient.reshape(-1), inputs
-
-    def _compiled(self, table: str | None = None) -> _core.Network:
-        """The network of the core; its table of polynomials for the precision ``table``, if there is one."""
-        plain = _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))
-        return plain if table is None else _table(self, table) or plain
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, the input of the class; floats survive the round trip through JSON bit for bit.
-
-        Returns
-        -------
-        dict
-        """
-        return {
-            "weights": [w.tolist() for w in self.weights],
-            "biases": [b.tolist() for b in self.biases],
-            "activation": list(self.activations),
-        }
-
-    def __repr__(self) -> str:
-        kinds = dict.fromkeys(self.activations[:-1]) or dict.fromkeys(self.activations)
-        return f"Network({'-'.join(map(str, self.widths))}, {'/'.join(kinds)})"
-
-
-def _pullback(
-    network: Network | RandomNetwork,
-    y: NDArray[Any],
-    values: ArrayLike,
-    first: ArrayLike | None,
-    second: ArrayLike | None,
-    **settings: int,
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Gradients (groups, P) and derivatives with respect to y, from the core."""
-    integer("n_threads", settings["n_threads"], 0, 4096)
-    outputs, inputs = network.n_outputs, network.n_inputs
-    full = (outputs, inputs)
-    u = _weights_of_sum("values", values, y, (outputs,))
-    v = None if first is None else _weights_of_sum("first", first, y, full)
-    w = None if second is None else _weights_of_sum("second", second, y, full)
-    if y.size == 0:
-        return np.zeros((1, network._compiled().parameters), y.dtype), y.copy()
-    # (path, time, channel): points of a fixed network are paths with one time.
-    leading = y.shape[:2] if isinstance(network, RandomNetwork) else (-1, 1)
-    parameters, gradient = _core.pullback(
-        network=network._compiled(),
-        inputs=y.reshape(*leading, inputs),
-        values=u.reshape(*leading, outputs),
-        first=None if v is None else v.reshape(*leading, outputs * inputs),
-        second=None if w is None else w.reshape(*leading, outputs * inputs),
-        **settings,
-    )
-    return parameters[:, 0], gradient.reshape(y.shape)
-
-
-@lru_cache(maxsize=64)
-def _table(network: Network, precision: str) -> _core.Network | None:
-    return network._compiled().tabulated(precision)
-
-
-def use_table(network: Network | RandomNetwork | None, precision: str, compiled: bool | None) -> bool:
-    """Whether a network is evaluated by its table: as ``compiled`` demands, or, if None, whenever a table exists."""
-    exists = compiled is not False and isinstance(network, Network) and _table(network, precision) is not None
-    if compiled and not exists:
-        raise InputError(
-            f"compiled=True needs a network that a table of polynomials represents in {precision}: one input, fixed "
-            f"weights, no kinks (relu), no steps much narrower than 1; got {network!r}; leave compiled out"
-        )
-    return exists
+    group: int
+    shared: Sequence[bool] | None
+    training: GradientDescent | None
 
 
 class RandomNetwork(Immutable):
@@ -435,29 +62,37 @@ class RandomNetwork(Immutable):
         Densities of all layers, or one per layer; a name stands for ``Density(name)``.
     weight_std, bias_std : float or sequence of float, default 1 and 0
         s_l and r_l of all layers, or one per layer; not negative.
-    group : int, default 1
-        Number of successive paths that share theta: a divisor or a multiple of 64.
-    shared : sequence of bool, optional
-        Parameter splitting, for the single input of ``Times(reflected=True)``: True for each layer whose weights are
-        the same for t > 0 and t < 0. All other layers are drawn separately for the two sides. The output is
-        :math:`W h(|t|) - W h(0) + b`; the biases b of the last layer are always shared. Reflection positivity holds by
-        construction, because the two sides are independent given the shared weights
+    **settings : EnsembleSettings
+        group : int, default 1. Number of successive paths that share theta: a divisor or a multiple of 64.
+
+        shared : sequence of bool. Parameter splitting, for the single input of ``Times(reflected=True)``: True for each
+        layer whose weights are the same for t > 0 and t < 0. All other layers are drawn separately for the two sides.
+        The output is :math:`W h(|t|) - W h(0) + b`; the biases b of the last layer are always shared. Reflection
+        positivity holds by construction, because the two sides are independent given the shared weights
         (Ferko and Halverson, arXiv:2504.05462).
+
+        training : GradientDescent. Trains each draw of the weights, so that the theory is an ensemble of trained
+        networks. Trained weights are a pure function of the draw, in the precision of the run. With ``shared`` the
+        points are values of \|t\|: each side learns all of them with the layers that are its own, and the shared
+        layers keep their draws, because the two sides would otherwise depend on each other and reflection positivity
+        would be lost.
 
     Raises
     ------
     InputError, InputTypeError
-        If a width is below 1, an activation or a density is unknown, a list does not have one entry per layer, or the
-        group is neither a divisor nor a multiple of 64.
+        If a width is below 1, an activation or a density is unknown, a list does not have one entry per layer, the
+        group is neither a divisor nor a multiple of 64, or the training does not fit or changes no weight.
 
     Examples
     --------
     >>> net = RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, group=8)
     >>> net
     RandomNetwork(1-16-1, tanh, gaussian, group=8)
+    >>> net.with_training(nnqm.GradientDescent([-1.0, 1.0], [0.5, -0.5], rate=0.1, steps=50))
+    RandomNetwork(1-16-1, tanh, gaussian, group=8, 50 steps on 2 points)
     """
 
-    __slots__ = ("activations", "bias_std", "biases", "group", "shared", "weight_std", "weights", "widths")
+    __slots__ = ("activations", "bias_std", "biases", "group", "shared", "training", "weight_std", "weights", "widths")
 
     widths: tuple[int, ...]
     activations: tuple[str, ...]
@@ -467,6 +102,7 @@ class RandomNetwork(Immutable):
     bias_std: tuple[float, ...]
     group: int
     shared: tuple[bool, ...] | None
+    training: GradientDescent | None
 
     def __init__(
         self,
@@ -477,20 +113,23 @@ class RandomNetwork(Immutable):
         biases: Density | str | Sequence[Density | str] = "gaussian",
         weight_std: float | Sequence[float] = 1.0,
         bias_std: float | Sequence[float] = 0.0,
-        group: int = 1,
-        shared: Sequence[bool] | None = None,
+        **settings: Unpack[EnsembleSettings],
     ) -> None:
+        for name in settings:
+            if name not in EnsembleSettings.__annotations__:
+                raise InputTypeError(f"RandomNetwork has no argument {name!r}")
+        shared, training = settings.get("shared"), settings.get("training")
         sizes = tuple(integer(f"widths[{i}]", w, 1, 1 << 20) for i, w in enumerate(widths))
         if len(sizes) < 2:
             raise InputError(f"widths must have at least the inputs and the outputs; got {list(sizes)}")
         n = len(sizes) - 1
         if isinstance(activation, str):
-            names = (choice("activation", activation, _ACTIVATIONS),) * (n - 1) + ("identity",)
+            names = (choice("activation", activation, ACTIVATIONS),) * (n - 1) + ("identity",)
         else:
-            names = tuple(choice(f"activation[{i}]", a, _ACTIVATIONS) for i, a in enumerate(activation))
+            names = tuple(choice(f"activation[{i}]", a, ACTIVATIONS) for i, a in enumerate(activation))
         if len(names) != n:
             raise InputError(f"activation must be one name or one per layer, {n}; got {len(names)}")
-        members = integer("group", group, 1)
+        members = integer("group", settings.get("group", 1), 1)
         if 64 % members and members % 64:
             below, above = 1 << (members.bit_length() - 1), -(-members // 64) * 64
             near = f"{min(below, 64)} or {min(2 * below, 64)}" if members < 64 else f"{above - 64} or {above}"
@@ -513,7 +152,25 @@ class RandomNetwork(Immutable):
             bias_std=_spreads("bias_std", bias_std, n),
             group=members,
             shared=split,
+            training=training,
         )
+        if training is not None:
+            self._need_training()
+
+    def _need_training(self) -> None:
+        """Raise an error if the training does not fit."""
+        if not isinstance(self.training, GradientDescent):
+            raise InputTypeError(f"training must be a GradientDescent or None; got {self.training!r}")
+        self.training.need_fit(self.n_inputs, self.n_outputs)
+        if self.shared is not None and self.training.points.min() < 0:
+            raise InputError(
+                f"points of the training of a split network are values of |t|, which both sides learn; got "
+                f"{self.training.points.min():g}; give points that are not negative"
+            )
+        factors = descent_factors(self.training, self.widths, self.weight_std, self.bias_std, self.shared)
+        if not factors.any():
+            remedy = "leave a layer unshared" if self.shared is not None else "use weight_std > 0"
+            raise InputError(f"the training changes no weight of {self!r}", remedy)
 
     def contents(self) -> dict[str, Any]:
         """Arguments of the class that make this network again.
@@ -522,8 +179,27 @@ class RandomNetwork(Immutable):
         -------
         dict
         """
-        names = ("widths", "weights", "biases", "weight_std", "bias_std", "group", "shared")
+        names = ("widths", "weights", "biases", "weight_std", "bias_std", "group", "shared", "training")
         return {"activation": self.activations, **{name: getattr(self, name) for name in names}}
+
+    def with_training(self, training: GradientDescent | None) -> RandomNetwork:
+        """The same random network with another training.
+
+        Parameters
+        ----------
+        training : GradientDescent or None
+            None leaves the weights as they are drawn.
+
+        Returns
+        -------
+        RandomNetwork
+        """
+        return RandomNetwork(**{**self.contents(), "training": training})
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether the weights are trained by at least one step."""
+        return self.training is not None and self.training.steps > 0
 
     @property
     def n_inputs(self) -> int:
@@ -549,23 +225,39 @@ class RandomNetwork(Immutable):
         ------
         InputError
             If the outputs have no moment of this order; the message names the layer.
+
+        Notes
+        -----
+        After a bounded activation the trained output is linear in the drawn weights of the last layer, and every factor
+        of it is bounded. Otherwise each step multiplies draws, so that a training needs all moments.
         """
+        grows = self.is_trained and len(self.widths) > 2 and not is_bounded(self.activations[-2])
         for i in reversed(range(len(self.activations))):
             for kind, densities, spreads in (
                 ("weights", self.weights, self.weight_std),
                 ("biases", self.biases, self.bias_std),
             ):
-                if spreads[i] > 0 and not densities[i].moment_exists(order):
+                if spreads[i] > 0 and not densities[i].moment_exists(np.inf if grows else order):
+                    needed = f"moments of order {order} of the outputs"
+                    needed += ", and a training with unbounded activations all moments of the weights" if grows else ""
                     raise InputError(
-                        f"{what} needs moments of order {order} of the outputs, but {kind}[{i}] ({densities[i]}) have "
-                        "none and no bounded activation follows",
+                        f"{what} needs {needed}, but {kind}[{i}] ({densities[i]}) have none and no bounded activation "
+                        "follows",
                         "use another density there, or tanh, sin or erf after it",
                     )
             # The output of a bounded activation has all moments for any input.
             if i > 0 and is_bounded(self.activations[i - 1]):
                 return
 
-    def draw(self, groups: range, key: int, *, negative: bool = False) -> list[Network]:
+    def draw(
+        self,
+        groups: range,
+        key: int,
+        *,
+        negative: bool = False,
+        precision: str = "float64",
+        n_threads: int = 0,
+    ) -> list[Network]:
         """The networks of given groups of paths in a run; see ``draw_weights``.
 
         Parameters
@@ -576,23 +268,42 @@ class RandomNetwork(Immutable):
             Key of the run.
         negative : bool, default False
             For split weights, whether to return the weights of t < 0.
+        precision : {"float64", "float32"}
+            Precision of the draws and of their training.
+        n_threads : int, default 0
+            Number of threads; 0 means all. The weights do not depend on it.
 
         Returns
         -------
         list of Network
-            One per group.
+            One per group. The weights of a network whose training diverges are NaN.
         """
-        drawn = _core.draw(network=self._compiled(), key=key, negative=negative, groups=(groups.start, groups.stop))
-        networks = []
-        for row in np.asarray(drawn)[:, 0]:
-            weights, biases, at = [], [], 0
-            for inputs, outputs in pairwise(self.widths):
-                weights.append(row[at : at + inputs * outputs].reshape(outputs, inputs))
-                at += inputs * outputs
-                biases.append(row[at : at + outputs])
-                at += outputs
-            networks.append(Network._of(tuple(weights), tuple(biases), self.activations))
-        return networks
+        drawn = self.draw_parameters(groups, key, negative, precision, n_threads)
+        layers: list[tuple[Floats, Floats]] = []
+        at = 0
+        for inputs, outputs in pairwise(self.widths):
+            weights = drawn[:, at : at + inputs * outputs].reshape(-1, outputs, inputs)
+            at += inputs * outputs
+            layers.append((weights, drawn[:, at : at + outputs]))
+            at += outputs
+        of_layers = zip(*(zip(w, b, strict=True) for w, b in layers), strict=True)
+        return [Network._of(tuple(w for w, _ in n), tuple(b for _, b in n), self.activations) for n in of_layers]
+
+    def draw_parameters(
+        self, groups: range, key: int, negative: bool = False, precision: str = "float64", n_threads: int = 0
+    ) -> Floats:
+        """The ``parameters`` of the networks of ``draw``, shape (groups, P), read-only."""
+        drawn = _core.draw(
+            network=self._compiled(),
+            key=key,
+            negative=negative,
+            groups=(groups.start, groups.stop),
+            precision=precision,
+            n_threads=n_threads,
+        )
+        parameters = np.asarray(drawn, dtype=np.float64)[:, 0]
+        parameters.flags.writeable = False
+        return parameters
 
     def pullback(
         self,
@@ -654,11 +365,12 @@ class RandomNetwork(Immutable):
             raise InputError(
                 "random weights need the rng or key of the paths; for the keys of a run give key=run.keys[0]"
             )
-        array = _points(y, self.n_inputs)
+        array = points_of(y, self.n_inputs)
         if array.ndim != 3 or array.size == 0:
             raise InputError(f"y must have axes (path, time, input) that are not empty; got shape {array.shape}")
-        settings = {"first_path": integer("first_path", first_path, 0, 2**48), "n_threads": n_threads}
-        return _pullback(self, array, values, first, second, key=key_of(rng, key), **settings)
+        run = {"first_path": integer("first_path", first_path, 0, 2**48), "n_threads": n_threads}
+        given, leading = (values, first, second), (array.shape[0], array.shape[1])
+        return pullback(self._compiled(), self.n_outputs, array, given, leading, key=key_of(rng, key), **run)
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; random weights have no table."""
@@ -669,7 +381,18 @@ class RandomNetwork(Immutable):
             spread = np.full(outputs, self.bias_std[i])
             of_weights, of_biases = self.weights[i].core_name, self.biases[i].core_name
             drawn.append((*of_weights, scale, *of_biases, spread, True if self.shared is None else self.shared[i]))
-        return _core.Network(layers).drawn(drawn, self.group, self.shared is not None)
+        network = _core.Network(layers).drawn(drawn, self.group, self.shared is not None)
+        if self.training is None:
+            return network
+        return network.trained(
+            points=self.training.points,
+            targets=self.training.targets,
+            weights=self.training.weights,
+            rate=self.training.rate,
+            steps=self.training.steps,
+            last_layer=self.training.layers == "last",
+            unit_draws=self.training.parametrisation == "ntk",
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, the input of ``from_dict``.
@@ -687,6 +410,8 @@ class RandomNetwork(Immutable):
             "bias_std": list(self.bias_std),
             "group": self.group,
             "shared": None if self.shared is None else list(self.shared),
+            # Networks without a training keep the form that they had before trainings existed.
+            **({} if self.training is None else {"training": self.training.to_dict()}),
         }
 
     @classmethod
@@ -702,14 +427,18 @@ class RandomNetwork(Immutable):
         -------
         RandomNetwork
         """
-        densities = {k: [Density.from_dict(d) for d in data[k]] for k in ("weights", "biases")}
-        return cls(**{**data, **densities})
+        parts: dict[str, Any] = {k: [Density.from_dict(d) for d in data[k]] for k in ("weights", "biases")}
+        if "training" in data:
+            parts["training"] = GradientDescent.from_dict(data["training"])
+        return cls(**{**data, **parts})
 
     def __repr__(self) -> str:
         kinds = "/".join(dict.fromkeys(self.activations[:-1] or self.activations))
         densities = "/".join(dict.fromkeys(map(str, self.weights)))
         more = f", group={self.group}" if self.group > 1 else ""
         more += ", split" if self.shared is not None else ""
+        if self.training is not None:
+            more += f", {self.training.steps} steps on {len(self.training.points)} points"
         return f"RandomNetwork({'-'.join(map(str, self.widths))}, {kinds}, {densities}{more})"
 
 
@@ -730,9 +459,3 @@ def _spreads(name: str, given: float | Sequence[float], n: int) -> tuple[float, 
     if array.min() < 0:
         raise InputError(f"{name} must not be negative; got {array.min():g}")
     return tuple(float(x) for x in np.broadcast_to(array, n))
-
-
-def is_bounded(activation: str) -> bool:
-    """Whether the values of an activation are bounded."""
-    far = Network([[[1.0]]], activation=[activation])(np.array([[-1e7], [1e7]]))
-    return bool(np.abs(far).max() < 10)

@@ -607,7 +607,7 @@ def network_kernel(theory: Theory) -> CosineNetwork | TimeNetwork | None:
     network = theory.network
     if not isinstance(network, RandomNetwork) or theory.sources != (Times(),) or network.shared is not None:
         return None
-    if len(network.widths) != 3 or network.n_outputs != 1 or network.activations[1] != "identity":
+    if network.is_trained or len(network.widths) != 3 or network.n_outputs != 1 or network.activations[1] != "identity":
         return None
     (first, last), (w1, w2), (b1, b2) = network.weights, network.weight_std, network.bias_std
     if min(w1, w2) == 0 or not last.moment_exists(2):
