@@ -97,7 +97,8 @@ def test_the_pullback_of_v_agrees_with_finite_differences(activation, hidden, ev
     direction = np.random.default_rng(seed + 1).normal(size=vector.size)
     direction /= np.linalg.norm(direction)
     sums = [
-        cotangent @ process.with_learnable({"state": vector + k * 1e-3 * direction}).potential(X) for k in (-2, -1, 1, 2)
+        cotangent @ process.with_learnable({"state": vector + k * 1e-3 * direction}).potential(X)
+        for k in (-2, -1, 1, 2)
     ]
     expected = (sums[0] - 8 * sums[1] + 8 * sums[2] - sums[3]) / 12e-3
     scale = np.linalg.norm(found) + np.abs(sums[0])
