@@ -45,6 +45,24 @@ def test_equal_gaps_on_an_oscillator_are_the_oscillator():
     omega = 1.5 / hbar
     np.testing.assert_allclose(potential(x), mass * omega**2 * x**2 / 2 - 0.75, rtol=1e-10, atol=1e-10)
     np.testing.assert_allclose(potential.exponent(x)[1], mass * omega * x / hbar, rtol=1e-10, atol=1e-10)
+    # Beyond the table of the chain.
+    far = np.array([-80.0, 90.0])
+    np.testing.assert_allclose(potential(far), mass * omega**2 * far**2 / 2 - 0.75, rtol=1e-10)
+
+
+def test_chains_on_an_oscillator_go_on_smoothly_beyond_their_table():
+    potential = DarbouxPotential([1.0, 2.5, 3.5, 5.0], skew=[0, 0.4, -0.2, 0.3, 0.1])
+    # The table ends at 16 + 2 sqrt(5) lengths of the oscillator of the mean distance 1.25.
+    end = (16 + 2 * np.sqrt(5)) / np.sqrt(1.25)
+    for side in (1.0, -1.0):
+        x = side * (end + np.array([-0.2, -0.1, 0.0, 0.1, 0.2]))
+        for values in (potential(x), *potential.exponent(x)[:2]):
+            # Fourth differences across the end; the first term that is left out of V is of order 1/x^6.
+            assert abs(np.array([1, -4, 6, -4, 1]) @ values) < 1e-8 * np.abs(values).max()
+    w, first, second = potential.exponent(np.array([30.0, 30.001, 30.002]))
+    assert (w[2] - w[0]) / 0.002 == pytest.approx(first[1], rel=1e-9)
+    # W'' is the difference of W'^2 and 2 V, two series of which the terms of order 1/x^4 are left out.
+    assert (first[2] - first[0]) / 0.002 == pytest.approx(second[1], rel=1e-3)
 
 
 def test_a_free_background_gives_the_wronskian_of_crum():
