@@ -89,15 +89,14 @@ def test_a_free_background_gives_the_wronskian_of_crum():
 
 @pytest.mark.slow
 def test_levels_of_a_closed_form_are_the_prescribed_ones():
-    for background in ("free", "oscillator"):
-        h = DarbouxPotential(WANTED["primes"], background=background).hamiltonian
-        assert_error_is_honest(h.gaps(5), WANTED["primes"], h.level_errors(6)[1:] + h.level_errors(1))
-        if background == "free":
-            assert h.n_bound == 6
-            assert h.threshold == pytest.approx(11 + 2.2, rel=1e-12)
-        else:
-            # The oscillator begins one mean distance above.
-            np.testing.assert_allclose(h.gaps(8)[5:], [13.2, 15.4, 17.6], rtol=1e-9)
+    h = DarbouxPotential(WANTED["primes"]).hamiltonian
+    assert_error_is_honest(h.gaps(5), WANTED["primes"], h.level_errors(6)[1:] + h.level_errors(1))
+    # The oscillator begins one mean distance above.
+    np.testing.assert_allclose(h.gaps(8)[5:], [13.2, 15.4, 17.6], rtol=1e-9)
+    h = DarbouxPotential([1.0, 2.2], background="free", above=0.5).hamiltonian
+    assert_error_is_honest(h.gaps(2), [1.0, 2.2], h.level_errors(3)[1:] + h.level_errors(1))
+    assert h.n_bound == 3
+    assert h.threshold == pytest.approx(2.7, rel=1e-12)
 
 
 @pytest.mark.slow
@@ -105,10 +104,9 @@ def test_isospectral_potentials_have_equal_gaps():
     gaps = [1.0, 2.2]
     even = DarbouxPotential(gaps)
     x = np.linspace(-3, 3, 13)
-    for skew in ([0, 0, 0.6], [0.5, -0.3, 0.2]):
-        moved = DarbouxPotential(gaps, skew=skew)
-        assert np.abs(moved(x) - even(x)).max() > 0.1
-        assert_error_is_honest(moved.hamiltonian.gaps(2), gaps, moved.hamiltonian.level_errors(3)[1:], rounding=1e-10)
+    moved = DarbouxPotential(gaps, skew=[0.5, -0.3, 0.2])
+    assert np.abs(moved(x) - even(x)).max() > 0.1
+    assert_error_is_honest(moved.hamiltonian.gaps(2), gaps, moved.hamiltonian.level_errors(3)[1:], rounding=1e-10)
 
 
 @pytest.mark.parametrize("background", ["free", "oscillator"])
@@ -157,10 +155,9 @@ def test_paths_give_the_gaps_back(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(2))
-def test_random_lists_of_gaps(seed):
-    gaps = np.cumsum(np.random.default_rng(seed).exponential(size=4 + 4 * seed) + 0.05)
-    found = hamiltonian_with_gaps(gaps, rng=seed)
+def test_a_random_list_of_gaps():
+    gaps = np.cumsum(np.random.default_rng(1).exponential(size=8) + 0.05)
+    found = hamiltonian_with_gaps(gaps, rng=1)
     assert found.converged, str(found)
 
 
@@ -169,14 +166,13 @@ def test_units_and_seeds():
     found = hamiltonian_with_gaps([1e-21, 2.5e-21], mass=1e-27, hbar=1.05e-34, rng=2)
     assert found.converged
     assert (found.source.mass, found.source.hbar) == (1e-27, 1.05e-34)
-    again = hamiltonian_with_gaps([1e-21, 2.5e-21], mass=1e-27, hbar=1.05e-34, rng=2)
-    assert again.source == found.source
+    assert hamiltonian_with_gaps([1.0], rng=2).source == hamiltonian_with_gaps([1.0], rng=2).source
 
 
 @pytest.mark.slow
 def test_other_networks_and_other_potentials():
     gaps = [1, 2.2, 3]
-    for options in ({"activation": "softplus"}, {"hidden": (6, 4)}, {"skew": [0.2, -0.3, 0.1, 0.4]}):
+    for options in ({"hidden": (6, 4), "activation": "gelu"}, {"skew": [0.2, -0.3, 0.1, 0.4]}):
         found = hamiltonian_with_gaps(gaps, **options)
         assert found.converged, str(found)
         assert found.source.even != ("skew" in options)
