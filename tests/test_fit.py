@@ -103,6 +103,7 @@ def test_four_point_functions_of_an_anharmonic_system_are_out_of_reach_of_oscill
     assert not alone.notes
 
 
+@pytest.mark.slow
 def test_a_potential_is_fitted_to_gaps():
     goal = nnqm.Hamiltonian([0, 0, 0.5, 0, 1.0])
     start = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 0.5])))

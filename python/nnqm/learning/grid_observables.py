@@ -289,68 +289,6 @@ def _change(channel: Channel, half: Integers, weights: Floats) -> float:
     return float(max(alone, (np.abs(coarse @ nodes[half] - fine @ nodes) / spreads).max()))
 
 
-def _on_states(
-    theory: Theory, observables: Sequence[Observable], lag: float, least: int
-) -> tuple[list[Channel], tuple[int, ...]]:
-    """Channels on grids of Hamiltonians, some of the inputs perhaps oscillators."""
-    network = theory.network
-    for i, source in enumerate(theory.sources):
-        if source.oscillators is None and source.ground_state_of is None:
-            raise InputError(
-                f"sources[{i}] must be OrnsteinUhlenbeck or a ground-state process to be differentiated; got {source!r}"
-            )
-    if _kinked(theory) and isinstance(network, Network):
-        return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), observables)
-    square = np.full(1, np.inf)
-    for (spacing, width, order), finer in zip(RULES_OF_INPUTS[theory.n_inputs], _STATES, strict=False):
-        grid = state_grid(theory, (spacing, width, max(order, least)), finer)
-        channels, which = _channels(theory, grid, observables)
-        before, square = square, np.array([channel.square for channel in channels])
-        changed = np.abs(square - before) > _BEYOND * square
-        if not (changed.any() or any(_missing(channel, lag) for channel in channels)):
-            break
-    return channels, which
-
-
-def _change(channel: Channel, half: Integers, weights: Floats) -> float:
-    """Change of the mean and the variance, relative to the latter, when every second node is left out."""
-    values, variance = channel.values[half], channel.variance
-    if variance <= _CONSTANT * channel.square:
-        return 0.0
-    mean = float(weights @ values)
-    spread = float(weights @ (values * values)) - mean * mean
-    return max(abs(spread - variance) / variance, abs(mean - channel.mean) / float(np.sqrt(variance)))
-
-
-def _on_states(
-    theory: Theory, observables: Sequence[Observable], lag: float, least: int
-) -> tuple[list[Channel], tuple[int, ...]]:
-    """Channels on grids of Hamiltonians, some of the inputs perhaps oscillators."""
-    network = theory.network
-    for i, source in enumerate(theory.sources):
-        if source.oscillators is None and source.ground_state_of is None:
-            raise InputError(
-                f"sources[{i}] must be OrnsteinUhlenbeck or a ground-state process to be differentiated; got {source!r}"
-            )
-    if _kinked(theory) and isinstance(network, Network):
-        return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), observables)
-    square = np.full(1, np.inf)
-    for (spacing, width, order), finer in zip(RULES_OF_INPUTS[theory.n_inputs], _STATES, strict=False):
-        grid = state_grid(theory, (spacing, width, max(order, least)), finer)
-        channels, which = _channels(theory, grid, observables)
-        before, square = square, np.array([channel.square for channel in channels])
-        changed = np.abs(square - before) > _BEYOND * square
-        if not (changed.any() or any(_missing(channel, lag) for channel in channels)):
-            break
-    return channels, which
-
-
-def _change(channel: Channel, half: Integers, weights: Floats) -> float:
-    """Relative change of E f^2 when every second node is left out."""
-    values, square = channel.values[half], channel.square
-    return abs(float(weights @ (values * values)) - square) / square if square > 0 else 0.0
-
-
 def _missing(channel: Channel, lag: float) -> bool:
     """Whether states beyond the modes of the grid contribute to two-point functions at a lag."""
     if not np.isfinite(lag):
