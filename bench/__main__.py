@@ -17,23 +17,22 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 # The same for all peers: idle threads of OpenBLAS occupy cores that the other processes need.
 os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).parent))
 
 import numpy as np
-from bench.learning import races
-from bench.peers.process import Worker, tuned_settings
 
 import nnqm
+from learning import races
+from peers.process import Worker, installed, tuned_settings
 
 DT, N_TIMES = 0.2, 256
 LAGS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 20, 30, 45)
-INSTALL = {"numpy": "numpy", "torch": "torch==2.13.0", "jax": "jax"}
 WORKER = Path(__file__).parent / "peers" / "worker.py"
 
 
@@ -282,20 +281,16 @@ def main() -> int:
         "--toy", action="store_true", help="small jobs, once; against NumPy alone unless peers are given"
     )
     parser.add_argument("--peers", help="comma-separated subset of numpy, torch, jax")
-    parser.add_argument("--cases", default="", help="only the cases whose names contain this")
+    parser.add_argument(
+        "--cases", default="", help="only the cases whose names contain this; learning: races of bench/learning.py"
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--cpu", action="store_true", help="processor seconds, for one thread on a machine that is shared"
     )
     parser.add_argument("--repeat", type=int, default=7)
     arguments = parser.parse_args()
-    chosen = (arguments.peers or ("numpy" if arguments.toy else "numpy,torch,jax")).split(",")
-    for name in chosen:
-        if name not in INSTALL:
-            parser.error(f"peers are {', '.join(INSTALL)}; got {name}")
-        if find_spec(name) is None:
-            print(f"peer {name} is missing: pip install {INSTALL[name]}", file=sys.stderr)
-            return 1
+    chosen = installed(arguments.peers or ("numpy" if arguments.toy else "numpy,torch,jax"))
     repeat = 1 if arguments.toy else arguments.repeat
     if arguments.cpu:
         Case.clock = staticmethod(time.process_time)
@@ -313,14 +308,9 @@ def main() -> int:
             peer.process.kill()
     if not arguments.cases:
         scaling(arguments.toy, 1 if arguments.toy else 3)
-    races(
-        chosen,
-        toy=arguments.toy,
-        threads=arguments.threads,
-        repeat=repeat,
-        chosen=arguments.cases,
-        cpu=arguments.cpu,
-    )
+    if arguments.cases.startswith("learning"):
+        settings = {"toy": arguments.toy, "threads": arguments.threads, "cpu": arguments.cpu}
+        races(chosen, repeat=repeat, chosen=arguments.cases, **settings)
     return 0
 
 

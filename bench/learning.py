@@ -1,12 +1,14 @@
 """Races of learning: gradients of exact observables, and training of ensembles, against tuned peers.
 
-``python -m bench --cases learning`` in the repository root. Each peer runs in its own process with its best layout,
-chunk and number of library threads; runs are interleaved, medians are compared, and all answers are checked.
+``python bench/learning.py`` or ``python -m bench --cases learning``. Each peer runs in its own process with its best
+layout, chunk and number of library threads; runs are interleaved, medians are compared, and all answers are checked.
 """
 
 from __future__ import annotations
 
+import argparse
 import math
+import os
 import statistics
 import subprocess
 import sys
@@ -17,10 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench.peers.process import Worker, tuned_settings
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 import nnqm
 from nnqm.theories.state_modes import hermite_functions, trapezoid
+from peers.process import Worker, installed, tuned_settings
 
 WORKER = Path(__file__).parent / "peers" / "learning_worker.py"
 TIMES = (0.0, 0.2, 0.5, 1.0, 2.0, 4.0)
@@ -31,7 +35,7 @@ ROUNDING = 1e-12
 POINTS = np.linspace(-1.5, 1.5, 16)
 TARGETS = np.sin(2 * POINTS)
 RATE, STEPS = 0.01, 50
-CHUNKS = (16, 64, 128, 512, 2560)
+CHUNKS = (32, 64, 128, 256, 1024)
 
 
 class Peers:
@@ -363,7 +367,7 @@ def race_training(peers: Peers, toy: bool, repeat: int, chosen: str, cpu: bool) 
 def memory(toy: bool) -> None:
     """Peak memory of a process that trains ensembles of two sizes and measures their correlators."""
     program = (
-        "import sys, bench.learning as b, nnqm; t = b.trained((1, 32, 32, 1), 5); "
+        "import sys; sys.path.insert(0, sys.argv[2]); import learning as b, nnqm; t = b.trained((1, 32, 32, 1), 5); "
         "nnqm.simulate(t, int(sys.argv[1]), times=b.POINTS, rng=1, n_threads=2, measure=nnqm.Measure(two_time=True)); "
         # Peak since the program was loaded; getrusage includes the process from which it was forked.
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
@@ -371,7 +375,12 @@ def memory(toy: bool) -> None:
     print("\nPeak memory of a process that trains this many networks 1-32-32-1, MiB:", end=" ")
     peak = []
     for size in (2_048, 8_192) if toy else (20_480, 204_800):
-        done = subprocess.run([sys.executable, "-c", program, str(size)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(size), str(Path(__file__).parent)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         peak.append(int(done.stdout) / 1024)
         print(f"{size}: {peak[-1]:.0f}", end="  ", flush=True)
     print()
@@ -406,3 +415,25 @@ def races(names: list[str], *, toy: bool, threads: int, repeat: int, chosen: str
         memory(toy)
     if chosen in "learning: fit":
         whole_fit(repeat)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--toy", action="store_true", help="small jobs, once; against NumPy unless peers are given")
+    parser.add_argument("--peers", help="comma-separated subset of numpy, torch, jax")
+    parser.add_argument("--cases", default="learning", help='part of a name, for example "learning: training 1-64-1"')
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpu", action="store_true", help="processor seconds of the training, on a shared machine")
+    parser.add_argument("--repeat", type=int, default=7)
+    arguments = parser.parse_args()
+    chosen = installed(arguments.peers or ("numpy" if arguments.toy else "numpy,torch,jax"))
+    load = ", ".join(f"{x:.1f}" for x in os.getloadavg())
+    print(f"nnqm {nnqm.__version__}, level {nnqm.build_info()['level']}, {arguments.threads} threads, load {load}")
+    print("peers:", ", ".join(f"{n} {__import__(n).__version__}" for n in chosen))
+    settings = {"toy": arguments.toy, "threads": arguments.threads, "cpu": arguments.cpu}
+    races(chosen, repeat=1 if arguments.toy else arguments.repeat, chosen=arguments.cases, **settings)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,8 +6,22 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+INSTALL = {"numpy": "numpy", "torch": "torch==2.13.0", "jax": "jax"}
+
+
+def installed(names: str) -> list[str]:
+    """The peers of a list with commas, all of them installed; ends the program otherwise."""
+    chosen = names.split(",")
+    for name in chosen:
+        if name not in INSTALL:
+            sys.exit(f"peers are {', '.join(INSTALL)}; got {name}")
+        if find_spec(name) is None:
+            sys.exit(f"peer {name} is missing: pip install {INSTALL[name]}")
+    return chosen
 
 
 class Worker:

@@ -2,17 +2,71 @@
 // (null pointers, sizes beyond the types of the C++ interface), makes one C++ call, and turns exceptions into codes.
 #include "nnqm/nnqm.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <cstdio>
+#include <limits>
 #include <memory>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "c_tools.hpp"
+#include "c_arguments.hpp"
 
-using namespace nnqm::c;
+struct nnqm_theory {
+    nnqm::Theory value;
+};
+
+struct nnqm_measure {
+    nnqm::Measure value;
+};
+
+struct nnqm_run {
+    nnqm::Run value;
+};
+
+// Sums contain their measure and number of times, so a call with another measure cannot fill arrays of the same shape.
+struct nnqm_sums {
+    nnqm_sums(const nnqm::Measure& m, std::int64_t times, std::int64_t first_block, std::int64_t n_blocks)
+        : measure(m), n_times(times), buffer(m, times, first_block, n_blocks), view(buffer.view()) {}
+    nnqm::Measure measure;
+    std::int64_t n_times;
+    nnqm::SumsBuffer buffer;
+    nnqm::Sums view;
+};
+
+using namespace nnqm::detail;
 
 namespace {
+
+// Message of the last failed call. Its fixed size lets it report that memory ran out.
+thread_local char last_error[1024] = "";
+
+std::int32_t fail(std::int32_t status, const char* message) noexcept {
+    std::snprintf(last_error, sizeof last_error, "%s", message);
+    return status;
+}
+
+// Calls call() and turns exceptions into a status and a message.
+template <class Call>
+std::int32_t guarded(const Call& call) noexcept {
+    try {
+        call();
+        return NNQM_OK;
+    } catch (const std::invalid_argument& error) {
+        return fail(NNQM_INVALID_ARGUMENT, error.what());
+    } catch (const std::bad_alloc&) {
+        return fail(NNQM_OUT_OF_MEMORY, "out of memory");
+    } catch (const std::length_error&) {
+        return fail(NNQM_OUT_OF_MEMORY, "out of memory: an array would exceed any memory");
+    } catch (const std::exception& error) {
+        return fail(NNQM_UNEXPECTED, error.what());
+    } catch (...) {
+        return fail(NNQM_UNEXPECTED, "unknown exception");
+    }
+}
 
 static_assert(static_cast<int>(nnqm::DensityKind::gaussian) == NNQM_GAUSSIAN &&
               static_cast<int>(nnqm::DensityKind::uniform) == NNQM_UNIFORM &&
@@ -407,6 +461,84 @@ std::int32_t nnqm_sample(const nnqm_theory* theory, const nnqm_run* run, std::in
         between(first_path, end_path, largest_index, "end_path");
         const nnqm::ArrayOut array = out(r.precision, shape, inputs, "inputs");
         nnqm::sample(t, r, {first_path, end_path}, array);
+    });
+}
+
+std::int32_t nnqm_apply(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
+                        const std::int64_t* input_strides, const void* inputs, const std::int64_t* output_shape,
+                        void* outputs, std::int32_t n_threads) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
+        nnqm::apply(network, from, to, threads(n_threads));
+    });
+}
+
+std::int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path,
+                            std::int32_t precision, const std::int64_t* input_shape, const std::int64_t* input_strides,
+                            const void* inputs, const std::int64_t* output_shape, void* outputs) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::Run& r = given(run, "run").value;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        const nnqm::ArrayOut to = out(from.precision, output_shape, outputs, "output");
+        nnqm::apply(network, r, between(0, first_path, largest_index, "first_path"), from, to);
+    });
+}
+
+std::int32_t nnqm_draw(const nnqm_theory* theory, std::uint64_t key, std::int32_t negative, std::int64_t first_group,
+                       std::int64_t end_group, std::int32_t precision, const std::int64_t* shape, void* parameters) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const bool before_zero = flag(negative, "negative");
+        between(0, first_group, largest_index, "first_group");
+        between(first_group, end_group, largest_index, "end_group");
+        nnqm::draw(network, key, before_zero, {first_group, end_group},
+                   out(precision_of(precision), shape, parameters, "parameters"));
+    });
+}
+
+std::int32_t nnqm_differentiate(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
+                                const std::int64_t* input_strides, const void* inputs, const std::int64_t* value_shape,
+                                void* values, void* first, void* second, std::int32_t n_threads) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        const DerivativeShape full(value_shape, from.shape[2]);
+        nnqm::differentiate(network, from, out(from.precision, value_shape, values, "values"),
+                            optional(from.precision, full.shape, first, "first"),
+                            optional(from.precision, full.shape, second, "second"), threads(n_threads));
+    });
+}
+
+std::int32_t nnqm_pullback(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
+                           const std::int64_t* input_strides, const void* inputs, const std::int64_t* value_shape,
+                           const void* values, const void* first, const void* second,
+                           const std::int64_t* parameter_shape, void* parameters, void* input_gradients,
+                           std::int32_t n_threads) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        nnqm::pullback(network, from, cotangents(precision, value_shape, from.shape[2], values, first, second),
+                       out(from.precision, parameter_shape, parameters, "parameters"),
+                       optional(from.precision, input_shape, input_gradients, "input_gradients"), threads(n_threads));
+    });
+}
+
+std::int32_t nnqm_pullback_run(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path,
+                               std::int32_t precision, const std::int64_t* input_shape,
+                               const std::int64_t* input_strides, const void* inputs, const std::int64_t* value_shape,
+                               const void* values, const void* first, const void* second,
+                               const std::int64_t* parameter_shape, void* parameters, void* input_gradients) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::Run& r = given(run, "run").value;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        nnqm::pullback(network, r, between(0, first_path, largest_index, "first_path"), from,
+                       cotangents(precision, value_shape, from.shape[2], values, first, second),
+                       out(from.precision, parameter_shape, parameters, "parameters"),
+                       optional(from.precision, input_shape, input_gradients, "input_gradients"));
     });
 }
 

@@ -1,12 +1,11 @@
-// The tools of the plain-C interface: handles, errors, and checks of arguments.
+// Arguments of the plain-C interface: checks for the mistakes that only a C caller can make, and conversions to the
+// types of the C++ interface.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <limits>
 #include <new>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -14,66 +13,15 @@
 #include "nnqm/nnqm.h"
 #include "nnqm/nnqm.hpp"
 
-struct nnqm_theory {
-    nnqm::Theory value;
-};
-
-struct nnqm_measure {
-    nnqm::Measure value;
-};
-
-struct nnqm_run {
-    nnqm::Run value;
-};
-
-// Sums contain their measure and number of times, so a call with another measure cannot fill arrays of the same shape.
-struct nnqm_sums {
-    nnqm_sums(const nnqm::Measure& m, std::int64_t times, std::int64_t first_block, std::int64_t n_blocks)
-        : measure(m), n_times(times), buffer(m, times, first_block, n_blocks), view(buffer.view()) {}
-    nnqm::Measure measure;
-    std::int64_t n_times;
-    nnqm::SumsBuffer buffer;
-    nnqm::Sums view;
-};
-
-namespace nnqm::c {
+namespace nnqm::detail {
 
 // Bounds of single sizes, far above any use. Within them no sum or product of a few sizes overflows its type.
-constexpr std::int64_t largest_width = std::int64_t{1} << 24;
-constexpr std::int64_t largest_times = std::numeric_limits<std::int32_t>::max();
-constexpr std::int64_t largest_index = std::int64_t{1} << 54;
-constexpr std::int64_t largest_group = std::int64_t{1} << 40;
+inline constexpr std::int64_t largest_width = std::int64_t{1} << 24;
+inline constexpr std::int64_t largest_times = std::numeric_limits<std::int32_t>::max();
+inline constexpr std::int64_t largest_index = std::int64_t{1} << 54;
+inline constexpr std::int64_t largest_group = std::int64_t{1} << 40;
 // Largest n_threads. A runtime that cannot start a thread ends the process, so absurd numbers must not reach it.
-constexpr std::int64_t most_threads = 4096;
-
-// Message of the last failed call. Its fixed size lets it report that memory ran out.
-inline thread_local char last_error[1024] = "";
-
-inline std::int32_t fail(std::int32_t status, const char* message) noexcept {
-    std::snprintf(last_error, sizeof last_error, "%s", message);
-    return status;
-}
-
-// Calls call() and turns exceptions into a status and a message.
-template <class Call>
-inline std::int32_t guarded(const Call& call) noexcept {
-    try {
-        call();
-        return NNQM_OK;
-    } catch (const std::invalid_argument& error) {
-        return fail(NNQM_INVALID_ARGUMENT, error.what());
-    } catch (const std::bad_alloc&) {
-        return fail(NNQM_OUT_OF_MEMORY, "out of memory");
-    } catch (const std::length_error&) {
-        return fail(NNQM_OUT_OF_MEMORY, "out of memory: an array would exceed any memory");
-    } catch (const std::exception& error) {
-        return fail(NNQM_UNEXPECTED, error.what());
-    } catch (...) {
-        return fail(NNQM_UNEXPECTED, "unknown exception");
-    }
-}
-
-using nnqm::detail::refuse;
+inline constexpr std::int64_t most_threads = 4096;
 
 template <class T>
 T& given(T* pointer, const char* name) {
@@ -101,9 +49,9 @@ std::vector<T> copy(const T* values, std::int64_t n, const char* name) {
     return n > 0 ? std::vector<T>(values, values + n) : std::vector<T>();
 }
 
-inline nnqm::Layer layer(std::int64_t inputs, std::int64_t outputs, const double* weights, const double* biases,
-                         const char* activation) {
-    nnqm::Layer result;
+inline Layer layer(std::int64_t inputs, std::int64_t outputs, const double* weights, const double* biases,
+                   const char* activation) {
+    Layer result;
     result.inputs = width(inputs, "inputs");
     result.outputs = width(outputs, "outputs");
     result.weights = copy(weights, inputs * outputs, "weights");
@@ -112,16 +60,16 @@ inline nnqm::Layer layer(std::int64_t inputs, std::int64_t outputs, const double
     return result;
 }
 
-inline nnqm::Precision precision_of(std::int32_t precision) {
+inline Precision precision_of(std::int32_t precision) {
     if (precision != NNQM_FLOAT32 && precision != NNQM_FLOAT64)
         refuse("precision must be NNQM_FLOAT32 or NNQM_FLOAT64, got " + std::to_string(precision));
-    return precision == NNQM_FLOAT32 ? nnqm::Precision::float32 : nnqm::Precision::float64;
+    return precision == NNQM_FLOAT32 ? Precision::float32 : Precision::float64;
 }
 
-inline std::int64_t item_size(nnqm::Precision precision) { return precision == nnqm::Precision::float32 ? 4 : 8; }
+inline std::int64_t item_size(Precision precision) { return precision == Precision::float32 ? 4 : 8; }
 
 // Number of bytes of a contiguous array of this shape. Checks that each size is positive and that the product fits.
-inline std::int64_t extent(const std::int64_t* shape, nnqm::Precision precision, const std::string& name) {
+inline std::int64_t extent(const std::int64_t* shape, Precision precision, const std::string& name) {
     given(shape, (name + " shape").c_str());
     std::int64_t bytes = item_size(precision);
     for (int axis = 0; axis < 3; ++axis) {
@@ -137,9 +85,9 @@ inline std::int64_t extent(const std::int64_t* shape, nnqm::Precision precision,
     return bytes;
 }
 
-inline nnqm::ArrayView view(std::int32_t precision, const std::int64_t* shape, const std::int64_t* strides,
-                            const void* data, const std::string& name) {
-    nnqm::ArrayView result;
+inline ArrayView view(std::int32_t precision, const std::int64_t* shape, const std::int64_t* strides, const void* data,
+                      const std::string& name) {
+    ArrayView result;
     result.precision = precision_of(precision);
     extent(shape, result.precision, name);
     if (!data) refuse(name + " is null");
@@ -157,7 +105,7 @@ inline nnqm::ArrayView view(std::int32_t precision, const std::int64_t* shape, c
     return result;
 }
 
-inline nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, void* data, const std::string& name) {
+inline ArrayOut out(Precision precision, const std::int64_t* shape, void* data, const std::string& name) {
     extent(shape, precision, name);
     if (!data) refuse(name + " is null");
     if (reinterpret_cast<std::uintptr_t>(data) % static_cast<std::uintptr_t>(item_size(precision)) != 0)
@@ -167,4 +115,29 @@ inline nnqm::ArrayOut out(nnqm::Precision precision, const std::int64_t* shape, 
 
 inline bool flag(std::int32_t value, const char* name) { return between(0, value, 1, name) == 1; }
 
-}  // namespace nnqm::c
+// The shape of the derivatives at points: (paths, times, outputs * inputs).
+struct DerivativeShape {
+    std::int64_t shape[3];
+    DerivativeShape(const std::int64_t* values, std::int64_t inputs)
+        : shape{given(values, "value shape"), values[1], 0} {
+        shape[2] = between(1, values[2], largest_width, "outputs") * inputs;
+        between(1, shape[2], largest_width, "outputs * inputs");
+    }
+};
+
+inline ArrayOut optional(Precision precision, const std::int64_t* shape, void* data, const char* name) {
+    return data ? out(precision, shape, data, name) : ArrayOut{};
+}
+
+// Weights of values and derivatives, contiguous; null pointers to derivatives stand for zeros.
+inline Cotangents cotangents(std::int32_t precision, const std::int64_t* shape, std::int64_t inputs, const void* values,
+                             const void* first, const void* second) {
+    const DerivativeShape full(shape, inputs);
+    Cotangents result;
+    result.values = view(precision, shape, nullptr, values, "values");
+    if (first) result.first = view(precision, full.shape, nullptr, first, "first");
+    if (second) result.second = view(precision, full.shape, nullptr, second, "second");
+    return result;
+}
+
+}  // namespace nnqm::detail
