@@ -51,9 +51,9 @@ def test_equal_gaps_on_an_oscillator_are_the_oscillator():
 
 
 def test_chains_on_an_oscillator_go_on_smoothly_beyond_their_table():
-    potential = DarbouxPotential([1.0, 2.5, 3.5, 5.0], skew=[0, 0.4, -0.2, 0.3, 0.1])
-    # The table ends at 16 + 2 sqrt(5) lengths of the oscillator of the mean distance 1.25.
-    end = (16 + 2 * np.sqrt(5)) / np.sqrt(1.25)
+    potential = DarbouxPotential([1.0, 2.5, 3.5, 5.0], above=0.8, skew=[0, 0.4, -0.2, 0.3, 0.1])
+    # The table ends at 16 + 2 sqrt(5) lengths of the oscillator.
+    end = (16 + 2 * np.sqrt(5)) / np.sqrt(0.8)
     for side in (1.0, -1.0):
         x = side * (end + np.array([-0.2, -0.1, 0.0, 0.1, 0.2]))
         for values in (potential(x), *potential.exponent(x)[:2]):
