@@ -144,7 +144,9 @@ def smallest_rule(
     ]
     for name, width, part in families:
         for n in (8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 80, 96, 112, 128, 160, 192, 256):
-            candidate = rule(theory, name, n, width, int(part * n) - (part == 1), accuracy * (1e-3 if many else 1e-2))
+            # The nodes left out have together less weight than the accuracy.
+            smallest = 0.1 * accuracy / n**theory.n_inputs
+            candidate = rule(theory, name, n, width, int(part * n) - (part == 1), smallest)
             if (best is not None and len(candidate["kept"]) >= best[0]) or len(candidate["kept"]) > 300_000:
                 break
             if distance(by_rule(theory, candidate), reference) <= accuracy:
