@@ -157,17 +157,16 @@ def smallest_rule(
     return f"{best[1]}: {best[0]} nodes", best[2]
 
 
-def ours_gradient(theory: nnqm.Theory, threads: int, tolerance: float | None) -> Callable[[], tuple[float, np.ndarray]]:
+def ours_gradient(theory: nnqm.Theory) -> Callable[[], tuple[float, np.ndarray]]:
     from nnqm.learning.differentiate import differentiate
     from nnqm.learning.observables import TwoPoint
 
     # The peers sum over all states, the vacuum included.
     observables = [TwoPoint(TIMES, connected=False)]
     cotangents = [np.array(COTANGENTS)]
-    settings = {} if tolerance is None else {"tolerance": tolerance}
 
     def once() -> tuple[float, np.ndarray]:
-        found = differentiate(theory, observables, **settings)
+        found = differentiate(theory, observables)
         return float(found.values[0] @ cotangents[0]), found.pullback(cotangents)["network"]
 
     return once
@@ -221,7 +220,7 @@ def race_gradients(peers: Peers, toy: bool, repeat: int, chosen: str) -> None:
         theory = theory_of(widths)
         fine = ("trapezoid", 1200, 13.0, 300, 0.0) if widths[0] == 1 else ("gauss", 64, 0.0, 63, 1e-20)
         reference = by_rule(theory, rule(theory, *fine))
-        ours = ours_gradient(theory, peers.threads, None)
+        ours = ours_gradient(theory)
         accuracy = max(distance(ours(), reference), ROUNDING)
         if accuracy > 1e-4:
             sys.exit(f"gradient {widths}: the answer of nnqm is wrong by {accuracy:.1e}")
