@@ -16,7 +16,7 @@ import numpy as np
 import nnqm
 import nnqm.plot
 from nnqm import GradientDescent, Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory
-from nnqm.learning.observables import SpectralWeights
+from nnqm.learning import SpectralWeights
 
 WANTED = [0.5, 0.25, 0.15, 0.1]
 STEPS = [0, 1, 3, 10, 30, 100, 300, 1000]

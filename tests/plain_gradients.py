@@ -1,4 +1,4 @@
-"""Placeholder in NumPy for the gradients of the core."""
+"""Derivatives and pullbacks of networks in plain NumPy, the reference of the core."""
 
 from math import pi, sqrt
 

@@ -13,7 +13,7 @@ from interpreter import answer
 from nnqm import Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory, training_dynamics
 from nnqm.errors import InputError, InputTypeError
 from nnqm.exact.short_times import average_of_short_times
-from nnqm.learning.observables import SpectralWeights
+from nnqm.learning import SpectralWeights
 from nnqm.plot import training_dynamics as draw
 
 OMEGA, SIGMA, HBAR, MASS = 1.4, 0.9, 0.7, 1.3
@@ -350,6 +350,19 @@ def test_a_step_that_fails_is_unresolved_and_the_others_remain():
     assert origins[1] == "unresolved"
     assert np.isnan(found["weight"].values[1]).all()
     assert "(steps 1)" in str(found)
+
+
+@pytest.mark.parametrize("source", [OrnsteinUhlenbeck(1.0), Times()])
+def test_a_training_that_diverges_is_named_and_the_steps_before_remain(source):
+    descent = nnqm.GradientDescent(POINTS, np.sin(POINTS), rate=50.0, steps=0)
+    network = RandomNetwork((1, 8, 1), "tanh", weight_std=1.5, bias_std=0.5, training=descent)
+    along = Trajectory.of_ensemble(Theory(source, network), [0, 1000])
+    found = training_dynamics(along, n_levels=2, rng=1, n_paths=512, n_draws=16)
+    assert np.isfinite(found["variance"].values[0])
+    assert found["variance"].origins[1] == "unresolved"
+    assert found.verdicts[1] == "not tested"
+    assert "the training of network 0 diverges at step" in found.physics[1].reason
+    assert "variance, kurtosis, commutator, uncertainty" in str(found)
 
 
 def test_an_interrupt_keeps_the_finished_steps():

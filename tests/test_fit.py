@@ -9,9 +9,7 @@ from scipy import stats
 
 import nnqm
 from harness import assert_uniform
-from nnqm.learning.differentiate import differentiate
-from nnqm.learning.feasibility import check_targets
-from nnqm.learning.observables import (
+from nnqm.learning import (
     Commutator,
     Gaps,
     Moments,
@@ -19,7 +17,11 @@ from nnqm.learning.observables import (
     NPoint,
     SpectralWeights,
     TwoPoint,
+    differentiate,
 )
+from nnqm.learning.feasibility import check_targets
+from nnqm.learning.goodness import judge
+from nnqm.learning.parameters import FreeParameters
 from nnqm.learning.positive_measures import nearest_measure
 from nnqm.results import FitError, FitInterrupted
 
@@ -99,6 +101,19 @@ def test_four_point_functions_of_an_anharmonic_system_are_out_of_reach_of_oscill
     alone = nnqm.fit(start, targets[0], free=("network", "omega"), steps=60)
     assert alone.chi_squared < 1e-2 * both.chi_squared
     assert not alone.notes
+
+
+def test_a_potential_is_fitted_to_gaps():
+    goal = nnqm.Hamiltonian([0, 0, 0.5, 0, 1.0])
+    start = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 0.5])))
+    found = nnqm.fit(start, nnqm.Target(Gaps(1), goal.gaps(1), tolerance=1e-4), free="potential")
+    assert found.converged
+    np.testing.assert_allclose(found.theory.sources[0].ground_state_of.gaps(1), goal.gaps(1), atol=2e-4)
+    with pytest.raises(nnqm.errors.InputError, match="a level of the inputs"):
+        nnqm.fit(
+            nnqm.Theory(nnqm.GroundStateProcess(goal), nnqm.Network.random((1, 2, 1), rng=1)),
+            nnqm.Target(Gaps(1), [goal.gaps(1)[0] + 0.1]),
+        )
 
 
 # ---- methods
@@ -283,7 +298,8 @@ def test_a_failure_half_way_keeps_the_last_state(monkeypatch):
 
 
 def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch):
-    from nnqm.learning import differentiate as module
+    from nnqm.learning.linear_networks import LinearObservables
+    from nnqm.learning.one_layer import OneLayer
 
     rng = np.random.default_rng(1)
     layers = [rng.normal(size=(3, 2)), rng.normal(size=(2, 3))]
@@ -293,7 +309,7 @@ def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch)
         TwoPoint([0, 0.3, 1.1]),
         TwoPoint([0, 0.5], connected=False, channel=1),
         SpectralWeights([[0, 0], [1, 0], [0, 1], [1, 1]]),
-        Moments([1, 2, 3, 4, 6], channel=1),
+        Moments([1, 2, 3, 4], channel=1),
         Commutator(),
         MomentumSquared(1),
         NPoint([[0, 0.3, 0.1, 0.7], [0, 0, 0, 1.0]], channel=1),
@@ -303,14 +319,26 @@ def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch)
     closed = differentiate(theory, observables)
     cotangents = [rng.normal(size=what.size) for what in observables]
     pulled, rows = closed.pullback(cotangents), closed.jacobian()
-    monkeypatch.setattr(module, "is_linear", lambda theory: False)
+    (found,) = differentiate(theory, [Moments([2, 6])]).values
+    assert found[1] == pytest.approx(15 * found[0] ** 3, rel=1e-14)
+    for other_method in (LinearObservables, OneLayer):
+        monkeypatch.setattr(other_method, "serves", lambda theory, what: False)
     grid = differentiate(theory, observables)
+    # Sums over grids leave out states that contribute less than 1e-9.
     for one, other in zip(closed.values, grid.values, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-12)
-    for name, expected in grid.pullback(cotangents).items():
-        np.testing.assert_allclose(pulled[name], expected, rtol=1e-9, atol=1e-9)
-        np.testing.assert_allclose(rows[name], grid.jacobian([name])[name], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
     monkeypatch.undo()
+    every = np.concatenate(cotangents)
+    for name, derivatives in pulled.items():
+        np.testing.assert_allclose(every @ rows[name], derivatives, rtol=1e-12, atol=1e-12)
+        free = FreeParameters(theory, name)
+        gradient, step = free.gradient(free.start, {name: derivatives}), 1e-5
+        for unit, derivative in zip(step * np.eye(len(gradient)), gradient, strict=True):
+            above, below = (
+                every @ np.concatenate(differentiate(free.theory(free.start + s * unit), observables).values)
+                for s in (1, -1)
+            )
+            assert derivative == pytest.approx((above - below) / (2 * step), rel=1e-7, abs=1e-7)
     with pytest.raises(nnqm.errors.InputError, match="columns"):
         differentiate(theory, [SpectralWeights([[1]])])
 
@@ -346,6 +374,81 @@ def test_p_values_with_an_estimated_covariance_are_uniform():
         samples = true + 0.03 * rng.normal(size=(60, len(times))) * true
         p.append(nnqm.fit(linear([1.1]), nnqm.Target(TwoPoint(times), samples), free=("network", "omega")).p_value)
     assert_uniform(p)
+
+
+def test_quality_of_a_fit_without_parameters_is_that_of_hotelling(quartic_run):
+    estimate = quartic_run.connected()[:4]
+    target = nnqm.Target(TwoPoint(0.1 * np.array(quartic_run.lags[:4])), estimate)
+    other = estimate.value + np.linalg.cholesky(estimate.covariance()) @ [1.0, -0.7, 1.6, 0.5]
+    residual = target.white @ (other - target.values)
+    found = judge([target], [other], [0.0], residual, np.zeros((4, 1)))
+    assert 0.1 < found.p_value < 0.9
+    assert found.p_value == pytest.approx(estimate.consistency(other), rel=1e-4)
+    assert found.degrees_of_freedom == 4
+    distance = np.linalg.solve(estimate.covariance(), other - target.values) @ (other - target.values)
+    assert found.chi_squared == pytest.approx(distance * (128 - 4 - 2) / (128 - 1), rel=1e-9)
+    assert not found.covariance.any()
+
+
+def test_errors_of_parameters_are_those_of_a_linear_fit():
+    rng = np.random.default_rng(3)
+    design, values = 5 * rng.normal(size=(6, 2)), rng.normal(size=6)
+    root = np.eye(6) + 0.1 * rng.normal(size=(6, 6))
+    covariance = root @ root.T
+    weights = np.linalg.inv(covariance)
+    expected = np.linalg.inv(design.T @ weights @ design)
+    fitted = design @ (expected @ design.T @ weights @ values)
+    chi = (values - fitted) @ weights @ (values - fitted)
+    for n_samples in (None, 80):
+        target = nnqm.Target(TwoPoint(np.arange(6.0)), values, covariance, n_samples=n_samples)
+        residual = target.white @ (fitted - values)
+        found = judge([target], [fitted], [0.0], residual, target.white @ design)
+        assert found.degrees_of_freedom == pytest.approx(4, abs=1e-3)
+        if n_samples is None:
+            np.testing.assert_allclose(found.covariance, expected, rtol=1e-9)
+            assert found.p_value == pytest.approx(stats.chi2.sf(chi, 4), rel=1e-2)
+        else:
+            # Rao 1967, and Hotelling's distribution in the four dimensions that are left.
+            np.testing.assert_allclose(found.covariance, expected * (79 + chi) / (79 - 4), rtol=1e-4)
+            assert found.p_value == pytest.approx(stats.f.sf(chi * 76 / (4 * 79), 4, 76), rel=1e-2)
+
+
+def test_quality_of_several_targets_is_that_of_their_union():
+    rng = np.random.default_rng(4)
+    design, values = 5 * rng.normal(size=(7, 2)), rng.normal(size=7)
+    fitted = design @ np.linalg.lstsq(design, values)[0]
+    parts = [slice(0, 4), slice(4, 7)]
+    targets = [nnqm.Target(TwoPoint(np.arange(7.0)[p]), values[p], errors=1.0) for p in parts]
+    exact = nnqm.Target(Moments([4]), 1.0)
+    found = judge(
+        [*targets, exact],
+        [*(fitted[p] for p in parts), np.ones(1)],
+        [0.0] * 3,
+        np.append(fitted - values, 0.0),
+        np.concatenate([design, np.zeros((1, 2))]),
+    )
+    chi = float(np.sum((fitted - values) ** 2))
+    assert found.chi_squared == pytest.approx(chi)
+    assert found.degrees_of_freedom == pytest.approx(5, abs=1e-3)
+    assert found.p_value == pytest.approx(stats.chi2.sf(chi, 5), rel=1e-2)
+    assert sum(row.degrees_of_freedom for row in found.targets[:2]) == pytest.approx(5, abs=1e-3)
+    assert found.targets[2].chi_squared is None
+    # The chi^2 of a part of the residuals is a sum of squares with its own weights: by sampling.
+    projector = np.eye(7) - design @ np.linalg.pinv(design)
+    drawn = rng.normal(size=(20_000, 7)) @ projector
+    p = np.mean((drawn[:, :4] ** 2).sum(axis=1) > found.targets[0].chi_squared)
+    assert found.targets[0].p_value == pytest.approx(p, abs=0.03)
+
+
+def test_restarts_are_drawn_in_units_of_the_inputs():
+    from nnqm.learning.fit import _redrawn
+
+    def drawn(sigma):
+        theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0, sigma), nnqm.Network.random((1, 4, 1), rng=1))
+        return _redrawn(theory, ("network",), np.random.default_rng(1))
+
+    np.testing.assert_allclose(drawn(100.0)[:4], drawn(1.0)[:4] / 100)
+    np.testing.assert_array_equal(drawn(100.0)[4:], drawn(1.0)[4:])
 
 
 def test_a_fit_prints_a_table():
@@ -415,7 +518,7 @@ def test_values_and_covariances_that_are_no_target_are_refused(arguments, messag
     assert "connected two-point function" in str(refused.value)
 
 
-def test_settings_of_a_target_that_exclude_each_other_are_refused():
+def test_settings_and_values_that_are_no_target_are_refused(quartic_run):
     pair = TwoPoint([0.0, 1.0])
     for settings, message in (
         ({"covariance": np.eye(2), "errors": 1.0}, "exclude each other"),
@@ -427,6 +530,14 @@ def test_settings_of_a_target_that_exclude_each_other_are_refused():
     ):
         with pytest.raises(nnqm.errors.InputError, match=message):
             nnqm.Target(pair, [1.0, 0.5], **settings)
+    for values, message in (
+        ([quartic_run.mean(), 1.0], "all estimates or all numbers"),
+        (quartic_run, "two_point"),
+        ([1j, 2.0], "values must be real"),
+        ("ab", "values must be real"),
+    ):
+        with pytest.raises(nnqm.errors.InputTypeError, match=message):
+            nnqm.Target(pair, values)
     with pytest.raises(nnqm.errors.InputTypeError, match="observable must be one of"):
         nnqm.Target("two-point", [1.0])
 
@@ -481,6 +592,8 @@ T = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
         (nnqm.Target(TwoPoint(T), 1 / (1 + T**2), errors=1e-4), "convex"),
         (nnqm.Target(SpectralWeights(3), [0.5, -0.1, 0.2]), "squares of matrix elements.*weight 2 = -0.1"),
         (nnqm.Target(Moments([2, 4]), [1.0, 0.9]), "kurtosis E z"),
+        (nnqm.Target(Moments([2, 6]), [1.0, 0.5]), r"m_6 >= m_2\^3 \(Lyapunov\); got m_6 = 0.5 and m_2 = 1"),
+        (nnqm.Target(Moments([4, 6]), [3.0, 1.0], errors=0.1), r"m_6 >= m_4\^1.5"),
         (nnqm.Target(Moments([2]), [-1.0], errors=0.01), "even central moments"),
         (nnqm.Target(Moments([2, 3, 4]), [1.0, 2.0, 4.0]), "Hankel"),
         (nnqm.Target(Commutator(), [-1.0]), "is positive; got C"),
@@ -557,6 +670,20 @@ def test_times_that_a_theory_does_not_have_are_refused():
     theory = nnqm.Theory(chain, nnqm.Network.random((1, 2, 1), rng=1))
     with pytest.raises(nnqm.errors.InputError, match=r"multiples of the chain's dt=0.5; got 0.3"):
         nnqm.fit(theory, nnqm.Target(TwoPoint([0.0, 0.3]), [1.0, 0.5]))
+
+
+def test_correlators_off_the_lattice_of_fixed_frequencies_are_named():
+    times = np.array([0.0, 0.5, 1.0, 2.0])
+    slow = nnqm.Target(TwoPoint(times), np.exp(-0.8 * times), errors=1e-3)
+    found = nnqm.fit(oscillators(), slow, steps=30)
+    (note,) = [note for note in found.notes if "off the lattice" in note]
+    least = float(note.partition("residuals of ")[2].partition(" ")[0])
+    assert 100 < least <= 1.01 * found.chi_squared
+    assert not found.targets[0].describes
+    # On the lattice, and with a free frequency.
+    on = nnqm.Target(TwoPoint(times), np.exp(-times) / 2 + np.exp(-2 * times) / 4, errors=1e-3)
+    assert not nnqm.fit(oscillators(), on, method="l-bfgs").notes
+    assert not nnqm.fit(oscillators(), slow, free=("network", "omega"), method="l-bfgs").notes
 
 
 def test_gaps_of_free_frequencies_are_sums_of_few():

@@ -40,6 +40,10 @@ PAIRS = {
         lambda: nnqm.RandomNetwork((1, 4, 1), weights=["gaussian", "laplace"]),
         lambda: nnqm.RandomNetwork((1, 4, 1), weights=["gaussian", "laplace"], group=8),
     ),
+    "training": (
+        lambda: nnqm.GradientDescent([0.0, 1.0], [[1.0], [2.0]], 0.1, 5),
+        lambda: nnqm.GradientDescent([0.0, 1.0], [[1.0], [2.5]], 0.1, 5),
+    ),
 }
 
 

@@ -499,6 +499,49 @@ std::int32_t nnqm_draw(const nnqm_theory* theory, std::uint64_t key, std::int32_
     });
 }
 
+std::int32_t nnqm_differentiate(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
+                                const std::int64_t* input_strides, const void* inputs, const std::int64_t* value_shape,
+                                void* values, void* first, void* second, std::int32_t n_threads) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        const DerivativeShape full(value_shape, from.shape[2]);
+        nnqm::differentiate(network, from, out(from.precision, value_shape, values, "values"),
+                            optional(from.precision, full.shape, first, "first"),
+                            optional(from.precision, full.shape, second, "second"), threads(n_threads));
+    });
+}
+
+std::int32_t nnqm_pullback(const nnqm_theory* theory, std::int32_t precision, const std::int64_t* input_shape,
+                           const std::int64_t* input_strides, const void* inputs, const std::int64_t* value_shape,
+                           const void* values, const void* first, const void* second,
+                           const std::int64_t* parameter_shape, void* parameters, void* input_gradients,
+                           std::int32_t n_threads) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        nnqm::pullback(network, from, cotangents(precision, value_shape, from.shape[2], values, first, second),
+                       out(from.precision, parameter_shape, parameters, "parameters"),
+                       optional(from.precision, input_shape, input_gradients, "input_gradients"), threads(n_threads));
+    });
+}
+
+std::int32_t nnqm_pullback_run(const nnqm_theory* theory, const nnqm_run* run, std::int64_t first_path,
+                               std::int32_t precision, const std::int64_t* input_shape,
+                               const std::int64_t* input_strides, const void* inputs, const std::int64_t* value_shape,
+                               const void* values, const void* first, const void* second,
+                               const std::int64_t* parameter_shape, void* parameters, void* input_gradients) {
+    return guarded([&] {
+        const nnqm::Network& network = given(theory, "theory").value.network;
+        const nnqm::Run& r = given(run, "run").value;
+        const nnqm::ArrayView from = view(precision, input_shape, input_strides, inputs, "input");
+        nnqm::pullback(network, r, between(0, first_path, largest_index, "first_path"), from,
+                       cotangents(precision, value_shape, from.shape[2], values, first, second),
+                       out(from.precision, parameter_shape, parameters, "parameters"),
+                       optional(from.precision, input_shape, input_gradients, "input_gradients"));
+    });
+}
+
 std::int32_t nnqm_accumulate(nnqm_sums* sums, std::int32_t precision, const std::int64_t* shape,
                              const std::int64_t* strides, const void* channels, std::int64_t n_offsets,
                              const std::int64_t* offsets, std::int64_t first_path, std::int32_t n_threads) {

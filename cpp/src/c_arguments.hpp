@@ -115,4 +115,29 @@ inline ArrayOut out(Precision precision, const std::int64_t* shape, void* data, 
 
 inline bool flag(std::int32_t value, const char* name) { return between(0, value, 1, name) == 1; }
 
+// The shape of the derivatives at points: (paths, times, outputs * inputs).
+struct DerivativeShape {
+    std::int64_t shape[3];
+    DerivativeShape(const std::int64_t* values, std::int64_t inputs)
+        : shape{given(values, "value shape"), values[1], 0} {
+        shape[2] = between(1, values[2], largest_width, "outputs") * inputs;
+        between(1, shape[2], largest_width, "outputs * inputs");
+    }
+};
+
+inline ArrayOut optional(Precision precision, const std::int64_t* shape, void* data, const char* name) {
+    return data ? out(precision, shape, data, name) : ArrayOut{};
+}
+
+// Weights of values and derivatives, contiguous; null pointers to derivatives stand for zeros.
+inline Cotangents cotangents(std::int32_t precision, const std::int64_t* shape, std::int64_t inputs, const void* values,
+                             const void* first, const void* second) {
+    const DerivativeShape full(shape, inputs);
+    Cotangents result;
+    result.values = view(precision, shape, nullptr, values, "values");
+    if (first) result.first = view(precision, full.shape, nullptr, first, "first");
+    if (second) result.second = view(precision, full.shape, nullptr, second, "second");
+    return result;
+}
+
 }  // namespace nnqm::detail

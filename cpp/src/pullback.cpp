@@ -268,7 +268,7 @@ int pullback_drawn_as(const Network& network, const Run& run, std::int64_t first
         to.shape[0] = count;
         to.shape[1] = 1;
         to.shape[2] = n;
-        draw(network, run.key, false, {first_group + begin, first_group + begin + count}, to);
+        draw(network, run.key, false, {first_group + begin, first_group + begin + count}, to, run.n_threads);
         const int now = detail::for_each(count, n_threads, [&](std::int64_t item, int thread) noexcept {
             FullGradientPlan<T>& full = *plans[static_cast<std::size_t>(thread)];
             const GradientWorkspace<T>& work = works[static_cast<std::size_t>(thread)];

@@ -294,6 +294,63 @@ static void compiled_networks(void) {
     nnqm_theory_destroy(theory);
 }
 
+/* Derivatives and gradients: each is the change of the quantity below it. */
+static void gradients(void) {
+    enum { n = 5, n_parameters = 17 };
+    const int64_t shape[3] = {n, 1, 2}, value_shape[3] = {n, 1, 1}, parameter_shape[3] = {1, 1, n_parameters};
+    const int64_t rows[3] = {n, 1, n_parameters}, short_shape[3] = {1, 1, 16};
+    double y[2 * n], f[n], first[2 * n], second[2 * n], higher[n], lower[n], slope_higher[2 * n], slope_lower[2 * n];
+    double ones[2 * n], gradient[n_parameters], by_input[2 * n], only_values[n_parameters], own[n * n_parameters];
+    const double step = 1e-5;
+    nnqm_theory* theory = make_theory();
+    for (int i = 0; i < 2 * n; ++i) y[i] = 0.3 * (i - 4), ones[i] = 1;
+    OK(nnqm_differentiate(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, f, first, second, 2));
+    for (int d = 0; d < 2; ++d) {
+        for (int sign = -1; sign <= 1; sign += 2) {
+            for (int q = 0; q < n; ++q) y[2 * q + d] += sign * step;
+            OK(nnqm_differentiate(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, sign > 0 ? higher : lower,
+                                  sign > 0 ? slope_higher : slope_lower, NULL, 1));
+            for (int q = 0; q < n; ++q) y[2 * q + d] -= sign * step;
+        }
+        for (int q = 0; q < n; ++q) {
+            const int at = 2 * q + d;
+            CHECK(fabs((higher[q] - lower[q]) / (2 * step) - first[at]) < 1e-8);
+            CHECK(fabs((slope_higher[at] - slope_lower[at]) / (2 * step) - second[at]) < 1e-8);
+        }
+    }
+    /* The bias of the last layer shifts every value by one; the gradient of the sum of values in the inputs is f'. */
+    OK(nnqm_pullback(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, ones, NULL, NULL, parameter_shape, only_values,
+                     by_input, 2));
+    CHECK(only_values[n_parameters - 1] == n);
+    for (int i = 0; i < 2 * n; ++i) CHECK(fabs(by_input[i] - first[i]) < 1e-12);
+    OK(nnqm_pullback(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, ones, ones, ones, parameter_shape, gradient,
+                     NULL, 2));
+    CHECK(memcmp(gradient, only_values, sizeof gradient) != 0);
+    REFUSED("parameters", nnqm_pullback(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, ones, NULL, NULL,
+                                        short_shape, gradient, NULL, 1));
+    REFUSED("values", nnqm_pullback(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, NULL, NULL, NULL,
+                                    parameter_shape, gradient, NULL, 1));
+    REFUSED("second needs first",
+            nnqm_differentiate(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, f, NULL, second, 1));
+    REFUSED("theory is null", nnqm_differentiate(NULL, NNQM_FLOAT64, shape, NULL, y, value_shape, f, NULL, NULL, 1));
+    /* Scales of zero: the parameters of every path are the fixed ones. */
+    const double none[8] = {0};
+    nnqm_run* run = make_run(NNQM_FLOAT64);
+    OK(nnqm_theory_draw_layer(theory, NNQM_GAUSSIAN, 0, none, NNQM_GAUSSIAN, 0, none, 1));
+    OK(nnqm_pullback_run(theory, run, 0, NNQM_FLOAT64, shape, NULL, y, value_shape, ones, ones, ones, rows, own, NULL));
+    for (int k = 0; k < n_parameters; ++k) {
+        double sum = 0;
+        for (int q = 0; q < n; ++q) sum += own[q * n_parameters + k];
+        CHECK(fabs(sum - gradient[k]) < 1e-12);
+    }
+    REFUSED("run is null", nnqm_pullback_run(theory, NULL, 0, NNQM_FLOAT64, shape, NULL, y, value_shape, ones, NULL,
+                                             NULL, rows, own, NULL));
+    REFUSED("needs a run", nnqm_pullback(theory, NNQM_FLOAT64, shape, NULL, y, value_shape, ones, NULL, NULL,
+                                         parameter_shape, gradient, NULL, 1));
+    nnqm_run_destroy(run);
+    nnqm_theory_destroy(theory);
+}
+
 static void library(void) {
     const char *version = NULL, *compiler = NULL, *level = NULL, *levels = NULL, *activations = NULL;
     int32_t openmp = -1, max_threads = 0;
@@ -316,6 +373,7 @@ int main(void) {
     trained_parameters();
     other_sources();
     compiled_networks();
+    gradients();
     printf("%d failures\n", failures);
     return failures != 0;
 }

@@ -26,7 +26,8 @@ _READABLE = (1, 3, 11, 13)
 
 def array_of(name: str, value: Any) -> NDArray[Any]:
     """Real numbers as an array; memory that NumPy can read is not copied."""
-    if isinstance(value, np.ndarray) and getattr(value, "mask", None) is not None and np.any(value.mask):
+    mask = getattr(value, "mask", None) if isinstance(value, np.ndarray) else None
+    if mask is not None and np.any(mask):
         raise InputError(f"{name} must have no masked entries; fill or remove them")
     try:
         # The array protocol comes first: for lazily negated tensors PyTorch raises an error there, but DLPack is wrong.

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define NNQM_ABI_MAJOR 1
-#define NNQM_ABI_MINOR 3
+#define NNQM_ABI_MINOR 4
 #define NNQM_ABI_VERSION (NNQM_ABI_MAJOR * 1000 + NNQM_ABI_MINOR)
 
 /* The CMake target defines NNQM_SHARED for a shared library and its users; a static library exports nothing. */
@@ -256,6 +256,33 @@ NNQM_API int32_t nnqm_apply_run(const nnqm_theory* theory, const nnqm_run* run, 
  * (3), which must be (end_group - first_group, 1, number of parameters). */
 NNQM_API int32_t nnqm_draw(const nnqm_theory* theory, uint64_t key, int32_t negative, int64_t first_group,
                            int64_t end_group, int32_t precision, const int64_t* shape, void* parameters);
+
+/* Evaluates the theory's network, whose parameters must be fixed, and its derivatives at points (paths, times, inputs).
+ * Arrays as for nnqm_apply. values: (paths, times, outputs), of value_shape; first and second, the first and second
+ * derivatives with respect to each input: (paths, times, outputs, inputs). first and second may be null, and second
+ * must be if first is. At the kink of relu the derivatives are 0. */
+NNQM_API int32_t nnqm_differentiate(const nnqm_theory* theory, int32_t precision, const int64_t* input_shape,
+                                    const int64_t* input_strides, const void* inputs, const int64_t* value_shape,
+                                    void* values, void* first, void* second, int32_t n_threads);
+
+/* Computes the gradient of the sum over all points of values * f + first * f' + second * f'', where the arrays are
+ * weights of the values and derivatives that nnqm_differentiate writes, contiguous and of the same shapes. Null
+ * pointers first and second stand for zeros. parameters receives the derivatives with respect to the parameters, in the
+ * order of nnqm_draw; parameter_shape: (3), which must be (1, 1, number of parameters). input_gradients receives those
+ * with respect to the inputs, contiguous, of input_shape; null requests none. The bits do not depend on n_threads. */
+NNQM_API int32_t nnqm_pullback(const nnqm_theory* theory, int32_t precision, const int64_t* input_shape,
+                               const int64_t* input_strides, const void* inputs, const int64_t* value_shape,
+                               const void* values, const void* first, const void* second,
+                               const int64_t* parameter_shape, void* parameters, void* input_gradients,
+                               int32_t n_threads);
+
+/* The same for random parameters, on the paths first_path and following of the run: parameters has a row for each group
+ * of these paths, and parameter_shape must be (groups, 1, number of parameters). Split networks are refused. */
+NNQM_API int32_t nnqm_pullback_run(const nnqm_theory* theory, const nnqm_run* run, int64_t first_path,
+                                   int32_t precision, const int64_t* input_shape, const int64_t* input_strides,
+                                   const void* inputs, const int64_t* value_shape, const void* values,
+                                   const void* first, const void* second, const int64_t* parameter_shape,
+                                   void* parameters, void* input_gradients);
 
 /* Adds paths of any origin: the paths offsets[b] .. offsets[b + 1] - 1 go to the b-th block of the sums, and first_path
  * is added to the indices in first_bad. shape: (3), (paths, times, channels); strides: (3), as for nnqm_apply; offsets:

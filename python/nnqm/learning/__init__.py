@@ -4,7 +4,7 @@ from ..quantum.darboux import DarbouxPotential
 from .differentiate import differentiate
 from .frameworks import jax_observable, torch_observable
 from .infinite_width import InfiniteWidth, LinearModel
-from .inverse_design import ground_state_network, hamiltonian_with_gaps
+from .inverse_design import adjusted, ground_state_network, hamiltonian_with_gaps
 from .observables import Commutator, Gaps, Moments, MomentumSquared, NPoint, SpectralWeights, TwoPoint
 from .parameters import learnable
 from .spectral_flow import SpectralFlow
@@ -21,6 +21,7 @@ __all__ = [
     "SpectralFlow",
     "SpectralWeights",
     "TwoPoint",
+    "adjusted",
     "differentiate",
     "ground_state_network",
     "hamiltonian_with_gaps",

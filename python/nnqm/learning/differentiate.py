@@ -94,7 +94,7 @@ class Differentiated:
         return self._pull(given, wanted)
 
     def jacobian(self, names: Sequence[str] | None = None) -> Gradient:
-        """Derivatives of all values, one pullback each.
+        """Derivatives of all values.
 
         Parameters
         ----------
@@ -113,17 +113,16 @@ class Differentiated:
             As for ``pullback``.
         """
         wanted = _names(self.theory, names)
-        zeros, rows = [np.zeros(what.size) for what in self.observables], []
-        for i, what in enumerate(self.observables):
-            for unit in np.eye(what.size):
-                rows.append(self._pull([*zeros[:i], unit, *zeros[i + 1 :]], wanted))
-        return {name: np.array([row[name] for row in rows]) for name in wanted}
+        rows: list[Gradient] = [{}] * len(self.observables)
+        for part, at in self._parts:
+            for i, found in zip(at, _jacobians(part, [self.observables[i].size for i in at], wanted), strict=True):
+                rows[i] = found
+        return {name: np.concatenate([row[name] for row in rows]) for name in wanted}
 
     def _pull(self, cotangents: Sequence[Floats], wanted: list[str]) -> Gradient:
         out: Gradient = {}
         for part, at in self._parts:
             given = [cotangents[i] for i in at]
-            # Every value of a Jacobian is an observable of one part only.
             if out and not any(g.any() for g in given):
                 continue
             for name, values in part.pullback(given, wanted).items():
@@ -192,6 +191,17 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
         for i, found in zip(at, part.values, strict=True):
             values[i] = found
     return Differentiated(theory, listed, values, parts)
+
+
+def _jacobians(part: _Part, sizes: Sequence[int], wanted: list[str]) -> list[Gradient]:
+    """Derivatives of all values of each observable of a method, (size, P) by name."""
+    if isinstance(part, LinearObservables):
+        return part.jacobians(wanted)
+    zeros, found = [np.zeros(size) for size in sizes], []
+    for i, size in enumerate(sizes):
+        rows = [part.pullback([*zeros[:i], unit, *zeros[i + 1 :]], wanted) for unit in np.eye(size)]
+        found.append({name: np.array([row[name] for row in rows]) for name in wanted})
+    return found
 
 
 def _names(theory: Theory, names: Sequence[str] | None) -> list[str]:

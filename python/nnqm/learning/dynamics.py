@@ -134,17 +134,22 @@ class TrainingDynamics:
 
     def _notes(self) -> list[str]:
         """Reasons for missing values and verdicts, each with the steps that it is about."""
-        where: dict[str, list[int]] = {}
+        where: dict[tuple[str, str], list[int]] = {}
         for step, found in zip(self.steps, self.physics, strict=True):
             for name, quantities in found.numbers.items():
                 for reason in dict.fromkeys(q.reason for q in quantities if q.origin in _NO_VALUE):
-                    where.setdefault(f"{name}: {reason}", []).append(step)
+                    where.setdefault((name, reason), []).append(step)
             if found.reason:
-                where.setdefault(f"positivity: {found.reason}", []).append(step)
+                where.setdefault(("positivity", found.reason), []).append(step)
+        # Quantities with the same reason at the same steps share a note.
+        names: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+        for (name, reason), steps in where.items():
+            names.setdefault((reason, tuple(steps)), []).append(name)
         everywhere = len(self.steps)
         return [
-            text if len(steps) == everywhere else f"{text} (steps {', '.join(map(str, steps))})"
-            for text, steps in where.items()
+            f"{', '.join(of)}: {reason}"
+            + ("" if len(steps) == everywhere else f" (steps {', '.join(map(str, steps))})")
+            for (reason, steps), of in names.items()
         ]
 
 

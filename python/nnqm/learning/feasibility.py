@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -40,6 +41,9 @@ _EXCLUDED = 1e-8
 
 # Rates of decays that are looked at, relative to the inverse of the longest and of the shortest lag.
 _SLOWEST, _FASTEST = 1e-3, 1e3
+
+# Lowest levels of inputs of fixed frequencies of which a correlator is a sum.
+_LATTICE = 100
 
 # Relative distance of gaps that count as equal.
 _SAME_GAP = 1e-6
@@ -190,6 +194,19 @@ def _moment_faults(target: Target) -> Iterator[str]:
         number = _entry(target, i)
         if order >= 2 and order % 2 == 0 and number.value < -number.slack:
             yield f"even central moments are not negative; got moment {order} = {_text(target, i)}"
+    even = sorted(k for k in place if k % 2 == 0)
+    for low, high in pairwise(even):
+        below, above = (float(target.values[place[k]]) for k in (low, high))
+        if below <= 0:
+            continue
+        least, slope = below ** (high / low), high / low * below ** (high / low - 1)
+        weights = np.eye(target.size)[place[high]] - slope * np.eye(target.size)[place[low]]
+        if above - least < -_functional(target, weights, _DIGITS).slack:
+            remark = " (kurtosis E z^4 >= 1)" if (low, high) == (2, 4) else ""
+            yield (
+                f"m_{high} >= m_{low}^{high / low:g}{remark} (Lyapunov); got m_{high} = {_text(target, place[high])} "
+                f"and m_{low} = {_text(target, place[low])}"
+            )
     known = {0: 1.0, 1: 0.0} | {order: float(target.values[i]) for order, i in place.items() if order >= 2}
     powers = [k for k in range(7) if 2 * k in known]
     # Principal minors need every sum of two powers.
@@ -210,9 +227,8 @@ def _moment_faults(target: Target) -> Iterator[str]:
                     weights[place[a + b]] += x * y
         slack = _functional(target, weights, _DIGITS).slack
         if values[0] < -max(slack, _ROUNDING):
-            names = "m_4 >= m_2^2 (kurtosis E z^4 >= 1)" if chosen == [0, 2] else f"powers {chosen}"
             yield (
-                f"moments form positive Hankel matrices (Cauchy and Schwarz), here {names}; got moments "
+                f"moments form positive Hankel matrices (Cauchy and Schwarz), here powers {chosen}; got moments "
                 f"{', '.join(f'm_{k} = {known[k]:.4g}' for k in sorted(known) if k >= 2)}"
             )
             return
@@ -350,6 +366,39 @@ def _sums(generators: Sequence[float], top: float) -> list[float]:
     return sorted(sums)[1:]
 
 
+def nearest_on_lattice(theory: Theory, target: Target, free: Sequence[str]) -> float | None:
+    """Smallest sum of squared residuals of a correlator that any network on inputs of fixed frequencies reaches.
+
+    Parameters
+    ----------
+    theory : Theory
+    target : Target
+    free : sequence of str
+        Names of the free parameters.
+
+    Returns
+    -------
+    float or None
+        None for other observables, other inputs, and free frequencies.
+    """
+    from scipy.optimize import nnls
+
+    from ..exact.energies import level_energies
+
+    observable = target.observable
+    known = isinstance(observable, TwoPoint) and observable.connected and theory.all_oscillators
+    if not known or "omega" in free:
+        return None
+    assert isinstance(observable, TwoPoint)
+    rates = level_energies(theory, _LATTICE)[0] / theory.hbar
+    # Levels beyond these contribute at t = 0 only.
+    columns = np.column_stack([np.exp(-np.outer(observable.times, rates)), observable.times <= 0])
+    columns = target.white @ columns
+    scale = np.maximum(np.linalg.norm(columns, axis=0), 1e-300)
+    _, distance = nnls(columns / scale, target.white @ target.values, maxiter=100 * len(rates))
+    return float(distance**2)
+
+
 # ---- several targets of one channel
 
 
@@ -444,7 +493,7 @@ def _white(target: Target, chosen: list[int]) -> Floats:
         return np.asarray(np.linalg.inv(np.linalg.cholesky(part)))
     if target.tolerance is not None:
         return np.diag(_SIGNIFICANT / target.tolerance[chosen])
-    width = _DIGITS * max(float(np.abs(target.values[chosen]).max()), 1e-300)
+    width = _DIGITS * (float(np.abs(target.values[chosen]).max()) or 1.0)
     return np.eye(len(chosen)) * (_SIGNIFICANT / width)
 
 

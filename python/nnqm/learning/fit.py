@@ -15,7 +15,7 @@ from ..representation import short_repr
 from ..sampling.run_settings import Progress, need_known
 from ..theories.networks import Network
 from ..theories.theory import Theory
-from .feasibility import check_targets
+from .feasibility import check_targets, nearest_on_lattice
 from .goodness import TargetQuality, judge
 from .observables import NPoint
 from .optimisers import ADAM_RATE, FAILURES, METHODS, PATIENCE, STEPS, Point, Problem, Stopped, Watch, default_rate
@@ -28,9 +28,6 @@ __all__ = ["Fit", "FitError", "FitInterrupted", "FitSettings", "fit"]
 # Standard deviations of new weights times the root of the fan-in (in units of the inputs), of new biases, and of new
 # logarithms and other parameters relative to their size.
 _WEIGHTS, _BIASES, _JITTER = 1.5, 0.5, 0.5
-
-# p-value below which a misfit is resolved.
-_MISFIT = 1e-4
 
 # Numerical errors that are mentioned, relative to statistical ones.
 _NOTED = 0.1
@@ -221,7 +218,7 @@ def fit(
 
     Examples
     --------
-    >>> from nnqm.learning.observables import SpectralWeights
+    >>> from nnqm.learning import SpectralWeights
     >>> start = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 4, 1), rng=1, bias_std=0.5))
     >>> target = nnqm.Target(SpectralWeights(4), [0.5, 0.25, 0.15, 0.1], tolerance=1e-6)
     >>> found = nnqm.fit(start, target, restarts=3, rng=1)
@@ -370,7 +367,7 @@ class _Run:
         )
 
     def _notes(self, rows: Sequence[TargetQuality], theory: Theory) -> Iterator[str]:
-        misfits = [row for row in rows if row.p_value is not None and row.p_value < _MISFIT]
+        misfits = [row for row in rows if row.p_value is not None and not row.describes]
         if misfits:
             labels = ", ".join(f"{row.target.label} (p = {row.p_value:.1g})" for row in misfits)
             beyond = any(_beyond(theory, row.target) for row in rows)
@@ -379,6 +376,13 @@ class _Run:
                 f"its lowest minimum: compare restarts{_BEYOND if beyond else ''}"
             )
         for row in rows:
+            least = nearest_on_lattice(theory, row.target, self.problem.names)
+            if least is not None and least > row.target.size and not row.describes:
+                yield (
+                    f"levels of {row.target.label} are off the lattice of sums of the frequencies "
+                    f"{', '.join(f'{w:g}' for w in theory.omega)}: no network on these inputs comes nearer than a sum "
+                    f"of squared residuals of {least:.3g} for {row.target.size} values; free 'omega'"
+                )
             errors = row.target.errors if row.target.errors is not None else row.target.tolerance
             numerical = row.numerical_error * float(np.abs(row.fitted).max())
             if errors is not None and numerical > _NOTED * float(errors.min()):

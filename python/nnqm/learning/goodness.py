@@ -4,10 +4,10 @@ The residuals r are whitened, J is their Jacobian at the minimum, and
 
 .. math:: H = J (J^T J + \tau^{-2})^{-1} J^T, \qquad \tau = 10,
 
-is the matrix of influences of the data on the fit, for parameters that move by up to :math:`\tau` (weights of a network
-and logarithms of rates): :math:`\mathrm{tr}\,H` counts the parameters that the data determine (MacKay, Neural Comput. 4,
-415 (1992)). A network often has more parameters than there are data; directions without an influence on the data cost no
-degree of freedom.
+is the matrix of influences of the data on the fit, for parameters that move by up to :math:`\tau` (weights of a
+network and logarithms of rates): :math:`\mathrm{tr}\,H` counts the parameters that the data determine (MacKay, Neural
+Comput. 4, 415 (1992)). A network often has more parameters than there are data; directions without an influence on the
+data cost no degree of freedom.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from ..representation import short_repr
 from .targets import Target
 
 __all__ = ["TargetQuality"]
+
+
+# p-value below which a misfit is resolved.
+_MISFIT = 1e-4
 
 
 @short_repr
@@ -55,6 +59,18 @@ class TargetQuality:
     p_value: float | None
     residual: float
     numerical_error: float
+
+    @property
+    def describes(self) -> bool:
+        """Whether the theory describes the target: p >= 1e-4, or all deviations within the tolerance.
+
+        False for exact numbers without a tolerance.
+        """
+        if self.p_value is not None:
+            return self.p_value >= _MISFIT
+        if self.target.tolerance is None:
+            return self.chi_squared is not None
+        return bool(np.all(np.abs(self.fitted - self.target.values) <= self.target.tolerance))
 
     @property
     def cells(self) -> tuple[str, str, str, str]:

@@ -78,6 +78,13 @@ class LinearObservables:
         ] or [self._channels[0].pull_back(self._observables[0], np.zeros((1, self._observables[0].size)))]
         return {name: np.sum([part[name][0] for part in parts], axis=0) for name in names}
 
+    def jacobians(self, names: Sequence[str]) -> list[Gradient]:
+        """Derivatives of all values of each observable, (size, P) by name."""
+        found = [
+            c.pull_back(what, np.eye(what.size)) for c, what in zip(self._channels, self._observables, strict=True)
+        ]
+        return [{name: rows[name] for name in names} for rows in found]
+
 
 @dataclass(frozen=True)
 class _Bars:

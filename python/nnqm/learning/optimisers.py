@@ -66,8 +66,9 @@ class Point:
         self.values = found.values
         self._found = found
         whites = (t.white @ (v - t.values) for t, v in zip(problem.targets, self.values, strict=True))
-        self.residual: Floats = np.concatenate(list(whites))
-        self.loss = float(self.residual @ self.residual) / 2
+        with np.errstate(over="ignore", invalid="ignore"):
+            self.residual: Floats = np.concatenate(list(whites))
+            self.loss = float(self.residual @ self.residual) / 2
 
     @property
     def errors(self) -> list[float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -31,6 +31,7 @@ from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..representation import short_repr
 from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators, is_uniform
+from ..sampling.drawn_networks import draw_weights
 from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
 from ..sampling.paths import sample_paths
@@ -40,6 +41,7 @@ from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import SpectrumError
 from ..statistics.estimate import Estimate, format_value
 from ..statistics.moments import excess_kurtosis
+from ..theories.network import Network
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from ..verdict import Verdict
@@ -293,7 +295,12 @@ class _Subject:
             numbers |= self._measured(missing)
         if "weight" not in numbers:
             numbers |= self._measured_levels(numbers.get("gap"))
-        return Physics(numbers=numbers, **self._positivity())
+        found = Physics(numbers=numbers, **self._positivity())
+        (variance,) = numbers["variance"]
+        if variance.origin is Origin.UNRESOLVED and math.isnan(found.p_value):
+            # There are no paths, for example because a training diverges.
+            found = replace(found, verdict=Verdict.NOT_TESTED, reason=variance.reason)
+        return found
 
     def _seed(self, purpose: int) -> np.random.SeedSequence:
         return np.random.SeedSequence([self.plan.key, self.number, purpose])
@@ -319,8 +326,9 @@ class _Subject:
         with suppress(InputError):
             found["gap"] = self._gaps()
         if isinstance(theory.network, RandomNetwork) and self._of_network:
+            draws = self._draws(theory.network.group)
             with suppress(InputError):
-                found |= self._averaged(theory.network)
+                found |= self._averaged(draws)
             return found
         with suppress(InputError):
             measure = kallen_lehmann(theory, self.name)
@@ -337,11 +345,15 @@ class _Subject:
         gaps = [_exact(float(e), 0.0) for e in energies]
         return (*gaps, *[_absent("there is no such level")] * (self.plan.n_levels - len(gaps)))
 
-    def _averaged(self, network: RandomNetwork) -> Numbers:
-        """Averages over draws of the weights; the draws are the same for all theories of a study."""
+    def _draws(self, group: int) -> list[Network]:
+        """Draws of the weights, the same for all theories of a study; an error if a training diverges."""
+        count = self.plan.n_draws or _DRAWS[min(self.theory.n_inputs, 3)]
+        rng = np.random.SeedSequence([self.plan.key])
+        return draw_weights(self.theory, count * group, rng=rng, n_threads=self.plan.n_threads)
+
+    def _averaged(self, draws: list[Network]) -> Numbers:
+        """Averages over draws of the weights."""
         theory, column = self.theory, self.theory.outputs.index(self.name)
-        count = self.plan.n_draws or _DRAWS[min(theory.n_inputs, 3)]
-        draws = network.draw(range(count), random_key(np.random.SeedSequence([self.plan.key])))
         average = average_over_weights(theory, draws, channel=self.name, n_levels=self.plan.n_levels)
         seen = average.weights.value > _NO_WEIGHT * float(average.moments[0].value)
         weights = [

@@ -87,10 +87,9 @@ def scan(
         On Ctrl-C; its ``partial`` is a dataset with the theories that are finished, and "interrupted" as the
         ``failure`` of the others; None if no theory is finished.
 
-    Warns
+    Notes
     -----
-    RuntimeWarning
-        If theories fail; it names them. The dataset has all others.
+    Theories that fail are named in a ``RuntimeWarning``, and the dataset has all others.
 
     Examples
     --------

@@ -73,7 +73,7 @@ class Target:
 
     Examples
     --------
-    >>> from nnqm.learning.observables import SpectralWeights
+    >>> from nnqm.learning import SpectralWeights
     >>> nnqm.Target(SpectralWeights(4), [0.5, 0.25, 0.15, 0.1])
     Target(spectral weights: 4 exact values)
     >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 8192, 64, 0.2, rng=1)
@@ -217,9 +217,13 @@ class Target:
 
 def _is_plain(values: Any) -> bool:
     """Whether values are plain numbers on at most one axis, and not samples or objects with errors."""
+    if isinstance(values, Correlators):
+        raise InputTypeError("values must be numbers; got a run; Target.two_point(run) takes its two-point function")
     if isinstance(values, Estimate) or hasattr(values, "content"):
         return False
     if isinstance(values, list | tuple) and any(isinstance(entry, Estimate) for entry in values):
+        if not all(isinstance(entry, Estimate) for entry in values):
+            raise InputTypeError("values must be all estimates or all numbers; got both; make two targets")
         return False
     array = array_of("values", values)
     return array.ndim < 2 and array.dtype != object
@@ -241,7 +245,7 @@ def _measured(values: Any, covariance: ArrayLike | None, n_samples: int | None) 
         values = values.reshape(1)
     elif not isinstance(values, Estimate | list | tuple) and not hasattr(values, "content") and np.ndim(values) == 0:
         values = [values]
-    found = read_values(values, covariance, n_samples)
+    found = read_values(values, covariance, n_samples, name="values")
     size = len(found.values)
     matrix, samples = found.covariance, found.n_samples
     if samples is not None and size > samples / _SAMPLES_PER_VALUE:

@@ -161,13 +161,17 @@ class DarbouxPotential:
         out = np.empty((3, len(x)))
         for side, spline, here in zip((1.0, -1.0), self._tables, (x >= 0, x < 0), strict=True):
             y, end = np.abs(x[here]), float(spline.t[-1])
-            inner, outer = np.minimum(y, end), np.maximum(y, end)
-            v, slope, w = spline(inner).T
-            # Beyond the table every seed grows as exp(x^2/2) x^power.
+            v, slope, w = spline(np.minimum(y, end)).T
+            # Beyond the table every seed grows as exp(x^2/2) x^power; the next terms of the series continue the table.
             powers = -0.5 - self._energies - np.arange(len(self._energies))
-            v += (outer**2 - end**2) / 2 + np.sum(powers) * (1 / outer**2 - 1 / end**2)
-            slope += outer - end + powers[-1] * (1 / outer - 1 / end)
-            w += (outer**2 - end**2) / 2 + powers[-1] * np.log(outer / end)
+            limit, total, power = -len(powers) - self._energies[-1], np.sum(powers), powers[-1]
+            outer, beyond = np.maximum(y, end), y > end
+            v_next = v - (end**2 / 2 + limit + total / end**2)
+            slope_next = slope - (end + power / end)
+            v = np.where(beyond, outer**2 / 2 + limit + total / outer**2 + v_next * (end / outer) ** 4, v)
+            slope = np.where(beyond, outer + power / outer + slope_next * (end / outer) ** 3, slope)
+            w += (outer**2 - end**2) / 2 + power * np.log(outer / end)
+            w += beyond * slope_next * end / 2 * (1 - (end / outer) ** 2)
             out[:, here] = v, side * slope, w
         return out[0], out[1], out[2]
 

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, choice, floats, integer
-from ..errors import InputError
+from ..errors import InputError, located
 from ..quantum.hamiltonian import Hamiltonian
 from ..representation import short_repr
 from ..theories.networks import Network, RandomNetwork
@@ -482,7 +482,8 @@ def _of_pilot(theory: Theory, network: Network | RandomNetwork) -> tuple[Floats,
         )[:, 0]
         bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
         if bad.size:
-            need_stable_training(network, _PILOT_KEY, "float64", range(int(bad[0]), int(bad[0]) + 1))
+            with located("pilot of the observables"):
+                need_stable_training(network, _PILOT_KEY, "float64", range(int(bad[0]), int(bad[0]) + 1))
     else:
         x = network(_stationary(theory, _PILOT_KEY, _PILOT_PATHS))
     if not np.isfinite(x).all():

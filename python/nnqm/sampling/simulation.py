@@ -141,15 +141,15 @@ def simulate(
         raise InputTypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
     if held.step != 1 or not 0 <= held.start < held.stop <= total:
         raise InputError(f"blocks must be a range within 0..{total}; got {held}")
+    key = random_key(rng)
+    # The first networks are trained before any path is summed, so that a wrong rate is found at once.
+    need_stable_training(theory.network, key, precision, range(min(paths, unit)))
     chosen = default_observables(theory) if asked.observables is None else asked.observables
     if max(chosen.columns) >= len(theory.channels):
         raise InputError(
             f"observables measure channel {max(chosen.columns)}, but the theory has {len(theory.channels)}; "
             "make them with default_observables(theory)"
         )
-    key = random_key(rng)
-    # The first networks are trained before any path is summed, so that a wrong rate is found at once.
-    need_stable_training(theory.network, key, precision, range(min(paths, unit)))
     run = Correlators(
         theory=theory,
         times=grid,

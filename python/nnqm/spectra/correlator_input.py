@@ -57,42 +57,51 @@ def read(given: Any, covariance: ArrayLike | None, n_samples: int | None, times:
     return _with_times(read_values(given, covariance, n_samples, times))
 
 
-def read_values(given: Any, covariance: ArrayLike | None, n_samples: int | None, times: Floats | None = None) -> Given:
-    """Values with a covariance of any supported kind of input, with the times that were given or came along."""
+def read_values(
+    given: Any,
+    covariance: ArrayLike | None,
+    n_samples: int | None,
+    times: Floats | None = None,
+    name: str = "correlator",
+) -> Given:
+    """Values with a covariance of any supported kind of input, with the times that were given or came along.
+
+    ``name`` is the name of the argument in messages.
+    """
     if isinstance(given, list | tuple) and given and all(isinstance(entry, Estimate) for entry in given):
         given = given[0].map_replicas(lambda *values: np.stack(values, axis=-1), *given[1:])
     if isinstance(given, Estimate):
         _leave_out("an Estimate", covariance=covariance, n_samples=n_samples)
-        return replace(_of_estimate(given), times=times)
+        return replace(_of_estimate(given, name), times=times)
     own_times = None
     content = getattr(given, "content", None)
     if content is not None and _package(given) == "pyerrors":
         own_times = np.array([i for i, entry in enumerate(content) if entry is not None], dtype=np.float64)
         if times is not None and len(times) == len(content):
             times = times[own_times.astype(np.int64)]
-        given = _entries_of(content)
-    array = _array(given)
+        given = _entries_of(content, name)
+    array = _array(given, name)
     if array.dtype == object and array.size:
         kinds = {_package(entry) for entry in array.ravel()}
         if kinds & {"gvar", "pyerrors"}:
             _leave_out(f"the {' and '.join(sorted(kinds))} objects", covariance=covariance)
             if array.ndim != 1:
-                raise InputError(f"correlator must have shape (K,); got objects of shape {array.shape}")
-            found = _of_objects(list(array), kinds, n_samples)
+                raise InputError(f"{name} must have shape (K,); got objects of shape {array.shape}")
+            found = _of_objects(list(array), kinds, n_samples, name)
             return replace(found, times=own_times if times is None else times)
     if array.dtype.kind == "c":
         raise InputTypeError(
-            f"correlator must be real; got dtype {array.dtype}; take the real part if the imaginary one is noise"
+            f"{name} must be real; got dtype {array.dtype}; take the real part if the imaginary one is noise"
         )
     if array.ndim == 2:
         _leave_out("samples", covariance=covariance, n_samples=n_samples)
-        return replace(_of_samples(floats("correlator", array, 2), times), times=times)
+        return replace(_of_samples(floats(name, array, 2), times, name), times=times)
     if array.ndim != 1:
         raise InputError(
-            f"correlator must have shape (K,), or (configuration, K) for samples; got shape {array.shape}; "
+            f"{name} must have shape (K,), or (configuration, K) for samples; got shape {array.shape}; "
             "average over sources first, or make an Estimate with nnqm.jackknife"
         )
-    return replace(_of_arrays(floats("correlator", array, 1), covariance, n_samples), times=times)
+    return replace(_of_arrays(floats(name, array, 1), covariance, n_samples, name), times=times)
 
 
 def _with_times(found: Given) -> Given:
@@ -137,18 +146,18 @@ def _leave_out(owner: str, **given: Any) -> None:
             raise InputError(f"{name} comes with {owner}; leave it out")
 
 
-def _array(given: Any) -> NDArray[Any]:
+def _array(given: Any, name: str) -> NDArray[Any]:
     try:
         if isinstance(given, list | tuple) and any(np.iscomplexobj(entry) for entry in given):
             return np.asarray(given, dtype=complex)
         if np.iscomplexobj(given):
             return np.asarray(given)
-        return array_of("correlator", given)
+        return array_of(name, given)
     except ValueError as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
-            f"correlator must have one length for all samples; {error}; cut all samples to the same times"
+            f"{name} must have one length for all samples; {error}; cut all samples to the same times"
         ) from None
 
 
@@ -166,9 +175,9 @@ def _scaled(estimate: Estimate) -> tuple[Estimate, float]:
     return Estimate(estimate.value / unit, estimate.replicas / unit, estimate.weights), unit
 
 
-def _of_arrays(values: Floats, covariance: ArrayLike | None, n_samples: int | None) -> Given:
+def _of_arrays(values: Floats, covariance: ArrayLike | None, n_samples: int | None, name: str) -> Given:
     if not len(values):
-        raise InputError("correlator must have at least 2 values; got none")
+        raise InputError(f"{name} must have at least 2 values; got none")
     if covariance is None:
         raise InputError(
             "covariance is missing: give the covariance of the values, shape (K, K), samples of shape "
@@ -212,7 +221,7 @@ def _blocks_for(values: Floats, covariance: Floats) -> Estimate:
     return Estimate(values, values + np.tile(np.concatenate([step, -step]), (copies, 1)), np.full(n, float(n)))
 
 
-def _of_samples(samples: Floats, times: Floats | None) -> Given:
+def _of_samples(samples: Floats, times: Floats | None, name: str) -> Given:
     n, k = samples.shape
     if times is not None and k != len(times) and n == len(times):
         raise InputError(
@@ -227,17 +236,17 @@ def _of_samples(samples: Floats, times: Floats | None) -> Given:
     unit = unit_of(samples)
     scaled = samples / unit
     mean = scaled.mean(axis=0)
-    return _of_estimate(Estimate(mean, mean - (scaled - mean) / (n - 1), np.full(n, float(n))), unit)
+    return _of_estimate(Estimate(mean, mean - (scaled - mean) / (n - 1), np.full(n, float(n))), name, unit)
 
 
-def _of_estimate(estimate: Estimate, unit: float = 1.0) -> Given:
+def _of_estimate(estimate: Estimate, name: str, unit: float = 1.0) -> Given:
     if estimate.value.ndim != 1:
-        raise InputError(f"correlator must have shape (K,); got {estimate.value.shape}")
+        raise InputError(f"{name} must have shape (K,); got {estimate.value.shape}")
     if estimate.n_blocks < 2:
-        raise InputError("correlator must have at least 2 blocks; got one; make more blocks with nnqm.jackknife")
+        raise InputError(f"{name} must have at least 2 blocks; got one; make more blocks with nnqm.jackknife")
     for stack in (estimate.value, estimate.replicas):
         if not np.all(np.isfinite(stack)):
-            raise InputError("correlator must be finite; got an Estimate with NaN or infinite entries")
+            raise InputError(f"{name} must be finite; got an Estimate with NaN or infinite entries")
     scaled, more = _scaled(estimate)
     taus = _autocorrelation(scaled.replicas)
     n = scaled.n_blocks
@@ -278,27 +287,27 @@ def _autocorrelation(series: Floats) -> Floats | None:
 # ---- objects of other packages
 
 
-def _entries_of(content: Any) -> list[Any]:
+def _entries_of(content: Any, name: str) -> list[Any]:
     present = [entry for entry in content if entry is not None]
     if any(np.size(entry) != 1 for entry in present):
-        raise InputError("correlator is a matrix of correlators; give one element of it, corr.item(i, j)")
+        raise InputError(f"{name} is a matrix of correlators; give one element of it, corr.item(i, j)")
     if not present:
-        raise InputError("correlator must have at least 2 values; got a Corr without any")
+        raise InputError(f"{name} must have at least 2 values; got a Corr without any")
     return [np.ravel(np.asarray(entry, dtype=object))[0] for entry in present]
 
 
-def _of_objects(entries: list[Any], kinds: set[str], n_samples: int | None) -> Given:
+def _of_objects(entries: list[Any], kinds: set[str], n_samples: int | None, name: str) -> Given:
     if len(kinds) > 1:
         raise InputTypeError(
-            f"correlator must hold objects of one kind; got {', '.join(sorted(kinds))}; a number without an error "
+            f"{name} must hold objects of one kind; got {', '.join(sorted(kinds))}; a number without an error "
             "cannot be used: leave its time out"
         )
     if kinds == {"gvar"}:
         gvar = sys.modules["gvar"]
-        return _of_arrays(floats("correlator", gvar.mean(entries), 1), gvar.evalcov(entries), n_samples)
+        return _of_arrays(floats(name, gvar.mean(entries), 1), gvar.evalcov(entries), n_samples, name)
     _leave_out("the pyerrors objects", n_samples=n_samples)
     if any(type(entry).__name__ == "CObs" for entry in entries):
-        raise InputTypeError("correlator must be real; got complex observables of pyerrors; take corr.real")
+        raise InputTypeError(f"{name} must be real; got complex observables of pyerrors; take corr.real")
     # The user's own analysis is used where there is one. Anything else is analysed on a copy, with the defaults of
     # pyerrors: the objects may be in use elsewhere.
     analysed = [entry if hasattr(entry, "e_dvalue") else copy.deepcopy(entry) for entry in entries]
@@ -309,7 +318,7 @@ def _of_objects(entries: list[Any], kinds: set[str], n_samples: int | None) -> G
         # A covariance of too few configurations is looked at here.
         warnings.simplefilter("ignore", RuntimeWarning)
         covariance = sys.modules["pyerrors"].covariance(analysed)
-    return _of_arrays(floats("correlator", [o.value for o in analysed], 1), covariance, _configurations(analysed))
+    return _of_arrays(floats(name, [o.value for o in analysed], 1), covariance, _configurations(analysed), name)
 
 
 def _configurations(observables: list[Any]) -> int | None:
