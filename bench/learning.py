@@ -144,7 +144,9 @@ def smallest_rule(
     ]
     for name, width, part in families:
         for n in (8, 12, 16, 20, 24, 28, 32, 36, 40, 48, 56, 64, 72, 80, 96, 112, 128, 160, 192, 256):
-            candidate = rule(theory, name, n, width, int(part * n) - (part == 1), accuracy * (1e-3 if many else 1e-2))
+            # The nodes left out have together less weight than the accuracy.
+            smallest = 0.1 * accuracy / n**theory.n_inputs
+            candidate = rule(theory, name, n, width, int(part * n) - (part == 1), smallest)
             if (best is not None and len(candidate["kept"]) >= best[0]) or len(candidate["kept"]) > 300_000:
                 break
             if distance(by_rule(theory, candidate), reference) <= accuracy:
@@ -155,17 +157,16 @@ def smallest_rule(
     return f"{best[1]}: {best[0]} nodes", best[2]
 
 
-def ours_gradient(theory: nnqm.Theory, threads: int, tolerance: float | None) -> Callable[[], tuple[float, np.ndarray]]:
+def ours_gradient(theory: nnqm.Theory) -> Callable[[], tuple[float, np.ndarray]]:
     from nnqm.learning.differentiate import differentiate
     from nnqm.learning.observables import TwoPoint
 
     # The peers sum over all states, the vacuum included.
     observables = [TwoPoint(TIMES, connected=False)]
     cotangents = [np.array(COTANGENTS)]
-    settings = {} if tolerance is None else {"tolerance": tolerance}
 
     def once() -> tuple[float, np.ndarray]:
-        found = differentiate(theory, observables, **settings)
+        found = differentiate(theory, observables)
         return float(found.values[0] @ cotangents[0]), found.pullback(cotangents)["network"]
 
     return once
@@ -219,7 +220,7 @@ def race_gradients(peers: Peers, toy: bool, repeat: int, chosen: str) -> None:
         theory = theory_of(widths)
         fine = ("trapezoid", 1200, 13.0, 300, 0.0) if widths[0] == 1 else ("gauss", 64, 0.0, 63, 1e-20)
         reference = by_rule(theory, rule(theory, *fine))
-        ours = ours_gradient(theory, peers.threads, None)
+        ours = ours_gradient(theory)
         accuracy = max(distance(ours(), reference), ROUNDING)
         if accuracy > 1e-4:
             sys.exit(f"gradient {widths}: the answer of nnqm is wrong by {accuracy:.1e}")

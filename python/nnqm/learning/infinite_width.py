@@ -73,9 +73,8 @@ class TrainedProcess(ABC):
         self._training: GradientDescent | None = network.training
         self._modes: tuple[Floats, Floats] | None = None
 
-    @abstractmethod
     def prior(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """Covariance of an output before training, E[f(s) f(t)], shape (N, M).
+        """Covariance of an output before training, E[f(s) f(t)], for weights of mean zero.
 
         Parameters
         ----------
@@ -85,23 +84,42 @@ class TrainedProcess(ABC):
         Returns
         -------
         ndarray
-            Unit [x]^2.
+            Shape (N, M), unit [x]^2.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            If the points do not fit, or an average over saturated neurons does not converge.
         """
+        return self._prior(self._points("s", s), self._points("t", t))
+
+    def tangent_kernel(self, s: ArrayLike, t: ArrayLike) -> Floats:
+        """The tangent kernel Theta(s, t) of an output: of all layers, if there is no training.
+
+        Parameters
+        ----------
+        s, t : array_like
+            Points, shapes (N, D) and (M, D).
+
+        Returns
+        -------
+        ndarray
+            Shape (N, M), unit [x]^2; in the parametrisation "standard" the unit is the square of the unit of a feature.
+
+        Raises
+        ------
+        InputError, InputTypeError
+            As for ``prior``.
+        """
+        return self._tangent_kernel(self._points("s", s), self._points("t", t))
 
     @abstractmethod
-    def tangent_kernel(self, s: ArrayLike, t: ArrayLike) -> Floats:
-        """The tangent kernel Theta(s, t) of an output, shape (N, M).
+    def _prior(self, first: Floats, second: Floats) -> Floats:
+        """The prior covariance at checked points (N, D) and (M, D)."""
 
-        Parameters
-        ----------
-        s, t : array_like
-            Points, shapes (N, D) and (M, D).
-
-        Returns
-        -------
-        ndarray
-            Unit [x]^2.
-        """
+    @abstractmethod
+    def _tangent_kernel(self, first: Floats, second: Floats) -> Floats:
+        """The tangent kernel at checked points (N, D) and (M, D)."""
 
     @property
     def stable_rate(self) -> float:
@@ -343,11 +361,10 @@ class InfiniteWidth(TrainedProcess):
                 f"{self._training.parametrisation!r}, whose tangent kernel grows with the width"
             )
 
-    def prior(self, s: ArrayLike, t: ArrayLike) -> Floats:  # noqa: D102
-        return self._kernels(self._points("s", s), self._points("t", t), slopes=False)[0]
+    def _prior(self, first: Floats, second: Floats) -> Floats:
+        return self._kernels(first, second, slopes=False)[0]
 
-    def tangent_kernel(self, s: ArrayLike, t: ArrayLike) -> Floats:  # noqa: D102
-        first, second = self._points("s", s), self._points("t", t)
+    def _tangent_kernel(self, first: Floats, second: Floats) -> Floats:
         if self._training is not None and self._training.parametrisation == "standard":
             return product(first, second.T) + 1
         last_only = self._training is not None and self._training.layers == "last"
@@ -382,7 +399,8 @@ class LinearModel(TrainedProcess):
     Parameters
     ----------
     network : RandomNetwork
-        Of one layer; or with hidden layers and a training of the last layer, or no training.
+        Of one layer; or with hidden layers and a training of the last layer, or no training. Without training the
+        tangent kernel is the one of the last layer.
     hidden : Network, optional
         One draw of the network, whose hidden layers define the features; required if there are hidden layers. Draws of
         a run come from ``network.draw`` or ``draw_weights``; the weights of their last layer are not used.
@@ -419,17 +437,17 @@ class LinearModel(TrainedProcess):
             assert hidden is not None
             self._hidden = Network(hidden.weights[:-1], hidden.biases[:-1], hidden.activations[:-1])
 
-    def prior(self, s: ArrayLike, t: ArrayLike) -> Floats:  # noqa: D102
-        return self._of_features(s, t, self.network.weight_std[-1] ** 2, self.network.bias_std[-1] ** 2)
+    def _prior(self, first: Floats, second: Floats) -> Floats:
+        return self._of_features(first, second, self.network.weight_std[-1] ** 2, self.network.bias_std[-1] ** 2)
 
-    def tangent_kernel(self, s: ArrayLike, t: ArrayLike) -> Floats:  # noqa: D102
+    def _tangent_kernel(self, first: Floats, second: Floats) -> Floats:
         if self._training is not None and self._training.parametrisation == "standard":
-            return self._of_features(s, t, self.network.widths[-2], 1.0)
-        return self.prior(s, t)
+            return self._of_features(first, second, self.network.widths[-2], 1.0)
+        return self._prior(first, second)
 
-    def _of_features(self, s: ArrayLike, t: ArrayLike, of_weights: float, of_biases: float) -> Floats:
-        first, second = (self._features(self._points(name, x)) for name, x in (("s", s), ("t", t)))
-        return np.asarray(of_weights / first.shape[1] * product(first, second.T) + of_biases)
+    def _of_features(self, first: Floats, second: Floats, of_weights: float, of_biases: float) -> Floats:
+        one, other = self._features(first), self._features(second)
+        return np.asarray(of_weights / one.shape[1] * product(one, other.T) + of_biases)
 
     def _features(self, points: Floats) -> Floats:
         return points if self._hidden is None else np.asarray(self._hidden(points))
