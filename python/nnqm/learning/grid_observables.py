@@ -33,23 +33,35 @@ RULES_OF_INPUTS: dict[int, tuple[Rule, ...]] = {
         (0.025, 12.0, 319),
         (0.0125, 12.0, 399),
     ),
-    2: ((0.45, 8.5, 31), (0.32, 8.5, 47), (0.22, 8.5, 63), (0.15, 9.0, 79), (0.1, 9.0, 95), (0.05, 9.0, 127)),
-    3: ((0.6, 8.0, 23), (0.45, 8.5, 27), (0.33, 8.5, 35), (0.25, 8.5, 47)),
+    2: (
+        (0.45, 7.5, 31),
+        (0.37, 7.5, 39),
+        (0.3, 7.8, 47),
+        (0.22, 8.2, 63),
+        (0.15, 8.5, 79),
+        (0.1, 8.5, 95),
+        (0.05, 8.5, 127),
+    ),
+    3: ((0.6, 7.0, 23), (0.5, 7.3, 25), (0.42, 7.5, 29), (0.36, 7.6, 33), (0.3, 7.8, 39), (0.25, 8.0, 47)),
 }
 # Highest polynomials for one input with kinks, tried in turn.
 _KINKED_ORDERS = (199, 399, 799)
 # Fraction of E x^2 below which the variance is rounding.
 _CONSTANT = 1e-13
 # Largest relative change of mean and variance when every second node is left out, at which the rule is fine enough:
-# for functions that are analytic in a strip the error of the rule is the square of this change.
-_CHANGE = 1e-6
+# for functions that are analytic in a strip the error of the rule is the square of this change. By number of inputs.
+_CHANGE = {1: 1e-6, 2: 3e-6, 3: 3e-5}
 # Spacing of the nodes, in units of the scale of the steepest neuron of the first layer, above which no rule is tried.
 _RESOLVED = 0.7
 # Largest relative contribution of states beyond the highest polynomial to two-point functions.
-_BEYOND = 1e-10
+_BEYOND = 1e-9
+# Relative change of E x^2 with a finer basis of a Hamiltonian at which the basis is fine enough.
+_SAME = 1e-10
 # Factors by which the basis of a Hamiltonian is refined: tried in turn for smooth networks, for networks with kinks,
 # and for error estimates.
 _STATES, _FINER_STATES, _OTHER_STATES = (1.0, 1.3, 1.7, 2.2, 3.0), 3.0, 1.15
+# Number of nodes times weights below which one thread does all work.
+_SMALL_WORK = 5_000_000
 # Smallest relative error that is reported.
 _ROUNDING = 1e-13
 # Largest product of the numbers of nodes and polynomials for one input with kinks.
@@ -131,7 +143,9 @@ class GridObservables:
             if (bar := bars.sides[k]) is not None:
                 sides = np.zeros((2, bar.shape[1], outputs)) if sides is None else sides
                 sides[..., c] += bar
-        gradient, by_node = network.pullback(bars.grid.nodes, u, first, second)
+        # Threads cost more than they gain on few nodes.
+        n_threads = 1 if m * network.parameters.size < _SMALL_WORK else 0
+        gradient, by_node = network.pullback(bars.grid.nodes, u, first, second, n_threads=n_threads)
         bars.nodes += by_node
         if sides is not None:
             points = beside(bars.grid)
@@ -227,17 +241,17 @@ def _evaluated(theory: Theory, observables: Sequence[Observable], columns: Seque
             if not any(_missing(channel, lag) for channel in channels) or grid.axes[0].rows.size > _MOST_PRODUCTS:
                 break
         return channels
-    rules = RULES_OF_INPUTS[theory.n_inputs]
+    rules, accepted = RULES_OF_INPUTS[theory.n_inputs], _CHANGE[theory.n_inputs]
     at = _first_rule(theory, rules)
     while True:
         rule = rules[at]
         grid, half, half_weights = oscillator_grid(theory, rule if rule[2] >= least else (*rule[:2], least))
         channels = _channels(theory, grid, columns)
         change = max(_change(channel, half, half_weights) for channel in channels)
-        if at == len(rules) - 1 or (change <= _CHANGE and not any(_missing(channel, lag) for channel in channels)):
+        if at == len(rules) - 1 or (change <= accepted and not any(_missing(channel, lag) for channel in channels)):
             return channels
         # The logarithm of the change is inversely proportional to the spacing.
-        needed = rule[0] * min(np.log(max(change, 1e-300)) / np.log(_CHANGE), 1.0)
+        needed = rule[0] * min(np.log(max(change, 1e-300)) / np.log(accepted), 1.0)
         at += 1
         while at < len(rules) - 1 and rules[at][0] > needed:
             at += 1
@@ -262,12 +276,12 @@ def _on_states(theory: Theory, columns: Sequence[_Column], lag: float, least: in
             )
     if _kinked(theory) and isinstance(network, Network):
         return _channels(theory, kinked_state_grid(theory, network, _FINER_STATES), columns)
-    square = np.full(1, np.inf)
-    for (spacing, width, order), finer in zip(RULES_OF_INPUTS[theory.n_inputs], _STATES, strict=False):
+    rules, square = RULES_OF_INPUTS[theory.n_inputs], np.full(1, np.inf)
+    for (spacing, width, order), finer in zip(rules, _STATES, strict=False):
         grid = state_grid(theory, (spacing, width, max(order, least)), finer)
         channels = _channels(theory, grid, columns)
         before, square = square, np.array([channel.square for channel in channels])
-        changed = np.abs(square - before) > _BEYOND * square
+        changed = np.abs(square - before) > _SAME * square
         if not (changed.any() or any(_missing(channel, lag) for channel in channels)):
             break
     return channels
