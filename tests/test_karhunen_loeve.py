@@ -93,7 +93,7 @@ def test_the_general_solver_reaches_the_closed_forms(kernel, interval):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kernel", "interval"), [*CLOSED, *OWN], ids=str)
+@pytest.mark.parametrize(("kernel", "interval"), [*CLOSED, *OWN])
 def test_eigenfunctions_are_orthonormal_and_solve_the_integral_equation(kernel, interval):
     kl = karhunen_loeve(kernel, interval, 8)
     a, b = interval
