@@ -1,6 +1,9 @@
 """Euclidean-time quantum mechanics as neural networks: define a theory, get its physics with error bars."""
 
-from . import results as results
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from ._core import build_info
 from .estimators.clustering import clustering
 from .estimators.four_points import connected_four_point, pair_four_point
@@ -22,11 +25,6 @@ from .exact.spectral_measures import kallen_lehmann
 from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
-from .learning.dynamics import training_dynamics
-from .learning.fit import fit
-from .learning.scan import scan
-from .learning.targets import Target
-from .learning.trajectory import Trajectory
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
 from .properties import check
@@ -65,7 +63,40 @@ from .time_networks.emulate import as_network, split_network
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 from .verdict import Verdict
 
+if _TYPE_CHECKING:
+    from . import learning as learning
+    from . import results as results
+    from .learning.dynamics import training_dynamics
+    from .learning.fit import fit
+    from .learning.scan import scan
+    from .learning.targets import Target
+    from .learning.trajectory import Trajectory
+
 __version__: str = build_info()["version"]
+
+# Names that are imported at their first use, because the wing of learning doubles the time of the import.
+_LATER = {
+    "Target": "learning.targets",
+    "Trajectory": "learning.trajectory",
+    "fit": "learning.fit",
+    "scan": "learning.scan",
+    "training_dynamics": "learning.dynamics",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    if name in ("learning", "results"):
+        return _import_module(f".{name}", __name__)
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(_import_module(f".{_LATER[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "learning", "results"})
+
 
 __all__ = [
     "CosineNetwork",

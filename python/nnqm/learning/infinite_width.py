@@ -339,7 +339,7 @@ class InfiniteWidth(TrainedProcess):
     >>> network = nnqm.RandomNetwork((1, 64, 1), "erf", weight_std=1.5, bias_std=0.5)
     >>> model = InfiniteWidth(network.with_training(nnqm.GradientDescent([[-1.0], [1.0]], [[0.5], [0.8]], 0.2, 50)))
     >>> model.mean([-1.0, 0.0, 1.0])[:, 0].round(4)
-    array([0.5   , 0.    , 0.8   ])
+    array([0.5   , 0.5456, 0.8   ])
     """
 
     def __init__(self, network: RandomNetwork) -> None:
