@@ -15,7 +15,7 @@ from ..theories.networks import Network
 from ..theories.theory import Theory
 from .grid_sums import Bars, Channel, beside, close, cutoff, evaluate, pull_back
 from .input_grids import Grid, Integers, Rule, kinked_grid, kinked_state_grid, oscillator_grid, state_grid
-from .observables import Gaps, NPoint, Observable, SpectralWeights, TwoPoint
+from .observables import Gaps, Moments, NPoint, Observable, SpectralWeights, TwoPoint
 from .parameters import Gradient
 
 __all__ = ["GridObservables", "relative_change"]
@@ -24,14 +24,14 @@ __all__ = ["GridObservables", "relative_change"]
 # inputs.
 RULES_OF_INPUTS: dict[int, tuple[Rule, ...]] = {
     1: (
-        (0.4, 10.0, 47),
-        (0.28, 10.5, 79),
-        (0.2, 11.0, 127),
-        (0.14, 12.0, 159),
-        (0.1, 12.0, 199),
-        (0.05, 12.0, 255),
-        (0.025, 12.0, 319),
-        (0.0125, 12.0, 399),
+        (0.4, 8.5, 47),
+        (0.28, 8.5, 79),
+        (0.2, 8.5, 127),
+        (0.14, 8.5, 159),
+        (0.1, 8.5, 199),
+        (0.05, 8.5, 255),
+        (0.025, 8.5, 319),
+        (0.0125, 8.5, 399),
     ),
     2: (
         (0.45, 7.5, 31),
@@ -44,6 +44,9 @@ RULES_OF_INPUTS: dict[int, tuple[Rule, ...]] = {
     ),
     3: ((0.6, 7.0, 23), (0.5, 7.3, 25), (0.42, 7.5, 29), (0.36, 7.6, 33), (0.3, 7.8, 39), (0.25, 8.0, 47)),
 }
+# Half-width for n-point functions, high moments and high states, which see outer nodes; by number of inputs.
+_WIDE = {1: 12.0, 2: 9.5, 3: 9.5}
+_LOW_MOMENT, _LOW_STATE = 4, 24
 # Highest polynomials for one input with kinks, tried in turn.
 _KINKED_ORDERS = (199, 399, 799)
 # Fraction of E x^2 below which the variance is rounding.
@@ -210,6 +213,13 @@ def _order(theory: Theory, observables: Sequence[Observable]) -> int:
     return states
 
 
+def _sees_outer_nodes(what: Observable) -> bool:
+    """Whether nodes beyond eight standard deviations contribute to an observable."""
+    if isinstance(what, Moments):
+        return max(what.orders) > _LOW_MOMENT
+    return isinstance(what, NPoint) or (isinstance(what, SpectralWeights) and what.highest > _LOW_STATE)
+
+
 def _earliest(observables: Sequence[Observable]) -> float:
     """Shortest lag other than 0 of all two-point and n-point functions."""
     lags = [np.inf]
@@ -242,10 +252,12 @@ def _evaluated(theory: Theory, observables: Sequence[Observable], columns: Seque
                 break
         return channels
     rules, accepted = RULES_OF_INPUTS[theory.n_inputs], _CHANGE[theory.n_inputs]
+    wide = _WIDE[theory.n_inputs] if any(_sees_outer_nodes(what) for what in observables) else 0.0
     at = _first_rule(theory, rules)
     while True:
-        rule = rules[at]
-        grid, half, half_weights = oscillator_grid(theory, rule if rule[2] >= least else (*rule[:2], least))
+        spacing, width, order = rules[at]
+        rule = spacing, max(width, wide), max(order, least)
+        grid, half, half_weights = oscillator_grid(theory, rule)
         channels = _channels(theory, grid, columns)
         change = max(_change(channel, half, half_weights) for channel in channels)
         if at == len(rules) - 1 or (change <= accepted and not any(_missing(channel, lag) for channel in channels)):

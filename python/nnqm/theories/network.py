@@ -67,7 +67,9 @@ class Network(Immutable):
     array([[-0.1497]])
     """
 
-    __slots__ = ("activations", "biases", "weights")
+    __slots__ = ("_plain", "activations", "biases", "weights")
+
+    _plain: _core.Network
 
     weights: tuple[Floats, ...]
     biases: tuple[Floats, ...]
@@ -322,7 +324,11 @@ class Network(Immutable):
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; its table of polynomials for the precision ``table``, if there is one."""
-        plain = _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))
+        try:
+            plain = self._plain
+        except AttributeError:
+            plain = _core.Network(list(zip(self.weights, self.biases, self.activations, strict=True)))
+            self._set(_plain=plain)
         return plain if table is None else _table(self, table) or plain
 
     def to_dict(self) -> dict[str, Any]:
