@@ -14,7 +14,7 @@ from ..exact.resolution import hidden_by_grid
 from ..theories.networks import Network
 from ..theories.theory import Theory
 from .grid_sums import Bars, Channel, beside, close, cutoff, evaluate, pull_back
-from .input_grids import Grid, Integers, Rule, kinked_grid, kinked_state_grid, oscillator_grid, state_grid
+from .input_grids import Grid, Rule, kinked_grid, kinked_state_grid, oscillator_grid, state_grid
 from .observables import Gaps, Moments, NPoint, Observable, SpectralWeights, TwoPoint
 from .parameters import Gradient
 
@@ -257,9 +257,9 @@ def _evaluated(theory: Theory, observables: Sequence[Observable], columns: Seque
     while True:
         spacing, width, order = rules[at]
         rule = spacing, max(width, wide), max(order, least)
-        grid, half, half_weights = oscillator_grid(theory, rule)
+        grid, thinning = oscillator_grid(theory, rule)
         channels = _channels(theory, grid, columns)
-        change = max(_change(channel, half, half_weights) for channel in channels)
+        change = max(_change(channel, thinning) for channel in channels)
         if at == len(rules) - 1 or (change <= accepted and not any(_missing(channel, lag) for channel in channels)):
             return channels
         # The logarithm of the change is inversely proportional to the spacing.
@@ -299,20 +299,15 @@ def _on_states(theory: Theory, columns: Sequence[_Column], lag: float, least: in
     return channels
 
 
-def _change(channel: Channel, half: Integers, weights: Floats) -> float:
+def _change(channel: Channel, thinning: Floats) -> float:
     """Largest change of averages of g, g^2, g y and g^2 y when every second node is left out, in standard deviations.
 
     g is the deviation from the mean. The error of one average alone may vanish by chance, by its phase.
     """
     if channel.variance <= _CONSTANT * channel.square:
         return 0.0
-    g = (channel.values - channel.mean) / np.sqrt(channel.variance)
-    powers = np.stack([g, g * g])
-    nodes = channel.grid.nodes
-    coarse, fine = powers[:, half] * weights, powers * channel.grid.weights
-    spreads = np.array([axis.spread for axis in channel.grid.axes])
-    alone = np.abs(coarse.sum(axis=1) - fine.sum(axis=1)).max()
-    return float(max(alone, (np.abs(coarse @ nodes[half] - fine @ nodes) / spreads).max()))
+    g = (channel.values - channel.mean) / channel.variance**0.5
+    return float(max(np.abs(g @ thinning).max(), np.abs((g * g) @ thinning).max()))
 
 
 def _missing(channel: Channel, lag: float) -> bool:

@@ -188,8 +188,8 @@ class _Nodes:
     nodes: Floats
     weights: Floats
     inside: Integers | None
-    half: Integers
-    half_weights: Floats
+    # Weights of the rule of every second node less those of the rule, alone and times each input, shape (M, 1 + D).
+    thinning: Floats
 
 
 @lru_cache(maxsize=64)
@@ -201,8 +201,9 @@ def rule_nodes(dimension: int, rule: Rule) -> _Nodes:
     z, weights = trapezoid(spacing * (n - 1) / 2, n)
     rows = hermite_functions(z, weights, order)
     if dimension == 1:
-        half = np.arange(0, n, 2)
-        return _Nodes(z, rows, rows * rows[0], z[:, None].copy(), weights, None, half, 2 * weights[half])
+        nodes = z[:, None].copy()
+        thinning = _thinning(nodes, weights, np.arange(0, n, 2))
+        return _Nodes(z, rows, rows * rows[0], nodes, weights, None, thinning)
     grid = np.stack(np.meshgrid(*[z] * dimension, indexing="ij"), axis=-1).reshape(-1, dimension)
     product = weights
     for _ in range(dimension - 1):
@@ -210,8 +211,14 @@ def rule_nodes(dimension: int, rule: Rule) -> _Nodes:
     inside = np.flatnonzero((grid**2).sum(axis=1) <= width**2)
     number = np.stack(np.unravel_index(inside, (n,) * dimension), axis=-1)
     half = np.flatnonzero((number % 2 == 0).all(axis=1))
-    kept = product.ravel()[inside]
-    return _Nodes(z, rows, rows * rows[0], grid[inside].copy(), kept, inside, half, 2**dimension * kept[half])
+    nodes, kept = grid[inside].copy(), product.ravel()[inside]
+    return _Nodes(z, rows, rows * rows[0], nodes, kept, inside, _thinning(nodes, kept, half))
+
+
+def _thinning(nodes: Floats, weights: Floats, half: Integers) -> Floats:
+    change = -weights
+    change[half] += 2 ** nodes.shape[1] * weights[half]
+    return np.concatenate([change[:, None], change[:, None] * nodes], axis=1)
 
 
 def _oscillator_axis(z: Floats, rows: Floats, projection: Floats, rate: float, strength: float, hbar: float) -> Axis:
@@ -241,10 +248,13 @@ def _oscillator_axis(z: Floats, rows: Floats, projection: Floats, rate: float, s
     )
 
 
-def oscillator_grid(theory: Theory, rule: Rule) -> tuple[Grid, Integers, Floats]:
-    """The trapezoid rule on Ornstein-Uhlenbeck inputs, and every second of its nodes with their weights."""
-    found = rule_nodes(theory.n_inputs, rule)
-    return _oscillator_grid(theory.omega, theory.sigma, theory.hbar, rule), found.half, found.half_weights
+def oscillator_grid(theory: Theory, rule: Rule) -> tuple[Grid, Floats]:
+    """The trapezoid rule on Ornstein-Uhlenbeck inputs, and the change of its weights if every second node is left out.
+
+    The change has shape (M, 1 + D): alone, and times each input in standard deviations.
+    """
+    grid = _oscillator_grid(theory.omega, theory.sigma, theory.hbar, rule)
+    return grid, rule_nodes(theory.n_inputs, rule).thinning
 
 
 # A fit of a network has the same grid at every step.

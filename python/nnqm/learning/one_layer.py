@@ -137,12 +137,11 @@ class OneLayer:
         for rule in rules:
             found = rule_nodes(1, rule if rule[2] >= order else (*rule[:2], order))
             values = self._neurons(found.nodes)
-            square = found.weights @ values**2
-            coarse = found.half_weights @ values[found.half] ** 2
+            square, change = found.weights @ values**2, found.thinning[:, 0] @ values**2
             self._c = np.ascontiguousarray((found.projection @ values).T)
             self._rule = found
             beyond = square - (self._c**2).sum(axis=1)
-            if (beyond <= _BEYOND * square).all() and (np.abs(coarse - square) <= _CHANGE * square).all():
+            if (beyond <= _BEYOND * square).all() and (np.abs(change) <= _CHANGE * square).all():
                 if skipped >= finer:
                     break
                 skipped += 1
