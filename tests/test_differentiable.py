@@ -96,6 +96,11 @@ def test_derivatives_on_grids(widths, activation):
     assert max(deviation(theory, all_observables(widths[0])).values()) < 1e-7
 
 
+def test_derivatives_at_short_times():
+    """States beyond the highest polynomial contribute, at the energy of the first of them."""
+    assert max(deviation(theory_of((1, 4, 1), "relu"), [TwoPoint([0.001, 0.003])]).values()) < 1e-7
+
+
 def test_a_wrong_factor_is_seen():
     """Negative control."""
     found = deviation(theory_of((1, 3, 1), "tanh"), all_observables(1), factor=2.0)
