@@ -327,6 +327,8 @@ def _state_axis(source: Source, basis: Basis, points: Floats, weights: Floats | 
         by_potential = _levels(energies, vectors, bars.energies, bar_vectors)
         return source.potential_pullback(basis.points, by_potential)
 
+    law = rows[0] ** 2
+    mean = float(law @ points)
     return Axis(
         points=points,
         rows=rows,
@@ -335,7 +337,7 @@ def _state_axis(source: Source, basis: Basis, points: Floats, weights: Floats | 
         cutoff=np.inf if weights is None else basis.cutoff,
         fixed=False,
         strength=float(np.sqrt(hamiltonian.hbar / hamiltonian.mass)),
-        spread=float(np.sqrt(source.variance[0])),
+        spread=float(np.sqrt(law @ (points - mean) ** 2)),
         density=lambda y: np.asarray(basis.interpolate(vectors[:, 0], y) ** 2),
         back=back,
     )
