@@ -92,6 +92,7 @@ def pulls_of(n, rho, seeds, given=lambda x: x, channels=1):
     return np.array(found).reshape(-1, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("n", "rho", "channels", "given"),
     [
@@ -115,6 +116,7 @@ def test_too_few_correlated_configurations_are_refused(n, rho):
         assert len(pulls_of(n, rho, 10, given)) == 0
 
 
+@pytest.mark.slow
 def test_independent_paths_are_rarely_taken_for_a_chain():
     for channels in (1, 4):
         refused = sum(len(pulls_of(n, 0.0, 60, channels=channels)) < 60 for n in (20, 50))

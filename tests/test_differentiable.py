@@ -96,6 +96,7 @@ def test_derivatives_on_grids(widths, activation):
     assert max(deviation(theory, all_observables(widths[0])).values()) < 1e-7
 
 
+@pytest.mark.slow
 def test_derivatives_at_short_times():
     """States beyond the highest polynomial contribute, at the energy of the first of them."""
     assert max(deviation(theory_of((1, 4, 1), "relu"), [TwoPoint([0.001, 0.003])]).values()) < 1e-7
@@ -122,6 +123,7 @@ def test_derivatives_of_drawn_networks(data):
     assert max(deviation(theory, [TwoPoint(TIMES), Moments([1, 2]), Commutator()]).values()) < 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("widths", "activation"),
     [
@@ -217,6 +219,7 @@ def test_a_neuron_without_weights_has_derivatives():
         assert abs((up.values[0] - down.values[0])[0] / 2e-4 - gradient[i]) < 1e-7
 
 
+@pytest.mark.slow
 def test_reported_errors_cover_the_deviation():
     # A deep network of kinks that ignores its second input, and saturated neurons: the exact answer has one input.
     deep = theory_of((1, 4, 4, 1), "relu")
@@ -288,6 +291,7 @@ def test_gaps_obey_hellmann_and_feynman():
     assert_allclose(gradient["potential"], expected, atol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["tanh", "relu"])
 def test_network_on_a_ground_state_process(activation):
     network = nnqm.Network.random((1, 3, 1), activation, rng=3, bias_std=0.5)

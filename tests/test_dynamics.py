@@ -178,6 +178,7 @@ def test_short_times_of_draws_are_the_mean_of_their_exact_values(inputs):
         average_of_short_times(theories[0], [Network.random((inputs, 4, 2), "relu", rng=1)] * 2, 1, 2)
 
 
+@pytest.mark.slow
 def test_kinks_are_measured_and_their_uncertainty_is_infinite():
     # x = v max(w y, 0): [x, p]/(i hbar) = (m/hbar) sigma^2 <v^2 w^2>/2.
     network = RandomNetwork((1, 1, 1), "relu", weight_std=[1.3, 0.8], group=8)
@@ -452,6 +453,7 @@ def test_the_dataset_has_all_numbers_and_survives_a_file(mixed, tmp_path):
     assert losses.loss.values == [0.5]
 
 
+@pytest.mark.slow
 def test_the_figure_holds_the_numbers(mixed):
     axes = draw({"one": mixed, "other": mixed})
     assert [a.get_xlabel() for a in axes] == ["training step"] * 4

@@ -71,12 +71,14 @@ def test_other_theories_have_a_report_a_figure_and_checks(name, tmp_path):
     assert "stationarity" in str(nnqm.check(theory, n_paths=2048, rng=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_times", [2, 16])
 def test_steps_too_small_to_move_leave_the_joint_test_out(n_times):
     run = nnqm.simulate(nnqm.harmonic_oscillator(), 2048, n_times, 1e-8, rng=1)
     assert "oscillator" in str(analyse(run)) or analyse(run).rows
 
 
+@pytest.mark.slow
 def test_the_figure_draws_what_is_known_of_random_weights():
     run = nnqm.simulate(OTHERS["random weights of two inputs"](), 2048, 16, 0.2, rng=1)
     report = analyse(run)

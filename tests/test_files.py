@@ -146,6 +146,7 @@ def test_paths_that_are_none():
         nnqm.load(3)
 
 
+@pytest.mark.slow
 def test_figures_use_the_same_function():
     report = nnqm.analyse(RUN, positivity=False)
     os.mkfifo("pipe.png")

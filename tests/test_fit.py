@@ -73,6 +73,7 @@ def quartic_run():
     return nnqm.simulate(nnqm.Theory(source), 16384, 48, 0.1, rng=3)
 
 
+@pytest.mark.slow
 def test_a_measured_correlator_is_fitted_to_its_errors(quartic_run):
     target = nnqm.Target.two_point(quartic_run)
     assert target.size == 12
@@ -347,6 +348,7 @@ def test_closed_forms_of_linear_networks_agree_with_sums_over_grids(monkeypatch)
 # ---- quality
 
 
+@pytest.mark.slow
 def test_p_values_of_correlators_are_uniform():
     rng = np.random.default_rng(1)
     times = np.array([0.0, 0.2, 0.5, 1.0, 1.6, 2.5])
@@ -366,6 +368,7 @@ def test_p_values_of_correlators_are_uniform():
     assert stats.chi2.ppf(1e-4, 59) / 59 < ratio < stats.chi2.ppf(1 - 1e-4, 59) / 59
 
 
+@pytest.mark.slow
 def test_p_values_with_an_estimated_covariance_are_uniform():
     rng = np.random.default_rng(2)
     times = np.array([0.0, 0.2, 0.5, 1.0, 1.6, 2.5])
@@ -673,6 +676,7 @@ def test_times_that_a_theory_does_not_have_are_refused():
         nnqm.fit(theory, nnqm.Target(TwoPoint([0.0, 0.3]), [1.0, 0.5]))
 
 
+@pytest.mark.slow
 def test_correlators_off_the_lattice_of_fixed_frequencies_are_named():
     times = np.array([0.0, 0.5, 1.0, 2.0])
     slow = nnqm.Target(TwoPoint(times), np.exp(-0.8 * times), errors=1e-3)

@@ -35,6 +35,7 @@ def flat(layers):
     return np.concatenate([np.ravel(part) for pair in layers for part in pair])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 @pytest.mark.parametrize("compiled", [False, True])
 def test_gradients_in_layers_and_inputs(compiled):
@@ -56,6 +57,7 @@ def test_gradients_in_layers_and_inputs(compiled):
     np.testing.assert_allclose(found[2], expected["sigma"], rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_vmap_runs_one_after_another():
     exact = jax_observable(THEORY, Moments([1, 2]))
@@ -68,6 +70,7 @@ def test_vmap_runs_one_after_another():
     np.testing.assert_array_equal(gradients[0], gradients[2])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_jacobian_and_finite_differences():
     exact = jax_observable(THEORY, SpectralWeights([[1, 0], [1, 2]]))

@@ -170,6 +170,7 @@ def test_a_trajectory_of_the_standard_library():
 # ---- offsets and scales
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("offset", "scale"), [(1234567.8, 1.0), (-1e9, 1.0), (50.0, 1.0), (0.0, 1e-12), (0.0, 1e30)])
 def test_everything_but_the_mean_is_as_without_an_offset(offset, scale):
     moved = nnqm.accumulate(X * scale + offset, DT)
@@ -201,6 +202,7 @@ def test_what_the_type_cannot_hold_is_refused(values, message):
         nnqm.accumulate(values, DT)
 
 
+@pytest.mark.slow
 def test_a_first_chunk_that_is_not_typical_does_not_set_the_scale():
     chunks = np.split(oscillator(4000, 24, 5) + 3.0, 20)
     plain = nnqm.accumulate(iter(chunks), DT, independent=True)

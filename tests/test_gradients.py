@@ -51,6 +51,7 @@ def relative(got, right):
     return np.abs(got - right).max() / max(np.abs(right).max(), 1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(networks(SMOOTH), st.integers(0, 2))
 def test_gradients_are_finite_differences(case, order):
@@ -142,6 +143,7 @@ def test_gradients_of_values_are_those_of_jax(depth):
         assert relative(got, np.asarray(expected)) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_gradients_of_derivatives_are_those_of_jax(name):
     import jax

@@ -48,6 +48,7 @@ def test_paths_are_distributed_as_the_squared_wave_function(quartic):
     refute(stats.chisquare(counts, wrong * counts.sum() / wrong.sum()).pvalue, "counts follow a wrong density")
 
 
+@pytest.mark.slow
 def test_a_network_on_a_double_well():
     wells = nnqm.Hamiltonian([1.5**4, 0, -2 * 1.5**2, 0, 1.0], mass=1.0)
     network = nnqm.Network([[[0.8], [-0.5]], [[1.0, 0.7]]], [[0.1, 0.4], [0.0]], "tanh")
@@ -118,6 +119,7 @@ def test_paths_have_the_same_bits_with_another_blas():
     assert len(answers[0].split()) == 3
 
 
+@pytest.mark.slow
 def test_a_function_comes_back_as_a_table(tmp_path):
     theory = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: x**2 / 2 + x**4)))
     run = nnqm.simulate(theory, 2000, 16, 0.2, rng=9)
@@ -180,6 +182,7 @@ def test_a_theory_file_names_a_potential(tmp_path):
         nnqm.load_theory_file(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "hamiltonian",
     [

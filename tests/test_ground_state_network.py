@@ -77,6 +77,7 @@ def test_psi_0_solves_the_schroedinger_equation(activation, even):
         assert np.array_equal(process.potential(X), process.potential(-X))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     activation=st.sampled_from(SMOOTH),
@@ -104,6 +105,7 @@ def test_the_pullback_of_v_agrees_with_finite_differences(activation, hidden, ev
     assert abs(found @ direction - expected) < 1e-7 * scale
 
 
+@pytest.mark.slow
 def test_gaps_have_the_gradient_of_hellmann_and_feynman(process):
     theory = nnqm.Theory(process)
     found = differentiate(theory, [Gaps(3), TwoPoint([0.0, 0.7])])
@@ -140,6 +142,7 @@ def test_paths_have_the_exact_correlators(process):
     assert process.ground_energy(1.0, 1.0)[0] == 0.0
 
 
+@pytest.mark.slow
 def test_files_keep_the_network_and_the_bits(process, tmp_path):
     theory = nnqm.Theory(process)
     assert nnqm.Theory.from_dict(theory.to_dict()) == theory

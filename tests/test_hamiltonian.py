@@ -132,6 +132,7 @@ def test_morse(depth, a, expanded):
         h.energies(len(n) + 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [1, 2.5, 3, 6])
 def test_poeschl_teller(strength):
     mass, hbar, width = 0.6, 1.4, 2.0
@@ -165,6 +166,7 @@ def test_constants_shift_levels(constant, position, mass, hbar):
     np.testing.assert_allclose(moved.energies(4), h.energies(4), rtol=1e-10)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.floats(-6, 6), st.floats(-1, 1), st.floats(-1, 1))
 def test_the_pure_quartic_scales(exponent, log_mass, log_hbar):
@@ -211,6 +213,7 @@ def test_eigenstates_are_orthonormal_and_the_equation_holds(h):
     assert mixed.norm() == pytest.approx(math.sqrt(2), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_virial_theorem():
     for n in range(6):
         state = Hamiltonian([0, 0, 0.5, 0.3, 0.9], mass=1.3, hbar=0.7).eigenstate(n)
@@ -337,6 +340,7 @@ def test_wick_s_theorem_for_the_oscillator():
     assert OSCILLATOR.n_point([(s, None) for s in t]) == pytest.approx(wick, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_spectral_measures():
     mass, hbar = 1.3, 0.7
     for coefficients in ([0, 0, 0.5, 0, 1], [0, 0.4, 0.5, 0.2, 0.6]):
@@ -368,6 +372,7 @@ def test_spectral_measures():
         QUARTIC.spectral_measure(lambda x: 2 + 0 * x)
 
 
+@pytest.mark.slow
 def test_functions_without_a_name_are_copied_but_not_pickled():
     h = Hamiltonian(lambda x: 5.0 * (x > 0.3), domain=(-1, 1))
     for again in (copy.copy(h), copy.deepcopy(h)):
@@ -384,6 +389,7 @@ def test_functions_without_a_name_are_copied_but_not_pickled():
     assert named.energies(1) == Hamiltonian(np.exp, domain=(-1, 1)).energies(1)
 
 
+@pytest.mark.slow
 def test_polynomials_and_tables_can_be_pickled():
     x = np.linspace(-7, 7, 201)
     for h in (QUARTIC, Hamiltonian((x, x**2 / 2), mass=2.0), Hamiltonian([0, 0, 0.5], domain=(-9, 9))):
@@ -414,6 +420,7 @@ def test_all_states_of_a_grid():
         QUARTIC.eigenbasis(0)
 
 
+@pytest.mark.slow
 def test_a_measure_over_a_continuum():
     h = poeschl_teller(3)
     measure = h.spectral_measure()
@@ -489,6 +496,7 @@ def test_disconnected_wells_are_refused():
 # ---- tables, saving
 
 
+@pytest.mark.slow
 def test_a_table_is_as_good_as_its_points():
     x = np.linspace(-7, 7, 1401)
     table = Hamiltonian((x, x**2 / 2 + np.sin(x)))
@@ -502,6 +510,7 @@ def test_a_table_is_as_good_as_its_points():
         short.energies(1)
 
 
+@pytest.mark.slow
 def test_saving():
     table = Hamiltonian((np.arange(9.0), (np.arange(9.0) - 4) ** 2))
     for h in (QUARTIC, Hamiltonian([0, 0, 1], domain=(-8, 8)), table):
@@ -542,6 +551,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_functions_with_breaks_are_saved_on_panels(name):
     function, domain, mass = BROKEN[name]
@@ -565,6 +575,7 @@ def test_functions_with_breaks_are_saved_on_panels(name):
     assert again.n_point(points) == pytest.approx(h.n_point(points), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_panels_end_where_the_function_is_known():
     again = Hamiltonian.from_dict(Hamiltonian(np.abs).to_dict())
     np.testing.assert_allclose(again.potential([-3.3, 0, 1e-9, 2.7]), [3.3, 0, 1e-9, 2.7], rtol=1e-13, atol=1e-15)
@@ -632,6 +643,7 @@ def test_bad_potentials(potential, error, message):
         Hamiltonian(potential)
 
 
+@pytest.mark.slow
 def test_bad_arguments():
     for options, message in (
         ({"mass": 0}, "mass must be positive; got mass=0"),

@@ -80,6 +80,7 @@ def test_a_visible_process_has_all_its_levels_and_weights():
     assert_consistent(found.commutator, 1.0)
 
 
+@pytest.mark.slow
 def test_chunks_and_arrays_are_alike(folded):
     x = nnqm.sample_paths(folded, 6400, 64, 0.2, rng=5)[:, :, 0]
     options = {"dt": 0.2, "delay": 1, "n_levels": 1}

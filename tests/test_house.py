@@ -38,6 +38,7 @@ def test_a_module_imports_public_names_from_below(module):
     assert not faults(module, text_of(module))
 
 
+@pytest.mark.slow
 def test_no_modules_import_each_other_in_a_circle():
     rooms = house.graph((a.origin, a.target) for a in house.arrows())
     assert house.floors(rooms) < len(rooms)

@@ -50,6 +50,7 @@ def test_equal_gaps_on_an_oscillator_are_the_oscillator():
     np.testing.assert_allclose(potential(far), mass * omega**2 * far**2 / 2 - 0.75, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_chains_on_an_oscillator_go_on_smoothly_beyond_their_table():
     potential = DarbouxPotential([1.0, 2.5, 3.5, 5.0], above=0.8, skew=[0, 0.4, -0.2, 0.3, 0.1])
     # The table ends at 16 + 2 sqrt(5) lengths of the oscillator.
@@ -109,6 +110,7 @@ def test_isospectral_potentials_have_equal_gaps():
     assert_error_is_honest(moved.hamiltonian.gaps(2), gaps, moved.hamiltonian.level_errors(3)[1:], rounding=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("background", ["free", "oscillator"])
 def test_the_last_skew_is_the_family_of_abraham_and_moses(background):
     # V + (hbar^2/m) times minus the second derivative of ln(lambda + I), I the integral of psi_0^2 from the left.
@@ -202,6 +204,7 @@ def test_a_source_is_adjusted():
     assert np.linalg.norm(new - old) < 0.3 * np.linalg.norm(old)
 
 
+@pytest.mark.slow
 def test_the_network_of_a_potential():
     quartic = nnqm.Hamiltonian([0, 0, 0.5, 0, 1])
     found = ground_state_network(quartic, levels=3)

@@ -152,6 +152,7 @@ def test_truncation_is_the_tail_of_the_trace():
     np.testing.assert_array_equal(again(t), few(t))
 
 
+@pytest.mark.slow
 def test_smooth_kernels_end_in_noise_that_is_counted():
     kl = karhunen_loeve(Kernel.squared_exponential(), (0.0, 3.0), 60)
     assert 10 < len(kl) < 25
@@ -311,6 +312,7 @@ def test_sums_of_exponentials_are_interpolated_to_rounding():
     np.testing.assert_allclose(kernel(np.zeros_like(d), d), measure.connected(d), rtol=1e-13, atol=1e-14)
 
 
+@pytest.mark.slow
 def test_theories_with_other_sources():
     flip = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.9, 0.1], [0.1, 0.9]], dt=1.0))
     exact = karhunen_loeve(Kernel.ornstein_uhlenbeck(-np.log(0.8), np.sqrt(-2 * np.log(0.8))), (0.0, 5.0), 10)
@@ -323,6 +325,7 @@ def test_theories_with_other_sources():
     assert kl.connected(2.0, 2.7) == pytest.approx(float(hamiltonian.two_point(0.7)), abs=0.01)
 
 
+@pytest.mark.slow
 def test_theories_stand_for_their_exact_kernels():
     theory = nnqm.builtin_theory("deep-tanh")
     measure = nnqm.kallen_lehmann(theory)
@@ -439,6 +442,7 @@ def test_the_commutator_of_a_truncated_network():
             kl.commutator_at(bad)
 
 
+@pytest.mark.slow
 def test_many_modes_have_the_commutator_of_the_kernel():
     kl = karhunen_loeve(Kernel.matern(1.5), (0.0, 3.0), 60)
     lags = np.array([0.2, 0.5])
@@ -504,6 +508,7 @@ def test_decompositions_pickle():
     np.testing.assert_array_equal(again([0.3, 0.9]), kl([0.3, 0.9]))
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(
     st.floats(0.1, 10.0),

@@ -124,6 +124,7 @@ def test_noise_has_no_levels():
     assert spectrum.levels[0].verdict == "noise"
 
 
+@pytest.mark.slow
 def test_unresolvable_levels_are_not_reported():
     run = nnqm.simulate(nnqm.harmonic_oscillator(), 3000, 32, 0.2, rng=2)
     spectrum = nnqm.spectrum(run, 10)
@@ -134,6 +135,7 @@ def test_unresolvable_levels_are_not_reported():
         assert_consistent(gap, float(n))
 
 
+@pytest.mark.slow
 def test_a_constant_sector_is_a_plateau():
     rng = np.random.default_rng(5)
     theory = nnqm.harmonic_oscillator()
@@ -142,6 +144,7 @@ def test_a_constant_sector_is_a_plateau():
     assert nnqm.spectrum(nnqm.accumulate(shifted, 0.2), 3).levels[0].verdict == "plateau"
 
 
+@pytest.mark.slow
 def test_precision_does_not_matter_within_errors():
     gaps = [
         nnqm.spectrum(nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 0.2, rng=7, precision=p), 3).gaps
@@ -203,6 +206,7 @@ def flipping_sign(n_paths, rng, noise=0.5):
     return (-1.0) ** np.cumsum(flips, axis=1) + noise * rng.normal(size=flips.shape)
 
 
+@pytest.mark.slow
 def test_t0_is_raised_until_levels_stand_still():
     run = nnqm.accumulate(flipping_sign(4000, np.random.default_rng(3)), 0.2)
     found = nnqm.spectrum(run, 3)
@@ -220,6 +224,7 @@ def test_t0_is_raised_until_levels_stand_still():
     assert "more observable_lags" in str(short.advice)
 
 
+@pytest.mark.slow
 def test_polynomials_alone_are_limited_in_the_double_well():
     theory = nnqm.builtin_theory("double-well")
     powers = nnqm.default_observables(theory, neurons=0)
@@ -249,6 +254,7 @@ def test_advice_on_paths_is_followed():
     assert len(nnqm.spectrum(nnqm.simulate(theory, advice.n_paths, 64, 0.2, rng=6), 8).gaps) >= advice.level
 
 
+@pytest.mark.slow
 def test_advice_on_the_time_step():
     found = nnqm.spectrum(nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 2.0, rng=5), 4)
     assert 0 < len(found.gaps) < 4
@@ -257,6 +263,7 @@ def test_advice_on_the_time_step():
     assert nnqm.spectrum(nnqm.simulate(nnqm.harmonic_oscillator(), 20_000, 64, 0.2, rng=5), 2).advice is None
 
 
+@pytest.mark.slow
 def test_drift_within_paths_and_between_them_is_noticed():
     theory = nnqm.harmonic_oscillator()
     paths = nnqm.sample_paths(theory, 2000, 64, 0.2, rng=8, precision="float64")
@@ -275,6 +282,7 @@ def test_drift_within_paths_and_between_them_is_noticed():
     assert nnqm.spectrum(nnqm.accumulate(paths, 0.2), 3).gaps
 
 
+@pytest.mark.slow
 def test_paths_that_turn_are_irreversible():
     rng = np.random.default_rng(9)
     turn = 0.9 * np.exp(0.5j)
@@ -289,6 +297,7 @@ def test_paths_that_turn_are_irreversible():
         nnqm.accumulate(z, 0.2)
 
 
+@pytest.mark.slow
 def test_periodic_paths_have_a_slower_tail():
     n, dt = 32, 0.2
     # An oscillator of period beta = 6.4, mode by mode.
@@ -316,6 +325,7 @@ def test_constant_paths_have_no_spectrum():
         nnqm.spectrum(nnqm.accumulate(np.ones((500, 32)), 0.2))
 
 
+@pytest.mark.slow
 def test_neurons_of_a_network_are_observables():
     theory = nnqm.builtin_theory("deep-tanh")
     chosen = nnqm.default_observables(theory, order=4, neurons=theory.network)
@@ -333,6 +343,7 @@ def test_neurons_of_a_network_are_observables():
         nnqm.default_observables(theory, neurons=nnqm.Network([[[1.0]]]))
 
 
+@pytest.mark.slow
 def test_functions_of_ones_own_span_what_they_span():
     theory = nnqm.harmonic_oscillator()
     own = nnqm.simulate_functions(
@@ -420,6 +431,7 @@ def test_the_largest_eigenvalue_of_noise_does_not_persist():
     assert "no state found on one half of the blocks persists on the other" in str(found.advice)
 
 
+@pytest.mark.slow
 def test_levels_of_rare_events_are_not_resolved():
     # The sixth wave function of the oscillator lives where 2000 short paths are a few times.
     theory = nnqm.harmonic_oscillator()
@@ -446,6 +458,7 @@ def test_mixtures_of_levels_are_not_resolved():
     assert 2.2 < float(found.levels[2].gap.value) < 2.9
 
 
+@pytest.mark.slow
 def test_lag_zero_is_no_step():
     theory = nnqm.harmonic_oscillator()
     with_zero, without = (

@@ -578,6 +578,7 @@ def test_the_last_paths_are_paths():
     np.testing.assert_array_equal(nnqm.sample_paths(OSCILLATOR, last[1:], 5, 0.1, rng=1), y[1:])
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_memory_is_a_memory_error():
     with pytest.raises(MemoryError):
         nnqm.sample_paths(OSCILLATOR, 2**45, 10, 0.1)

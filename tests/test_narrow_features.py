@@ -39,6 +39,7 @@ def ridge_variance(left, right):
 DIRECTIONS = [[1.0, 0.0], [0.3, -0.8], [1.0, 1.0], [0.2, 0.5, -0.7], [0.0, 0.0, 1.0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize(("steep", "width"), [(300.0, 0.03), (3e3, 2e-3), (1e6, 1e-4)])
 def test_strips_of_several_inputs_are_refused_and_pointed_to_quasi_monte_carlo(direction, steep, width):
@@ -98,6 +99,7 @@ def test_averages_over_weights_include_what_their_grid_steps_over():
     assert float(found.moments.systematic[0]) > 1e-3
 
 
+@pytest.mark.slow
 def test_features_that_vanish_at_the_zeros_of_their_neurons_are_seen():
     # erf(2 a z) - erf(a z) is 0 at z = 0 and outside of a strip of width 1/a.
     steep = 1e6

@@ -210,6 +210,7 @@ def test_joint_rows_have_the_kurtosis_and_independent_ones_a_smaller_one(round_t
     np.testing.assert_allclose(np.mean(z**4, axis=0) - 3, formula, atol=0.12)
 
 
+@pytest.mark.slow
 def test_paths_and_theories_without_an_exact_kernel_have_networks():
     theory = nnqm.builtin_theory("deep-tanh")
     times = np.linspace(0, 3, 97)
@@ -242,6 +243,7 @@ def test_networks_of_networks_are_the_same():
 # ---- splitting
 
 
+@pytest.mark.slow
 def test_splitting_a_markov_kernel_gives_it_back():
     process = nnqm.split_network(OU, 2.0, 150).sources[0]
     s, t = np.array([-1.0, -0.5, 0.5, 1.0, -0.7]), np.array([0.5, -1.0, 1.5, -2.0, 0.7])
@@ -253,6 +255,7 @@ def test_splitting_a_markov_kernel_gives_it_back():
     assert np.count_nonzero(process.modes(0.0)) == 1
 
 
+@pytest.mark.slow
 def test_split_networks_are_positive_and_others_of_the_same_kernel_are_not():
     kernel = Kernel.matern(1.5)
     split = nnqm.split_network(kernel, 2.0, 20, "laplace")
@@ -312,6 +315,7 @@ AXIOMS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("source", "expected"),
     [

@@ -66,6 +66,7 @@ def test_sums_of_ladders_ascend():
     assert lowest_missing(steps, {(1, 0, 0), (0, 1, 0), (0, 2, 0)}) == pytest.approx(1.7)
 
 
+@pytest.mark.slow
 def test_several_inputs_skip_no_level():
     # 0.52 + 0.652 is the fifth level, and is seen in products only.
     found = nnqm.spectrum(run_of(THREE, 50_000, 0.2), 5)
@@ -78,6 +79,7 @@ def test_several_inputs_skip_no_level():
     assert found.levels[-1].until >= 5
 
 
+@pytest.mark.slow
 def test_levels_without_products_are_at_least_the_nth():
     chosen = nnqm.default_observables(THREE, products=0)
     run = run_of(THREE, 50_000, 0.2, observables=chosen)
@@ -94,6 +96,7 @@ def test_levels_without_products_are_at_least_the_nth():
     assert all(row.caveat == "an upper bound only" and row.exact is None for row in named)
 
 
+@pytest.mark.slow
 def test_paths_without_a_theory_say_what_they_count():
     paths = nnqm.sample_paths(THREE, 4000, 64, 0.2, rng=1)
     several, one = (nnqm.spectrum(nnqm.accumulate(x, 0.2), 2) for x in (paths, paths[:, :, 0]))
@@ -103,6 +106,7 @@ def test_paths_without_a_theory_say_what_they_count():
         assert "levels are counted among the states that these functions of the paths show" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("potential", "most"),
     [
@@ -126,6 +130,7 @@ def test_wells_with_a_continuum(potential, most):
     assert 1 <= max(resolved) <= most
 
 
+@pytest.mark.slow
 def test_nothing_above_the_last_bound_state_is_resolved():
     theory = ground_state(lambda x: -3 / np.cosh(x) ** 2)
     found = nnqm.spectrum(run_of(theory, 100_000), 3)
@@ -133,6 +138,7 @@ def test_nothing_above_the_last_bound_state_is_resolved():
     assert "the continuum begins there" in str(found.advice)
 
 
+@pytest.mark.slow
 def test_errors_of_norms_are_foreseen():
     theory = nnqm.harmonic_oscillator()
     run = run_of(theory, 50_000, 0.2)
@@ -148,6 +154,7 @@ def test_errors_of_norms_are_foreseen():
     assert expected_norm_errors(nnqm.accumulate(np.zeros((64, 8)) + np.arange(8), 0.2), 3) is None
 
 
+@pytest.mark.slow
 def test_an_unresolved_level_keeps_its_number():
     # The tunnelling level does not decay within these paths.
     theory = ground_state([6.25 * 2, 0.0, -5.0 * 2, 0.0, 2.0])
@@ -165,6 +172,7 @@ def test_an_unresolved_level_keeps_its_number():
     assert any("E_2" in note and "E_1" not in note for note in notes)
 
 
+@pytest.mark.slow
 def test_more_levels_do_not_change_the_first():
     run = run_of(nnqm.builtin_theory("double-well"), 20_000)
     few, many = nnqm.spectrum(run, 2), nnqm.spectrum(run, 9)
@@ -175,6 +183,7 @@ def test_more_levels_do_not_change_the_first():
     assert few.t0 == many.t0
 
 
+@pytest.mark.slow
 def test_near_levels_do_not_chain():
     gaps = [1.0 + 0.133 * n for n in range(6)]
     for noise in (2e-2, 1e-7):

@@ -86,6 +86,7 @@ def test_three_exponentials_and_their_weights_from_exact_values():
     assert float(found.gaps[0].systematic) < 0.01
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.lists(st.floats(0.3, 6.0), min_size=1, max_size=4),
@@ -353,6 +354,7 @@ def test_weights_of_terms_that_alternate_count_from_time_zero():
         assert float(getattr(correlator, method)().alternating[0].weight.value) == pytest.approx(-0.47, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_effective_energies_beside_a_term_that_alternates():
     values = staggered("negative")
     times, energy = nnqm.OneCorrelator(values, STEPS, covariance=noise_of(values, 1e-6)).effective_energy()
@@ -395,6 +397,7 @@ def test_errors_of_terms_that_alternate(method):
     assert_pulls_are_standard(pulls[1::2])
 
 
+@pytest.mark.slow
 def test_positive_sums_do_not_alternate():
     for seed in range(20):
         for gaps, weights in (([1.0], [1.0]), ([1.0, 2.5], [0.5, 0.5]), ([1.0], [0.0])):
@@ -441,6 +444,7 @@ def test_a_constant_in_a_period(method, constant):
     assert "a constant is fitted" in found.note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["plateau", "exponentials"])
 def test_an_antiperiodic_correlator(method):
     values = periodic(sign=-1.0)
@@ -498,6 +502,7 @@ def test_a_period_that_is_not_one_is_refused():
 # ---- units
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_nothing_depends_on_units(method):
     values = decay([1.0, 3.0], [0.8, 0.2])
@@ -536,6 +541,7 @@ def samples_of(n, times, seed, rho=0.0, error=1e-3):
     return values + found
 
 
+@pytest.mark.slow
 def test_samples_are_what_their_jackknife_is():
     samples = samples_of(300, STEPS, 5)
     estimate = nnqm.jackknife(lambda s: s["g"] / s["n"][:, None], {"g": samples, "n": np.ones(300)}, np.ones(300))
@@ -567,6 +573,7 @@ def test_errors_with_few_samples(method, n):
     assert_uniform(p_values)
 
 
+@pytest.mark.slow
 def test_few_samples_are_not_noise():
     for n in range(2, 30):
         correlator = nnqm.OneCorrelator(samples_of(n, np.arange(48.0), n), np.arange(48.0))
@@ -606,6 +613,7 @@ def test_samples_that_depend_on_each_other():
     assert "samples depend on each other" in found.note
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_an_unconstrained_exponential_is_no_plateau(method):
     values = decay([0.3, 9.0], [0.25, 30.0], STEPS + 1)

@@ -74,6 +74,7 @@ def run():
     return nnqm.simulate(THEORY, 40_000, 64, 0.1, rng=1)
 
 
+@pytest.mark.slow
 def test_an_own_process_has_its_exact_variance_and_correlator(run):
     assert_consistent(run.mean(), 0.0)
     lags = [run.lags.index(k) for k in (1, 2, 5, 10)]
@@ -128,6 +129,7 @@ def test_an_own_process_is_saved_loaded_and_pickled(run, tmp_path):
 FILE = '[[source]]\nkind = "telegraph"\nrate = 0.7\n'
 
 
+@pytest.mark.slow
 def test_an_own_process_in_a_theory_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "own.toml"
@@ -208,6 +210,7 @@ def test_the_recipe_of_a_process_runs_from_the_command_line(tmp_path):
 # ---- observables: a function of paths
 
 
+@pytest.mark.slow
 def test_own_observables():
     theory = nnqm.harmonic_oscillator()
     run = nnqm.simulate_functions(

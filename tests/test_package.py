@@ -35,6 +35,7 @@ def test_public_names_exist():
 # ---- imports
 
 
+@pytest.mark.slow
 def test_the_import_loads_numpy_and_nothing_else():
     code = f"import nnqm, sys; print([m for m in {HEAVY!r} if m in sys.modules], 'numpy' in sys.modules)"
     assert answer(code) == "[] True"

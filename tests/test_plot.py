@@ -33,6 +33,7 @@ def exact_curve(axes):
     return line.get_data()
 
 
+@pytest.mark.slow
 def test_two_point_function_is_drawn_up_to_the_noise_with_the_exact_curve(oscillator):
     run, report = oscillator
     axes = panels(run, report)[0]

@@ -349,6 +349,7 @@ def test_heavy_tails_are_clipped():
     assert not found.heavy_tails
 
 
+@pytest.mark.slow
 def test_what_is_rarely_large_raises_no_false_alarm():
     # Where both sides are large is missing from most samples of independent rare events, and the rest looks negative.
     p = []

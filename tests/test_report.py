@@ -181,6 +181,7 @@ def test_smooth_paths_violate_positivity_and_have_no_commutator():
     assert all(r.exact is None for r in report)
 
 
+@pytest.mark.slow
 def test_paths_of_a_theory_are_judged_by_it():
     theory = nnqm.harmonic_oscillator()
     paths = nnqm.sample_paths(theory, 4000, 64, 0.2, rng=8)
@@ -291,6 +292,7 @@ def test_what_is_not_stationary_has_its_two_time_function():
     assert rows[-1].verdict == "consistent"
 
 
+@pytest.mark.slow
 def test_sectors_of_given_paths_are_told():
     x = nnqm.sample_paths(nnqm.harmonic_oscillator(), 8000, 64, 0.2, rng=1)[:, :, 0]
     sectors = np.random.default_rng(1).choice([-1.0, 1.0], size=(8000, 1))
@@ -319,6 +321,7 @@ def test_any_time_step_has_a_report(dt):
     assert_consistent(report["variance of x"].estimate, 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_times", [1, 2, 3, 4])
 def test_few_times_have_a_report(n_times):
     assert_consistent(nnqm.analyse(nnqm.simulate(OSCILLATOR, 2560, n_times, 0.2, rng=1))["variance of x"].estimate, 0.5)
@@ -342,6 +345,7 @@ def awkward():
     yield "heavy tails", rng.standard_cauchy((1000, 32)), "roughness exponent H"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("paths", "row"), [pytest.param(*case[1:], id=case[0]) for case in awkward()])
 def test_awkward_paths_have_a_report(paths, row):
     report = nnqm.analyse(nnqm.accumulate(paths, 0.1), paths=paths)
@@ -378,6 +382,7 @@ def test_an_array_is_not_a_run():
         nnqm.analyse(np.zeros((100, 32)))
 
 
+@pytest.mark.slow
 def test_sessions_and_notebooks_show_the_table():
     run = nnqm.simulate(OSCILLATOR, 2560, 16, 0.2, rng=1)
     report = nnqm.analyse(run)

@@ -173,6 +173,7 @@ def test_wrong_arguments_are_named(what):
 # ---- the figure
 
 
+@pytest.mark.slow
 def test_the_figure_of_one_dimension_draws_levels():
     found = scan({"scale": [0.5, 1.0, 8.0]}, sine, n_levels=3, rng=1, n_paths=512)
     weights, gaps, p = draw(found, panels=["weight", "gap", "positivity"])
@@ -184,6 +185,7 @@ def test_the_figure_of_one_dimension_draws_levels():
     assert [t.get_text() for t in weights.get_xticklabels()] == ["0.5", "1", "8"]
 
 
+@pytest.mark.slow
 def test_the_figure_of_two_dimensions_draws_lines():
     def build(width, activation):
         network = Network.random((1, width, 1), activation, rng=width, bias_std=1.0)

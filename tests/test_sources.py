@@ -41,6 +41,7 @@ def test_a_chain_has_its_exact_correlators(precision):
     assert_inconsistent(connected, exact(chain, lambda v: 1.02 * v, lags))
 
 
+@pytest.mark.slow
 def test_a_network_on_a_chain_and_a_process():
     chain = nnqm.MarkovChain([-1.0, 0.0, 1.5], walk(3), dt=0.2)
     network = nnqm.Network([[[1.0, 0.0], [0.0, 2.0]], [[1.0, 1.0]]], activation="tanh")
@@ -58,6 +59,7 @@ def test_two_grids_are_averaged():
     assert_consistent(run.connected(), exact(chain, lambda v: v, [0, 1, 4]))
 
 
+@pytest.mark.slow
 def test_levels_of_a_chain_are_those_of_its_transition_matrix():
     chain = nnqm.MarkovChain([-2.0, -1.0, 0.0, 1.0, 2.0], walk(), dt=1.0)
     run = nnqm.simulate(nnqm.Theory(chain), 50_000, 64, 1.0, rng=7)

@@ -80,6 +80,7 @@ TEXTBOOK = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTBOOK)
 def test_textbook_levels(name):
     potential, exact, options = TEXTBOOK[name]
@@ -130,6 +131,7 @@ def finite_elements(potential, breaks, count):
     return np.sort(eigsh(matrices[0], count, matrices[1], sigma=-400.0, which="LM", return_eigenvectors=False))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_random_features_on_an_oscillator(seed):
     rng = np.random.default_rng(seed)
@@ -153,6 +155,7 @@ def test_random_features_on_an_oscillator(seed):
         assert h.level_errors(3).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_a_feature_far_from_the_bottom():
     # A deep narrow well on the slope of an oscillator holds the ground state.
     def potential(x):
@@ -163,6 +166,7 @@ def test_a_feature_far_from_the_bottom():
     np.testing.assert_allclose(Hamiltonian(potential).energies(2), exact, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("potential", "count"),
     [
@@ -181,6 +185,7 @@ def test_the_number_of_bound_levels(potential, count):
     assert np.all(h.energies(2 if count is None or count > 1 else 1) < h.threshold)
 
 
+@pytest.mark.slow
 def test_the_error_of_a_table_with_a_kink():
     x = np.linspace(-8, 8, 161)
     h = Hamiltonian((x, np.abs(x)))
@@ -196,6 +201,7 @@ def test_weak_wells_bind():
     assert h.energies(1)[0] == pytest.approx(-math.pi * 1e-6 / 2, rel=4e-3)
 
 
+@pytest.mark.slow
 def test_wells_at_several_places():
     wells = Hamiltonian(lambda x: np.where((np.abs(x) > 4) & (np.abs(x) < 6), -20.0, 0.0))
     single = square_well(20.0)

@@ -272,6 +272,7 @@ seed = 5
 """
 
 
+@pytest.mark.slow
 def test_a_theory_file_and_the_command_line_give_the_same_bits(trained_run, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "trained.toml"

@@ -42,6 +42,7 @@ def compared_texts(text):
                 yield from (s.value for s in sides if isinstance(s, ast.Constant) and isinstance(s.value, str))
 
 
+@pytest.mark.slow
 def test_no_code_compares_verdicts_with_texts():
     assert not {m: found for m, text in SOURCES.items() if (found := list(compared_texts(text)))}
     # Negative control.
