@@ -116,7 +116,17 @@ def test_blocks_have_a_known_language():
         assert {b.language for b in blocks_of(page)} <= known, page
 
 
-SLOW = ("README.md", *(f"docs/{page}.md" for page in ("positivity", "theory-file", "random-weights", "kkl")))
+SLOW_PAGES = (
+    "positivity",
+    "theory-file",
+    "random-weights",
+    "kkl",
+    "designed-hamiltonians",
+    "training-dynamics",
+    "trained-ensembles",
+    "scan",
+)
+SLOW = ("README.md", *(f"docs/{page}.md" for page in SLOW_PAGES))
 
 
 @pytest.mark.parametrize(
