@@ -406,3 +406,21 @@ def test_observables_are_values():
     assert {Moments([1, 2]), Moments([1, 2]), Gaps(2)} == {Moments((1, 2)), Gaps(2)}
     with pytest.raises(ValueError, match="read-only"):
         TwoPoint([1.0]).times[0] = 2.0
+
+
+@pytest.mark.parametrize(("omega", "w"), [([1.0], [10.0]), ([1.0, 1.0], [6.0, 5.0])])
+def test_small_weights_of_single_states_keep_their_digits(omega, w):
+    # c_n^2 = exp(-a^2) a^(2n)/n! sin^2(b + n pi/2) for sin(w y + b), a the size of w in standard deviations. Weights of
+    # low states are 1e-8 of the variance and less.
+    w = np.array(w)
+    network = nnqm.Network([[w], [[1.0]]], [[0.3], [0.0]], activation="sin")
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(omega), network)
+    states = np.zeros((12, len(omega)), dtype=int)
+    states[:, 0] = np.arange(1, 13)
+    n, first = states[:, 0], w[0] / np.sqrt(2)
+    squares = float((w**2).sum()) / 2
+    factorial = np.cumprod(n.astype(float))
+    exact = np.exp(-squares) * first ** (2 * n) / factorial * np.sin(0.3 + n * np.pi / 2) ** 2
+    found = differentiate(theory, [SpectralWeights(states)])
+    assert_allclose(found.values[0], exact, rtol=1e-9, atol=1e-12 * exact.max())
+    assert found.errors[0] < 1e-8

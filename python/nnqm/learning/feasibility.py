@@ -177,7 +177,7 @@ def _negative(target: Target, reason: str, name: Callable[[int], str], zero: boo
 def _gap_faults(target: Target) -> Iterator[str]:
     for i in range(target.size):
         number = _entry(target, i)
-        if number.value + number.slack <= 0 or number.value <= 0 == (target.covariance is not None):
+        if number.value + number.slack <= 0 or (number.value <= 0 and target.covariance is None):
             yield f"gaps are positive, E_n > E_0; got gap {i + 1} = {_text(target, i)}"
         if i and target.values[i] < target.values[i - 1]:
             step = np.eye(target.size)[i] - np.eye(target.size)[i - 1]

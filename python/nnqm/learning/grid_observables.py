@@ -44,9 +44,10 @@ RULES_OF_INPUTS: dict[int, tuple[Rule, ...]] = {
     ),
     3: ((0.6, 7.0, 23), (0.5, 7.3, 25), (0.42, 7.5, 29), (0.36, 7.6, 33), (0.3, 7.8, 39), (0.25, 8.0, 47)),
 }
-# Half-width for n-point functions, high moments and high states, which see outer nodes; by number of inputs.
-_WIDE = {1: 12.0, 2: 9.5, 3: 9.5}
-_LOW_MOMENT, _LOW_STATE = 4, 24
+# Half-width for n-point functions, high moments and weights of single states, which may be small against the variance:
+# outer nodes contribute to them; by number of inputs.
+WIDE = {1: 12.0, 2: 9.5, 3: 9.5}
+_LOW_MOMENT = 4
 # Highest polynomials for one input with kinks, tried in turn.
 _KINKED_ORDERS = (199, 399, 799)
 # Fraction of E x^2 below which the variance is rounding.
@@ -217,7 +218,7 @@ def _sees_outer_nodes(what: Observable) -> bool:
     """Whether nodes beyond eight standard deviations contribute to an observable."""
     if isinstance(what, Moments):
         return max(what.orders) > _LOW_MOMENT
-    return isinstance(what, NPoint) or (isinstance(what, SpectralWeights) and what.highest > _LOW_STATE)
+    return isinstance(what, NPoint | SpectralWeights)
 
 
 def _earliest(observables: Sequence[Observable]) -> float:
@@ -252,7 +253,7 @@ def _evaluated(theory: Theory, observables: Sequence[Observable], columns: Seque
                 break
         return channels
     rules, accepted = RULES_OF_INPUTS[theory.n_inputs], _CHANGE[theory.n_inputs]
-    wide = _WIDE[theory.n_inputs] if any(_sees_outer_nodes(what) for what in observables) else 0.0
+    wide = WIDE[theory.n_inputs] if any(_sees_outer_nodes(what) for what in observables) else 0.0
     at = _first_rule(theory, rules)
     while True:
         spacing, width, order = rules[at]

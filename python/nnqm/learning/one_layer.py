@@ -23,7 +23,7 @@ from ..exact.relu_layers import orthants
 from ..theories.networks import Network
 from ..theories.state_modes import density
 from ..theories.theory import Theory
-from .grid_observables import RULES_OF_INPUTS, relative_change
+from .grid_observables import RULES_OF_INPUTS, WIDE, relative_change
 from .grid_sums import KINKED_MOMENTUM
 from .input_grids import Rule, rule_nodes
 from .observables import Commutator, Gaps, Moments, MomentumSquared, NPoint, Observable, SpectralWeights, TwoPoint
@@ -135,7 +135,7 @@ class OneLayer:
         rules: Sequence[Rule] = RULES_OF_INPUTS[1]
         skipped = 0
         for rule in rules:
-            found = rule_nodes(1, rule if rule[2] >= order else (*rule[:2], order))
+            found = rule_nodes(1, (rule[0], WIDE[1], max(rule[2], order)))
             values = self._neurons(found.nodes)
             square, change = found.weights @ values**2, found.thinning[:, 0] @ values**2
             self._c = np.ascontiguousarray((found.projection @ values).T)
