@@ -1,4 +1,4 @@
-"""What holds for a whole run of the tests, by one process or by several of pytest-xdist."""
+"""Counts the statistical assertions of a whole run of the tests, by one process or by several of pytest-xdist."""
 
 import pytest
 

@@ -40,7 +40,7 @@ void activate_streams(const detail::GradientPlan<T>& plan, std::int64_t n, const
     }
 }
 
-// Replaces the cotangents g of the streams after an activation by those of the streams before it.
+// Replaces the cotangents g of the streams after an activation by the cotangents of the streams before it.
 template <class T>
 void pull_activation(const detail::GradientPlan<T>& plan, std::int64_t n, const T* z, const T* __restrict a,
                      T* __restrict g) {

@@ -216,7 +216,7 @@ struct GradientScratch {
     // Per layer its input streams, the streams before its activation except stream 0, and `order` + 1 derivatives of
     // its activation; then the output streams. Each stream is (neurons, lanes).
     T* tape;
-    T* cotangents;  // (2, streams, widest, lanes): those of the output streams come first
+    T* cotangents;  // (2, streams, widest, lanes): the output streams come first
     T* panels;      // (streams, widest padded to a multiple of panel, lanes)
     T* sums;        // of the parameters; gradients.cpp defines their order
 };

@@ -130,7 +130,7 @@ struct Trained {
         return activation == activation_relu || (sizeof(T) == 4 && activation == activation_tanh);
     }
 
-    // sum times the slope at a value of such an activation.
+    // sum times the slope of one of these activations at a value.
     NNQM_INLINE static Vector<T> times_slope_of_relu(Vector<T> value, Vector<T> sum) noexcept {
         const auto positive = value > Vector<T>{};  // all bits or none
         return (Vector<T>)(positive & (decltype(positive))sum);

@@ -135,8 +135,8 @@ def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differen
 
     Observables are sums over a grid of the inputs. The coefficients of a channel in the states of the inputs,
     :math:`c_n = \sum_q w_q h_n(z_q) f(y_q)`, have the derivatives :math:`\partial c_n/\partial f(y_q) = w_q h_n(z_q)`,
-    and those of f follow by the chain rule through the layers. Rates and strengths move the nodes and the energies. The
-    derivatives are those of the sums, so that they agree with finite differences to rounding.
+    and the derivatives of f follow by the chain rule through the layers. Rates and strengths move the nodes and the
+    energies. The sums are differentiated exactly, so that derivatives agree with finite differences to rounding.
 
     Parameters
     ----------

@@ -170,8 +170,8 @@ def training_dynamics(
     .. math:: \frac{[x, p]}{i\hbar} = \frac{2m}{\hbar^2} \sum_n \epsilon_n |\langle 0|x|n\rangle|^2, \qquad
               \langle p^2\rangle = \frac{m^2}{\hbar^2} \sum_n \epsilon_n^2 |\langle 0|x|n\rangle|^2 .
 
-    Such a theory is reflection positive at each step. Networks of t are not, and no training makes them so, because
-    their paths are differentiable.
+    A network on these inputs is reflection positive at each step. Networks of t are not positive, and no training makes
+    them positive, because their paths are differentiable.
 
     Numbers are exact where the package has an exact answer (``kallen_lehmann``, ``level_energies``,
     ``thermal_measure``). With random weights on random inputs they are averages over draws of exact answers

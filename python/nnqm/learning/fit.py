@@ -81,7 +81,7 @@ class Fit:
     loss : float
         Half the sum of squared residuals, :math:`L = \frac12 |r|^2`.
     chi_squared, degrees_of_freedom, p_value : float or None
-        Of all measured targets together; None without measured targets, and the p-value also without degrees of
+        Values of all measured targets together; None without measured targets, and the p-value also without degrees of
         freedom. They are statements about a minimum of the loss: after early stopping chi^2 is larger.
     free : tuple of str
         Names of the free parameters.

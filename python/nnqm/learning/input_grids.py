@@ -188,7 +188,7 @@ class _Nodes:
     nodes: Floats
     weights: Floats
     inside: Integers | None
-    # Weights of the rule of every second node less those of the rule, alone and times each input, shape (M, 1 + D).
+    # Weights of the rule of every second node less the weights of the rule, alone and times each input, (M, 1 + D).
     thinning: Floats
 
 

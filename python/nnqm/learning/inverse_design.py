@@ -33,7 +33,7 @@ _STARTS, _DRAWS, _POTENTIAL_STEPS, _GAP_STEPS = 5, 12, 40, 60
 _REACHED = 1e-11
 
 # Decay exponent of waves at the ends of the grid of a fit, and its points per half of the shortest wavelength; these
-# grow until the gaps no longer change, in at most so many rounds.
+# grow until the gaps no longer change, in at most this number of rounds.
 _ACTION, _RATIO, _ROUNDS = 24.0, 3.0, 5
 
 # Points per half of the shortest wavelength of the target of a fit of V.

@@ -155,7 +155,7 @@ class SpectralWeights:
     Parameters
     ----------
     states : int or array_like
-        For one input the number n of excited states, 1 to 200: the weights are those of states 1 to n. For any number
+        For one input the number n of excited states, 1 to 200: the weights belong to the states 1 to n. For any number
         D of inputs the numbers of the states, shape (K, D), not negative.
     channel : int or str, default 0
         Position among the outputs, or the name of any channel.

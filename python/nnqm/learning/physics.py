@@ -98,7 +98,7 @@ class Origin(StrEnum):
     AVERAGED = "averaged"  # exact for each draw of the weights, or each point of the ground state; statistical error
     MEASURED = "measured"  # from paths; statistical and systematic error in quadrature
     UNRESOLVED = "unresolved"  # it exists, but no value may be used
-    ABSENT = "absent"  # the theory has no such quantity
+    ABSENT = "absent"  # the theory does not have the quantity
 
 
 @short_repr
@@ -343,7 +343,7 @@ class _Subject:
     def _gaps(self) -> tuple[Quantity, ...]:
         energies, _ = level_energies(self.theory, self.plan.n_levels)
         gaps = [_exact(float(e), 0.0) for e in energies]
-        return (*gaps, *[_absent("there is no such level")] * (self.plan.n_levels - len(gaps)))
+        return (*gaps, *[_absent("there is no further level")] * (self.plan.n_levels - len(gaps)))
 
     def _draws(self, group: int) -> list[Network]:
         """Draws of the weights, the same for all theories of a study; an error if a training diverges."""
@@ -362,7 +362,7 @@ class _Subject:
         found = {
             "variance": (_with_error(average.moments[0], Origin.AVERAGED),),
             "kurtosis": (_with_error(_kurtosis_of(average.moments), Origin.AVERAGED),),
-            "weight": (*weights, *[_absent("there is no such level")] * (self.plan.n_levels - len(weights))),
+            "weight": (*weights, *[_absent("there is no further level")] * (self.plan.n_levels - len(weights))),
         }
         with suppress(InputError):
             bracket, square = average_of_short_times(theory, draws, column, average.moments.n_blocks)

@@ -141,7 +141,7 @@ class Target:
         run : Correlators
             From ``simulate`` or ``accumulate``.
         lags : sequence of int, optional
-            Lags in steps, among those of the run. By default at most 12, log-spaced, from 0 on to the last one before
+            Lags in steps, all of them in the run. By default at most 12, log-spaced, from 0 on to the last one before
             the function comes within 3 errors of zero; of closed paths up to half the period.
         channel : int or str, default 0
             Of the run, and of the theory that is fitted.
@@ -155,7 +155,7 @@ class Target:
         Raises
         ------
         InputError, InputTypeError
-            If there is no run, it has no such lag, or more lags are asked for than its blocks can serve.
+            If there is no run, it lacks a lag, or more lags are asked for than its blocks can serve.
         """
         if not isinstance(run, Correlators):
             raise InputTypeError(f"run must be a result of simulate or accumulate; got {run!r}")
@@ -168,7 +168,7 @@ class Target:
             for lag in chosen:
                 if lag not in held:
                     raise InputError(
-                        f"lags must be among those of the run, {list(run.lags)}; got {lag}; "
+                        f"lags must be among the lags of the run, {list(run.lags)}; got {lag}; "
                         "simulate with measure=Measure(lags=...)"
                     )
         where = np.array([held[lag] for lag in chosen], dtype=np.int64)
@@ -296,7 +296,7 @@ def _default_lags(run: Correlators, function: Estimate) -> list[int]:
 
 
 def _spaced(lags: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """The lags nearest to a logarithmic spacing, at most so many."""
+    """The lags nearest to a logarithmic spacing, at most a given number."""
     if len(lags) <= most:
         return lags
     wanted = np.geomspace(1.0, 1.0 + lags[-1] - lags[0], most) + lags[0] - 1

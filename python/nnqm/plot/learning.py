@@ -74,7 +74,8 @@ def training_dynamics(
     axes : sequence of matplotlib Axes, optional
         Axes to draw on, one for each panel; a new figure by default.
     panels : sequence of str, default ("positivity", "weight", "kurtosis", "commutator")
-        What is drawn: also "uncertainty", "variance" and "gap". Levels are drawn for the first training that has them.
+        Names of the quantities: also "uncertainty", "variance" and "gap". Levels are drawn for the first training that
+        has them.
 
     Returns
     -------
@@ -214,7 +215,7 @@ def scan(dataset: Dataset, axes: Sequence[Axes] | None = None, *, panels: Sequen
     axes : sequence of matplotlib Axes, optional
         Axes to draw on, one for each panel; a new figure by default.
     panels : sequence of str, default ("weight", "kurtosis", "commutator", "uncertainty")
-        What is drawn: also "variance", "gap" and "positivity".
+        Name of the quantity: also "variance", "gap" and "positivity".
 
     Returns
     -------
