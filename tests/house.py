@@ -19,6 +19,7 @@ WINGS = [
     ["time_networks"],
     ["positivity", "estimators"],
     ["spectra"],
+    ["fields"],
     ["learning"],
     ["properties", "files"],
     ["report"],

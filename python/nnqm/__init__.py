@@ -4,6 +4,7 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
+from . import fields
 from ._core import build_info
 from .estimators.clustering import clustering
 from .estimators.four_points import connected_four_point, pair_four_point
@@ -148,6 +149,7 @@ __all__ = [
     "effective_energy",
     "exact_effective_levels",
     "extend",
+    "fields",
     "fit",
     "gevp",
     "harmonic_oscillator",

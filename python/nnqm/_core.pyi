@@ -45,6 +45,27 @@ class Linear:
         self, *, mean: ArrayLike, basis: ArrayLike, density: str, nu: float, rows: ArrayLike, independent: bool
     ) -> None: ...
 
+class Quantiles:
+    def __init__(self, coefficients: ArrayLike) -> None: ...
+
+class Modes:
+    def __init__(self, omega: ArrayLike, matrix: ArrayLike) -> None: ...
+
+class RandomWaves:
+    def __init__(
+        self,
+        *,
+        points: ArrayLike,
+        neurons: int,
+        oscillators: bool,
+        radius: Quantiles | None,
+        ratio: Quantiles | None,
+        mass: float,
+        amplitude: float,
+        power: float,
+        group: int,
+    ) -> None: ...
+
 class Times:
     def __init__(self, reflected: bool) -> None: ...
 
@@ -68,7 +89,9 @@ class Network:
 
 class Theory:
     def __init__(
-        self, sources: Sequence[OrnsteinUhlenbeck | Chain | PeriodicChain | Linear | Times], network: Network
+        self,
+        sources: Sequence[OrnsteinUhlenbeck | Chain | PeriodicChain | Linear | Modes | RandomWaves | Times],
+        network: Network,
     ) -> None: ...
 
 class Measure:

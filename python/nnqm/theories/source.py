@@ -19,7 +19,10 @@ from .table import Table
 
 __all__ = ["REVERSIBLE", "Source", "Transition", "source_from_dict", "sources_by_kind"]
 
-Compiled: TypeAlias = "_core.OrnsteinUhlenbeck | _core.Chain | _core.PeriodicChain | _core.Linear | _core.Times"
+Compiled: TypeAlias = (
+    "_core.OrnsteinUhlenbeck | _core.Chain | _core.PeriodicChain | _core.Linear | _core.Modes | _core.RandomWaves "
+    "| _core.Times"
+)
 
 # Reason why reversible Markov processes, and processes made from them, are reflection positive by construction.
 REVERSIBLE = "functions at one time of reversible Markov processes"
@@ -182,6 +185,16 @@ class Source(ABC):
     def positive_because(self) -> str:
         """Reason why the process is reflection positive by construction; empty if none is known."""
         return ""
+
+    @property
+    def shared_by(self) -> int:
+        """Number of successive paths that share the random parameters of the process; 1 by default."""
+        return 1
+
+    @property
+    def sectors(self) -> bool:
+        """Whether random parameters of the process label superselection sectors; False by default."""
+        return False
 
     @property
     def known_covariance(self) -> Callable[[Floats, Floats], Floats] | None:

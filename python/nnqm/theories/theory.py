@@ -85,6 +85,14 @@ class Theory:
                     f"a network with shared layers splits its parameters at t = 0 and takes Times(reflected=True); "
                     f"got {listed[0]!r}"
                 )
+        groups = {s.shared_by for s in listed if s.sectors}
+        if isinstance(network, RandomNetwork):
+            groups.add(network.group)
+        if len(groups) > 1:
+            raise InputError(
+                f"all random parameters of a theory must have the same group; got groups {sorted(groups)}",
+                "give the sources and the network one group",
+            )
         if len({s.period for s in listed}) > 1:
             raise InputError(
                 f"sources must all have the same period, or all be open; got periods {[s.period for s in listed]}"
@@ -135,13 +143,16 @@ class Theory:
 
     @property
     def group(self) -> int:
-        """Number of successive paths that share random weights; 1 without random weights."""
-        return self.network.group if isinstance(self.network, RandomNetwork) else 1
+        """Number of successive paths that share random parameters; 1 without random parameters."""
+        own = self.network.group if isinstance(self.network, RandomNetwork) else 1
+        return max(own, *(s.shared_by for s in self.sources))
 
     @property
     def sectors(self) -> bool:
-        """Whether random weights label superselection sectors."""
-        return isinstance(self.network, RandomNetwork) and self.stationary
+        """Whether random parameters label superselection sectors."""
+        return self.stationary and (
+            isinstance(self.network, RandomNetwork) or any(source.sectors for source in self.sources)
+        )
 
     @property
     def positive_because(self) -> str:
