@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..theories.source import REVERSIBLE
 from .field import Field, points_of
 from .momenta import MomentumLaw
+from .propagators import propagator
 from .regulator import Regulator
 
 __all__ = ["ReflectionPositiveNet"]
@@ -107,8 +108,9 @@ class ReflectionPositiveNet(Field):
         return np.full(self.n_inputs, at_zero)
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
-        """Exact two-point function, at every width; see ``Field.propagator``."""
-        raise NotImplementedError
+        """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
+        cut = None if self.dimension == 1 else Regulator("hard", self.cutoff, spatial=True)
+        return propagator(self.dimension, self.mass, times, displacements, regulator=cut).value
 
     @property
     def natural_step(self) -> float:
