@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from itertools import combinations, product
-from math import factorial
+from math import comb, factorial
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -64,7 +65,7 @@ def moments_of_sum(
     r"""Moments of a sum of N independent, identical neurons, from the moments of one neuron.
 
     .. math:: \phi = N^{-1/2} \sum_{j=1}^N h_j, \quad
-              E\,\phi_1 \cdots \phi_n = N^{-n/2} \sum_\pi \frac{N!}{(N - |\pi|)!} \prod_{B \in \pi} E \prod_{i \in B} h_i
+              E\,\phi_1 \cdots \phi_n = \sum_\pi \frac{N!\,N^{-n/2}}{(N - |\pi|)!} \prod_{B \in \pi} E \prod_{i \in B} h_i
 
     The sum is over partitions of the n points into blocks, one block per neuron. The connected part is
     :math:`\kappa_n[\phi] = N^{1-n/2} \kappa_n[h]`, where :math:`\kappa_n[h] = \sum_\pi (-1)^{|\pi| - 1} (|\pi| - 1)!
@@ -256,27 +257,28 @@ def _cos_net_moments(field: CosNet, at: Floats) -> Callable[[Subset], Moment]:
         what = f"the {n}-point function of one neuron with alpha={alpha:g}"
         need_finite(d, field.mass, 1 + alpha - alpha * n / 2, field.regulator, what)
 
-    def moment(subset: Subset) -> Moment:
-        n = len(subset)
-        if n % 2:
-            return 0.0
-        # The first sign is +.
-        signs = np.full((factorial(n - 1) // (factorial(n // 2) * factorial(n // 2 - 1)), n), -1.0)
-        for row, others in zip(signs, combinations(range(1, n), n // 2 - 1), strict=True):
-            row[[0, *others]] = 1.0
-        steps = _combined(signs, at[..., list(subset), :])
-        found = propagator(
-            d, field.mass, steps[..., 0], steps[..., 1:], regulator=field.regulator, power=1 + alpha - alpha * n / 2
-        )
+    @cache
+    def of_size(n: int) -> ExactValue:
+        # All subsets and signs at once; the first sign is +, and points outside the subset have 0.
+        rows = [
+            [0.0 if i not in subset else 1.0 if i == subset[0] or i in others else -1.0 for i in range(at.shape[-2])]
+            for subset in combinations(range(at.shape[-2]), n)
+            for others in combinations(subset[1:], n // 2 - 1)
+        ]
+        steps = np.einsum("pn,...nd->...pd", np.array(rows), at)
+        power = 1 + alpha - alpha * n / 2
+        found = propagator(d, field.mass, steps[..., 0], steps[..., 1:], regulator=field.regulator, power=power)
         factor = (omega / 2) ** (n // 2 - 1)
-        return ExactValue(factor * found.value.sum(axis=-1), factor * found.error.sum(axis=-1))
+        shape = (*at.shape[:-2], comb(at.shape[-2], n), -1)
+        return ExactValue(*(factor * x.reshape(shape).sum(axis=-1) for x in found))
+
+    def moment(subset: Subset) -> Moment:
+        if len(subset) % 2:
+            return 0.0
+        place = list(combinations(range(at.shape[-2]), len(subset))).index(subset)
+        return ExactValue(*(x[..., place] for x in of_size(len(subset))))
 
     return moment
-
-
-def _combined(signs: Floats, at: Floats) -> Floats:
-    """Sums over the last but one axis of ``at`` with signs (patterns, n), shape (..., patterns, d)."""
-    return np.asarray((signs[:, :, None] * at[..., None, :, :]).sum(axis=-2))
 
 
 def _reflection_positive_moments(field: ReflectionPositiveNet, at: Floats) -> Callable[[Subset], Moment]:
@@ -295,7 +297,7 @@ def _reflection_positive_moments(field: ReflectionPositiveNet, at: Floats) -> Ca
             field.dimension,
             field.mass,
             times[..., None],
-            _combined(signs, steps[..., 1:]),
+            np.einsum("sp,...kpd->...ksd", signs, steps[..., 1:]),
             regulator=field.regulator,
         )
         factor = (at_zero / 2) ** (half - 1)

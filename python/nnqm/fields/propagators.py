@@ -19,7 +19,7 @@ from .regulator import Regulator
 __all__ = ["ExactValue", "propagator"]
 
 # Step of the trapezoid rule in the logarithm of Schwinger's parameter.
-_STEP = 1 / 32
+_STEP = 1 / 20
 # Exponent beyond which an integrand is negligible.
 _NEGLIGIBLE = 45.0
 # Nodes per panel of the rule that is used, and of the coarser rule that gives the error.
@@ -180,7 +180,7 @@ def need_finite(d: int, mass: float, power: float, regulator: Regulator, what: s
     at_zero = np.argwhere(np.asarray(r) == 0)
     if regulator.kind != "none" or (mass == 0 and 2 * power >= d) or power <= 0:
         law.need_integral(what)
-    elif at_zero.size or np.ndim(r) == 0 and r == 0:
+    elif at_zero.size or (np.ndim(r) == 0 and r == 0):
         place = f" at position {tuple(map(int, at_zero[0]))}" if np.ndim(r) else ""
         law.need_integral(f"{what} at coinciding points{place}" if np.ndim(r) else what)
 
