@@ -9,7 +9,10 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats
 from ..errors import InputError
+from ..quantum.measures import TwoPointFunction
+from ..theories.networks import Network
 from ..theories.source import Source
+from .hermite_series import HermiteSeries, SeriesTwoPoint
 
 __all__ = ["Field"]
 
@@ -78,6 +81,72 @@ class Field(Source):
         """
         at = self.positions
         return self.propagator(floats("times", times, 1)[:, None, None], at[:, None] - at[None])
+
+    # Exact answers for functions of the field at one point.
+
+    def series_average(
+        self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
+    ) -> tuple[Floats, Floats]:
+        r"""Connected two-point function of a function of the field, :math:`\sum_n c_n^2\, E \rho^n`.
+
+        The correlation :math:`\rho` is the propagator over the variance of a Gaussian field, and fluctuates with the
+        random parameters of a network that is Gaussian for fixed parameters.
+
+        Parameters
+        ----------
+        series : HermiteSeries
+        times, displacements : array_like
+            As for ``propagator``.
+
+        Returns
+        -------
+        values, errors : ndarray
+            The common shape; the errors are those of the average over random parameters.
+
+        Raises
+        ------
+        InputError
+            If the field is not Gaussian for fixed parameters, so that the series does not exist.
+        """
+        if not self.gaussian:
+            raise InputError(
+                f"the exact two-point function of a network needs a field that is Gaussian for fixed parameters; got "
+                f"{self!r}",
+                "sample the theory",
+            )
+        values = series.of_correlation(self.propagator(times, displacements) / self.variance[0])
+        return values, np.zeros_like(values)
+
+    @property
+    def short_times(self) -> tuple[float, float, float] | None:
+        r"""Averages of :math:`-\dot\rho`, :math:`\ddot\rho` and :math:`\dot\rho^2` at t = 0 at one point, or None.
+
+        Units 1/time, 1/time^2 and 1/time^2; None where they are not known.
+        """
+        return None
+
+    def two_point_of(self, column: int, network: Network | None, hbar: float, mass: float) -> TwoPointFunction | None:
+        """Exact two-point function in time of a function of the field at one point; see ``Source.two_point_of``."""
+        series = HermiteSeries.of(network, float(self.variance[column]))
+        here = np.zeros(self.dimension - 1)
+        # Raises an error where the series does not exist, before a table is begun.
+        _, errors = self.series_average(series, np.array([self.natural_step]), here)
+        commutator = square = float("nan")
+        if self.short_times is not None:
+            rate, curvature, rate_squared = self.short_times
+            commutator = 2 * mass / hbar * series.slope * rate
+            square = mass**2 * (series.slope * (curvature - rate_squared) + series.curvature * rate_squared)
+        variance = max(float(series.moments[0]), np.finfo(float).tiny)
+        return SeriesTwoPoint(
+            mean=series.mean,
+            moments=series.moments,
+            commutator=commutator,
+            momentum_squared=square,
+            hbar=hbar,
+            mass=mass,
+            error=series.error + float(errors.max()) / variance,
+            _function=lambda t: self.series_average(series, t, here)[0],
+        )
 
 
 def points_of(points: ArrayLike | None, dimension: int) -> tuple[tuple[float, ...], ...]:
