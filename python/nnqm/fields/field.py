@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -117,6 +119,14 @@ class Field(Source):
         values = series.of_correlation(self.propagator(times, displacements) / self.variance[0])
         return values, np.zeros_like(values)
 
+    def _series_at(self, series: HermiteSeries, point: Floats, times: ArrayLike) -> Floats:
+        return self.series_average(series, times, point)[0]
+
+    @property
+    def fourth_moment(self) -> float:
+        """E phi^4, that of a Gaussian variable by default; NaN if it is not known or does not exist."""
+        return 3 * float(self.variance[0]) ** 2
+
     @property
     def short_times(self) -> tuple[float, float, float] | None:
         r"""Averages of :math:`-\dot\rho`, :math:`\ddot\rho` and :math:`\dot\rho^2` at t = 0 at one point, or None.
@@ -127,25 +137,31 @@ class Field(Source):
 
     def two_point_of(self, column: int, network: Network | None, hbar: float, mass: float) -> TwoPointFunction | None:
         """Exact two-point function in time of a function of the field at one point; see ``Source.two_point_of``."""
-        series = HermiteSeries.of(network, float(self.variance[column]))
         here = np.zeros(self.dimension - 1)
-        # Raises an error where the series does not exist, before a table is begun.
-        _, errors = self.series_average(series, np.array([self.natural_step]), here)
+        series, error = HermiteSeries.of(network, float(self.variance[column])), 0.0
+        moments = series.moments
+        function: Callable[[ArrayLike], Floats] = partial(self.propagator, displacements=here)
+        if network is None:
+            moments = np.array([moments[0], 0.0, self.fourth_moment])
+        else:
+            function = partial(self._series_at, series, here)
+            # Raises an error where the series does not exist.
+            _, errors = self.series_average(series, np.array([self.natural_step]), here)
+            error = series.error + float(errors.max()) / max(float(moments[0]), np.finfo(float).tiny)
         commutator = square = float("nan")
         if self.short_times is not None:
             rate, curvature, rate_squared = self.short_times
             commutator = 2 * mass / hbar * series.slope * rate
             square = mass**2 * (series.slope * (curvature - rate_squared) + series.curvature * rate_squared)
-        variance = max(float(series.moments[0]), np.finfo(float).tiny)
         return SeriesTwoPoint(
             mean=series.mean,
-            moments=series.moments,
+            moments=moments,
             commutator=commutator,
             momentum_squared=square,
             hbar=hbar,
             mass=mass,
-            error=series.error + float(errors.max()) / variance,
-            _function=lambda t: self.series_average(series, t, here)[0],
+            error=error,
+            _function=function,
         )
 
 

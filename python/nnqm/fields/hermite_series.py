@@ -110,6 +110,27 @@ class HermiteSeries:
             value += weight
         return value
 
+    def order_for(self, rho: float, accuracy: float, highest: int) -> int:
+        """Smallest order beyond which the terms are below a part of the variance, or ``highest``.
+
+        Parameters
+        ----------
+        rho : float
+            Largest magnitude of the correlation, between 0 and 1.
+        accuracy : float
+            Part of the variance.
+        highest : int
+            Largest order.
+
+        Returns
+        -------
+        int
+        """
+        terms = self.weights * rho ** np.arange(len(self.weights))
+        rest = terms.sum() - np.cumsum(terms)
+        enough = np.flatnonzero(rest <= accuracy * self.moments[0])
+        return int(min(enough[0] if enough.size else len(terms) - 1, highest))
+
     def beyond(self, order: int, rho: float) -> float:
         """Bound of the terms above an order at correlations of magnitude at most rho, unit [x]^2."""
         n = np.arange(order + 1, len(self.weights))

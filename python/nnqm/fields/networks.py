@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer
 from ..errors import InputError, InputTypeError
+from ..quantum.measures import TwoPointFunction
+from ..statistics.matrices import product
 from ..theories.networks import Network
+from ..theories.theory import Theory
 from .periodic_box import PeriodicBox
 
 __all__ = ["convolution", "momentum_projection", "pointwise", "single_point"]
@@ -20,7 +24,7 @@ _MOST_BYTES = 2**30
 
 def _need_memory(widths: Sequence[int], what: str, remedy: str) -> None:
     """Raise InputError if the dense weights of a network of these widths take too much memory."""
-    needed = 8 * sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
+    needed = 8 * sum(a * b for a, b in pairwise(widths))
     if needed > _MOST_BYTES:
         raise InputError(
             f"{what} would have widths {'-'.join(map(str, widths))}, whose weights take {needed / 2**30:.3g} GiB; at "
@@ -199,9 +203,7 @@ def momentum_modes(box: PeriodicBox, momenta: ArrayLike | None = None) -> NDArra
     return np.array(found)
 
 
-def momentum_projection(
-    box: PeriodicBox, network: Network | None = None, momenta: ArrayLike | None = None
-) -> Network:
+def momentum_projection(box: PeriodicBox, network: Network | None = None, momenta: ArrayLike | None = None) -> Network:
     r"""A network with a linear layer on top that projects its outputs at the sites on modes of chosen momenta.
 
     .. math:: O_{j,q} = a^{(d-1)/2} \sum_x e_q(x)\, f_j(x)
@@ -253,8 +255,6 @@ def momentum_projection(
         return Network([project], activation=["identity"])
     weights, kept, names = list(network.weights), list(network.biases), list(network.activations)
     if names[-1] == "identity":
-        from ..statistics.matrices import product
-
         weights[-1], kept[-1] = product(project, weights[-1]), product(project, kept[-1][:, None])[:, 0]
     else:
         weights.append(project)
@@ -315,6 +315,38 @@ def single_point(network: Network, output: int) -> tuple[int, Network] | None:
     if rows.size != 1:
         return None
     return int(rows[0]), Network(weights[::-1], biases[::-1], network.activations)
+
+
+def two_point_at_a_point(theory: Theory, channel: str) -> TwoPointFunction | None:
+    """The exact two-point function of a channel that depends on one input, where its source knows it.
+
+    Parameters
+    ----------
+    theory : Theory
+    channel : str
+        Name of a channel.
+
+    Returns
+    -------
+    TwoPointFunction or None
+        None if the channel depends on several inputs, weights are random, or the source offers none.
+
+    Raises
+    ------
+    InputError
+        If the source has two-point functions of its inputs, but not of this network.
+    """
+    column, part = theory.channels.index(channel), None
+    if theory.network is not None and column >= theory.n_inputs:
+        found = single_point(theory.network, column - theory.n_inputs) if isinstance(theory.network, Network) else None
+        if found is None:
+            return None
+        column, part = found
+    for source in theory.sources:
+        if column < source.n_inputs:
+            return source.two_point_of(column, part, theory.hbar, theory.mass)
+        column -= source.n_inputs
+    return None
 
 
 def same_function(network: Network, n_sites: int, function: int) -> Network | None:
