@@ -1,6 +1,8 @@
 """Quantum fields as networks: seed processes at points of space, exact answers, observables of space and time."""
 
+from .correlators import DistanceCorrelator, MomentumCorrelator, correlator_by_distance, correlator_by_momentum
 from .cos_net import CosNet
+from .dispersion import Dispersion, dispersion, momentum_run
 from .field import Field
 from .networks import convolution, momentum_projection, pointwise, single_point
 from .particle_levels import ParticleLevels, particle_levels, thresholds
@@ -11,14 +13,21 @@ from .regulator import Regulator
 
 __all__ = [
     "CosNet",
+    "Dispersion",
+    "DistanceCorrelator",
     "Field",
+    "MomentumCorrelator",
     "ParticleLevels",
     "PeriodicBox",
     "PointwiseField",
     "ReflectionPositiveNet",
     "Regulator",
     "convolution",
+    "correlator_by_distance",
+    "correlator_by_momentum",
+    "dispersion",
     "momentum_projection",
+    "momentum_run",
     "particle_levels",
     "pointwise",
     "single_point",
