@@ -49,6 +49,11 @@ class Field(Source):
         return len(self.points)
 
     @property
+    def input_points(self) -> tuple[tuple[float, ...], ...]:
+        """The points."""
+        return self.points
+
+    @property
     def positions(self) -> Floats:
         """The points, shape (S, dimension - 1)."""
         return np.array(self.points, dtype=np.float64).reshape(len(self.points), self.dimension - 1)
