@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,6 +63,12 @@ class Field(Source):
     def continuous(self) -> bool:
         """True."""
         return True
+
+    @property
+    def known_covariance(self) -> Callable[[Floats, Floats], Floats]:
+        """Exact covariance at one point of space, the same for all points."""
+        here = np.zeros(self.dimension - 1)
+        return lambda s, t: self.propagator(np.asarray(t) - np.asarray(s), here)
 
     @property
     def variance(self) -> Floats:
