@@ -416,7 +416,7 @@ def test_random_weights_and_closed_paths_are_positive():
     assert sectors.block_length % 8 == 0
     thermal = nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=4.0))
     assert reflection_positivity(nnqm.Paths(thermal, 4000, 32, rng=1)).verdict == "consistent"
-    with pytest.raises(ValueError, match=r"got 800 \(in groups of 8 that share weights\)"):
+    with pytest.raises(ValueError, match=r"got 800 \(in groups of 8 that share random parameters\)"):
         reflection_positivity(nnqm.Paths(nnqm.builtin_theory("random-tanh"), 800, 32, DT))
 
 

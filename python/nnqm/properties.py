@@ -126,8 +126,8 @@ def check(
     ----------
     source : Theory, Kernel, CosineNetwork, TimeNetwork or callable
         A theory; its first output is checked. Reflection positivity of a field is checked for all points of space, or
-        for the 16 that ``reflection_positivity`` chooses. Or a kernel, K(s, t) of two arrays of times, or a ``TimeNetwork``
-        without a width; the Gaussian process with this covariance is checked.
+        for the 16 that ``reflection_positivity`` chooses. Or a kernel, K(s, t) of two arrays of times, or a
+        ``TimeNetwork`` without a width; the Gaussian process with this covariance is checked.
     interval : (float, float), optional
         Range of times (a, b), a < b. Functions need it; by default it follows from the time scales of the source.
         Processes that are not stationary are reflected about its middle.

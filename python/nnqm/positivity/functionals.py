@@ -122,15 +122,16 @@ def _exchange(few: list[list[int]]) -> Family:
     ]
     if not pairs:
         raise InputError(
-            "the functionals 'exchange' need two channels and two offsets", "give several channels, or other functionals"
+            "the functionals 'exchange' need two channels and two offsets",
+            "give several channels, or other functionals",
         )
 
     def subtract(z: Floats, out: Floats) -> None:
-        for row, (i, j, k, l) in zip(out, pairs, strict=True):
-            np.subtract(z[i] * z[j], z[k] * z[l], out=row)
+        for row, (a, b, c, d) in zip(out, pairs, strict=True):
+            np.subtract(z[a] * z[b], z[c] * z[d], out=row)
 
     def write(written: list[str]) -> list[str]:
-        return [f"({written[i]} {written[j]} - {written[k]} {written[l]})" for i, j, k, l in pairs]
+        return [f"({written[a]} {written[b]} - {written[c]} {written[d]})" for a, b, c, d in pairs]
 
     return Family("exchange", len(pairs), subtract, write)
 
@@ -194,9 +195,7 @@ def _own_family(function: Callable[[Floats], ArrayLike], position: int, argument
     )
 
 
-def chosen_families(
-    functionals: Functional | Sequence[Functional] | None, *, several: bool
-) -> tuple[Functional, ...]:
+def chosen_families(functionals: Functional | Sequence[Functional] | None, *, several: bool) -> tuple[Functional, ...]:
     """The families that are asked for, checked; by default all that one channel, or several, can have."""
     if functionals is None:
         return BUILT_IN if several else ONE_CHANNEL

@@ -7,7 +7,9 @@ For a functional F of the path at times t >= 0 and the reflection Theta about t 
 (Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973)). The matrix of these averages is noisy, and its lowest
 eigenvalue is always negative. It is therefore no test. The test uses a functional that is found on one half of the
 data and evaluated on the other half. Nonlinear functionals are necessary: sqrt(2) cos(k t + b), with k drawn from
-Cauchy's law, has the two-point function of an Ornstein-Uhlenbeck process but is not a quantum theory.
+Cauchy's law, has the two-point function of an Ornstein-Uhlenbeck process but is not a quantum theory. Functionals of a
+field need several points of space: phi(t1, x1) phi(t2, x2) - phi(t1, x2) phi(t2, x1) has a norm near zero for a free
+field, so that small negative contributions of other fields show.
 """
 
 from __future__ import annotations
@@ -71,8 +73,8 @@ class PositivityResult:
     level : float
         p-value below which the verdict is "violated".
     value : Estimate
-        <F(Theta X) F(X)> of the witness F on the second half of the data. F is scaled to <F(X)^2> = 1 on the first
-        half, where it was found. The error is statistical, over independent blocks of units.
+        <F(Theta X) F(X)> of the witness F on the second half of the data. F is scaled to <F(X)^2> = 1 on the units of
+        the first half on which it was chosen. The error is statistical, over independent blocks of units.
     witness : Witness
         The functional F, written out.
     functionals : tuple of str
@@ -143,7 +145,8 @@ def reflection_positivity(
     - On the first half the F_i are scaled to unit second moment and whitened (ridge 1e-3). The candidates are the four
       lowest eigenvectors of M, for each family and for all families together, and shorter combinations that are
       nearly as negative. The candidate with the most negative statistic is kept, with the coefficients rounded as they
-      are printed.
+      are printed. For several channels the candidates are found on one quarter of the data, and the statistics are
+      those of the next quarter.
     - On the second half a one-sided t-test judges this candidate alone, with Hall's correction for the skewness of
       products (J. R. Stat. Soc. B 54, 221 (1992)). The p-value is therefore an upper bound of the rate of false alarms.
 
@@ -168,12 +171,13 @@ def reflection_positivity(
         of at most 16 channels, for example points of space, is tested with functionals of all of them. By default the
         first channel; all outputs for a theory of a field (``nnqm.fields``), or 16 that are evenly spread.
     functionals : str, callable or sequence of str and callable
-        Families of functionals, by default all three built-in ones. "linear": x at each offset, which tests only
-        the two-point function. "cubic": monomials of degree 2 and 3 of x at three of the offsets. "neurons": 16 bounded
-        functions tanh(a z(t_1) + b z(t_2) + c z(t_3) + d) of standardised paths z, with fixed random weights. A
-        callable is one functional: it takes x at all offsets, float64 of shape (N, len(offsets)), and returns
-        shape (N,). With several channels it takes shape (N, len(offsets), channels); "linear" has all of them at all
-        offsets, and nonlinear functionals have two channels at three of the offsets, or three channels at two.
+        Families of functionals, by default all built-in ones. "linear": x at each offset, which tests only the
+        two-point function. "cubic": monomials of degree 2 and 3 of x at three of the offsets. "neurons": 16 bounded
+        functions tanh(a z(t_1) + b z(t_2) + c z(t_3) + d) of standardised paths z, with fixed random weights. Several
+        channels have more arguments: two channels at three offsets, or three channels at two. "exchange", for several
+        channels only: z_1(t_1) z_2(t_2) - z_2(t_1) z_1(t_2) for up to three channels and three offsets.
+        A callable is one functional: it takes x at all offsets, float64 of shape (N, len(offsets)), and returns
+        shape (N,). For several channels it takes shape (N, len(offsets), channels).
     offsets : sequence of int, optional
         Times t_i in steps, not negative. Default: 0 to 3, and four widening offsets up to an eighth of n_times (at
         least 8).
@@ -210,6 +214,12 @@ def reflection_positivity(
     >>> result = reflection_positivity(nnqm.Paths(nnqm.harmonic_oscillator(), 2000, 64, 0.2, rng=1))
     >>> result.verdict
     'consistent'
+
+    A field at two points of space:
+
+    >>> field = nnqm.fields.ReflectionPositiveNet(2, mass=1.0, width=5, cutoff=50.0, points=[0.0, 0.5])
+    >>> reflection_positivity(nnqm.Paths(nnqm.Theory(field), 4000, 24, 0.2, rng=1)).verdict
+    'consistent'
     """
     if isinstance(paths, TwoPointFunction) or callable(paths):
         raise InputTypeError(
@@ -224,7 +234,7 @@ def reflection_positivity(
     wanted = _wanted(paths, channel)
     units = independent_units(paths, wanted, dt=dt, most=integer("n_paths", n_paths, 1), cut=about is None)
     if units.n_units // units.group < FEWEST:
-        shared = f" (in groups of {units.group} that share weights)" if units.group > 1 else ""
+        shared = f" (in groups of {units.group} that share random parameters)" if units.group > 1 else ""
         raise InputError(
             f"reflection positivity needs at least {FEWEST} independent paths; got {units.n_units}{shared}",
             "give more paths, or one long trajectory, which is cut into pieces",
@@ -403,9 +413,10 @@ def _parts(units: PathReader, half: int) -> tuple[range, range]:
 def _wanted(paths: Any, channel: int | str | Sequence[int | str] | None) -> int | str | tuple[int | str, ...]:
     """One channel or several."""
     if channel is None:
-        if not isinstance(paths, Paths) or all(s.input_points is None for s in paths.theory.sources):
+        field = isinstance(paths, Paths) and any(s.input_points is not None for s in paths.theory.sources)
+        n = paths.theory.n_outputs if field else 1
+        if n == 1:
             return 0
-        n = paths.theory.n_outputs
         return tuple(sorted({int(i) for i in np.linspace(0, n - 1, min(n, _CHANNELS)).round()}))
     if not isinstance(channel, Iterable) or isinstance(channel, str):
         return channel
