@@ -54,6 +54,11 @@ class Field(Source):
         return len(self.points)
 
     @property
+    def input_points(self) -> tuple[tuple[float, ...], ...]:
+        """The points."""
+        return self.points
+
+    @property
     def positions(self) -> Floats:
         """The points, shape (S, dimension - 1)."""
         return np.array(self.points, dtype=np.float64).reshape(len(self.points), self.dimension - 1)
@@ -62,6 +67,12 @@ class Field(Source):
     def continuous(self) -> bool:
         """True."""
         return True
+
+    @property
+    def known_covariance(self) -> Callable[[Floats, Floats], Floats]:
+        """Exact covariance at one point of space, the same for all points."""
+        here = np.zeros(self.dimension - 1)
+        return lambda s, t: self.propagator(np.asarray(t) - np.asarray(s), here)
 
     @property
     def variance(self) -> Floats:

@@ -154,6 +154,11 @@ class Source(ABC):
         return None
 
     @property
+    def input_points(self) -> tuple[tuple[float, ...], ...] | None:
+        """Point of space of each input of a field; None for other processes."""
+        return None
+
+    @property
     def interval(self) -> tuple[float, float] | None:
         """Interval of times on which the process exists; None for all times."""
         return None
