@@ -27,6 +27,9 @@ from .symmetry import momentum_classes, point_group
 
 __all__ = ["Dispersion", "dispersion", "momentum_run"]
 
+# Variance of a projected function, relative to the one at a site, below which it is rounding of sums that cancel.
+_CANCELLED = {"float32": 1e-8, "float64": 1e-14}
+
 
 @short_repr
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,12 +45,16 @@ class Dispersion:
         Number of momenta that were averaged, shape (Q,).
     spectra : tuple of Spectrum
         Levels at each momentum, each with a verdict, as ``spectrum`` gives them.
+    upper_bounds : bool
+        Whether there may be lower levels that none of the functions shows. False if the field itself is among the
+        functions: the state of one particle is the lowest at every momentum.
     """
 
     box: PeriodicBox
     momenta: Floats
     members: NDArray[np.int64]
     spectra: tuple[Spectrum, ...]
+    upper_bounds: bool
 
     @property
     def energies(self) -> tuple[Estimate | None, ...]:
@@ -89,6 +96,8 @@ class Dispersion:
             name = ", ".join(f"{k:.4f}" for k in q)
             value = "" if energy is None else str(energy)
             lines.append(f"{name:<20}{count:>7}  {value:<14}  {verdict:<12}  {one:8.5f}  {two:8.5f}")
+        if self.upper_bounds:
+            lines.append("levels are upper bounds: states that the functions do not show are skipped")
         return "\n".join(lines)
 
 
@@ -105,7 +114,9 @@ def dispersion(
     All functions projected on one momentum make a correlator matrix, to which ``spectrum`` is applied with all its
     tests. Sums over q and -q, cosines and sines, and equivalent axes are added up first. The lowest level at q is
     the frequency :math:`\omega_q` of one particle, if one of the functions has a part linear in the field, and the
-    threshold of two particles for even functions.
+    threshold of two particles for even functions. Each level is an upper bound, sharper with more functions. Functions
+    are combined with real coefficients: where a reflection does not move a function along (``convolution`` with kernels
+    that are not even in r), give its mirror image too, or the bound is far from sharp.
 
     Parameters
     ----------
@@ -176,6 +187,7 @@ def dispersion(
         momenta=np.array(chosen).reshape(len(chosen), -1),
         members=np.array(members),
         spectra=tuple(spectra),
+        upper_bounds="phi" not in copies.names,
     )
 
 
@@ -215,7 +227,7 @@ def momentum_run(
     label = labels[momentum_modes(box, np.atleast_2d(np.asarray(momentum, dtype=np.float64)))[0]]
     columns = copies.modes[labels[copies.modes] == label]
     if not columns.size:
-        raise InputError(f"momentum must be among the projected ones; got {momentum}")
+        raise InputError(f"momentum must be among the projected ones; got {momentum!r}")
     return copies.run(run, columns)
 
 
@@ -223,6 +235,7 @@ def momentum_run(
 class _Copies:
     """Functions projected on modes as linear functions of the observables: ``rows`` has shape (K, modes, F)."""
 
+    box: PeriodicBox
     names: tuple[str, ...]
     modes: NDArray[np.int64]
     rows: Floats
@@ -231,18 +244,33 @@ class _Copies:
     def run(self, run: Correlators, columns: NDArray[np.int64]) -> Correlators:
         """The run of the functions, with the sums over some modes added up."""
         sums = run.sums["observable_lags"]
-        total = None
+        total = np.zeros((*sums.shape[:3], 1 + len(self.names), 1 + len(self.names)))
+        unit = np.zeros(len(self.names))
         for column in columns:
             rows = self.rows[:, np.flatnonzero(self.modes == column)[0]]
             transform = np.zeros((1 + len(rows), sums.shape[-1]))
             transform[0, 0], transform[1:] = 1.0, rows
-            moved = product(product(transform, sums), np.ascontiguousarray(transform.T))
-            total = moved if total is None else total + moved
-        assert total is not None
-        n = len(self.names)
-        nothing = np.empty(0)
+            total += product(product(transform, sums), np.ascontiguousarray(transform.T))
+            unit += (rows[:, 1:] ** 2).sum(axis=1) / len(columns)
+        square = total[:, 0, 1].sum(axis=0) / (2 * total[:, 0, 0, 0, 0].sum())
+        # What cancels between the sites leaves rounding.
+        kept = np.flatnonzero(np.diag(square)[1:] - square[0, 1:] ** 2 > _CANCELLED[run.precision] * unit)
+        if not kept.size:
+            raise InputError(
+                f"functions must have one that does not vanish at momentum {self.box.momenta[columns[0]].tolist()}; "
+                f"got {', '.join(self.names)}"
+            )
+        n, nothing = len(kept), np.empty(0)
+        places = np.concatenate([[0], 1 + kept])
         observables = Observables(
-            self.names, tuple(range(n)), np.zeros(n), np.ones(n), (1,) * n, np.empty((0, n)), nothing, nothing
+            tuple(self.names[k] for k in kept),
+            tuple(range(n)),
+            np.zeros(n),
+            np.ones(n),
+            (1,) * n,
+            np.empty((0, n)),
+            nothing,
+            nothing,
         )
         held = {name: run.sums[name] for name in ("paths", "first_bad")}
         return replace(
@@ -252,7 +280,7 @@ class _Copies:
             lags=(),
             increment_lags=(),
             two_time=None,
-            sums={"observable_lags": total, **held},
+            sums={"observable_lags": total[..., places[:, None], places], **held},
         )
 
 
@@ -281,7 +309,7 @@ def _copies(
         for m, channel in enumerate(tables[name]):
             place = run.observables.index(channel)
             rows[k, m, 1 + place] = run.observables.scale[place]
-    return field, _Copies(tuple(chosen), modes, rows, [])
+    return field, _Copies(field, tuple(chosen), modes, rows, [])
 
 
 def _of_sites(run: Correlators, box: PeriodicBox, network: Network | None, functions: Sequence[str] | None) -> _Copies:
@@ -310,7 +338,7 @@ def _of_sites(run: Correlators, box: PeriodicBox, network: Network | None, funct
             offset = shift - shift.mean()
         rows[k][:, columns] = box.modes.T * size
         rows[k][:, 0] = (box.modes.T * offset).sum(axis=1)
-    return _Copies(tuple(chosen), np.arange(n), rows, group)
+    return _Copies(box, tuple(chosen), np.arange(n), rows, group)
 
 
 def _chosen(tables: dict[str, list[str]], functions: Sequence[str] | None) -> list[str]:

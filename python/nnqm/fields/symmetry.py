@@ -104,14 +104,14 @@ def pair_classes(field: Field, network: Network | None, function: int) -> PairCl
 def _turns(box: PeriodicBox) -> Indices:
     """Displacement from site a to site b of a box as the number of a site, shape (S, S)."""
     at = np.stack(np.unravel_index(np.arange(box.n_inputs), box.sites))
-    return np.ravel_multi_index(tuple(at[:, None, :] - at[:, :, None]), box.sites, mode="wrap")
+    return np.asarray(np.ravel_multi_index(tuple(at[:, None, :] - at[:, :, None]), box.sites, mode="wrap"))
 
 
 def _image(box: PeriodicBox, axes: tuple[int, ...] | range, signs: tuple[int, ...]) -> Indices:
     """The site to which an exchange of axes and reflections move each site, shape (S,)."""
     at = np.stack(np.unravel_index(np.arange(box.n_inputs), box.sites))
     moved = tuple(sign * at[axis] for axis, sign in zip(axes, signs, strict=True))
-    return np.ravel_multi_index(moved, box.sites, mode="wrap")
+    return np.asarray(np.ravel_multi_index(moved, box.sites, mode="wrap"))
 
 
 def _generators(box: PeriodicBox) -> Iterator[Indices]:
@@ -170,13 +170,14 @@ def point_group(box: PeriodicBox, network: Network | None, function: int) -> lis
 
 def _orbits(box: PeriodicBox, group: list[Indices]) -> Indices:
     """The lowest site to which the group and the reflection of all axes together move each site, shape (S,)."""
-    orbit, before = np.arange(box.n_inputs), np.empty(0)
+    orbit = np.arange(box.n_inputs)
     images = [*group, _image(box, range(len(box.sites)), (-1,) * len(box.sites))]
-    while not np.array_equal(orbit, before):
+    while True:
         before = orbit
         for image in images:
             orbit = np.minimum(orbit, orbit[image])
-    return orbit
+        if np.array_equal(orbit, before):
+            return orbit
 
 
 def momentum_classes(box: PeriodicBox, group: list[Indices]) -> Indices:
