@@ -18,7 +18,7 @@ MASS, CUTOFF, POINTS = 1.0, 50.0, (0.0, 0.3, 1.0)
 N_TIMES, DT = 32, 0.2
 # Times of F in steps from the reflection, and its two points.
 EARLY, LATE, HERE, THERE = 2, 8, 0, 2
-# Smaller p-values are drawn as triangles below this one.
+# Smaller p-values are drawn as triangles.
 SMALLEST = 1e-30
 
 
@@ -62,7 +62,7 @@ for width in WIDTHS:
     oscillators = ReflectionPositiveNet(2, MASS, width, CUTOFF, points=POINTS)
     tests, norms = [], []
     for field in (waves, oscillators):
-        paths = nnqm.Paths(nnqm.Theory(field), arguments.paths, N_TIMES, DT, rng=width)
+        paths = nnqm.Paths(nnqm.Theory(field), arguments.paths, N_TIMES, DT, rng=1)
         tests.append(nnqm.reflection_positivity(paths))
         norms.append(nnqm.reflection_positivity(paths, functionals=exchange, offsets=(EARLY, LATE)).value)
     exact = exact_norm(waves)
@@ -85,20 +85,19 @@ else:
         scaled = [width * norms[i] for width, (_, norms, _) in zip(WIDTHS, rows, strict=True)]
         right.errorbar(WIDTHS, [s.value for s in scaled], [s.error for s in scaled], fmt=marker, capsize=3, label=name)
         p_values = np.array([tests[i].p_value for tests, _, _ in rows])
-        left.loglog(WIDTHS, np.maximum(p_values, SMALLEST), marker, color=f"C{i}", label=name)
-        beyond = p_values < SMALLEST
-        left.plot(np.array(WIDTHS)[beyond], np.full(beyond.sum(), SMALLEST / 30), "v", color=f"C{i}")
+        left.loglog(WIDTHS, np.where(p_values < SMALLEST, np.nan, p_values), marker, color=f"C{i}", label=name)
+        left.plot(WIDTHS, np.where(p_values < SMALLEST, SMALLEST, np.nan), "v", color=f"C{i}")
     left.axhline(1e-3, color="grey", linestyle="--", linewidth=1)
     left.text(WIDTHS[0], 2e-4, "violated", color="grey", va="top")
     right.plot(WIDTHS, [w * exact for w, (_, _, exact) in zip(WIDTHS, rows, strict=True)], label="cos-net, exact")
     right.axhline(0, color="grey", linewidth=1)
     right.set_xscale("log")
-    left.set(ylabel="p-value of reflection positivity", ylim=(SMALLEST / 1000, 30))
+    left.set(ylabel="p-value of reflection positivity", ylim=(SMALLEST / 100, 100))
     right.set_ylabel(r"$N\, \langle F(\Theta\phi) F(\phi)\rangle / \langle F^2\rangle$")
     for axis in (left, right):
         axis.set_xlabel("width N")
         axis.set_xticks(WIDTHS, [str(w) for w in WIDTHS])
         axis.minorticks_off()
-        axis.legend(loc="center" if axis is right else "lower right", fontsize="small")
+        axis.legend(loc="center", fontsize="small")
     figure.savefig("positivity_of_fields.png", dpi=150)
     print("wrote positivity_of_fields.png")
