@@ -27,6 +27,7 @@ r = np.linspace(0.15, 4.3, 200)
 u = np.linspace(0.0, 7.0, 1401)
 k0 = (np.exp(-MASS * r[:, None] * np.cosh(u)).sum(axis=1) - np.exp(-MASS * r) / 2) * (u[1] - u[0])
 
+equal_times = nnqm.Measure(lags=[0], observable_lags=[])
 figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
 axes.plot(r, k0 / (2 * np.pi), color="0.3", lw=1.2, label=r"exact, $K_0(mr)/2\pi$")
 for marker, (name, field) in zip("osv", fields.items(), strict=True):
