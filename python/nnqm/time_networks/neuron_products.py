@@ -9,7 +9,7 @@ activations a trapezoid rule over z.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import reduce
 from itertools import combinations, product
 from math import factorial, gamma, pi
@@ -19,16 +19,19 @@ import numpy as np
 
 from .._arguments import Floats
 from ..errors import InputError
+from ..statistics.partitions import pairings
 from ..statistics.rules import legendre_rule
 from ..theories.networks import Network
 from ..theories.state_modes import trapezoid
 
-__all__ = ["ProductAverage", "pairings", "plane_product", "product_average", "relu_plane_product"]
+__all__ = ["ProductAverage", "plane_product", "product_average", "relu_plane_product"]
 
 # Trapezoid rules by number of directions: half-width in standard deviations, and nodes per direction, tried in turn.
 _RULES = {1: (12.0, (48, 96, 192, 384)), 2: (12.0, (48, 96, 192, 384)), 3: (9.0, (36, 72, 144)), 4: (9.0, (36, 54, 72))}
-# Accuracy relative to the largest value, and largest number of values of an activation in memory.
-_CONVERGED, _CHUNK = 1e-11, 2**21
+# Accuracy relative to the largest value, in up to two and in more directions.
+_CONVERGED, _CONVERGED_IN_SPACE = 1e-11, 1e-9
+# Largest number of values of an activation in memory.
+_CHUNK = 2**21
 # Nodes between zeros of a relu in the plane; the integrand is a trigonometric polynomial there.
 _ANGLES = 24
 # Nodes per panel of the polar angle on the sphere, and nodes along a path of correlation matrices, tried in turn.
@@ -49,19 +52,6 @@ class ProductAverage(NamedTuple):
 
     value: Floats
     error: float
-
-
-def pairings(n: int) -> Iterator[tuple[tuple[int, int], ...]]:
-    """The (n - 1)!! ways to form pairs of 0 ... n - 1, n even."""
-
-    def of(items: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], ...]]:
-        if not items:
-            yield ()
-        for k in range(1, len(items)):
-            for others in of(items[1:k] + items[k + 1 :]):
-                yield ((items[0], items[k]), *others)
-
-    return of(tuple(range(n)))
 
 
 def product_average(activation: str, c: Floats) -> ProductAverage:
@@ -116,18 +106,20 @@ def _waves(activation: str, c: Floats) -> Floats:
         return np.zeros(len(c))
     total = np.zeros(len(c))
     for signs in product((1, -1), repeat=n):
-        together = sum(s * c[:, i] for i, s in enumerate(signs))
+        together = (np.array(signs)[:, None] * c).sum(axis=1)
         total += np.exp(-(together**2).sum(axis=1) / 2) * (np.prod(signs) if activation == "sin" else 1)
-    return total / 2**n * (-1 if activation == "sin" and n % 4 == 2 else 1)
+    return np.asarray(total / 2**n * (-1 if activation == "sin" and n % 4 == 2 else 1))
 
 
-def _refined(rule: Callable[[int], Floats], orders: tuple[int, ...], activation: str) -> ProductAverage:
+def _refined(
+    rule: Callable[[int], Floats], orders: tuple[int, ...], activation: str, accuracy: float = _CONVERGED
+) -> ProductAverage:
     """Values of a rule whose number of nodes rises until they no longer change."""
     value, change = rule(orders[0]), np.inf
     for nodes in orders[1:]:
         before, value = value, rule(nodes)
         change = float(np.abs(value - before).max(initial=0.0))
-        if change <= _CONVERGED * np.abs(value).max(initial=0.0):
+        if change <= accuracy * np.abs(value).max(initial=0.0):
             return ProductAverage(value, change)
     raise InputError(
         f"the average over {activation} neurons has an error of {change:.1g} with {orders[-1]} nodes in each "
@@ -291,4 +283,4 @@ def _trapezoid(activation: str, c: Floats) -> ProductAverage:
                 out[start : start + step] += (values @ weight[inside]) * float(np.prod([weights[i] for i in index]))
         return out
 
-    return _refined(rule, orders, activation)
+    return _refined(rule, orders, activation, _CONVERGED if directions < 3 else _CONVERGED_IN_SPACE)
