@@ -19,7 +19,7 @@ from scipy.stats import kstest
 import nnqm
 from nnqm.fields import CosNet, PeriodicBox, ReflectionPositiveNet, Regulator
 
-DT, N_TIMES, CUTOFF, POINTS, GROUP = 0.2, 24, 50.0, [0.0, 0.3, 1.0], 8
+DT, N_TIMES, CUTOFF, POINTS, GROUP = 0.2, 32, 50.0, [0.0, 0.3, 1.0], 8
 
 
 def rp_net(width: int) -> nnqm.Theory:

@@ -8,6 +8,7 @@ from .networks import convolution, momentum_projection, pointwise, single_point
 from .particle_levels import ParticleLevels, particle_levels, thresholds
 from .periodic_box import PeriodicBox
 from .pointwise_field import PointwiseField
+from .propagators import ExactValue, propagator
 from .reflection_positive_net import ReflectionPositiveNet
 from .regulator import Regulator
 
@@ -15,6 +16,7 @@ __all__ = [
     "CosNet",
     "Dispersion",
     "DistanceCorrelator",
+    "ExactValue",
     "Field",
     "MomentumCorrelator",
     "ParticleLevels",
@@ -30,6 +32,7 @@ __all__ = [
     "momentum_run",
     "particle_levels",
     "pointwise",
+    "propagator",
     "single_point",
     "thresholds",
 ]

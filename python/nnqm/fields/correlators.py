@@ -197,7 +197,7 @@ def correlator_by_distance(run: Correlators, function: int | str = 0, *, connect
 
 
 def _lag_times(run: Correlators) -> Floats:
-    return np.asarray(run.lags, dtype=np.float64) * run.dt
+    return np.zeros(1) if run.n_times == 1 else np.asarray(run.lags, dtype=np.float64) * run.dt
 
 
 def _average(run: Correlators, channels: NDArray[np.int64], classes: PairClasses, connected: bool) -> Estimate:

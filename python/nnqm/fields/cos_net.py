@@ -14,6 +14,7 @@ from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError, InputTypeError
 from .field import Field, points_of
 from .momenta import MomentumLaw
+from .propagators import propagator
 from .regulator import Regulator
 
 __all__ = ["CosNet"]
@@ -154,8 +155,8 @@ class CosNet(Field):
         return np.full(self.n_inputs, self.momentum_integral(1.0))
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
-        """Exact two-point function, at every width; see ``Field.propagator``."""
-        raise NotImplementedError
+        """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
+        return propagator(self.dimension, self.mass, times, displacements, regulator=self.regulator).value
 
     @property
     def fourth_moment(self) -> float:

@@ -16,6 +16,7 @@ from .field import Field, points_of
 from .hermite_series import HermiteSeries
 from .momenta import MomentumLaw
 from .neuron_moments import NeuronLaw, mean_powers
+from .propagators import propagator
 from .regulator import Regulator
 
 __all__ = ["ReflectionPositiveNet"]
@@ -112,8 +113,9 @@ class ReflectionPositiveNet(Field):
         return np.full(self.n_inputs, at_zero)
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
-        """Exact two-point function, at every width; see ``Field.propagator``."""
-        raise NotImplementedError
+        """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
+        cut = None if self.dimension == 1 else Regulator("hard", self.cutoff, spatial=True)
+        return propagator(self.dimension, self.mass, times, displacements, regulator=cut).value
 
     def series_average(
         self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
