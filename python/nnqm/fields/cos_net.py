@@ -159,6 +159,23 @@ class CosNet(Field):
         return propagator(self.dimension, self.mass, times, displacements, regulator=self.regulator).value
 
     @property
+    def fourth_moment(self) -> float:
+        r"""E phi^4 at this width: a cosine has :math:`E h^4 = \frac32 \Omega_\alpha \int f (k^2 + m^2)^{\alpha - 1}`.
+
+        NaN if the integral diverges.
+        """
+        power = 1 - self.alpha
+        try:
+            self.law(power).need_integral("the fourth moment")
+        except InputError:
+            return float("nan")
+        if self.regulator.spatial and power <= 0.5:
+            return float("nan")
+        of_neuron = 1.5 * self.omega * self.momentum_integral(power)
+        gaussian = super().fourth_moment
+        return float(gaussian + (of_neuron - gaussian) / self.width)
+
+    @property
     def natural_step(self) -> float:
         """0.2 over the mass, or over the cutoff if the mass is 0."""
         return 0.2 / (self.mass or self.regulator.cutoff)
