@@ -13,7 +13,7 @@ from ..statistics.rules import legendre_rule
 from .cos_net import CosNet
 from .field import Field
 from .neuron_moments import NeuronLaw
-from .propagators import ExactValue, propagator
+from .propagators import ExactValue, average_wave, propagator
 from .reflection_positive_net import ReflectionPositiveNet
 
 __all__ = ["generating_functional"]
@@ -280,8 +280,6 @@ def _over_directions(field: CosNet, at: Floats, j: Floats) -> tuple[float, float
 
 def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
     """The average in any dimension: the sum over orders, integrated over the magnitude of the momentum."""
-    from scipy.special import hyp0f1
-
     end = _end(field)
     largest = np.abs(j) * _amplitude(field, np.array([field.regulator.lower, end])).max()
     orders = _orders(largest, field.width)
@@ -302,7 +300,7 @@ def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
         for i in range(0, k.size, many):
             part = slice(i, i + many)
             none, products = _products(_amplitude(field, k[part])[:, None] * j, orders)
-            waves = hyp0f1(field.dimension / 2, -((k[part, None] * distance) ** 2) / 4)
+            waves = average_wave(field.dimension, k[part, None] * distance)
             terms = weight[part] * (none + 2 * (products * waves).sum(axis=-1))
             total += float(terms.sum())
             size += float(np.abs(terms).sum() + (weight[part] * np.abs(products).sum(axis=-1)).sum())

@@ -129,6 +129,30 @@ def propagator(
     return ExactValue(value[back].reshape(shape), error[back].reshape(shape))
 
 
+def average_wave(n: int, z: Floats) -> Floats:
+    """Average of a plane wave exp(ik.x) over the directions of k in n dimensions, z = k x.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+    z : ndarray
+        Any shape.
+
+    Returns
+    -------
+    ndarray
+        Shape of z: cos z, J_0(z), sin(z)/z, ...
+    """
+    from scipy.special import hyp0f1, j0
+
+    if n == 1:
+        return np.asarray(np.cos(z))
+    if n == 2:
+        return np.asarray(j0(z))
+    return np.asarray(np.sinc(z / pi) if n == 3 else hyp0f1(n / 2, -(z**2) / 4))
+
+
 def _distances(d: int, times: ArrayLike, displacements: ArrayLike) -> tuple[Floats, Floats]:
     """Distances in time and in space, of one shape."""
     t, x = np.abs(floats("times", times)), floats("displacements", displacements)
@@ -329,8 +353,8 @@ def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x:
     contour = partial(_in_parts, partial(_contour, cut), 256)
     value, error = np.zeros_like(t), np.zeros_like(t)
     end = np.full_like(t, cut.cutoff)
-    decays = np.where(t > 0, _NEGLIGIBLE / np.where(t > 0, t, 1.0), np.inf)
     # Beyond this momentum exp(-omega t) is negligible, relative to its largest value.
+    decays = _NEGLIGIBLE / np.maximum(t, 1e-300)
     reach = cut.lower + mass + decays + np.sqrt(2 * mass * decays) if mass > 0 else cut.lower + decays
     end = np.minimum(end, reach)
     short = end * x <= _MOST_PHASE
@@ -355,11 +379,9 @@ def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x:
 
 def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
     """The integral over momenta from ``start`` to ``end``, on panels that double in length."""
-    from scipy.special import hyp0f1
-
-    with np.errstate(divide="ignore"):
-        scale = np.minimum(end, np.minimum(cut.mass, np.sqrt(cut.mass / t))) / 2 if cut.mass > 0 else 0.0 * end
-    if cut.mass == 0:
+    if cut.mass > 0:
+        scale = np.minimum(end, np.minimum(cut.mass, np.sqrt(cut.mass / np.maximum(t, 1e-200)))) / 2
+    else:
         scale = np.maximum(end * 0.5**_OCTAVES, start)
     octaves = int(np.ceil(np.log2((end / scale).max()))) if t.size else 0
     edges = np.concatenate([np.zeros((t.size, 1)), scale[:, None] * 2.0 ** np.arange(octaves + 1)], axis=1)
@@ -369,7 +391,7 @@ def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) ->
         nodes, weights = legendre_rule(n)
         half = np.diff(edges, axis=1)[..., None] / 2
         k = edges[:, :-1, None] + half * (1 + nodes)
-        wave = hyp0f1(cut.n / 2, -((k * x[:, None, None]) ** 2) / 4)
+        wave = average_wave(cut.n, k * x[:, None, None])
         terms = cut.factor(k, t[:, None, None]) * wave * half * weights
         if cut.mass == 0:
             terms[:, 0] = 0.0
