@@ -20,13 +20,16 @@ __all__ = ["ExactValue", "propagator"]
 
 # Step of the trapezoid rule in the logarithm of Schwinger's parameter.
 _STEP = 1 / 20
+# Smallest power of the integrand of Schwinger's parameter, whose integral is slow near the power 0.
+_SMALLEST_POWER = 0.05
 # Exponent beyond which an integrand is negligible.
 _NEGLIGIBLE = 45.0
 # Nodes per panel of the rule that is used, and of the coarser rule that gives the error.
 _NODES = (32, 24)
 # Largest product of momentum and distance that is integrated along the real axis.
 _MOST_PHASE = 16.0
-# Edges, along the rotated contour, of panels of the exponential exp(-y).
+# Nodes per panel along the rotated contour, and edges of panels of the exponential exp(-y).
+_CONTOUR_NODES = (20, 16)
 _CONTOUR = np.array([0.0, 1.0, 3.0, 7.0, 15.0, 30.0, 50.0])
 # Octaves that panels cover below the smallest scale if the mass is 0; the power of k below is integrated exactly.
 _OCTAVES = 60
@@ -238,10 +241,10 @@ def _schwinger(d: int, mass: float, power: float, regulator: Regulator, t: Float
     shift = 0.5 / regulator.cutoff**2
     if not regulator.spatial:
         t, x = np.zeros_like(t), np.hypot(t, x)
-    # Of a power below 0, whole powers of k^2 + m^2 act on the heat kernel.
-    lifts = 0 if power > 0 else int(np.ceil(-power))
-    if power + lifts == 0:
-        heat, size = _heat(d, mass, lifts, shift, x)
+    # Of a power that is not positive, whole powers of k^2 + m^2 act on the heat kernel.
+    lifts = max(0, int(np.ceil(_SMALLEST_POWER - power)))
+    if power <= 0 and power == int(power):
+        heat, size = _heat(d, mass, -int(power), shift, x)
         return heat, _ROUNDING * (1 + x**2 / shift) * size
     value, error = np.empty_like(t), np.empty_like(t)
     for at in (np.flatnonzero(t == 0), np.flatnonzero(t > 0)):
@@ -275,7 +278,7 @@ def _trapezoid(
     if mass > 0:
         high = log((mass * r.max() + 60 + 4 * q) / (mass**2 * unit)) + 1
     else:
-        high = float(top.max()) + log(1 + _NEGLIGIBLE / (d / 2 - q))
+        high = float(top.max()) + log(1 + _NEGLIGIBLE / (d / 2 - q + lifts))
     w = _STEP * np.arange(int(low / _STEP) - 2, int(high / _STEP) + 3)
     stretch = np.zeros_like(w) if t[0] > 0 else np.exp(-w)
     beyond = np.exp(np.minimum(w - top[:, None], 300.0)) if mass == 0 else np.zeros((1, 1))
@@ -406,20 +409,27 @@ def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) ->
     return total * sphere, (np.abs(total - sums[1]) + _ROUNDING * size) * sphere
 
 
-def _contour(cut: _Hard, start: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The integral over momenta from ``start`` to infinity, along the ray on which plane wave and decay fall."""
+def _outgoing_wave(n: int, z: NDArray[Any]) -> NDArray[Any]:
+    """z^(1 - n/2) H_(n/2 - 1)(z)/(2 pi)^(n/2), of which the real part at real z is the sum over directions."""
     from scipy.special import hankel1e
 
+    if n in (1, 3):
+        return np.asarray(np.exp(1j * z) * (1 / pi if n == 1 else -0.5j / (pi**2 * z)))
+    return np.asarray((2 * pi) ** (-n / 2) * z ** (1 - n / 2) * hankel1e(n / 2 - 1, z) * np.exp(1j * z))
+
+
+def _contour(cut: _Hard, start: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """The integral over momenta from ``start`` to infinity, along the ray on which plane wave and decay fall."""
     squares = t**2 + x**2
     ray = ((t + 1j * x) / squares)[:, None, None]
     t, x, start = (a[:, None, None] for a in (t, x, start))
     sums = []
-    for n in _NODES:
+    for n in _CONTOUR_NODES:
         nodes, weights = legendre_rule(n)
         half = np.diff(_CONTOUR)[:, None] / 2
         k = start + ray * (_CONTOUR[:-1, None] + half * (1 + nodes))
         z = k * x
-        wave = (2 * pi) ** (-cut.n / 2) * z ** (1 - cut.n / 2) * hankel1e(cut.n / 2 - 1, z) * np.exp(1j * z)
+        wave = _outgoing_wave(cut.n, z)
         sums.append(cut.factor(k, t) * wave * ray * half * weights)
     fine, coarse = (s.sum(axis=(1, 2)).real for s in sums)
     size = np.abs(sums[0]).sum(axis=(1, 2)) * (1 + (start * x)[:, 0, 0])
