@@ -47,9 +47,7 @@ for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "
         pull = "" if energy is None else f"{float(energy.pull(known)):+.1f}"
         print(f"  {q:.4f}  {energy!s:>12}  {known:.5f}  {pull:>5}  {verdict}")
     shown = [i for i, energy in enumerate(found.energies) if energy is not None]
-    values, errors = (
-        [float(getattr(found.energies[i], name)) for i in shown] for name in ("value", "error")
-    )
+    values, errors = ([float(getattr(found.energies[i], name)) for i in shown] for name in ("value", "error"))
     axes.errorbar(found.momenta[shown, 0], values, errors, fmt="o", ms=4, capsize=3, label=label)
 
 q = np.linspace(0, np.pi, 200)

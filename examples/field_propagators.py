@@ -29,7 +29,7 @@ k0 = (np.exp(-MASS * r[:, None] * np.cosh(u)).sum(axis=1) - np.exp(-MASS * r) / 
 
 equal_times = nnqm.Measure(lags=[0], observable_lags=[])
 figure, axes = plt.subplots(figsize=(6.4, 4.4), layout="constrained")
-axes.plot(r, k0 / (2 * np.pi), color="0.3", lw=1.2, label=r"exact, $K_0(mr)/2\pi$")
+axes.plot(r, k0 / (2 * np.pi), color="0.3", lw=1.2, label=r"exact without cutoff, $K_0(mr)/2\pi$")
 for marker, (name, field) in zip("osv", fields.items(), strict=True):
     n_times = 1 if isinstance(field, CosNet) else 16
     run = nnqm.simulate(
@@ -38,9 +38,12 @@ for marker, (name, field) in zip("osv", fields.items(), strict=True):
     found = correlator_by_distance(run)
     inside = (found.distances > 0) & (found.distances < 4.2)
     values, errors = found.values.value[inside, 0], found.values.error[inside, 0]
-    axes.errorbar(found.distances[inside], values, errors, fmt=marker, ms=4, lw=1, mfc="white", label=name)
+    bars = axes.errorbar(found.distances[inside], values, errors, fmt=marker, ms=4, lw=1, mfc="white", label=name)
     exact = field.propagator(0.0, found.displacements[inside])
     pulls = (values - exact) / errors
+    if isinstance(field, ReflectionPositiveNet):
+        sharp = field.propagator(0.0, r[:, None])
+        axes.plot(r, sharp, color=bars[0].get_color(), lw=0.7, label="exact with the sharp cutoff 20")
     print(f"{name}: rms deviation from its exact propagator {np.sqrt(np.mean(pulls**2)):.2f} errors")
 axes.set(
     xlabel="distance r, unit 1/m", ylabel=r"$\langle\phi(0, r)\,\phi(0, 0)\rangle$", yscale="log", ylim=(1e-3, 0.4)

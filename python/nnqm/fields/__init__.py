@@ -3,8 +3,10 @@
 from .correlators import DistanceCorrelator, MomentumCorrelator, correlator_by_distance, correlator_by_momentum
 from .cos_net import CosNet
 from .dispersion import Dispersion, dispersion, momentum_run
+from .distinct_neurons import distinct_neurons, estimated_n_point
 from .field import Field
 from .networks import convolution, momentum_projection, pointwise, single_point
+from .neurons import NeuronField, drawn_neurons
 from .particle_levels import ParticleLevels, particle_levels, thresholds
 from .periodic_box import PeriodicBox
 from .pointwise_field import PointwiseField
@@ -19,6 +21,7 @@ __all__ = [
     "ExactValue",
     "Field",
     "MomentumCorrelator",
+    "NeuronField",
     "ParticleLevels",
     "PeriodicBox",
     "PointwiseField",
@@ -28,6 +31,9 @@ __all__ = [
     "correlator_by_distance",
     "correlator_by_momentum",
     "dispersion",
+    "distinct_neurons",
+    "drawn_neurons",
+    "estimated_n_point",
     "momentum_projection",
     "momentum_run",
     "particle_levels",
