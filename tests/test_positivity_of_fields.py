@@ -154,6 +154,13 @@ def test_the_form_about_zero_tells_them_apart_as_well(width):
         assert reflection_positivity(paths_of(cos_net(width), n, n_times=17), **settings).verdict == "violated"
 
 
+@pytest.mark.slow
+def test_the_choice_of_a_functional_needs_other_paths_than_the_search():
+    # The norm is -0.02. The lowest of 109 functionals fits the noise of the paths of the search by more than that.
+    result = reflection_positivity(paths_of(cos_net(20, [0.0, 0.3]), 12_000))
+    refute(result.p_value, "a cos-net of 20 neurons not seen")
+
+
 def test_two_points_do_not_tell_them_apart():
     # Their propagator is positive: the violation is one of nonlinear functionals.
     result = reflection_positivity(paths_of(cos_net(2), 6000), functionals="linear")
@@ -286,6 +293,13 @@ def test_given_paths_name_their_channels():
     # All offsets that are given, if they are few.
     few = reflection_positivity(x, dt=DT, channel=[1, 0], functionals="exchange", offsets=[1, 4])
     assert len(few.witness.terms) == 1
+    # Every channel has a centre and a scale of its own.
+    shifted = reflection_positivity(
+        x * [1, 1000] + [0, 1e5], dt=DT, channel=[1, 0], functionals="cubic", offsets=[1, 4, 6]
+    )
+    plain = reflection_positivity(x, dt=DT, channel=[1, 0], functionals="cubic", offsets=[1, 4, 6])
+    np.testing.assert_allclose(shifted.value.value, plain.value.value, rtol=1e-6)
+    assert shifted.witness.terms == plain.witness.terms
     swapped = reflection_positivity(x[:, :, ::-1], dt=DT, channel=[0, 1], functionals="exchange")
     assert swapped.p_value == result.p_value
     drawn = paths_of(cos_net(2), 400)
