@@ -134,9 +134,7 @@ def estimated_n_point(
             raise InputError(f"drawn_width is for a NeuronField; the network has the widths {network.widths}")
         bias_std, network_width = network.bias_std[-1], network.widths[1]
         if bias_std > 0 and network.biases[-1].name != "gaussian":
-            raise InputError(
-                f"the bias of the output must be Gaussian; got {network.biases[-1]}; draw the neurons and add its moments"
-            )
+            raise InputError(f"the bias of the output must be Gaussian; got {network.biases[-1]}; draw its neurons")
     else:
         raise InputTypeError(f"network must be a RandomNetwork or a NeuronField; got {network!r}")
     count, run_key = integer("n_networks", n_networks, 2), key_of(rng, key)
