@@ -286,6 +286,40 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
              py::kw_only(), py::arg("mean"), py::arg("basis"), py::arg("density"), py::arg("nu"), py::arg("rows"),
              py::arg("independent"));
 
+    py::class_<nnqm::Modes>(m, "Modes")
+        .def(py::init([](const Doubles& omega, const Doubles& matrix) {
+                 if (matrix.ndim() != 2 || matrix.shape(1) != omega.size())
+                     throw std::invalid_argument("matrix must have shape (S, J), one column per rate");
+                 return nnqm::Modes{to_vector(omega), to_vector(matrix)};
+             }),
+             py::arg("omega"), py::arg("matrix"));
+
+    py::class_<nnqm::Quantiles>(m, "Quantiles")
+        .def(py::init([](const Doubles& coefficients) { return nnqm::Quantiles{to_vector(coefficients)}; }),
+             py::arg("coefficients"));
+
+    py::class_<nnqm::RandomWaves>(m, "RandomWaves")
+        .def(py::init([](const Doubles& points, int neurons, bool oscillators,
+                         const std::optional<nnqm::Quantiles>& radius, const std::optional<nnqm::Quantiles>& ratio,
+                         double mass, double amplitude, double power, std::int64_t group) {
+                 if (points.ndim() != 2) throw std::invalid_argument("points must have shape (S, space)");
+                 nnqm::RandomWaves waves;
+                 waves.neurons = neurons;
+                 waves.space = static_cast<int>(points.shape(1));
+                 waves.points = to_vector(points);
+                 waves.n_points = static_cast<int>(points.shape(0));
+                 waves.oscillators = oscillators;
+                 if (radius) waves.radius = *radius;
+                 if (ratio) waves.ratio = *ratio;
+                 waves.mass = mass;
+                 waves.amplitude = amplitude;
+                 waves.power = power;
+                 waves.group = group;
+                 return waves;
+             }),
+             py::kw_only(), py::arg("points"), py::arg("neurons"), py::arg("oscillators"), py::arg("radius"),
+             py::arg("ratio"), py::arg("mass"), py::arg("amplitude"), py::arg("power"), py::arg("group"));
+
     py::class_<nnqm::Times>(m, "Times")
         .def(py::init([](bool reflected) { return nnqm::Times{reflected}; }), py::arg("reflected"));
 
@@ -334,18 +368,19 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def(
         "sample",
         [](const nnqm::Theory& theory, std::uint64_t key, const Doubles& times,
-           std::pair<std::int64_t, std::int64_t> paths, int n_threads, py::array array) {
+           std::pair<std::int64_t, std::int64_t> paths, int n_threads, py::array array, std::int64_t futures) {
             const bool single = array_precision(array, "out") == nnqm::Precision::float32;
             const Shape shape{paths.second - paths.first, times.size(), theory.inputs()};
             if (single) writable<float>(array, "out", shape);
             else writable<double>(array, "out", shape);
             const nnqm::ArrayOut out = to_out(array);
-            const nnqm::Run run = to_run(key, times, paths.second, 1, single ? "float32" : "float64", n_threads);
+            nnqm::Run run = to_run(key, times, paths.second, 1, single ? "float32" : "float64", n_threads);
+            run.futures = futures;
             const py::gil_scoped_release release;
             nnqm::sample(theory, run, {paths.first, paths.second}, out);
         },
         py::kw_only(), py::arg("theory"), py::arg("key"), py::arg("times"), py::arg("paths"), py::arg("n_threads"),
-        py::arg("out"));
+        py::arg("out"), py::arg("futures") = 1);
 
     m.def(
         "apply",

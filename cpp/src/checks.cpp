@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "kernels.hpp"
+#include "plans.hpp"
 
 namespace nnqm::detail {
 
@@ -46,9 +47,10 @@ void check_density(const Density& density, const std::string& name) {
         refuse(name + ": nu must be finite and positive");
 }
 
-void check_group(std::int64_t group) {
+void check_group(std::int64_t group, const char* name = "group") {
     if (group < 1 || (lanes % group != 0 && group % lanes != 0))
-        refuse("group must divide " + std::to_string(lanes) + " or be a multiple of it, got " + std::to_string(group));
+        refuse(std::string(name) + " must divide " + std::to_string(lanes) + " or be a multiple of it, got " +
+               std::to_string(group));
 }
 
 void check_drawn(const Network& network) {
@@ -178,6 +180,42 @@ void check_source(const Linear& linear) {
 
 void check_source(const Times&) {}
 
+void check_source(const Modes& modes) {
+    if (modes.omega.empty() || modes.matrix.empty() || modes.matrix.size() % modes.omega.size() != 0)
+        refuse("the matrix of modes must have shape (S, J), with S and the number of rates J at least 1");
+    for (const double omega : modes.omega)
+        if (!(omega > 0 && std::isfinite(omega))) refuse("omega of modes must be finite and positive");
+    for (const double value : modes.matrix)
+        if (!std::isfinite(value)) refuse("the matrix of modes must be finite");
+}
+
+void check_quantiles(const Quantiles& quantiles, bool needed, const char* name) {
+    constexpr std::size_t size = std::size_t{2} * quantile_octaves * quantile_cells * quantile_terms;
+    if (quantiles.coefficients.size() != (needed ? size : 0))
+        refuse(std::string(name) + " must have " + (needed ? std::to_string(size) : "no") + " coefficients, got " +
+               std::to_string(quantiles.coefficients.size()));
+    for (const double value : quantiles.coefficients)
+        if (!std::isfinite(value)) refuse(std::string(name) + " must be finite");
+}
+
+void check_source(const RandomWaves& waves) {
+    if (waves.neurons < 1 || waves.space < 0 || waves.n_points < 1 || waves.neurons > 1 << 24 || waves.space > 1024)
+        refuse("random waves must have 1 to 2^24 neurons, 0 to 1024 components of space and at least one point");
+    if (static_cast<std::int64_t>(waves.points.size()) != product({waves.n_points, waves.space}, "points"))
+        refuse("points of random waves must have shape (S, space)");
+    for (const double value : waves.points)
+        if (!std::isfinite(value)) refuse("points of random waves must be finite");
+    const bool ratio = !waves.ratio.coefficients.empty();
+    if (ratio && waves.oscillators) refuse("ratio must be empty for random waves with oscillators");
+    check_quantiles(waves.radius, radial_components(waves) > 0, "radius");
+    check_quantiles(waves.ratio, ratio, "ratio");
+    if (!(waves.mass >= 0 && std::isfinite(waves.mass)) || (waves.mass == 0 && radial_components(waves) == 0))
+        refuse("mass of random waves must be finite and not negative, and positive without components of space");
+    if (!std::isfinite(waves.amplitude) || !std::isfinite(waves.power))
+        refuse("amplitude and power of random waves must be finite");
+    check_group(waves.group);
+}
+
 void check_lags(const std::vector<std::int64_t>& lags, std::int64_t smallest, std::int64_t n_times, const char* name) {
     for (std::size_t k = 0; k < lags.size(); ++k) {
         if (lags[k] < smallest || lags[k] >= n_times)
@@ -233,8 +271,23 @@ void check_table_precision(const Network& network, Precision precision) {
 
 void check_theory(const Theory& theory) {
     if (theory.sources.empty()) refuse("a theory needs at least one source");
-    for (const Source& source : theory.sources) std::visit([](const auto& s) { check_source(s); }, source);
+    std::int64_t processes = 0;
+    for (const Source& source : theory.sources) {
+        std::visit([](const auto& s) { check_source(s); }, source);
+        if (const auto* modes = std::get_if<Modes>(&source))
+            processes += static_cast<std::int64_t>(modes->omega.size());
+        const auto* waves = std::get_if<RandomWaves>(&source);
+        if (waves && waves->oscillators) processes += 2 * static_cast<std::int64_t>(waves->neurons);
+        if (waves && waves->group != 1 && waves->group != theory.group())
+            refuse("all random parameters must be shared by the same number of paths, got groups of " +
+                   std::to_string(waves->group) + " and " + std::to_string(theory.group()));
+    }
+    if (processes > 65536)
+        refuse("modes and random waves must have at most 65536 processes, got " + std::to_string(processes));
     check_network(theory.network);
+    if (theory.network.random() && theory.network.group != theory.group())
+        refuse("the network and the random waves must have the same group, got " +
+               std::to_string(theory.network.group) + " and " + std::to_string(theory.group()));
     if (!theory.network.layers.empty() && theory.network.layers.front().inputs != theory.inputs())
         refuse("the network takes " + std::to_string(theory.network.layers.front().inputs) +
                " inputs, but the sources give " + std::to_string(theory.inputs()));
@@ -335,6 +388,25 @@ void check_run(const Run& run) {
     if (run.n_paths < 1) refuse("n_paths must be at least 1, got " + std::to_string(run.n_paths));
     if (run.n_blocks < 1) refuse("n_blocks must be at least 1, got " + std::to_string(run.n_blocks));
     product({run.n_paths, static_cast<std::int64_t>(run.times.size())}, "n_paths * n_times");
+}
+
+void check_futures(const Theory& theory, std::int64_t futures) {
+    if (futures == 1) return;
+    check_group(futures, "futures");
+    for (const Source& source : theory.sources) {
+        const auto* waves = std::get_if<RandomWaves>(&source);
+        if (waves && waves->group % futures != 0)
+            refuse("the group of random waves must be a multiple of futures = " + std::to_string(futures) + ", got " +
+                   std::to_string(waves->group));
+        if (!std::holds_alternative<OrnsteinUhlenbeck>(source) && !std::holds_alternative<Chain>(source) &&
+            !std::holds_alternative<Modes>(source) && !(waves && waves->oscillators))
+            refuse(
+                "futures need Markov processes as sources: Ornstein-Uhlenbeck processes, chains, modes or random "
+                "waves with oscillators");
+    }
+    if (theory.network.random() && theory.network.group % futures != 0)
+        refuse("the group of the network must be a multiple of futures = " + std::to_string(futures) + ", got " +
+               std::to_string(theory.network.group));
 }
 
 void check_first_path(std::int64_t first_path, std::int64_t n_paths) {

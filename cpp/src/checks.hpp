@@ -45,6 +45,8 @@ void check_products(const Measure& measure);
 // requests.
 void check_measure(const Measure& measure, int channels, std::int64_t n_times, const Sums& sums);
 void check_run(const Run& run);
+// Checks that a run with futures fits a theory.
+void check_futures(const Theory& theory, std::int64_t futures);
 void check_first_path(std::int64_t first_path, std::int64_t n_paths);
 // Checks that blocks is a non-empty range within the blocks of the sums.
 void check_sums_range(const Sums& sums, Range blocks);

@@ -19,6 +19,13 @@ int Theory::inputs() const {
     return n;
 }
 
+std::int64_t Theory::group() const {
+    std::int64_t group = network.random() ? network.group : 1;
+    for (const Source& source : sources)
+        if (const auto* waves = std::get_if<RandomWaves>(&source)) group = std::max(group, waves->group);
+    return group;
+}
+
 int Theory::channels() const { return inputs() + (network.layers.empty() ? 0 : network.layers.back().outputs); }
 
 int Measure::size() const {

@@ -36,9 +36,6 @@ void draw_words(std::uint64_t key, std::int64_t first_path, std::int64_t step, s
 #endif
 }
 
-namespace {
-
-// One Philox block per lane, for any index (path or group) and step of each lane.
 void draw_words_at(std::uint64_t key, const std::int64_t* index, const std::int64_t* step, std::uint32_t purpose,
                    std::uint32_t (*words)[lanes]) {
     const auto k0 = static_cast<std::uint32_t>(key), k1 = static_cast<std::uint32_t>(key >> 32);
@@ -73,6 +70,8 @@ void draw_words_at(std::uint64_t key, const std::int64_t* index, const std::int6
     }
 #endif
 }
+
+namespace {
 
 template <class T>
 void fill_normals(const std::uint32_t (*words)[lanes], T (*normals)[lanes]) {
@@ -139,6 +138,24 @@ void draw_normals(std::uint64_t key, std::int64_t first_path, std::int64_t group
 }
 
 template <class T>
+void draw_normals_at(std::uint64_t key, const std::int64_t* index, const std::int64_t* step, std::uint32_t purpose,
+                     T (*normals)[lanes]) {
+    alignas(64) std::uint32_t words[4][lanes];
+    draw_words_at(key, index, step, purpose, words);
+    fill_normals(words, normals);
+}
+
+template <class T>
+void share_first_normals(std::uint64_t key, std::int64_t first_path, std::int64_t futures, std::uint32_t purpose,
+                         T (*normals)[lanes]) {
+    alignas(64) std::int64_t presents[lanes], steps[lanes] = {};
+    alignas(64) T first[4][lanes];
+    for (int l = 0; l < lanes; ++l) presents[l] = (first_path + l) / futures;
+    draw_normals_at(key, presents, steps, purpose, first);
+    std::memcpy(normals[0], first[0], sizeof first[0]);
+}
+
+template <class T>
 void draw_lanes(const detail::DrawPlan<T>& plan, std::uint64_t key, const std::int64_t* index, std::uint32_t purpose,
                 T* out) {
     for (std::int64_t i = 0, step = 0; i < plan.count; ++step) {
@@ -173,6 +190,9 @@ void draw_one(const detail::DrawPlan<T>& plan, std::uint64_t key, std::int64_t i
 
 #define NNQM_INSTANTIATE(T)                                                                                      \
     template void draw_normals(std::uint64_t, std::int64_t, std::int64_t, std::uint32_t, T(*)[lanes]);           \
+    template void draw_normals_at(std::uint64_t, const std::int64_t*, const std::int64_t*, std::uint32_t,        \
+                                  T(*)[lanes]);                                                                  \
+    template void share_first_normals(std::uint64_t, std::int64_t, std::int64_t, std::uint32_t, T(*)[lanes]);    \
     template void draw_lanes(const detail::DrawPlan<T>&, std::uint64_t, const std::int64_t*, std::uint32_t, T*); \
     template void draw_one(const detail::DrawPlan<T>&, std::uint64_t, std::int64_t, std::uint32_t, T*);
 NNQM_INSTANTIATE(float)

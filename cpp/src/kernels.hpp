@@ -10,6 +10,7 @@
 
 #include "dense.hpp"
 #include "nnqm/density_kind.hpp"
+#include "nnqm/quantile_cells.hpp"
 
 namespace nnqm {
 namespace detail {
@@ -23,9 +24,11 @@ struct Window {
     std::int64_t begin, end, size, n_times;
 };
 
+// In a run with futures n, path i takes the draws of the first time from path i / n.
 template <class T>
 struct OuPlan {
     int first_channel, n;
+    std::int64_t futures;
     const T* decay;  // (n, T): factor of the previous value; 0 at the first time
     const T* noise;  // (n, T): standard deviation of the step; stationary at the first time
 };
@@ -33,6 +36,7 @@ struct OuPlan {
 template <class T>
 struct ChainPlan {
     int channel, states, grids;
+    std::int64_t futures;
     const T* values;
     const std::uint32_t *start_threshold, *start_alias, *threshold, *alias;
 };
@@ -64,6 +68,47 @@ struct LinearPlan {
     const T* mean;              // (T)
     const T* basis;             // (T, modes)
     const T* coefficient_rows;  // (rows, modes)
+};
+
+// Number of times for which the processes of waves are computed together: one block of normals.
+inline constexpr int wave_times = 4;
+
+// Sums of processes with a matrix: modes, whose matrix is given, or random waves.
+template <class T>
+struct WavePlan {
+    int first_channel, points, processes;  // points S; processes J, twice the neurons for random waves
+    std::uint32_t first_process;           // channel of the noise of process 0
+    std::int64_t futures;
+    const T* zeros;  // (S)
+    // Modes.
+    const T* matrix;  // (S, J); null: random waves
+    const T* decay;   // (J, T), as in OuPlan
+    const T* noise;   // (J, T)
+    // Random waves.
+    int space, radial;  // components of space, and of the momenta whose magnitude has the quantiles `radius`
+    bool oscillators;
+    const double *radius, *ratio;  // null: none
+    const double* turns;           // (S, space): points divided by 2 pi
+    const double* times;           // (T): divided by 2 pi for cosines
+    const double* steps;           // (T): time since the time before; nominal on a uniform grid
+    double mass_squared, amplitude, power;
+    std::int64_t group;
+    // Positions in the scratch memory of all waves.
+    std::int64_t first_number, first_rate;
+    int index;
+    int neurons() const { return processes / 2; }
+    bool shared() const { return matrix != nullptr || group >= lanes; }  // whether all lanes have one matrix
+    std::int64_t columns() const { return shared() ? 1 : lanes; }
+    // Sizes of the scratch memory: the matrix of random waves; the processes at wave_times times and now; the decay and
+    // noise of wave_times steps.
+    std::int64_t matrix_size() const { return matrix ? 0 : static_cast<std::int64_t>(points) * processes * columns(); }
+    std::int64_t row_size() const { return static_cast<std::int64_t>(processes) * lanes; }
+    std::int64_t step_size() const { return matrix ? 0 : static_cast<std::int64_t>(neurons()) * columns(); }
+    std::int64_t numbers() const {
+        const std::int64_t padded = (matrix_size() + lanes - 1) / lanes * lanes;
+        return padded + (wave_times + 1) * row_size() + 2 * wave_times * ((step_size() + lanes - 1) / lanes * lanes);
+    }
+    std::int64_t rates() const { return (step_size() + lanes - 1) / lanes * lanes + lanes; }
 };
 
 template <class T>
@@ -178,16 +223,19 @@ template <class T>
 struct Scratch {
     // (2, widest layer, lanes); with drawn parameters, times_at_once times of one vector replace the lanes.
     T* hidden;
-    T* parameters;          // (parameters, lanes)
-    T* training;            // arrays of one vector of networks during their training
-    std::int64_t* group;    // group of the parameters, if the lanes share one; -1 at first
-    T* coefficients;        // (modes, lanes)
-    std::uint32_t* states;  // (inputs, 2, lanes): states of a chain, now and at the first time
-    T* linear;              // (history and turns, 1 + n_channels, lanes)
-    T* observables;         // (history and turns, size, lanes)
-    T* panels;              // (lanes, T padded to a multiple of panel)
-    double* products;       // (size, size)
-    double* before;         // (T + 1): sums of one channel over all earlier times
+    T* parameters;              // (parameters, lanes)
+    T* training;                // arrays of one vector of networks during their training
+    std::int64_t* group;        // group of the parameters, if the lanes share one; -1 at first
+    T* coefficients;            // (modes, lanes)
+    T* waves;                   // matrices, processes and steps of waves
+    double* wave_rates;         // of each source of waves: the steps in use (lanes), then rates or frequencies
+    std::int64_t* wave_groups;  // per source of waves: the group of the momenta, if the lanes share one; -1 at first
+    std::uint32_t* states;      // (inputs, 2, lanes): states of a chain, now and at the first time
+    T* linear;                  // (history and turns, 1 + n_channels, lanes)
+    T* observables;             // (history and turns, size, lanes)
+    T* panels;                  // (lanes, T padded to a multiple of panel)
+    double* products;           // (size, size)
+    double* before;             // (T + 1): sums of one channel over all earlier times
     GroupScratch linear_groups, observable_groups;
 };
 
@@ -233,6 +281,8 @@ struct Kernels {
                                   const Window&, int channels, const Scratch<T>&, T* tile);
     void (*sample_linear)(const LinearPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                           const Scratch<T>&, T* tile);
+    void (*sample_waves)(const WavePlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
+                         const Scratch<T>&, T* tile);
     // Reads the channels 0 .. inputs - 1 and writes the channels that follow.
     void (*forward)(const NetworkPlan<T>&, std::uint64_t key, std::int64_t first_path, const Window&, int channels,
                     const Scratch<T>&, T* tile);

@@ -92,6 +92,8 @@ void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_
         kernels.sample_periodic_chain(chain, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
     for (const auto& linear : plan.linears)
         kernels.sample_linear(linear, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
+    for (const auto& waves : plan.waves)
+        kernels.sample_waves(waves, key, first_path, window, plan.channels, work.scratch(), work.tile.data());
     for (const auto& source : plan.times)
         for (std::int64_t t = window.begin; t < window.end; ++t)
             std::fill_n(work.tile.data() + ((t - window.begin) * plan.channels + source.channel) * lanes, lanes,
@@ -103,7 +105,7 @@ void fill_tile(const TheoryPlan<T>& plan, std::uint64_t key, std::int64_t first_
 template <class T>
 int advance_as(const Theory& theory, const Measure& measure, const Run& run, Range blocks, Range rounds, Sums& sums) {
     const auto n_times = static_cast<std::int64_t>(run.times.size());
-    const TheoryPlan<T> plan = plan_theory<T>(theory, run.times);
+    const TheoryPlan<T> plan = plan_theory<T>(theory, run);
     const Measure kept = summed(measure);
     const FullMeasurePlan<T> full(kept, n_times);
     const std::vector<SumShape> shapes = sum_shapes(measure, n_times);
@@ -138,7 +140,7 @@ int advance_as(const Theory& theory, const Measure& measure, const Run& run, Ran
 template <class T>
 int sample_as(const Theory& theory, const Run& run, Range paths, const ArrayOut& out) {
     const auto n_times = static_cast<std::int64_t>(run.times.size());
-    TheoryPlan<T> plan = plan_theory<T>(theory, run.times);
+    TheoryPlan<T> plan = plan_theory<T>(theory, run);
     const std::int64_t first_tile = paths.begin / lanes, n_tiles = (paths.end + lanes - 1) / lanes - first_tile;
     detail::level();  // throws for an impossible NNQM_LEVEL here, before any thread starts
     const int n_threads = detail::thread_count(run.n_threads, n_tiles);
@@ -266,6 +268,7 @@ int advance(const Theory& theory, const Measure& measure, const Run& run, Range 
         refuse("n_paths must be a multiple of the group of " + std::to_string(measure.group) + ", got " +
                std::to_string(run.n_paths));
     check_table_precision(theory.network, run.precision);
+    if (run.futures != 1) refuse("futures must be 1 for sums, got " + std::to_string(run.futures));
     // Rounds beyond the last path are empty, and any number of them may be requested.
     const std::int64_t unit = std::max<std::int64_t>(lanes, measure.group), n_units = (run.n_paths - 1) / unit + 1;
     product({run.n_blocks, unit}, "n_blocks * group");
@@ -279,6 +282,7 @@ int sample(const Theory& theory, const Run& run, Range paths, const ArrayOut& in
     check_theory(theory);
     check_times(run.times);
     check_steps(theory, run.times);
+    check_futures(theory, run.futures);
     if (paths.begin < 0 || paths.end <= paths.begin || paths.end > max_size)
         refuse("paths must be a non-empty range between 0 and " + std::to_string(max_size) + ", got " +
                std::to_string(paths.begin) + " .. " + std::to_string(paths.end));

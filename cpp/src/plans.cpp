@@ -35,11 +35,52 @@ LagPlan plan_lags(const std::vector<std::int64_t>& lags, int size, int parts, st
             storage.weights.data()};
 }
 
+// Time since the time before. The steps of a uniform grid differ by rounding; equal steps must give equal coefficients,
+// so the nominal step replaces them.
+std::vector<double> steps_of(const std::vector<double>& grid) {
+    std::vector<double> steps(grid.size(), 0.0);
+    const double nominal = grid.size() > 1 ? (grid.back() - grid.front()) / static_cast<double>(grid.size() - 1) : 0;
+    for (std::size_t t = 1; t < grid.size(); ++t) {
+        const double step = grid[t] - grid[t - 1];
+        steps[t] = std::abs(step - nominal) <= 1e-9 * nominal ? nominal : step;
+    }
+    return steps;
+}
+
+// Factors of the exact steps of Ornstein-Uhlenbeck processes, (processes, T): see OuPlan.
+template <class T>
+struct StepTables {
+    std::vector<T> decay, noise;
+    StepTables(const std::vector<double>& omega, const std::vector<double>& spreads, const std::vector<double>& steps)
+        : decay(omega.size() * steps.size()), noise(decay.size()) {
+        for (std::size_t d = 0; d < omega.size(); ++d) {
+            noise[d * steps.size()] = static_cast<T>(spreads[d]);
+            for (std::size_t t = 1; t < steps.size(); ++t) {
+                const std::size_t at = d * steps.size() + t;
+                if (t > 1 && steps[t] == steps[t - 1]) {
+                    decay[at] = decay[at - 1];
+                    noise[at] = noise[at - 1];
+                    continue;
+                }
+                const double a = omega[d] * steps[t];
+                decay[at] = static_cast<T>(std::exp(-a));
+                noise[at] = static_cast<T>(spreads[d] * std::sqrt(-std::expm1(-2 * a)));
+            }
+        }
+    }
+};
+
 }  // namespace
 
 int inputs_of(const Source& source) {
-    const auto* ou = std::get_if<OrnsteinUhlenbeck>(&source);
-    return ou ? static_cast<int>(ou->omega.size()) : 1;
+    if (const auto* ou = std::get_if<OrnsteinUhlenbeck>(&source)) return static_cast<int>(ou->omega.size());
+    if (const auto* waves = std::get_if<RandomWaves>(&source)) return waves->n_points;
+    const auto* modes = std::get_if<Modes>(&source);
+    return modes ? static_cast<int>(modes->matrix.size() / std::max<std::size_t>(1, modes->omega.size())) : 1;
+}
+
+int radial_components(const RandomWaves& waves) {
+    return waves.space + (waves.oscillators || !waves.ratio.coefficients.empty() ? 0 : 1);
 }
 
 template <class T>
@@ -132,7 +173,7 @@ DrawPlan<T> TheoryPlan<T>::plan_draws(const Density& density, const T* location,
 
 template <class T>
 void TheoryPlan<T>::add(int first_channel, const Chain& chain, const std::vector<double>&) {
-    chains.push_back({first_channel, chain.states, chain.grids, keep(cast<T>(chain.values)),
+    chains.push_back({first_channel, chain.states, chain.grids, futures, keep(cast<T>(chain.values)),
                       chain.start_threshold.data(), chain.start_alias.data(), chain.threshold.data(),
                       chain.alias.data()});
 }
@@ -168,47 +209,80 @@ void TheoryPlan<T>::add(int first_channel, const Times& source, const std::vecto
 
 template <class T>
 void TheoryPlan<T>::add(int first_channel, const OrnsteinUhlenbeck& ou, const std::vector<double>& grid) {
-    const std::size_t n = ou.omega.size(), n_times = grid.size();
-    std::vector<T> decay(n * n_times), noise(n * n_times);
-    for (std::size_t d = 0; d < n; ++d) {
-        const double stationary = ou.sigma[d] / std::sqrt(2 * ou.omega[d]);
-        decay[d * n_times] = 0;
-        noise[d * n_times] = static_cast<T>(stationary);
-        // The steps of a uniform grid differ by rounding. Equal steps must give equal coefficients, so the nominal step
-        // replaces them.
-        const double span = grid.back() - grid.front();
-        const double nominal = n_times > 1 ? span / static_cast<double>(n_times - 1) : 0;
-        double last = 0;
-        for (std::size_t t = 1; t < n_times; ++t) {
-            double step = grid[t] - grid[t - 1];
-            if (std::abs(step - nominal) <= 1e-9 * nominal) step = nominal;
-            const std::size_t at = d * n_times + t;
-            if (step == last) {
-                decay[at] = decay[at - 1];
-                noise[at] = noise[at - 1];
-                continue;
-            }
-            const double a = ou.omega[d] * step;
-            decay[at] = static_cast<T>(std::exp(-a));
-            noise[at] = static_cast<T>(stationary * std::sqrt(-std::expm1(-2 * a)));
-            last = step;
-        }
-    }
-    const T* decay_data = keep(std::move(decay));
-    processes.push_back({first_channel, static_cast<int>(n), decay_data, keep(std::move(noise))});
+    std::vector<double> spreads;
+    for (std::size_t d = 0; d < ou.omega.size(); ++d) spreads.push_back(ou.sigma[d] / std::sqrt(2 * ou.omega[d]));
+    StepTables<T> tables(ou.omega, spreads, steps_of(grid));
+    const T* decay = keep(std::move(tables.decay));
+    processes.push_back(
+        {first_channel, static_cast<int>(ou.omega.size()), futures, decay, keep(std::move(tables.noise))});
 }
 
 template <class T>
-TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times) {
+void TheoryPlan<T>::add_waves(WavePlan<T> plan) {
+    plan.first_process = wave_processes;
+    plan.futures = futures;
+    plan.zeros = keep(std::vector<T>(static_cast<std::size_t>(plan.points), T(0)));
+    plan.first_number = wave_numbers;
+    plan.first_rate = wave_rates;
+    plan.index = static_cast<int>(waves.size());
+    wave_processes += static_cast<std::uint32_t>(plan.processes);
+    wave_numbers += plan.numbers();
+    wave_rates += plan.rates();
+    waves.push_back(plan);
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first_channel, const Modes& given, const std::vector<double>& grid) {
+    WavePlan<T> plan{};
+    plan.first_channel = first_channel;
+    plan.processes = static_cast<int>(given.omega.size());
+    plan.points = static_cast<int>(given.matrix.size() / given.omega.size());
+    StepTables<T> tables(given.omega, std::vector<double>(given.omega.size(), 1.0), steps_of(grid));
+    plan.matrix = keep(cast<T>(given.matrix));
+    plan.decay = keep(std::move(tables.decay));
+    plan.noise = keep(std::move(tables.noise));
+    plan.oscillators = true;
+    add_waves(plan);
+}
+
+template <class T>
+void TheoryPlan<T>::add(int first_channel, const RandomWaves& given, const std::vector<double>& grid) {
+    constexpr double turn = 6.283185307179586;
+    const auto in_turns = [](std::vector<double> values) {
+        for (double& value : values) value /= turn;
+        return values;
+    };
+    WavePlan<T> plan{};
+    plan.first_channel = first_channel;
+    plan.points = given.n_points;
+    plan.processes = 2 * given.neurons;
+    plan.space = given.space;
+    plan.radial = given.radius.coefficients.empty() ? 0 : radial_components(given);
+    plan.oscillators = given.oscillators;
+    plan.radius = plan.radial == 0 ? nullptr : keep_doubles(given.radius.coefficients);
+    plan.ratio = given.ratio.coefficients.empty() ? nullptr : keep_doubles(given.ratio.coefficients);
+    plan.turns = keep_doubles(in_turns(given.points));
+    plan.times = keep_doubles(in_turns(grid));
+    plan.steps = keep_doubles(steps_of(grid));
+    plan.mass_squared = given.mass * given.mass;
+    plan.amplitude = given.amplitude;
+    plan.power = given.power;
+    plan.group = given.group;
+    add_waves(plan);
+}
+
+template <class T>
+TheoryPlan<T> plan_theory(const Theory& theory, const Run& run) {
     TheoryPlan<T> plan;
+    plan.futures = run.futures;
     plan.inputs = theory.inputs();
     plan.channels = theory.channels();
     int first = 0;
     for (const Source& source : theory.sources) {
-        std::visit([&](const auto& one) { plan.add(first, one, times); }, source);
+        std::visit([&](const auto& one) { plan.add(first, one, run.times); }, source);
         first += inputs_of(source);
     }
-    plan.add_network(theory.network, times);
+    plan.add_network(theory.network, run.times);
     return plan;
 }
 
@@ -257,8 +331,8 @@ FullMeasurePlan<T>::FullMeasurePlan(const Measure& measure, std::int64_t n_times
 
 template struct TheoryPlan<float>;
 template struct TheoryPlan<double>;
-template TheoryPlan<float> plan_theory(const Theory&, const std::vector<double>&);
-template TheoryPlan<double> plan_theory(const Theory&, const std::vector<double>&);
+template TheoryPlan<float> plan_theory(const Theory&, const Run&);
+template TheoryPlan<double> plan_theory(const Theory&, const Run&);
 template std::int64_t window_size<float>(std::int64_t, std::int64_t);
 template std::int64_t window_size<double>(std::int64_t, std::int64_t);
 template struct FullMeasurePlan<float>;

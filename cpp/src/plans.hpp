@@ -14,6 +14,8 @@ namespace nnqm::detail {
 
 // Number of input channels of a source.
 int inputs_of(const Source& source);
+// Number of components of the momenta whose magnitude has the quantiles `radius`.
+int radial_components(const RandomWaves& waves);
 
 // A channel that is a function of time only.
 template <class T>
@@ -29,6 +31,7 @@ struct TheoryPlan {
     std::vector<ChainPlan<T>> chains;
     std::vector<PeriodicChainPlan<T>> periodic_chains;
     std::vector<LinearPlan<T>> linears;
+    std::vector<WavePlan<T>> waves;
     std::vector<TimesPlan<T>> times;
     std::vector<LayerPlan<T>> layers;
     std::vector<DrawnPlan<T>> drawn;
@@ -36,12 +39,24 @@ struct TheoryPlan {
     NetworkPlan<T> network{};
     int inputs = 0, channels = 0;
     std::int64_t modes = 0;  // of all linear sources together
+    std::int64_t futures = 1;
+    std::uint32_t wave_processes = 0;               // of all waves together
+    std::int64_t wave_numbers = 0, wave_rates = 0;  // scratch memory of all waves together
+    std::vector<std::vector<double>> doubles;
 
     // Stores the values for the lifetime of the plan.
     const T* keep(std::vector<T> values) {
         storage.push_back(std::move(values));
         return storage.back().data();
     }
+
+    const double* keep_doubles(std::vector<double> values) {
+        doubles.push_back(std::move(values));
+        return doubles.back().data();
+    }
+
+    // Places the scratch memory and the noise of waves.
+    void add_waves(WavePlan<T> plan);
 
     void add_network(const Network& net, const std::vector<double>& grid);
 
@@ -57,6 +72,8 @@ struct TheoryPlan {
     void add(int first_channel, const Linear& linear, const std::vector<double>&);
     void add(int first_channel, const Times& source, const std::vector<double>&);
     void add(int first_channel, const OrnsteinUhlenbeck& ou, const std::vector<double>&);
+    void add(int first_channel, const Modes& modes, const std::vector<double>&);
+    void add(int first_channel, const RandomWaves& waves, const std::vector<double>&);
 
     // Numbers of scratch memory that one thread needs.
     std::int64_t parameter_scratch() const {
@@ -69,9 +86,9 @@ struct TheoryPlan {
     std::int64_t hidden_scratch() const { return product({2, network.widest, lanes}, "network"); }
 };
 
-// The plan of a theory at the times of a run.
+// The plan of a theory in a run.
 template <class T>
-TheoryPlan<T> plan_theory(const Theory& theory, const std::vector<double>& times);
+TheoryPlan<T> plan_theory(const Theory& theory, const Run& run);
 
 // Arrays that a LagPlan points to.
 struct LagStorage {

@@ -20,6 +20,7 @@ void sample_ou(const detail::OuPlan<T>& plan, std::uint64_t key, std::int64_t fi
         for (std::int64_t group = window.begin / 4; 4 * group < window.end; ++group) {
             alignas(64) T normals[4][lanes];
             draw_normals(key, first_path, group, purpose, normals);
+            if (group == 0 && plan.futures > 1) share_first_normals(key, first_path, plan.futures, purpose, normals);
             for (int s = 0; s < 4 && 4 * group + s < window.end; ++s) {
                 const std::int64_t t = 4 * group + s;
                 const T a = decay[t], b = noise[t];
@@ -44,10 +45,17 @@ void sample_chain(const detail::ChainPlan<T>& plan, std::uint64_t key, std::int6
     std::uint32_t state[lanes] = {};
     if (window.begin > 0) std::memcpy(state, states_now, sizeof state);
     std::int64_t grid[lanes];
-    for (int l = 0; l < lanes; ++l) grid[l] = (first_path + l) % plan.grids;
+    for (int l = 0; l < lanes; ++l) grid[l] = (first_path + l) / plan.futures % plan.grids;
     for (std::int64_t group = window.begin / 2; 2 * group < window.end; ++group) {
         alignas(64) std::uint32_t words[4][lanes];
         draw_words(key, first_path, group, purpose, words);
+        if (group == 0 && plan.futures > 1) {
+            alignas(64) std::int64_t presents[lanes], steps[lanes] = {};
+            alignas(64) std::uint32_t first[4][lanes];
+            for (int l = 0; l < lanes; ++l) presents[l] = (first_path + l) / plan.futures;
+            draw_words_at(key, presents, steps, purpose, first);
+            std::memcpy(words, first, 2 * sizeof first[0]);
+        }
         for (int s = 0; s < 2 && 2 * group + s < window.end; ++s) {
             const std::int64_t t = 2 * group + s;
             T* row = out + (t - window.begin) * channels * lanes;

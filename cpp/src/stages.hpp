@@ -21,6 +21,11 @@ template <class T>
 void sample_linear(const detail::LinearPlan<T>& plan, std::uint64_t key, std::int64_t first_path,
                    const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile);
 
+// waves.cpp
+template <class T>
+void sample_waves(const detail::WavePlan<T>& plan, std::uint64_t key, std::int64_t first_path,
+                  const detail::Window& window, int channels, const detail::Scratch<T>& scratch, T* tile);
+
 // network.cpp
 template <class T>
 void draw(const detail::NetworkPlan<T>& plan, std::uint64_t key, std::int64_t first_group, int n, bool negative,

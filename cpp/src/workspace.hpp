@@ -45,10 +45,10 @@ struct GroupBuffers {
 // summed.
 template <class T>
 struct Workspace {
-    Buffer<T> tile, hidden, parameters, training, coefficients, linear, observables, panels;
+    Buffer<T> tile, hidden, parameters, training, coefficients, waves, linear, observables, panels;
     Buffer<std::uint32_t> states;
-    Buffer<std::int64_t> group;
-    Buffer<double> products, before;
+    Buffer<std::int64_t> group, wave_groups;
+    Buffer<double> wave_rates, products, before;
     GroupBuffers linear_groups, observable_groups;
     Workspace(std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory,
               const Measure* measure, const FullMeasurePlan<T>* full)
@@ -57,6 +57,7 @@ struct Workspace {
           parameters(theory ? theory->parameter_scratch() : 0),
           training(theory ? theory->training_scratch() : 0),
           coefficients(theory ? product({theory->modes, lanes}, "modes") : 0),
+          waves(theory ? theory->wave_numbers : 0),
           linear(measure ? product({full->rows(full->plan.linear), measure->linear_size(), lanes}, "channels") : 0),
           observables(measure && !measure->observable_lags.empty()
                           ? product({full->rows(full->plan.observables), measure->size(), lanes}, "observables")
@@ -64,6 +65,8 @@ struct Workspace {
           panels(measure && measure->two_time >= 0 ? product({n_times + panel, lanes}, "two_time") : 0),
           states(theory ? product({theory->inputs, 2, lanes}, "sources") : 0),
           group(1),
+          wave_groups(theory ? static_cast<std::int64_t>(theory->waves.size()) : 0),
+          wave_rates(theory ? theory->wave_rates : 0),
           products(measure ? product({measure->size(), measure->size()}, "observables") : 0),
           before(measure && !measure->lags.empty() ? n_times + 1 : 0),
           linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0,
@@ -71,21 +74,13 @@ struct Workspace {
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
                             measure ? measure->observable_lags.size() : 0) {
         *group.data() = -1;
+        if (theory) std::fill_n(wave_groups.data(), theory->waves.size(), std::int64_t{-1});
     }
     Scratch<T> scratch() const {
-        return {hidden.data(),
-                parameters.data(),
-                training.data(),
-                group.data(),
-                coefficients.data(),
-                states.data(),
-                linear.data(),
-                observables.data(),
-                panels.data(),
-                products.data(),
-                before.data(),
-                linear_groups.scratch(),
-                observable_groups.scratch()};
+        return {hidden.data(),       parameters.data(), training.data(),         group.data(),
+                coefficients.data(), waves.data(),      wave_rates.data(),       wave_groups.data(),
+                states.data(),       linear.data(),     observables.data(),      panels.data(),
+                products.data(),     before.data(),     linear_groups.scratch(), observable_groups.scratch()};
     }
 };
 

@@ -130,7 +130,14 @@ def advance(
     sums: dict[str, NDArray[Any]],
 ) -> int: ...
 def sample(
-    *, theory: Theory, key: int, times: ArrayLike, paths: tuple[int, int], n_threads: int, out: NDArray[Any]
+    *,
+    theory: Theory,
+    key: int,
+    times: ArrayLike,
+    paths: tuple[int, int],
+    n_threads: int,
+    out: NDArray[Any],
+    futures: int = 1,
 ) -> None: ...
 def apply(
     *, network: Network, key: int, times: ArrayLike, first_path: int, inputs: NDArray[Any], n_threads: int

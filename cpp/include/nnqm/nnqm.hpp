@@ -19,9 +19,16 @@
 // - 2 and 3: the parameters of a network, for t >= 0 and for t < 0. The group replaces path, the position of the
 //   parameter in its layer replaces step, and 2 * layer (weights) or 2 * layer + 1 (biases) replaces channel.
 // - 4: the coefficients of a linear source. The mode replaces step.
+// - 5: the momenta and phases of random waves. The group replaces path. Neuron n uses the blocks B n .. B n + B - 1 in
+//   place of step / 4, B = 2 + (components + 3) / 4 (rounded down): the first block has the two words of the quantile
+//   of the momentum's magnitude and two of the phase, the second block two of the quantile of the frequency ratio; the
+//   others have normals, which give the direction.
+// - 6: the noise of the processes of modes and random waves, as in kind 0, numbered through all these sources.
+// In a run with futures n, the path i takes the draws of its first time from path i / n.
 // In kinds 2 to 4, Gaussian draws use the words as noise does. Draws from every other density use two words each, with
 // step / 2 in place of step / 4. The choice of a given row uses one word: the word of step 0 or, if the modes are
-// independent, the word of the mode. This map has a version number, which results record.
+// independent, the word of the mode. This map has a version number, which results record. Version 2 added the kinds 5
+// and 6.
 //
 // The bits of a path depend on the key, the index of the path, the theory, the times, the precision, the
 // instruction-set level, and on whether the network has a table. They do not depend on the number of paths, threads or
@@ -36,11 +43,12 @@
 #include <vector>
 
 #include "nnqm/density_kind.hpp"
+#include "nnqm/quantile_cells.hpp"
 
 namespace nnqm {
 
 // Version of the map above.
-inline constexpr int random_map_version = 1;
+inline constexpr int random_map_version = 2;
 // Paths per tile. Tiles are the unit of work; tile j of a run belongs to block j mod n_blocks.
 inline constexpr int tile_paths = 64;
 
@@ -103,7 +111,42 @@ struct Times {
     bool reflected = false;
 };
 
-using Source = std::variant<OrnsteinUhlenbeck, Chain, PeriodicChain, Linear, Times>;
+// Linear combinations of independent stationary Ornstein-Uhlenbeck processes of variance 1, one input channel per row
+// of the matrix: y_s(t) = sum_j matrix[s, j] u_j(t).
+struct Modes {
+    std::vector<double> omega;   // (J), > 0
+    std::vector<double> matrix;  // (S, J)
+};
+
+// Quantile function of a positive number, by polynomials on cells of the probability u. The first half has the octaves
+// 2^-(e+2) <= u < 2^-(e+1) below u = 1/2, the second half has them for 1 - u. An octave has equal cells; the last
+// octave reaches down to 0. The variable of a polynomial goes from -1 to 1 as u or 1 - u rises through the cell.
+struct Quantiles {
+    std::vector<double> coefficients;  // (2, octaves, cells, terms), ascending powers; or empty
+};
+
+// A field at S points of space, one input channel per point: a sum over N neurons with random momenta k_j,
+//     a_j cos(k_j . (t, x) + b_j)                       with independent uniform phases b_j, or, with oscillators,
+//     a_j (y_j(t) cos(k_j . x) + z_j(t) sin(k_j . x))   with independent stationary Ornstein-Uhlenbeck processes y_j,
+//                                                       z_j of variance 1 and rate (k_j^2 + mass^2)^(1/2).
+// The amplitude is a_j = amplitude (k_j^2 + mass^2)^power. The direction of the momenta is uniform and their magnitude
+// has the quantiles `radius`. Momenta of oscillators have the components of space only. Momenta of cosines have the
+// component of time too, before the others. If `ratio` is not empty, `radius` is the magnitude of the components of
+// space only, and the component of time is (k^2 + mass^2)^(1/2) of these times a number with the quantiles `ratio`.
+struct RandomWaves {
+    int neurons = 0;             // N
+    int space = 0;               // number of components of space
+    std::vector<double> points;  // (S, space)
+    int n_points = 0;            // S
+    bool oscillators = false;
+    Quantiles radius;  // empty if the momenta have no components that it describes
+    Quantiles ratio;   // of cosines; empty: radius is for all components
+    double mass = 0;   // >= 0
+    double amplitude = 1, power = 0;
+    std::int64_t group = 1;  // paths i with the same i / group share momenta and phases
+};
+
+using Source = std::variant<OrnsteinUhlenbeck, Chain, PeriodicChain, Linear, Times, Modes, RandomWaves>;
 
 enum class Precision { float32, float64 };
 
@@ -179,8 +222,8 @@ struct Theory {
     std::vector<Source> sources = {};
     Network network = {};
     int inputs() const;
-    int channels() const;  // inputs, then the network's outputs if there is a network
-    std::int64_t group() const { return network.random() ? network.group : 1; }
+    int channels() const;        // inputs, then the network's outputs if there is a network
+    std::int64_t group() const;  // successive paths that share random parameters
 };
 
 struct Run {
@@ -190,6 +233,10 @@ struct Run {
     std::int64_t n_blocks = 1;  // blocks of the whole run; a call may compute some of them
     Precision precision = Precision::float32;
     int n_threads = 0;  // 0: as many as the OpenMP environment offers
+    // For sample() only: paths i with the same i / futures have the same state at the first time and are independent
+    // afterwards. It divides tile_paths or is a multiple of it; random parameters are shared by as many paths or a
+    // multiple. The sources must be Markov processes.
+    std::int64_t futures = 1;
 };
 
 // The choice of sums. The observable vector of a path at one time is
