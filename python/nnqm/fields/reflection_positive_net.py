@@ -100,6 +100,11 @@ class ReflectionPositiveNet(Field):
             object.__setattr__(self, name, value)
 
     @property
+    def regulator(self) -> Regulator:
+        """A hard cutoff of the spatial momenta; none in one dimension."""
+        return Regulator() if self.dimension == 1 else Regulator("hard", self.cutoff, spatial=True)
+
+    @property
     def law(self) -> MomentumLaw | None:
         """The law of the spatial momenta; None in one dimension."""
         if self.dimension == 1:
@@ -114,8 +119,7 @@ class ReflectionPositiveNet(Field):
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
         """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
-        cut = None if self.dimension == 1 else Regulator("hard", self.cutoff, spatial=True)
-        return propagator(self.dimension, self.mass, times, displacements, regulator=cut).value
+        return propagator(self.dimension, self.mass, times, displacements, regulator=self.regulator).value
 
     def series_average(
         self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
