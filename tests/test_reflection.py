@@ -9,6 +9,7 @@ import pytest
 
 import nnqm
 from harness import accept, assert_consistent, assert_rate_at_most, refute
+from nnqm.positivity.functionals import Arguments
 from nnqm.positivity.reflection import _heavy_tails, _matrices, _View, reflection_positivity
 from nnqm.sampling.independent_paths import block_length, corrected_t
 from nnqm.sampling.path_source import PathReader
@@ -415,7 +416,7 @@ def test_random_weights_and_closed_paths_are_positive():
     assert sectors.block_length % 8 == 0
     thermal = nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=4.0))
     assert reflection_positivity(nnqm.Paths(thermal, 4000, 32, rng=1)).verdict == "consistent"
-    with pytest.raises(ValueError, match=r"got 800 \(in groups of 8 that share weights\)"):
+    with pytest.raises(ValueError, match=r"got 800 \(in groups of 8 that share random parameters\)"):
         reflection_positivity(nnqm.Paths(nnqm.builtin_theory("random-tanh"), 800, 32, DT))
 
 
@@ -480,7 +481,7 @@ def test_exact_functions_and_theories_are_told_where_to_go():
 
 def test_a_view_looks_at_few_points_of_long_paths():
     paths = PathReader(native=lambda first, last: np.zeros((1, 1000)), n_units=1, n_times=1000)
-    points = _View(paths, (0, 5), 1, None, 0.0, 1.0, ()).points()
+    points = _View(paths, (0, 5), 1, None, Arguments(2, np.zeros(1), np.ones(1), ("",)), ()).points()
     assert 16 <= len(points) <= 32
     assert points[0] == 5
     assert points[-1] + 1 + 5 <= 999

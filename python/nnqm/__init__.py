@@ -41,6 +41,7 @@ from .sampling.path_source import Paths
 from .sampling.paths import apply, sample_paths
 from .sampling.run_settings import RunSettings
 from .sampling.simulation import Interrupted, extend, simulate
+from .sampling.two_level import simulate_two_level
 from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
 from .spectra.correlator_matrix import spectrum
 from .spectra.gevp import effective_energy, gevp
@@ -175,6 +176,7 @@ __all__ = [
     "scan",
     "simulate",
     "simulate_functions",
+    "simulate_two_level",
     "spectrum",
     "split_network",
     "stable_rates",

@@ -37,6 +37,8 @@ _WIDTH = 8.0
 _SHORTEST, _LONGEST, _ABOVE_ROUNDING = 20, 6, 1e-10
 # Smallest fitted power of the distance for increments of smooth paths, exactly 2.
 _SMOOTH = 1.99
+# Largest error of the propagator of a field, as a fraction of its variance.
+_PROPAGATOR = 1e-9
 # Largest deviation of a stationary or Markov kernel, as a fraction of its largest value.
 _LACK = 1e-8
 # p-value below which a property tested on paths is violated.
@@ -123,8 +125,9 @@ def check(
     Parameters
     ----------
     source : Theory, Kernel, CosineNetwork, TimeNetwork or callable
-        A theory; its first output is checked. Or a kernel, K(s, t) of two arrays of times, or a ``TimeNetwork``
-        without a width; the Gaussian process with this covariance is checked.
+        A theory; its first output is checked. Reflection positivity of a field is checked for all points of space, or
+        for the 16 that ``reflection_positivity`` chooses. Or a kernel, K(s, t) of two arrays of times, or a
+        ``TimeNetwork`` without a width; the Gaussian process with this covariance is checked.
     interval : (float, float), optional
         Range of times (a, b), a < b. Functions need it; by default it follows from the time scales of the source.
         Processes that are not stationary are reflected about its middle.
@@ -198,6 +201,11 @@ class _Subject:
     gaussian: bool = False
     theory: Theory | None = None
     period: float | None = None
+
+    @property
+    def of_field(self) -> bool:
+        """Whether the theory is the one of a field at points of space."""
+        return self.theory is not None and any(s.input_points is not None for s in self.theory.sources)
 
     @classmethod
     def of(cls, source: Any, interval: Any, draws: _Draws) -> _Subject:
@@ -437,15 +445,18 @@ def _markov(subject: _Subject) -> Property:
         p = _conditional_independence(subject, theory)
     except InputError as error:
         return Property(name, Verdict.UNKNOWN, f"it cannot be tested: {error.reason}")
-    return _tested(name, p, "past and future given the present")
+    where = " at one point of space" if subject.of_field else ""
+    return _tested(name, p, f"past and future given the present{where}")
 
 
 def _markov_by_construction(theory: Theory) -> str:
     """Reason why a theory is Markov by construction, or an empty text."""
-    if len(theory.sources) > 1 or theory.n_inputs > 1:
-        return ""
     source = theory.sources[0]
-    if not source.markov:
+    if len(theory.sources) > 1 or not source.markov:
+        return ""
+    if source.input_points is not None and theory.network is None:
+        return "the field at all points of space together is"
+    if theory.n_inputs > 1:
         return ""
     if theory.network is None:
         return "the seed process is"
@@ -539,6 +550,8 @@ def _positivity(subject: _Subject, settled: bool) -> Property:
     text = f"test on paths ({', '.join(result.functionals)}): p = {result.p_value:.2g}"
     if verdict is not Verdict.CONSISTENT:
         text += f", <F(reflected) F> = {result.value}"
+    if verdict is Verdict.VIOLATED and subject.of_field:
+        text += f" for F = {result.witness}"
     return Property(name, verdict, text)
 
 
@@ -571,8 +584,9 @@ def _by_two_points(subject: _Subject) -> tuple[Verdict, str] | None:
         power = _power(*subject.increments())
         if power is not None and power > _SMOOTH and subject.period is None:
             return Verdict.FAILS, "stationary paths that are smooth and reflection positive do not move"
+        error = _PROPAGATOR * float(np.abs(table).max()) if subject.of_field else None
         certificate = positivity_certificate(
-            lambda t: k(np.full(t.shape, a), a + t), _TIMES, step, period=subject.period
+            lambda t: k(np.full(t.shape, a), a + t), _TIMES, step, period=subject.period, error=error
         )
     else:
         # The grid omits the ends and the middle of the interval, where a bridge and a network without biases are

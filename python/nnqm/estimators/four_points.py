@@ -12,10 +12,9 @@ mixture of theories has a plateau.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from math import factorial, prod
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,30 +25,16 @@ from ..sampling.correlators import Correlators, normalised_lags
 from ..sampling.independent_paths import independent_units
 from ..sampling.path_source import Paths, location_of, need_uniform
 from ..statistics.estimate import Estimate, jackknife
+from ..statistics.partitions import Subset, set_partitions
 
 __all__ = ["connected_four_point", "pair_four_point"]
 
 # Largest number of jackknife blocks.
 _N_BLOCKS = 128
 
-Subset: TypeAlias = "tuple[int, ...]"
-
-
-def _partitions(items: Subset) -> Iterator[list[Subset]]:
-    if not items:
-        yield []
-        return
-    first, rest = items[0], items[1:]
-    for size in range(len(rest) + 1):
-        for others in combinations(rest, size):
-            left = tuple(i for i in rest if i not in others)
-            for partition in _partitions(left):
-                yield [(first, *others), *partition]
-
-
 _FOUR = (0, 1, 2, 3)
 
-_PARTITIONS = tuple(_partitions(_FOUR))
+_PARTITIONS = tuple(set_partitions(_FOUR))
 
 _SUBSETS = tuple(s for size in range(1, 5) for s in combinations(_FOUR, size))
 

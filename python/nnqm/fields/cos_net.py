@@ -14,6 +14,7 @@ from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError, InputTypeError
 from .field import Field, points_of
 from .momenta import MomentumLaw
+from .propagators import propagator
 from .regulator import Regulator
 
 __all__ = ["CosNet"]
@@ -154,8 +155,25 @@ class CosNet(Field):
         return np.full(self.n_inputs, self.momentum_integral(1.0))
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
-        """Exact two-point function, at every width; see ``Field.propagator``."""
-        raise NotImplementedError
+        """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
+        return propagator(self.dimension, self.mass, times, displacements, regulator=self.regulator).value
+
+    @property
+    def fourth_moment(self) -> float:
+        r"""E phi^4 at this width: a cosine has :math:`E h^4 = \frac32 \Omega_\alpha \int f (k^2 + m^2)^{\alpha - 1}`.
+
+        NaN if the integral diverges.
+        """
+        power = 1 - self.alpha
+        try:
+            self.law(power).need_integral("the fourth moment")
+        except InputError:
+            return float("nan")
+        if self.regulator.spatial and power <= 0.5:
+            return float("nan")
+        of_neuron = 1.5 * self.omega * self.momentum_integral(power)
+        gaussian = super().fourth_moment
+        return float(gaussian + (of_neuron - gaussian) / self.width)
 
     @property
     def natural_step(self) -> float:

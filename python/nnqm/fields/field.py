@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats
 from ..errors import InputError
+from ..quantum.measures import TwoPointFunction
+from ..theories.networks import Network
 from ..theories.source import Source
+from .hermite_series import HermiteSeries, SeriesTwoPoint
 
 __all__ = ["Field"]
 
@@ -49,6 +54,11 @@ class Field(Source):
         return len(self.points)
 
     @property
+    def input_points(self) -> tuple[tuple[float, ...], ...]:
+        """The points."""
+        return self.points
+
+    @property
     def positions(self) -> Floats:
         """The points, shape (S, dimension - 1)."""
         return np.array(self.points, dtype=np.float64).reshape(len(self.points), self.dimension - 1)
@@ -57,6 +67,12 @@ class Field(Source):
     def continuous(self) -> bool:
         """True."""
         return True
+
+    @property
+    def known_covariance(self) -> Callable[[Floats, Floats], Floats]:
+        """Exact covariance at one point of space, the same for all points."""
+        here = np.zeros(self.dimension - 1)
+        return lambda s, t: self.propagator(np.asarray(t) - np.asarray(s), here)
 
     @property
     def variance(self) -> Floats:
@@ -78,6 +94,86 @@ class Field(Source):
         """
         at = self.positions
         return self.propagator(floats("times", times, 1)[:, None, None], at[:, None] - at[None])
+
+    # Exact answers for functions of the field at one point.
+
+    def series_average(
+        self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
+    ) -> tuple[Floats, Floats]:
+        r"""Connected two-point function of a function of the field, :math:`\sum_n c_n^2\, E \rho^n`.
+
+        The correlation :math:`\rho` is the propagator over the variance of a Gaussian field, and fluctuates with the
+        random parameters of a network that is Gaussian for fixed parameters.
+
+        Parameters
+        ----------
+        series : HermiteSeries
+        times, displacements : array_like
+            As for ``propagator``.
+
+        Returns
+        -------
+        values, errors : ndarray
+            The common shape; the errors are those of the average over random parameters.
+
+        Raises
+        ------
+        InputError
+            If the field is not Gaussian for fixed parameters, so that the series does not exist.
+        """
+        if not self.gaussian:
+            raise InputError(
+                f"the exact two-point function of a network needs a field that is Gaussian for fixed parameters; got "
+                f"{self!r}",
+                "sample the theory",
+            )
+        values = series.of_correlation(self.propagator(times, displacements) / self.variance[0])
+        return values, np.zeros_like(values)
+
+    def _series_at(self, series: HermiteSeries, point: Floats, times: ArrayLike) -> Floats:
+        return self.series_average(series, times, point)[0]
+
+    @property
+    def fourth_moment(self) -> float:
+        """E phi^4, that of a Gaussian variable by default; NaN if it is not known or does not exist."""
+        return 3 * float(self.variance[0]) ** 2
+
+    @property
+    def short_times(self) -> tuple[float, float, float] | None:
+        r"""Averages of :math:`-\dot\rho`, :math:`\ddot\rho` and :math:`\dot\rho^2` at t = 0 at one point, or None.
+
+        Units 1/time, 1/time^2 and 1/time^2; None where they are not known.
+        """
+        return None
+
+    def two_point_of(self, column: int, network: Network | None, hbar: float, mass: float) -> TwoPointFunction | None:
+        """Exact two-point function in time of a function of the field at one point; see ``Source.two_point_of``."""
+        here = np.zeros(self.dimension - 1)
+        series, error = HermiteSeries.of(network, float(self.variance[column])), 0.0
+        moments = series.moments
+        function: Callable[[ArrayLike], Floats] = partial(self.propagator, displacements=here)
+        if network is None:
+            moments = np.array([moments[0], 0.0, self.fourth_moment])
+        else:
+            function = partial(self._series_at, series, here)
+            # Raises an error where the series does not exist.
+            _, errors = self.series_average(series, np.array([self.natural_step]), here)
+            error = series.error + float(errors.max()) / max(float(moments[0]), np.finfo(float).tiny)
+        commutator = square = float("nan")
+        if self.short_times is not None:
+            rate, curvature, rate_squared = self.short_times
+            commutator = 2 * mass / hbar * series.slope * rate
+            square = mass**2 * (series.slope * (curvature - rate_squared) + series.curvature * rate_squared)
+        return SeriesTwoPoint(
+            mean=series.mean,
+            moments=moments,
+            commutator=commutator,
+            momentum_squared=square,
+            hbar=hbar,
+            mass=mass,
+            error=error,
+            _function=function,
+        )
 
 
 def points_of(points: ArrayLike | None, dimension: int) -> tuple[tuple[float, ...], ...]:

@@ -171,6 +171,13 @@ class PeriodicBox(Field):
         """Reason: the field is reversible and Markov in time."""
         return REVERSIBLE
 
+    @property
+    def short_times(self) -> tuple[float, float, float]:
+        """Derivatives of the correlation at one point; see ``Field.short_times``."""
+        share = 1 / self.rates / (1 / self.rates).sum()
+        rate, curvature = float(share @ self.rates), float(share @ self.rates**2)
+        return rate, curvature, rate**2
+
     def compiled(self, times: Floats) -> Sequence[_core.Modes]:
         """Independent oscillators and their modes at the sites."""
         matrix = self.modes / np.sqrt(2 * self.rates * self._cell)

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .. import _core
-from .._arguments import Floats, integer, scale
+from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError
 from ..theories.source import REVERSIBLE
 from .field import Field, points_of
+from .hermite_series import HermiteSeries
 from .momenta import MomentumLaw
+from .neuron_moments import NeuronLaw, mean_powers
+from .propagators import propagator
 from .regulator import Regulator
 
 __all__ = ["ReflectionPositiveNet"]
+
+# Rest of a series of powers of the correlation, as a part of the variance, and the highest power.
+_SERIES_ERROR, _MOST_POWERS = 1e-12, 256
 
 
 @dataclass(frozen=True, init=False)
@@ -107,8 +113,43 @@ class ReflectionPositiveNet(Field):
         return np.full(self.n_inputs, at_zero)
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
-        """Exact two-point function, at every width; see ``Field.propagator``."""
-        raise NotImplementedError
+        """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
+        cut = None if self.dimension == 1 else Regulator("hard", self.cutoff, spatial=True)
+        return propagator(self.dimension, self.mass, times, displacements, regulator=cut).value
+
+    def series_average(
+        self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
+    ) -> tuple[Floats, Floats]:
+        """Connected two-point function of a function of the field; see ``Field.series_average``.
+
+        For fixed momenta the correlation is the mean of exp(-omega t) cos(k x) over the neurons. The series ends where
+        the rest, at most exp(-n m t) for each n, is below 1e-12 of the variance, or at the power 256.
+        """
+        t, x = np.abs(floats("times", times)), floats("displacements", displacements)
+        distance = np.sqrt((x**2).sum(axis=-1))
+        t, distance = np.broadcast_arrays(t, distance)
+        values, errors = np.empty(t.shape), np.empty(t.shape)
+        law = NeuronLaw(self.dimension - 1, self.mass, self.cutoff)
+        for at in np.ndindex(t.shape):
+            bound = float(np.exp(-self.mass * t[at]))
+            order = series.order_for(bound, _SERIES_ERROR, _MOST_POWERS)
+            if distance[at] == 0 and t[at] == 0:
+                values[at], errors[at] = float(series.weights.sum()), 0.0
+                continue
+            powers = [mean_powers(m, self.width) for m in law.moments(float(t[at]), float(distance[at]), order)]
+            fine, coarse = (float(series.weights[: order + 1] @ p[: len(series.weights)]) for p in powers)
+            values[at], errors[at] = fine, abs(fine - coarse) + series.beyond(order, bound)
+        return values, errors
+
+    @property
+    def short_times(self) -> tuple[float, float, float]:
+        """Averages of derivatives of the correlation at one point; see ``Field.short_times``."""
+        if self.law is None:
+            return self.mass, self.mass**2, self.mass**2
+        # The density is proportional to 1/omega: moments of omega are ratios of integrals.
+        norm = self.law.integral()
+        first, second = (replace(self.law, power=0.5 - p / 2).integral() / norm for p in (1, 2))
+        return first, second, second / self.width + (1 - 1 / self.width) * first**2
 
     @property
     def natural_step(self) -> float:

@@ -43,11 +43,12 @@ class Witness:
         c_i, shape (n,), with a largest one of 1. They have three significant digits, and the test used the rounded
         values.
     terms : tuple of str
-        The n functionals f_i, for example "z(0.2)^2 z(0.6)". Times count from the reflection, in the unit of dt.
+        The n functionals f_i, for example "z(0.2)^2 z(0.6)". Times count from the reflection, in the unit of dt. Of
+        several channels, "z[x2](0.2)" is the one of this name, and "z(0.2, 0.5)" the one at this point of space.
     constant : float
         Constant added to the sum.
     variable : str
-        Definition of z, for example "z = (x - 0.25)/0.7".
+        Definition of z, for example "z = (x - 0.25)/0.7"; one for each channel that F needs, where it may use several.
     reflection : str
         Time of the reflection, for example "t = 0".
     bound : float
@@ -69,7 +70,7 @@ class Witness:
         text = text.removeprefix("+ ")
         if np.isfinite(self.bound):
             text = f"clip({text}, -{self.bound:.3g}, {self.bound:.3g})"
-        return f"{text}, {self.variable}, reflected about {self.reflection}"
+        return ", ".join(part for part in (text, self.variable, f"reflected about {self.reflection}") if part)
 
 
 @short_repr

@@ -7,16 +7,17 @@ For a functional F of the path at times t >= 0 and the reflection Theta about t 
 (Osterwalder and Schrader, Commun. Math. Phys. 31, 83 (1973)). The matrix of these averages is noisy, and its lowest
 eigenvalue is always negative. It is therefore no test. The test uses a functional that is found on one half of the
 data and evaluated on the other half. Nonlinear functionals are necessary: sqrt(2) cos(k t + b), with k drawn from
-Cauchy's law, has the two-point function of an Ornstein-Uhlenbeck process but is not a quantum theory.
+Cauchy's law, has the two-point function of an Ornstein-Uhlenbeck process but is not a quantum theory. Functionals of a
+field need several points of space: phi(t1, x1) phi(t2, x2) - phi(t1, x2) phi(t2, x1) has a norm near zero for a free
+field, so that small negative contributions of other fields show.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import combinations_with_replacement
-from typing import TypeAlias, TypeVar
+from math import prod
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,18 +29,14 @@ from ..quantum.measures import TwoPointFunction
 from ..representation import short_repr
 from ..sampling.independent_paths import FEWEST, block_length, corrected_t, independent_units, merged
 from ..sampling.path_source import PathReader, Paths, need_uniform
-from ..sampling.paths import sample_paths
 from ..statistics.estimate import Estimate
 from ..statistics.matrices import product
 from ..statistics.moments import central_part
-from ..theories.sources import OrnsteinUhlenbeck
-from ..theories.theory import Theory
 from ..verdict import Verdict
 from .certificate import Witness, lowest_directions
+from .functionals import Arguments, Family, Functional, chosen_families, family, label
 
 __all__ = ["PositivityResult", "reflection_positivity"]
-
-Functional: TypeAlias = "str | Callable[[Floats], ArrayLike]"
 
 Result = TypeVar("Result")
 
@@ -58,10 +55,8 @@ _BOTH_LARGE = 5
 _BOUND_VALUES, _MARGIN = 8000, 0.8
 # Number of units for the standardisation of paths; largest number of reflection points of a path.
 _STANDARD_UNITS, _POINTS = 2000, 32
-# Built-in families: highest degree of monomials, number of times in a nonlinear functional, number of neurons and
-# key of their random weights.
-_DEGREE, _TIMES, _NEURONS, _NEURON_KEY = 3, 3, 16, 1973
-_BUILT_IN = ("linear", "cubic", "neurons")
+# Largest number of channels.
+_CHANNELS = 16
 
 
 @short_repr
@@ -78,12 +73,14 @@ class PositivityResult:
     level : float
         p-value below which the verdict is "violated".
     value : Estimate
-        <F(Theta X) F(X)> of the witness F on the second half of the data. F is scaled to <F(X)^2> = 1 on the first
-        half, where it was found. The error is statistical, over independent blocks of units.
+        <F(Theta X) F(X)> of the witness F on the second half of the data. F is scaled to <F(X)^2> = 1 on the units of
+        the first half on which it was chosen. The error is statistical, over independent blocks of units.
     witness : Witness
         The functional F, written out.
     functionals : tuple of str
         Families of functionals that were searched.
+    channels : tuple of str
+        Names of the channels that the functionals see; positions for given paths.
     minimum_eigenvalue : float
         Lowest eigenvalue of the whitened matrix of all functionals on the first half of the data. It is biased low and
         negative for every theory.
@@ -104,6 +101,7 @@ class PositivityResult:
     value: Estimate
     witness: Witness
     functionals: tuple[str, ...]
+    channels: tuple[str, ...]
     minimum_eigenvalue: float
     shift: int
     heavy_tails: bool
@@ -112,6 +110,8 @@ class PositivityResult:
 
     def __str__(self) -> str:
         seen = "two-point" if self.functionals == ("linear",) else ", ".join(self.functionals)
+        if len(self.channels) > 1:
+            seen += f" of {len(self.channels)} channels"
         text = {
             Verdict.CONSISTENT: f"consistent with reflection positivity ({seen})",
             Verdict.VIOLATED: f"reflection positivity is violated ({seen})",
@@ -128,8 +128,8 @@ def reflection_positivity(
     paths: Paths | ArrayLike,
     *,
     dt: float = 1.0,
-    channel: int | str = 0,
-    functionals: Functional | Sequence[Functional] = _BUILT_IN,
+    channel: int | str | Sequence[int | str] | None = None,
+    functionals: Functional | Sequence[Functional] | None = None,
     offsets: Sequence[int] | None = None,
     about: float | str | None = None,
     level: float = 1e-3,
@@ -145,7 +145,8 @@ def reflection_positivity(
     - On the first half the F_i are scaled to unit second moment and whitened (ridge 1e-3). The candidates are the four
       lowest eigenvectors of M, for each family and for all families together, and shorter combinations that are
       nearly as negative. The candidate with the most negative statistic is kept, with the coefficients rounded as they
-      are printed.
+      are printed. For several channels the candidates are found on one quarter of the data, and the statistics are
+      those of the next quarter.
     - On the second half a one-sided t-test judges this candidate alone, with Hall's correction for the skewness of
       products (J. R. Stat. Soc. B 54, 221 (1992)). The p-value is therefore an upper bound of the rate of false alarms.
 
@@ -165,14 +166,18 @@ def reflection_positivity(
         theory that share random weights stay together.
     dt : float, default 1
         Time step of given paths; it only labels times.
-    channel : int or str, default 0
-        For a theory, the position among the outputs or the name of a channel. For given paths, the position.
+    channel : int, str or sequence of int and str, optional
+        For a theory, the position among the outputs or the name of a channel. For given paths, the position. A sequence
+        of at most 16 channels, for example points of space, is tested with functionals of all of them. By default the
+        first channel; all outputs for a theory of a field (``nnqm.fields``), or 16 that are evenly spread.
     functionals : str, callable or sequence of str and callable
-        Families of functionals, by default all three built-in ones. "linear": x at each offset, which tests only
-        the two-point function. "cubic": monomials of degree 2 and 3 of x at three of the offsets. "neurons": 16 bounded
-        functions tanh(a z(t_1) + b z(t_2) + c z(t_3) + d) of standardised paths z, with fixed random weights. A
-        callable is one functional: it takes x at all offsets, float64 of shape (N, len(offsets)), and returns
-        shape (N,).
+        Families of functionals, by default all built-in ones. "linear": x at each offset, which tests only the
+        two-point function. "cubic": monomials of degree 2 and 3 of x at three of the offsets. "neurons": 16 bounded
+        functions tanh(a z(t_1) + b z(t_2) + c z(t_3) + d) of standardised paths z, with fixed random weights. Several
+        channels have more arguments: two channels at three offsets, or three channels at two. "exchange", for several
+        channels only: z_1(t_1) z_2(t_2) - z_2(t_1) z_1(t_2) for up to three channels and three offsets.
+        A callable is one functional: it takes x at all offsets, float64 of shape (N, len(offsets)), and returns
+        shape (N,). For several channels it takes shape (N, len(offsets), channels).
     offsets : sequence of int, optional
         Times t_i in steps, not negative. Default: 0 to 3, and four widening offsets up to an eighth of n_times (at
         least 8).
@@ -209,6 +214,12 @@ def reflection_positivity(
     >>> result = reflection_positivity(nnqm.Paths(nnqm.harmonic_oscillator(), 2000, 64, 0.2, rng=1))
     >>> result.verdict
     'consistent'
+
+    A field at two points of space:
+
+    >>> field = nnqm.fields.ReflectionPositiveNet(2, mass=1.0, width=5, cutoff=50.0, points=[0.0, 0.5])
+    >>> reflection_positivity(nnqm.Paths(nnqm.Theory(field), 4000, 24, 0.2, rng=1)).verdict
+    'consistent'
     """
     if isinstance(paths, TwoPointFunction) or callable(paths):
         raise InputTypeError(
@@ -217,37 +228,35 @@ def reflection_positivity(
         )
     if not 0 < float(level) < 1:
         raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
-    chosen = (functionals,) if isinstance(functionals, str) or callable(functionals) else tuple(functionals)
-    if not chosen:
-        raise InputError(f"functionals must name at least one family; got none; choose from {', '.join(_BUILT_IN)}")
-    for i, functional in enumerate(chosen):
-        if not callable(functional):
-            choice(f"functionals[{i}]", functional, _BUILT_IN)
     need_uniform(paths)
     if about is None and isinstance(paths, Paths) and not paths.theory.stationary:
         about = "middle"
-    units = independent_units(paths, channel, dt=dt, most=integer("n_paths", n_paths, 1), cut=about is None)
+    wanted = _wanted(paths, channel)
+    units = independent_units(paths, wanted, dt=dt, most=integer("n_paths", n_paths, 1), cut=about is None)
     if units.n_units // units.group < FEWEST:
-        shared = f" (in groups of {units.group} that share weights)" if units.group > 1 else ""
+        shared = f" (in groups of {units.group} that share random parameters)" if units.group > 1 else ""
         raise InputError(
             f"reflection positivity needs at least {FEWEST} independent paths; got {units.n_units}{shared}",
             "give more paths, or one long trajectory, which is cut into pieces",
         )
+    chosen = chosen_families(functionals, several=units.columns is not None)
     middle = _middle(units.n_times, about)
     times = _offsets(offsets, units.n_times, middle)
     half = units.n_units // (2 * units.group) * units.group
-    centre, scale = _standardisation(units, half)
-    families = tuple(_family(f, i, len(times), centre, scale) for i, f in enumerate(chosen))
+    channels, names = _names(paths, units)
+    arguments = Arguments(len(times), *_standardisation(units, half, channels), names)
+    families = tuple(family(f, i, arguments) for i, f in enumerate(chosen))
 
-    views = [_View(units, times, shift, middle, centre, scale, families) for shift in _shifts(middle)]
-    searched = [_candidates(*_matrices(view, range(half)), view) for view in views]
+    views = [_View(units, times, shift, middle, arguments, families) for shift in _shifts(middle)]
+    search, choice = _parts(units, half)
+    searched = [_candidates(*_matrices(view, search), view) for view in views]
     # The limit on the kurtosis has a margin here, so that the second half, which decides on the tails, agrees.
     most = float(np.sqrt(half / (2 * _BOTH_LARGE)))
     found: list[_Candidate] = []
     for clipped in (False, True):
         for view, (rows, _) in zip(views, searched, strict=True):
             bounds = _bounds(view, range(min(half, _STANDARD_UNITS)), rows, most) if clipped else None
-            found += _judged(view, range(half), rows, bounds)
+            found += _judged(view, choice, rows, bounds)
         light = [c for c in found if c.kurtosis <= most]
         if light:
             break
@@ -280,25 +289,13 @@ def reflection_positivity(
         value=Estimate(blocks.mean(), (blocks.sum() - blocks) / (len(blocks) - 1), np.full(len(blocks), len(blocks))),
         witness=_witness(best),
         functionals=tuple(f.name for f in families),
+        channels=channels,
         minimum_eigenvalue=min(lowest for _, lowest in searched),
         shift=best.view.shift,
         heavy_tails=heavy,
         n_units=units.n_units,
         block_length=block,
     )
-
-
-@dataclass(frozen=True)
-class _Family:
-    """Functionals f_i of standardised paths z at the k offsets, and their printed form.
-
-    ``evaluate(z, out)`` writes the values at z, shape (k, N), into an array (size, N).
-    """
-
-    name: str
-    evaluate: Callable[[Floats, Floats], None]
-    write: Callable[[list[str]], list[str]]
-    own: bool = False  # whether it is a function of the user
 
 
 @dataclass(frozen=True)
@@ -309,9 +306,8 @@ class _View:
     offsets: tuple[int, ...]
     shift: int
     middle: float | None
-    centre: float
-    scale: float
-    families: tuple[_Family, ...]
+    arguments: Arguments
+    families: tuple[Family, ...]
 
     def points(self) -> range:
         """Indices of the reflection points; for a point half-way between two times, of the earlier time."""
@@ -323,31 +319,32 @@ class _View:
 
     def chunks(self, units: range) -> list[range]:
         """Units that are treated together."""
-        at_once = max(1, _CHUNK // (16 * max(self.paths.n_times, self.size * len(self.points()))))
+        at_once = max(1, _CHUNK // (16 * max(prod(self.paths.shape), self.size * len(self.points()))))
         return [units[first : first + at_once] for first in range(0, len(units), at_once)]
 
     def features(self, units: range, used: NDArray[np.bool_] | None = None) -> Floats:
         """Functionals of reflected and of plain paths, (2, size, units times points); zero unless ``used``, (size,)."""
-        points, k = self.points(), len(self.offsets)
-        z = (self.paths.read(units.start, units.stop) - self.centre) / self.scale
+        points = self.points()
+        x = self.paths.read(units.start, units.stop).reshape(len(units), self.paths.n_times, -1)
+        z = np.moveaxis((x - self.arguments.centre) / self.arguments.scale, 2, 0)
         count = len(units) * len(points)
         out = np.zeros((2, self.size, count))
-        seen = np.empty((k, len(units), len(points)))
+        seen = np.empty((len(self.offsets), len(z), len(units), len(points)))
         for side, sign, shift in zip(out, (-1, 1), (0, self.shift), strict=True):
             for i, offset in enumerate(self.offsets):
                 first = points.start + shift + sign * offset
-                seen[i] = z[:, first : first + points.step * (len(points) - 1) + 1 : points.step]
+                seen[i] = z[:, :, first : first + points.step * (len(points) - 1) + 1 : points.step]
             end = 0
-            for family, size in zip(self.families, self.sizes, strict=True):
-                begin, end = end, end + size
+            for some in self.families:
+                begin, end = end, end + some.size
                 if used is None or used[begin:end].any():
-                    family.evaluate(seen.reshape(k, count), side[begin:end])
+                    some.evaluate(seen.reshape(-1, count), side[begin:end])
         return out
 
     def over_chunks(self, units: range, work: Callable[[range], Result]) -> Iterator[Result]:
         """Results of work on each chunk, in order; in threads unless a functional is a function of the user."""
         chunks = self.chunks(units)
-        if len(chunks) == 1 or any(family.own for family in self.families):
+        if len(chunks) == 1 or any(some.own for some in self.families):
             yield from map(work, chunks)
             return
         from concurrent.futures import ThreadPoolExecutor
@@ -355,79 +352,10 @@ class _View:
         with ThreadPoolExecutor(_core.build_info()["max_threads"]) as pool:
             yield from pool.map(work, chunks)
 
-    @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """Number of functionals of each family."""
-        return tuple(len(f.write(["z"] * len(self.offsets))) for f in self.families)
-
     @property
     def size(self) -> int:
         """Number of functionals."""
-        return sum(self.sizes)
-
-
-def _family(which: Functional, position: int, k: int, centre: float, scale: float) -> _Family:
-    # Nonlinear functionals use three offsets only: the second, the last and one in between.
-    few = sorted({int(i) for i in np.linspace(min(1, k - 1), k - 1, _TIMES).round()})
-    if callable(which):
-        return _own_family(which, position, centre, scale)
-    if which == "linear":
-        return _Family(which, lambda z, out: np.copyto(out, z), lambda arguments: arguments)
-    if which == "cubic":
-        monomials = [c for d in range(2, _DEGREE + 1) for c in combinations_with_replacement(few, d)]
-
-        def powers(arguments: list[str], monomial: tuple[int, ...]) -> str:
-            times = dict.fromkeys(monomial)
-            return " ".join(arguments[i] + (f"^{monomial.count(i)}" if monomial.count(i) > 1 else "") for i in times)
-
-        def multiply(z: Floats, out: Floats) -> None:
-            rows = dict(zip(monomials, out, strict=True)) | {(i,): z[i] for i in few}
-            for monomial in monomials:
-                np.multiply(rows[monomial[:-1]], z[monomial[-1]], out=rows[monomial])
-
-        return _Family(which, multiply, lambda arguments: [powers(arguments, c) for c in monomials])
-    normal = sample_paths(
-        Theory(OrnsteinUhlenbeck([0.5] * (_TIMES + 1))), _NEURONS, times=[0.0], key=_NEURON_KEY, precision="float64"
-    )[:, 0].astype(np.float64)
-    # Two decimals, as printed.
-    weights, biases = np.round(1.5 * normal[:, : len(few)], 2), np.round(normal[:, -1:], 2)
-
-    def neuron(arguments: list[str], a: Floats, b: float) -> str:
-        terms = [f"{c:+.2f} {arguments[i]}" for c, i in zip(a, few, strict=True)]
-        return f"tanh({' '.join(terms)} {b:+.2f})"
-
-    def pass_through(z: Floats, out: Floats) -> None:
-        np.tanh(product(weights, z[few]) + biases, out=out)
-
-    return _Family(
-        which,
-        pass_through,
-        lambda arguments: [neuron(arguments, a, float(b[0])) for a, b in zip(weights, biases, strict=True)],
-    )
-
-
-def _own_family(function: Callable[[Floats], ArrayLike], position: int, centre: float, scale: float) -> _Family:
-    given = getattr(function, "__name__", "")
-    name = given if given.isidentifier() else f"f{position}"
-
-    def evaluate(z: Floats, out: Floats) -> None:
-        values = np.asarray(function(np.ascontiguousarray(centre + scale * z.T)), dtype=np.float64)
-        if values.shape != z.shape[1:]:
-            raise InputError(
-                f"functionals[{position}] ({name}) must return shape {z.shape[1:]} for paths at the offsets, shape "
-                f"{z.T.shape}; got {values.shape}; return one value for each row"
-            )
-        if not np.isfinite(values).all():
-            bad = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise InputError(
-                f"functionals[{position}] ({name}) must be finite; it is {values[bad]} for x = "
-                f"{(centre + scale * z[:, bad]).tolist()}; use a bounded function"
-            )
-        out[0] = values
-
-    return _Family(
-        name, evaluate, lambda arguments: [f"{name}({', '.join(a.replace('z', 'x', 1) for a in arguments)})"], own=True
-    )
+        return sum(some.size for some in self.families)
 
 
 def _middle(n_times: int, about: float | str | None) -> float | None:
@@ -470,17 +398,74 @@ def _offsets(offsets: Sequence[int] | None, n_times: int, middle: float | None) 
     return tuple(sorted(given))
 
 
-def _standardisation(paths: PathReader, half: int) -> tuple[float, float]:
-    """Median and half the width of the central 68%, both robust against heavy tails, and rounded as printed."""
-    x = paths.read(0, min(half, _STANDARD_UNITS))
-    low, median, high = middle = central_part(x)
-    width = middle.half_width
-    if not width > 1e-12 * max(abs(low), abs(high)):
-        median, width = x.mean(), x.std()
-    if not width > 1e-12 * abs(median):
-        raise InputError("the channel is constant, so that there is nothing to test", "choose a channel that moves")
-    digits = 3 - int(np.floor(np.log10(width)))
-    return round(float(median), digits), round(float(width), digits)
+def _parts(units: PathReader, half: int) -> tuple[range, range]:
+    """Units on which candidates are searched, and units on which one of them is chosen.
+
+    A large family fits the noise better than a small one. Families of several channels are so large that the choice
+    needs other units than the search.
+    """
+    if units.columns is None:
+        return range(half), range(half)
+    quarter = half // (2 * units.group) * units.group
+    return range(quarter), range(quarter, half)
+
+
+def _wanted(paths: Any, channel: int | str | Sequence[int | str] | None) -> int | str | tuple[int | str, ...]:
+    """One channel or several."""
+    if channel is None:
+        field = isinstance(paths, Paths) and any(s.input_points is not None for s in paths.theory.sources)
+        n = paths.theory.n_outputs if field else 1
+        if n == 1:
+            return 0
+        return tuple(sorted({int(i) for i in np.linspace(0, n - 1, min(n, _CHANNELS)).round()}))
+    if not isinstance(channel, Iterable) or isinstance(channel, str):
+        return channel
+    several = tuple(channel)
+    if len(several) > _CHANNELS:
+        raise InputError(
+            f"channel must name at most {_CHANNELS} channels; got {len(several)}, whose functionals are too many for "
+            "the test",
+            "choose some of them",
+        )
+    return several
+
+
+def _names(paths: Any, units: PathReader) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the channels, and their names in printed functionals: points of space where they are known."""
+    columns = (units.column,) if units.columns is None else units.columns
+    if not isinstance(paths, Paths):
+        channels, points = tuple(str(c) for c in columns), {}
+    else:
+        theory = paths.theory
+        channels = tuple(theory.channels[c] for c in columns)
+        places = [at for s in theory.sources for at in (s.input_points or [()] * s.n_inputs)]
+        # Without a network the outputs are the inputs.
+        points = dict(zip(theory.channels, places, strict=False))
+    if units.columns is None:
+        return channels, ("",)
+    at = [points.get(c, ()) for c in channels]
+    if all(at) and len(set(at)) == len(at):
+        return channels, tuple("".join(f", {x:.6g}" for x in point) for point in at)
+    return channels, tuple(f"[{c}]" for c in channels)
+
+
+def _standardisation(paths: PathReader, half: int, channels: tuple[str, ...]) -> tuple[Floats, Floats]:
+    """Median and half the width of the central 68% of each channel, robust against heavy tails, rounded as printed."""
+    read = paths.read(0, min(half, _STANDARD_UNITS)).reshape(-1, paths.n_times, len(channels))
+    found = []
+    for i, name in enumerate(channels):
+        x = read[:, :, i]
+        low, median, high = middle = central_part(x)
+        width = middle.half_width
+        if not width > 1e-12 * max(abs(low), abs(high)):
+            median, width = x.mean(), x.std()
+        if not width > 1e-12 * abs(median):
+            which = f"channel {name}" if len(channels) > 1 else "the channel"
+            raise InputError(f"{which} is constant, so that there is nothing to test", "choose a channel that moves")
+        digits = 3 - int(np.floor(np.log10(width)))
+        found.append((round(float(median), digits), round(float(width), digits)))
+    centre, scale = np.array(found).T
+    return centre, scale
 
 
 def _matrices(view: _View, units: range) -> tuple[Floats, Floats, Floats]:
@@ -512,7 +497,7 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
     The candidates are the lowest eigenvectors of each family and of all families together, and the lowest eigenvectors
     of subsets with few terms.
     """
-    groups = np.split(np.arange(view.size), np.cumsum(view.sizes)[:-1])
+    groups = np.split(np.arange(view.size), np.cumsum([some.size for some in view.families])[:-1])
     if len(groups) > 1:
         groups.append(np.arange(view.size))
     # A functional that does not fluctuate, such as the square of a spin, adds nothing to the constant.
@@ -636,19 +621,26 @@ def _heavy_tails(kurtosis: float, n_units: int) -> bool:
 
 def _witness(found: _Candidate) -> Witness:
     view, row = found.view, found.row
-    step = view.paths.step
-    times = [f"z({(k + view.shift / 2) * step:.4g})" for k in view.offsets]
-    terms = [term for family in view.families for term in family.write(times)]
+    step, arguments = view.paths.step, view.arguments
+    written = arguments.written([(k + view.shift / 2) * step for k in view.offsets])
+    terms = [term for some in view.families for term in some.write(written)]
     used = np.flatnonzero(row[:-1])
     # Rounded in steps, so that the time 0 is exactly 0.
     about = 0.0 if view.middle is None else round(view.paths.start / step + view.middle, 9) * step
-    centre, scale = view.centre, view.scale
-    shifted = f"(x {'-' if centre > 0 else '+'} {abs(centre):.12g})" if centre else "x"
+    definitions = []
+    for i, name in enumerate(arguments.names):
+        seen = written[i :: len(arguments.names)]
+        if name and not any(argument in terms[j] for j in used for argument in seen):
+            continue
+        z, x = (label("z", name, "t"), label("x", name, "t")) if name else ("z", "x")
+        centre, scale = float(arguments.centre[i]), float(arguments.scale[i])
+        shifted = f"({x} {'-' if centre > 0 else '+'} {abs(centre):.12g})" if centre else x
+        definitions.append(f"{z} = {shifted}/{scale:.12g}")
     return Witness(
         row[used],
         tuple(terms[i] for i in used),
         float(row[-1]),
-        f"z = {shifted}/{scale:.12g}",
+        ", ".join(definitions),
         f"t = {about:.4g}",
         found.bound,
     )

@@ -223,9 +223,11 @@ def _two_point_rows(run: Correlators, name: str, exact: TwoPointFunction | Estim
             rows.append(judged_row(f"G_c({t:.4g})", connected[i], value, Group.TWO_POINT))
     if whole is not None and connected is not None:
         plateau = whole.map_replicas(lambda a, b: a[..., -1] - b[..., -1], connected)
-        known = (
-            exact.average.plateau if isinstance(exact, Estimated) and isinstance(exact.average, WeightAverage) else None
-        )
+        known: Any = None
+        if isinstance(exact, Estimated):
+            known = exact.average.plateau if isinstance(exact.average, WeightAverage) else None
+        elif exact is not None:
+            known = exact.mean**2
         rows.append(judged_row("plateau of G", plateau, known, Group.TWO_POINT))
     if not isinstance(exact, TwoPointFunction) or connected is None:
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,8 +23,12 @@ FEWEST_BLOCKS = 30
 _TAU_STEPS = 1_000_000
 
 
-def independent_units(paths: Any, channel: int | str, *, dt: float = 1.0, most: int, cut: bool = False) -> PathReader:
-    """Units of one channel of ``Paths`` or of an array: paths, or pieces of fewer than 200 paths if they may be cut.
+def independent_units(
+    paths: Any, channel: int | str | Sequence[int | str], *, dt: float = 1.0, most: int, cut: bool = False
+) -> PathReader:
+    """Units of one channel, or several, of ``Paths`` or of an array: paths, or pieces of them.
+
+    Fewer than 200 paths are cut if they may be.
 
     The first ``most`` paths of an array are used, or all if they are cut.
     """
@@ -39,7 +44,8 @@ def independent_units(paths: Any, channel: int | str, *, dt: float = 1.0, most: 
         reader.need_finite(x, path, where.start)
         return np.asarray(x[0])
 
-    tau = max(_longest_tau(part(path, slice(0, _TAU_STEPS))) for path in range(given))
+    beginnings = (part(path, slice(0, _TAU_STEPS)) for path in range(given))
+    tau = max(_longest_tau(x) for beginning in beginnings for x in beginning.reshape(len(beginning), -1).T)
     shortest = max(int(np.ceil(INDEPENDENT * tau)), 2)
     # As few pieces as the test can do with: what a pair of times needs is lost at each cut.
     per_path = max(1, min(length // shortest, -(-5 * FEWEST // given)))
@@ -54,7 +60,7 @@ def independent_units(paths: Any, channel: int | str, *, dt: float = 1.0, most: 
     steps = length // per_path
 
     def pieces(first: int, last: int) -> Floats:
-        found = np.empty((last - first, steps))
+        found = np.empty((last - first, steps, *reader.shape[1:]))
         for row, unit in enumerate(range(first, last)):
             path, piece = divmod(unit, per_path)
             found[row] = part(path, slice(piece * steps, (piece + 1) * steps))

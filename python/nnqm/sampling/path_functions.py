@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Unpack
@@ -102,24 +102,12 @@ def simulate_functions(
     bounds = [paths.n_paths * b // blocks for b in range(blocks + 1)]
 
     def values(first: int, stop: int) -> NDArray[Any]:
-        y = paths.read_channels(first, stop)
-        found = np.asarray(functions(y))
-        if found.dtype.kind not in "fiub":
-            raise InputTypeError(
-                f"functions must return real numbers; got dtype {found.dtype}; take real and imaginary parts"
-            )
-        if found.ndim != 3 or found.shape[:2] != y.shape[:2] or found.shape[2] == 0:
-            raise InputError(
-                f"functions must return shape (paths, n_times, K) = ({y.shape[0]}, {y.shape[1]}, K); got {found.shape}"
-            )
-        return found.astype(precision, copy=False)
+        return values_of(functions, paths.read_channels(first, stop)).astype(precision, copy=False)
 
     chunks = (values(first, stop) for first, stop in pairwise(bounds))
     start = next(chunks)
     size = start.shape[2]
-    labels = tuple(f"x{i + 1}" for i in range(size)) if names is None else tuple(names)
-    if len(labels) != size or len(set(labels)) != size:
-        raise InputError(f"names must be {size} different strings, one per function; got {labels}")
+    labels = labels_of(names, size)
     flat = start.reshape(-1, size).astype(np.float64)
     mean, std = np.zeros(size), np.ones(size)
     if np.isfinite(flat).all():  # accumulate says where they are not
@@ -143,3 +131,26 @@ def simulate_functions(
         measure=replace(asked, observables=observables, increment_lags=increments),
     )
     return replace(run, keys=(paths.key,))
+
+
+def values_of(functions: Callable[[NDArray[Any]], ArrayLike], paths: NDArray[Any]) -> NDArray[Any]:
+    """Values of functions of paths (paths, n_times, channels), checked, shape (paths, n_times, K)."""
+    found = np.asarray(functions(paths))
+    if found.dtype.kind not in "fiub":
+        raise InputTypeError(
+            f"functions must return real numbers; got dtype {found.dtype}; take real and imaginary parts"
+        )
+    if found.ndim != 3 or found.shape[:2] != paths.shape[:2] or found.shape[2] == 0:
+        raise InputError(
+            f"functions must return shape (paths, n_times, K) = ({paths.shape[0]}, {paths.shape[1]}, K); "
+            f"got {found.shape}"
+        )
+    return found
+
+
+def labels_of(names: Sequence[str] | None, size: int) -> tuple[str, ...]:
+    """Names of functions, checked; x1, x2, ... by default."""
+    labels = tuple(f"x{i + 1}" for i in range(size)) if names is None else tuple(names)
+    if len(labels) != size or len(set(labels)) != size:
+        raise InputError(f"names must be {size} different strings, one per function; got {labels}")
+    return labels

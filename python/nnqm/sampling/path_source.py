@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any, Unpack
 
 import numpy as np
@@ -130,21 +131,23 @@ class Paths(Immutable):
         """Length of the time grid."""
         return len(self.times)
 
-    def read(self, first: int = 0, last: int | None = None, channel: int | str = 0) -> NDArray[Any]:
-        """Values of one channel along the paths first .. last - 1.
+    def read(
+        self, first: int = 0, last: int | None = None, channel: int | str | Sequence[int | str] = 0
+    ) -> NDArray[Any]:
+        """Values of one channel, or of several, along the paths first .. last - 1.
 
         Parameters
         ----------
         first, last : int
             By default all paths.
-        channel : int or str
-            Position among the outputs of the theory, or the name of any channel.
+        channel : int, str or sequence of int and str
+            Position among the outputs of the theory, or the name of any channel; or several of them.
 
         Returns
         -------
         ndarray
             Shape (last - first, n_times), of the precision of the paths: for each path the same bits, whichever others
-            are read with it.
+            are read with it. For several channels shape (last - first, n_times, channels).
 
         Raises
         ------
@@ -152,7 +155,9 @@ class Paths(Immutable):
             If the paths or the channel do not exist, or a value is not finite.
         """
         chosen = self._range(first, last)
-        return np.ascontiguousarray(self._sampled(chosen, (self.theory.channel_name(channel),))[:, :, 0])
+        if isinstance(channel, int | np.integer | str):
+            return np.ascontiguousarray(self._sampled(chosen, (self.theory.channel_name(channel),))[:, :, 0])
+        return self._sampled(chosen, tuple(self.theory.channel_name(c) for c in channel))
 
     def read_channels(self, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """Values of all channels along the paths first .. last - 1, in the order of ``theory.channels``.
@@ -197,9 +202,11 @@ class Paths(Immutable):
 class PathReader:
     """One channel of paths, whatever they are: units 0 .. n_units - 1, each a row of n_times values.
 
-    ``group`` successive units share random weights and are independent together only. ``start`` and ``step`` are those
-    of the time grid; ``column`` is the channel's position in messages. ``native(first, last)`` gives units as they are
-    stored or drawn, shape (last - first, n_times).
+    ``group`` successive units share random parameters and are independent together only. ``start`` and ``step`` are
+    those of the time grid; ``column`` is the channel's position in messages. ``native(first, last)`` gives units as
+    they are stored or drawn, shape (last - first, n_times).
+
+    For several channels ``columns`` has their positions, and units have a last axis for them.
     """
 
     native: Callable[[int, int], NDArray[Any]]
@@ -209,26 +216,36 @@ class PathReader:
     start: float = 0.0
     step: float = 1.0
     column: int = 0
+    columns: tuple[int, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one unit: (n_times,), or (n_times, channels) for several channels."""
+        return (self.n_times,) if self.columns is None else (self.n_times, len(self.columns))
 
     def read(self, first: int, last: int) -> Floats:
-        """Units first .. last - 1 as a new float64 array, finite, shape (last - first, n_times)."""
+        """Units first .. last - 1 as a new float64 array, finite, shape (last - first, *shape)."""
         x = self.native(first, last).astype(np.float64)
         self.need_finite(x, first)
         return x
 
     def need_finite(self, x: NDArray[Any], first_path: int, first_step: int = 0) -> None:
-        """Raise if a value of some units (path, time) is not finite."""
-        need_finite_paths(x, first_path, first_step, self.column)
+        """Raise if a value of some units (path, time) or (path, time, channel) is not finite."""
+        if self.columns is None:
+            need_finite_paths(x, first_path, first_step, self.column)
+            return
+        for i, column in enumerate(self.columns):
+            need_finite_paths(x[:, :, i], first_path, first_step, column)
 
     def chunks(self, first: int, last: int) -> Iterator[Floats]:
         """``read`` of some units at a time."""
-        at_once = max(1, _CHUNK // self.n_times)
+        at_once = max(1, _CHUNK // prod(self.shape))
         for begin in range(first, last, at_once):
             yield self.read(begin, min(begin + at_once, last))
 
     def beginning(self) -> Floats:
         """The first chunk."""
-        return self.read(0, min(self.n_units, max(1, _CHUNK // self.n_times)))
+        return self.read(0, min(self.n_units, max(1, _CHUNK // prod(self.shape))))
 
     def first(self, most: int) -> PathReader:
         """A reader of the first units, ``most`` of them or fewer."""
@@ -236,18 +253,19 @@ class PathReader:
 
     def held(self) -> PathReader:
         """The same, in memory if it takes little of it, for what is read several times."""
-        if self.n_units * self.n_times > _HELD:
+        if self.n_units * prod(self.shape) > _HELD:
             return self
-        at_once = max(1, _CHUNK // self.n_times)
+        at_once = max(1, _CHUNK // prod(self.shape))
         parts = [self.native(i, min(i + at_once, self.n_units)) for i in range(0, self.n_units, at_once)]
         values = np.concatenate(parts)
         return replace(self, native=lambda first, last: values[first:last])
 
 
-def reader_of(paths: Any, channel: int | str, dt: float = 1.0) -> PathReader:
-    """One channel of ``Paths`` (which have their own ``dt``) or of an array of paths.
+def reader_of(paths: Any, channel: int | str | Sequence[int | str], dt: float = 1.0) -> PathReader:
+    """One channel, or several, of ``Paths`` (which have their own ``dt``) or of an array of paths.
 
-    ``channel`` is the position among the outputs or the name of any channel of a theory, or the position in an array.
+    ``channel`` is the position among the outputs or the name of any channel of a theory, or the position in an array;
+    or a sequence of them.
     """
     if isinstance(paths, Paths):
         return _reader_of_theory(paths, channel)
@@ -256,29 +274,44 @@ def reader_of(paths: Any, channel: int | str, dt: float = 1.0) -> PathReader:
             f"paths must be paths, not a theory; got {paths!r}; use nnqm.Paths(theory, n_paths, n_times, dt)"
         )
     array = path_array(paths)
-    if isinstance(channel, str):
-        raise InputTypeError(f"channel of given paths must be its position; got {channel!r}")
-    column = integer("channel", channel, 0, array.shape[2] - 1)
-    return PathReader(
-        native=lambda first, last: array[first:last, :, column],
-        n_units=array.shape[0],
-        n_times=array.shape[1],
-        step=positive("dt", dt),
-        column=column,
-    )
+
+    def position(given: int | str) -> int:
+        if isinstance(given, str):
+            raise InputTypeError(f"channel of given paths must be its position; got {given!r}")
+        return integer("channel", given, 0, array.shape[2] - 1)
+
+    known = {"n_units": array.shape[0], "n_times": array.shape[1], "step": positive("dt", dt)}
+    if isinstance(channel, Sequence) and not isinstance(channel, str):
+        columns = tuple(position(c) for c in _distinct(channel))
+        return PathReader(native=lambda first, last: array[first:last][:, :, columns], columns=columns, **known)
+    column = position(channel)
+    return PathReader(native=lambda first, last: array[first:last, :, column], column=column, **known)
 
 
-def _reader_of_theory(paths: Paths, channel: int | str) -> PathReader:
-    name, times = paths.theory.channel_name(channel), paths.times
-    is_output = name in paths.theory.outputs
+def _distinct(channels: Sequence[Any]) -> Sequence[Any]:
+    if not channels or len(set(channels)) < len(channels):
+        raise InputError(
+            f"channel must name each channel once, and at least one; got {list(channels)}", "leave repeated ones out"
+        )
+    return channels
+
+
+def _reader_of_theory(paths: Paths, channel: int | str | Sequence[int | str]) -> PathReader:
+    theory, times = paths.theory, paths.times
+    several = isinstance(channel, Sequence) and not isinstance(channel, str)
+    names = [theory.channel_name(c) for c in (channel if several else [channel])]
+    shared = max(source.shared_by for source in theory.sources)
+    columns = tuple(theory.channels.index(name) for name in _distinct(names))
+    wanted = tuple(names) if several else names[0]
     return PathReader(
-        native=lambda first, last: paths.read(first, last, name),
+        native=lambda first, last: paths.read(first, last, wanted),
         n_units=paths.n_paths,
         n_times=len(times),
-        group=paths.theory.group if is_output else 1,
+        group=theory.group if set(names) & set(theory.outputs) else shared,
         start=float(times[0]),
         step=float(times[1] - times[0]) if len(times) > 1 else 1.0,
-        column=paths.theory.channels.index(name),
+        column=columns[0],
+        columns=columns if several else None,
     )
 
 

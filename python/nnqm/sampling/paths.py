@@ -99,35 +99,48 @@ def sample_paths(
             "ask for ranges of paths, or for the sums that simulate makes"
         )
     array = _place(settings.get("out"), (len(chosen), len(grid), len(names)), precision)
-    key, n_threads = key_of(rng, key), integer("n_threads", n_threads, 0, 4096)
-    inputs = theory.channels[: theory.n_inputs]
+    draw_channels(theory, names, array, chosen.start, times=grid, key=key_of(rng, key), n_threads=n_threads)
+    return array
 
-    def draw(part: range, target: NDArray[Any]) -> None:
+
+def draw_channels(
+    theory: Theory,
+    names: tuple[str, ...],
+    out: NDArray[Any],
+    first: int,
+    *,
+    times: Floats,
+    key: int,
+    n_threads: int,
+    futures: int = 1,
+) -> None:
+    """Write channels of the paths from ``first`` on, as many as ``out`` (paths, n_times, channels) holds.
+
+    Paths i with the same i // futures share their state at the first time.
+    """
+    integer("n_threads", n_threads, 0, 4096)
+    compiled, inputs = theory._compiled(times), theory.channels[: theory.n_inputs]
+
+    def draw(begin: int, target: NDArray[Any]) -> None:
+        paths = (first + begin, first + begin + len(target))
         _core.sample(
-            theory=theory._compiled(grid),
-            key=key,
-            times=grid,
-            paths=(part.start, part.stop),
-            n_threads=n_threads,
-            out=target,
+            theory=compiled, key=key, times=times, paths=paths, n_threads=n_threads, out=target, futures=futures
         )
 
     if names == inputs:
-        draw(chosen, array)
-        return array
+        draw(0, out)
+        return
     # Whole tiles, which the core computes together.
-    at_once = max(1, _CHUNK // (len(grid) * theory.n_inputs) // _core.tile_paths) * _core.tile_paths
+    at_once = max(1, _CHUNK // (len(times) * theory.n_inputs) // _core.tile_paths) * _core.tile_paths
     columns = [theory.channels.index(name) for name in names]
-    for begin in range(0, len(chosen), at_once):
-        part = chosen[begin : begin + at_once]
-        values = np.empty((len(part), len(grid), theory.n_inputs), precision)
-        draw(part, values)
+    for begin in range(0, len(out), at_once):
+        values = np.empty((min(at_once, len(out) - begin), len(times), theory.n_inputs), out.dtype)
+        draw(begin, values)
         if theory.network is not None and max(columns) >= theory.n_inputs:
-            x = _outputs(theory.network, values, key=key, first_path=part.start, times=grid, n_threads=n_threads)
-            _need_finite_outputs(x, values, theory.network, key, part.start)
+            x = _outputs(theory.network, values, key=key, first_path=first + begin, times=times, n_threads=n_threads)
+            _need_finite_outputs(x, values, theory.network, key, first + begin)
             values = np.concatenate([values, x], axis=2)
-        array[begin : begin + len(part)] = values[:, :, columns]
-    return array
+        out[begin : begin + len(values)] = values[:, :, columns]
 
 
 def _channel_names(theory: Theory, channels: Sequence[str] | str | None) -> tuple[str, ...]:

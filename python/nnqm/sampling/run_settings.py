@@ -15,7 +15,7 @@ from ..errors import InputError, InputTypeError
 from ..theories.theory import Theory
 from .correlators import Correlators
 
-__all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings"]
+__all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings", "TwoLevelSettings"]
 
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
@@ -69,6 +69,21 @@ class FunctionSettings(PathSettings, total=False):
 
     names: Sequence[str] | None
     n_blocks: int | None
+
+
+class TwoLevelSettings(FunctionSettings, total=False):
+    """Settings of ``simulate_two_level``; ``FunctionSettings`` has the others.
+
+    Attributes
+    ----------
+    functions : callable
+        Functions of the channels at one time; the outputs of the theory by default.
+    progress : callable
+        Called with (paths done, paths wanted) after every part of the work.
+    """
+
+    functions: Callable[[NDArray[Any]], ArrayLike] | None
+    progress: Progress | None
 
 
 class RunSettings(PathSettings, total=False):

@@ -128,9 +128,7 @@ def simulate(
             f"n_paths must be a multiple of the {theory.group} paths that share their weights; got {paths}; "
             f"use {-(-paths // theory.group) * theory.group}"
         )
-    if isinstance(theory.network, RandomNetwork):
-        theory.network.need_moment(2, "the two-point function")
-        theory.network.need_moment(4, "the error of the two-point function")
+    need_moments(theory)
     unit = max(TILE, theory.group)
     choice("precision", precision, ("float32", "float64"))
     tabulated = use_table(theory.network, precision, settings.get("compiled"))
@@ -223,6 +221,13 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     if run.compiled and not use_table(run.theory.network, run.precision, None):
         raise InputError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
     return _advance(replace(run, n_paths=paths), paths, n_threads, progress)
+
+
+def need_moments(theory: Theory) -> None:
+    """Raise if random weights lack moments of the two-point function or of its error."""
+    if isinstance(theory.network, RandomNetwork):
+        theory.network.need_moment(2, "the two-point function")
+        theory.network.need_moment(4, "the error of the two-point function")
 
 
 def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tuple[slice, int, int]]:

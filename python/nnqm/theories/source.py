@@ -14,6 +14,8 @@ from .. import _core
 from .._arguments import Floats, choice
 from ..errors import InputError, InputTypeError, located
 from ..quantum.hamiltonian import Hamiltonian
+from ..quantum.measures import TwoPointFunction
+from .network import Network
 from .state_modes import Levels, Modes, Rule, ThermalModes
 from .table import Table
 
@@ -149,6 +151,11 @@ class Source(ABC):
     @property
     def period(self) -> float | None:
         """Period of closed (thermal) paths in Euclidean time; None for open paths."""
+        return None
+
+    @property
+    def input_points(self) -> tuple[tuple[float, ...], ...] | None:
+        """Point of space of each input of a field; None for other processes."""
         return None
 
     @property
@@ -412,6 +419,30 @@ class Source(ABC):
         -------
         Transition or None
             None if they are unknown.
+        """
+        return None
+
+    def two_point_of(self, column: int, network: Network | None, hbar: float, mass: float) -> TwoPointFunction | None:
+        """Exact two-point function of a function of one input, by another way than the states of the process.
+
+        Parameters
+        ----------
+        column : int
+            Number of the input.
+        network : Network or None
+            The function, one input and one output; None for the input itself.
+        hbar, mass : float
+            Constants of the theory.
+
+        Returns
+        -------
+        TwoPointFunction or None
+            None if there is no other way.
+
+        Raises
+        ------
+        InputError
+            If there is one, but not for this function.
         """
         return None
 

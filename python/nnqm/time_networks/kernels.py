@@ -16,21 +16,16 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer, positive, scale
 from ..errors import InputError
 from ..quantum.oscillator import thermal_covariance
-from ..statistics.rules import legendre_rule
 from ..theories.densities import Density
 from ..theories.mode_sums import PAIRINGS, four_times
 from ..theories.networks import Network, RandomNetwork
 from ..theories.sources import Times
-from ..theories.state_modes import trapezoid
 from ..theories.theory import Theory
 from .gaussian_averages import average
+from .neuron_products import plane_product, relu_plane_product
 
 __all__ = ["CosineNetwork", "Kernel", "TimeNetwork", "network_kernel"]
 
-# Double integrals over Gaussian variables: half-width in standard deviations, accuracy relative to the largest value,
-# nodes per direction, tried in turn until it is reached, and largest number of values of an activation in memory.
-_WIDTH, _CONVERGED = 12.0, 1e-11
-_NODES, _CHUNK = (48, 96, 192, 384), 2**21
 # Standard deviation of uniform phases.
 _PHASES = np.pi / np.sqrt(3)
 # Matern kernels in closed form: polynomials in z before exp(-z), highest power first.
@@ -548,7 +543,7 @@ class TimeNetwork:
         """E[a_1 a_2 a_3 a_4] for times (..., 4)."""
         shape, t = t.shape[:-1], t.reshape(-1, 4)
         if self.activation == "relu":
-            return self._fourfold_relu(t).reshape(shape)
+            return relu_plane_product(self._directions(t)).reshape(shape)
         if self.activation == "identity":
             w, b = self.weight_std**2, self.bias_std**2
             c = w * t[:, :, None] * t[:, None, :] + b
@@ -560,46 +555,10 @@ class TimeNetwork:
                 total += np.exp(-variance / 2) * (np.prod(signs) if self.activation == "sin" else 1)
             return np.asarray(total / 16).reshape(shape)
 
-        def integrand(z1: Floats, z2: Floats, here: slice) -> Floats:
-            h = self.weight_std * t[here, :, None] * z1 + self.bias_std * z2
-            return np.asarray(self._activate(h).prod(axis=1))
+        return plane_product(self.activation, self._directions(t)).reshape(shape)
 
-        return self._integrated(integrand, len(t)).reshape(shape)
-
-    def _fourfold_relu(self, t: Floats) -> Floats:
-        # In polar coordinates of the two standard normals each pre-activation is r (c_1 cos + c_2 sin). E r^4 = 8;
-        # between the zeros of the four factors the angular part is a trigonometric polynomial.
-        c1, c2 = self.weight_std * t, np.full_like(t, self.bias_std)
-        zeros = np.arctan2(-c1, c2)
-        edges = np.sort(np.concatenate([zeros % (2 * np.pi), (zeros + np.pi) % (2 * np.pi)], axis=1), axis=1)
-        edges = np.concatenate([edges, edges[:, :1] + 2 * np.pi], axis=1)
-        x, weights = legendre_rule(24)
-        half = np.diff(edges)[..., None] / 2
-        angle = edges[:, :-1, None] + half * (1 + x)
-        h = c1[:, :, None, None] * np.cos(angle)[:, None] + c2[:, :, None, None] * np.sin(angle)[:, None]
-        return np.asarray(8 / (2 * np.pi) * np.sum(half * weights * np.maximum(h, 0).prod(axis=1), axis=(1, 2)))
-
-    def _integrated(self, integrand: Callable[[Floats, Floats, slice], Floats], size: int) -> Floats:
-        """Averages of ``size`` functions over two standard normals."""
-        out = np.zeros(size)
-        for nodes in _NODES:
-            z, weights = trapezoid(_WIDTH, nodes)
-            z1, z2 = (g.ravel() for g in np.meshgrid(z, z))
-            inside = z1**2 + z2**2 < _WIDTH**2
-            weight = np.outer(weights, weights).ravel()[inside]
-            z1, z2 = z1[inside], z2[inside]
-            before, out = out, np.empty(size)
-            step = max(_CHUNK // (4 * z1.size), 1)
-            for start in range(0, size, step):
-                here = slice(start, start + step)
-                out[here] = integrand(z1, z2, here) @ weight
-            change = np.abs(out - before).max(initial=0.0)
-            if nodes > _NODES[0] and change <= _CONVERGED * np.abs(out).max(initial=0.0):
-                return out
-        raise InputError(
-            f"the average over {self.activation} neurons has an error of {change:.1g} with {_NODES[-1]} nodes in each "
-            "direction: they are saturated; use smaller weight_std or times, or erf, which has a closed form"
-        )
+    def _directions(self, t: Floats) -> Floats:
+        return np.stack([self.weight_std * t, np.full_like(t, self.bias_std)], axis=-1)
 
 
 def network_kernel(theory: Theory) -> CosineNetwork | TimeNetwork | None:

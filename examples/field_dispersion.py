@@ -1,0 +1,62 @@
+"""Energies of a deep neural field in a periodic box by spatial momentum, beside the exact frequencies and thresholds.
+
+The field x = f(phi) is a convolutional network of the free field phi at eight sites. Its odd part shows one particle,
+E(q) = omega(q); even functions show two, whose lowest energy is the threshold min [omega(k) + omega(q - k)].
+Writes field_dispersion.png and prints both. Needs matplotlib: pip install 'nnqm[plot]'.
+"""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import nnqm
+from nnqm import fields
+
+SITES, DT = 8, 0.1
+box = fields.PeriodicBox(mass=1.0, sites=SITES)
+rng = np.random.default_rng(1)
+
+# Three layers of translated kernels that are even in r: three outputs at every site, which reflections move along.
+kernels = [rng.normal(size=shape) for shape in ((4, 1, 3), (4, 4, 3), (3, 4, 1))]
+deep = fields.convolution(box, [kernel + kernel[:, :, ::-1] for kernel in kernels])
+# cos(a (phi(y) + phi(z))) for all pairs of sites y, z around x, plus its mirror image: even functions, which show pairs
+# of particles. All distances are needed, or a pair of momenta is not seen.
+pairs = [(a, r) for a in (0.4, 0.9) for r in range(SITES // 2 + 1)]
+split = np.zeros((2 * len(pairs), 1, SITES))
+for j, (a, r) in enumerate(pairs):
+    for row, (y, z) in ((j, (r // 2, r // 2 - r)), (len(pairs) + j, (-(r // 2), r - r // 2))):
+        split[row, 0, (SITES // 2 + y) % SITES] += a
+        split[row, 0, (SITES // 2 + z) % SITES] += a
+both = np.tile(np.eye(len(pairs)), 2)[:, :, None]
+even = fields.convolution(box, [split, both], activation="cos")
+
+figure, axes = plt.subplots()
+for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "even functions")]):
+    theory = nnqm.Theory(box, network)
+    seen = nnqm.default_observables(theory, order=3 if n == 1 else 1, neurons=0, products=0)
+    measure = nnqm.Measure(observables=seen, lags=(), increment_lags=(), observable_lags=(1, 2, 3, 5))
+    run = nnqm.simulate(theory, 20_000, 24, DT, rng=seed, measure=measure)
+    functions = None if n == 1 else [f"x{j + 1}" for j in range(len(pairs))]
+    found = fields.dispersion(run, functions=functions)
+    exact = found.thresholds(n)
+    print(f"{label}: momentum, lowest level, exact, pull, verdict")
+    for q, energy, known, verdict in zip(found.momenta[:, 0], found.energies, exact, found.verdicts, strict=True):
+        pull = "" if energy is None else f"{float(energy.pull(known)):+.1f}"
+        print(f"  {q:.4f}  {energy!s:>12}  {known:.5f}  {pull:>5}  {verdict}")
+    shown = [i for i, energy in enumerate(found.energies) if energy is not None]
+    values, errors = ([float(getattr(found.energies[i], name)) for i in shown] for name in ("value", "error"))
+    axes.errorbar(found.momenta[shown, 0], values, errors, fmt="o", ms=4, capsize=3, label=label)
+
+q = np.linspace(0, np.pi, 200)
+axes.plot(q, np.sqrt(1 + 4 * np.sin(q / 2) ** 2), "k-", lw=1, label=r"$\omega(q)$")
+momenta = np.arange(SITES // 2 + 1) * 2 * np.pi / SITES
+for n, style in ((2, "--"), (3, ":")):
+    bounds = fields.thresholds(box, n, momenta)
+    axes.plot(momenta, bounds, f"k{style}", lw=1, label=f"{n} particles, lowest")
+axes.set(xlabel="$q$", ylabel="$E(q)/m$", title="Deep neural field in a periodic box", ylim=(0, None))
+axes.legend()
+figure.savefig("field_dispersion.png", dpi=150)
+print("wrote field_dispersion.png")

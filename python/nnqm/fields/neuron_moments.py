@@ -1,0 +1,157 @@
+"""Averages of powers of the correlation of a reflection-positive net over its random momenta."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .._arguments import Floats
+from ..errors import InputError
+from ..statistics.rules import legendre_rule
+
+__all__ = ["NeuronLaw", "mean_powers"]
+
+# Nodes of a panel, and of the coarser rule of the error estimate.
+_FINE, _COARSE = 16, 12
+# Phase of the fastest oscillation on a panel; 16 nodes then integrate it to rounding.
+_PHASE = 8.0
+# Panels towards the cutoff, each half as wide as the one before.
+_TOWARDS_CUTOFF = 24
+# Panels of the transverse momentum.
+_TRANSVERSE = 4
+# Largest number of nodes times powers at one point of spacetime.
+_MOST_PRODUCTS = 400_000_000
+
+
+@dataclass(frozen=True)
+class NeuronLaw:
+    r"""The law of the spatial momentum of a neuron: density proportional to 1/omega for \|k\| below a cutoff.
+
+    Attributes
+    ----------
+    space : int
+        Number of components of k, 0 for a quantum mechanics.
+    mass, cutoff : float
+    """
+
+    space: int
+    mass: float
+    cutoff: float
+
+    def moments(self, time: float, distance: float, order: int) -> tuple[Floats, Floats]:
+        r"""Moments :math:`E[e^{-p\omega t} \cos^p(k_1 r)]` of a neuron at one time and distance.
+
+        The component :math:`k_1` along the displacement is integrated on panels that resolve its oscillations, the
+        transverse momentum, on which the cosine does not depend, on few.
+
+        Parameters
+        ----------
+        time, distance : float
+            t and r, not negative.
+        order : int
+            Highest power p.
+
+        Returns
+        -------
+        fine, coarse : ndarray
+            For p = 0 ... order, shape (order + 1,), by two rules.
+
+        Raises
+        ------
+        InputError
+            If the oscillations need too many nodes.
+        """
+        if self.space == 0:
+            exact = np.exp(-np.arange(order + 1) * self.mass * time)
+            return exact, exact
+        # Powers of the cosine have the harmonics p, of which those above a few roots of p have no weight.
+        bandwidth = distance * min(order, 8 * np.sqrt(order))
+        edges = self._edges(time, bandwidth)
+        inner = 1 if self.space == 1 else _TRANSVERSE
+        if (len(edges) * _FINE) * (inner * _FINE if self.space > 1 else 1) * (order + 1) > _MOST_PRODUCTS:
+            raise InputError(
+                f"the average over momenta at distance {distance:g} must need at most {_MOST_PRODUCTS:,} values of "
+                "neurons; it oscillates too often below the cutoff",
+                "use smaller distances or a smaller cutoff, or sample the theory",
+            )
+        fine, coarse = (self._by_rule(edges, n, time, distance, order) for n in (_FINE, _COARSE))
+        return fine, coarse
+
+    def _edges(self, time: float, bandwidth: float) -> Floats:
+        """Panels in the rapidity u of k_1 = m sinh u."""
+        top = float(np.arcsinh(self.cutoff / self.mass))
+        # Where exp(-omega t) is below rounding, larger momenta do not contribute to powers above 0.
+        seen = float(np.arcsinh(min(self.cutoff, 745 / max(time, 1e-300)) / self.mass))
+        edges = [0.0]
+        while edges[-1] < top:
+            u = edges[-1]
+            speed = bandwidth * self.mass * np.cosh(u + 0.25) if u < seen else 0.0
+            edges.append(u + min(0.25, _PHASE / max(speed, 1e-300)))
+        edges[-1] = top
+        if self.space > 1:
+            # The range of the transverse momentum ends like a root at the cutoff.
+            last = top - edges[-2]
+            edges[-1:] = [*(top - last * 0.5 ** np.arange(1.0, _TOWARDS_CUTOFF)), top]
+        return np.array(edges)
+
+    def _by_rule(self, edges: Floats, n: int, time: float, distance: float, order: int) -> Floats:
+        x, w = legendre_rule(n)
+        half = np.diff(edges)[:, None] / 2
+        u, weight = (edges[:-1, None] + half * (1 + x)).ravel(), (half * w).ravel()
+        along = self.mass * np.sinh(u)
+        energy = self.mass * np.cosh(u)
+        if self.space > 1:
+            # k_perp = energy_1 sinh v: the measure k_perp^(n-2) dk_perp/omega is (energy_1 sinh v)^(n-2) dv.
+            top = np.arcsinh(np.sqrt(np.maximum(self.cutoff**2 - along**2, 0.0)) / energy)
+            parts = (np.arange(_TRANSVERSE)[:, None] + (1 + x) / 2).ravel() / _TRANSVERSE
+            v = top[:, None] * parts
+            measure = top[:, None] * np.tile(w, _TRANSVERSE) / (2 * _TRANSVERSE)
+            # dk_1 = energy_1 du; a single transverse component has both signs, which the norm takes up.
+            weight = (weight * energy)[:, None] * measure * (energy[:, None] * np.sinh(v)) ** (self.space - 2)
+            energy = energy[:, None] * np.cosh(v)
+            along = np.broadcast_to(along[:, None], energy.shape)
+        factor = (np.exp(-energy * time) * np.cos(along * distance)).ravel()
+        term = weight.ravel() / weight.sum()
+        found = np.empty(order + 1)
+        for p in range(order + 1):
+            found[p] = term.sum()
+            term = term * factor
+        return found
+
+
+def mean_powers(moments: Floats, width: int) -> Floats:
+    r"""Moments :math:`E[(N^{-1} \sum_j u_j)^p]` of the mean of N independent variables with given moments.
+
+    Sums of a and b variables are joined by the binomial formula with weights
+    :math:`\binom{p}{k} a^k b^{p-k}/(a+b)^p`, which add up to one: nothing overflows, and nothing cancels for u of one
+    sign.
+
+    Parameters
+    ----------
+    moments : ndarray
+        Of one variable, p = 0 ... P, shape (P + 1,).
+    width : int
+        N, at least 1.
+
+    Returns
+    -------
+    ndarray
+        Shape (P + 1,).
+    """
+    count, found = 1, moments
+    for bit in bin(width)[3:]:
+        count, found = 2 * count, _joined(found, count, found, count)
+        if bit == "1":
+            count, found = count + 1, _joined(found, count, moments, 1)
+    return found
+
+
+def _joined(first: Floats, a: int, second: Floats, b: int) -> Floats:
+    """Moments of the mean of a and b variables from the moments of both means."""
+    found, share = np.empty_like(first), a / (a + b)
+    weights = np.ones(1)
+    for p in range(len(first)):
+        found[p] = float((weights * first[: p + 1] * second[p::-1]).sum())
+        weights = share * np.append(0.0, weights) + (1 - share) * np.append(weights, 0.0)
+    return found
