@@ -531,3 +531,18 @@ def test_the_run_of_one_momentum_is_a_run_of_functions():
     # In units of the standardised field at a point.
     assert_each_consistent(weights[0], box_weight)
     assert_each_consistent(gaps[0], BOX.rates[1])
+
+
+def test_default_observables_of_a_field_are_alike_at_all_points():
+    labels = nnqm.default_observables(nnqm.Theory(BOX)).labels
+    assert len(labels) == 1 + 3 * 6
+    assert {f"h3(x{s})" for s in range(1, 7)} <= set(labels)
+    assert nnqm.default_observables(nnqm.Theory(BOX), order=2, neurons=4, products=3).size == 1 + 2 * 6 + 4 + 3
+    alone = fields.ReflectionPositiveNet(2, 1.0, 4, 5.0)
+    assert nnqm.default_observables(nnqm.Theory(alone)).size == 1 + 6 + 16
+
+
+def test_sums_that_memory_cannot_hold_are_refused(monkeypatch):
+    monkeypatch.setattr("nnqm.sampling.run_settings.memory", lambda: 2.0**20)
+    with pytest.raises(InputError, match=r"the sums of this run would take .* GiB, lags most of it"):
+        nnqm.simulate(nnqm.Theory(fields.PeriodicBox(1.0, 64)), 640, 9, 0.2, rng=1, measure=MEASURE)
