@@ -316,6 +316,20 @@ def test_two_point_functions_of_networks_in_a_box_agree_with_mehler(name):
 
 
 @pytest.mark.slow
+def test_projected_networks_have_the_function_by_momentum():
+    box = fields.PeriodicBox(1.0, 5, spacing=0.8)
+    momenta = box.momenta[[0, 2]]
+    theory = nnqm.Theory(box, fields.momentum_projection(box, fields.pointwise(TANH, 5), momenta))
+    run = nnqm.simulate(theory, 60_000, 24, 0.15, rng=3, measure=MEASURE)
+    found = fields.correlator_by_momentum(run, projected=momenta)
+    assert found.members.tolist() == [1, 2]
+    exact = fields.PointwiseField(box, TANH)
+    assert_consistent(found.values.reshape(-1), exact.by_momentum(found.times, found.momenta).ravel())
+    whole = fields.correlator_by_momentum(run, projected=momenta, connected=False)
+    assert_consistent(whole.values[0] - found.values[0], 5 * 0.8 * exact.series.mean**2 * np.ones(4))
+
+
+@pytest.mark.slow
 def test_a_field_in_two_dimensions_of_space_by_distance_and_momentum():
     box = fields.PeriodicBox(1.2, (3, 3), spacing=0.7)
     run = nnqm.simulate(nnqm.Theory(box), 60_000, 16, 0.2, rng=4, measure=MEASURE)
