@@ -285,10 +285,9 @@ def default_observables(
     theory = source if isinstance(source, Theory) else None
     suggested = None if theory is None else next((s.basis for s in theory.sources if s.basis is not None), None)
     if suggested is not None:
-        order, neurons, products = (
-            usual if given is None else given
-            for given, usual in zip((order, neurons, products), suggested, strict=True)
-        )
+        order = suggested[0] if order is None else order
+        neurons = suggested[1] if neurons is None else neurons
+        products = suggested[2] if products is None else products
     if isinstance(source, Theory):
         names: tuple[str, ...] = source.channels
         mean, std = _standardisation(source)
