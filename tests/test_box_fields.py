@@ -316,6 +316,20 @@ def test_two_point_functions_of_networks_in_a_box_agree_with_mehler(name):
 
 
 @pytest.mark.slow
+def test_projected_networks_have_the_function_by_momentum():
+    box = fields.PeriodicBox(1.0, 5, spacing=0.8)
+    momenta = box.momenta[[0, 2]]
+    theory = nnqm.Theory(box, fields.momentum_projection(box, fields.pointwise(TANH, 5), momenta))
+    run = nnqm.simulate(theory, 60_000, 24, 0.15, rng=3, measure=MEASURE)
+    found = fields.correlator_by_momentum(run, projected=momenta)
+    assert found.members.tolist() == [1, 2]
+    exact = fields.PointwiseField(box, TANH)
+    assert_consistent(found.values.reshape(-1), exact.by_momentum(found.times, found.momenta).ravel())
+    whole = fields.correlator_by_momentum(run, projected=momenta, connected=False)
+    assert_consistent(whole.values[0] - found.values[0], 5 * 0.8 * exact.series.mean**2 * np.ones(4))
+
+
+@pytest.mark.slow
 def test_a_field_in_two_dimensions_of_space_by_distance_and_momentum():
     box = fields.PeriodicBox(1.2, (3, 3), spacing=0.7)
     run = nnqm.simulate(nnqm.Theory(box), 60_000, 16, 0.2, rng=4, measure=MEASURE)
@@ -531,3 +545,18 @@ def test_the_run_of_one_momentum_is_a_run_of_functions():
     # In units of the standardised field at a point.
     assert_each_consistent(weights[0], box_weight)
     assert_each_consistent(gaps[0], BOX.rates[1])
+
+
+def test_default_observables_of_a_field_are_alike_at_all_points():
+    labels = nnqm.default_observables(nnqm.Theory(BOX)).labels
+    assert len(labels) == 1 + 3 * 6
+    assert {f"h3(x{s})" for s in range(1, 7)} <= set(labels)
+    assert nnqm.default_observables(nnqm.Theory(BOX), order=2, neurons=4, products=3).size == 1 + 2 * 6 + 4 + 3
+    alone = fields.ReflectionPositiveNet(2, 1.0, 4, 5.0)
+    assert nnqm.default_observables(nnqm.Theory(alone)).size == 1 + 6 + 16
+
+
+def test_sums_that_memory_cannot_hold_are_refused(monkeypatch):
+    monkeypatch.setattr("nnqm.sampling.run_settings.memory", lambda: 2.0**20)
+    with pytest.raises(InputError, match=r"the sums of this run would take .* GiB, lags most of it"):
+        nnqm.simulate(nnqm.Theory(fields.PeriodicBox(1.0, 64)), 640, 9, 0.2, rng=1, measure=MEASURE)

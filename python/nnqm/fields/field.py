@@ -75,6 +75,11 @@ class Field(Source):
         return lambda s, t: self.propagator(np.asarray(t) - np.asarray(s), here)
 
     @property
+    def basis(self) -> tuple[int, int, int] | None:
+        """Three powers of the field at each of several points: default observables that are alike at all points."""
+        return None if self.n_inputs == 1 else (3, 0, 0)
+
+    @property
     def variance(self) -> Floats:
         """E phi^2, shape (S,)."""
         return np.full(self.n_inputs, float(self.propagator(0.0, np.zeros(self.dimension - 1))))
