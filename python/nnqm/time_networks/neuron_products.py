@@ -27,7 +27,8 @@ from ..theories.state_modes import trapezoid
 __all__ = ["ProductAverage", "plane_product", "product_average", "relu_plane_product"]
 
 # Trapezoid rules by number of directions: half-width in standard deviations, and nodes per direction, tried in turn.
-_RULES = {1: (12.0, (48, 96, 192, 384)), 2: (12.0, (48, 96, 192, 384)), 3: (9.0, (36, 72, 144)), 4: (9.0, (36, 54, 72))}
+_PLANE = (12.0, (48, 96, 192, 384))
+_RULES = {1: _PLANE, 2: _PLANE, 3: (9.0, (36, 72, 144)), 4: (9.0, (48, 72, 100))}
 # Accuracy relative to the largest value, in up to two and in more directions.
 _CONVERGED, _CONVERGED_IN_SPACE = 1e-11, 1e-9
 # Largest number of values of an activation in memory.
