@@ -147,7 +147,26 @@ class Field(Source):
         return None
 
     def two_point_of(self, column: int, network: Network | None, hbar: float, mass: float) -> TwoPointFunction | None:
-        """Exact two-point function in time of a function of the field at one point; see ``Source.two_point_of``."""
+        """Exact two-point function in time of a function of the field at one point.
+
+        Parameters
+        ----------
+        column : int
+            Number of the point.
+        network : Network or None
+            The function, one input and one output; None for the field itself.
+        hbar, mass : float
+            Constants of the theory, of which only commutator and <p^2> depend.
+
+        Returns
+        -------
+        TwoPointFunction
+
+        Raises
+        ------
+        InputError
+            For a network of a field that is not Gaussian for fixed parameters, or that is too steep.
+        """
         here = np.zeros(self.dimension - 1)
         series, error = HermiteSeries.of(network, float(self.variance[column])), 0.0
         moments = series.moments

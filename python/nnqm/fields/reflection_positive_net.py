@@ -124,10 +124,26 @@ class ReflectionPositiveNet(Field):
     def series_average(
         self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
     ) -> tuple[Floats, Floats]:
-        """Connected two-point function of a function of the field; see ``Field.series_average``.
+        r"""Connected two-point function of a function of the field, :math:`\sum_n c_n^2\, E \rho^n`.
 
         For fixed momenta the correlation is the mean of exp(-omega t) cos(k x) over the neurons. The series ends where
         the rest, at most exp(-n m t) for each n, is below 1e-12 of the variance, or at the power 256.
+
+        Parameters
+        ----------
+        series : HermiteSeries
+        times, displacements : array_like
+            As for ``propagator``.
+
+        Returns
+        -------
+        values, errors : ndarray
+            The common shape; the errors are those of the quadrature and of the rest of the series.
+
+        Raises
+        ------
+        InputError
+            If the cosine turns too often below the cutoff.
         """
         t, x = np.abs(floats("times", times)), floats("displacements", displacements)
         distance = np.sqrt((x**2).sum(axis=-1))

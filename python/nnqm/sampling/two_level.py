@@ -40,7 +40,7 @@ _BUNDLES = 16
 # Key of the pilot that chooses the weights of splits, and its pairs of presents.
 _PILOT_KEY, _PILOT_PAIRS = 2604, 16
 # Values drawn at once, and sums of bundles held at once.
-_CHUNK, _HELD = 1 << 21, 1 << 20
+_CHUNK, _HELD = 1 << 20, 1 << 20
 # Functions times times of a future beyond which matrices between all of them take too much memory.
 _MOST_ROWS = 4096
 # Lags of the two-point functions by default, and presents of a block.
@@ -361,7 +361,9 @@ class _Draws:
         )
         values = self.evaluate(paths)
         values = values.reshape(stop - first, n, self.n_times, values.shape[-1])
-        return values.mean(axis=1, dtype=np.float64), values[:, 0].astype(np.float64)
+        # Faster than the mean, which casts first.
+        means = np.einsum("bn...->b...", values, dtype=np.float64) / n
+        return means, values[:, 0].astype(np.float64)
 
 
 class _Pilot:
@@ -432,10 +434,13 @@ class _Totals:
         g, rows = self.draws.bundles, len(self.means)
         bundles, of_presents = found.reshape(-1, rows), found.sum(axis=1).reshape(-1, rows)
         self.pairs += (product(of_presents.T, of_presents) - product(bundles.T, bundles)) / (g * (g - 1))
-        at_times = np.moveaxis(single.reshape(-1, *single.shape[2:]), 0, 1)
-        self.squares += product(np.swapaxes(at_times, 1, 2), at_times) / g
-        for power in range(4):
-            self.powers[power] += (at_times ** (power + 1)).sum(axis=(0, 1)) / g
+        # Functions of one time side by side, in memory order; einsum without optimize calls no BLAS.
+        z = np.ascontiguousarray(single.reshape(-1, *single.shape[2:]).transpose(1, 2, 0))
+        squared = z * z
+        self.squares += np.einsum("tkn,tln->tkl", z, z) / g
+        self.powers[0] += z.sum(axis=(0, 2)) / g
+        for place, (left, right) in enumerate(((z, z), (squared, z), (squared, squared)), start=1):
+            self.powers[place] += np.einsum("tkn,tkn->k", left, right) / g
         return np.asarray(of_presents / g)
 
     def at_lag(self, lag: int, weights: Floats, size: int) -> Floats:
