@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, Rng, choice, integer, positive, random_key
+from .._arguments import Floats, Rng, choice, integer, random_key
 from ..errors import InputError, InputTypeError
 from ..statistics.matrices import product
 from ..theories.source import Source
@@ -132,14 +132,15 @@ def simulate_two_level(
     need_known(simulate_two_level, settings, TwoLevelSettings, Measure)
     draws = _draws_of(theory, futures, n_times, dt, settings)
     presents = integer("n_presents", n_presents, 2, 2**53 // (draws.futures * draws.n_times))
-    per_draw = max(1, theory.group // draws.futures)
+    per_draw = theory.group // draws.futures if theory.sectors else 1
     if presents % per_draw:
         raise InputError(
             f"n_presents must be a multiple of the {per_draw} presents that share their random parameters; got "
             f"{presents}; use {-(-presents // per_draw) * per_draw}"
         )
     bounds = _bounds(settings.get("n_blocks"), presents, per_draw)
-    asked = _asked(measure, 2 * draws.n_times - 1, settings)
+    grid = time_grid(2 * draws.n_times - 1, dt, None)
+    asked = _asked(measure, len(grid), settings)
     key, progress = random_key(rng), settings.get("progress")
     if asked.observables is not None:
         draws = _evaluated(draws, asked.observables, asked.observables.size - 1)
@@ -147,7 +148,7 @@ def simulate_two_level(
     chosen = asked.observables or _of_functions(draws, pilot, settings.get("names"))
     run = Correlators(
         theory=None,
-        times=np.arange(2 * draws.n_times - 1) * positive("dt", dt),
+        times=grid,
         n_paths=presents * draws.futures,
         n_blocks=len(bounds) - 1,
         first_block=0,
@@ -158,7 +159,7 @@ def simulate_two_level(
         # Within these paths connected functions subtract.
         group=max(draws.futures, theory.group),
         notes=(f"two levels: {draws.futures} futures of each of {presents} presents",),
-        **resolve(asked, chosen, np.arange(2 * draws.n_times - 1) * dt, theory),
+        **resolve(asked, chosen, grid, theory),
         **build_facts(),
     )
     check_scale(run)
@@ -170,7 +171,7 @@ def simulate_two_level(
         )
     run = replace(run, sums=empty_sums(run, len(bounds) - 1))
     if asked.observables is None:
-        draws = replace(draws, key=key, shift=chosen.shift, scale=chosen.scale)
+        draws = replace(draws, key=key, shift=chosen.shift, scale=chosen.scale, width=size)
     else:
         draws = _evaluated(replace(draws, key=key), chosen, size)
     _fill(run, draws, size, pilot.weights, bounds, per_draw if theory.sectors else None, progress)
@@ -307,7 +308,7 @@ def _evaluated(draws: _Draws, observables: Observables, size: int) -> _Draws:
 class _Draws:
     """Presents with their futures, and K functions (values - shift)/scale of the channels ``names`` at one time.
 
-    ``width`` is K where it may be large.
+    ``width`` is K where it is known.
     """
 
     theory: Theory
@@ -319,8 +320,8 @@ class _Draws:
     evaluate: Evaluate
     width: int = 1
     key: int = _PILOT_KEY
-    shift: ArrayLike = 0.0
-    scale: ArrayLike = 1.0
+    shift: Floats | float = 0.0
+    scale: Floats | float = 1.0
 
     @property
     def n_times(self) -> int:
@@ -410,8 +411,11 @@ class _Reader:
 
     def read(self, first: int, stop: int) -> tuple[Floats, ...]:
         """Presents first .. stop - 1 in the order of their numbers, ``at_once`` of them at most."""
-        if not self.held or stop > self.first + len(self.held[0]):
-            self.first, self.held = first, self.draws.read(first, min(first + self.at_once, self.presents))
+        end = self.first + len(self.held[0]) if self.held else 0
+        if stop > end:
+            new = self.draws.read(end, min(first + self.at_once, self.presents))
+            left = tuple(values[first - self.first :] for values in self.held)
+            self.first, self.held = first, tuple(map(np.concatenate, zip(left, new, strict=True))) if left else new
         return tuple(values[first - self.first : stop - self.first] for values in self.held)
 
 
