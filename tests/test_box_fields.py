@@ -114,6 +114,8 @@ BOX = fields.PeriodicBox(1.0, 6)
         (lambda: fields.momentum_projection(BOX, momenta=[np.pi / 3, -np.pi / 3]), "q and -q count as one"),
         (lambda: nnqm.Theory(BOX, TANH), "network takes 1 inputs, but the sources give 6"),
         (lambda: fields.particle_levels(BOX, 0.3, 4.0), "momenta of the box"),
+        (lambda: fields.thresholds(fields.PeriodicBox(1.0, (4, 4)), 2, np.zeros((2, 3))), r"shape \(Q, 2\)"),
+        (lambda: fields.PointwiseField(BOX).by_momentum([0.0], np.zeros((1, 2))), r"shape \(Q, 1\)"),
         (lambda: fields.particle_levels(fields.PeriodicBox(0.1, (16, 16)), [0.0, 0.0], 9.0), "sets of momenta"),
         (lambda: fields.PointwiseField(BOX, fields.pointwise(TANH, 6)), "single_point"),
     ],
