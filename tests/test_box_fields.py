@@ -549,6 +549,26 @@ def test_the_run_of_one_momentum_is_a_run_of_functions():
     assert_each_consistent(gaps[0], BOX.rates[1])
 
 
+def test_levels_of_a_box_are_those_of_all_momenta():
+    energies, counts = nnqm.level_energies(nnqm.Theory(BOX), 8)
+    found = [fields.particle_levels(BOX, q, energies[-1] + 1e-6) for q in BOX.momenta]
+    expected = np.sort(np.concatenate([np.repeat(f.energies, f.multiplicities) for f in found]))
+    np.testing.assert_allclose(np.repeat(energies, counts), expected, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_levels_below_two_particles_have_their_numbers():
+    run = nnqm.simulate(nnqm.Theory(BOX), 20_000, 24, 0.1, rng=7)
+    found = nnqm.spectrum(run, 3)
+    assert [(level.name, level.multiplicity, level.at_least) for level in found.levels[:2]] == [
+        ("gap 1", 1, False),
+        ("gap 2", 2, False),
+    ]
+    assert_consistent(found.joint[:2], BOX.rates[:2])
+    # From 2 m on there are states that powers of the field at single points do not show.
+    assert found.levels[2].at_least
+
+
 def test_default_observables_of_a_field_are_alike_at_all_points():
     labels = nnqm.default_observables(nnqm.Theory(BOX)).labels
     assert len(labels) == 1 + 3 * 6
