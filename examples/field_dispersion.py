@@ -56,7 +56,7 @@ momenta = np.arange(SITES // 2 + 1) * 2 * np.pi / SITES
 for n, style in ((2, "--"), (3, ":")):
     bounds = fields.thresholds(box, n, momenta)
     axes.plot(momenta, bounds, f"k{style}", lw=1, label=f"{n} particles, lowest")
-axes.set(xlabel="$q$", ylabel="$E(q)/m$", title="Deep neural field in a periodic box", ylim=(0, None))
+axes.set(xlabel="momentum q, unit 1/a", ylabel="$E(q)/m$", title="Deep neural field in a periodic box", ylim=(0, None))
 axes.legend()
 figure.savefig("field_dispersion.png", dpi=150)
 print("wrote field_dispersion.png")

@@ -156,8 +156,8 @@ def test_the_form_about_zero_tells_them_apart_as_well(width):
 
 @pytest.mark.slow
 def test_the_choice_of_a_functional_needs_other_paths_than_the_search():
-    # The norm is -0.02. The lowest of 109 functionals fits the noise of the paths of the search by more than that.
-    result = reflection_positivity(paths_of(cos_net(20, [0.0, 0.3]), 12_000))
+    # The norm is about -0.03. The lowest of 126 functionals fits the noise of the search by more than that.
+    result = reflection_positivity(paths_of(cos_net(20), 8000, 2))
     refute(result.p_value, "a cos-net of 20 neurons not seen")
 
 

@@ -6,6 +6,7 @@ from .dispersion import Dispersion, dispersion, momentum_run
 from .distinct_neurons import distinct_neurons, estimated_n_point
 from .field import Field
 from .finite_width import NPointFunction, moments_of_sum, n_point
+from .generating_functional import generating_functional
 from .networks import convolution, momentum_projection, pointwise, single_point
 from .neurons import NeuronField, drawn_neurons
 from .particle_levels import ParticleLevels, particle_levels, thresholds
@@ -36,6 +37,7 @@ __all__ = [
     "distinct_neurons",
     "drawn_neurons",
     "estimated_n_point",
+    "generating_functional",
     "moments_of_sum",
     "momentum_projection",
     "momentum_run",

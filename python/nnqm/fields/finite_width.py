@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import combinations, product
 from math import comb, factorial
@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
 from ..errors import InputError, InputTypeError
+from ..statistics.partitions import Subset, pairings
 from .cos_net import CosNet
 from .field import Field
 from .propagators import ExactValue, need_finite, propagator
@@ -21,7 +22,6 @@ from .reflection_positive_net import ReflectionPositiveNet
 __all__ = ["NPointFunction", "moments_of_sum", "n_point"]
 
 Moment: TypeAlias = "ArrayLike | ExactValue"
-Subset: TypeAlias = tuple[int, ...]
 
 # Most points; the work grows like 3^n.
 _MOST_POINTS = 10
@@ -64,8 +64,10 @@ def moments_of_sum(
 ) -> NPointFunction:
     r"""Moments of a sum of N independent, identical neurons, from the moments of one neuron.
 
-    .. math:: \phi = N^{-1/2} \sum_{j=1}^N h_j, \quad
-              E\,\phi_1 \cdots \phi_n = \sum_\pi \frac{N!\,N^{-n/2}}{(N - |\pi|)!} \prod_{B \in \pi} E \prod_{i \in B} h_i
+    The field is :math:`\phi = N^{-1/2} \sum_j h_j`.
+
+    .. math:: E\,\phi_1 \cdots \phi_n
+              = \sum_\pi \frac{N!}{(N - |\pi|)!} \prod_{B \in \pi} N^{-|B|/2}\, E \prod_{i \in B} h_i
 
     The sum is over partitions of the n points into blocks, one block per neuron. The connected part is
     :math:`\kappa_n[\phi] = N^{1-n/2} \kappa_n[h]`, where :math:`\kappa_n[h] = \sum_\pi (-1)^{|\pi| - 1} (|\pi| - 1)!
@@ -214,7 +216,7 @@ def n_point(field: Field, points: ArrayLike) -> NPointFunction:
     --------
     >>> field = CosNet(2, mass=1.0, width=10, alpha=1.0, regulator=Regulator("gaussian", 100.0))
     >>> four = n_point(field, [[0.0, 0.0], [0.1, 0.0], [0.0, 0.2], [0.3, 0.1]])
-    >>> four.value.round(8), four.wick.round(8)
+    >>> float(four.value.round(8)), float(four.wick.round(8))
     """
     if not isinstance(field, Field):
         raise InputTypeError(f"field must be a field of nnqm.fields; got {field!r}")
@@ -290,7 +292,7 @@ def _reflection_positive_moments(field: ReflectionPositiveNet, at: Floats) -> Ca
             return 0.0
         half = len(subset) // 2
         signs = np.array([[1.0, *rest] for rest in product((1.0, -1.0), repeat=half - 1)])
-        pairs = np.array(list(_pairings(subset)))
+        pairs = np.array(subset)[np.array(list(pairings(2 * half)))]
         steps = at[..., pairs[..., 0], :] - at[..., pairs[..., 1], :]
         times = np.abs(steps[..., 0]).sum(axis=-1)
         found = propagator(
@@ -304,12 +306,3 @@ def _reflection_positive_moments(field: ReflectionPositiveNet, at: Floats) -> Ca
         return ExactValue(factor * found.value.sum(axis=(-2, -1)), factor * found.error.sum(axis=(-2, -1)))
 
     return moment
-
-
-def _pairings(points: Subset) -> Iterator[list[tuple[int, int]]]:
-    """All ways to join points in pairs."""
-    if not points:
-        yield []
-    for i in range(1, len(points)):
-        for rest in _pairings(points[1:i] + points[i + 1 :]):
-            yield [(points[0], points[i]), *rest]

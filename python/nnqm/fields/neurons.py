@@ -257,8 +257,8 @@ class NeuronField:
 
 
 def _fewest(c: Floats) -> Floats:
-    """Coefficients of the same Gaussian variables in at most n directions, if there are more."""
-    if c.shape[2] <= c.shape[1]:
+    """Coefficients of the same Gaussian variables in as few directions as they span; two are few."""
+    if c.shape[2] <= 2:
         return c
     # A triangular factor of the covariance, row by row; dependent rows leave zeros.
     covariance = np.einsum("mik,mjk->mij", c, c)
@@ -269,7 +269,8 @@ def _fewest(c: Floats) -> Floats:
         # Rounding of the difference.
         pivot = np.where(rest[:, 0] > 1e-14 * covariance[:, j, j], rest[:, 0], np.inf)
         root[:, j:, j] = rest / np.sqrt(pivot)[:, None]
-    return np.asarray(root)
+    root = root[:, :, np.any(root != 0, axis=(0, 1))]
+    return root if root.shape[2] < c.shape[2] else c
 
 
 def drawn_neurons(
