@@ -134,6 +134,13 @@ def test_functions_have_all_pairs_of_correlators():
     assert abs(gaps[0].value - 1) < 0.2
 
 
+def test_names_of_functions():
+    powers = lambda x: np.concatenate([x, x**2], axis=2)  # noqa: E731
+    assert nnqm.simulate_two_level(OSCILLATOR, 16, 8, 3, 0.3, rng=1, functions=powers).channels == ("x1", "x2")
+    assert nnqm.simulate_two_level(DEEP, 16, 8, 3, 0.3, rng=1).channels == ("x",)
+    assert nnqm.simulate_two_level(OSCILLATOR, 16, 8, 3, 0.3, rng=1, names=["q"]).channels == ("q",)
+
+
 def test_observables_of_a_measure_and_their_levels():
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.5]), NETWORK)
     measure = nnqm.Measure(
