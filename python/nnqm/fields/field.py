@@ -9,7 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import _core
 from .._arguments import Floats, floats
+from .._memory import need_memory
 from ..errors import InputError
 from ..quantum.measures import TwoPointFunction
 from ..theories.networks import Network
@@ -190,3 +192,13 @@ def points_of(points: ArrayLike | None, dimension: int) -> tuple[tuple[float, ..
             f"got shape {array.shape}"
         )
     return tuple(tuple(map(float, row)) for row in array)
+
+
+def need_wave_memory(field: Field, width: int, copies: int) -> None:
+    """Raise InputError if the matrices of random waves, on every thread, exceed the memory of the machine."""
+    threads = int(_core.build_info()["max_threads"])
+    need_memory(
+        8.0 * threads * width * (field.n_inputs * copies + 5 * 64),
+        f"{field.n_inputs} points times {width} neurons, on {threads} threads,",
+        "use fewer points or a smaller width, or OMP_NUM_THREADS=1",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypedDict
 
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, floats, integer, positive
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..theories.theory import Theory
 from .correlators import Correlators
@@ -246,6 +248,13 @@ def measure_of(run: Correlators) -> _core.Measure:
 
 def empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     shapes = measure_of(run).shapes(run.n_times)
+    channels, lags = len(run.observables.channels), len(run.lags) + len(run.observable_lags)
+    need_memory(
+        8.0 * n_blocks * sum(math.prod(shape) for _, shape in shapes),
+        f"the sums of {channels} channels at {lags} lags in {n_blocks} blocks",
+        "measure fewer channels, for example measure=Measure(observables=default_observables(theory, observe=[\"x1\"])), "
+        "fewer lags or fewer blocks",
+    )
     # Written at once: threads that meet new memory at the same time wait for each other in the system.
     sums: dict[str, NDArray[Any]] = {name: np.full((n_blocks, *shape), 0.0) for name, shape in shapes}
     sums["paths"] = np.zeros(n_blocks, dtype=np.int64)

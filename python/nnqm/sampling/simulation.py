@@ -260,8 +260,9 @@ def _first_tiles(run: Correlators) -> int:
             steps = 3 * training.steps * len(training.points) / (run.group * run.n_times)
             forward += steps * sum((a + 25) * b for a, b in pairwise(widths))
     products = 2 * len(run.observable_lags) * run.observables.size**2
+    sources = sum(s.work for s in run.theory.sources)
     pairs = 0 if run.two_time is None else run.n_times
-    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
+    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + sources + forward + products + pairs))))
     # The cost of other processes depends on how they are sampled.
     return tiles if run.theory.all_oscillators else min(16, tiles)
 
