@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, floats, integer, scale
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, located
 from .field import Field, need_wave_memory, points_of
 from .momenta import MomentumLaw
 from .propagators import propagator
@@ -80,7 +80,8 @@ class CosNet(Field):
         points: ArrayLike | None = None,
     ) -> None:
         if isinstance(regulator, Mapping):
-            regulator = Regulator.from_dict(regulator)
+            with located("regulator"):
+                regulator = Regulator.from_dict(regulator)
         elif regulator is None:
             regulator = Regulator()
         if not isinstance(regulator, Regulator):

@@ -95,6 +95,15 @@ class MomentumLaw:
         """
         return _quantiles(self)
 
+    def quantile_table(self) -> Floats:
+        """The coefficients of ``quantiles``, shape (2 sides, octaves, cells, terms): see Quantiles in nnqm.hpp.
+
+        Returns
+        -------
+        ndarray
+        """
+        return _table(self)
+
 
 @dataclass(frozen=True)
 class _Panels:
@@ -173,6 +182,10 @@ def _log_quantiles(law: MomentumLaw, u: Floats, upper: bool) -> Floats:
 
 @lru_cache(maxsize=16)
 def _quantiles(law: MomentumLaw) -> _core.Quantiles:
+    return _core.Quantiles(_table(law))
+
+
+def _table(law: MomentumLaw) -> Floats:
     nodes = np.cos(pi * (np.arange(_TERMS) + 0.5) / _TERMS)
     inverse = np.linalg.inv(np.vander(nodes, increasing=True))
     # Cells of the octave e: probabilities 2^-(e+2) (1 + (c + (1 + x)/2)/cells), e = 0 next to 1/2. The last octave
@@ -188,4 +201,4 @@ def _quantiles(law: MomentumLaw) -> _core.Quantiles:
             "use a regulator",
         )
     # einsum without BLAS, so that the table is the same for every BLAS.
-    return _core.Quantiles(np.einsum("hecn,kn->heck", np.exp(logs), inverse))
+    return np.asarray(np.einsum("hecn,kn->heck", np.exp(logs), inverse))

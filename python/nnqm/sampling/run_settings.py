@@ -22,6 +22,12 @@ __all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSetting
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
 
+# How to take less memory for sums.
+FEWER_SUMS = (
+    'measure fewer channels, for example measure=Measure(observables=default_observables(theory, observe=["x1"])), '
+    "fewer lags or fewer blocks"
+)
+
 # Number of paths beyond any that a run can have.
 _MOST_PATHS = 2**53
 
@@ -252,8 +258,7 @@ def empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     need_memory(
         8.0 * n_blocks * sum(math.prod(shape) for _, shape in shapes),
         f"the sums of {channels} channels at {lags} lags in {n_blocks} blocks",
-        "measure fewer channels, for example measure=Measure(observables=default_observables(theory, observe=[\"x1\"])), "
-        "fewer lags or fewer blocks",
+        FEWER_SUMS,
     )
     # Written at once: threads that meet new memory at the same time wait for each other in the system.
     sums: dict[str, NDArray[Any]] = {name: np.full((n_blocks, *shape), 0.0) for name, shape in shapes}

@@ -17,8 +17,8 @@ from ..errors import InputError, InputTypeError
 from ..theories.network import use_table
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
-from .correlators import Correlators
-from .measure import Measure, measure_or_default, resolve
+from .correlators import Correlators, same_draws
+from .measure import Measure, measure_or_default, need_memory_of_lags, resolve
 from .observables import default_observables
 from .run_settings import (
     TILE,
@@ -142,6 +142,8 @@ def simulate(
     key = random_key(rng)
     # The first networks are trained before any path is summed, so that a wrong rate is found at once.
     need_stable_training(theory.network, key, precision, range(min(paths, unit)))
+    if asked.observables is None and theory.stationary:
+        need_memory_of_lags(asked, len(theory.channels), len(grid), len(held))
     chosen = default_observables(theory) if asked.observables is None else asked.observables
     if max(chosen.columns) >= len(theory.channels):
         raise InputError(
@@ -204,7 +206,7 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     """
     if run.theory is None or len(run.keys) != 1:
         raise InputError("only a run of one seed can be extended; merge it with a run of another rng instead")
-    if run.random_map_version != _core.random_map_version:
+    if not same_draws(run):
         raise InputError(
             f"the run was made with version {run.random_map_version} of the random-number map, this nnqm has "
             f"{_core.random_map_version}; merge it with a run of another rng instead"
