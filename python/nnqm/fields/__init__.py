@@ -5,6 +5,8 @@ from .cos_net import CosNet
 from .dispersion import Dispersion, dispersion, momentum_run
 from .distinct_neurons import distinct_neurons, estimated_n_point
 from .field import Field
+from .finite_width import NPointFunction, moments_of_sum, n_point
+from .generating_functional import generating_functional
 from .networks import convolution, momentum_projection, pointwise, single_point
 from .neurons import NeuronField, drawn_neurons
 from .particle_levels import ParticleLevels, particle_levels, thresholds
@@ -21,6 +23,7 @@ __all__ = [
     "ExactValue",
     "Field",
     "MomentumCorrelator",
+    "NPointFunction",
     "NeuronField",
     "ParticleLevels",
     "PeriodicBox",
@@ -34,8 +37,11 @@ __all__ = [
     "distinct_neurons",
     "drawn_neurons",
     "estimated_n_point",
+    "generating_functional",
+    "moments_of_sum",
     "momentum_projection",
     "momentum_run",
+    "n_point",
     "particle_levels",
     "pointwise",
     "propagator",

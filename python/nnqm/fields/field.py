@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, floats
-from .._memory import need_memory
 from ..errors import InputError
 from ..quantum.measures import TwoPointFunction
 from ..theories.networks import Network
+from ..sampling.run_settings import memory
 from ..theories.source import Source
 from .hermite_series import HermiteSeries, SeriesTwoPoint
 
@@ -75,6 +75,11 @@ class Field(Source):
         """Exact covariance at one point of space, the same for all points."""
         here = np.zeros(self.dimension - 1)
         return lambda s, t: self.propagator(np.asarray(t) - np.asarray(s), here)
+
+    @property
+    def basis(self) -> tuple[int, int, int] | None:
+        """Three powers of the field at each of several points: default observables that are alike at all points."""
+        return None if self.n_inputs == 1 else (3, 0, 0)
 
     @property
     def variance(self) -> Floats:
@@ -149,7 +154,26 @@ class Field(Source):
         return None
 
     def two_point_of(self, column: int, network: Network | None, hbar: float, mass: float) -> TwoPointFunction | None:
-        """Exact two-point function in time of a function of the field at one point; see ``Source.two_point_of``."""
+        """Exact two-point function in time of a function of the field at one point.
+
+        Parameters
+        ----------
+        column : int
+            Number of the point.
+        network : Network or None
+            The function, one input and one output; None for the field itself.
+        hbar, mass : float
+            Constants of the theory, of which only commutator and <p^2> depend.
+
+        Returns
+        -------
+        TwoPointFunction
+
+        Raises
+        ------
+        InputError
+            For a network of a field that is not Gaussian for fixed parameters, or that is too steep.
+        """
         here = np.zeros(self.dimension - 1)
         series, error = HermiteSeries.of(network, float(self.variance[column])), 0.0
         moments = series.moments
@@ -197,8 +221,10 @@ def points_of(points: ArrayLike | None, dimension: int) -> tuple[tuple[float, ..
 def need_wave_memory(field: Field, width: int, copies: int) -> None:
     """Raise InputError if the matrices of random waves, on every thread, exceed the memory of the machine."""
     threads = int(_core.build_info()["max_threads"])
-    need_memory(
-        8.0 * threads * width * (field.n_inputs * copies + 5 * 64),
-        f"{field.n_inputs} points times {width} neurons, on {threads} threads,",
-        "use fewer points or a smaller width, or OMP_NUM_THREADS=1",
-    )
+    needed, held = 8.0 * threads * width * (field.n_inputs * copies + 5 * 64), memory()
+    if needed > held:
+        raise InputError(
+            f"random waves of {width} neurons at {field.n_inputs} points would take {needed / 2**30:.3g} GiB on {threads} "
+            f"threads, and the machine has {held / 2**30:.3g} GiB",
+            "use fewer points or a smaller width, or OMP_NUM_THREADS=1",
+        )

@@ -67,16 +67,43 @@ class NeuronLaw:
             return exact, exact
         # Powers of the cosine have the harmonics p, of which those above a few roots of p have no weight.
         bandwidth = distance * min(order, 8 * np.sqrt(order))
-        edges = self._edges(time, bandwidth)
-        inner = 1 if self.space == 1 else _TRANSVERSE
-        if (len(edges) * _FINE) * (inner * _FINE if self.space > 1 else 1) * (order + 1) > _MOST_PRODUCTS:
+        rules = self.rules(bandwidth, time=time, values=order + 1)
+        fine, coarse = (_powers(*rule, time, distance, order) for rule in rules)
+        return fine, coarse
+
+    def rules(self, bandwidth: float, *, time: float = 0.0, values: int = 1) -> list[tuple[Floats, Floats, Floats]]:
+        r"""Two rules for averages over the law, the second one coarser.
+
+        Parameters
+        ----------
+        bandwidth : float
+            Largest distance r of waves :math:`\cos k_1 r`.
+        time : float, default 0
+            A factor exp(-omega t) of the waves, which need not be resolved where it is below rounding.
+        values : int, default 1
+            Number of values per node, which the limit of the work counts.
+
+        Returns
+        -------
+        list of (energy, along, weight)
+            omega, :math:`k_1`, and weights that add up to 1, each of shape (nodes,).
+
+        Raises
+        ------
+        InputError
+            If the waves need too many nodes.
+        """
+        if self.space == 0:
+            return [(np.array([self.mass]), np.zeros(1), np.ones(1))] * 2
+        panels = bandwidth * min(self.cutoff, 745 / max(time, 1e-300)) / _PHASE
+        if panels * _FINE * (_TRANSVERSE * _FINE if self.space > 1 else 1) * values > _MOST_PRODUCTS:
             raise InputError(
-                f"the average over momenta at distance {distance:g} must need at most {_MOST_PRODUCTS:,} values of "
-                "neurons; it oscillates too often below the cutoff",
+                f"the average over momenta must need at most {_MOST_PRODUCTS:,} values of neurons; waves of "
+                f"distance {bandwidth:g} oscillate too often below the cutoff",
                 "use smaller distances or a smaller cutoff, or sample the theory",
             )
-        fine, coarse = (self._by_rule(edges, n, time, distance, order) for n in (_FINE, _COARSE))
-        return fine, coarse
+        edges = self._edges(time, bandwidth)
+        return [self._nodes(edges, n) for n in (_FINE, _COARSE)]
 
     def _edges(self, time: float, bandwidth: float) -> Floats:
         """Panels in the rapidity u of k_1 = m sinh u."""
@@ -95,7 +122,8 @@ class NeuronLaw:
             edges[-1:] = [*(top - last * 0.5 ** np.arange(1.0, _TOWARDS_CUTOFF)), top]
         return np.array(edges)
 
-    def _by_rule(self, edges: Floats, n: int, time: float, distance: float, order: int) -> Floats:
+    def _nodes(self, edges: Floats, n: int) -> tuple[Floats, Floats, Floats]:
+        """omega, k_1 and weights, by n nodes per panel."""
         x, w = legendre_rule(n)
         half = np.diff(edges)[:, None] / 2
         u, weight = (edges[:-1, None] + half * (1 + x)).ravel(), (half * w).ravel()
@@ -111,13 +139,18 @@ class NeuronLaw:
             weight = (weight * energy)[:, None] * measure * (energy[:, None] * np.sinh(v)) ** (self.space - 2)
             energy = energy[:, None] * np.cosh(v)
             along = np.broadcast_to(along[:, None], energy.shape)
-        factor = (np.exp(-energy * time) * np.cos(along * distance)).ravel()
-        term = weight.ravel() / weight.sum()
-        found = np.empty(order + 1)
-        for p in range(order + 1):
-            found[p] = term.sum()
-            term = term * factor
-        return found
+        return energy.ravel(), along.ravel(), weight.ravel() / weight.sum()
+
+
+def _powers(energy: Floats, along: Floats, weight: Floats, time: float, distance: float, order: int) -> Floats:
+    """Averages of the powers 0 ... order of exp(-omega t) cos(k_1 r)."""
+    factor = np.exp(-energy * time) * np.cos(along * distance)
+    term = weight
+    found = np.empty(order + 1)
+    for p in range(order + 1):
+        found[p] = term.sum()
+        term = term * factor
+    return found
 
 
 def mean_powers(moments: Floats, width: int) -> Floats:

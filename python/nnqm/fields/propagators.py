@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from math import gamma, lgamma, log, pi
 from typing import Any, NamedTuple
 
@@ -17,7 +19,7 @@ from .regulator import Regulator
 __all__ = ["ExactValue", "propagator"]
 
 # Step of the trapezoid rule in the logarithm of Schwinger's parameter.
-_STEP = 1 / 32
+_STEP = 1 / 20
 # Exponent beyond which an integrand is negligible.
 _NEGLIGIBLE = 45.0
 # Nodes per panel of the rule that is used, and of the coarser rule that gives the error.
@@ -111,7 +113,7 @@ def propagator(
     p, f = float(floats("power", power, 0)), Regulator() if regulator is None else regulator
     t, x = _distances(d, times, displacements)
     shape = t.shape
-    _need_finite(d, rest, p, f, np.hypot(t, x))
+    need_finite(d, rest, p, f, "the propagator" if p == 1 else f"the integral of (k^2 + m^2)^{-p:g}", np.hypot(t, x))
     pairs, back = np.unique(t.ravel() + 1j * x.ravel(), return_inverse=True)
     t, x = np.ascontiguousarray(pairs.real), np.ascontiguousarray(pairs.imag)
     value, error = np.empty_like(t), np.empty_like(t)
@@ -148,9 +150,23 @@ def _distances(d: int, times: ArrayLike, displacements: ArrayLike) -> tuple[Floa
     return np.array(both[0]), np.array(both[1])
 
 
-def _need_finite(d: int, mass: float, power: float, regulator: Regulator, r: Floats) -> None:
-    """Raise InputError if the integral diverges at one of the distances."""
-    what = "the propagator" if power == 1 else f"the integral of (k^2 + m^2)^{-power:g}"
+def need_finite(d: int, mass: float, power: float, regulator: Regulator, what: str, r: ArrayLike = 0.0) -> None:
+    """Raise InputError if the integral of ``propagator`` diverges at one of the distances; the message names the power.
+
+    Parameters
+    ----------
+    d, mass, power, regulator
+        As in ``propagator``.
+    what : str
+        The quantity that needs the integral, for the message.
+    r : array_like, default 0
+        Distances. Without a regulator an integral may diverge at the distance 0 alone.
+
+    Raises
+    ------
+    InputError
+        If the integral diverges.
+    """
     if regulator.spatial and regulator.kind != "none":
         if power <= 0.5:
             raise InputError(
@@ -159,17 +175,14 @@ def _need_finite(d: int, mass: float, power: float, regulator: Regulator, r: Flo
                 "use a regulator of all components",
             )
         MomentumLaw(d - 1, mass, power - 0.5, regulator).need_integral(what)
-    elif regulator.kind != "none":
-        MomentumLaw(d, mass, power, regulator).need_integral(what)
-    else:
-        if power <= 0:
-            raise InputError(f"power must be positive without a regulator; got {power:g}", "use a regulator")
-        if mass == 0 and 2 * power >= d:
-            MomentumLaw(d, mass, power, regulator).need_integral(what)
-        if 2 * power <= d and np.any(r == 0):
-            where = tuple(int(i) for i in np.argwhere(r == 0)[0])
-            place = f" at position {where[0] if len(where) == 1 else where}" if where else ""
-            MomentumLaw(d, mass, power, regulator).need_integral(f"{what} at coinciding points{place}")
+        return
+    law = MomentumLaw(d, mass, power, regulator)
+    at_zero = np.argwhere(np.asarray(r) == 0)
+    if regulator.kind != "none" or (mass == 0 and 2 * power >= d) or power <= 0:
+        law.need_integral(what)
+    elif at_zero.size or (np.ndim(r) == 0 and r == 0):
+        place = f" at position {tuple(map(int, at_zero[0]))}" if np.ndim(r) else ""
+        law.need_integral(f"{what} at coinciding points{place}" if np.ndim(r) else what)
 
 
 def _free(d: int, mass: float, power: float, r: Floats) -> Floats:
@@ -204,13 +217,19 @@ def _schwinger(d: int, mass: float, power: float, regulator: Regulator, t: Float
         heat, size = _heat(d, mass, lifts, shift, x)
         return heat, _ROUNDING * (1 + x**2 / shift) * size
     value, error = np.empty_like(t), np.empty_like(t)
-    for later in (False, True):
-        chosen = np.flatnonzero((t > 0) == later)
-        many = max(1, _CHUNK // 4000)
-        for i in range(0, chosen.size, many):
-            at = chosen[i : i + many]
-            value[at], error[at] = _trapezoid(d, mass, power + lifts, lifts, regulator.spatial, shift, t[at], x[at])
+    for at in (np.flatnonzero(t == 0), np.flatnonzero(t > 0)):
+        rule = partial(_trapezoid, d, mass, power + lifts, lifts, regulator.spatial, shift)
+        value[at], error[at] = _in_parts(rule, 4000, t[at], x[at])
     return value, error
+
+
+def _in_parts(rule: Callable[..., tuple[Floats, Floats]], nodes: int, *arrays: Floats) -> tuple[Floats, Floats]:
+    """Values and errors of a rule with so many nodes per entry, entries in parts that fit in memory."""
+    many = max(1, _CHUNK // nodes)
+    parts = [rule(*(a[i : i + many] for a in arrays)) for i in range(0, arrays[0].size, many)]
+    if not parts:
+        return np.empty(0), np.empty(0)
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
 
 
 def _trapezoid(
@@ -302,6 +321,8 @@ def _frequency_integral(power: float, omega: NDArray[Any], t: Floats) -> NDArray
 def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x: Floats) -> tuple[Floats, Floats]:
     """The integral with a hard cutoff of the momenta with n components; t is 0 if n = d."""
     cut = _Hard(d - regulator.spatial, mass, power, regulator.lower, regulator.cutoff, regulator.spatial)
+    axis = partial(_in_parts, partial(_along_axis, cut), 2048)
+    contour = partial(_in_parts, partial(_contour, cut), 256)
     value, error = np.zeros_like(t), np.zeros_like(t)
     end = np.full_like(t, cut.cutoff)
     decays = np.where(t > 0, _NEGLIGIBLE / np.where(t > 0, t, 1.0), np.inf)
@@ -315,14 +336,14 @@ def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x:
         )
     if not short.all():
         t, x = t[~short], x[~short]
-        part, off = _contour(cut, np.full_like(t, cut.cutoff), t, x)
+        part, off = contour(np.full_like(t, cut.cutoff), t, x)
         if cut.lower == 0:
             whole = _free(d, mass, power, np.hypot(t, x))
             far = np.abs(whole) * _ROUNDING * (1 + mass * np.hypot(t, x))
         else:
             split = np.maximum(cut.lower, _MOST_PHASE / x)
-            near, near_error = _along_axis(cut, np.full_like(t, cut.lower), split, t, x)
-            beyond, beyond_error = _contour(cut, split, t, x)
+            near, near_error = axis(np.full_like(t, cut.lower), split, t, x)
+            beyond, beyond_error = contour(split, t, x)
             whole, far = near + beyond, near_error + beyond_error
         value[~short], error[~short] = whole - part, far + off
     return value, error
@@ -330,12 +351,6 @@ def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x:
 
 def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
     """The integral over momenta from ``start`` to ``end``, on panels that double in length."""
-    if t.size * 2048 > _CHUNK and t.size > 1:
-        middle = t.size // 2
-        halves = [
-            _along_axis(cut, *(a[part] for a in (start, end, t, x))) for part in (slice(middle), slice(middle, None))
-        ]
-        return np.concatenate([h[0] for h in halves]), np.concatenate([h[1] for h in halves])
     from scipy.special import hyp0f1
 
     with np.errstate(divide="ignore"):
@@ -367,10 +382,6 @@ def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) ->
 
 def _contour(cut: _Hard, start: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
     """The integral over momenta from ``start`` to infinity, along the ray on which plane wave and decay fall."""
-    if t.size * 256 > _CHUNK and t.size > 1:
-        middle = t.size // 2
-        halves = [_contour(cut, *(a[part] for a in (start, t, x))) for part in (slice(middle), slice(middle, None))]
-        return np.concatenate([h[0] for h in halves]), np.concatenate([h[1] for h in halves])
     from scipy.special import hankel1e
 
     squares = t**2 + x**2

@@ -100,6 +100,11 @@ class ReflectionPositiveNet(Field):
             object.__setattr__(self, name, value)
 
     @property
+    def regulator(self) -> Regulator:
+        """A hard cutoff of the spatial momenta; none in one dimension."""
+        return Regulator() if self.dimension == 1 else Regulator("hard", self.cutoff, spatial=True)
+
+    @property
     def law(self) -> MomentumLaw | None:
         """The law of the spatial momenta; None in one dimension."""
         if self.dimension == 1:
@@ -114,16 +119,31 @@ class ReflectionPositiveNet(Field):
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
         """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
-        cut = None if self.dimension == 1 else Regulator("hard", self.cutoff, spatial=True)
-        return propagator(self.dimension, self.mass, times, displacements, regulator=cut).value
+        return propagator(self.dimension, self.mass, times, displacements, regulator=self.regulator).value
 
     def series_average(
         self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
     ) -> tuple[Floats, Floats]:
-        """Connected two-point function of a function of the field; see ``Field.series_average``.
+        r"""Connected two-point function of a function of the field, :math:`\sum_n c_n^2\, E \rho^n`.
 
         For fixed momenta the correlation is the mean of exp(-omega t) cos(k x) over the neurons. The series ends where
         the rest, at most exp(-n m t) for each n, is below 1e-12 of the variance, or at the power 256.
+
+        Parameters
+        ----------
+        series : HermiteSeries
+        times, displacements : array_like
+            As for ``propagator``.
+
+        Returns
+        -------
+        values, errors : ndarray
+            The common shape; the errors are those of the quadrature and of the rest of the series.
+
+        Raises
+        ------
+        InputError
+            If the cosine turns too often below the cutoff.
         """
         t, x = np.abs(floats("times", times)), floats("displacements", displacements)
         distance = np.sqrt((x**2).sum(axis=-1))

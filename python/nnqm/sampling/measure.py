@@ -9,13 +9,11 @@ from typing import Any
 import numpy as np
 
 from .._arguments import Floats, integer, lag_list
-from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..theories.network import is_bounded
 from ..theories.theory import Theory
 from .correlators import is_uniform
 from .observables import Observables
-from .run_settings import FEWER_SUMS
 
 __all__ = ["Measure"]
 
@@ -145,16 +143,6 @@ def resolve(
     }
     column = None if two_time is False else observables.index(0 if two_time is True else two_time)
     return {"observables": observables, **chosen, "two_time": column}
-
-
-def need_memory_of_lags(measure: Measure, n_channels: int, n_times: int, n_blocks: int) -> None:
-    """Raise InputError if the sums of the channels alone exceed the memory, before observables are chosen."""
-    lags = len(_default_lags(n_times) if measure.lags is None else measure.lags)
-    need_memory(
-        16.0 * n_blocks * lags * (n_channels + 1) ** 2,
-        f"the sums of {n_channels} channels at {lags} lags in {n_blocks} blocks",
-        FEWER_SUMS,
-    )
 
 
 def _default_lags(n_times: int) -> tuple[int, ...]:

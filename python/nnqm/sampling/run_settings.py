@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-import math
+import os
 from collections.abc import Callable, Mapping, Sequence
+from math import inf, prod
+from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -12,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, floats, integer, positive
-from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..theories.theory import Theory
 from .correlators import Correlators
@@ -21,12 +22,6 @@ __all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSetting
 
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
-
-# How to take less memory for sums.
-FEWER_SUMS = (
-    'measure fewer channels, for example measure=Measure(observables=default_observables(theory, observe=["x1"])), '
-    "fewer lags or fewer blocks"
-)
 
 # Number of paths beyond any that a run can have.
 _MOST_PATHS = 2**53
@@ -254,17 +249,37 @@ def measure_of(run: Correlators) -> _core.Measure:
 
 def empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     shapes = measure_of(run).shapes(run.n_times)
-    channels, lags = len(run.observables.channels), len(run.lags) + len(run.observable_lags)
-    need_memory(
-        8.0 * n_blocks * sum(math.prod(shape) for _, shape in shapes),
-        f"the sums of {channels} channels at {lags} lags in {n_blocks} blocks",
-        FEWER_SUMS,
-    )
+    need_memory(run, n_blocks, {name: 8 * n_blocks * prod(shape) for name, shape in shapes})
     # Written at once: threads that meet new memory at the same time wait for each other in the system.
     sums: dict[str, NDArray[Any]] = {name: np.full((n_blocks, *shape), 0.0) for name, shape in shapes}
     sums["paths"] = np.zeros(n_blocks, dtype=np.int64)
     sums["first_bad"] = np.full(n_blocks, -1, dtype=np.int64)
     return sums
+
+
+def need_memory(run: Correlators, n_blocks: int, needed: Mapping[str, int]) -> None:
+    """Raise InputError if the sums of a run, in bytes by name, are larger than the memory of the machine."""
+    total, held = sum(needed.values()), memory()
+    if total > held:
+        largest = max(needed, key=lambda name: needed[name])
+        raise InputError(
+            f"the sums of this run would take {total / 2**30:.3g} GiB, {largest} most of it, and the machine has "
+            f"{held / 2**30:.3g} GiB; got {len(run.channels)} channels, {run.observables.size} observables and "
+            f"{n_blocks} blocks",
+            "use fewer lags in Measure, fewer blocks, or observables of order 1 without neurons and products",
+        )
+
+
+def memory() -> float:
+    """Memory of the machine in bytes, or of the container if it has less; infinite where the system does not tell."""
+    try:
+        found = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return inf
+    try:
+        return min(found, float(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        return found
 
 
 def check_scale(run: Correlators) -> None:

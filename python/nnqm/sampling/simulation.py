@@ -18,7 +18,7 @@ from ..theories.network import use_table
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .correlators import Correlators, same_draws
-from .measure import Measure, measure_or_default, need_memory_of_lags, resolve
+from .measure import Measure, measure_or_default, resolve
 from .observables import default_observables
 from .run_settings import (
     TILE,
@@ -142,8 +142,6 @@ def simulate(
     key = random_key(rng)
     # The first networks are trained before any path is summed, so that a wrong rate is found at once.
     need_stable_training(theory.network, key, precision, range(min(paths, unit)))
-    if asked.observables is None and theory.stationary:
-        need_memory_of_lags(asked, len(theory.channels), len(grid), len(held))
     chosen = default_observables(theory) if asked.observables is None else asked.observables
     if max(chosen.columns) >= len(theory.channels):
         raise InputError(

@@ -317,6 +317,11 @@ class Source(ABC):
         return 1
 
     @property
+    def basis(self) -> tuple[int, int, int] | None:
+        """Highest polynomial, neurons and products of the default observables; None for the usual ones."""
+        return None
+
+    @property
     def has_states(self) -> bool:
         """Whether ``states`` is defined."""
         return type(self).states is not Source.states
