@@ -1,5 +1,6 @@
 """Networks of fields: builders, exact columns, correlators by distance and momentum, dispersion and thresholds."""
 
+from dataclasses import replace
 from itertools import combinations_with_replacement, product
 from math import factorial
 
@@ -113,6 +114,8 @@ BOX = fields.PeriodicBox(1.0, 6)
         (lambda: fields.momentum_projection(BOX, momenta=[np.pi / 3, -np.pi / 3]), "q and -q count as one"),
         (lambda: nnqm.Theory(BOX, TANH), "network takes 1 inputs, but the sources give 6"),
         (lambda: fields.particle_levels(BOX, 0.3, 4.0), "momenta of the box"),
+        (lambda: fields.thresholds(fields.PeriodicBox(1.0, (4, 4)), 2, np.zeros((2, 3))), r"shape \(Q, 2\)"),
+        (lambda: fields.PointwiseField(BOX).by_momentum([0.0], np.zeros((1, 2))), r"shape \(Q, 1\)"),
         (lambda: fields.particle_levels(fields.PeriodicBox(0.1, (16, 16)), [0.0, 0.0], 9.0), "sets of momenta"),
         (lambda: fields.PointwiseField(BOX, fields.pointwise(TANH, 6)), "single_point"),
     ],
@@ -179,7 +182,7 @@ def test_exact_functions_by_momentum_are_those_of_the_modes():
     exact = fields.PointwiseField(box, TANH)
     theory = as_oscillators(box, fields.momentum_projection(box, fields.pointwise(TANH, 3)))
     times = np.array([0.0, 0.3, 1.1])
-    for column, q in enumerate(box.momenta):
+    for column, q in enumerate(box.momenta[:2]):
         expected = nnqm.kallen_lehmann(theory, column, tolerance=1e-3).connected(times)
         np.testing.assert_allclose(exact.by_momentum(times, [q])[0], expected, rtol=1e-7)
     theory = as_oscillators(box, fields.pointwise(TANH, 3))
@@ -207,9 +210,9 @@ def test_weights_of_levels_add_up_to_the_function_by_momentum():
 def test_functions_of_a_reflection_positive_net_are_averages_over_momenta(dimension, width):
     cutoff = 6.0
     net = fields.ReflectionPositiveNet(dimension, 1.0, width, cutoff)
-    exact = fields.PointwiseField(net, TANH)
+    exact = fields.PointwiseField(net, nnqm.Network([[[1.5]], [[1.0]]], [[0.3], [0.0]], activation="cos"))
     rng = np.random.default_rng(5)
-    n, space = 200_000, dimension - 1
+    n, space = 60_000, dimension - 1
     # Momenta in the ball by rejection, uniform ones kept with probability 1/omega.
     k = rng.normal(size=(8 * n * width, max(space, 1)))
     size = cutoff * rng.random(len(k)) ** (1 / max(space, 1))
@@ -235,6 +238,34 @@ def test_functions_of_a_reflection_positive_net_are_averages_over_momenta(dimens
         else:
             assert float(found.value) == pytest.approx(expected, rel=1e-10)
         assert float(exact.error(t, place)) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "field", [fields.PeriodicBox(1.0, (2, 3), 0.7), *(fields.ReflectionPositiveNet(d, 1.0, 2, 6.0) for d in (1, 2, 3))]
+)
+def test_limits_of_short_times_are_the_derivatives(field):
+    exact = field.two_point_of(0, TANH, 1.3, 0.7)
+    h = 1e-4
+    # Errors linear in the lag are extrapolated away.
+    commutator = 2 * exact.commutator_at(h) - exact.commutator_at(2 * h)
+    square = 2 * exact.momentum_squared_at(h) - exact.momentum_squared_at(2 * h)
+    assert exact.commutator == pytest.approx(float(commutator), rel=1e-5)
+    assert exact.momentum_squared == pytest.approx(float(square), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "field",
+    [fields.CosNet(2, 1.0, 4, regulator=fields.Regulator("hard", 3.0)), fields.ReflectionPositiveNet(3, 1.0, 4, 3.0)],
+)
+def test_fields_themselves_have_their_propagators(field):
+    at = np.zeros((2, field.dimension - 1))
+    at[1, 0] = 0.7
+    found = fields.PointwiseField(field).two_point(np.array([[0.2], [1.0]]), at)
+    np.testing.assert_allclose(found, field.propagator(np.array([[0.2], [1.0]]), at), rtol=1e-14)
+    if field.sectors:
+        # The mean of the correlation of one neuron is the normalised propagator.
+        linear = field.series_average(fields.PointwiseField(field).series, np.array([[0.2], [1.0]]), at)
+        np.testing.assert_allclose(linear[0], found, rtol=1e-9)
 
 
 def test_a_wide_net_tends_to_the_gaussian_field():
@@ -287,6 +318,20 @@ def test_two_point_functions_of_networks_in_a_box_agree_with_mehler(name):
 
 
 @pytest.mark.slow
+def test_projected_networks_have_the_function_by_momentum():
+    box = fields.PeriodicBox(1.0, 5, spacing=0.8)
+    momenta = box.momenta[[0, 2]]
+    theory = nnqm.Theory(box, fields.momentum_projection(box, fields.pointwise(TANH, 5), momenta))
+    run = nnqm.simulate(theory, 60_000, 24, 0.15, rng=3, measure=MEASURE)
+    found = fields.correlator_by_momentum(run, projected=momenta)
+    assert found.members.tolist() == [1, 2]
+    exact = fields.PointwiseField(box, TANH)
+    assert_consistent(found.values.reshape(-1), exact.by_momentum(found.times, found.momenta).ravel())
+    whole = fields.correlator_by_momentum(run, projected=momenta, connected=False)
+    assert_consistent(whole.values[0] - found.values[0], 5 * 0.8 * exact.series.mean**2 * np.ones(4))
+
+
+@pytest.mark.slow
 def test_a_field_in_two_dimensions_of_space_by_distance_and_momentum():
     box = fields.PeriodicBox(1.2, (3, 3), spacing=0.7)
     run = nnqm.simulate(nnqm.Theory(box), 60_000, 16, 0.2, rng=4, measure=MEASURE)
@@ -311,7 +356,8 @@ def test_functions_of_a_reflection_positive_net_by_distance(width):
     assert found.pairs.tolist() == [3, 4, 2]
     assert_consistent(found.values.reshape(-1), exact.connected(found.times, found.displacements[:, None]).ravel())
     # Negative control: the average of the correlation in place of the average of its powers.
-    gaussian = exact.series.of_correlation(net.propagator(found.times, found.displacements[:, None]) / net.variance[0])
+    linear = net.series_average(fields.PointwiseField(net).series, found.times, found.displacements[:, None])[0]
+    gaussian = exact.series.of_correlation(linear / net.variance[0])
     assert_inconsistent(found.values.reshape(-1), gaussian.ravel())
 
 
@@ -325,6 +371,32 @@ def test_a_class_average_is_the_average_of_its_pairs():
     np.testing.assert_allclose(found.values[0].value, sum(run.two_point(f"x{a}").value for a in range(1, 5)) / 4)
     of_q = fields.correlator_by_momentum(run, connected=False)
     np.testing.assert_allclose(of_q.values.value[0], found.values.value.T @ [1, 2, 1], rtol=1e-12)
+
+
+def test_connected_class_averages_subtract_per_draw_of_the_momenta():
+    net = fields.ReflectionPositiveNet(2, 1.0, 2, 5.0, points=[0.0, 1.0], group=8)
+    run = nnqm.simulate(nnqm.Theory(net, fields.pointwise(RELU, 2)), 640, 12, 0.2, rng=1, measure=MEASURE)
+    found = fields.correlator_by_distance(run)
+    pairs = [[("x1", "x1"), ("x2", "x2")], [("x1", "x2"), ("x2", "x1")]]
+    for values, members in zip(found.values, pairs, strict=True):
+        mean = sum(run.connected(a, b).value for a, b in members) / 2
+        np.testing.assert_allclose(values.value, mean, rtol=1e-9, atol=1e-12)
+
+
+def test_connected_functions_do_not_depend_on_the_standardisation():
+    box = fields.PeriodicBox(1.0, 4)
+    theory = nnqm.Theory(box, fields.pointwise(RELU, 4))
+    usual = nnqm.default_observables(theory, order=1, neurons=0, products=0)
+    moved = replace(usual, shift=usual.shift + 0.2 + 0.1 * np.arange(8), scale=usual.scale * np.arange(1.0, 9.0))
+    found = []
+    for observables in (usual, moved):
+        measure = replace(MEASURE, observables=observables)
+        run = nnqm.simulate(theory, 640, 12, 0.2, rng=1, measure=measure, precision="float64")
+        found.append(fields.correlator_by_distance(run))
+        whole = fields.correlator_by_distance(run, connected=False)
+        np.testing.assert_allclose(whole.values.value[0], sum(run.two_point(f"x{a}").value for a in range(1, 5)) / 4)
+    np.testing.assert_allclose(found[0].values.value, found[1].values.value, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found[0].values.error, found[1].values.error, rtol=1e-9)
 
 
 def test_only_symmetries_of_the_network_are_averaged_over():
@@ -368,14 +440,16 @@ def test_networks_that_mix_points_have_no_distances():
 
 @pytest.mark.slow
 def test_exact_values_stand_beside_the_sampled_ones():
-    run = nnqm.simulate(nnqm.Theory(BOX, fields.pointwise(TANH, 6)), 20_000, 24, 0.1, rng=6)
+    measure = nnqm.Measure(observable_lags=(), increment_lags=(1,))
+    run = nnqm.simulate(nnqm.Theory(BOX, fields.pointwise(TANH, 6)), 20_000, 24, 0.1, rng=6, measure=measure)
     report = nnqm.analyse(run, n_levels=1, positivity=False)
     exact = fields.PointwiseField(BOX, TANH)
+    assert_consistent(nnqm.commutator_at_lags(run)[0], report.details["exact"].commutator_at(0.1))
     assert report["G_c(0.5)"].exact == pytest.approx(float(exact.connected(0.5, [0.0])), rel=1e-12)
     assert report["<x1>"].exact == exact.series.mean
     assert {row.verdict for row in report if row.exact is not None and row.estimate} == {nnqm.Verdict.OK}
     net = fields.ReflectionPositiveNet(2, 1.0, 3, 4.0, points=[0.0, 1.0])
-    run = nnqm.simulate(nnqm.Theory(net, fields.pointwise(TANH, 2)), 20_000, 24, 0.1, rng=6)
+    run = nnqm.simulate(nnqm.Theory(net, fields.pointwise(TANH, 2)), 20_000, 24, 0.1, rng=6, measure=measure)
     report = nnqm.analyse(run, n_levels=1, positivity=False)
     exact = fields.PointwiseField(net, TANH)
     assert report["G_c(0.5)"].exact == pytest.approx(float(exact.connected(0.5, [0.0])), rel=1e-12)
@@ -473,3 +547,38 @@ def test_the_run_of_one_momentum_is_a_run_of_functions():
     # In units of the standardised field at a point.
     assert_each_consistent(weights[0], box_weight)
     assert_each_consistent(gaps[0], BOX.rates[1])
+
+
+def test_levels_of_a_box_are_those_of_all_momenta():
+    energies, counts = nnqm.level_energies(nnqm.Theory(BOX), 8)
+    found = [fields.particle_levels(BOX, q, energies[-1] + 1e-6) for q in BOX.momenta]
+    expected = np.sort(np.concatenate([np.repeat(f.energies, f.multiplicities) for f in found]))
+    np.testing.assert_allclose(np.repeat(energies, counts), expected, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_levels_below_two_particles_have_their_numbers():
+    run = nnqm.simulate(nnqm.Theory(BOX), 20_000, 24, 0.1, rng=7)
+    found = nnqm.spectrum(run, 3)
+    assert [(level.name, level.multiplicity, level.at_least) for level in found.levels[:2]] == [
+        ("gap 1", 1, False),
+        ("gap 2", 2, False),
+    ]
+    assert_consistent(found.joint[:2], BOX.rates[:2])
+    # From 2 m on there are states that powers of the field at single points do not show.
+    assert found.levels[2].at_least
+
+
+def test_default_observables_of_a_field_are_alike_at_all_points():
+    labels = nnqm.default_observables(nnqm.Theory(BOX)).labels
+    assert len(labels) == 1 + 3 * 6
+    assert {f"h3(x{s})" for s in range(1, 7)} <= set(labels)
+    assert nnqm.default_observables(nnqm.Theory(BOX), order=2, neurons=4, products=3).size == 1 + 2 * 6 + 4 + 3
+    alone = fields.ReflectionPositiveNet(2, 1.0, 4, 5.0)
+    assert nnqm.default_observables(nnqm.Theory(alone)).size == 1 + 6 + 16
+
+
+def test_sums_that_memory_cannot_hold_are_refused(monkeypatch):
+    monkeypatch.setattr("nnqm.sampling.run_settings.memory", lambda: 2.0**20)
+    with pytest.raises(InputError, match=r"the sums of this run would take .* GiB, lags most of it"):
+        nnqm.simulate(nnqm.Theory(fields.PeriodicBox(1.0, 64)), 640, 9, 0.2, rng=1, measure=MEASURE)

@@ -209,6 +209,10 @@ void check_source(const RandomWaves& waves) {
     if (ratio && waves.oscillators) refuse("ratio must be empty for random waves with oscillators");
     check_quantiles(waves.radius, radial_components(waves) > 0, "radius");
     check_quantiles(waves.ratio, ratio, "ratio");
+    // Blocks of random words of one source are numbered by 32 bits.
+    if ((2 + (std::int64_t{radial_components(waves)} + 3) / 4) * waves.neurons > std::int64_t{1} << 32)
+        refuse("random waves with " + std::to_string(waves.space) + " components of space have too many neurons, " +
+               std::to_string(waves.neurons));
     if (!(waves.mass >= 0 && std::isfinite(waves.mass)) || (waves.mass == 0 && radial_components(waves) == 0))
         refuse("mass of random waves must be finite and not negative, and positive without components of space");
     if (!std::isfinite(waves.amplitude) || !std::isfinite(waves.power))
@@ -271,12 +275,15 @@ void check_table_precision(const Network& network, Precision precision) {
 
 void check_theory(const Theory& theory) {
     if (theory.sources.empty()) refuse("a theory needs at least one source");
-    std::int64_t processes = 0;
+    std::int64_t processes = 0, inputs = 0;
     for (const Source& source : theory.sources) {
         std::visit([](const auto& s) { check_source(s); }, source);
         if (const auto* modes = std::get_if<Modes>(&source))
             processes += static_cast<std::int64_t>(modes->omega.size());
         const auto* waves = std::get_if<RandomWaves>(&source);
+        if (waves && inputs >= 65536)
+            refuse("at most 65536 inputs may precede random waves, got " + std::to_string(inputs));
+        inputs += inputs_of(source);
         if (waves && waves->oscillators) processes += 2 * static_cast<std::int64_t>(waves->neurons);
         if (waves && waves->group != 1 && waves->group != theory.group())
             refuse("all random parameters must be shared by the same number of paths, got groups of " +

@@ -73,7 +73,7 @@ std::vector<T> drawn_parameters(const nnqm::Network& network, std::uint64_t key,
     return out;
 }
 
-nnqm::Theory split_theory() {
+[[maybe_unused]] nnqm::Theory split_theory() {
     nnqm::Theory theory;
     theory.sources = {nnqm::Times{true}};
     theory.network = random_network(1, {5, 3, 2}, "tanh", 1);

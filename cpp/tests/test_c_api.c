@@ -262,6 +262,54 @@ static void other_sources(void) {
 
 /* A network with one input as a table: the same outputs up to rounding, in the table's precision only, until another
  * layer is added. */
+/* One wave of space with a fixed momentum: a table of quantiles whose cells are the constant k. Its two points are half
+ * a wavelength apart. */
+static void fields(void) {
+    const double times[3] = {0, 1, 2}, rates[2] = {1, 2}, matrix[6] = {1, 0, 0, 1, 1, 1}, points[2] = {0, 2};
+    static double radius[NNQM_QUANTILES];
+    for (int i = 0; i < NNQM_QUANTILES; i += 12) radius[i] = 1.5707963267948966;
+    const int64_t modes_shape[3] = {100, 3, 3}, shape[3] = {100, 3, 2};
+    static double y[900];
+    nnqm_theory* theory = NULL;
+    nnqm_run* run = NULL;
+    int64_t inputs = 0;
+    OK(nnqm_run_create(&run, 3, 100, 1, 3, times));
+    OK(nnqm_run_set_precision(run, NNQM_FLOAT64));
+    OK(nnqm_theory_create(&theory));
+    OK(nnqm_theory_add_modes(theory, 2, rates, 3, matrix));
+    OK(nnqm_theory_size(theory, &inputs, NULL));
+    CHECK(inputs == 3);
+    OK(nnqm_sample(theory, run, 0, 100, modes_shape, y));
+    for (int i = 0; i < 300; ++i) CHECK(fabs(y[3 * i] + y[3 * i + 1] - y[3 * i + 2]) < 1e-14);
+    nnqm_theory_destroy(theory);
+
+    for (int32_t oscillators = 0; oscillators < 2; ++oscillators) {
+        OK(nnqm_theory_create(&theory));
+        OK(nnqm_theory_add_random_waves(theory, 2, 2, 1, points, oscillators, radius, NULL, 1, 0.5, 0, 4));
+        OK(nnqm_theory_size(theory, &inputs, NULL));
+        CHECK(inputs == 2);
+        OK(nnqm_run_set_futures(run, 1));
+        OK(nnqm_sample(theory, run, 0, 100, shape, y));
+        CHECK(y[0] != y[2] && y[0] != 0);
+        /* Waves of space and time have momenta in a circle, but those of space alone are +- pi / 2. */
+        for (int i = 0; oscillators && i < 300; ++i) CHECK(fabs(y[2 * i] + y[2 * i + 1]) < 1e-14);
+        /* Four paths share their waves, which without oscillators are all there is. */
+        for (int p = 0; p < 100; ++p) CHECK((y[6 * p] == y[6 * (p / 4 * 4)]) == (!oscillators || p % 4 == 0));
+        OK(nnqm_run_set_futures(run, 2));
+        if (oscillators) {
+            OK(nnqm_sample(theory, run, 0, 100, shape, y));
+            for (int p = 0; p < 100; ++p) {
+                CHECK(y[6 * p] == y[6 * (p / 2 * 2)]);
+                CHECK((y[6 * p + 2] == y[6 * (p / 2 * 2) + 2]) == (p % 2 == 0));
+            }
+        } else {
+            REFUSED("futures", nnqm_sample(theory, run, 0, 100, shape, y));
+        }
+        nnqm_theory_destroy(theory);
+    }
+    nnqm_run_destroy(run);
+}
+
 static void compiled_networks(void) {
     const double w_1[4] = {1, -0.5, 2, 0.7}, b_1[4] = {0, 0.1, -0.2, 0.3};
     const int64_t shape[3] = {n_paths, n_times, 1};
@@ -372,6 +420,7 @@ int main(void) {
     random_parameters();
     trained_parameters();
     other_sources();
+    fields();
     compiled_networks();
     gradients();
     printf("%d failures\n", failures);

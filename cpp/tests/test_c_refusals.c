@@ -20,6 +20,8 @@ static void refusals(void) {
     REFUSED("theory is null", nnqm_theory_add_ou(NULL, 1, omega, sigma));
     REFUSED("theory is null", nnqm_theory_add_layer(NULL, 1, 1, &one, &one, "tanh"));
     REFUSED("theory is null", nnqm_theory_add_times(NULL, 0));
+    REFUSED("theory is null", nnqm_theory_add_modes(NULL, 1, &one, 1, &one));
+    REFUSED("theory is null", nnqm_theory_add_random_waves(NULL, 1, 1, 0, NULL, 1, NULL, NULL, 1, 1, 0, 1));
     REFUSED("theory is null", nnqm_theory_add_linear(NULL, 1, 1, &one, &one, NNQM_GAUSSIAN, 0, 0, NULL, 0));
     REFUSED("theory is null", nnqm_theory_add_periodic_chain(NULL, 1, 1, 1, 1, &one, NULL, NULL, NULL, NULL));
     REFUSED("theory is null", nnqm_theory_draw_layer(NULL, NNQM_GAUSSIAN, 0, &one, NNQM_GAUSSIAN, 0, &one, 1));
@@ -41,6 +43,7 @@ static void refusals(void) {
     REFUSED("sums is null", nnqm_sums_counts(NULL, NULL, NULL, NULL));
     REFUSED("run is null", nnqm_run_set_precision(NULL, NNQM_FLOAT64));
     REFUSED("run is null", nnqm_run_set_threads(NULL, 1));
+    REFUSED("run is null", nnqm_run_set_futures(NULL, 1));
     REFUSED("theory is null", nnqm_advance(NULL, run, 0, 1, 0, 1, sums));
     REFUSED("run is null", nnqm_advance(theory, NULL, 0, 1, 0, 1, sums));
     REFUSED("sums is null", nnqm_advance(theory, run, 0, 1, 0, 1, NULL));
@@ -55,6 +58,16 @@ static void refusals(void) {
     REFUSED("n must lie", nnqm_theory_add_ou(theory, 0, omega, sigma));
     REFUSED("n must lie", nnqm_theory_add_ou(theory, -1, omega, sigma));
     REFUSED("n must lie", nnqm_theory_add_ou(theory, huge, omega, sigma));
+    REFUSED("omega is null", nnqm_theory_add_modes(theory, 1, NULL, 1, &one));
+    REFUSED("matrix is null", nnqm_theory_add_modes(theory, 1, &one, 1, NULL));
+    REFUSED("modes must lie", nnqm_theory_add_modes(theory, 0, &one, 1, &one));
+    REFUSED("n_points must lie", nnqm_theory_add_modes(theory, 1, &one, huge, &one));
+    REFUSED("neurons must lie", nnqm_theory_add_random_waves(theory, 0, 1, 0, NULL, 1, NULL, NULL, 1, 1, 0, 1));
+    REFUSED("n_points must lie", nnqm_theory_add_random_waves(theory, 1, -1, 0, NULL, 1, NULL, NULL, 1, 1, 0, 1));
+    REFUSED("space must lie", nnqm_theory_add_random_waves(theory, 1, 1, huge, &one, 1, NULL, NULL, 1, 1, 0, 1));
+    REFUSED("points is null", nnqm_theory_add_random_waves(theory, 1, 1, 1, NULL, 1, NULL, NULL, 1, 1, 0, 1));
+    REFUSED("oscillators must lie", nnqm_theory_add_random_waves(theory, 1, 1, 0, NULL, 2, NULL, NULL, 1, 1, 0, 1));
+    REFUSED("group must lie", nnqm_theory_add_random_waves(theory, 1, 1, 0, NULL, 1, NULL, NULL, 1, 1, 0, 0));
     REFUSED("inputs must lie", nnqm_theory_add_layer(theory, 0, 1, &one, &one, "tanh"));
     REFUSED("outputs must lie", nnqm_theory_add_layer(theory, 1, huge, &one, &one, "tanh"));
     REFUSED("weights is null", nnqm_theory_add_layer(theory, 1, 1, NULL, &one, "tanh"));
@@ -135,6 +148,7 @@ static void refusals(void) {
     REFUSED("precision", nnqm_run_set_precision(run, 2));
     REFUSED("n_threads", nnqm_run_set_threads(run, -1));
     REFUSED("n_threads", nnqm_run_set_threads(run, INT32_MAX));
+    REFUSED("futures", nnqm_run_set_futures(run, 0));
 
     /* advance. */
     REFUSED("blocks", nnqm_advance(theory, run, 0, 2, 0, 1, sums));

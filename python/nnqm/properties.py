@@ -205,7 +205,7 @@ class _Subject:
     @property
     def of_field(self) -> bool:
         """Whether the theory is the one of a field at points of space."""
-        return self.theory is not None and any(s.input_points is not None for s in self.theory.sources)
+        return self.theory is not None and self.theory.of_field
 
     @classmethod
     def of(cls, source: Any, interval: Any, draws: _Draws) -> _Subject:

@@ -24,7 +24,7 @@
 #include <stdint.h>
 
 #define NNQM_ABI_MAJOR 1
-#define NNQM_ABI_MINOR 4
+#define NNQM_ABI_MINOR 5
 #define NNQM_ABI_VERSION (NNQM_ABI_MAJOR * 1000 + NNQM_ABI_MINOR)
 
 /* The CMake target defines NNQM_SHARED for a shared library and its users; a static library exports nothing. */
@@ -52,6 +52,9 @@ enum { NNQM_FLOAT32 = 4, NNQM_FLOAT64 = 8 };
 /* Densities of random parameters and coefficients, of mean 0 and variance 1. Student's t with nu <= 2 is the standard
  * Student distribution instead. */
 enum { NNQM_GAUSSIAN = 0, NNQM_UNIFORM = 1, NNQM_LAPLACE = 2, NNQM_RADEMACHER = 3, NNQM_STUDENT_T = 4 };
+
+/* Size of a table of quantiles, (2, 60 octaves, 4 cells, 12 coefficients): see Quantiles in nnqm.hpp. */
+enum { NNQM_QUANTILES = 2 * 60 * 4 * 12 };
 
 typedef struct nnqm_theory nnqm_theory;
 typedef struct nnqm_measure nnqm_measure;
@@ -107,6 +110,19 @@ NNQM_API int32_t nnqm_theory_add_linear(nnqm_theory* theory, int64_t modes, int6
 
 /* Adds the time as an input, or its absolute value if reflected is 1. */
 NNQM_API int32_t nnqm_theory_add_times(nnqm_theory* theory, int32_t reflected);
+
+/* Adds n_points inputs, linear combinations of independent stationary Ornstein-Uhlenbeck processes of variance 1: see
+ * Modes in nnqm.hpp. omega: (modes), > 0; matrix: (n_points, modes). */
+NNQM_API int32_t nnqm_theory_add_modes(nnqm_theory* theory, int64_t modes, const double* omega, int64_t n_points,
+                                       const double* matrix);
+
+/* Adds a field at n_points points of space, one input per point: a sum of waves with random momenta, which `group`
+ * successive paths share. See RandomWaves in nnqm.hpp. points: (n_points, space); radius and ratio: NNQM_QUANTILES
+ * coefficients, or null for none. With oscillators, 0 or 1, ratio must be null. */
+NNQM_API int32_t nnqm_theory_add_random_waves(nnqm_theory* theory, int64_t neurons, int64_t n_points, int64_t space,
+                                              const double* points, int32_t oscillators, const double* radius,
+                                              const double* ratio, double mass, double amplitude, double power,
+                                              int64_t group);
 
 /* Adds the next layer of the network, activation(W y + b). weights: (outputs, inputs); biases: (outputs). */
 NNQM_API int32_t nnqm_theory_add_layer(nnqm_theory* theory, int64_t inputs, int64_t outputs, const double* weights,
@@ -223,6 +239,10 @@ NNQM_API int32_t nnqm_run_set_precision(nnqm_run* run, int32_t precision);
 
 /* 0: as many threads as OpenMP offers; at most 4096. A call never starts more threads than it has work for. */
 NNQM_API int32_t nnqm_run_set_threads(nnqm_run* run, int32_t n_threads);
+
+/* In nnqm_sample, `futures` successive paths have the same inputs at the first time and are independent afterwards: see
+ * Run in nnqm.hpp. 1 at first, which nnqm_advance requires. */
+NNQM_API int32_t nnqm_run_set_futures(nnqm_run* run, int64_t futures);
 
 /* ---- Computation. Arrays are read and written in place; outputs are contiguous. */
 

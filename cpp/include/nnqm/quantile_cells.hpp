@@ -1,4 +1,5 @@
-// Sizes of a table of quantiles. The kernels include this header; it therefore includes nothing of the standard library.
+// Sizes of a table of quantiles. The kernels include this header; it therefore includes nothing of the standard
+// library.
 #pragma once
 
 namespace nnqm {

@@ -17,7 +17,7 @@ width, without bias.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from math import comb, factorial, perm, prod
 
@@ -29,7 +29,7 @@ from ..errors import InputError, InputTypeError
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.partitions import Subset, set_partitions
 from ..theories.networks import RandomNetwork
-from .neurons import NeuronField, drawn_neurons
+from .neurons import NeuronField, drawn_neurons, inputs_of
 
 __all__ = ["distinct_neurons", "estimated_n_point"]
 
@@ -38,7 +38,7 @@ _N_BLOCKS, _MOST_POINTS, _CHUNK = 128, 8, 2**21
 
 
 def distinct_neurons(
-    neurons: ArrayLike, rows: ArrayLike, *, width: int | None = None, bias_std: float = 0.0
+    neurons: ArrayLike, rows: ArrayLike, *, width: int | Sequence[int] | None = None, bias_std: float = 0.0
 ) -> Estimate:
     r"""n-point functions of one width from neurons of networks of another width, without bias.
 
@@ -49,7 +49,7 @@ def distinct_neurons(
         P points. The field is :math:`N^{-1/2} \sum_j h_j` plus the bias.
     rows : array_like
         Points of each function, shape (..., n), integers from 0 to P - 1; n is even and at most 8.
-    width : int, optional
+    width : int or sequence of int, optional
         Width of the networks whose n-point functions are wanted. By default infinite: the sum over pairings.
     bias_std : float, default 0
         Standard deviation of a Gaussian bias of the output, which is not in ``neurons``.
@@ -57,9 +57,9 @@ def distinct_neurons(
     Returns
     -------
     Estimate
-        Shape (...). The expectation is exact at every N. The error is statistical: a jackknife over networks. It needs
-        finite moments of the neurons: of order 4 for infinite width, and 2n for other widths. It is too small if these
-        are so large that few networks dominate the sum.
+        Shape (...), or (W, ...) for W widths. The expectation is exact at every N. The error is statistical: a
+        jackknife over networks. It needs finite moments of the neurons: of order 4 for infinite width, and 2n for
+        other widths. It is too small if these are so large that few networks dominate the sum.
 
     Raises
     ------
@@ -72,9 +72,9 @@ def distinct_neurons(
     >>> rng = np.random.default_rng(1)
     >>> neurons = np.sqrt(2) * np.cos(rng.uniform(0, 2 * np.pi, (20_000, 2, 1)))  # amplitude 2^(1/2), random phases
     >>> print(distinct_neurons(neurons, [0, 0, 0, 0]))  # Gaussian: 3
-    3.01(3)
+    2.991(21)
     >>> print(distinct_neurons(neurons, [0, 0, 0, 0], width=2))  # 3 - 3/(2 N)
-    2.250(14)
+    2.244(13)
     """
     h = floats("neurons", neurons, 3)
     which = _rows(rows, h.shape[2])
@@ -87,7 +87,7 @@ def estimated_n_point(
     n_networks: int,
     *,
     drawn_width: int | None = None,
-    width: int | None = None,
+    width: int | Sequence[int] | None = None,
     rng: Rng = None,
     key: int | None = None,
 ) -> Estimate:
@@ -103,7 +103,7 @@ def estimated_n_point(
         Number of networks M to draw, at least 2.
     drawn_width : int, optional
         Width N of the networks that are drawn; required for a ``NeuronField``, the network's own otherwise.
-    width : int, optional
+    width : int or sequence of int, optional
         Width of the networks whose n-point functions are wanted. By default infinite: the sum over pairings.
     rng, key
         As for ``draw_weights``: networks of a ``RandomNetwork`` are those of the groups 0 ... M - 1.
@@ -111,7 +111,7 @@ def estimated_n_point(
     Returns
     -------
     Estimate
-        Shape (...); see ``distinct_neurons`` for the error.
+        Shape (...), or (W, ...) for W widths; see ``distinct_neurons`` for the error.
 
     Raises
     ------
@@ -122,7 +122,7 @@ def estimated_n_point(
     --------
     >>> network = nnqm.RandomNetwork((1, 3, 1), "erf", bias_std=1.0)
     >>> print(estimated_n_point(network, [-0.5, 0.0, 0.5, 1.0], 20_000, rng=1))
-    5.66(3)
+    5.542(28)
     """
     if isinstance(network, NeuronField):
         if drawn_width is None:
@@ -134,17 +134,11 @@ def estimated_n_point(
             raise InputError(f"drawn_width is for a NeuronField; the network has the widths {network.widths}")
         bias_std, network_width = network.bias_std[-1], network.widths[1]
         if bias_std > 0 and network.biases[-1].name != "gaussian":
-            raise InputError(
-                f"the bias of the output must be Gaussian; got {network.biases[-1]}; draw the neurons and add its moments"
-            )
+            raise InputError(f"the bias of the output must be Gaussian; got {network.biases[-1]}; draw its neurons")
     else:
         raise InputTypeError(f"network must be a RandomNetwork or a NeuronField; got {network!r}")
     count, run_key = integer("n_networks", n_networks, 2), key_of(rng, key)
-    at, n_inputs = floats("points", points), network.n_inputs
-    if n_inputs == 1 and (at.ndim == 0 or at.shape[-1] != 1):
-        at = at[..., None]
-    if at.ndim < 2 or at.shape[-1] != n_inputs:
-        raise InputError(f"points must have shape (..., n, {n_inputs}); got {at.shape}")
+    at, n_inputs = inputs_of(points, network.n_inputs), network.n_inputs
     distinct, which = np.unique(at.reshape(-1, n_inputs), axis=0, return_inverse=True)
     which = _rows(which.reshape(at.shape[:-1]), len(distinct))
     if isinstance(network, RandomNetwork):
@@ -174,11 +168,18 @@ def _rows(rows: ArrayLike, n_points: int) -> NDArray[np.int64]:
 
 
 def _estimate(
-    chunks: Iterable[Floats], count: int, drawn: int, rows: NDArray[np.int64], width: int | None, bias_std: float
+    chunks: Iterable[Floats],
+    count: int,
+    drawn: int,
+    rows: NDArray[np.int64],
+    width: int | Sequence[int] | None,
+    bias_std: float,
 ) -> Estimate:
     n = rows.shape[-1]
-    wanted = None if width is None else integer("width", width, 1)
-    needed = n // 2 if wanted is None else min(n // 2, wanted)
+    several = isinstance(width, Sequence | np.ndarray)
+    given = list(width) if isinstance(width, Sequence | np.ndarray) else [width]
+    wanted = [None if w is None else integer("width", w, 1) for w in given]
+    needed = max((n // 2 if w is None else min(n // 2, w) for w in wanted), default=1)
     if drawn < needed:
         raise InputError(
             f"networks must have at least {needed} neurons for unbiased {n}-point functions, which need sums over "
@@ -194,7 +195,7 @@ def _estimate(
     subsets = sorted({block for partition in terms for block in partition})
     flat = rows.reshape(-1, n)
     n_blocks = min(_N_BLOCKS, count)
-    sums, sizes, first = np.zeros((n_blocks, len(flat))), np.zeros(n_blocks), 0
+    sums, sizes, first = np.zeros((n_blocks, len(wanted), len(flat))), np.zeros(n_blocks), 0
     for h in chunks:
         # Equal shares of the networks, whose order does not matter.
         block = (np.arange(first, first + len(h)) * n_blocks) // count
@@ -203,26 +204,27 @@ def _estimate(
         np.add.at(sizes, block[starts], np.diff(np.append(starts, len(h))))
         for row, points in enumerate(flat):
             power = {t: np.prod([h[:, :, points[i]] for i in t], axis=0).sum(axis=1) for t in subsets}
-            total = np.zeros(len(h))
-            for partition, factor in terms.items():
-                total += factor * prod((power[t] for t in partition), start=np.ones(len(h)))
-            np.add.at(sums[:, row], block[starts], np.add.reduceat(total, starts))
-    found: Estimate = jackknife(lambda s: s["total"] / s["size"][:, None], {"total": sums, "size": sizes}, sizes)
-    return found.reshape(rows.shape[:-1])
+            total = np.zeros((len(h), len(wanted)))
+            for partition, factors in terms.items():
+                total += prod((power[t] for t in partition), start=np.ones(len(h)))[:, None] * factors
+            np.add.at(sums[:, :, row], block[starts], np.add.reduceat(total, starts))
+    found: Estimate = jackknife(lambda s: s["total"] / s["size"][:, None, None], {"total": sums, "size": sizes}, sizes)
+    return found.reshape((*((len(wanted),) if several else ()), *rows.shape[:-1]))
 
 
-def _terms(n: int, drawn: int, width: int | None, bias_std: float) -> dict[tuple[Subset, ...], float]:
-    """Coefficients of the products of S_T in the estimator, by the partition into the subsets T."""
-    terms: dict[tuple[Subset, ...], float] = {}
+def _terms(n: int, drawn: int, widths: Sequence[int | None], bias_std: float) -> dict[tuple[Subset, ...], Floats]:
+    """Coefficients, one for each width, of the products of S_T in the estimator, by the partition into subsets T."""
+    terms: dict[tuple[Subset, ...], Floats] = {}
     orders = range(n, -1, -2) if bias_std > 0 else (n,)
     for order in orders:
         # The other points belong to the bias.
         bias = bias_std ** (n - order) * prod(range(n - order - 1, 0, -2))
         for points in combinations(range(n), order):
             for partition in set_partitions(points, 2):
-                factor = bias * _coefficient([len(t) for t in partition], drawn, width)
-                if factor:
-                    terms[tuple(partition)] = factor
+                sizes = [len(t) for t in partition]
+                factors = bias * np.array([_coefficient(sizes, drawn, width) for width in widths])
+                if factors.any():
+                    terms[tuple(partition)] = factors
     return terms
 
 

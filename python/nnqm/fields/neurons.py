@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from math import perm, prod
+from math import prod
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from ..errors import InputError, InputTypeError
-from ..statistics.partitions import Subset, set_partitions
+from ..statistics.partitions import Subset
 from ..theories.network import ACTIVATIONS, Network
 from ..theories.networks import RandomNetwork
 from ..theories.sources import Times
 from ..theories.theory import Theory
 from ..time_networks.gaussian_averages import average
 from ..time_networks.neuron_products import ProductAverage, product_average
+from .finite_width import NPointFunction, moments_of_sum
+from .propagators import ExactValue
 
 __all__ = ["NeuronField", "drawn_neurons"]
 
 # Largest number of points of a function; kernels without a closed form have this accuracy relative to their largest
 # value.
 _MOST_POINTS, _KERNEL = 8, 1e-11
+# Number of neurons beyond which the rounding hides their corrections.
+_INFINITE = 2**62
 _CLOSED = ("erf", "relu", "sin", "cos", "identity")
 
 
@@ -65,10 +69,9 @@ class NeuronField:
     --------
     >>> field = NeuronField("erf", bias_std=1.0)
     >>> points = [-0.5, 0.0, 0.5, 1.0]
-    >>> field.n_point(points).value.round(6)  # infinite width
-    array(5.626421)
-    >>> field.n_point(points, width=5).value.round(6)
-    array(5.751632)
+    >>> four = field.n_point(points, width=5)
+    >>> float(four.value.round(6)), float(four.wick.round(6))  # width 5, and infinite width
+    (5.582097, 5.515212)
     """
 
     activation: str
@@ -91,7 +94,7 @@ class NeuronField:
         object.__setattr__(self, "weight_std", layers.weight_std)
         object.__setattr__(self, "bias_std", layers.bias_std)
 
-    def neuron_moment(self, points: ArrayLike) -> ProductAverage:
+    def neuron_moment(self, points: ArrayLike) -> ExactValue:
         r"""Moments :math:`E\, h(x_1) \cdots h(x_n)` of one neuron h = v a(w.x + b), the field at width 1 without bias.
 
         Parameters
@@ -101,8 +104,8 @@ class NeuronField:
 
         Returns
         -------
-        ProductAverage
-            Values of shape (...), and the largest absolute error of their quadratures. For odd n they are 0.
+        ExactValue
+            Values of shape (...), and errors of the quadratures. For odd n the values are 0.
 
         Raises
         ------
@@ -114,12 +117,12 @@ class NeuronField:
         c = self._directions(points)
         shape, n = c.shape[:-2], c.shape[-2]
         if n % 2:
-            return ProductAverage(np.zeros(shape), 0.0)
+            return ExactValue(np.zeros(shape), np.zeros(shape))
         scale = self.weight_std[1] ** n * prod(range(n - 1, 0, -2))
         found = self._product(c.reshape(-1, n, c.shape[-1]))
-        return ProductAverage(scale * found.value.reshape(shape), scale * found.error)
+        return ExactValue(scale * found.value.reshape(shape), np.full(shape, scale * found.error))
 
-    def n_point(self, points: ArrayLike, width: int | None = None) -> ProductAverage:
+    def n_point(self, points: ArrayLike, width: int | None = None) -> NPointFunction:
         r"""n-point functions of the field, :math:`E\, \phi(x_1) \cdots \phi(x_n)`, with the bias of the output.
 
         Parameters
@@ -131,43 +134,35 @@ class NeuronField:
 
         Returns
         -------
-        ProductAverage
-            Values of shape (...), and a bound on the absolute error from the errors of the quadratures.
+        NPointFunction
+            Shape (...), with the connected function, the value at infinite width, and numerical errors.
 
         Raises
         ------
         InputError
             As ``neuron_moment``.
         """
-        count = None if width is None else integer("width", width, 1)
         c = self._directions(points)
         shape, n = c.shape[:-2], c.shape[-2]
-        if n % 2:
-            return ProductAverage(np.zeros(shape), 0.0)
-        moments, errors = self._moments(c.reshape(-1, n, c.shape[-1]), n if count is not None else 2)
-        partitions = [
-            (bias, blocks)
-            for order in range(n, -1, -2)
-            if order == n or self.bias_std[1] > 0
-            for free in combinations(range(n), order)
-            for bias in [self.bias_std[1] ** (n - order) * prod(range(n - order - 1, 0, -2))]
-            for blocks in set_partitions(free, 2)
-            if all(len(block) in ((2,) if count is None else (2, 4, 6, 8)) for block in blocks)
-        ]
+        count = _INFINITE if width is None else integer("width", width, 1)
+        found = self._moments(c.reshape(-1, n, c.shape[-1]), n if width is not None else 2)
 
-        def total(of: dict[Subset, Floats]) -> Floats:
-            out = np.zeros(int(np.prod(shape)))
-            for bias, blocks in partitions:
-                order = sum(map(len, blocks))
-                factor = 1.0 if count is None else perm(count, len(blocks)) / count ** (order / 2)
-                out += bias * factor * prod((of[block] for block in blocks), start=np.ones(out.size))
-            return out
+        def moment(points: Subset) -> ExactValue | float:
+            if len(points) % 2 or len(points) > (n if width is not None else 2):
+                return 0.0
+            # The sum of N terms b/N^(1/2) has the law of the bias: each neuron has a share of it.
+            value, error = np.zeros(shape), np.zeros(shape)
+            for order in range(len(points), -1, -2):
+                rest = len(points) - order
+                bias = self.bias_std[1] ** rest * prod(range(rest - 1, 0, -2))
+                if order == 0:
+                    value = value + bias
+                elif bias:
+                    for part, uncertain in (found[free] for free in combinations(points, order)):
+                        value, error = value + bias * part.reshape(shape), error + bias * uncertain
+            return ExactValue(value, error)
 
-        value = total(moments)
-        # All coefficients are positive.
-        above = total({s: np.abs(m) + errors[len(s)] for s, m in moments.items()})
-        error = above - total({s: np.abs(m) for s, m in moments.items()})
-        return ProductAverage(value.reshape(shape), float(np.max(error, initial=0.0)))
+        return moments_of_sum(moment, n, count)
 
     def network(self, width: int) -> RandomNetwork:
         """The field of a width as a random network.
@@ -225,12 +220,10 @@ class NeuronField:
 
     def _directions(self, points: ArrayLike) -> Floats:
         """Coefficients of standard normals in the pre-activations, shape (..., n, K)."""
-        at = floats("points", points)
-        if self.n_inputs == 1 and (at.ndim == 0 or at.shape[-1] != 1):
-            at = at[..., None]
-        if at.ndim < 2 or at.shape[-1] != self.n_inputs or not 1 <= at.shape[-2] <= _MOST_POINTS:
+        at = inputs_of(points, self.n_inputs)
+        if not 1 <= at.shape[-2] <= _MOST_POINTS:
             raise InputError(
-                f"points must have shape (..., n, {self.n_inputs}) with n from 1 to {_MOST_POINTS}; got {at.shape}"
+                f"points must have n from 1 to {_MOST_POINTS} along their last but one axis; got {at.shape}"
             )
         scaled = self.weight_std[0] / np.sqrt(self.n_inputs) * at
         if self.bias_std[0] == 0:
@@ -249,24 +242,31 @@ class NeuronField:
             return ProductAverage(value, 0.0 if exact else _KERNEL * float(np.abs(value).max(initial=0.0)))
         return product_average(self.activation, _fewest(c))
 
-    def _moments(self, c: Floats, largest: int) -> tuple[dict[Subset, Floats], dict[int, float]]:
-        """Moments of one neuron for all subsets of an even number of points, and their errors by this number."""
-        n = c.shape[1]
-        moments: dict[Subset, Floats] = {}
-        errors: dict[int, float] = {}
-        for order in range(2, largest + 1, 2):
-            subsets = list(combinations(range(n), order))
+    def _moments(self, c: Floats, largest: int) -> dict[Subset, ProductAverage]:
+        """Moments of one neuron for all subsets of an even number of points, shape (m,)."""
+        moments: dict[Subset, ProductAverage] = {}
+        for order in range(2, min(largest, c.shape[1]) + 1, 2):
+            subsets = list(combinations(range(c.shape[1]), order))
             scale = self.weight_std[1] ** order * prod(range(order - 1, 0, -2))
             found = self._product(np.stack([c[:, s] for s in subsets], axis=1).reshape(-1, order, c.shape[2]))
             values = scale * found.value.reshape(len(c), len(subsets))
-            moments |= {s: values[:, k] for k, s in enumerate(subsets)}
-            errors[order] = scale * found.error
-        return moments, errors
+            moments |= {s: ProductAverage(values[:, k], scale * found.error) for k, s in enumerate(subsets)}
+        return moments
+
+
+def inputs_of(points: ArrayLike, n_inputs: int) -> Floats:
+    """Points of functions, shape (..., n, D); for one input also (..., n)."""
+    at = floats("points", points)
+    if n_inputs == 1 and at.ndim > 0 and (at.ndim == 1 or at.shape[-1] != 1):
+        at = at[..., None]
+    if at.ndim < 2 or at.shape[-1] != n_inputs:
+        raise InputError(f"points must have shape (..., n, {n_inputs}); got {at.shape}")
+    return at
 
 
 def _fewest(c: Floats) -> Floats:
-    """Coefficients of the same Gaussian variables in at most n directions, if there are more."""
-    if c.shape[2] <= c.shape[1]:
+    """Coefficients of the same Gaussian variables in as few directions as they span; two are few."""
+    if c.shape[2] <= 2:
         return c
     # A triangular factor of the covariance, row by row; dependent rows leave zeros.
     covariance = np.einsum("mik,mjk->mij", c, c)
@@ -277,7 +277,8 @@ def _fewest(c: Floats) -> Floats:
         # Rounding of the difference.
         pivot = np.where(rest[:, 0] > 1e-14 * covariance[:, j, j], rest[:, 0], np.inf)
         root[:, j:, j] = rest / np.sqrt(pivot)[:, None]
-    return np.asarray(root)
+    root = root[:, :, np.any(root != 0, axis=(0, 1))]
+    return root if root.shape[2] < c.shape[2] else c
 
 
 def drawn_neurons(

@@ -12,7 +12,7 @@ from .. import _core
 from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError
 from ..theories.source import REVERSIBLE
-from .field import Field, points_of
+from .field import Field, need_wave_memory, points_of
 from .hermite_series import HermiteSeries
 from .momenta import MomentumLaw
 from .neuron_moments import NeuronLaw, mean_powers
@@ -74,8 +74,8 @@ class ReflectionPositiveNet(Field):
     mass: float
     width: int
     cutoff: float
-    points: tuple[tuple[float, ...], ...]
-    group: int
+    points: tuple[tuple[float, ...], ...] = ()
+    group: int = 8
 
     def __init__(
         self,
@@ -124,10 +124,26 @@ class ReflectionPositiveNet(Field):
     def series_average(
         self, series: HermiteSeries, times: ArrayLike, displacements: ArrayLike
     ) -> tuple[Floats, Floats]:
-        """Connected two-point function of a function of the field; see ``Field.series_average``.
+        r"""Connected two-point function of a function of the field, :math:`\sum_n c_n^2\, E \rho^n`.
 
         For fixed momenta the correlation is the mean of exp(-omega t) cos(k x) over the neurons. The series ends where
         the rest, at most exp(-n m t) for each n, is below 1e-12 of the variance, or at the power 256.
+
+        Parameters
+        ----------
+        series : HermiteSeries
+        times, displacements : array_like
+            As for ``propagator``.
+
+        Returns
+        -------
+        values, errors : ndarray
+            The common shape; the errors are those of the quadrature and of the rest of the series.
+
+        Raises
+        ------
+        InputError
+            If the cosine turns too often below the cutoff.
         """
         t, x = np.abs(floats("times", times)), floats("displacements", displacements)
         distance = np.sqrt((x**2).sum(axis=-1))
@@ -175,8 +191,20 @@ class ReflectionPositiveNet(Field):
         """Reason: for fixed momenta the field is reversible and Markov."""
         return REVERSIBLE + ", for every draw of the momenta"
 
+    @property
+    def work(self) -> float:
+        """Multiplications per path and time."""
+        return self.width * (80.0 + 2 * self.n_inputs)
+
     def compiled(self, times: Floats) -> Sequence[_core.RandomWaves]:
-        """Plane waves of space with momenta drawn for each group of paths."""
+        """Plane waves of space with momenta drawn for each group of paths.
+
+        Raises
+        ------
+        InputError
+            If their matrices would take more than the memory of the machine.
+        """
+        need_wave_memory(self, self.width, 64 if self.group < 8 else max(1, 64 // self.group))
         return [
             _core.RandomWaves(
                 points=self.positions,

@@ -54,11 +54,12 @@ class Arguments:
     def few(self, most: int) -> list[list[int]]:
         """Positions of at most so many arguments of nonlinear functionals, a list for each offset.
 
-        The offsets are the second, the last and one in between, or the second and the last; the channels are the first,
-        the last and one in between.
+        The offsets are the second, the last and one in between, or the second and the last, or for several channels all
+        that there are; the channels are the first, the last and one in between.
         """
         k, channels = self.n_offsets, _spread(0, len(self.names), _CHANNELS)
-        times = _spread(min(1, k - 1), k, min(_TIMES, most // len(channels)))
+        count = min(_TIMES, most // len(channels))
+        times = _spread(0 if len(channels) > 1 and k <= count else min(1, k - 1), k, count)
         return [[i * len(self.names) + c for c in channels] for i in times]
 
 

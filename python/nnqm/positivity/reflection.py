@@ -413,8 +413,7 @@ def _parts(units: PathReader, half: int) -> tuple[range, range]:
 def _wanted(paths: Any, channel: int | str | Sequence[int | str] | None) -> int | str | tuple[int | str, ...]:
     """One channel or several."""
     if channel is None:
-        field = isinstance(paths, Paths) and any(s.input_points is not None for s in paths.theory.sources)
-        n = paths.theory.n_outputs if field else 1
+        n = paths.theory.n_outputs if isinstance(paths, Paths) and paths.theory.of_field else 1
         if n == 1:
             return 0
         return tuple(sorted({int(i) for i in np.linspace(0, n - 1, min(n, _CHANNELS)).round()}))

@@ -313,7 +313,8 @@ def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> Positiv
     if name not in run.theory.outputs:
         return None
     drawn = Paths(run.theory, _POSITIVITY_PATHS, run.n_times, run.dt, key=run.keys[0])
-    return reflection_positivity(drawn, channel=name)
+    # A field is judged by all of its points.
+    return reflection_positivity(drawn, channel=None if run.theory.of_field else name)
 
 
 def _title(run: Correlators, name: str) -> str:

@@ -155,6 +155,11 @@ class Theory:
         )
 
     @property
+    def of_field(self) -> bool:
+        """Whether inputs are a field at points of space."""
+        return any(source.input_points is not None for source in self.sources)
+
+    @property
     def positive_because(self) -> str:
         """Reason why the theory is reflection positive by construction; empty if none is known."""
         if isinstance(self.network, RandomNetwork) and self.network.shared is not None:

@@ -27,9 +27,12 @@ from ..theories.state_modes import trapezoid
 __all__ = ["ProductAverage", "plane_product", "product_average", "relu_plane_product"]
 
 # Trapezoid rules by number of directions: half-width in standard deviations, and nodes per direction, tried in turn.
-_RULES = {1: (12.0, (48, 96, 192, 384)), 2: (12.0, (48, 96, 192, 384)), 3: (9.0, (36, 72, 144)), 4: (9.0, (36, 54, 72))}
+_PLANE = (12.0, (48, 96, 192, 384))
+_RULES = {1: _PLANE, 2: _PLANE, 3: (9.0, (36, 72, 144)), 4: (9.0, (48, 72, 100))}
 # Accuracy relative to the largest value, in up to two and in more directions.
 _CONVERGED, _CONVERGED_IN_SPACE = 1e-11, 1e-9
+# Rounding relative to the average size of a product.
+_ROUNDING = 4e-16
 # Largest number of values of an activation in memory.
 _CHUNK = 2**21
 # Nodes between zeros of a relu in the plane; the integrand is a trigonometric polynomial there.
@@ -87,7 +90,7 @@ def product_average(activation: str, c: Floats) -> ProductAverage:
     if activation == "erf" and (n < 8 or directions > 2):
         return _erf(c)
     if activation == "relu" and directions == 3:
-        return _refined(lambda nodes: _relu_sphere(c, nodes), _POLAR, activation)
+        return _refined(lambda nodes: (_relu_sphere(c, nodes), 0.0), _POLAR, activation)
     if directions > (2 if activation == "relu" else max(_RULES)):
         raise InputError(
             f"an average over {n} {activation} neurons in {directions} directions of weights and bias is not known: at "
@@ -112,14 +115,18 @@ def _waves(activation: str, c: Floats) -> Floats:
 
 
 def _refined(
-    rule: Callable[[int], Floats], orders: tuple[int, ...], activation: str, accuracy: float = _CONVERGED
+    rule: Callable[[int], tuple[Floats, Floats | float]],
+    orders: tuple[int, ...],
+    activation: str,
+    accuracy: float = _CONVERGED,
 ) -> ProductAverage:
-    """Values of a rule whose number of nodes rises until they no longer change."""
-    value, change = rule(orders[0]), np.inf
+    """Values of a rule whose number of nodes rises until they no longer change; it also returns averages of sizes."""
+    (value, size), change = rule(orders[0]), np.inf
     for nodes in orders[1:]:
-        before, value = value, rule(nodes)
+        before, (value, size) = value, rule(nodes)
         change = float(np.abs(value - before).max(initial=0.0))
-        if change <= accuracy * np.abs(value).max(initial=0.0):
+        # Products of both signs may cancel to rounding.
+        if change <= max(accuracy * np.abs(value).max(initial=0.0), _ROUNDING * np.max(size, initial=0.0)):
             return ProductAverage(value, change)
     raise InputError(
         f"the average over {activation} neurons has an error of {change:.1g} with {orders[-1]} nodes in each "
@@ -134,7 +141,7 @@ def _erf(c: Floats) -> ProductAverage:
     ratio = covariance / (spread[:, :, None] * spread[:, None, :])
     if c.shape[1] < 4 or c.shape[1] % 2:
         return ProductAverage(_signs(ratio, 0), 0.0)
-    return _refined(lambda nodes: _signs(ratio, nodes), _PATH, "erf")
+    return _refined(lambda nodes: (_signs(ratio, nodes), 1.0), _PATH, "erf")
 
 
 def _signs(ratio: Floats, nodes: int) -> Floats:
@@ -260,12 +267,12 @@ def _trapezoid(activation: str, c: Floats) -> ProductAverage:
     neuron = Network([[[1.0]]], activation=[activation])
     width, orders = _RULES[directions]
 
-    def rule(nodes: int) -> Floats:
+    def rule(nodes: int) -> tuple[Floats, Floats]:
         z, weights = trapezoid(width, nodes)
         plane = min(directions, 2)
         grid = [g.ravel() for g in np.meshgrid(*[z] * plane)]
         weight = reduce(np.multiply.outer, [weights] * plane).ravel()
-        out = np.zeros(size)
+        out, sizes = np.zeros(size), np.zeros(size)
         for index in product(range(nodes), repeat=directions - plane):
             beyond = [z[i] for i in index]
             inside = sum(g**2 for g in grid) < width**2 - sum(b**2 for b in beyond)
@@ -280,7 +287,9 @@ def _trapezoid(activation: str, c: Floats) -> ProductAverage:
                 for k, b in enumerate(beyond):
                     h = h + here[:, :, plane + k] * b
                 values = np.asarray(neuron(h[..., None])[..., 0].prod(axis=1))
-                out[start : start + step] += (values @ weight[inside]) * float(np.prod([weights[i] for i in index]))
-        return out
+                factor = float(np.prod([weights[i] for i in index]))
+                out[start : start + step] += (values @ weight[inside]) * factor
+                sizes[start : start + step] += (np.abs(values) @ weight[inside]) * factor
+        return out, sizes
 
     return _refined(rule, orders, activation, _CONVERGED if directions < 3 else _CONVERGED_IN_SPACE)
