@@ -204,6 +204,11 @@ class Source(ABC):
         return False
 
     @property
+    def work(self) -> float:
+        """Multiplications per path and time in the core beyond a few per input, for the first slice of a run."""
+        return 0.0
+
+    @property
     def known_covariance(self) -> Callable[[Floats, Floats], Floats] | None:
         """Exact covariance of the input at times s and t that broadcast, unit [y]^2; None if it is unknown."""
         return None
