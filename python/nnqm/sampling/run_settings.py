@@ -6,6 +6,7 @@ import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from math import inf, prod
+from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -270,11 +271,15 @@ def need_memory(run: Correlators, n_blocks: int, needed: Mapping[str, int]) -> N
 
 
 def memory() -> float:
-    """Memory of the machine in bytes, infinite where the system does not tell."""
+    """Memory of the machine in bytes, or of the container if it has less; infinite where the system does not tell."""
     try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        found = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
         return inf
+    try:
+        return min(found, float(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        return found
 
 
 def check_scale(run: Correlators) -> None:
