@@ -36,7 +36,7 @@ even = fields.convolution(box, [split, both], activation="cos")
 figure, axes = plt.subplots()
 for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "even functions")]):
     theory = nnqm.Theory(box, network)
-    seen = nnqm.default_observables(theory, order=3 if n == 1 else 1, neurons=0, products=0)
+    seen = nnqm.default_observables(theory, order=3 if n == 1 else 1)
     measure = nnqm.Measure(observables=seen, lags=(), increment_lags=(), observable_lags=(1, 2, 3, 5))
     run = nnqm.simulate(theory, 20_000, 24, DT, rng=seed, measure=measure)
     functions = None if n == 1 else [f"x{j + 1}" for j in range(len(pairs))]
@@ -56,7 +56,7 @@ momenta = np.arange(SITES // 2 + 1) * 2 * np.pi / SITES
 for n, style in ((2, "--"), (3, ":")):
     bounds = fields.thresholds(box, n, momenta)
     axes.plot(momenta, bounds, f"k{style}", lw=1, label=f"{n} particles, lowest")
-axes.set(xlabel="$q$", ylabel="$E(q)/m$", title="Deep neural field in a periodic box", ylim=(0, None))
+axes.set(xlabel="momentum q, unit 1/a", ylabel="$E(q)/m$", title="Deep neural field in a periodic box", ylim=(0, None))
 axes.legend()
 figure.savefig("field_dispersion.png", dpi=150)
 print("wrote field_dispersion.png")

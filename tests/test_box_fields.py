@@ -114,6 +114,8 @@ BOX = fields.PeriodicBox(1.0, 6)
         (lambda: fields.momentum_projection(BOX, momenta=[np.pi / 3, -np.pi / 3]), "q and -q count as one"),
         (lambda: nnqm.Theory(BOX, TANH), "network takes 1 inputs, but the sources give 6"),
         (lambda: fields.particle_levels(BOX, 0.3, 4.0), "momenta of the box"),
+        (lambda: fields.thresholds(fields.PeriodicBox(1.0, (4, 4)), 2, np.zeros((2, 3))), r"shape \(Q, 2\)"),
+        (lambda: fields.PointwiseField(BOX).by_momentum([0.0], np.zeros((1, 2))), r"shape \(Q, 1\)"),
         (lambda: fields.particle_levels(fields.PeriodicBox(0.1, (16, 16)), [0.0, 0.0], 9.0), "sets of momenta"),
         (lambda: fields.PointwiseField(BOX, fields.pointwise(TANH, 6)), "single_point"),
     ],
@@ -313,6 +315,20 @@ def test_two_point_functions_of_networks_in_a_box_agree_with_mehler(name):
     # Negative control: the function of a free field with the same variance at a point.
     wrong = exact.series.moments[0] * box.propagator(by_distance.times, by_distance.displacements[:, None])
     assert_inconsistent(by_distance.values.reshape(-1), (wrong / box.variance[0]).ravel())
+
+
+@pytest.mark.slow
+def test_projected_networks_have_the_function_by_momentum():
+    box = fields.PeriodicBox(1.0, 5, spacing=0.8)
+    momenta = box.momenta[[0, 2]]
+    theory = nnqm.Theory(box, fields.momentum_projection(box, fields.pointwise(TANH, 5), momenta))
+    run = nnqm.simulate(theory, 60_000, 24, 0.15, rng=3, measure=MEASURE)
+    found = fields.correlator_by_momentum(run, projected=momenta)
+    assert found.members.tolist() == [1, 2]
+    exact = fields.PointwiseField(box, TANH)
+    assert_consistent(found.values.reshape(-1), exact.by_momentum(found.times, found.momenta).ravel())
+    whole = fields.correlator_by_momentum(run, projected=momenta, connected=False)
+    assert_consistent(whole.values[0] - found.values[0], 5 * 0.8 * exact.series.mean**2 * np.ones(4))
 
 
 @pytest.mark.slow
@@ -531,3 +547,38 @@ def test_the_run_of_one_momentum_is_a_run_of_functions():
     # In units of the standardised field at a point.
     assert_each_consistent(weights[0], box_weight)
     assert_each_consistent(gaps[0], BOX.rates[1])
+
+
+def test_levels_of_a_box_are_those_of_all_momenta():
+    energies, counts = nnqm.level_energies(nnqm.Theory(BOX), 8)
+    found = [fields.particle_levels(BOX, q, energies[-1] + 1e-6) for q in BOX.momenta]
+    expected = np.sort(np.concatenate([np.repeat(f.energies, f.multiplicities) for f in found]))
+    np.testing.assert_allclose(np.repeat(energies, counts), expected, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_levels_below_two_particles_have_their_numbers():
+    run = nnqm.simulate(nnqm.Theory(BOX), 20_000, 24, 0.1, rng=7)
+    found = nnqm.spectrum(run, 3)
+    assert [(level.name, level.multiplicity, level.at_least) for level in found.levels[:2]] == [
+        ("gap 1", 1, False),
+        ("gap 2", 2, False),
+    ]
+    assert_consistent(found.joint[:2], BOX.rates[:2])
+    # From 2 m on there are states that powers of the field at single points do not show.
+    assert found.levels[2].at_least
+
+
+def test_default_observables_of_a_field_are_alike_at_all_points():
+    labels = nnqm.default_observables(nnqm.Theory(BOX)).labels
+    assert len(labels) == 1 + 3 * 6
+    assert {f"h3(x{s})" for s in range(1, 7)} <= set(labels)
+    assert nnqm.default_observables(nnqm.Theory(BOX), order=2, neurons=4, products=3).size == 1 + 2 * 6 + 4 + 3
+    alone = fields.ReflectionPositiveNet(2, 1.0, 4, 5.0)
+    assert nnqm.default_observables(nnqm.Theory(alone)).size == 1 + 6 + 16
+
+
+def test_sums_that_memory_cannot_hold_are_refused(monkeypatch):
+    monkeypatch.setattr("nnqm.sampling.run_settings.memory", lambda: 2.0**20)
+    with pytest.raises(InputError, match=r"the sums of this run would take .* GiB, lags most of it"):
+        nnqm.simulate(nnqm.Theory(fields.PeriodicBox(1.0, 64)), 640, 9, 0.2, rng=1, measure=MEASURE)

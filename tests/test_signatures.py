@@ -181,9 +181,11 @@ def test_signatures_are_short_and_in_one_order(name):
         assert names.index("times") < names.index("channel"), names
     for p in given:
         if p.name == "channel":
-            # One channel for each of several times is a sequence.
-            assert str(p.annotation) in ("int | str", "int | str | Sequence[int | str]"), f"channel: {p.annotation}"
-            assert p.default in (0, inspect.Parameter.empty), f"channel={p.default!r}"
+            # One channel for each of several times is a sequence, and so are points of space; None is all points.
+            kinds = ("int | str", "int | str | Sequence[int | str]", "int | str | Sequence[int | str] | None")
+            assert str(p.annotation) in kinds, f"channel: {p.annotation}"
+            default = None if str(p.annotation) == kinds[2] else 0
+            assert p.default in (default, inspect.Parameter.empty), f"channel={p.default!r}"
 
 
 # ---- the checks themselves

@@ -70,8 +70,9 @@ struct LinearPlan {
     const T* coefficient_rows;  // (rows, modes)
 };
 
-// Number of times for which the processes of waves are computed together: one block of normals.
-inline constexpr int wave_times = 4;
+// Number of times for which the processes of waves are computed together: one block of normals. Groups of at least
+// wave_chunk paths have one matrix per group; smaller ones have a matrix of each lane.
+inline constexpr int wave_times = 4, wave_chunk = 8;
 
 // Sums of processes with a matrix: modes, whose matrix is given, or random waves.
 template <class T>
@@ -79,7 +80,6 @@ struct WavePlan {
     int first_channel, points, processes;  // points S; processes J, twice the neurons for random waves
     std::uint32_t first_process;           // channel of the noise of process 0
     std::int64_t futures;
-    const T* zeros;  // (S)
     // Modes.
     const T* matrix;  // (S, J); null: random waves
     const T* decay;   // (J, T), as in OuPlan
@@ -97,18 +97,24 @@ struct WavePlan {
     std::int64_t first_number, first_rate;
     int index;
     int neurons() const { return processes / 2; }
-    bool shared() const { return matrix != nullptr || group >= lanes; }  // whether all lanes have one matrix
-    std::int64_t columns() const { return shared() ? 1 : lanes; }
-    // Sizes of the scratch memory: the matrix of random waves; the processes at wave_times times and now; the decay and
-    // noise of wave_times steps.
-    std::int64_t matrix_size() const { return matrix ? 0 : static_cast<std::int64_t>(points) * processes * columns(); }
+    bool by_lanes() const { return !matrix && group < wave_chunk; }
+    bool shared() const { return matrix || group >= lanes; }  // whether all lanes have one matrix
+    int groups() const { return shared() ? 1 : static_cast<int>(lanes / group); }
+    // The group of a lane.
+    int group_of(int lane) const { return shared() ? 0 : static_cast<int>(lane / group); }
+    // Matrices, of random waves, and rates: (S, J, lanes) and (neurons, lanes) by lanes, and otherwise (groups, S, J)
+    // and (groups, neurons).
+    std::int64_t copies() const { return by_lanes() ? lanes : groups(); }
+    // Sizes of the scratch memory: the matrices of random waves; the processes at wave_times times and now; the decay
+    // and noise of wave_times steps.
+    std::int64_t matrix_size() const { return matrix ? 0 : static_cast<std::int64_t>(points) * processes * copies(); }
     std::int64_t row_size() const { return static_cast<std::int64_t>(processes) * lanes; }
-    std::int64_t step_size() const { return matrix ? 0 : static_cast<std::int64_t>(neurons()) * columns(); }
+    std::int64_t step_size() const { return matrix ? 0 : static_cast<std::int64_t>(neurons()) * copies(); }
     std::int64_t numbers() const {
-        const std::int64_t padded = (matrix_size() + lanes - 1) / lanes * lanes;
-        return padded + (wave_times + 1) * row_size() + 2 * wave_times * ((step_size() + lanes - 1) / lanes * lanes);
+        return padded(matrix_size()) + (wave_times + 1) * row_size() + 2 * wave_times * padded(step_size());
     }
-    std::int64_t rates() const { return (step_size() + lanes - 1) / lanes * lanes + lanes; }
+    std::int64_t rates() const { return padded(step_size()) + lanes; }
+    static std::int64_t padded(std::int64_t n) { return (n + lanes - 1) / lanes * lanes; }
 };
 
 template <class T>

@@ -221,7 +221,6 @@ template <class T>
 void TheoryPlan<T>::add_waves(WavePlan<T> plan) {
     plan.first_process = wave_processes;
     plan.futures = futures;
-    plan.zeros = keep(std::vector<T>(static_cast<std::size_t>(plan.points), T(0)));
     plan.first_number = wave_numbers;
     plan.first_rate = wave_rates;
     plan.index = static_cast<int>(waves.size());

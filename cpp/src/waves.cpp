@@ -1,6 +1,5 @@
 // Samples modes and random waves into a window of a tile: processes in time, times a matrix of the points of space.
 #include "draws.hpp"
-#include "layers.hpp"
 #include "math.hpp"
 #include "stages.hpp"
 
@@ -11,22 +10,33 @@ namespace {
 
 constexpr std::uint32_t momenta_kind = 5U * 65536U, noise_kind = 6U * 65536U;
 
-// Working memory of one source of waves.
+// Working memory of one source of waves. The processes at wave_times times are (times, J, lanes) by lanes, and
+// otherwise (J, lanes / wave_chunk, times, wave_chunk): the columns of a chunk of lanes lie side by side.
 template <class T>
 struct WaveMemory {
     T *matrix, *rows, *state, *decay, *noise;
     double *steps, *rates;
     std::int64_t step_stride;  // between the steps in decay and noise
     WaveMemory(const detail::WavePlan<T>& plan, const detail::Scratch<T>& scratch) {
-        const auto padded = [](std::int64_t n) { return (n + lanes - 1) / lanes * lanes; };
         matrix = scratch.waves + plan.first_number;
-        rows = matrix + padded(plan.matrix_size());
+        rows = matrix + plan.padded(plan.matrix_size());
         state = rows + detail::wave_times * plan.row_size();
         decay = state + plan.row_size();
-        step_stride = padded(plan.step_size());
+        step_stride = plan.padded(plan.step_size());
         noise = decay + detail::wave_times * step_stride;
         steps = scratch.wave_rates + plan.first_rate;
         rates = steps + lanes;
+    }
+    // Stores process j at the i-th time.
+    void store(const detail::WavePlan<T>& plan, int i, std::int64_t j, const T* __restrict values) const {
+        constexpr int chunk = detail::wave_chunk, times = detail::wave_times;
+        if (plan.by_lanes()) {
+            std::memcpy(rows + i * plan.row_size() + j * lanes, values, lanes * sizeof(T));
+            return;
+        }
+        T* __restrict to = rows + j * times * lanes + i * chunk;
+        for (int c = 0; c < lanes / chunk; ++c)
+            std::memcpy(to + c * times * chunk, values + c * chunk, chunk * sizeof(T));
     }
 };
 
@@ -72,13 +82,44 @@ double quantile(const double* table, std::uint32_t a, std::uint32_t b) {
     return value;
 }
 
-// Draws one neuron per lane, and writes the first `count` of them to columns of the matrix, which are contiguous.
+// Neurons that the lanes draw together: the groups of the tile, and `at_once` neurons of each from the first one on.
+struct DrawnLanes {
+    int at_once, first;
+    alignas(64) std::int64_t group[lanes], neuron[lanes];
+    template <class T>
+    DrawnLanes(const detail::WavePlan<T>& plan, std::int64_t first_path) : at_once(lanes / plan.groups()) {
+        for (int l = 0; l < lanes; ++l) group[l] = first_path / plan.group + l / at_once;
+    }
+    void from(int n) {
+        first = n;
+        for (int l = 0; l < lanes; ++l) neuron[l] = n + l % at_once;
+    }
+};
+
+// Writes a number of each neuron and group: to (processes, lanes) or to (groups, ..), `stride` apart.
+template <class T, class From>
+inline void scatter(const detail::WavePlan<T>& plan, const DrawnLanes& drawn, const From* values, From* to,
+                    std::int64_t stride) {
+    const int n = plan.neurons() - drawn.first < drawn.at_once ? plan.neurons() - drawn.first : drawn.at_once;
+    if (plan.by_lanes()) {
+        for (int r = 0; r < n; ++r)
+            for (int l = 0; l < lanes; ++l)
+                to[(drawn.first + r) * lanes + l] = values[plan.group_of(l) * drawn.at_once + r];
+        return;
+    }
+    for (int q = 0; q < plan.groups(); ++q)
+        for (int r = 0; r < n; ++r) to[q * stride + drawn.first + r] = values[q * drawn.at_once + r];
+}
+
+// Draws the neurons of the lanes, and writes their columns of the matrices and their rates.
 template <class T>
-void draw_neurons(const detail::WavePlan<T>& plan, std::uint64_t key, const std::int64_t* group,
-                  const std::int64_t* neuron, int count, T* columns, double* rates) {
+void draw_neurons(const detail::WavePlan<T>& plan, std::uint64_t key, const DrawnLanes& drawn,
+                  const WaveMemory<T>& memory) {
+    const std::int64_t *group = drawn.group, *neuron = drawn.neuron;
     const std::uint32_t purpose = momenta_kind + static_cast<std::uint32_t>(plan.first_channel);
     const std::int64_t blocks = 2 + (plan.radial + 3) / 4;
-    const std::int64_t stride = plan.columns(), sines = plan.neurons() * stride, row = plan.processes * stride;
+    const std::int64_t one = plan.by_lanes() ? lanes : 1, row = plan.processes * one, sines = plan.neurons() * one;
+    const std::int64_t stride = static_cast<std::int64_t>(plan.points) * plan.processes;
     alignas(64) std::int64_t step[lanes];
     alignas(64) std::uint32_t words[4][lanes];
     alignas(64) double phase[lanes], square[lanes] = {}, energy[lanes], frequency[lanes] = {}, amplitude[lanes];
@@ -127,10 +168,12 @@ void draw_neurons(const detail::WavePlan<T>& plan, std::uint64_t key, const std:
             for (int l = 0; l < lanes; ++l) angle[l] = fma(scale[l] * normals[k % 4][l], x, angle[l]);
         }
         circle(angle, c, s);
-        for (int l = 0; l < count; ++l) {
-            columns[p * row + l] = static_cast<T>(amplitude[l]) * c[l];
-            columns[p * row + sines + l] = static_cast<T>(plan.oscillators ? amplitude[l] : -amplitude[l]) * s[l];
+        for (int l = 0; l < lanes; ++l) {
+            c[l] *= static_cast<T>(amplitude[l]);
+            s[l] *= static_cast<T>(plan.oscillators ? amplitude[l] : -amplitude[l]);
         }
+        scatter(plan, drawn, c, memory.matrix + p * row, stride);
+        scatter(plan, drawn, s, memory.matrix + p * row + sines, stride);
     }
     if (time_first) {
         if (plan.radial > 4) {
@@ -139,26 +182,23 @@ void draw_neurons(const detail::WavePlan<T>& plan, std::uint64_t key, const std:
         }
         for (int l = 0; l < lanes; ++l) frequency[l] = scale[l] * normals[0][l];
     }
-    for (int l = 0; l < count; ++l) rates[l] = plan.oscillators ? square_root(energy[l]) : frequency[l];
+    if (plan.oscillators)
+        for (int l = 0; l < lanes; ++l) frequency[l] = square_root(energy[l]);
+    scatter(plan, drawn, frequency, memory.rates, plan.neurons());
 }
 
-// The momenta of the paths of a tile. If all paths share them, the lanes draw successive neurons, and the momenta are
-// kept for the next tile.
+// The momenta of the paths of a tile. If all paths share them, they are kept for the next tile.
 template <class T>
 void draw_waves(const detail::WavePlan<T>& plan, std::uint64_t key, std::int64_t first_path,
                 const detail::Scratch<T>& scratch, const WaveMemory<T>& memory) {
-    alignas(64) std::int64_t group[lanes], neuron[lanes];
-    for (int l = 0; l < lanes; ++l) group[l] = (first_path + l) / plan.group;
+    DrawnLanes drawn(plan, first_path);
     std::int64_t& kept = scratch.wave_groups[plan.index];
-    if (plan.shared() && kept == group[0]) return;
-    kept = plan.shared() ? group[0] : -1;
+    if (plan.shared() && kept == drawn.group[0]) return;
+    kept = plan.shared() ? drawn.group[0] : -1;
     for (int k = 0; k < detail::wave_times; ++k) memory.steps[k] = -1;
-    const int at_once = plan.shared() ? lanes : 1;
-    for (int n = 0; n < plan.neurons(); n += at_once) {
-        for (int l = 0; l < lanes; ++l) neuron[l] = plan.shared() ? n + l : n;
-        const int count = plan.shared() && plan.neurons() - n < lanes ? plan.neurons() - n : lanes;
-        const std::int64_t at = n * plan.columns();
-        draw_neurons(plan, key, group, neuron, count, memory.matrix + at, memory.rates + at);
+    for (int n = 0; n < plan.neurons(); n += drawn.at_once) {
+        drawn.from(n);
+        draw_neurons(plan, key, drawn, memory);
     }
 }
 
@@ -187,51 +227,73 @@ void prepare_steps(const detail::WavePlan<T>& plan, std::int64_t first, int n, c
     }
 }
 
-// The oscillators at `n` times from `first` on, a row (processes, lanes) per time.
+// One step of a process of all lanes, with the decay and the noise of each chunk of lanes, or of each lane.
+template <class T>
+inline void step_lanes(const T* __restrict a, const T* __restrict b, std::int64_t stride, bool by_lanes,
+                       const T* __restrict normals, T* __restrict state) {
+    constexpr int chunk = detail::wave_chunk;
+    if (by_lanes) {
+        for (int l = 0; l < lanes; ++l) state[l] = fma(a[l], state[l], b[l] * normals[l]);
+        return;
+    }
+    for (int c = 0; c < lanes / chunk; ++c) {
+        const T decay = a[c * stride], noise = b[c * stride];
+        for (int l = c * chunk; l < (c + 1) * chunk; ++l) state[l] = fma(decay, state[l], noise * normals[l]);
+    }
+}
+
+// The oscillators at `n` times from `first` on.
 template <class T>
 void step_oscillators(const detail::WavePlan<T>& plan, std::uint64_t key, std::int64_t first_path, std::int64_t first,
                       int n, std::int64_t n_times, const WaveMemory<T>& memory) {
     int places[detail::wave_times] = {};
     if (!plan.matrix) prepare_steps(plan, first, n, memory, places);
-    const std::int64_t columns = plan.columns();
+    const bool by_lanes = plan.by_lanes();
+    alignas(64) T decay[lanes / detail::wave_chunk], noise[lanes / detail::wave_chunk];
     for (int j = 0; j < plan.processes; ++j) {
         alignas(64) T normals[4][lanes];
         const std::uint32_t purpose = noise_kind + plan.first_process + static_cast<std::uint32_t>(j);
         draw_normals(key, first_path, first / 4, purpose, normals);
         if (first == 0 && plan.futures > 1) share_first_normals(key, first_path, plan.futures, purpose, normals);
         T* state = memory.state + j * lanes;
+        const std::int64_t neuron = j < plan.neurons() ? j : j - plan.neurons();
         for (int i = 0; i < n; ++i) {
-            T* row = memory.rows + i * plan.row_size() + j * lanes;
             if (first + i == 0) {
-                for (int l = 0; l < lanes; ++l) row[l] = state[l] = normals[0][l];
-            } else if (plan.shared()) {
-                const std::int64_t k = j < plan.neurons() ? j : j - plan.neurons();
-                const std::int64_t at = places[i] * memory.step_stride + k;
-                const T a = plan.matrix ? plan.decay[j * n_times + first + i] : memory.decay[at],
-                        b = plan.matrix ? plan.noise[j * n_times + first + i] : memory.noise[at];
-                for (int l = 0; l < lanes; ++l) row[l] = state[l] = fma(a, state[l], b * normals[i][l]);
+                std::memcpy(state, normals[0], sizeof normals[0]);
+            } else if (plan.matrix) {
+                const std::int64_t at = j * n_times + first + i;
+                step_lanes(plan.decay + at, plan.noise + at, 0, false, normals[i], state);
             } else {
-                const std::int64_t k = j < plan.neurons() ? j : j - plan.neurons();
-                const std::int64_t at = places[i] * memory.step_stride + k * columns;
+                const std::int64_t at = places[i] * memory.step_stride + neuron * (by_lanes ? lanes : 1);
                 const T *a = memory.decay + at, *b = memory.noise + at;
-                for (int l = 0; l < lanes; ++l) row[l] = state[l] = fma(a[l], state[l], b[l] * normals[i][l]);
+                for (int c = 0; !by_lanes && c < lanes / detail::wave_chunk; ++c) {
+                    const std::int64_t q = plan.group_of(c * detail::wave_chunk);
+                    decay[c] = a[q * plan.neurons()];
+                    noise[c] = b[q * plan.neurons()];
+                }
+                step_lanes(by_lanes ? a : decay, by_lanes ? b : noise, 1, by_lanes, normals[i], state);
             }
+            memory.store(plan, i, j, state);
         }
     }
 }
 
-// cos and sin of the frequencies at `n` times from `first` on. Every path has its own momenta, unless all have.
+// cos and sin of the frequencies at `n` times from `first` on.
 template <class T>
 void rotate(const detail::WavePlan<T>& plan, std::int64_t first, int n, const WaveMemory<T>& memory) {
-    const std::int64_t half = static_cast<std::int64_t>(plan.neurons()) * lanes;
-    alignas(64) double angle[lanes];
-    for (int j = 0; j < plan.neurons(); ++j)
+    alignas(64) double frequency[lanes], angle[lanes];
+    alignas(64) T c[lanes], s[lanes];
+    for (int j = 0; j < plan.neurons(); ++j) {
+        for (int l = 0; l < lanes; ++l)
+            frequency[l] = memory.rates[plan.by_lanes() ? j * lanes + l : plan.group_of(l) * plan.neurons() + j];
         for (int i = 0; i < n; ++i) {
             const double time = plan.times[first + i];
-            for (int l = 0; l < lanes; ++l) angle[l] = memory.rates[plan.shared() ? j : j * lanes + l] * time;
-            T* row = memory.rows + i * plan.row_size() + j * lanes;
-            circle(angle, row, row + half);
+            for (int l = 0; l < lanes; ++l) angle[l] = frequency[l] * time;
+            circle(angle, c, s);
+            memory.store(plan, i, j, c);
+            memory.store(plan, i, plan.neurons() + j, s);
         }
+    }
 }
 
 // Points whose sums, at wave_times times, stay in registers when each lane has its own matrix.
@@ -279,6 +341,68 @@ void multiply_lanes(const detail::WavePlan<T>& plan, int n, const WaveMemory<T>&
     }
 }
 
+// Vectors of the columns of a chunk, and points, whose sums stay in registers.
+template <class T>
+inline constexpr int chunk_vectors = detail::wave_chunk * detail::wave_times / width<T>;
+template <class T>
+inline constexpr int vectors_at_once = chunk_vectors<T> < 4 ? chunk_vectors<T> : 4;
+template <class T>
+inline constexpr int chunk_points_at_once = (vector_registers == 32 ? 16 : 8) / vectors_at_once<T>;
+
+// P points at the columns of a chunk; the lanes of the chunk have one matrix. rows: (processes) of stride row_stride.
+template <class T, int P>
+inline void chunk_points(const T* matrix, int processes, const T* rows, std::int64_t row_stride,
+                         T (*sums)[detail::wave_times * detail::wave_chunk]) {
+    constexpr int vectors = vectors_at_once<T>;
+    for (int first = 0; first < chunk_vectors<T>; first += vectors) {
+        Vector<T> sum[P][vectors];
+#pragma GCC unroll 8
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) sum[p][v] = vector_set(T(0));
+        for (int j = 0; j < processes; ++j) {
+            Vector<T> y[vectors];
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v) y[v] = vector_load(rows + j * row_stride + (first + v) * width<T>);
+#pragma GCC unroll 8
+            for (int p = 0; p < P; ++p) {
+                const Vector<T> w = vector_set(matrix[static_cast<std::int64_t>(p) * processes + j]);
+#pragma GCC unroll 4
+                for (int v = 0; v < vectors; ++v) sum[p][v] = vector_fma<T>(w, y[v], sum[p][v]);
+            }
+        }
+#pragma GCC unroll 8
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 4
+            for (int v = 0; v < vectors; ++v)
+                *reinterpret_cast<Vector<T>*>(sums[p] + (first + v) * width<T>) = sum[p][v];
+    }
+}
+
+// All points at n times, with one matrix of each group of at least wave_chunk lanes.
+template <class T>
+void multiply_chunks(const detail::WavePlan<T>& plan, int n, const WaveMemory<T>& memory, T* out, std::int64_t stride) {
+    constexpr int chunk = detail::wave_chunk, times = detail::wave_times, most = chunk_points_at_once<T>;
+    const std::int64_t row_stride = times * lanes, size = static_cast<std::int64_t>(plan.points) * plan.processes;
+    alignas(64) T sums[most][times * chunk];
+    for (int p = 0; p < plan.points; p += most) {
+        const int count = plan.points - p < most ? plan.points - p : most;
+        for (int c = 0; c < lanes / chunk; ++c) {
+            const T* matrix = (plan.matrix ? plan.matrix : memory.matrix + plan.group_of(c * chunk) * size) +
+                              static_cast<std::int64_t>(p) * plan.processes;
+            const T* rows = memory.rows + c * times * chunk;
+            if (count == most) chunk_points<T, most>(matrix, plan.processes, rows, row_stride, sums);
+            else
+                for (int k = 0; k < count; ++k)
+                    chunk_points<T, 1>(matrix + static_cast<std::int64_t>(k) * plan.processes, plan.processes, rows,
+                                       row_stride, sums + k);
+            for (int k = 0; k < count; ++k)
+                for (int i = 0; i < n; ++i)
+                    std::memcpy(out + i * stride + (p + k) * lanes + c * chunk, sums[k] + i * chunk, chunk * sizeof(T));
+        }
+    }
+}
+
 }  // namespace
 
 template <class T>
@@ -293,14 +417,8 @@ void sample_waves(const detail::WavePlan<T>& plan, std::uint64_t key, std::int64
         if (plan.oscillators) step_oscillators(plan, key, first_path, first, n, window.n_times, memory);
         else rotate(plan, first, n, memory);
         T* out = tile + (first - window.begin) * stride + plan.first_channel * lanes;
-        if (!plan.shared()) {
-            multiply_lanes(plan, n, memory, out, stride);
-            continue;
-        }
-        const T* matrix = plan.matrix ? plan.matrix : memory.matrix;
-        for (int i = 0; i < n; ++i)
-            affine(matrix, plan.zeros, plan.points, plan.processes, memory.rows + i * plan.row_size(), out + i * stride,
-                   lanes);
+        if (plan.by_lanes()) multiply_lanes(plan, n, memory, out, stride);
+        else multiply_chunks(plan, n, memory, out, stride);
     }
 }
 

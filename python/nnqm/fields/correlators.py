@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer
 from ..errors import InputError, InputTypeError
@@ -15,8 +15,9 @@ from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate, jackknife
 from ..theories.networks import Network
 from .field import Field
+from .networks import momentum_modes
 from .periodic_box import PeriodicBox
-from .symmetry import PairClasses, momentum_classes, pair_classes, point_group
+from .symmetry import PairClasses, momenta_of_classes, momentum_classes, pair_classes, point_group
 
 __all__ = ["DistanceCorrelator", "MomentumCorrelator", "correlator_by_distance", "correlator_by_momentum"]
 
@@ -247,7 +248,9 @@ def _average(run: Correlators, channels: NDArray[np.int64], classes: PairClasses
     return estimate
 
 
-def correlator_by_momentum(run: Correlators, function: int | str = 0, *, connected: bool = True) -> MomentumCorrelator:
+def correlator_by_momentum(
+    run: Correlators, function: int | str = 0, *, connected: bool = True, projected: ArrayLike | None = None
+) -> MomentumCorrelator:
     r"""Two-point function of a function of the field in a box by spatial momentum, at all lags of a run.
 
     .. math:: G(t, q) = a^{d-1} \sum_r e^{-iq\cdot r} \langle x(t, r)\, x(0, 0) \rangle
@@ -258,6 +261,9 @@ def correlator_by_momentum(run: Correlators, function: int | str = 0, *, connect
     ----------
     run, function, connected
         As for ``correlator_by_distance``; the field must be a ``PeriodicBox``.
+    projected : array_like, optional
+        The momenta, if the network was made by ``momentum_projection``, as they were given there; the average is then
+        over cosines and sines.
 
     Returns
     -------
@@ -278,21 +284,62 @@ def correlator_by_momentum(run: Correlators, function: int | str = 0, *, connect
     >>> correlator_by_momentum(run).members
     array([1, 2, 2, 1])
     """
+    box, _ = box_of(run)
+    if projected is not None:
+        return _of_projected(run, function, connected, projected)
     of_sites = site_function(run, function)
-    box = of_sites.field
-    if not isinstance(box, PeriodicBox):
-        raise InputError(f"correlators by momentum need a PeriodicBox, whose momenta are discrete; got {box!r}")
-    network, number = of_sites.moved_network
     space = correlator_by_distance(run, function, connected=connected)
-    labels = momentum_classes(box, point_group(box, network, number))
+    labels = momentum_classes(box, point_group(box, *of_sites.moved_network))
     members = np.bincount(labels)
-    momenta = np.array([max(map(tuple, box.momenta[labels == q])) for q in range(len(members))]).reshape(
-        len(members), -1
-    )
+    momenta = momenta_of_classes(box, labels, np.arange(len(members)))
     # The average of cos(q r) over a class of displacements: over a class of momenta it is the same.
-    classes = pair_classes(box, network, number)
+    classes = pair_classes(box, *of_sites.moved_network)
     phases = np.cos((box.positions - box.positions[0]) @ momenta.T)
     transform = np.zeros((len(members), len(space.distances)))
     np.add.at(transform.T, classes.labels[0], phases * box.spacing ** len(box.sites))
     values = space.values.map_replicas(lambda g: np.einsum("qc,rcl->rql", transform, g))
     return MomentumCorrelator(momenta=momenta, members=members, times=space.times, values=values, connected=connected)
+
+
+def box_of(run: Correlators) -> tuple[PeriodicBox, Network | None]:
+    """The box of a run, and its network."""
+    box, network = field_of(run)
+    if not isinstance(box, PeriodicBox):
+        raise InputError(f"momenta need a PeriodicBox, where they are discrete; got {box!r}")
+    return box, network
+
+
+def projected_outputs(
+    run: Correlators, box: PeriodicBox, network: Network | None, projected: ArrayLike
+) -> tuple[NDArray[np.int64], list[list[str]]]:
+    """Modes of a network of ``momentum_projection``, and the names of the outputs of each function on these modes."""
+    modes = momentum_modes(box, projected)
+    if network is None or network.n_outputs % len(modes):
+        raise InputError(
+            f"projected must be the momenta of a network of momentum_projection; they have {len(modes)} modes, and "
+            f"the theory has {0 if network is None else network.n_outputs} outputs"
+        )
+    assert run.theory is not None
+    names, n = run.theory.outputs, len(modes)
+    return modes, [list(names[j : j + n]) for j in range(0, len(names), n)]
+
+
+def _of_projected(run: Correlators, function: int | str, connected: bool, projected: ArrayLike) -> MomentumCorrelator:
+    box, network = box_of(run)
+    modes, names = projected_outputs(run, box, network, projected)
+    number = integer("function", function, 0, len(names) - 1)
+    # Equivalent axes are a symmetry of the function that was projected, which is not known here.
+    labels = momentum_classes(box, [])
+    wanted = np.unique(labels[modes])
+    values = []
+    for label in wanted:
+        channels = [names[number][m] for m in np.flatnonzero(labels[modes] == label)]
+        found = [run.connected(name) if connected else run.two_point(name) for name in channels]
+        values.append(found[0].map_replicas(lambda *g: np.mean(g, axis=0), *found[1:]))
+    return MomentumCorrelator(
+        momenta=momenta_of_classes(box, labels, wanted),
+        members=np.array([int((labels[modes] == label).sum()) for label in wanted]),
+        times=_lag_times(run),
+        values=values[0].map_replicas(lambda *g: np.stack(g, axis=1), *values[1:]),
+        connected=connected,
+    )

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, floats, integer, scale
-from ..errors import InputError, InputTypeError
-from .field import Field, points_of
+from ..errors import InputError, InputTypeError, located
+from .field import Field, need_wave_memory, points_of
 from .momenta import MomentumLaw
 from .propagators import propagator
 from .regulator import Regulator
@@ -66,9 +66,9 @@ class CosNet(Field):
     dimension: int
     mass: float
     width: int
-    alpha: float
-    regulator: Regulator
-    points: tuple[tuple[float, ...], ...]
+    alpha: float = 0.0
+    regulator: Regulator = Regulator()
+    points: tuple[tuple[float, ...], ...] = ()
 
     def __init__(
         self,
@@ -80,7 +80,8 @@ class CosNet(Field):
         points: ArrayLike | None = None,
     ) -> None:
         if isinstance(regulator, Mapping):
-            regulator = Regulator.from_dict(regulator)
+            with located("regulator"):
+                regulator = Regulator.from_dict(regulator)
         elif regulator is None:
             regulator = Regulator()
         if not isinstance(regulator, Regulator):
@@ -175,13 +176,37 @@ class CosNet(Field):
         gaussian = super().fourth_moment
         return float(gaussian + (of_neuron - gaussian) / self.width)
 
+    def need_moment(self, order: int, what: str) -> None:
+        """Raise InputError if the moment of this order of the amplitude of a neuron diverges."""
+        power = 1 + self.alpha - order * self.alpha / 2
+        where = f"{what} needs E phi^{order}, which"
+        self.law(power).need_integral(where)
+        if self.regulator.spatial and power <= 0.5:
+            raise InputError(
+                f"{where} diverges at large frequencies: the integrand falls like k^{-2 * power:g} and must fall "
+                "faster than 1/k",
+                "use a regulator of all components, or a smaller alpha",
+            )
+
     @property
     def natural_step(self) -> float:
         """0.2 over the mass, or over the cutoff if the mass is 0."""
         return 0.2 / (self.mass or self.regulator.cutoff)
 
+    @property
+    def work(self) -> float:
+        """Multiplications per path and time."""
+        return self.width * (60.0 + 2 * self.n_inputs)
+
     def compiled(self, times: Floats) -> Sequence[_core.RandomWaves]:
-        """Plane waves with momenta drawn for each path."""
+        """Plane waves with momenta drawn for each path.
+
+        Raises
+        ------
+        InputError
+            If their matrices would take more than the memory of the machine.
+        """
+        need_wave_memory(self, self.width, 64)
         ratio = MomentumLaw(1, 1.0, 1.0 + self.alpha, Regulator()).quantiles() if self.regulator.spatial else None
         return [
             _core.RandomWaves(

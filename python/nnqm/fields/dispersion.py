@@ -19,11 +19,11 @@ from ..statistics.estimate import Estimate
 from ..statistics.matrices import product
 from ..theories.networks import Network
 from ..verdict import Verdict
-from .correlators import field_of
+from .correlators import box_of, projected_outputs
 from .networks import momentum_modes
-from .particle_levels import thresholds
+from .particle_levels import mode_of, thresholds
 from .periodic_box import PeriodicBox
-from .symmetry import momentum_classes, point_group
+from .symmetry import momenta_of_classes, momentum_classes, point_group
 
 __all__ = ["Dispersion", "dispersion", "momentum_run"]
 
@@ -170,7 +170,7 @@ def dispersion(
                 f"{box.momenta[labels == missing[0]][0].tolist()}"
             )
         wanted = np.unique(asked)
-    spectra, members, chosen = [], [], []
+    spectra, members = [], []
     for label in wanted:
         columns = copies.modes[labels[copies.modes] == label]
         try:
@@ -181,10 +181,9 @@ def dispersion(
             found = error.partial
         spectra.append(found)
         members.append(len(columns))
-        chosen.append(max(map(tuple, box.momenta[labels == label])))
     return Dispersion(
         box=box,
-        momenta=np.array(chosen).reshape(len(chosen), -1),
+        momenta=momenta_of_classes(box, labels, wanted),
         members=np.array(members),
         spectra=tuple(spectra),
         upper_bounds="phi" not in copies.names,
@@ -224,7 +223,7 @@ def momentum_run(
     """
     box, copies = _copies(run, functions, projected)
     labels = momentum_classes(box, copies.group)
-    label = labels[momentum_modes(box, np.atleast_2d(np.asarray(momentum, dtype=np.float64)))[0]]
+    label = labels[mode_of(box, momentum)]
     columns = copies.modes[labels[copies.modes] == label]
     if not columns.size:
         raise InputError(f"momentum must be among the projected ones; got {momentum!r}")
@@ -287,21 +286,12 @@ class _Copies:
 def _copies(
     run: Correlators, functions: Sequence[str] | None, projected: ArrayLike | None
 ) -> tuple[PeriodicBox, _Copies]:
-    field, network = field_of(run)
-    if not isinstance(field, PeriodicBox):
-        raise InputError(f"dispersion needs a PeriodicBox, whose momenta are discrete; got {field!r}")
+    field, network = box_of(run)
     run.need("observable_lags", "simulate with measure=Measure(observable_lags=(1, 2, 3))")
     if projected is None:
         return field, _of_sites(run, field, network, functions)
-    modes = momentum_modes(field, projected)
-    if network is None or network.n_outputs % len(modes):
-        raise InputError(
-            f"projected must be the momenta of a network of momentum_projection; they have {len(modes)} modes, and "
-            f"the theory has {0 if network is None else network.n_outputs} outputs"
-        )
-    assert run.theory is not None
-    names, n = run.theory.outputs, len(modes)
-    tables = {f"x{j + 1}": list(names[j * n : (j + 1) * n]) for j in range(len(names) // n)}
+    modes, names = projected_outputs(run, field, network, projected)
+    tables, n = {f"x{j + 1}": outputs for j, outputs in enumerate(names)}, len(modes)
     chosen = _chosen(tables, functions)
     # Constants are taken off by connected functions, so that shifts do not matter.
     rows = np.zeros((len(chosen), n, run.observables.size))

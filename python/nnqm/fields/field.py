@@ -9,10 +9,12 @@ from functools import partial
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .. import _core
 from .._arguments import Floats, floats
 from ..errors import InputError
 from ..quantum.measures import TwoPointFunction
 from ..theories.networks import Network
+from ..sampling.run_settings import memory
 from ..theories.source import Source
 from .hermite_series import HermiteSeries, SeriesTwoPoint
 
@@ -73,6 +75,16 @@ class Field(Source):
         """Exact covariance at one point of space, the same for all points."""
         here = np.zeros(self.dimension - 1)
         return lambda s, t: self.propagator(np.asarray(t) - np.asarray(s), here)
+
+    @property
+    def basis(self) -> tuple[int, int, int] | None:
+        """Three powers of the field at each of several points: default observables that are alike at all points."""
+        return None if self.n_inputs == 1 else (3, 0, 0)
+
+    @property
+    def independent_inputs(self) -> bool:
+        """False."""
+        return False
 
     @property
     def variance(self) -> Floats:
@@ -209,3 +221,15 @@ def points_of(points: ArrayLike | None, dimension: int) -> tuple[tuple[float, ..
             f"got shape {array.shape}"
         )
     return tuple(tuple(map(float, row)) for row in array)
+
+
+def need_wave_memory(field: Field, width: int, copies: int) -> None:
+    """Raise InputError if the matrices of random waves, on every thread, exceed the memory of the machine."""
+    threads = int(_core.build_info()["max_threads"])
+    needed, held = 8.0 * threads * width * (field.n_inputs * copies + 5 * 64), memory()
+    if needed > held:
+        raise InputError(
+            f"random waves of {width} neurons at {field.n_inputs} points would take {needed / 2**30:.3g} GiB on {threads} "
+            f"threads, and the machine has {held / 2**30:.3g} GiB",
+            "use fewer points or a smaller width, or OMP_NUM_THREADS=1",
+        )

@@ -23,6 +23,8 @@ _PANELS, _NODES = 2, 16
 _REACH = 40
 # Cells of a table of quantiles: octaves of the probability on both sides, cells per octave, terms per cell.
 _OCTAVES, _CELLS, _TERMS = 60, 4, 12
+# Logarithm of the largest momentum: its square is a double.
+_MOST_LOG = 350.0
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,24 @@ class MomentumLaw:
         Returns
         -------
         _core.Quantiles
-            Relative error of a quantile below 1e-11.
+            Relative error of a quantile below 1e-11 if the logarithm of the ratio of the cutoff to the mass is below
+            30.
+
+        Raises
+        ------
+        InputError
+            If the density falls so slowly that some quantiles exceed double precision.
         """
         return _quantiles(self)
+
+    def quantile_table(self) -> Floats:
+        """The coefficients of ``quantiles``, shape (2 sides, octaves, cells, terms): see Quantiles in nnqm.hpp.
+
+        Returns
+        -------
+        ndarray
+        """
+        return _table(self)
 
 
 @dataclass(frozen=True)
@@ -165,6 +182,10 @@ def _log_quantiles(law: MomentumLaw, u: Floats, upper: bool) -> Floats:
 
 @lru_cache(maxsize=16)
 def _quantiles(law: MomentumLaw) -> _core.Quantiles:
+    return _core.Quantiles(_table(law))
+
+
+def _table(law: MomentumLaw) -> Floats:
     nodes = np.cos(pi * (np.arange(_TERMS) + 0.5) / _TERMS)
     inverse = np.linalg.inv(np.vander(nodes, increasing=True))
     # Cells of the octave e: probabilities 2^-(e+2) (1 + (c + (1 + x)/2)/cells), e = 0 next to 1/2. The last octave
@@ -172,6 +193,12 @@ def _quantiles(law: MomentumLaw) -> _core.Quantiles:
     cell = (np.arange(_CELLS)[:, None] + (1 + nodes) / 2) / _CELLS
     octave = np.arange(_OCTAVES)[:, None, None]
     u = np.where(octave < _OCTAVES - 1, 0.5 ** (octave + 2.0) * (1 + cell), 0.5 ** (octave + 1.0) * cell)
-    sides = [np.exp(_log_quantiles(law, u.ravel(), upper)).reshape(u.shape) for upper in (False, True)]
+    logs = np.stack([_log_quantiles(law, u.ravel(), upper).reshape(u.shape) for upper in (False, True)])
+    if logs.max() > _MOST_LOG:
+        raise InputError(
+            f"the momenta have no cutoff, and their density falls like k^{law.n - 1 - 2 * law.power:g}, so slowly that "
+            f"some exceed 10^{_MOST_LOG / np.log(10):.0f}",
+            "use a regulator",
+        )
     # einsum without BLAS, so that the table is the same for every BLAS.
-    return _core.Quantiles(np.einsum("hecn,kn->heck", np.stack(sides), inverse))
+    return np.asarray(np.einsum("hecn,kn->heck", np.exp(logs), inverse))

@@ -14,6 +14,7 @@ from .. import _core
 from .._arguments import Floats, choice, floats, integer, scale
 from ..errors import InputError
 from ..theories.source import REVERSIBLE
+from ..theories.state_modes import Levels
 from .field import Field
 
 __all__ = ["PeriodicBox"]
@@ -63,13 +64,14 @@ class PeriodicBox(Field):
 
     mass: float
     sites: tuple[int, ...]
-    spacing: float
-    dispersion: str
+    spacing: float = 1.0
+    dispersion: str = "lattice"
 
     def __init__(
         self, mass: float, sites: int | Sequence[int], spacing: float = 1.0, dispersion: str = "lattice"
     ) -> None:
-        counts = (sites,) if isinstance(sites, int | np.integer) else tuple(sites)
+        listed = isinstance(sites, Sequence | np.ndarray) and not isinstance(sites, str)
+        counts = tuple(sites) if listed else (sites,)  # type: ignore[arg-type]  # checked below, entry by entry
         if not counts:
             raise InputError("sites must have at least one axis of space; got none")
         if float(floats("mass", mass, 0)) == 0:
@@ -79,7 +81,7 @@ class PeriodicBox(Field):
             )
         for name, value in (
             ("mass", scale("mass", mass)),
-            ("sites", tuple(integer(f"sites[{i}]", n, 1) for i, n in enumerate(counts))),
+            ("sites", tuple(integer(f"sites[{i}]" if listed else "sites", n, 1) for i, n in enumerate(counts))),
             ("spacing", scale("spacing", spacing)),
             ("dispersion", choice("dispersion", dispersion, ("lattice", "continuum"))),
         ):
@@ -129,15 +131,18 @@ class PeriodicBox(Field):
         axes = [np.where(np.arange(c) <= c // 2, np.arange(c), np.arange(c) - c) for c in self.sites]
         whole = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(self.sites))
         counts = np.array(self.sites)
-        # Whole numbers of turns are removed before the angle is formed.
-        turns = ((sites[:, None] * whole[None]) % counts / counts).sum(axis=-1)
+        # Whole numbers of turns are removed before the angle is formed. The axes are added one by one, because arrays
+        # of this size take most of the memory.
+        turns = np.zeros((n, n))
+        for axis, count in enumerate(self.sites):
+            turns += np.outer(sites[:, axis], whole[:, axis]) % count / count
         opposite = (-whole) % counts == whole % counts
         alone = opposite.all(axis=1)
         mirrored = np.where(2 * whole == counts, whole, -whole)
         first = np.array([tuple(k) > tuple(o) for k, o in zip(whole, mirrored, strict=True)]) | alone
-        angle = 2 * np.pi * turns
+        turns *= 2 * np.pi
         size = np.where(alone, 1.0, np.sqrt(2.0)) / np.sqrt(n)
-        return np.asarray(np.where(first, np.cos(angle), np.sin(angle)) * size)
+        return np.asarray(np.cos(turns, where=first, out=np.sin(turns)) * size)
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
         """Exact two-point function; see ``Field.propagator``. Displacements are between sites of the box."""
@@ -171,12 +176,34 @@ class PeriodicBox(Field):
         """Reason: the field is reversible and Markov in time."""
         return REVERSIBLE
 
+    def levels(self, n_levels: int, hbar: float) -> list[Levels]:
+        """Multiples of hbar omega of every mode.
+
+        Parameters
+        ----------
+        n_levels : int
+            Largest number of gaps per mode, the 0 of the ground state not counted.
+        hbar : float
+
+        Returns
+        -------
+        list of Levels
+            One entry per mode, in the order of ``rates``.
+        """
+        steps = np.arange(n_levels + 1)
+        return [Levels(energies=hbar * rate * steps, signs=np.ones(n_levels + 1)) for rate in self.rates]
+
     @property
     def short_times(self) -> tuple[float, float, float]:
         """Derivatives of the correlation at one point; see ``Field.short_times``."""
         share = 1 / self.rates / (1 / self.rates).sum()
         rate, curvature = float(share @ self.rates), float(share @ self.rates**2)
         return rate, curvature, rate**2
+
+    @property
+    def work(self) -> float:
+        """Multiplications per path and time."""
+        return self.n_inputs * (40.0 + self.n_inputs)
 
     def compiled(self, times: Floats) -> Sequence[_core.Modes]:
         """Independent oscillators and their modes at the sites."""

@@ -12,7 +12,7 @@ from .. import _core
 from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError
 from ..theories.source import REVERSIBLE
-from .field import Field, points_of
+from .field import Field, need_wave_memory, points_of
 from .hermite_series import HermiteSeries
 from .momenta import MomentumLaw
 from .neuron_moments import NeuronLaw, mean_powers
@@ -74,8 +74,8 @@ class ReflectionPositiveNet(Field):
     mass: float
     width: int
     cutoff: float
-    points: tuple[tuple[float, ...], ...]
-    group: int
+    points: tuple[tuple[float, ...], ...] = ()
+    group: int = 8
 
     def __init__(
         self,
@@ -191,8 +191,20 @@ class ReflectionPositiveNet(Field):
         """Reason: for fixed momenta the field is reversible and Markov."""
         return REVERSIBLE + ", for every draw of the momenta"
 
+    @property
+    def work(self) -> float:
+        """Multiplications per path and time."""
+        return self.width * (80.0 + 2 * self.n_inputs)
+
     def compiled(self, times: Floats) -> Sequence[_core.RandomWaves]:
-        """Plane waves of space with momenta drawn for each group of paths."""
+        """Plane waves of space with momenta drawn for each group of paths.
+
+        Raises
+        ------
+        InputError
+            If their matrices would take more than the memory of the machine.
+        """
+        need_wave_memory(self, self.width, 64 if self.group < 8 else max(1, 64 // self.group))
         return [
             _core.RandomWaves(
                 points=self.positions,

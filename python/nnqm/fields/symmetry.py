@@ -16,7 +16,7 @@ from .field import Field
 from .networks import need_sites, same_function
 from .periodic_box import PeriodicBox
 
-__all__ = ["PairClasses", "momentum_classes", "pair_classes", "point_group"]
+__all__ = ["PairClasses", "momenta_of_classes", "momentum_classes", "pair_classes", "point_group"]
 
 Indices = NDArray[np.int64]
 
@@ -189,3 +189,8 @@ def momentum_classes(box: PeriodicBox, group: list[Indices]) -> Indices:
     new = np.empty(len(first), dtype=np.int64)
     new[rank] = np.arange(len(first))
     return new[labels.ravel()]
+
+
+def momenta_of_classes(box: PeriodicBox, labels: Indices, wanted: Indices) -> Floats:
+    """The largest momentum of each class that is wanted, in the order of tuples, shape (Q, d - 1)."""
+    return np.array([max(map(tuple, box.momenta[labels == label])) for label in wanted]).reshape(len(wanted), -1)

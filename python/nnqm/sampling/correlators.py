@@ -30,7 +30,8 @@ __all__ = [
 class Correlators:
     """Sums over independent blocks of paths, with all that is needed to make, extend and merge them.
 
-    Made by ``simulate``, ``accumulate`` and ``load``; estimators such as ``two_point`` are functions of it.
+    Made by ``simulate``, ``accumulate``, ``simulate_two_level`` and ``load``; estimators such as ``two_point`` are
+    functions of it.
 
     Attributes
     ----------
@@ -61,7 +62,8 @@ class Correlators:
     notes : tuple of str
         Remarks on how paths from elsewhere were cut and checked.
     group : int
-        Successive paths that share random weights: units of the blocks, within which connected functions subtract.
+        Successive paths that share random weights: units of the blocks, within which connected functions subtract. Of
+        two levels, the futures of a present or of a draw of random parameters.
     compiled : bool
         Whether the network was evaluated by a table of polynomials, see ``simulate``.
     closed_after : float or None
@@ -394,6 +396,15 @@ def vacuum(sums: Floats) -> Floats:
     return np.asarray(mean[..., :, None] * mean[..., None, :])
 
 
+def same_draws(run: Correlators, other: Correlators | None = None) -> bool:
+    """Whether two runs, or a run and this nnqm, draw the same random numbers for the same key.
+
+    Version 2 of the random-number map added kinds of draws to version 1 and changed none.
+    """
+    version = _core.random_map_version if other is None else other.random_map_version
+    return run.random_map_version == version or {run.random_map_version, version} == {1, 2}
+
+
 def merge(runs: Iterable[Correlators]) -> Correlators:
     """Put runs together, block after block.
 
@@ -420,10 +431,12 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     first = parts[0]
     same = [
         *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
-        *("group", "compiled", "hbar", "mass", "random_map_version", "closed_after"),
+        *("group", "compiled", "hbar", "mass", "closed_after"),
     ]
     for i, part in enumerate(parts[1:], start=1):
         differs = [n for n in same if getattr(part, n) != getattr(first, n)]
+        if not same_draws(part, first):
+            differs.append("random_map_version")
         if not np.array_equal(part.times, first.times):
             differs.append("times")
         if part.sums.keys() != first.sums.keys():

@@ -249,14 +249,14 @@ def default_observables(
         state of the theory is visible, and all channels where there is no network; the outputs then enter linearly.
     order : int, optional
         Highest Hermite polynomial, and total degree of products. Default: 6; 3 for a Hamiltonian with a continuum,
-        where higher powers live in rare events far out.
+        where higher powers live in rare events far out, and for a field at several points.
     neurons : int or Network, optional
         Number of neurons; or a network, for example the theory's own, on the channels observed: its first hidden
         layer. (Deeper ones are functions for ``simulate_functions``.) Default: 16; 19 for a Hamiltonian with a
-        continuum; none for several Ornstein-Uhlenbeck inputs.
+        continuum; none for several Ornstein-Uhlenbeck inputs and for a field.
     products : int, optional
         Number of products of polynomials of different channels. Default: 16; for several Ornstein-Uhlenbeck inputs as
-        many as the lowest 6 D + 16 states of D inputs need.
+        many as the lowest 6 D + 16 states of D inputs need; none for a field, whose functions at all points are alike.
 
     Returns
     -------
@@ -283,6 +283,11 @@ def default_observables(
     if isinstance(source, Theory) and not source.stationary:
         return _of_outputs(source, observe)
     theory = source if isinstance(source, Theory) else None
+    suggested = None if theory is None else next((s.basis for s in theory.sources if s.basis is not None), None)
+    if suggested is not None:
+        order = suggested[0] if order is None else order
+        neurons = suggested[1] if neurons is None else neurons
+        products = suggested[2] if products is None else products
     if isinstance(source, Theory):
         names: tuple[str, ...] = source.channels
         mean, std = _standardisation(source)

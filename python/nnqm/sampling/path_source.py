@@ -155,9 +155,9 @@ class Paths(Immutable):
             If the paths or the channel do not exist, or a value is not finite.
         """
         chosen = self._range(first, last)
-        if isinstance(channel, int | np.integer | str):
-            return np.ascontiguousarray(self._sampled(chosen, (self.theory.channel_name(channel),))[:, :, 0])
-        return self._sampled(chosen, tuple(self.theory.channel_name(c) for c in channel))
+        if isinstance(channel, Sequence) and not isinstance(channel, str):
+            return self._sampled(chosen, tuple(self.theory.channel_name(c) for c in _distinct(channel)))
+        return np.ascontiguousarray(self._sampled(chosen, (self.theory.channel_name(channel),))[:, :, 0])
 
     def read_channels(self, first: int = 0, last: int | None = None) -> NDArray[Any]:
         """Values of all channels along the paths first .. last - 1, in the order of ``theory.channels``.
@@ -280,7 +280,7 @@ def reader_of(paths: Any, channel: int | str | Sequence[int | str], dt: float = 
             raise InputTypeError(f"channel of given paths must be its position; got {given!r}")
         return integer("channel", given, 0, array.shape[2] - 1)
 
-    known = {"n_units": array.shape[0], "n_times": array.shape[1], "step": positive("dt", dt)}
+    known: dict[str, Any] = {"n_units": array.shape[0], "n_times": array.shape[1], "step": positive("dt", dt)}
     if isinstance(channel, Sequence) and not isinstance(channel, str):
         columns = tuple(position(c) for c in _distinct(channel))
         return PathReader(native=lambda first, last: array[first:last][:, :, columns], columns=columns, **known)
@@ -298,11 +298,14 @@ def _distinct(channels: Sequence[Any]) -> Sequence[Any]:
 
 def _reader_of_theory(paths: Paths, channel: int | str | Sequence[int | str]) -> PathReader:
     theory, times = paths.theory, paths.times
-    several = isinstance(channel, Sequence) and not isinstance(channel, str)
-    names = [theory.channel_name(c) for c in (channel if several else [channel])]
+    wanted: str | tuple[str, ...]
+    if isinstance(channel, Sequence) and not isinstance(channel, str):
+        names = wanted = tuple(_distinct([theory.channel_name(c) for c in channel]))
+    else:
+        wanted = theory.channel_name(channel)
+        names = (wanted,)
     shared = max(source.shared_by for source in theory.sources)
-    columns = tuple(theory.channels.index(name) for name in _distinct(names))
-    wanted = tuple(names) if several else names[0]
+    columns = tuple(theory.channels.index(name) for name in names)
     return PathReader(
         native=lambda first, last: paths.read(first, last, wanted),
         n_units=paths.n_paths,
@@ -311,7 +314,7 @@ def _reader_of_theory(paths: Paths, channel: int | str | Sequence[int | str]) ->
         start=float(times[0]),
         step=float(times[1] - times[0]) if len(times) > 1 else 1.0,
         column=columns[0],
-        columns=columns if several else None,
+        columns=None if isinstance(wanted, str) else columns,
     )
 
 

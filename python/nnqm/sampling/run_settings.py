@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
+from math import inf, prod
+from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -246,11 +249,37 @@ def measure_of(run: Correlators) -> _core.Measure:
 
 def empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     shapes = measure_of(run).shapes(run.n_times)
+    need_memory(run, n_blocks, {name: 8 * n_blocks * prod(shape) for name, shape in shapes})
     # Written at once: threads that meet new memory at the same time wait for each other in the system.
     sums: dict[str, NDArray[Any]] = {name: np.full((n_blocks, *shape), 0.0) for name, shape in shapes}
     sums["paths"] = np.zeros(n_blocks, dtype=np.int64)
     sums["first_bad"] = np.full(n_blocks, -1, dtype=np.int64)
     return sums
+
+
+def need_memory(run: Correlators, n_blocks: int, needed: Mapping[str, int]) -> None:
+    """Raise InputError if the sums of a run, in bytes by name, are larger than the memory of the machine."""
+    total, held = sum(needed.values()), memory()
+    if total > held:
+        largest = max(needed, key=lambda name: needed[name])
+        raise InputError(
+            f"the sums of this run would take {total / 2**30:.3g} GiB, {largest} most of it, and the machine has "
+            f"{held / 2**30:.3g} GiB; got {len(run.channels)} channels, {run.observables.size} observables and "
+            f"{n_blocks} blocks",
+            "use fewer lags in Measure, fewer blocks, or observables of order 1 without neurons and products",
+        )
+
+
+def memory() -> float:
+    """Memory of the machine in bytes, or of the container if it has less; infinite where the system does not tell."""
+    try:
+        found = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return inf
+    try:
+        return min(found, float(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):
+        return found
 
 
 def check_scale(run: Correlators) -> None:

@@ -17,7 +17,7 @@ from ..errors import InputError, InputTypeError
 from ..theories.network import use_table
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
-from .correlators import Correlators
+from .correlators import Correlators, same_draws
 from .measure import Measure, measure_or_default, resolve
 from .observables import default_observables
 from .run_settings import (
@@ -204,7 +204,7 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     """
     if run.theory is None or len(run.keys) != 1:
         raise InputError("only a run of one seed can be extended; merge it with a run of another rng instead")
-    if run.random_map_version != _core.random_map_version:
+    if not same_draws(run):
         raise InputError(
             f"the run was made with version {run.random_map_version} of the random-number map, this nnqm has "
             f"{_core.random_map_version}; merge it with a run of another rng instead"
@@ -260,8 +260,9 @@ def _first_tiles(run: Correlators) -> int:
             steps = 3 * training.steps * len(training.points) / (run.group * run.n_times)
             forward += steps * sum((a + 25) * b for a, b in pairwise(widths))
     products = 2 * len(run.observable_lags) * run.observables.size**2
+    sources = sum(s.work for s in run.theory.sources)
     pairs = 0 if run.two_time is None else run.n_times
-    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + forward + products + pairs))))
+    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + sources + forward + products + pairs))))
     # The cost of other processes depends on how they are sampled.
     return tiles if run.theory.all_oscillators else min(16, tiles)
 

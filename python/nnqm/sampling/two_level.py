@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeAlias, Unpack
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, Rng, choice, integer, positive, random_key
+from .._arguments import Floats, Rng, choice, integer, random_key
 from ..errors import InputError, InputTypeError
 from ..statistics.matrices import product
 from ..theories.source import Source
@@ -41,6 +41,8 @@ _BUNDLES = 16
 _PILOT_KEY, _PILOT_PAIRS = 2604, 16
 # Values drawn at once, and sums of bundles held at once.
 _CHUNK, _HELD = 1 << 20, 1 << 20
+# Fewest terms of a product of matrices whose bits do not depend on the addresses of the matrices.
+_SHORT = 32
 # Functions times times of a future beyond which matrices between all of them take too much memory.
 _MOST_ROWS = 4096
 # Lags of the two-point functions by default, and presents of a block.
@@ -130,22 +132,23 @@ def simulate_two_level(
     need_known(simulate_two_level, settings, TwoLevelSettings, Measure)
     draws = _draws_of(theory, futures, n_times, dt, settings)
     presents = integer("n_presents", n_presents, 2, 2**53 // (draws.futures * draws.n_times))
-    per_draw = max(1, theory.group // draws.futures)
+    per_draw = theory.group // draws.futures if theory.sectors else 1
     if presents % per_draw:
         raise InputError(
             f"n_presents must be a multiple of the {per_draw} presents that share their random parameters; got "
             f"{presents}; use {-(-presents // per_draw) * per_draw}"
         )
     bounds = _bounds(settings.get("n_blocks"), presents, per_draw)
-    asked = _asked(measure, 2 * draws.n_times - 1, settings)
+    grid = time_grid(2 * draws.n_times - 1, dt, None)
+    asked = _asked(measure, len(grid), settings)
     key, progress = random_key(rng), settings.get("progress")
     if asked.observables is not None:
         draws = _evaluated(draws, asked.observables, asked.observables.size - 1)
     pilot = _Pilot(draws)
-    chosen = asked.observables or _of_functions(draws, pilot, settings.get("names"))
+    chosen = asked.observables or _of_functions(theory, pilot, settings)
     run = Correlators(
         theory=None,
-        times=np.arange(2 * draws.n_times - 1) * positive("dt", dt),
+        times=grid,
         n_paths=presents * draws.futures,
         n_blocks=len(bounds) - 1,
         first_block=0,
@@ -156,7 +159,7 @@ def simulate_two_level(
         # Within these paths connected functions subtract.
         group=max(draws.futures, theory.group),
         notes=(f"two levels: {draws.futures} futures of each of {presents} presents",),
-        **resolve(asked, chosen, np.arange(2 * draws.n_times - 1) * dt, theory),
+        **resolve(asked, chosen, grid, theory),
         **build_facts(),
     )
     check_scale(run)
@@ -168,7 +171,7 @@ def simulate_two_level(
         )
     run = replace(run, sums=empty_sums(run, len(bounds) - 1))
     if asked.observables is None:
-        draws = replace(draws, key=key, shift=chosen.shift, scale=chosen.scale)
+        draws = replace(draws, key=key, shift=chosen.shift, scale=chosen.scale, width=size)
     else:
         draws = _evaluated(replace(draws, key=key), chosen, size)
     _fill(run, draws, size, pilot.weights, bounds, per_draw if theory.sectors else None, progress)
@@ -201,7 +204,7 @@ def _draws_of(theory: Theory, futures: int, n_times: int, dt: float, settings: T
     times = time_grid(integer("n_times", n_times, 2), dt, None, theory)
     for source in theory.sources:
         _need_reversible(source, times)
-    if theory.group > 1 and (theory.group % n or theory.group < 2 * n):
+    if theory.sectors and (theory.group % n or theory.group < 2 * n):
         raise InputError(
             f"paths that share random parameters must come from two presents or more: group must be a multiple of "
             f"futures={n}, at least {2 * n}; got group={theory.group}; use group={2 * n}"
@@ -262,10 +265,9 @@ def _asked(measure: Measure | None, n_lags: int, settings: TwoLevelSettings) -> 
     )
 
 
-def _of_functions(draws: _Draws, pilot: _Pilot, names: Sequence[str] | None) -> Observables:
+def _of_functions(theory: Theory, pilot: _Pilot, settings: TwoLevelSettings) -> Observables:
     """The functions themselves, standardised by the pilot."""
-    if names is None and draws.names == draws.theory.outputs:
-        names = draws.names
+    names = settings.get("names") or (None if settings.get("functions") else theory.outputs)
     labels = labels_of(names, len(pilot.mean))
     return default_observables((pilot.mean, pilot.std, labels), order=1, neurons=0)
 
@@ -305,7 +307,7 @@ def _evaluated(draws: _Draws, observables: Observables, size: int) -> _Draws:
 class _Draws:
     """Presents with their futures, and K functions (values - shift)/scale of the channels ``names`` at one time.
 
-    ``width`` is K where it may be large.
+    ``width`` is K where it is known.
     """
 
     theory: Theory
@@ -317,8 +319,8 @@ class _Draws:
     evaluate: Evaluate
     width: int = 1
     key: int = _PILOT_KEY
-    shift: ArrayLike = 0.0
-    scale: ArrayLike = 1.0
+    shift: Floats | float = 0.0
+    scale: Floats | float = 1.0
 
     @property
     def n_times(self) -> int:
@@ -361,9 +363,7 @@ class _Draws:
         )
         values = self.evaluate(paths)
         values = values.reshape(stop - first, n, self.n_times, values.shape[-1])
-        # Faster than the mean, which casts first.
-        means = np.einsum("bn...->b...", values, dtype=np.float64) / n
-        return means, values[:, 0].astype(np.float64)
+        return values.mean(axis=1, dtype=np.float64), values[:, 0].astype(np.float64)
 
 
 class _Pilot:
@@ -400,70 +400,96 @@ def _splits(lag: int, n_times: int) -> NDArray[np.int64]:
 # ---- sums
 
 
+class _Reader:
+    """``_Draws.read`` of the presents of a run, some blocks at a time."""
+
+    def __init__(self, draws: _Draws, size: int, presents: int) -> None:
+        self.draws, self.presents, self.first = draws, presents, 0
+        self.at_once = max(1, _HELD // (draws.bundles * draws.n_times * size))
+        self.held: tuple[Floats, ...] = ()
+
+    def read(self, first: int, stop: int) -> tuple[Floats, ...]:
+        """Presents first .. stop - 1 in the order of their numbers, ``at_once`` of them at most."""
+        end = self.first + len(self.held[0]) if self.held else 0
+        if stop > end:
+            new = self.draws.read(end, min(first + self.at_once, self.presents))
+            left = tuple(values[first - self.first :] for values in self.held)
+            self.first, self.held = first, tuple(map(np.concatenate, zip(left, new, strict=True))) if left else new
+        return tuple(values[first - self.first : stop - self.first] for values in self.held)
+
+
 class _Totals:
     """Sums over the presents of one block of products of functions at times s and t of their futures.
 
-    ``pairs`` are of different futures of a present, ``distinct`` of the means of different presents of a unit, both
-    (n_times, K, n_times, K) and one for each present; ``means`` have shape (n_times, K). ``squares`` (n_times, K, K)
-    and ``powers`` (4, K), the first of which are means over bundles, are of one future of each bundle.
+    ``pairs`` are of different futures of a present, ``distinct`` of the means of different presents of a unit, and
+    ``same`` of one future of each bundle, all (rows, rows) with a row for each time and function and one for each
+    present; ``means`` (rows,). ``powers`` (4, K) are sums over times of the future of each bundle.
     """
 
-    def __init__(self, draws: _Draws, size: int) -> None:
-        self.draws, self.presents, rows = draws, 0, draws.n_times * size
-        self.pairs, self.distinct = np.zeros((2, rows, rows))
-        self.means, self.squares = np.zeros(rows), np.zeros((draws.n_times, size, size))
-        self.powers = np.zeros((4, size))
+    def __init__(self, reader: _Reader, size: int) -> None:
+        self.reader, self.presents, self.shape = reader, 0, (reader.draws.n_times, size)
+        rows = reader.draws.n_times * size
+        self.pairs, self.distinct, self.same = np.zeros((3, rows, rows))
+        self.means, self.powers = np.zeros(rows), np.zeros((4, size))
 
     def add(self, first: int, stop: int, unit: int, tell: Callable[[int], None]) -> None:
         """Presents first .. stop - 1, whole units."""
-        held = max(1, _HELD // len(self.means))
-        for begin, end in _ranges(first, stop, max(unit, held // unit * unit)):
+        units_at_once = max(1, _HELD // (len(self.means) * unit))
+        for begin, end in _ranges(first, stop, unit * units_at_once):
             of_units = np.zeros(((end - begin) // unit, len(self.means)))
-            for a, b in _ranges(begin, end, max(1, held // self.draws.bundles)):
+            for a, b in _ranges(begin, end, self.reader.at_once):
                 means = self._add_presents(a, b)
                 np.add.at(of_units, (np.arange(a, b) - begin) // unit, means)
-                self.distinct -= product(means.T, means) / (unit - 1)
+                self.distinct -= _squared(means) / (unit - 1)
                 self.means += means.sum(axis=0)
                 tell(b - a)
-            self.distinct += product(of_units.T, of_units) / (unit - 1)
+            self.distinct += _squared(of_units) / (unit - 1)
         self.presents += stop - first
 
     def _add_presents(self, first: int, stop: int) -> Floats:
         """Adds products of one present, and returns the means over futures, (presents, rows)."""
-        found, single = self.draws.read(first, stop)
-        g, rows = self.draws.bundles, len(self.means)
+        found, single = self.reader.read(first, stop)
+        g, rows = found.shape[1], len(self.means)
         bundles, of_presents = found.reshape(-1, rows), found.sum(axis=1).reshape(-1, rows)
-        self.pairs += (product(of_presents.T, of_presents) - product(bundles.T, bundles)) / (g * (g - 1))
-        # Functions of one time side by side, in memory order; einsum without optimize calls no BLAS.
-        z = np.ascontiguousarray(single.reshape(-1, *single.shape[2:]).transpose(1, 2, 0))
-        squared = z * z
-        self.squares += np.einsum("tkn,tln->tkl", z, z) / g
-        self.powers[0] += z.sum(axis=(0, 2)) / g
-        for place, (left, right) in enumerate(((z, z), (squared, z), (squared, squared)), start=1):
-            self.powers[place] += np.einsum("tkn,tkn->k", left, right) / g
+        self.pairs += (_squared(of_presents) - _squared(bundles)) / (g * (g - 1))
+        self.same += _squared(single.reshape(-1, rows)) / g
+        power = np.ones_like(single)
+        for sums in self.powers:
+            power *= single
+            sums += power.sum(axis=(0, 1, 2)) / g
         return np.asarray(of_presents / g)
 
-    def at_lag(self, lag: int, weights: Floats, size: int) -> Floats:
-        """The matrices of ``Correlators`` at a lag for the constant and the first functions, (3, 1 + size, 1 + size).
+    def at_lags(self, weights: Floats) -> Floats:
+        """The matrices of ``Correlators`` for the constant and the functions, (2 n_times - 1, 3, 1 + K, 1 + K).
 
-        Sums over splits s + t = lag of F(s) F(t), F(s) F(s) + F(t) F(t), and F(s) F(t) of different presents.
+        Averages over splits s + t of F(s) F(t), F(s) F(s) + F(t) F(t), and F(s) F(t) of different presents.
         """
-        n, k = self.squares.shape[:2]
-        s = _splits(lag, n)
-        t, w = lag - s, weights[s, lag - s]
-        means = self.means.reshape(n, k)[:, :size]
-        sums = np.empty((3, 1 + size, 1 + size))
-        sums[:, 0, 0] = self.presents
-        sums[:, 1:, 0] = (w[:, None] * means[s]).sum(axis=0)
-        sums[:, 0, 1:] = (w[:, None] * means[t]).sum(axis=0)
+        n, k = self.shape
+        s, t = np.divmod(np.argsort(np.add.outer(np.arange(n), np.arange(n)).ravel(), kind="stable"), n)
+        starts = np.flatnonzero(np.diff(s + t, prepend=-1))
+        sums = np.empty((len(starts), 3, 1 + k, 1 + k))
+
+        def averages(values: Floats) -> Floats:
+            return np.add.reduceat(weights[s, t].reshape(-1, *(1,) * (values.ndim - 1)) * values, starts, axis=0)
+
+        means = self.means.reshape(n, k)
+        sums[:, :, 0, 0] = self.presents
+        sums[:, :, 1:, 0] = averages(means[s])[:, None]
+        sums[:, :, 0, 1:] = averages(means[t])[:, None]
         for place, products in ((0, self.pairs), (2, self.distinct)):
-            at_times = products.reshape(n, k, n, k)[s, :size, t, :size]
-            sums[place, 1:, 1:] = (w[:, None, None] * at_times).sum(axis=0)
-        both = (self.squares[s] + self.squares[t])[:, :size, :size]
-        sums[1, 1:, 1:] = (w[:, None, None] * both).sum(axis=0)
-        sums[1, 0] += sums[1, :, 0]
-        sums[1, :, 0] = sums[1, 0]
+            sums[:, place, 1:, 1:] = averages(products.reshape(n, k, n, k)[s, :, t])
+        at_times = self.same.reshape(n, k, n, k)[np.arange(n), :, np.arange(n)]
+        sums[:, 1, 1:, 1:] = averages(at_times[s] + at_times[t])
+        sums[:, 1, 0] += sums[:, 1, :, 0]
+        sums[:, 1, :, 0] = sums[:, 1, 0]
         return sums
+
+
+def _squared(rows: Floats) -> Floats:
+    """The matrix A^T A; zeros fill up short sums, whose order would depend on where they stand in memory."""
+    if len(rows) < _SHORT:
+        rows = np.concatenate([rows, np.zeros((_SHORT - len(rows), rows.shape[1]))])
+    return product(rows.T, rows)
 
 
 def _ranges(first: int, stop: int, length: int) -> Iterator[tuple[int, int]]:
@@ -481,7 +507,7 @@ def _fill(
     progress: Progress | None,
 ) -> None:
     """Fill the sums of a run block by block; the unit of connected functions is a draw, or else the block."""
-    done, n = 0, len(run.observables.channels)
+    done, n, reader = 0, 1 + len(run.observables.channels), _Reader(draws, size, bounds[-1])
 
     def tell(presents: int) -> None:
         nonlocal done
@@ -491,15 +517,15 @@ def _fill(
 
     try:
         for b, (first, stop) in enumerate(pairwise(bounds)):
-            totals = _Totals(draws, size)
+            totals = _Totals(reader, size)
             totals.add(first, stop, per_draw or stop - first, tell)
-            run.sums["lags"][b] = [totals.at_lag(lag, weights, n) for lag in run.lags]
+            sums = totals.at_lags(weights)
+            run.sums["lags"][b] = sums[list(run.lags), :, :n, :n]
             if run.observable_lags:
-                run.sums["observable_lags"][b] = [totals.at_lag(lag, weights, size) for lag in run.observable_lags]
-            paths = (stop - first) * draws.futures
-            # Sums over all times of all paths of the run.
-            run.sums["moments"][b] = totals.powers[:, :n].T * (draws.futures * run.n_times / draws.n_times)
-            run.sums["paths"][b] = paths
+                run.sums["observable_lags"][b] = sums[list(run.observable_lags)]
+            # As if over all times of all paths of the run.
+            run.sums["moments"][b] = totals.powers[:, : n - 1].T * (draws.futures * run.n_times / draws.n_times)
+            run.sums["paths"][b] = (stop - first) * draws.futures
     except KeyboardInterrupt:
         held = int(run.sums["paths"].sum())
         raise Interrupted(run if held else None, f"{held} paths") from None

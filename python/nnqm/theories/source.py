@@ -204,6 +204,11 @@ class Source(ABC):
         return False
 
     @property
+    def work(self) -> float:
+        """Multiplications per path and time in the core beyond a few per input, for the first slice of a run."""
+        return 0.0
+
+    @property
     def known_covariance(self) -> Callable[[Floats, Floats], Floats] | None:
         """Exact covariance of the input at times s and t that broadcast, unit [y]^2; None if it is unknown."""
         return None
@@ -312,6 +317,11 @@ class Source(ABC):
         return 1
 
     @property
+    def basis(self) -> tuple[int, int, int] | None:
+        """Highest polynomial, neurons and products of the default observables; None for the usual ones."""
+        return None
+
+    @property
     def has_states(self) -> bool:
         """Whether ``states`` is defined."""
         return type(self).states is not Source.states
@@ -383,9 +393,15 @@ class Source(ABC):
         Returns
         -------
         list of Levels or None
-            One entry per input; None if the levels are unknown.
+            One entry per input, or per independent mode of inputs that are not independent; None if the levels are
+            unknown.
         """
         return None
+
+    @property
+    def independent_inputs(self) -> bool:
+        """Whether the inputs are independent of each other, so that each has levels of its own; True by default."""
+        return True
 
     @property
     def continuum(self) -> float:
