@@ -113,6 +113,12 @@ def test_relus_in_any_number_of_directions():
     assert product_average("relu", turn[None, :4]).value[0] == pytest.approx(half**4, rel=1e-12)
     repeated = np.array([[turn[0], 3 * turn[0], turn[1], turn[2]], [turn[0], -2 * turn[0], turn[1], turn[3]]])
     np.testing.assert_allclose(product_average("relu", repeated).value, [3 * 0.5 * half**2, 0.0], rtol=1e-12)
+    # Squares of two, an arc-cosine kernel of order 2 (Cho and Saul, NIPS 2009).
+    angle = 1.1
+    other = np.cos(angle) * turn[0] + np.sin(angle) * turn[1]
+    kernel = 3 * np.sin(angle) * np.cos(angle) + (np.pi - angle) * (1 + 2 * np.cos(angle) ** 2)
+    squares = product_average("relu", np.array([[turn[0], turn[0], other, other]]))
+    assert squares.value[0] == pytest.approx(kernel / (2 * np.pi), rel=1e-12)
     space = 0.3 + np.random.default_rng(8).normal(size=(3, 4, 3))
     wide = np.concatenate([space, np.zeros((3, 4, 2))], axis=2) @ turn
     found = product_average("relu", wide)
