@@ -112,7 +112,8 @@ def simulate_two_level(
         the 2 n_times - 1 times of a past and a future together. Errors are statistical, from blocks of independent
         presents, or of draws of the random parameters. Connected functions subtract products of different presents
         with the same random parameters, without bias. At lags shorter than a correlation time ``simulate`` is more
-        accurate for equal work. The run cannot be extended, only merged with others.
+        accurate for equal work. The run cannot be extended, only merged with others. Time and memory beyond sampling
+        grow like the square of n_times times the number of functions.
 
     Raises
     ------
