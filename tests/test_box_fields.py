@@ -114,6 +114,8 @@ BOX = fields.PeriodicBox(1.0, 6)
         (lambda: fields.momentum_projection(BOX, momenta=[np.pi / 3, -np.pi / 3]), "q and -q count as one"),
         (lambda: nnqm.Theory(BOX, TANH), "network takes 1 inputs, but the sources give 6"),
         (lambda: fields.particle_levels(BOX, 0.3, 4.0), "momenta of the box"),
+        (lambda: fields.thresholds(fields.PeriodicBox(1.0, (4, 4)), 2, np.zeros((2, 3))), r"shape \(Q, 2\)"),
+        (lambda: fields.PointwiseField(BOX).by_momentum([0.0], np.zeros((1, 2))), r"shape \(Q, 1\)"),
         (lambda: fields.particle_levels(fields.PeriodicBox(0.1, (16, 16)), [0.0, 0.0], 9.0), "sets of momenta"),
         (lambda: fields.PointwiseField(BOX, fields.pointwise(TANH, 6)), "single_point"),
     ],
@@ -545,6 +547,26 @@ def test_the_run_of_one_momentum_is_a_run_of_functions():
     # In units of the standardised field at a point.
     assert_each_consistent(weights[0], box_weight)
     assert_each_consistent(gaps[0], BOX.rates[1])
+
+
+def test_levels_of_a_box_are_those_of_all_momenta():
+    energies, counts = nnqm.level_energies(nnqm.Theory(BOX), 8)
+    found = [fields.particle_levels(BOX, q, energies[-1] + 1e-6) for q in BOX.momenta]
+    expected = np.sort(np.concatenate([np.repeat(f.energies, f.multiplicities) for f in found]))
+    np.testing.assert_allclose(np.repeat(energies, counts), expected, rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_levels_below_two_particles_have_their_numbers():
+    run = nnqm.simulate(nnqm.Theory(BOX), 20_000, 24, 0.1, rng=7)
+    found = nnqm.spectrum(run, 3)
+    assert [(level.name, level.multiplicity, level.at_least) for level in found.levels[:2]] == [
+        ("gap 1", 1, False),
+        ("gap 2", 2, False),
+    ]
+    assert_consistent(found.joint[:2], BOX.rates[:2])
+    # From 2 m on there are states that powers of the field at single points do not show.
+    assert found.levels[2].at_least
 
 
 def test_default_observables_of_a_field_are_alike_at_all_points():

@@ -252,6 +252,25 @@ def test_distinct_neurons_of_networks_estimate_other_widths():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("alpha", [-1.0, 0.0])
+def test_distinct_neurons_of_a_cos_net(alpha):
+    # Networks of one neuron are draws of neurons. The published four-point functions are those of width 30.
+    def cos_net(width, points=None):
+        return fields.CosNet(2, 1.0, width, alpha, fields.Regulator("gaussian", 10.0), points=points)
+
+    space = [0.0, 0.3, 0.6, 0.9]
+    x = nnqm.sample_paths(nnqm.Theory(cos_net(1, space)), 240_000, times=[0.0], rng=1)[:, 0].reshape(-1, 4, 4)
+    rows = [[0, 1, 2, 3], [0, 0, 2, 2], [0, 0, 0, 0]]
+    points = np.stack([np.zeros((3, 4)), np.array(space)[rows]], axis=-1)
+    exact = fields.n_point(cos_net(30), points)
+    assert_consistent(fields.distinct_neurons(x, rows), exact.wick)
+    found = fields.distinct_neurons(x, rows, width=30)
+    assert_consistent(found, exact.value)
+    if alpha < 0:
+        assert_inconsistent(found, exact.wick)
+
+
+@pytest.mark.slow
 def test_errors_of_sums_over_distinct_neurons_are_calibrated():
     field = fields.NeuronField("erf", weight_std=1.2, bias_std=(0.5, 0.0))
     exact = field.n_point(QUADRUPLE, 2)

@@ -154,6 +154,18 @@ def test_the_form_about_zero_tells_them_apart_as_well(width):
         assert reflection_positivity(paths_of(cos_net(width), n, n_times=17), **settings).verdict == "violated"
 
 
+def test_three_dimensions():
+    points = [[0.0, 0.0], [0.3, 0.2], [1.0, -0.5]]
+    waves = CosNet(3, MASS, 2, regulator=Regulator("hard", 10.0, spatial=True), points=points)
+    wrong = reflection_positivity(paths_of(waves, 3000), functionals="exchange")
+    refute(wrong.p_value, "a cos-net not seen in three dimensions")
+    assert re.match(r"\(z\([\d.]+(, -?[\d.]+){2}\) z\(", wrong.witness.terms[0])
+    right = reflection_positivity(
+        paths_of(ReflectionPositiveNet(3, MASS, 2, 10.0, points=points), 3000), functionals="exchange"
+    )
+    accept(right.p_value, "a false alarm in three dimensions")
+
+
 @pytest.mark.slow
 def test_the_choice_of_a_functional_needs_other_paths_than_the_search():
     # The norm is about -0.03. The lowest of 126 functionals fits the noise of the search by more than that.

@@ -134,6 +134,34 @@ def test_functions_have_all_pairs_of_correlators():
     assert abs(gaps[0].value - 1) < 0.2
 
 
+@pytest.mark.slow
+def test_a_network_on_random_momenta_agrees_with_plain_sums():
+    network = nnqm.Network.random((2, 6, 1), rng=5, weight_std=1.5, bias_std=0.5)
+    two = nnqm.simulate_two_level(nnqm.Theory(net(64, 3, (0.0, 0.7)), network), 8192, 16, 6, 0.3, rng=1)
+    measure = nnqm.Measure(lags=(2, 5, 8), observable_lags=(), increment_lags=())
+    plain = nnqm.simulate(nnqm.Theory(net(8, 3, (0.0, 0.7)), network), 131_072, 16, 0.3, rng=2, measure=measure)
+    for found, other in ((two.connected(), plain.connected()), (two.two_point(), plain.two_point())):
+        assert_consistent(found[[2, 5, 8]], other.value, expected_error=other.error)
+
+
+def test_double_precision_and_units():
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(2.0), hbar=3.0)
+    options = {"rng": 1, "measure": nnqm.Measure(lags=(2, 4))}
+    single, double = (
+        nnqm.simulate_two_level(theory, 64, 64, 4, 0.3, precision=p, **options) for p in ("float32", "float64")
+    )
+    np.testing.assert_allclose(double.connected().value, single.connected().value, rtol=1e-5)
+    assert not np.array_equal(double.connected().value, single.connected().value)
+    assert abs(nnqm.effective_energy(double)[1][0].pull(6.0)) < 4
+
+
+def test_names_of_functions():
+    powers = lambda x: np.concatenate([x, x**2], axis=2)  # noqa: E731
+    assert nnqm.simulate_two_level(OSCILLATOR, 16, 8, 3, 0.3, rng=1, functions=powers).channels == ("x1", "x2")
+    assert nnqm.simulate_two_level(DEEP, 16, 8, 3, 0.3, rng=1).channels == ("x",)
+    assert nnqm.simulate_two_level(OSCILLATOR, 16, 8, 3, 0.3, rng=1, names=["q"]).channels == ("q",)
+
+
 def test_observables_of_a_measure_and_their_levels():
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.5]), NETWORK)
     measure = nnqm.Measure(

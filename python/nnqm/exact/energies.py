@@ -16,7 +16,7 @@ _MOST_LEVELS = 2_000_000
 
 
 def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ...]]:
-    """Lowest gaps of a theory and their multiplicities: sums of gaps of its independent inputs.
+    """Lowest gaps of a theory and their multiplicities: sums of gaps of its independent inputs, or modes of a box.
 
     Parameters
     ----------
@@ -50,9 +50,11 @@ def level_energies(theory: Theory, n_levels: int) -> tuple[Floats, tuple[int, ..
             )
         ladders += [(levels.energies, levels.signs) for levels in found]
         ceiling = min(ceiling, *(levels.ceiling for levels in found))
-    # Levels above the n-th of one input are not among the lowest n.
+    # Sums above the n-th level with one excited input are not among the lowest n.
     positive_ones = [energies[(signs > 0) & (energies > 0)] for energies, signs in ladders]
-    limit = min((np.sort(e)[n_levels - 1] for e in positive_ones if len(e) >= n_levels), default=np.inf) * (1 + 1e-9)
+    single = np.sort(np.concatenate(positive_ones))
+    single = single[np.diff(single, prepend=-1.0) > 1e-9 * single]
+    limit = single[n_levels - 1] * (1 + 1e-9) if len(single) >= n_levels else np.inf
     sums, sign = np.zeros(1), np.ones(1)
     for energies, signs in ladders:
         sums, sign = np.add.outer(sums, energies).ravel(), np.multiply.outer(sign, signs).ravel()

@@ -21,7 +21,7 @@ from ..theories.networks import Network
 from ..verdict import Verdict
 from .correlators import box_of, projected_outputs
 from .networks import momentum_modes
-from .particle_levels import thresholds
+from .particle_levels import mode_of, thresholds
 from .periodic_box import PeriodicBox
 from .symmetry import momenta_of_classes, momentum_classes, point_group
 
@@ -223,7 +223,7 @@ def momentum_run(
     """
     box, copies = _copies(run, functions, projected)
     labels = momentum_classes(box, copies.group)
-    label = labels[momentum_modes(box, np.atleast_2d(np.asarray(momentum, dtype=np.float64)))[0]]
+    label = labels[mode_of(box, momentum)]
     columns = copies.modes[labels[copies.modes] == label]
     if not columns.size:
         raise InputError(f"momentum must be among the projected ones; got {momentum!r}")

@@ -82,6 +82,11 @@ class Field(Source):
         return None if self.n_inputs == 1 else (3, 0, 0)
 
     @property
+    def independent_inputs(self) -> bool:
+        """False."""
+        return False
+
+    @property
     def variance(self) -> Floats:
         """E phi^2, shape (S,)."""
         return np.full(self.n_inputs, float(self.propagator(0.0, np.zeros(self.dimension - 1))))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import gamma, lgamma, log, pi
+from math import gamma, log, pi
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,8 +48,8 @@ def generating_functional(field: Field, points: ArrayLike, charges: ArrayLike) -
               \bigl\langle e^{i k \cdot \sum_i n_i x_i} \bigr\rangle
 
     (Watson, Theory of Bessel Functions (1944), sec. 2.22). For :math:`\alpha = 0` the amplitude is constant, and the
-    rest are propagators. Otherwise one integral over \|k\| is left. For fixed momenta a reflection-positive net is
-    Gaussian; its average over momenta is an integral over one or two components.
+    rest are propagators. Otherwise an integral over the magnitude of k is left, or in two dimensions over k. For fixed
+    momenta a reflection-positive net is Gaussian; its average over momenta is an integral over one or two components.
 
     Parameters
     ----------
@@ -95,10 +95,8 @@ def generating_functional(field: Field, points: ArrayLike, charges: ArrayLike) -
         raise InputError(f"charges must have shape (..., {at.shape[-2]}), one per point; got {j.shape}") from None
     shape, p = j.shape[:-1], j.shape[-1]
     at, j = at.reshape(-1, p, field.dimension), j.reshape(-1, p)
-    if isinstance(field, CosNet) and field.alpha == 0:
-        change, off = _constant_amplitude(field, at, j)
-    elif isinstance(field, CosNet):
-        change, off = _by_configuration(_radial, field, at, j)
+    if isinstance(field, CosNet):
+        change, off = _cosines(field, at, j)
     elif isinstance(field, ReflectionPositiveNet):
         change, off = _by_configuration(_conditional, field, at, j)
     elif field.gaussian:
@@ -122,34 +120,38 @@ def _gaussian(field: Field, at: Floats, j: Floats, shape: tuple[int, ...]) -> Ex
     return ExactValue(value.reshape(shape), (_ROUNDING * (1 + np.abs(terms).sum(axis=(1, 2))) * value).reshape(shape))
 
 
-def _orders(largest: Floats, width: int) -> NDArray[np.int64]:
+def _orders(largest: Floats, width: int) -> NDArray[np.int64] | None:
     """Orders of Bessel functions that add up to 0 and matter at arguments up to ``largest``, shape (terms, P).
 
-    Of n and -n one is kept; n = 0 is left out.
+    Of n and -n one is kept; n = 0 is left out. None if there are too many.
     """
+    from scipy.special import gammaln
+
     tolerance = _TRUNCATION / width
-    found, weights = np.zeros((1, 0)), np.ones(1)
+    found, weights = np.zeros((1, 0), dtype=np.int64), np.ones(1)
     for z in largest:
         # |J_n(z)| <= (z/2)^n/n!, and it is below 1.
         n = np.arange(int(np.e * z) + 40)
-        bound = np.minimum(1.0, np.exp(np.minimum(0.0, n * log(max(z / 2, 1e-300)) - np.vectorize(lgamma)(n + 1.0))))
-        bound = np.where(n == 0, 1.0, bound)
+        bound = np.exp(np.minimum(0.0, n * log(max(z / 2, 1e-300)) - gammaln(n + 1.0)))
+        n, bound = n[bound > tolerance], bound[bound > tolerance]
         n, bound = np.concatenate([-n[:0:-1], n]), np.concatenate([bound[:0:-1], bound])
+        if weights.size * n.size > 20 * _MOST_TERMS:
+            return None
         size = weights[:, None] * bound
         first, second = np.nonzero(size > tolerance)
-        if first.size > 40 * _MOST_TERMS:
-            break
         found = np.concatenate([found[first], n[second][:, None]], axis=1)
         weights = size[first, second]
     ahead = found[np.arange(len(found)), np.argmax(found != 0, axis=1)] > 0
     found = found[(found.sum(axis=1) == 0) & ahead]
-    if found.shape[1] < largest.size or len(found) > _MOST_TERMS:
-        raise InputError(
-            f"charges must be small enough for {_MOST_TERMS} terms; the arguments of the Bessel functions of the "
-            f"{largest.size} points go up to {largest.max():.3g}",
-            "use fewer points, smaller charges or a larger width, or sample the field",
-        )
-    return np.asarray(found, dtype=np.int64)
+    return found if len(found) <= _MOST_TERMS else None
+
+
+def _too_many(largest: Floats) -> InputError:
+    return InputError(
+        f"charges must be small enough for {_MOST_TERMS} terms; the arguments of the Bessel functions of the "
+        f"{largest.size} points go up to {largest.max():.3g}",
+        "use fewer points, smaller charges or a larger width, or sample the field",
+    )
 
 
 def _bessel_less_one(z: Floats) -> Floats:
@@ -179,10 +181,33 @@ def _products(z: Floats, orders: NDArray[np.int64]) -> tuple[Floats, Floats]:
     return none, products
 
 
-def _constant_amplitude(field: CosNet, at: Floats, j: Floats) -> tuple[Floats, Floats]:
-    """The average over one neuron less 1, and its error, for alpha = 0: a sum of propagators."""
-    z = j * np.sqrt(2 * field.omega / field.width)
-    orders = _orders(np.abs(z).max(axis=0), field.width)
+def _cosines(field: CosNet, at: Floats, j: Floats) -> tuple[Floats, Floats]:
+    """The average over one neuron of a cos-net less 1, and its error."""
+    f, alpha = field.regulator, field.alpha
+    whole = f.kind != "none" and not f.spatial
+    if alpha == 0:
+        z = j * np.sqrt(2 * field.omega / field.width)
+        largest = np.abs(z).max(axis=0)
+        orders = _orders(largest, field.width)
+        if orders is not None:
+            return _constant_amplitude(field, at, z, orders)
+        if not whole or field.dimension > 2:
+            raise _too_many(largest)
+    if not whole:
+        raise InputError(
+            f"the generating functional with alpha={alpha:g} needs a regulator of all components; got {f!r}",
+            "use alpha = 0, or another regulator",
+        )
+    if field.mass == 0 and f.lower == 0 and alpha < 0:
+        raise InputError(
+            f"the amplitude of a neuron diverges like k^{alpha:g} at small momenta, and the mass is 0",
+            "use a positive mass, or a hard regulator with lower > 0",
+        )
+    return _by_configuration(_over_directions if field.dimension <= 2 else _radial, field, at, j)
+
+
+def _constant_amplitude(field: CosNet, at: Floats, z: Floats, orders: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """The average for alpha = 0, arguments z of the Bessel functions (..., P): a sum of propagators."""
     none, products = _products(z, orders)
     steps = np.einsum("tp,cpd->ctd", orders.astype(float), at)
     waves = propagator(field.dimension, field.mass, steps[..., 0], steps[..., 1:], regulator=field.regulator)
@@ -198,49 +223,86 @@ def _by_configuration(average, field, at: Floats, j: Floats) -> tuple[Floats, Fl
     return np.array([value for value, _ in found]), np.array([error for _, error in found])
 
 
+def _amplitude(field: CosNet, k: Floats) -> Floats:
+    """Amplitude of a neuron over the root of the width."""
+    return np.asarray(np.sqrt(2 * field.omega / field.width) * (k**2 + field.mass**2) ** (field.alpha / 2))
+
+
+def _end(field: CosNet) -> float:
+    """Momentum beyond which nothing contributes."""
+    return field.regulator.cutoff * (1.0 if field.regulator.kind == "hard" else _GAUSSIAN_END)
+
+
+def _momenta(field: CosNet, edges: Floats, n: int) -> tuple[Floats, Floats]:
+    """Magnitudes of the momentum (panels, n), and weights of averages over their law."""
+    d, (nodes, weights) = field.dimension, legendre_rule(n)
+    half = np.diff(edges)[:, None] / 2
+    k = edges[:-1, None] + half * (1 + nodes)
+    density = k ** (d - 1) * field.regulator(k) * (k**2 + field.mass**2) ** (-1 - field.alpha)
+    sphere = 2 * pi ** (d / 2) / gamma(d / 2) / (2 * pi) ** d / field.omega
+    return k, half * weights * density * sphere
+
+
+def _over_directions(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
+    r"""The average in one and two dimensions: J_0(A |sum_i J_i e^(ik x_i)|) at momenta and directions."""
+    largest = float(np.abs(j).sum() * _amplitude(field, np.array([field.regulator.lower, _end(field)])).max())
+    # Powers of the squared argument that matter have so many times the bandwidth of the square.
+    power, term = 1, 1.0
+    while term * largest**2 > 4 * power**2 * _TRUNCATION:
+        term *= largest**2 / (4 * power**2)
+        power += 1
+    distance = power * float(np.sqrt(((at[:, None] - at) ** 2).sum(axis=-1)).max())
+    edges = _edges(field, _end(field), distance, float(np.abs(j).sum()))
+    turns = distance * edges[-1]
+    many = len(edges) * _NODES[0] * len(j) * (1 if field.dimension == 1 else turns + 64)
+    if many > _MOST_VALUES:
+        raise InputError(
+            f"the average over momenta must need at most {_MOST_VALUES:,} values; it needs {many:.2g}",
+            "use smaller charges or distances or a smaller cutoff, or sample the field",
+        )
+    sums, size, half = [], 0.0, 0.0
+    for n in _NODES:
+        total = 0.0
+        for k, weight in zip(*_momenta(field, edges, n), strict=True):
+            # The trapezoid rule in the angle, with as many angles as the waves have turns at this momentum, twice.
+            angles = 2 * int(distance * k[-1] / 2 + 16) if field.dimension == 2 else 1
+            angle = pi * np.arange(angles) / angles
+            directions = np.stack([np.cos(angle), np.sin(angle)])[: field.dimension]
+            phase = np.einsum("k,pd,da->pka", k, at, directions)
+            wave = np.einsum("p,pka->ka", j, np.cos(phase)) ** 2 + np.einsum("p,pka->ka", j, np.sin(phase)) ** 2
+            values = _bessel_less_one(_amplitude(field, k)[:, None] * np.sqrt(wave))
+            total += float((weight * values.mean(axis=1)).sum())
+            size += float((weight * np.abs(values).mean(axis=1)).sum())
+            half += abs(float((weight * (values.mean(axis=1) - values[:, ::2].mean(axis=1))).sum()))
+        sums.append(total)
+    return sums[0], abs(sums[0] - sums[1]) + half + _ROUNDING * size
+
+
 def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
-    """The average over one neuron less 1, and its error: an integral over the magnitude of the momentum."""
+    """The average in any dimension: the sum over orders, integrated over the magnitude of the momentum."""
     from scipy.special import hyp0f1
 
-    f, d, alpha, mass = field.regulator, field.dimension, field.alpha, field.mass
-    if f.kind == "none" or f.spatial:
-        kind = "none" if f.kind == "none" else "spatial"
-        raise InputError(
-            f"the generating functional with alpha={alpha:g} needs a regulator of all components; got {kind}",
-            "use alpha = 0, or another regulator",
-        )
-    if mass == 0 and f.lower == 0 and alpha < 0:
-        raise InputError(
-            f"the amplitude of a neuron diverges like k^{alpha:g} at small momenta, and the mass is 0",
-            "use a positive mass, or a hard regulator with lower > 0",
-        )
-    end = f.cutoff if f.kind == "hard" else _GAUSSIAN_END * f.cutoff
-    amplitude = np.sqrt(2 * field.omega / field.width)
-
-    def arguments(k: Floats) -> Floats:
-        return np.asarray(amplitude * (k**2 + mass**2)[..., None] ** (alpha / 2) * j)
-
-    orders = _orders(np.abs(arguments(np.array([f.lower, end]))).max(axis=0), field.width)
+    end = _end(field)
+    largest = np.abs(j) * _amplitude(field, np.array([field.regulator.lower, end])).max()
+    orders = _orders(largest, field.width)
+    if orders is None:
+        raise _too_many(largest)
     distance = np.sqrt((np.einsum("tp,pd->td", orders.astype(float), at) ** 2).sum(axis=-1))
-    edges = _edges(field, end, float(distance.max(initial=0.0)), amplitude * float(np.abs(j).sum()))
+    edges = _edges(field, end, float(distance.max(initial=0.0)), float(np.abs(j).sum()))
     if len(edges) * _NODES[0] * max(1, len(orders)) > _MOST_VALUES:
         raise InputError(
-            f"the average over momenta needs more than {_MOST_VALUES:,} values: {len(orders)} terms at {len(edges)} "
-            "panels of momenta",
+            f"the average over momenta must need at most {_MOST_VALUES:,} values; it needs {len(orders)} terms at "
+            f"{len(edges)} panels of momenta",
             "use fewer points, smaller charges or distances, or sample the field",
         )
-    sphere = 2 * pi ** (d / 2) / gamma(d / 2) / (2 * pi) ** d / field.omega
     sums, size = [], 0.0
     for n in _NODES:
-        nodes, weights = legendre_rule(n)
-        half = np.diff(edges)[:, None] / 2
-        k, weight = (edges[:-1, None] + half * (1 + nodes)).ravel(), (half * weights).ravel()
-        weight = weight * sphere * k ** (d - 1) * f(k) * (k**2 + mass**2) ** (-1 - alpha)
+        k, weight = (a.ravel() for a in _momenta(field, edges, n))
         total, many = 0.0, max(1, _CHUNK // max(1, len(orders)))
         for i in range(0, k.size, many):
             part = slice(i, i + many)
-            none, products = _products(arguments(k[part]), orders)
-            waves = hyp0f1(d / 2, -((k[part, None] * distance) ** 2) / 4)
+            none, products = _products(_amplitude(field, k[part])[:, None] * j, orders)
+            waves = hyp0f1(field.dimension / 2, -((k[part, None] * distance) ** 2) / 4)
             terms = weight[part] * (none + 2 * (products * waves).sum(axis=-1))
             total += float(terms.sum())
             size += float(np.abs(terms).sum() + (weight[part] * np.abs(products).sum(axis=-1)).sum())
@@ -248,15 +310,16 @@ def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
     return sums[0], abs(sums[0] - sums[1]) + _ROUNDING * size + len(orders) * _TRUNCATION / field.width
 
 
-def _edges(field: CosNet, end: float, distance: float, amplitude: float) -> Floats:
+def _edges(field: CosNet, end: float, distance: float, charge: float) -> Floats:
     """Panels of the momentum on which waves and Bessel functions have bounded phases."""
-    alpha, mass, start = field.alpha, field.mass, field.regulator.lower
+    mass, start = field.mass, field.regulator.lower
     base = min(end, mass) / 2 if mass > 0 else end * 0.5**_OCTAVES
     edges = [start]
     while edges[-1] < end:
         k = max(edges[-1], base)
         # Both ends of a panel of an octave bound the slope of the amplitude.
-        slope = max(abs(alpha) * amplitude * (q**2 + mass**2) ** (alpha / 2 - 1) * q for q in (k, 2 * k))
+        q = np.array([k, 2 * k])
+        slope = float((abs(field.alpha) * charge * _amplitude(field, q) * q / (q**2 + mass**2)).max())
         edges.append(edges[-1] + min(k, _PHASE / max(distance + slope, 1e-300)))
     edges[-1] = end
     return np.array(edges)

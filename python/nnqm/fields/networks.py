@@ -163,6 +163,26 @@ def _need_box(box: object) -> None:
         raise InputTypeError(f"box must be a PeriodicBox; got {box!r}")
 
 
+def momentum_rows(box: PeriodicBox, momenta: ArrayLike) -> Floats:
+    """Momenta as rows, shape (Q, d - 1), checked to be momenta of the box; in two dimensions also from (Q,)."""
+    wanted = floats("momenta", momenta)
+    space = len(box.sites)
+    if wanted.ndim == 1 and space == 1:
+        wanted = wanted[:, None]
+    if wanted.ndim != 2 or wanted.shape[1] != space or not len(wanted):
+        raise InputError(f"momenta must have shape (Q, {space}); got shape {wanted.shape}")
+    turns = wanted * box.spacing * np.array(box.sites) / (2 * np.pi)
+    wrong = np.abs(turns - np.round(turns)).max(axis=1) > 1e-6
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        raise InputError(
+            f"momenta must be momenta of the box, multiples of 2 pi/(sites * spacing) along each axis; "
+            f"momenta[{i}]={wanted[i].tolist()}",
+            "take rows of box.momenta",
+        )
+    return wanted
+
+
 def momentum_modes(box: PeriodicBox, momenta: ArrayLike | None = None) -> NDArray[np.int64]:
     """Numbers of the real modes of given momenta, among the columns of ``box.modes``.
 
@@ -171,25 +191,10 @@ def momentum_modes(box: PeriodicBox, momenta: ArrayLike | None = None) -> NDArra
     """
     if momenta is None:
         return np.arange(box.n_inputs)
-    wanted = floats("momenta", momenta)
-    space = len(box.sites)
-    if wanted.ndim == 1 and space == 1:
-        wanted = wanted[:, None]
-    if wanted.ndim != 2 or wanted.shape[1] != space or not len(wanted):
-        raise InputError(f"momenta must have shape (Q, {space}); got shape {wanted.shape}")
     sites = np.array(box.sites)
-    turns = wanted * box.spacing * sites / (2 * np.pi)
-    whole = np.round(turns)
-    wrong = np.abs(turns - whole).max(axis=1) > 1e-6
-    if wrong.any():
-        i = int(np.argmax(wrong))
-        raise InputError(
-            f"momenta must be momenta of the box, multiples of 2 pi/(sites * spacing) along each axis; "
-            f"momenta[{i}]={wanted[i].tolist()}",
-            "take rows of box.momenta",
-        )
+    whole = np.round(momentum_rows(box, momenta) * box.spacing * sites / (2 * np.pi)).astype(np.int64)
     found: list[int] = []
-    for k in whole.astype(np.int64):
+    for k in whole:
         # Momentum number n of an axis is column n of it: the modes are in the order of these numbers.
         both = {int(np.ravel_multi_index(tuple(sign * k % sites), box.sites)) for sign in (1, -1)}
         # The cosine is the mode whose momentum is not below the opposite one.

@@ -220,12 +220,10 @@ class NeuronField:
 
     def _directions(self, points: ArrayLike) -> Floats:
         """Coefficients of standard normals in the pre-activations, shape (..., n, K)."""
-        at = floats("points", points)
-        if self.n_inputs == 1 and (at.ndim == 0 or at.shape[-1] != 1):
-            at = at[..., None]
-        if at.ndim < 2 or at.shape[-1] != self.n_inputs or not 1 <= at.shape[-2] <= _MOST_POINTS:
+        at = inputs_of(points, self.n_inputs)
+        if not 1 <= at.shape[-2] <= _MOST_POINTS:
             raise InputError(
-                f"points must have shape (..., n, {self.n_inputs}) with n from 1 to {_MOST_POINTS}; got {at.shape}"
+                f"points must have n from 1 to {_MOST_POINTS} along their last but one axis; got {at.shape}"
             )
         scaled = self.weight_std[0] / np.sqrt(self.n_inputs) * at
         if self.bias_std[0] == 0:
@@ -254,6 +252,16 @@ class NeuronField:
             values = scale * found.value.reshape(len(c), len(subsets))
             moments |= {s: ProductAverage(values[:, k], scale * found.error) for k, s in enumerate(subsets)}
         return moments
+
+
+def inputs_of(points: ArrayLike, n_inputs: int) -> Floats:
+    """Points of functions, shape (..., n, D); for one input also (..., n)."""
+    at = floats("points", points)
+    if n_inputs == 1 and at.ndim > 0 and (at.ndim == 1 or at.shape[-1] != 1):
+        at = at[..., None]
+    if at.ndim < 2 or at.shape[-1] != n_inputs:
+        raise InputError(f"points must have shape (..., n, {n_inputs}); got {at.shape}")
+    return at
 
 
 def _fewest(c: Floats) -> Floats:

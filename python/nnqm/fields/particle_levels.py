@@ -9,10 +9,10 @@ from math import factorial
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, integer, positive
+from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..representation import short_repr
-from .networks import momentum_modes
+from .networks import momentum_modes, momentum_rows
 from .periodic_box import PeriodicBox
 
 __all__ = ["ParticleLevels", "particle_levels", "thresholds"]
@@ -64,7 +64,7 @@ def _grid_of(box: PeriodicBox) -> NDArray[np.int64]:
 
 def mode_of(box: PeriodicBox, momentum: ArrayLike) -> int:
     """Number of the mode of a momentum of the box, the one with the positive sign for q and -q."""
-    return int(momentum_modes(box, np.atleast_2d(np.asarray(momentum, dtype=np.float64)))[0])
+    return int(momentum_modes(box, np.atleast_2d(floats("momentum", momentum)))[0])
 
 
 def particle_levels(
@@ -229,5 +229,4 @@ def thresholds(box: PeriodicBox, n_particles: int, momenta: ArrayLike | None = N
     flat = lowest.ravel()
     if momenta is None:
         return flat
-    rows = np.asarray(momenta, dtype=np.float64).reshape(-1, len(box.sites))
-    return np.array([flat[mode_of(box, row)] for row in rows])
+    return np.array([flat[mode_of(box, row)] for row in momentum_rows(box, momenta)])

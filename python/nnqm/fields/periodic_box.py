@@ -14,6 +14,7 @@ from .. import _core
 from .._arguments import Floats, choice, floats, integer, scale
 from ..errors import InputError
 from ..theories.source import REVERSIBLE
+from ..theories.state_modes import Levels
 from .field import Field
 
 __all__ = ["PeriodicBox"]
@@ -174,6 +175,23 @@ class PeriodicBox(Field):
     def positive_because(self) -> str:
         """Reason: the field is reversible and Markov in time."""
         return REVERSIBLE
+
+    def levels(self, n_levels: int, hbar: float) -> list[Levels]:
+        """Multiples of hbar omega of every mode.
+
+        Parameters
+        ----------
+        n_levels : int
+            Largest number of gaps per mode, the 0 of the ground state not counted.
+        hbar : float
+
+        Returns
+        -------
+        list of Levels
+            One entry per mode, in the order of ``rates``.
+        """
+        steps = np.arange(n_levels + 1)
+        return [Levels(energies=hbar * rate * steps, signs=np.ones(n_levels + 1)) for rate in self.rates]
 
     @property
     def short_times(self) -> tuple[float, float, float]:

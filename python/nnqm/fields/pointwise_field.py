@@ -13,6 +13,7 @@ from ..representation import short_repr
 from ..theories.networks import Network
 from .field import Field
 from .hermite_series import HermiteSeries
+from .networks import momentum_rows
 from .particle_levels import ParticleLevels, mode_of, particle_levels
 from .periodic_box import PeriodicBox
 
@@ -167,8 +168,7 @@ class PointwiseField:
         transformed = np.fft.fftn(space, axes=axes).real.reshape(len(t), -1).T * box.spacing ** len(box.sites)
         if momenta is None:
             return np.asarray(transformed)
-        rows = floats("momenta", momenta).reshape(-1, len(box.sites))
-        return np.asarray(transformed[[mode_of(box, row) for row in rows]])
+        return np.asarray(transformed[[mode_of(box, row) for row in momentum_rows(box, momenta)]])
 
     def levels(self, momentum: ArrayLike, below: float) -> tuple[ParticleLevels, Floats]:
         r"""Levels and Kallen-Lehmann weights of x at a total momentum, up to an energy, by number of particles.

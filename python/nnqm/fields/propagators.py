@@ -178,9 +178,12 @@ def need_finite(d: int, mass: float, power: float, regulator: Regulator, what: s
         return
     law = MomentumLaw(d, mass, power, regulator)
     at_zero = np.argwhere(np.asarray(r) == 0)
-    if regulator.kind != "none" or (mass == 0 and 2 * power >= d) or power <= 0:
+    if regulator.kind != "none" or power <= 0:
         law.need_integral(what)
-    elif at_zero.size or (np.ndim(r) == 0 and r == 0):
+        return
+    # Small momenta matter at every distance, large ones at the distance 0.
+    MomentumLaw(d, mass, power, Regulator("hard", 1.0)).need_integral(what)
+    if at_zero.size or (np.ndim(r) == 0 and r == 0):
         place = f" at position {tuple(map(int, at_zero[0]))}" if np.ndim(r) else ""
         law.need_integral(f"{what} at coinciding points{place}" if np.ndim(r) else what)
 
@@ -241,7 +244,7 @@ def _trapezoid(
     unit = min(shift, mass**-2) if mass > 0 else shift
     # w is ln s at moderate s; the ends are stretched where the integrand falls only like a power of s.
     if t[0] > 0:
-        low = float(np.log(t.min() ** 2 / (4 * (60 + mass * r.max() + x.max() ** 2 / (4 * shift))) / unit))
+        low = float(2 * np.log(t.min()) - np.log(4 * (60 + mass * r.max() + x.max() ** 2 / (4 * shift)) * unit))
     else:
         low = -log(1 + _NEGLIGIBLE / head)
     top = np.log(np.maximum(shift, r**2) / unit) + 2
@@ -255,7 +258,8 @@ def _trapezoid(
     log_s = np.minimum(log(unit) + w - stretch + beyond, 600.0)
     s = np.exp(log_s)
     with np.errstate(under="ignore", over="ignore", divide="ignore", invalid="ignore"):
-        lag = np.where(t[:, None] > 0, t[:, None] ** 2 / (4 * s), 0.0)
+        # t^2/4s, where both may be below the range of float64.
+        lag = np.exp(2 * np.log(t[:, None]) - log_s) / 4
         exponent = head * log_s - mass**2 * s - space / 2 * np.log(4 * pi * (s + shift)) - lag
         exponent -= x[:, None] ** 2 / (4 * (s + shift)) + lgamma(q) + (log(4 * pi) / 2 if spatial else 0.0)
         parts = np.exp(exponent) * (1 + stretch + beyond) * _STEP

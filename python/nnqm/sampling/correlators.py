@@ -30,7 +30,8 @@ __all__ = [
 class Correlators:
     """Sums over independent blocks of paths, with all that is needed to make, extend and merge them.
 
-    Made by ``simulate``, ``accumulate`` and ``load``; estimators such as ``two_point`` are functions of it.
+    Made by ``simulate``, ``accumulate``, ``simulate_two_level`` and ``load``; estimators such as ``two_point`` are
+    functions of it.
 
     Attributes
     ----------
@@ -61,7 +62,8 @@ class Correlators:
     notes : tuple of str
         Remarks on how paths from elsewhere were cut and checked.
     group : int
-        Successive paths that share random weights: units of the blocks, within which connected functions subtract.
+        Successive paths that share random weights: units of the blocks, within which connected functions subtract. Of
+        two levels, the futures of a present or of a draw of random parameters.
     compiled : bool
         Whether the network was evaluated by a table of polynomials, see ``simulate``.
     closed_after : float or None

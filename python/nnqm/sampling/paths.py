@@ -136,11 +136,13 @@ def draw_channels(
     for begin in range(0, len(out), at_once):
         values = np.empty((min(at_once, len(out) - begin), len(times), theory.n_inputs), out.dtype)
         draw(begin, values)
-        if theory.network is not None and max(columns) >= theory.n_inputs:
-            x = _outputs(theory.network, values, key=key, first_path=first + begin, times=times, n_threads=n_threads)
-            _need_finite_outputs(x, values, theory.network, key, first + begin)
-            values = np.concatenate([values, x], axis=2)
-        out[begin : begin + len(values)] = values[:, :, columns]
+        part = out[begin : begin + len(values)]
+        if theory.network is None or max(columns) < theory.n_inputs:
+            part[...] = values[:, :, columns]
+            continue
+        x = _outputs(theory.network, values, key=key, first_path=first + begin, times=times, n_threads=n_threads)
+        _need_finite_outputs(x, values, theory.network, key, first + begin)
+        part[...] = x if names == theory.outputs else np.concatenate([values, x], axis=2)[:, :, columns]
 
 
 def _channel_names(theory: Theory, channels: Sequence[str] | str | None) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, TypeAlias, Unpack
@@ -145,7 +145,7 @@ def simulate_two_level(
     if asked.observables is not None:
         draws = _evaluated(draws, asked.observables, asked.observables.size - 1)
     pilot = _Pilot(draws)
-    chosen = asked.observables or _of_functions(draws, pilot, settings.get("names"))
+    chosen = asked.observables or _of_functions(theory, pilot, settings)
     run = Correlators(
         theory=None,
         times=grid,
@@ -265,10 +265,9 @@ def _asked(measure: Measure | None, n_lags: int, settings: TwoLevelSettings) -> 
     )
 
 
-def _of_functions(draws: _Draws, pilot: _Pilot, names: Sequence[str] | None) -> Observables:
+def _of_functions(theory: Theory, pilot: _Pilot, settings: TwoLevelSettings) -> Observables:
     """The functions themselves, standardised by the pilot."""
-    if names is None and draws.names == draws.theory.outputs:
-        names = draws.names
+    names = settings.get("names") or (None if settings.get("functions") else theory.outputs)
     labels = labels_of(names, len(pilot.mean))
     return default_observables((pilot.mean, pilot.std, labels), order=1, neurons=0)
 

@@ -48,6 +48,9 @@ def lowest_unseen(run: Correlators) -> float:
         steps = None
     if steps is None:
         return 0.0
+    if not all(source.independent_inputs for source in theory.sources):
+        # Linear functions of all inputs see every mode once; which products of modes are seen is not known.
+        return lowest_missing(steps, {tuple(int(i == j) for j in range(len(steps))) for i in range(len(steps))})
     known = {tuple(p[i] for i in places) for p in o.powers if p is not None and sum(p[i] for i in places) == sum(p)}
     return lowest_missing(steps, known)
 

@@ -393,9 +393,15 @@ class Source(ABC):
         Returns
         -------
         list of Levels or None
-            One entry per input; None if the levels are unknown.
+            One entry per input, or per independent mode of inputs that are not independent; None if the levels are
+            unknown.
         """
         return None
+
+    @property
+    def independent_inputs(self) -> bool:
+        """Whether the inputs are independent of each other, so that each has levels of its own; True by default."""
+        return True
 
     @property
     def continuum(self) -> float:
