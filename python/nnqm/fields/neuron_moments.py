@@ -20,6 +20,10 @@ _PHASE = 8.0
 _TOWARDS_CUTOFF = 24
 # Panels of the transverse momentum.
 _TRANSVERSE = 4
+# Nodes that are raised to all powers together, few enough for the cache.
+_AT_ONCE = 1 << 14
+# Powers after which nodes that do not contribute are left out, and the magnitude of their terms.
+_LEFT_OUT, _NOTHING = 8, 1e-60
 # Largest number of nodes times powers at one point of spacetime.
 _MOST_PRODUCTS = 400_000_000
 
@@ -95,7 +99,7 @@ class NeuronLaw:
         """
         if self.space == 0:
             return [(np.array([self.mass]), np.zeros(1), np.ones(1))] * 2
-        panels = bandwidth * min(self.cutoff, 745 / max(time, 1e-300)) / _PHASE
+        panels = bandwidth * self._highest(time) / _PHASE
         if panels * _FINE * (_TRANSVERSE * _FINE if self.space > 1 else 1) * values > _MOST_PRODUCTS:
             raise InputError(
                 f"the average over momenta must need at most {_MOST_PRODUCTS:,} values of neurons; waves of "
@@ -105,11 +109,14 @@ class NeuronLaw:
         edges = self._edges(time, bandwidth)
         return [self._nodes(edges, n) for n in (_FINE, _COARSE)]
 
+    def _highest(self, time: float) -> float:
+        """Momentum beyond which exp(-omega t) is below 1e-17 exp(-m t), so that waves do not contribute to averages."""
+        return min(self.cutoff, self.mass + 40 / max(time, 1e-300))
+
     def _edges(self, time: float, bandwidth: float) -> Floats:
         """Panels in the rapidity u of k_1 = m sinh u."""
         top = float(np.arcsinh(self.cutoff / self.mass))
-        # Where exp(-omega t) is below rounding, larger momenta do not contribute to powers above 0.
-        seen = float(np.arcsinh(min(self.cutoff, 745 / max(time, 1e-300)) / self.mass))
+        seen = float(np.arcsinh(self._highest(time) / self.mass))
         edges = [0.0]
         while edges[-1] < top:
             u = edges[-1]
@@ -144,13 +151,21 @@ class NeuronLaw:
 
 def _powers(energy: Floats, along: Floats, weight: Floats, time: float, distance: float, order: int) -> Floats:
     """Averages of the powers 0 ... order of exp(-omega t) cos(k_1 r)."""
-    factor = np.exp(-energy * time) * np.cos(along * distance)
-    term = weight
-    found = np.empty(order + 1)
-    for p in range(order + 1):
-        found[p] = term.sum()
-        term = term * factor
-    return found
+    # Powers of the largest exponential are apart, so that none underflows.
+    lowest = float(energy.min())
+    factor = np.exp((lowest - energy) * time) * np.cos(along * distance)
+    found = np.zeros(order + 1)
+    for begin in range(0, len(weight), _AT_ONCE):
+        part = slice(begin, begin + _AT_ONCE)
+        term, step = weight[part].copy(), factor[part]
+        for p in range(order + 1):
+            found[p] += term.sum()
+            term *= step
+            if p % _LEFT_OUT == 0:
+                # Numbers near the end of the range of float64 are slow, and do not contribute.
+                seen = np.abs(term) > _NOTHING
+                term, step = term[seen], step[seen]
+    return np.asarray(found * np.exp(-lowest * time * np.arange(order + 1)))
 
 
 def mean_powers(moments: Floats, width: int) -> Floats:
