@@ -167,6 +167,9 @@ def test_only_directions_that_the_points_span_matter(activation):
     low = fields.NeuronField(activation, 2, weight_std=(np.sqrt(2), 1.0), bias_std=(0.5, 0.2))
     found = high.n_point(points @ turn, 3)
     np.testing.assert_allclose(found.value, low.n_point(points[:, :2], 3).value, rtol=1e-9)
+    at_zero = fields.NeuronField(activation, 3).n_point(np.zeros((1, 4, 3)), 3)
+    np.testing.assert_allclose(at_zero.value, 0.0, atol=1e-15)
+    assert low.n_point(np.zeros((0, 4, 2)), 3).value.shape == (0,)
     # Products that vanish by symmetry are no failure of the quadrature.
     square = fields.NeuronField("tanh", 2).neuron_moment([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     assert abs(float(square.value)) < 1e-15

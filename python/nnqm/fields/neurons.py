@@ -278,7 +278,10 @@ def _fewest(c: Floats) -> Floats:
         # Rounding of the difference.
         pivot = np.where(rest[:, 0] > 1e-14 * covariance[:, j, j], rest[:, 0], np.inf)
         root[:, j:, j] = rest / np.sqrt(pivot)[:, None]
-    root = root[:, :, np.any(root != 0, axis=(0, 1))]
+    spanned = np.any(root != 0, axis=(0, 1))
+    # Points that are all zero need a direction, too.
+    spanned[0] = True
+    root = root[:, :, spanned]
     return root if root.shape[2] < c.shape[2] else c
 
 

@@ -179,7 +179,7 @@ def _signs(ratio: Floats, nodes: int) -> Floats:
         given = given - explained / (1 - rho**2)[..., None, None]
         spread = np.sqrt(np.einsum("mtii->mti", given))
         given = given / (spread[..., :, None] * spread[..., None, :])
-        others = _signs(given.reshape(-1, n - 2, n - 2), nodes).reshape(m, -1)
+        others = _signs(given.reshape(-1, n - 2, n - 2), nodes).reshape(m, nodes)
         total += ratio[:, i, j] * ((2 / pi / np.sqrt(1 - rho**2) * others) @ weights)
     return total
 
