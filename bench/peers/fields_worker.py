@@ -81,19 +81,9 @@ def jax_peer() -> dict[str, Any]:
     import jax
     import jax.numpy as jnp
 
-    @partial(jax.jit, static_argnums=(1, 2, 3, 4, 5, 6, 7))
-    def jitted(
-        key: Any,
-        g: int,
-        n: int,
-        t: int,
-        members: int,
-        dt: float,
-        reach: float,
-        layout: str,
-        points: Any,
-        amplitude: Any,
-    ) -> Any:
+    @partial(jax.jit, static_argnums=1)
+    def jitted(key: Any, static: Any, points: Any, amplitude: Any) -> Any:
+        g, n, t, members, dt, reach, layout = static
         of_momenta, of_noise = jax.random.split(key)
         k = jnp.sinh(jax.random.uniform(of_momenta, (g, n), minval=-1.0, maxval=1.0) * reach)
         decay = jnp.exp(-jnp.sqrt(k * k + 1) * dt)
@@ -124,7 +114,7 @@ def jax_peer() -> dict[str, Any]:
     def chunk(job: Job, seed: int) -> Any:
         key = jax.random.key(seed, impl=job["layout"].split()[0])
         static = (job["chunk"], job["width"], job["n_times"], job["group"], job["dt"], float(np.arcsinh(job["cutoff"])))
-        out = jitted(key, *static, job["layout"], jnp.asarray(job["points"], jnp.float32), job["amplitude"])
+        out = jitted(key, (*static, job["layout"]), jnp.asarray(job["points"], jnp.float32), job["amplitude"])
         return jnp.swapaxes(out.block_until_ready(), 0, 1) if job.get("check") else out
 
     layouts = [f"{impl} {where}" for impl in ("threefry2x32", "unsafe_rbg") for where in ("inside", "before")]
@@ -139,11 +129,8 @@ def answer_to(chunk: Chunk, job: Job, warm: set[Any]) -> dict[str, Any]:
         for seed in seeds:
             phi = np.asarray(chunk(job, seed), np.float64)
             t = job["n_times"]
-            found.append(
-                np.stack(
-                    [(phi[:, : t - n, :, a] * phi[:, n:, :, b]).mean(axis=(1, 2)) for n, a, b in job["pairs"]], axis=1
-                )
-            )
+            products = [phi[:, : t - n, :, a] * phi[:, n:, :, b] for n, a, b in job["pairs"]]
+            found.append(np.stack([p.mean(axis=(1, 2)) for p in products], axis=1))
         rows = np.concatenate(found)
         return {"mean": rows.mean(axis=0).tolist(), "error": (rows.std(axis=0, ddof=1) / len(rows) ** 0.5).tolist()}
     if (kind := (job["layout"], job["chunk"])) not in warm:

@@ -19,6 +19,8 @@ from .regulator import Regulator
 
 __all__ = ["CosNet"]
 
+_NO_REGULATOR = Regulator()
+
 
 @dataclass(frozen=True, init=False)
 class CosNet(Field):
@@ -67,7 +69,7 @@ class CosNet(Field):
     mass: float
     width: int
     alpha: float = 0.0
-    regulator: Regulator = Regulator()
+    regulator: Regulator = _NO_REGULATOR
     points: tuple[tuple[float, ...], ...] = ()
 
     def __init__(

@@ -13,8 +13,8 @@ from .. import _core
 from .._arguments import Floats, floats
 from ..errors import InputError
 from ..quantum.measures import TwoPointFunction
-from ..theories.networks import Network
 from ..sampling.run_settings import memory
+from ..theories.networks import Network
 from ..theories.source import Source
 from .hermite_series import HermiteSeries, SeriesTwoPoint
 
@@ -229,7 +229,7 @@ def need_wave_memory(field: Field, width: int, copies: int) -> None:
     needed, held = 8.0 * threads * width * (field.n_inputs * copies + 5 * 64), memory()
     if needed > held:
         raise InputError(
-            f"random waves of {width} neurons at {field.n_inputs} points would take {needed / 2**30:.3g} GiB on {threads} "
-            f"threads, and the machine has {held / 2**30:.3g} GiB",
+            f"random waves of {width} neurons at {field.n_inputs} points would take {needed / 2**30:.3g} GiB on "
+            f"{threads} threads, and the machine has {held / 2**30:.3g} GiB",
             "use fewer points or a smaller width, or OMP_NUM_THREADS=1",
         )
