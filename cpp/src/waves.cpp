@@ -379,28 +379,40 @@ inline void chunk_points(const T* matrix, int processes, const T* rows, std::int
     }
 }
 
+// The points p .. p + chunk_points_at_once - 1, if there are so many, of the lanes of chunk c at n times.
+template <class T>
+void multiply_chunk(const detail::WavePlan<T>& plan, int p, int c, int n, const WaveMemory<T>& memory, T* out,
+                    std::int64_t stride) {
+    constexpr int chunk = detail::wave_chunk, times = detail::wave_times, most = chunk_points_at_once<T>;
+    const std::int64_t size = static_cast<std::int64_t>(plan.points) * plan.processes;
+    const T* matrix = (plan.matrix ? plan.matrix : memory.matrix + plan.group_of(c * chunk) * size) +
+                      static_cast<std::int64_t>(p) * plan.processes;
+    const T* rows = memory.rows + c * times * chunk;
+    const int count = plan.points - p < most ? plan.points - p : most;
+    alignas(64) T sums[most][times * chunk];
+    if (count == most) chunk_points<T, most>(matrix, plan.processes, rows, times * lanes, sums);
+    else
+        for (int k = 0; k < count; ++k)
+            chunk_points<T, 1>(matrix + static_cast<std::int64_t>(k) * plan.processes, plan.processes, rows,
+                               times * lanes, sums + k);
+    for (int k = 0; k < count; ++k)
+        for (int i = 0; i < n; ++i)
+            std::memcpy(out + i * stride + (p + k) * lanes + c * chunk, sums[k] + i * chunk, chunk * sizeof(T));
+}
+
 // All points at n times, with one matrix of each group of at least wave_chunk lanes.
 template <class T>
 void multiply_chunks(const detail::WavePlan<T>& plan, int n, const WaveMemory<T>& memory, T* out, std::int64_t stride) {
-    constexpr int chunk = detail::wave_chunk, times = detail::wave_times, most = chunk_points_at_once<T>;
-    const std::int64_t row_stride = times * lanes, size = static_cast<std::int64_t>(plan.points) * plan.processes;
-    alignas(64) T sums[most][times * chunk];
-    for (int p = 0; p < plan.points; p += most) {
-        const int count = plan.points - p < most ? plan.points - p : most;
-        for (int c = 0; c < lanes / chunk; ++c) {
-            const T* matrix = (plan.matrix ? plan.matrix : memory.matrix + plan.group_of(c * chunk) * size) +
-                              static_cast<std::int64_t>(p) * plan.processes;
-            const T* rows = memory.rows + c * times * chunk;
-            if (count == most) chunk_points<T, most>(matrix, plan.processes, rows, row_stride, sums);
-            else
-                for (int k = 0; k < count; ++k)
-                    chunk_points<T, 1>(matrix + static_cast<std::int64_t>(k) * plan.processes, plan.processes, rows,
-                                       row_stride, sums + k);
-            for (int k = 0; k < count; ++k)
-                for (int i = 0; i < n; ++i)
-                    std::memcpy(out + i * stride + (p + k) * lanes + c * chunk, sums[k] + i * chunk, chunk * sizeof(T));
-        }
+    constexpr int chunks = lanes / detail::wave_chunk, most = chunk_points_at_once<T>;
+    // A small matrix and the processes of one chunk stay in the cache of the first level; of a large matrix some rows.
+    constexpr std::int64_t small = std::int64_t{1} << 15;
+    if (static_cast<std::int64_t>(sizeof(T)) * plan.points * plan.processes <= small) {
+        for (int c = 0; c < chunks; ++c)
+            for (int p = 0; p < plan.points; p += most) multiply_chunk(plan, p, c, n, memory, out, stride);
+        return;
     }
+    for (int p = 0; p < plan.points; p += most)
+        for (int c = 0; c < chunks; ++c) multiply_chunk(plan, p, c, n, memory, out, stride);
 }
 
 }  // namespace
