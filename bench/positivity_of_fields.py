@@ -67,7 +67,7 @@ def main() -> int:
     )
     if arguments.toy:
         positive, violating = POSITIVE[:1], VIOLATING[1:2]
-        repetitions, n_paths, violating_repetitions = 10, 1600, 2
+        repetitions, n_paths, violating_repetitions = 5, 1600, 1
 
     good = True
     print(

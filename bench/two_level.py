@@ -138,7 +138,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=200)
     arguments = parser.parse_args()
-    rounds, seeds = (1, 40) if arguments.toy else (arguments.rounds, arguments.seeds)
+    rounds, seeds = (1, 20) if arguments.toy else (arguments.rounds, arguments.seeds)
     chosen = cases(arguments.toy)
     print(f"nnqm {nnqm.__version__}, {nnqm.build_info()['level']}, one thread, omega t = {LATE * DT:g}")
     print("                                   relative error          seconds     error: plain / two levels")

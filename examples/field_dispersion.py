@@ -19,19 +19,15 @@ SITES, DT = 8, 0.1
 box = fields.PeriodicBox(mass=1.0, sites=SITES)
 rng = np.random.default_rng(1)
 
-# Three layers of translated kernels that are even in r: three outputs at every site, which reflections move along.
-kernels = [rng.normal(size=shape) for shape in ((4, 1, 3), (4, 4, 3), (3, 4, 1))]
-deep = fields.convolution(box, [kernel + kernel[:, :, ::-1] for kernel in kernels])
-# cos(a (phi(y) + phi(z))) for all pairs of sites y, z around x, plus its mirror image: even functions, which show pairs
-# of particles. All distances are needed, or a pair of momenta is not seen.
-pairs = [(a, r) for a in (0.4, 0.9) for r in range(SITES // 2 + 1)]
-split = np.zeros((2 * len(pairs), 1, SITES))
+# Three layers of translated kernels: three outputs at every site.
+deep = fields.convolution(box, [rng.normal(size=shape) for shape in ((4, 1, 3), (4, 4, 3), (3, 4, 1))])
+# cos(a (phi(x) + phi(x + r))) for all distances r: even functions, which show pairs of particles.
+pairs = [(a, r) for a in (0.4, 0.8) for r in range(SITES // 2 + 1)]
+split = np.zeros((len(pairs), 1, SITES))
 for j, (a, r) in enumerate(pairs):
-    for row, (y, z) in ((j, (r // 2, r // 2 - r)), (len(pairs) + j, (-(r // 2), r - r // 2))):
-        split[row, 0, (SITES // 2 + y) % SITES] += a
-        split[row, 0, (SITES // 2 + z) % SITES] += a
-both = np.tile(np.eye(len(pairs)), 2)[:, :, None]
-even = fields.convolution(box, [split, both], activation="cos")
+    split[j, 0, SITES // 2] += a
+    split[j, 0, (SITES // 2 + r) % SITES] += a
+even = fields.convolution(box, [split, np.eye(len(pairs))[:, :, None]], activation="cos")
 
 figure, axes = plt.subplots()
 for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "even functions")]):

@@ -51,7 +51,7 @@ def exact_norm(field):
 
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-parser.add_argument("--paths", type=int, default=8000)
+parser.add_argument("--paths", type=int, default=4000)
 arguments = parser.parse_args()
 
 rows = []

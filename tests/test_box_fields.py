@@ -488,6 +488,28 @@ def test_dispersion_of_a_deep_field_agrees_with_the_frequencies():
     assert "resolved" in str(found)
 
 
+@pytest.mark.slow
+def test_functions_that_reflections_do_not_move_along_show_all_pairs():
+    box = fields.PeriodicBox(1.0, 6)
+    # cos(a (phi(x) + phi(x + r))): pairs of momenta k, q - k have complex amplitudes.
+    split = np.zeros((8, 1, 6))
+    for j, (a, r) in enumerate((a, r) for a in (0.4, 0.8) for r in range(4)):
+        split[j, 0, 3] += a
+        split[j, 0, (3 + r) % 6] += a
+    theory = nnqm.Theory(box, fields.convolution(box, [split, np.eye(8)[:, :, None]], activation="cos"))
+    observables = nnqm.default_observables(theory, order=1)
+    measure = nnqm.Measure(observables=observables, lags=(), increment_lags=(), observable_lags=(1, 2, 3, 5))
+    run = nnqm.simulate(theory, 20_000, 24, 0.1, rng=2, measure=measure)
+    found = fields.dispersion(run, functions=[f"x{j}" for j in range(1, 9)])
+    assert set(found.verdicts) == {nnqm.Verdict.RESOLVED}
+    assert found.upper_bounds
+    joint = found.energies[0].map_replicas(lambda *e: np.stack(e, axis=-1), *found.energies[1:])
+    assert_consistent(joint, found.thresholds(2))
+    assert found.spectra[1].levels[0].multiplicity == 2
+    one = fields.momentum_run(run, np.pi / 3, functions=["x2"])
+    assert one.channels == ("x2 on one mode", "x2 on the other")
+
+
 def products_of(order, box, momenta):
     """Functions at every site that show states of ``order`` particles only, projected on momenta."""
     kernels = np.array([[1, 1, 1], [0, 1, 0], [1, 0, 1], [1, 3, 1]], dtype=float)

@@ -529,7 +529,10 @@ def test_drawn_networks_have_these_functions(alpha, width):
     exact.append(float(generating_functional(field, points, charges).value))
     harness.assert_consistent(measured, exact)
     # Negative control: at infinite width the numbers are others.
-    harness.assert_inconsistent(measured[1], n_point(field, points[:4]).wick)
+    steps = points[:, None] - points
+    variance = charges @ field.propagator(steps[..., 0], steps[..., 1:]) @ charges
+    wide = [float(n_point(field, points[:n]).wick) for n in (2, 4, 6)]
+    harness.assert_inconsistent(measured, [*wide, np.exp(-variance / 2)])
 
 
 @pytest.mark.slow

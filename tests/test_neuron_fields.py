@@ -42,11 +42,11 @@ def by_gauss_hermite(function, c, nodes):
     return float((function(grid @ c.T).prod(axis=-1) * weight).sum())
 
 
-@pytest.mark.parametrize("activation", FUNCTIONS)
-@pytest.mark.parametrize(("n", "directions"), [(3, 2), (4, 2), (6, 2), (4, 3)])
+@pytest.mark.parametrize(
+    ("activation", "n", "directions"),
+    [(a, n, 2) for a in FUNCTIONS for n in (3, 4, 6)] + [(a, 4, 3) for a in ("tanh", "erf", "sin", "cos", "identity")],
+)
 def test_products_of_neurons_are_gauss_hermite_sums(activation, n, directions):
-    if directions == 3 and activation in ("gelu", "sigmoid", "softplus"):
-        pytest.skip("one function by the rule in space is enough")
     c = 0.35 * np.random.default_rng(n).normal(size=(2, n, directions))
     found = product_average(activation, c)
     nodes = 110 if directions == 2 else 60
@@ -104,6 +104,30 @@ def test_relus_in_three_directions():
     # E z_1 z_2 z_3 (z_1 + z_2 + z_3) over the octant.
     expected = 3 * 0.5 * (1 / np.sqrt(2 * np.pi)) ** 2
     assert product_average("relu", axes).value[0] == pytest.approx(expected, rel=1e-10)
+
+
+def test_relus_in_any_number_of_directions():
+    # Independent factors, turned; powers of them; and a rotated space, where the other rule applies.
+    turn = stats.special_ortho_group.rvs(5, random_state=3)
+    half = 1 / np.sqrt(2 * np.pi)
+    assert product_average("relu", turn[None, :4]).value[0] == pytest.approx(half**4, rel=1e-12)
+    repeated = np.array([[turn[0], 3 * turn[0], turn[1], turn[2]], [turn[0], -2 * turn[0], turn[1], turn[3]]])
+    np.testing.assert_allclose(product_average("relu", repeated).value, [3 * 0.5 * half**2, 0.0], rtol=1e-12)
+    # Squares of two, an arc-cosine kernel of order 2 (Cho and Saul, NIPS 2009).
+    angle = 1.1
+    other = np.cos(angle) * turn[0] + np.sin(angle) * turn[1]
+    kernel = 3 * np.sin(angle) * np.cos(angle) + (np.pi - angle) * (1 + 2 * np.cos(angle) ** 2)
+    squares = product_average("relu", np.array([[turn[0], turn[0], other, other]]))
+    assert squares.value[0] == pytest.approx(kernel / (2 * np.pi), rel=1e-12)
+    space = 0.3 + np.random.default_rng(8).normal(size=(3, 4, 3))
+    wide = np.concatenate([space, np.zeros((3, 4, 2))], axis=2) @ turn
+    found = product_average("relu", wide)
+    np.testing.assert_allclose(found.value, product_average("relu", space).value, rtol=1e-9, atol=1e-15)
+    assert found.error <= 1e-9 * found.value.max()
+    # E z_1 z_2 z_3 z_4 (z_1 + z_2)^2 over an orthant: two cubes, and twice two squares.
+    six = np.array([[*turn[:4], turn[0] + turn[1], turn[0] + turn[1]]])
+    expected = 2 * (2 * half) * half**3 + 2 * 0.5**2 * half**2
+    assert product_average("relu", six).value[0] == pytest.approx(expected, rel=1e-9)
 
 
 def test_closed_form_of_the_gauss_network():
@@ -293,7 +317,8 @@ def test_errors_of_sums_over_distinct_neurons_are_calibrated():
         (lambda: fields.NeuronField("erf").n_point(np.zeros(9)), "n from 1 to 8"),
         (lambda: fields.NeuronField("erf", 2).n_point(np.zeros(4)), r"\(\.\.\., n, 2\)"),
         (lambda: fields.NeuronField("erf").n_point([0.0, 1.0], width=0), "width"),
-        (lambda: fields.NeuronField("relu", 4).n_point(np.eye(4), width=2), "sample the network"),
+        (lambda: fields.NeuronField("gelu", 6).n_point(np.eye(6), width=2), "sample the network"),
+        (lambda: fields.NeuronField("relu", 8).n_point(np.eye(8), width=2), "sample the network"),
         (lambda: fields.NeuronField("tanh", weight_std=500.0).n_point(QUADRUPLE, width=2), "saturated"),
         (lambda: fields.NeuronField("gauss").network(3), "drawn_neurons"),
         (lambda: fields.NeuronField("erf", 2).theory(3), "one input"),

@@ -294,6 +294,7 @@ def test_the_witness_printed_is_the_functional_tested(functionals):
     assert_consistent(result.value, value, expected_error=np.hypot(error, 0.03 * value))
 
 
+@pytest.mark.slow
 def test_given_paths_name_their_channels():
     x = drawn_waves(np.random.default_rng(1), 2000, 2, [0.0, 0.5], 16)
     result = reflection_positivity(x, dt=DT, channel=[1, 0], functionals="exchange")

@@ -23,7 +23,7 @@ from .correlators import box_of, projected_outputs
 from .networks import momentum_modes
 from .particle_levels import mode_of, thresholds
 from .periodic_box import PeriodicBox
-from .symmetry import momenta_of_classes, momentum_classes, point_group
+from .symmetry import is_even, momenta_of_classes, momentum_classes, point_group
 
 __all__ = ["Dispersion", "dispersion", "momentum_run"]
 
@@ -114,9 +114,10 @@ def dispersion(
     All functions projected on one momentum make a correlator matrix, to which ``spectrum`` is applied with all its
     tests. Sums over q and -q, cosines and sines, and equivalent axes are added up first. The lowest level at q is
     the frequency :math:`\omega_q` of one particle, if one of the functions has a part linear in the field, and the
-    threshold of two particles for even functions. Each level is an upper bound, sharper with more functions. Functions
-    are combined with real coefficients: where a reflection does not move a function along (``convolution`` with kernels
-    that are not even in r), give its mirror image too, or the bound is far from sharp.
+    threshold of two particles for even functions. Each level is an upper bound, sharper with more functions.
+
+    Where a reflection does not move a function along (kernels that are not even in r), the cosine and the sine are not
+    added up but are two functions each, and every level is a pair of states, of q and of -q.
 
     Parameters
     ----------
@@ -159,7 +160,7 @@ def dispersion(
     """
     integer("n_levels", n_levels, 1, 1000)
     box, copies = _copies(run, functions, projected)
-    labels = momentum_classes(box, copies.group)
+    labels = copies.labels
     wanted = np.unique(labels[copies.modes])
     if momenta is not None:
         asked = labels[momentum_modes(box, momenta)]
@@ -200,7 +201,8 @@ def momentum_run(
     """The run of functions of the field in a box projected on one momentum, for ``spectrum`` and ``gevp``.
 
     Sums over the cosine and the sine, q and -q and equivalent axes are added up, as if they were further paths of
-    the same blocks.
+    the same blocks. Where a reflection does not move the functions along, the cosine and the sine are channels of their
+    own.
 
     Parameters
     ----------
@@ -222,7 +224,7 @@ def momentum_run(
         As for ``dispersion``.
     """
     box, copies = _copies(run, functions, projected)
-    labels = momentum_classes(box, copies.group)
+    labels = copies.labels
     label = labels[mode_of(box, momentum)]
     columns = copies.modes[labels[copies.modes] == label]
     if not columns.size:
@@ -232,7 +234,11 @@ def momentum_run(
 
 @dataclass(frozen=True, eq=False)
 class _Copies:
-    """Functions projected on modes as linear functions of the observables: ``rows`` has shape (K, modes, F)."""
+    """Functions projected on modes as linear functions of the observables: ``rows`` has shape (K, modes, F).
+
+    Where a reflection moves the functions along, the modes of equivalent momenta are copies of each other. Otherwise a
+    function on the cosine and on the sine are two functions, because states of q are complex combinations of functions.
+    """
 
     box: PeriodicBox
     names: tuple[str, ...]
@@ -240,29 +246,38 @@ class _Copies:
     rows: Floats
     group: list[NDArray[np.int64]]
 
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Class of each mode of the box, shape (S,)."""
+        return momentum_classes(self.box, self.group if is_even(self.box, self.group) else [])
+
     def run(self, run: Correlators, columns: NDArray[np.int64]) -> Correlators:
-        """The run of the functions, with the sums over some modes added up."""
+        """The run of the functions, with the sums over copies added up."""
+        at = [int(np.flatnonzero(self.modes == column)[0]) for column in columns]
+        names, copies = list(self.names), [self.rows[:, m] for m in at]
+        if len(at) > 1 and not is_even(self.box, self.group):
+            names = [f"{name} on {mode}" for name in names for mode in ("one mode", "the other")]
+            copies = [self.rows[:, at].reshape(len(names), -1)]
         sums = run.sums["observable_lags"]
-        total = np.zeros((*sums.shape[:3], 1 + len(self.names), 1 + len(self.names)))
-        unit = np.zeros(len(self.names))
-        for column in columns:
-            rows = self.rows[:, np.flatnonzero(self.modes == column)[0]]
+        total = np.zeros((*sums.shape[:3], 1 + len(names), 1 + len(names)))
+        unit = np.zeros(len(names))
+        for rows in copies:
             transform = np.zeros((1 + len(rows), sums.shape[-1]))
             transform[0, 0], transform[1:] = 1.0, rows
             total += product(product(transform, sums), np.ascontiguousarray(transform.T))
-            unit += (rows[:, 1:] ** 2).sum(axis=1) / len(columns)
+            unit += (rows[:, 1:] ** 2).sum(axis=1) / len(copies)
         square = total[:, 0, 1].sum(axis=0) / (2 * total[:, 0, 0, 0, 0].sum())
         # What cancels between the sites leaves rounding.
         kept = np.flatnonzero(np.diag(square)[1:] - square[0, 1:] ** 2 > _CANCELLED[run.precision] * unit)
         if not kept.size:
             raise InputError(
                 f"functions must have one that does not vanish at momentum {self.box.momenta[columns[0]].tolist()}; "
-                f"got {', '.join(self.names)}"
+                f"got {', '.join(names)}"
             )
         n, nothing = len(kept), np.empty(0)
         places = np.concatenate([[0], 1 + kept])
         observables = Observables(
-            tuple(self.names[k] for k in kept),
+            tuple(names[k] for k in kept),
             tuple(range(n)),
             np.zeros(n),
             np.ones(n),

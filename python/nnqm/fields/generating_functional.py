@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import gamma, log, pi
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..statistics.rules import legendre_rule
 from .cos_net import CosNet
 from .field import Field
 from .neuron_moments import NeuronLaw
-from .propagators import ExactValue, propagator
+from .propagators import ExactValue, average_wave, propagator
 from .reflection_positive_net import ReflectionPositiveNet
 
 __all__ = ["generating_functional"]
@@ -245,50 +246,52 @@ def _momenta(field: CosNet, edges: Floats, n: int) -> tuple[Floats, Floats]:
 
 def _over_directions(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
     r"""The average in one and two dimensions: J_0(A |sum_i J_i e^(ik x_i)|) at momenta and directions."""
-    largest = float(np.abs(j).sum() * _amplitude(field, np.array([field.regulator.lower, _end(field)])).max())
-    # Powers of the squared argument that matter have so many times the bandwidth of the square.
-    power, term = 1, 1.0
-    while term * largest**2 > 4 * power**2 * _TRUNCATION:
-        term *= largest**2 / (4 * power**2)
-        power += 1
-    distance = power * float(np.sqrt(((at[:, None] - at) ** 2).sum(axis=-1)).max())
-    edges = _edges(field, _end(field), distance, float(np.abs(j).sum()))
-    turns = distance * edges[-1]
-    many = len(edges) * _NODES[0] * len(j) * (1 if field.dimension == 1 else turns + 64)
+    charge, size = float(np.abs(j).sum()), float(np.sqrt(((at[:, None] - at) ** 2).sum(axis=-1)).max())
+
+    def distance(k: float) -> float:
+        # Powers of the squared argument that matter have so many times the bandwidth of the square.
+        squared = (charge * float(_amplitude(field, np.array(k)))) ** 2 / 4
+        power, term = 1, 1.0
+        while term * squared > power**2 * _TRUNCATION:
+            term *= squared / power**2
+            power += 1
+        return power * size
+
+    edges = _edges(field, _end(field), distance, charge)
+    angles = [2 * int(distance(k) * k / 2 + 16) if field.dimension == 2 else 1 for k in edges[1:]]
+    many = sum(angles) * _NODES[0] * len(j)
     if many > _MOST_VALUES:
         raise InputError(
             f"the average over momenta must need at most {_MOST_VALUES:,} values; it needs {many:.2g}",
             "use smaller charges or distances or a smaller cutoff, or sample the field",
         )
-    sums, size, half = [], 0.0, 0.0
+    sums, terms, half = [], 0.0, 0.0
     for n in _NODES:
         total = 0.0
-        for k, weight in zip(*_momenta(field, edges, n), strict=True):
-            # The trapezoid rule in the angle, with as many angles as the waves have turns at this momentum, twice.
-            angles = 2 * int(distance * k[-1] / 2 + 16) if field.dimension == 2 else 1
-            angle = pi * np.arange(angles) / angles
+        for k, weight, count in zip(*_momenta(field, edges, n), angles, strict=True):
+            # The trapezoid rule over half a turn; J_0 is even.
+            angle = pi * np.arange(count) / count
             directions = np.stack([np.cos(angle), np.sin(angle)])[: field.dimension]
             phase = np.einsum("k,pd,da->pka", k, at, directions)
             wave = np.einsum("p,pka->ka", j, np.cos(phase)) ** 2 + np.einsum("p,pka->ka", j, np.sin(phase)) ** 2
             values = _bessel_less_one(_amplitude(field, k)[:, None] * np.sqrt(wave))
             total += float((weight * values.mean(axis=1)).sum())
-            size += float((weight * np.abs(values).mean(axis=1)).sum())
+            terms += float((weight * np.abs(values).mean(axis=1)).sum())
             half += abs(float((weight * (values.mean(axis=1) - values[:, ::2].mean(axis=1))).sum()))
         sums.append(total)
-    return sums[0], abs(sums[0] - sums[1]) + half + _ROUNDING * size
+    return sums[0], abs(sums[0] - sums[1]) + half + _ROUNDING * terms
 
 
 def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
     """The average in any dimension: the sum over orders, integrated over the magnitude of the momentum."""
-    from scipy.special import hyp0f1
-
     end = _end(field)
     largest = np.abs(j) * _amplitude(field, np.array([field.regulator.lower, end])).max()
     orders = _orders(largest, field.width)
     if orders is None:
         raise _too_many(largest)
     distance = np.sqrt((np.einsum("tp,pd->td", orders.astype(float), at) ** 2).sum(axis=-1))
-    edges = _edges(field, end, float(distance.max(initial=0.0)), float(np.abs(j).sum()))
+    longest = float(distance.max(initial=0.0))
+    edges = _edges(field, end, lambda k: longest, float(np.abs(j).sum()))
     if len(edges) * _NODES[0] * max(1, len(orders)) > _MOST_VALUES:
         raise InputError(
             f"the average over momenta must need at most {_MOST_VALUES:,} values; it needs {len(orders)} terms at "
@@ -302,7 +305,7 @@ def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
         for i in range(0, k.size, many):
             part = slice(i, i + many)
             none, products = _products(_amplitude(field, k[part])[:, None] * j, orders)
-            waves = hyp0f1(field.dimension / 2, -((k[part, None] * distance) ** 2) / 4)
+            waves = average_wave(field.dimension, k[part, None] * distance)
             terms = weight[part] * (none + 2 * (products * waves).sum(axis=-1))
             total += float(terms.sum())
             size += float(np.abs(terms).sum() + (weight[part] * np.abs(products).sum(axis=-1)).sum())
@@ -310,7 +313,7 @@ def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
     return sums[0], abs(sums[0] - sums[1]) + _ROUNDING * size + len(orders) * _TRUNCATION / field.width
 
 
-def _edges(field: CosNet, end: float, distance: float, charge: float) -> Floats:
+def _edges(field: CosNet, end: float, distance: Callable[[float], float], charge: float) -> Floats:
     """Panels of the momentum on which waves and Bessel functions have bounded phases."""
     mass, start = field.mass, field.regulator.lower
     base = min(end, mass) / 2 if mass > 0 else end * 0.5**_OCTAVES
@@ -320,7 +323,7 @@ def _edges(field: CosNet, end: float, distance: float, charge: float) -> Floats:
         # Both ends of a panel of an octave bound the slope of the amplitude.
         q = np.array([k, 2 * k])
         slope = float((abs(field.alpha) * charge * _amplitude(field, q) * q / (q**2 + mass**2)).max())
-        edges.append(edges[-1] + min(k, _PHASE / max(distance + slope, 1e-300)))
+        edges.append(edges[-1] + min(k, _PHASE / max(distance(k) + slope, 1e-300)))
     edges[-1] = end
     return np.array(edges)
 

@@ -47,7 +47,7 @@ class NeuronField:
               c_i = (s_1 x_i/\sqrt D,\ r_1)
 
     Moments of one neuron have closed forms for "gauss", sin, cos and identity. For erf (n >= 4) they are nested
-    integrals over correlations for any D, for relu an integral over directions, and for other activations a trapezoid
+    integrals over correlations for any D, for relu an integral over directions (any D for n <= 6), else a trapezoid
     rule over the weights; see ``nnqm.time_networks.neuron_products``. The two-point function is a closed form for erf
     (Williams, Neural Comput. 10, 1203 (1998)) and relu (Cho and Saul, NIPS 2009).
 
@@ -110,9 +110,9 @@ class NeuronField:
         Raises
         ------
         InputError
-            If n is 0 or above 8, the quadrature does not converge because neurons are saturated, or there are too many
-            directions: inputs plus 1 for a bias, or n if that is smaller. relu takes three directions, and activations
-            without a closed form four, for n >= 4.
+            If n is 0 or above 8, the quadrature does not converge because neurons are saturated, or the points and the
+            bias span too many directions: more than four for activations without a closed form, and more than three
+            for eight relus.
         """
         c = self._directions(points)
         shape, n = c.shape[:-2], c.shape[-2]
@@ -245,7 +245,8 @@ class NeuronField:
     def _moments(self, c: Floats, largest: int) -> dict[Subset, ProductAverage]:
         """Moments of one neuron for all subsets of an even number of points, shape (m,)."""
         moments: dict[Subset, ProductAverage] = {}
-        for order in range(2, min(largest, c.shape[1]) + 1, 2):
+        # Largest first: too many directions are refused before the work starts.
+        for order in reversed(range(2, min(largest, c.shape[1]) + 1, 2)):
             subsets = list(combinations(range(c.shape[1]), order))
             scale = self.weight_std[1] ** order * prod(range(order - 1, 0, -2))
             found = self._product(np.stack([c[:, s] for s in subsets], axis=1).reshape(-1, order, c.shape[2]))

@@ -20,13 +20,16 @@ __all__ = ["ExactValue", "propagator"]
 
 # Step of the trapezoid rule in the logarithm of Schwinger's parameter.
 _STEP = 1 / 20
+# Smallest power of the integrand of Schwinger's parameter, whose integral is slow near the power 0.
+_SMALLEST_POWER = 0.05
 # Exponent beyond which an integrand is negligible.
 _NEGLIGIBLE = 45.0
 # Nodes per panel of the rule that is used, and of the coarser rule that gives the error.
 _NODES = (32, 24)
 # Largest product of momentum and distance that is integrated along the real axis.
 _MOST_PHASE = 16.0
-# Edges, along the rotated contour, of panels of the exponential exp(-y).
+# Nodes per panel along the rotated contour, and edges of panels of the exponential exp(-y).
+_CONTOUR_NODES = (20, 16)
 _CONTOUR = np.array([0.0, 1.0, 3.0, 7.0, 15.0, 30.0, 50.0])
 # Octaves that panels cover below the smallest scale if the mass is 0; the power of k below is integrated exactly.
 _OCTAVES = 60
@@ -129,6 +132,30 @@ def propagator(
     return ExactValue(value[back].reshape(shape), error[back].reshape(shape))
 
 
+def average_wave(n: int, z: Floats) -> Floats:
+    """Average of a plane wave exp(ik.x) over the directions of k in n dimensions, z = k x.
+
+    Parameters
+    ----------
+    n : int
+        At least 1.
+    z : ndarray
+        Any shape.
+
+    Returns
+    -------
+    ndarray
+        Shape of z: cos z, J_0(z), sin(z)/z, ...
+    """
+    from scipy.special import hyp0f1, j0
+
+    if n == 1:
+        return np.asarray(np.cos(z))
+    if n == 2:
+        return np.asarray(j0(z))
+    return np.asarray(np.sinc(z / pi) if n == 3 else hyp0f1(n / 2, -(z**2) / 4))
+
+
 def _distances(d: int, times: ArrayLike, displacements: ArrayLike) -> tuple[Floats, Floats]:
     """Distances in time and in space, of one shape."""
     t, x = np.abs(floats("times", times)), floats("displacements", displacements)
@@ -214,10 +241,10 @@ def _schwinger(d: int, mass: float, power: float, regulator: Regulator, t: Float
     shift = 0.5 / regulator.cutoff**2
     if not regulator.spatial:
         t, x = np.zeros_like(t), np.hypot(t, x)
-    # Of a power below 0, whole powers of k^2 + m^2 act on the heat kernel.
-    lifts = 0 if power > 0 else int(np.ceil(-power))
-    if power + lifts == 0:
-        heat, size = _heat(d, mass, lifts, shift, x)
+    # Of a power that is not positive, whole powers of k^2 + m^2 act on the heat kernel.
+    lifts = max(0, int(np.ceil(_SMALLEST_POWER - power)))
+    if power <= 0 and power == int(power):
+        heat, size = _heat(d, mass, -int(power), shift, x)
         return heat, _ROUNDING * (1 + x**2 / shift) * size
     value, error = np.empty_like(t), np.empty_like(t)
     for at in (np.flatnonzero(t == 0), np.flatnonzero(t > 0)):
@@ -251,7 +278,7 @@ def _trapezoid(
     if mass > 0:
         high = log((mass * r.max() + 60 + 4 * q) / (mass**2 * unit)) + 1
     else:
-        high = float(top.max()) + log(1 + _NEGLIGIBLE / (d / 2 - q))
+        high = float(top.max()) + log(1 + _NEGLIGIBLE / (d / 2 - q + lifts))
     w = _STEP * np.arange(int(low / _STEP) - 2, int(high / _STEP) + 3)
     stretch = np.zeros_like(w) if t[0] > 0 else np.exp(-w)
     beyond = np.exp(np.minimum(w - top[:, None], 300.0)) if mass == 0 else np.zeros((1, 1))
@@ -329,8 +356,8 @@ def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x:
     contour = partial(_in_parts, partial(_contour, cut), 256)
     value, error = np.zeros_like(t), np.zeros_like(t)
     end = np.full_like(t, cut.cutoff)
-    decays = np.where(t > 0, _NEGLIGIBLE / np.where(t > 0, t, 1.0), np.inf)
     # Beyond this momentum exp(-omega t) is negligible, relative to its largest value.
+    decays = _NEGLIGIBLE / np.maximum(t, 1e-300)
     reach = cut.lower + mass + decays + np.sqrt(2 * mass * decays) if mass > 0 else cut.lower + decays
     end = np.minimum(end, reach)
     short = end * x <= _MOST_PHASE
@@ -355,11 +382,9 @@ def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x:
 
 def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
     """The integral over momenta from ``start`` to ``end``, on panels that double in length."""
-    from scipy.special import hyp0f1
-
-    with np.errstate(divide="ignore"):
-        scale = np.minimum(end, np.minimum(cut.mass, np.sqrt(cut.mass / t))) / 2 if cut.mass > 0 else 0.0 * end
-    if cut.mass == 0:
+    if cut.mass > 0:
+        scale = np.minimum(end, np.minimum(cut.mass, np.sqrt(cut.mass / np.maximum(t, 1e-200)))) / 2
+    else:
         scale = np.maximum(end * 0.5**_OCTAVES, start)
     octaves = int(np.ceil(np.log2((end / scale).max()))) if t.size else 0
     edges = np.concatenate([np.zeros((t.size, 1)), scale[:, None] * 2.0 ** np.arange(octaves + 1)], axis=1)
@@ -369,7 +394,7 @@ def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) ->
         nodes, weights = legendre_rule(n)
         half = np.diff(edges, axis=1)[..., None] / 2
         k = edges[:, :-1, None] + half * (1 + nodes)
-        wave = hyp0f1(cut.n / 2, -((k * x[:, None, None]) ** 2) / 4)
+        wave = average_wave(cut.n, k * x[:, None, None])
         terms = cut.factor(k, t[:, None, None]) * wave * half * weights
         if cut.mass == 0:
             terms[:, 0] = 0.0
@@ -384,20 +409,27 @@ def _along_axis(cut: _Hard, start: Floats, end: Floats, t: Floats, x: Floats) ->
     return total * sphere, (np.abs(total - sums[1]) + _ROUNDING * size) * sphere
 
 
-def _contour(cut: _Hard, start: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
-    """The integral over momenta from ``start`` to infinity, along the ray on which plane wave and decay fall."""
+def _outgoing_wave(n: int, z: NDArray[Any]) -> NDArray[Any]:
+    """z^(1 - n/2) H_(n/2 - 1)(z)/(2 pi)^(n/2), of which the real part at real z is the sum over directions."""
     from scipy.special import hankel1e
 
+    if n in (1, 3):
+        return np.asarray(np.exp(1j * z) * (1 / pi if n == 1 else -0.5j / (pi**2 * z)))
+    return np.asarray((2 * pi) ** (-n / 2) * z ** (1 - n / 2) * hankel1e(n / 2 - 1, z) * np.exp(1j * z))
+
+
+def _contour(cut: _Hard, start: Floats, t: Floats, x: Floats) -> tuple[Floats, Floats]:
+    """The integral over momenta from ``start`` to infinity, along the ray on which plane wave and decay fall."""
     squares = t**2 + x**2
     ray = ((t + 1j * x) / squares)[:, None, None]
     t, x, start = (a[:, None, None] for a in (t, x, start))
     sums = []
-    for n in _NODES:
+    for n in _CONTOUR_NODES:
         nodes, weights = legendre_rule(n)
         half = np.diff(_CONTOUR)[:, None] / 2
         k = start + ray * (_CONTOUR[:-1, None] + half * (1 + nodes))
         z = k * x
-        wave = (2 * pi) ** (-cut.n / 2) * z ** (1 - cut.n / 2) * hankel1e(cut.n / 2 - 1, z) * np.exp(1j * z)
+        wave = _outgoing_wave(cut.n, z)
         sums.append(cut.factor(k, t) * wave * ray * half * weights)
     fine, coarse = (s.sum(axis=(1, 2)).real for s in sums)
     size = np.abs(sums[0]).sum(axis=(1, 2)) * (1 + (start * x)[:, 0, 0])

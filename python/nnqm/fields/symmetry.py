@@ -16,7 +16,7 @@ from .field import Field
 from .networks import need_sites, same_function
 from .periodic_box import PeriodicBox
 
-__all__ = ["PairClasses", "momenta_of_classes", "momentum_classes", "pair_classes", "point_group"]
+__all__ = ["PairClasses", "is_even", "momenta_of_classes", "momentum_classes", "pair_classes", "point_group"]
 
 Indices = NDArray[np.int64]
 
@@ -114,10 +114,21 @@ def _image(box: PeriodicBox, axes: tuple[int, ...] | range, signs: tuple[int, ..
     return np.asarray(np.ravel_multi_index(moved, box.sites, mode="wrap"))
 
 
+def _inversion(box: PeriodicBox) -> Indices:
+    """The site to which the reflection of all axes moves each site, shape (S,)."""
+    return _image(box, range(len(box.sites)), (-1,) * len(box.sites))
+
+
+def is_even(box: PeriodicBox, group: list[Indices]) -> bool:
+    """Whether the reflection of all axes is in a point group."""
+    return any(np.array_equal(image, _inversion(box)) for image in group)
+
+
 def _generators(box: PeriodicBox) -> Iterator[Indices]:
-    """Images of the sites under reflections of each axis and exchanges of two axes with equal numbers of sites."""
+    """Images of the sites under reflections of all and of single axes, and exchanges of axes of equal length."""
     space = len(box.sites)
-    for i in range(space):
+    yield _inversion(box)
+    for i in range(space if space > 1 else 0):
         yield _image(box, range(space), tuple(-1 if j == i else 1 for j in range(space)))
     for axes in permutations(range(space)):
         moved = [i for i in range(space) if axes[i] != i]
@@ -171,7 +182,7 @@ def point_group(box: PeriodicBox, network: Network | None, function: int) -> lis
 def _orbits(box: PeriodicBox, group: list[Indices]) -> Indices:
     """The lowest site to which the group and the reflection of all axes together move each site, shape (S,)."""
     orbit = np.arange(box.n_inputs)
-    images = [*group, _image(box, range(len(box.sites)), (-1,) * len(box.sites))]
+    images = [*group, _inversion(box)]
     while True:
         before = orbit
         for image in images:

@@ -112,7 +112,8 @@ def simulate_two_level(
         the 2 n_times - 1 times of a past and a future together. Errors are statistical, from blocks of independent
         presents, or of draws of the random parameters. Connected functions subtract products of different presents
         with the same random parameters, without bias. At lags shorter than a correlation time ``simulate`` is more
-        accurate for equal work. The run cannot be extended, only merged with others.
+        accurate for equal work. The run cannot be extended, only merged with others. Time and memory beyond sampling
+        grow like the square of n_times times the number of functions.
 
     Raises
     ------
@@ -376,12 +377,14 @@ class _Pilot:
 
     def __init__(self, draws: _Draws) -> None:
         step = max(2, draws.theory.group // draws.futures)
-        pairs = [draws.read(i * step, i * step + 2) for i in range(_PILOT_PAIRS)]
-        singles = np.concatenate([single.reshape(-1, single.shape[-1]) for _, single in pairs])
+        at_once = _PILOT_PAIRS if step == 2 else 1
+        reads = [draws.read(i * step, i * step + 2 * at_once) for i in range(0, _PILOT_PAIRS, at_once)]
+        found, alone = (np.concatenate(values) for values in zip(*reads, strict=True))
+        singles = alone.reshape(-1, alone.shape[-1])
         self.mean, self.std = singles.mean(axis=0), singles.std(axis=0)
         moving = self.std > 1e-12 * np.abs(self.mean)
         self.std[~moving] = 1.0
-        means = np.array([mean.mean(axis=1) for mean, _ in pairs])[..., moving] / self.std[moving]
+        means = found.mean(axis=1).reshape(_PILOT_PAIRS, 2, draws.n_times, -1)[..., moving] / self.std[moving]
         # Differences within a pair have the same random parameters. No mean of futures is known better than this.
         spread = np.maximum(np.mean((means[:, 0] - means[:, 1]) ** 2, axis=0) / 2, 0.1 / draws.futures)
         variance = np.mean(spread[:, None] * spread[None], axis=-1) if moving.any() else np.ones((draws.n_times,) * 2)

@@ -3,8 +3,8 @@ r"""Averages of products of any number of neurons over Gaussian weights and bias
 The pre-activations of one neuron at n points are :math:`u_i = c_i \cdot z` with K standard normals z, one for each
 weight and one for the bias. The average :math:`E[a(u_1) \cdots a(u_n)]` is a finite sum for sin, cos and identity. For
 erf it is an integral over one path of correlation matrices for n = 4, and nested ones above (Plackett, Biometrika 41,
-351 (1954)), in any number of directions. For relu it is an integral over the directions of z, and for other
-activations a trapezoid rule over z.
+351 (1954)), in any number of directions. For relu it is an integral over the directions of z in up to three
+dimensions, and reduces to orthants above. For other activations it is a trapezoid rule over z.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ _RULES = {1: _PLANE, 2: _PLANE, 3: (9.0, (36, 72, 144)), 4: (9.0, (48, 72, 100))
 _CONVERGED, _CONVERGED_IN_SPACE = 1e-11, 1e-9
 # Rounding relative to the average size of a product.
 _ROUNDING = 4e-16
+# Largest number of relus in more than three directions, and squared sine of the angle below which two are parallel.
+_MOST_ORTHANTS, _PARALLEL = 6, 1e-20
 # Largest number of values of an activation in memory.
 _CHUNK = 2**21
 # Nodes between zeros of a relu in the plane; the integrand is a trigonometric polynomial there.
@@ -75,7 +77,7 @@ def product_average(activation: str, c: Floats) -> ProductAverage:
     ------
     InputError
         If the average does not converge because neurons are saturated, or there are too many directions: more than
-        three for relu, and more than four for other activations without a closed form.
+        three for eight relus, and more than four for activations without a closed form.
     """
     n, directions = c.shape[1:]
     if activation == "identity":
@@ -91,12 +93,15 @@ def product_average(activation: str, c: Floats) -> ProductAverage:
         return _erf(c)
     if activation == "relu" and directions == 3:
         return _refined(lambda nodes: (_relu_sphere(c, nodes), 0.0), _POLAR, activation)
-    if directions > (2 if activation == "relu" else max(_RULES)):
+    most = 3 if activation == "relu" else max(_RULES)
+    if directions > most and (activation != "relu" or n > _MOST_ORTHANTS):
         raise InputError(
             f"an average over {n} {activation} neurons in {directions} directions of weights and bias is not known: at "
-            f"most {3 if activation == 'relu' else max(_RULES)} directions are integrated",
+            f"most {most} directions are integrated",
             "use erf, sin or cos, fewer inputs, or sample the network",
         )
+    if activation == "relu" and directions > 2:
+        return _refined(lambda nodes: (_relu_orthants(c, nodes), 0.0), _PATH, activation, _CONVERGED_IN_SPACE)
     if activation == "relu":
         return ProductAverage(relu_plane_product(np.concatenate([c, np.zeros_like(c)], axis=2)[:, :, :2]), 0.0)
     return _trapezoid(activation, c)
@@ -237,6 +242,66 @@ def _polar_edges(c: Floats) -> Floats:
             angle = np.arctan2(np.hypot(both[0], both[1]), both[2])
             found += [np.atleast_1d(angle), np.atleast_1d(pi - angle)]
     return np.concatenate(found)
+
+
+def _relu_orthants(c: Floats, nodes: int) -> Floats:
+    """E[relu(c_1 z) ... relu(c_n z)] in any number of directions, shape (m,)."""
+    return np.array([_orthant_moment(list(one), [1] * len(one), nodes) for one in c])
+
+
+def _orthant_moment(vectors: list[Floats], powers: list[int], nodes: int) -> float:
+    """E of the product of (v_i z)^p_i over the orthant where all v_i z are positive.
+
+    Integration by parts lowers a power: E[u_i F] is the sum over j of Cov(u_i, u_j) E[dF/du_j] (Stein, Ann. Stat. 9,
+    1135 (1981)), and the derivative of a step leaves the other factors given u_j = 0.
+    """
+    vectors, powers = list(vectors), list(powers)
+    squares = [float((v**2).sum()) for v in vectors]
+    for i, j in combinations(range(len(vectors)), 2):
+        both = float((vectors[i] * vectors[j]).sum())
+        apart = vectors[j] - (both / squares[i]) * vectors[i] if squares[i] > 0 else vectors[i]
+        if float((apart**2).sum()) <= _PARALLEL * squares[j]:
+            # Parallel factors are one factor; opposite ones are never positive together.
+            if both <= 0:
+                return 0.0
+            scale = float((squares[j] / squares[i]) ** (powers[j] / 2))
+            powers[i] += powers.pop(j)
+            vectors.pop(j)
+            return scale * _orthant_moment(vectors, powers, nodes)
+    if not any(powers):
+        return _orthant(vectors, nodes)
+    first = max(range(len(powers)), key=lambda k: powers[k])
+    powers[first] -= 1
+    total = 0.0
+    for j, v in enumerate(vectors):
+        covariance = float((vectors[first] * v).sum())
+        if powers[j] > 0:
+            lower = [p - (k == j) for k, p in enumerate(powers)]
+            total += covariance * powers[j] * _orthant_moment(vectors, lower, nodes)
+        else:
+            others = [
+                (w - (w * v).sum() / squares[j] * v, p)
+                for k, (w, p) in enumerate(zip(vectors, powers, strict=True))
+                if k != j
+            ]
+            given = _orthant_moment([w for w, _ in others], [p for _, p in others], nodes)
+            total += covariance / np.sqrt(2 * pi * squares[j]) * given
+    return float(total)
+
+
+def _orthant(vectors: list[Floats], nodes: int) -> float:
+    """Probability that all v_i z are positive: each step is half of one plus a sign."""
+    n = len(vectors)
+    if n < 2:
+        return float(0.5**n)
+    c = np.array(vectors)
+    c = c / np.sqrt((c**2).sum(axis=1))[:, None]
+    ratio = np.clip(np.einsum("ik,jk->ij", c, c), -1, 1)
+    total = 1.0
+    for size in range(2, n + 1, 2):
+        chosen = np.array(list(combinations(range(n), size)))
+        total += float(_signs(ratio[chosen[:, :, None], chosen[:, None, :]], nodes).sum())
+    return float(total / 2**n)
 
 
 def plane_product(activation: str, c: Floats) -> Floats:
