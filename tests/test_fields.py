@@ -77,6 +77,7 @@ def from_table(table, u, upper):
     return np.polynomial.polynomial.polyval(2 * (place - cell) - 1, table[int(upper), octave, cell])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAWS)
 def test_quantiles_invert_the_probability_on_both_sides(name):
     law, (low, high) = LAWS[name], (1e-13, 1e9)
@@ -91,6 +92,7 @@ def test_quantiles_invert_the_probability_on_both_sides(name):
         assert probability(law, above, high) + missing == pytest.approx(u * total, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_the_table_of_a_law_known_in_closed_form():
     # Density 1/omega in one dimension: k = m sinh(u arsinh(K/m)).
     law = LAWS["hard, 1/omega"]
@@ -184,8 +186,16 @@ def test_the_variance_and_the_covariance_are_the_sampled_ones(name):
 # ---- the whole pipeline
 
 
+# Every field without a network, with a fixed and with a random one; of the cos-nets one with each.
+PIPELINES = [
+    pair
+    for pair in itertools.product(FIELDS, ("none", "fixed", "random"))
+    if pair not in {("spatial cos-net", "fixed"), ("cos-net", "random"), ("oscillator", "fixed")}
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "network"), list(itertools.product(FIELDS, ("none", "fixed", "random"))))
+@pytest.mark.parametrize(("name", "network"), PIPELINES)
 def test_every_step_of_the_pipeline(name, network, tmp_path):
     theory = theory_of(name, network)
     settings = {"rng": 3, "n_blocks": 16, "measure": nnqm.Measure(lags=(0, 1, 3), observable_lags=(1,))}
@@ -336,7 +346,7 @@ for f in (field, cosines, fields.PeriodicBox(1.0, 5)):
 def test_levels_of_the_processor_agree():
     levels = nnqm.build_info()["levels"]
     own = levels[: levels.index(nnqm.build_info()["level"]) + 1]
-    sums = [np.array(answer(LEVEL, NNQM_LEVEL=level).split(), dtype=float) for level in own]
+    sums = [np.array(answer(LEVEL, NNQM_LEVEL=level).split(), dtype=float) for level in {own[0], own[-1]}]
     for found in sums[1:]:
         np.testing.assert_allclose(found, sums[0], rtol=1e-12)
 

@@ -103,7 +103,7 @@ struct WavePlan {
     // The group of a lane.
     int group_of(int lane) const { return shared() ? 0 : static_cast<int>(lane / group); }
     // Matrices, of random waves, and rates: (S, J, lanes) and (neurons, lanes) by lanes, and otherwise (groups, S, J)
-    // and (groups, neurons).
+    // and (neurons, groups).
     std::int64_t copies() const { return by_lanes() ? lanes : groups(); }
     // Sizes of the scratch memory: the matrices of random waves; the processes at wave_times times and now; the decay
     // and noise of wave_times steps.

@@ -96,10 +96,10 @@ struct DrawnLanes {
     }
 };
 
-// Writes a number of each neuron and group: to (processes, lanes) or to (groups, ..), `stride` apart.
+// Writes a number of each neuron and group: to (neurons, lanes), or with the given strides of groups and neurons.
 template <class T, class From>
 inline void scatter(const detail::WavePlan<T>& plan, const DrawnLanes& drawn, const From* values, From* to,
-                    std::int64_t stride) {
+                    std::int64_t of_group, std::int64_t of_neuron) {
     const int n = plan.neurons() - drawn.first < drawn.at_once ? plan.neurons() - drawn.first : drawn.at_once;
     if (plan.by_lanes()) {
         for (int r = 0; r < n; ++r)
@@ -108,7 +108,7 @@ inline void scatter(const detail::WavePlan<T>& plan, const DrawnLanes& drawn, co
         return;
     }
     for (int q = 0; q < plan.groups(); ++q)
-        for (int r = 0; r < n; ++r) to[q * stride + drawn.first + r] = values[q * drawn.at_once + r];
+        for (int r = 0; r < n; ++r) to[q * of_group + (drawn.first + r) * of_neuron] = values[q * drawn.at_once + r];
 }
 
 // Draws the neurons of the lanes, and writes their columns of the matrices and their rates.
@@ -172,8 +172,8 @@ void draw_neurons(const detail::WavePlan<T>& plan, std::uint64_t key, const Draw
             c[l] *= static_cast<T>(amplitude[l]);
             s[l] *= static_cast<T>(plan.oscillators ? amplitude[l] : -amplitude[l]);
         }
-        scatter(plan, drawn, c, memory.matrix + p * row, stride);
-        scatter(plan, drawn, s, memory.matrix + p * row + sines, stride);
+        scatter(plan, drawn, c, memory.matrix + p * row, stride, 1);
+        scatter(plan, drawn, s, memory.matrix + p * row + sines, stride, 1);
     }
     if (time_first) {
         if (plan.radial > 4) {
@@ -184,7 +184,7 @@ void draw_neurons(const detail::WavePlan<T>& plan, std::uint64_t key, const Draw
     }
     if (plan.oscillators)
         for (int l = 0; l < lanes; ++l) frequency[l] = square_root(energy[l]);
-    scatter(plan, drawn, frequency, memory.rates, plan.neurons());
+    scatter(plan, drawn, frequency, memory.rates, 1, plan.copies());
 }
 
 // The momenta of the paths of a tile. If all paths share them, they are kept for the next tile.
@@ -227,17 +227,18 @@ void prepare_steps(const detail::WavePlan<T>& plan, std::int64_t first, int n, c
     }
 }
 
-// One step of a process of all lanes, with the decay and the noise of each chunk of lanes, or of each lane.
+// One step of a process of all lanes. a and b have the decay and the noise of each group of lanes, or of each lane if
+// there are as many groups as lanes.
 template <class T>
-inline void step_lanes(const T* __restrict a, const T* __restrict b, std::int64_t stride, bool by_lanes,
-                       const T* __restrict normals, T* __restrict state) {
+inline void step_lanes(int groups, const T* __restrict a, const T* __restrict b, const T* __restrict normals,
+                       T* __restrict state) {
     constexpr int chunk = detail::wave_chunk;
-    if (by_lanes) {
+    if (groups == lanes) {
         for (int l = 0; l < lanes; ++l) state[l] = fma(a[l], state[l], b[l] * normals[l]);
         return;
     }
     for (int c = 0; c < lanes / chunk; ++c) {
-        const T decay = a[c * stride], noise = b[c * stride];
+        const T decay = a[c * groups * chunk / lanes], noise = b[c * groups * chunk / lanes];
         for (int l = c * chunk; l < (c + 1) * chunk; ++l) state[l] = fma(decay, state[l], noise * normals[l]);
     }
 }
@@ -248,8 +249,7 @@ void step_oscillators(const detail::WavePlan<T>& plan, std::uint64_t key, std::i
                       int n, std::int64_t n_times, const WaveMemory<T>& memory) {
     int places[detail::wave_times] = {};
     if (!plan.matrix) prepare_steps(plan, first, n, memory, places);
-    const bool by_lanes = plan.by_lanes();
-    alignas(64) T decay[lanes / detail::wave_chunk], noise[lanes / detail::wave_chunk];
+    const auto copies = static_cast<int>(plan.copies());
     for (int j = 0; j < plan.processes; ++j) {
         alignas(64) T normals[4][lanes];
         const std::uint32_t purpose = noise_kind + plan.first_process + static_cast<std::uint32_t>(j);
@@ -262,16 +262,10 @@ void step_oscillators(const detail::WavePlan<T>& plan, std::uint64_t key, std::i
                 std::memcpy(state, normals[0], sizeof normals[0]);
             } else if (plan.matrix) {
                 const std::int64_t at = j * n_times + first + i;
-                step_lanes(plan.decay + at, plan.noise + at, 0, false, normals[i], state);
+                step_lanes(1, plan.decay + at, plan.noise + at, normals[i], state);
             } else {
-                const std::int64_t at = places[i] * memory.step_stride + neuron * (by_lanes ? lanes : 1);
-                const T *a = memory.decay + at, *b = memory.noise + at;
-                for (int c = 0; !by_lanes && c < lanes / detail::wave_chunk; ++c) {
-                    const std::int64_t q = plan.group_of(c * detail::wave_chunk);
-                    decay[c] = a[q * plan.neurons()];
-                    noise[c] = b[q * plan.neurons()];
-                }
-                step_lanes(by_lanes ? a : decay, by_lanes ? b : noise, 1, by_lanes, normals[i], state);
+                const std::int64_t at = places[i] * memory.step_stride + neuron * copies;
+                step_lanes(copies, memory.decay + at, memory.noise + at, normals[i], state);
             }
             memory.store(plan, i, j, state);
         }
@@ -285,7 +279,7 @@ void rotate(const detail::WavePlan<T>& plan, std::int64_t first, int n, const Wa
     alignas(64) T c[lanes], s[lanes];
     for (int j = 0; j < plan.neurons(); ++j) {
         for (int l = 0; l < lanes; ++l)
-            frequency[l] = memory.rates[plan.by_lanes() ? j * lanes + l : plan.group_of(l) * plan.neurons() + j];
+            frequency[l] = memory.rates[j * plan.copies() + (plan.by_lanes() ? l : plan.group_of(l))];
         for (int i = 0; i < n; ++i) {
             const double time = plan.times[first + i];
             for (int l = 0; l < lanes; ++l) angle[l] = frequency[l] * time;
@@ -379,28 +373,40 @@ inline void chunk_points(const T* matrix, int processes, const T* rows, std::int
     }
 }
 
+// The points p .. p + chunk_points_at_once - 1, if there are so many, of the lanes of chunk c at n times.
+template <class T>
+void multiply_chunk(const detail::WavePlan<T>& plan, int p, int c, int n, const WaveMemory<T>& memory, T* out,
+                    std::int64_t stride) {
+    constexpr int chunk = detail::wave_chunk, times = detail::wave_times, most = chunk_points_at_once<T>;
+    const std::int64_t size = static_cast<std::int64_t>(plan.points) * plan.processes;
+    const T* matrix = (plan.matrix ? plan.matrix : memory.matrix + plan.group_of(c * chunk) * size) +
+                      static_cast<std::int64_t>(p) * plan.processes;
+    const T* rows = memory.rows + c * times * chunk;
+    const int count = plan.points - p < most ? plan.points - p : most;
+    alignas(64) T sums[most][times * chunk];
+    if (count == most) chunk_points<T, most>(matrix, plan.processes, rows, times * lanes, sums);
+    else
+        for (int k = 0; k < count; ++k)
+            chunk_points<T, 1>(matrix + static_cast<std::int64_t>(k) * plan.processes, plan.processes, rows,
+                               times * lanes, sums + k);
+    for (int k = 0; k < count; ++k)
+        for (int i = 0; i < n; ++i)
+            std::memcpy(out + i * stride + (p + k) * lanes + c * chunk, sums[k] + i * chunk, chunk * sizeof(T));
+}
+
 // All points at n times, with one matrix of each group of at least wave_chunk lanes.
 template <class T>
 void multiply_chunks(const detail::WavePlan<T>& plan, int n, const WaveMemory<T>& memory, T* out, std::int64_t stride) {
-    constexpr int chunk = detail::wave_chunk, times = detail::wave_times, most = chunk_points_at_once<T>;
-    const std::int64_t row_stride = times * lanes, size = static_cast<std::int64_t>(plan.points) * plan.processes;
-    alignas(64) T sums[most][times * chunk];
-    for (int p = 0; p < plan.points; p += most) {
-        const int count = plan.points - p < most ? plan.points - p : most;
-        for (int c = 0; c < lanes / chunk; ++c) {
-            const T* matrix = (plan.matrix ? plan.matrix : memory.matrix + plan.group_of(c * chunk) * size) +
-                              static_cast<std::int64_t>(p) * plan.processes;
-            const T* rows = memory.rows + c * times * chunk;
-            if (count == most) chunk_points<T, most>(matrix, plan.processes, rows, row_stride, sums);
-            else
-                for (int k = 0; k < count; ++k)
-                    chunk_points<T, 1>(matrix + static_cast<std::int64_t>(k) * plan.processes, plan.processes, rows,
-                                       row_stride, sums + k);
-            for (int k = 0; k < count; ++k)
-                for (int i = 0; i < n; ++i)
-                    std::memcpy(out + i * stride + (p + k) * lanes + c * chunk, sums[k] + i * chunk, chunk * sizeof(T));
-        }
+    constexpr int chunks = lanes / detail::wave_chunk, most = chunk_points_at_once<T>;
+    // A small matrix and the processes of one chunk stay in the cache of the first level; of a large matrix some rows.
+    constexpr std::int64_t small = std::int64_t{1} << 15;
+    if (static_cast<std::int64_t>(sizeof(T)) * plan.points * plan.processes <= small) {
+        for (int c = 0; c < chunks; ++c)
+            for (int p = 0; p < plan.points; p += most) multiply_chunk(plan, p, c, n, memory, out, stride);
+        return;
     }
+    for (int p = 0; p < plan.points; p += most)
+        for (int c = 0; c < chunks; ++c) multiply_chunk(plan, p, c, n, memory, out, stride);
 }
 
 }  // namespace
