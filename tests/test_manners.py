@@ -15,6 +15,7 @@ import pytest
 import nnqm
 from interpreter import HANGS, answer
 from nnqm import _core
+from nnqm.errors import InputError
 from nnqm.sampling.path_source import reader_of
 from nnqm.sampling.run_settings import measure_of
 
@@ -579,8 +580,8 @@ def test_the_last_paths_are_paths():
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_into_memory_is_a_memory_error():
+def test_a_size_beyond_the_memory_is_refused():
     with pytest.raises(MemoryError):
         nnqm.sample_paths(OSCILLATOR, 2**45, 10, 0.1)
-    with pytest.raises(MemoryError):
+    with pytest.raises(InputError, match=r"2\.38e\+05 GiB, two_time most of it.*use fewer times"):
         nnqm.simulate(OSCILLATOR, 1000, 2_000_000, 0.1, measure=nnqm.Measure(two_time=True))

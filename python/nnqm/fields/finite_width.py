@@ -214,7 +214,8 @@ def n_point(field: Field, points: ArrayLike) -> NPointFunction:
 
     Examples
     --------
-    >>> field = CosNet(2, mass=1.0, width=10, alpha=1.0, regulator=Regulator("gaussian", 100.0))
+    >>> cut = nnqm.fields.Regulator("gaussian", 100.0)
+    >>> field = CosNet(2, mass=1.0, width=10, alpha=1.0, regulator=cut)
     >>> four = n_point(field, [[0.0, 0.0], [0.1, 0.0], [0.0, 0.2], [0.3, 0.1]])
     >>> float(four.value.round(8)), float(four.wick.round(8))
     """

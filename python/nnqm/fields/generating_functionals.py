@@ -22,7 +22,7 @@ __all__ = ["generating_functional"]
 # Part of the sum over orders of Bessel functions that is left out, times the width.
 _TRUNCATION = 1e-18
 # Most terms of this sum, and most values of terms at momenta.
-_MOST_TERMS, _MOST_VALUES = 200_000, 400_000_000
+_MOST_TERMS, _MOST_VALUES = 200_000, 100_000_000
 # Values of terms at momenta in memory.
 _CHUNK = 1 << 20
 # Nodes per panel of momenta, and of the coarser rule that gives the error; phase of the fastest wave on a panel.
