@@ -41,7 +41,6 @@ from .sampling.path_source import Paths
 from .sampling.paths import apply, sample_paths
 from .sampling.run_settings import RunSettings
 from .sampling.simulation import Interrupted, extend, simulate
-from .sampling.two_level import simulate_two_level
 from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
 from .spectra.correlator_matrix import spectrum
 from .spectra.gevp import effective_energy, gevp
@@ -73,6 +72,7 @@ if _TYPE_CHECKING:
     from .learning.scan import scan
     from .learning.targets import Target
     from .learning.trajectory import Trajectory
+    from .sampling.two_level import simulate_two_level
 
 __version__: str = build_info()["version"]
 
@@ -82,6 +82,7 @@ _LATER = {
     "Trajectory": "learning.trajectory",
     "fit": "learning.fit",
     "scan": "learning.scan",
+    "simulate_two_level": "sampling.two_level",
     "training_dynamics": "learning.dynamics",
 }
 

@@ -14,11 +14,11 @@ if _TYPE_CHECKING:
     from .correlators import DistanceCorrelator, MomentumCorrelator, correlator_by_distance, correlator_by_momentum
     from .dispersions import Dispersion, dispersion, momentum_run
     from .distinct_estimators import distinct_neurons, estimated_n_point
+    from .energies import ParticleLevels, particle_levels, thresholds
     from .finite_width import NPointFunction, moments_of_sum, n_point
     from .generating_functionals import generating_functional
     from .networks import convolution, momentum_projection, pointwise, single_point
     from .neurons import NeuronField, drawn_neurons
-    from .particle_levels import ParticleLevels, particle_levels, thresholds
     from .pointwise_field import PointwiseField
     from .propagators import ExactValue, propagator
 
@@ -31,7 +31,7 @@ _LATER = {
     "MomentumCorrelator": "correlators",
     "NPointFunction": "finite_width",
     "NeuronField": "neurons",
-    "ParticleLevels": "particle_levels",
+    "ParticleLevels": "energies",
     "PointwiseField": "pointwise_field",
     "convolution": "networks",
     "correlator_by_distance": "correlators",
@@ -45,11 +45,11 @@ _LATER = {
     "momentum_projection": "networks",
     "momentum_run": "dispersions",
     "n_point": "finite_width",
-    "particle_levels": "particle_levels",
+    "particle_levels": "energies",
     "pointwise": "networks",
     "propagator": "propagators",
     "single_point": "networks",
-    "thresholds": "particle_levels",
+    "thresholds": "energies",
 }
 
 

@@ -14,7 +14,6 @@ from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError, InputTypeError, located
 from .field import Field, need_wave_memory, points_of
 from .momenta import MomentumLaw
-from .propagators import propagator
 from .regulator import Regulator
 
 __all__ = ["CosNet"]
@@ -159,6 +158,8 @@ class CosNet(Field):
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
         """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
+        from .propagators import propagator
+
         return propagator(self.dimension, self.mass, times, displacements, regulator=self.regulator).value
 
     @property

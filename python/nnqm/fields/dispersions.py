@@ -20,8 +20,8 @@ from ..statistics.matrices import product
 from ..theories.networks import Network
 from ..verdict import Verdict
 from .correlators import box_of, projected_outputs
+from .energies import mode_of, thresholds
 from .networks import momentum_modes
-from .particle_levels import mode_of, thresholds
 from .periodic_box import PeriodicBox
 from .symmetry import is_even, momenta_of_classes, momentum_classes, point_group
 

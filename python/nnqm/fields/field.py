@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,9 @@ from ..quantum.measures import TwoPointFunction
 from ..sampling.run_settings import memory
 from ..theories.networks import Network
 from ..theories.source import Source
-from .hermite_series import HermiteSeries, SeriesTwoPoint
+
+if TYPE_CHECKING:
+    from .hermite_series import HermiteSeries
 
 __all__ = ["Field"]
 
@@ -179,6 +182,8 @@ class Field(Source):
         InputError
             For a network of a field that is not Gaussian for fixed parameters, or that is too steep.
         """
+        from .hermite_series import HermiteSeries, SeriesTwoPoint
+
         here = np.zeros(self.dimension - 1)
         series, error = HermiteSeries.of(network, float(self.variance[column])), 0.0
         moments = series.moments

@@ -218,6 +218,7 @@ def n_point(field: Field, points: ArrayLike) -> NPointFunction:
     >>> field = CosNet(2, mass=1.0, width=10, alpha=1.0, regulator=cut)
     >>> four = n_point(field, [[0.0, 0.0], [0.1, 0.0], [0.0, 0.2], [0.3, 0.1]])
     >>> float(four.value.round(8)), float(four.wick.round(8))
+    (0.18880062, 0.20977846)
     """
     if not isinstance(field, Field):
         raise InputTypeError(f"field must be a field of nnqm.fields; got {field!r}")

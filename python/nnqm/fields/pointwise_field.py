@@ -11,10 +11,10 @@ from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from ..representation import short_repr
 from ..theories.networks import Network
+from .energies import ParticleLevels, mode_of, particle_levels
 from .field import Field
 from .hermite_series import HermiteSeries
 from .networks import momentum_rows
-from .particle_levels import ParticleLevels, mode_of, particle_levels
 from .periodic_box import PeriodicBox
 
 __all__ = ["PointwiseField"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,11 +14,11 @@ from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError
 from ..theories.source import REVERSIBLE
 from .field import Field, need_wave_memory, points_of
-from .hermite_series import HermiteSeries
 from .momenta import MomentumLaw
-from .neuron_moments import NeuronLaw, mean_powers
-from .propagators import propagator
 from .regulator import Regulator
+
+if TYPE_CHECKING:
+    from .hermite_series import HermiteSeries
 
 __all__ = ["ReflectionPositiveNet"]
 
@@ -119,6 +120,8 @@ class ReflectionPositiveNet(Field):
 
     def propagator(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
         """Exact two-point function, at every width; see ``Field.propagator``, and ``propagator`` for the error."""
+        from .propagators import propagator
+
         return propagator(self.dimension, self.mass, times, displacements, regulator=self.regulator).value
 
     def series_average(
@@ -145,6 +148,8 @@ class ReflectionPositiveNet(Field):
         InputError
             If the cosine turns too often below the cutoff.
         """
+        from .neuron_moments import NeuronLaw, mean_powers
+
         t, x = np.abs(floats("times", times)), floats("displacements", displacements)
         distance = np.sqrt((x**2).sum(axis=-1))
         t, distance = np.broadcast_arrays(t, distance)

@@ -266,7 +266,9 @@ def need_memory(run: Correlators, n_blocks: int, needed: Mapping[str, int]) -> N
             f"the sums of this run would take {total / 2**30:.3g} GiB, {largest} most of it, and the machine has "
             f"{held / 2**30:.3g} GiB; got {len(run.channels)} channels, {run.observables.size} observables and "
             f"{n_blocks} blocks",
-            "use fewer lags in Measure, fewer blocks, or observables of order 1 without neurons and products",
+            "use fewer times, or no two_time"
+            if largest == "two_time"
+            else "use fewer lags in Measure, fewer blocks, or observables of order 1 without neurons and products",
         )
 
 
