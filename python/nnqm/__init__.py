@@ -4,7 +4,6 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from . import fields
 from ._core import build_info
 from .estimators.clustering import clustering
 from .estimators.four_points import connected_four_point, pair_four_point
@@ -56,6 +55,7 @@ from .theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from .theories.markov_chain import MarkovChain
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
+from .theories.source import kinds_in as _kinds_in
 from .theories.sources import OrnsteinUhlenbeck, ThermalOrnsteinUhlenbeck, Times
 from .theories.theory import Theory
 from .theories.training import GradientDescent
@@ -65,6 +65,7 @@ from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 from .verdict import Verdict
 
 if _TYPE_CHECKING:
+    from . import fields as fields
     from . import learning as learning
     from . import results as results
     from .learning.dynamics import training_dynamics
@@ -75,6 +76,9 @@ if _TYPE_CHECKING:
     from .sampling.two_level import simulate_two_level
 
 __version__: str = build_info()["version"]
+
+# Saved theories and theory files may name the sources of this module.
+_kinds_in("nnqm.fields")
 
 # Names that are imported at their first use, because the wing of learning doubles the time of the import.
 _LATER = {
@@ -88,7 +92,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> _Any:
-    if name in ("learning", "results"):
+    if name in ("fields", "learning", "results"):
         return _import_module(f".{name}", __name__)
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -98,7 +102,7 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "learning", "results"})
+    return sorted({*globals(), *__all__, "fields", "learning", "results"})
 
 
 __all__ = [

@@ -12,7 +12,6 @@ from ..exact.quasi_monte_carlo import QuasiMonteCarlo, quasi_monte_carlo
 from ..exact.random_weights import WeightAverage, average_over_weights
 from ..exact.spectral_measures import kallen_lehmann
 from ..exact.thermal_measures import thermal_measure
-from ..fields.networks import two_point_at_a_point
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
 from ..sampling.drawn_networks import draw_weights
@@ -83,6 +82,8 @@ def exact_column(run: Correlators, name: str, notes: list[str]) -> TwoPointFunct
             average = average_over_weights(theory, draws, needed, channel=name)
             notes.append(f"exact values are averages over {average.n_draws} other draws of the weights, with errors")
             return Estimated(theory, average)
+        from ..fields.networks import two_point_at_a_point
+
         at_a_point = two_point_at_a_point(theory, name)
         return kallen_lehmann(theory, name) if at_a_point is None else at_a_point
     except InputError as error:

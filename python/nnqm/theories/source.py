@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from importlib import import_module
 from inspect import get_annotations
 from typing import Any, ClassVar, Self, TypeAlias
 
@@ -19,7 +20,7 @@ from .network import Network
 from .state_modes import Levels, Modes, Rule, ThermalModes
 from .table import Table
 
-__all__ = ["REVERSIBLE", "Source", "Transition", "source_from_dict", "sources_by_kind"]
+__all__ = ["REVERSIBLE", "Source", "Transition", "kinds_in", "source_from_dict", "sources_by_kind"]
 
 Compiled: TypeAlias = (
     "_core.OrnsteinUhlenbeck | _core.Chain | _core.PeriodicChain | _core.Linear | _core.Modes | _core.RandomWaves "
@@ -30,6 +31,8 @@ Compiled: TypeAlias = (
 REVERSIBLE = "functions at one time of reversible Markov processes"
 
 _SOURCES: dict[str, type[Source]] = {}
+# Modules with further kinds, which are imported when all kinds are asked for or a kind is not known.
+_LATER: list[str] = []
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -568,7 +571,14 @@ def _plain(value: Any) -> Any:
 
 def sources_by_kind() -> dict[str, type[Source]]:
     """All imported classes of seed processes, by kind."""
+    while _LATER:
+        import_module(_LATER.pop())
     return dict(_SOURCES)
+
+
+def kinds_in(module: str) -> None:
+    """Name a module that defines further kinds of processes; it is imported when one of them is needed."""
+    _LATER.append(module)
 
 
 def source_from_dict(data: Mapping[str, Any]) -> Source:
@@ -588,7 +598,8 @@ def source_from_dict(data: Mapping[str, Any]) -> Source:
     InputError
         If the kind is unknown.
     """
-    return _SOURCES[known_kind("source kind", data["kind"], _SOURCES)].from_dict(data)
+    kinds = _SOURCES if data["kind"] in _SOURCES else sources_by_kind()
+    return kinds[known_kind("source kind", data["kind"], kinds)].from_dict(data)
 
 
 def known_kind(name: str, kind: Any, kinds: Mapping[str, Any]) -> str:
