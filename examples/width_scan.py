@@ -1,6 +1,6 @@
-"""Width scans of arXiv:2008.08601: 2-, 4- and 6-point functions of erf, relu and Gauss networks against their width.
+"""Width scans in the manner of arXiv:2008.08601: 2-, 4- and 6-point functions of erf, relu and Gauss networks against their width.
 
-The deviation from the Gaussian process of infinite width is computed exactly; estimated, as in the paper, from the
+The deviation from the Gaussian process of infinite width is computed exactly; estimated from the
 outputs of networks of each width; and estimated for all widths at once from networks of 10 neurons, by sums over
 distinct neurons. Writes width_scan.png. Needs matplotlib: pip install 'nnqm[plot]'.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import nnqm
 from nnqm import fields
 
-# Inputs and spreads of the paper: all variances are 1, and the relu networks have no biases.
+# All variances are 1, and the relu networks have no biases.
 NEAR, POSITIVE = [-0.01, -0.006, -0.002, 0.002, 0.006, 0.01], [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
 NETWORKS = {"erf": (NEAR, 1.0), "relu": (POSITIVE, 0.0), "gauss": (NEAR, 1.0)}
 WIDTHS = np.array([2, 3, 4, 5, 10, 20, 50, 100, 500, 1000])

@@ -106,7 +106,7 @@ def estimated_n_point(
     width : int or sequence of int, optional
         Width of the networks whose n-point functions are wanted. By default infinite: the sum over pairings.
     rng, key
-        As for ``draw_weights``: networks of a ``RandomNetwork`` are those of the groups 0 ... M - 1.
+        As for ``draw_weights``: networks of a ``RandomNetwork`` are drawn for the groups 0 ... M - 1.
 
     Returns
     -------

@@ -129,7 +129,7 @@ class Field(Source):
         Returns
         -------
         values, errors : ndarray
-            The common shape; the errors are those of the average over random parameters.
+            The common shape; the errors are of the average over random parameters.
 
         Raises
         ------

@@ -69,7 +69,7 @@ class NeuronLaw:
         if self.space == 0:
             exact = np.exp(-np.arange(order + 1) * self.mass * time)
             return exact, exact
-        # Powers of the cosine have the harmonics p, of which those above a few roots of p have no weight.
+        # Powers of the cosine have the harmonics up to p; harmonics above a few roots of p have no weight.
         bandwidth = distance * min(order, 8 * np.sqrt(order))
         rules = self.rules(bandwidth, time=time, values=order + 1)
         fine, coarse = (_powers(*rule, time, distance, order) for rule in rules)

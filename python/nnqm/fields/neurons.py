@@ -309,7 +309,7 @@ def drawn_neurons(
     width : int, optional
         N; required for a ``NeuronField``, the network's own otherwise.
     rng, key
-        As for ``draw_weights``: the weights are those of the same groups of paths.
+        As for ``draw_weights``, for the same groups of paths.
 
     Returns
     -------

@@ -148,7 +148,7 @@ class PointwiseField:
         times : array_like
             Shape (T,), unit time.
         momenta : array_like, optional
-            Momenta of the box, shape (Q, d - 1), or (Q,) in two dimensions; those of all modes by default.
+            Momenta of the box, shape (Q, d - 1), or (Q,) in two dimensions; the momenta of all modes by default.
 
         Returns
         -------

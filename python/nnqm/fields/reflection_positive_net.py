@@ -141,7 +141,7 @@ class ReflectionPositiveNet(Field):
         Returns
         -------
         values, errors : ndarray
-            The common shape; the errors are those of the quadrature and of the rest of the series.
+            The common shape; the errors are of the quadrature and of the rest of the series.
 
         Raises
         ------
