@@ -1,4 +1,4 @@
-"""Width scans in the manner of arXiv:2008.08601: 2-, 4- and 6-point functions of erf, relu and Gauss networks against their width.
+"""Width scans as in arXiv:2008.08601: 2-, 4- and 6-point functions of erf, relu and Gauss networks by width.
 
 The deviation from the Gaussian process of infinite width is computed exactly; estimated from the
 outputs of networks of each width; and estimated for all widths at once from networks of 10 neurons, by sums over
