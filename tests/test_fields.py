@@ -481,3 +481,8 @@ def test_waves_that_memory_cannot_hold_are_refused(monkeypatch):
 def test_the_group_must_divide_the_paths():
     with pytest.raises(InputError, match=r"multiple of the 8 paths .* got 641; use 648"):
         nnqm.simulate(nnqm.Theory(FIELDS["oscillator"]()), 641, 4, 0.2, rng=1)
+
+
+def test_representations_of_many_points_are_short():
+    field = fields.CosNet(2, 1.0, 5, regulator=fields.Regulator("gaussian", 9.0), points=np.linspace(0, 1, 50))
+    assert "points=50 entries" in repr(field)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .. import _core
 from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError, InputTypeError, located
+from ..representation import short_repr
 from .field import Field, need_wave_memory, points_of
 from .momenta import MomentumLaw
 from .regulator import Regulator
@@ -21,6 +22,7 @@ __all__ = ["CosNet"]
 _NO_REGULATOR = Regulator()
 
 
+@short_repr
 @dataclass(frozen=True, init=False)
 class CosNet(Field):
     r"""A free scalar field in d dimensions as a network of N cosines with random momenta; exact two-point function.

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .. import _core
 from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError
+from ..representation import short_repr
 from ..theories.source import REVERSIBLE
 from .field import Field, need_wave_memory, points_of
 from .momenta import MomentumLaw
@@ -26,6 +27,7 @@ __all__ = ["ReflectionPositiveNet"]
 _SERIES_ERROR, _MOST_POWERS = 1e-12, 256
 
 
+@short_repr
 @dataclass(frozen=True, init=False)
 class ReflectionPositiveNet(Field):
     r"""A free scalar field in d dimensions as a network that is reflection positive at every width.
