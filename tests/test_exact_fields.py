@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import erfc, erfcx, kv
+from scipy.special import erfc, erfcx, gamma, kv
 
 import harness
 from nnqm import Density
@@ -162,6 +162,19 @@ def test_propagators_are_those_of_adaptive_quadrature(d, mass, power, regulator,
     value, error = propagator(d, mass, t, at(d, x), regulator=regulator, power=power)
     assert abs(value - exact) <= error + 1e-15 * abs(exact)
     assert error < 1e-10 * abs(value)
+
+
+@pytest.mark.parametrize(("d", "power", "spatial"), [(2, 0.99, False), (3, 1.49, False), (3, 1.45, True)])
+def test_small_momenta_of_massless_fields(d, power, spatial):
+    # Powers near the divergence: most of the integral lies at momenta below any grid.
+    regulator = Regulator("hard", 7.0, spatial=spatial)
+    n, p = (d - 1, power - 0.5) if spatial else (d, power)
+    expected = 2 * np.pi ** (n / 2) / gamma(n / 2) / (2 * np.pi) ** n * 7 ** (n - 2 * p) / (n - 2 * p)
+    if spatial:
+        expected *= gamma(p) / (2 * np.pi**0.5 * gamma(power))
+    for distance in (0.0, 1e-9):
+        found = propagator(d, 0.0, distance, at(d, 0.0), regulator=regulator, power=power).value
+        assert found == pytest.approx(expected, rel=1e-13 if distance == 0 else 1e-6)
 
 
 @settings(max_examples=40)
@@ -623,6 +636,17 @@ def test_generating_functional_generates_n_point_functions(field):
     assert rest[0] / rest[1] == pytest.approx(256, rel=0.1)
     assert np.all(z.error < 1e-12)
     assert np.all(rest > 0)
+
+
+def test_sums_over_orders_and_over_directions_agree(monkeypatch):
+    field = CosNet(2, 1.0, 3, alpha=1.0, regulator=Regulator("gaussian", 5.0))
+    points, charges = [[0.0, 0.0], [0.1, 0.2]], [1.3, -0.7]
+    by_orders = generating_functional(field, points, charges)
+    monkeypatch.setattr("nnqm.fields.generating_functionals._FEW_TERMS", -1)
+    by_directions = generating_functional(field, points, charges)
+    assert by_orders.value == pytest.approx(by_directions.value, rel=1e-13)
+    # Two computations, with errors of their own.
+    assert by_orders.error != by_directions.error
 
 
 def test_limits_of_the_generating_functional():

@@ -23,6 +23,10 @@ __all__ = ["generating_functional"]
 _TRUNCATION = 1e-18
 # Most terms of this sum, and most values of terms at momenta.
 _MOST_TERMS, _MOST_VALUES = 200_000, 100_000_000
+# Terms beyond which an integral over directions in two dimensions takes less time.
+_FEW_TERMS = 500
+# Orders up to which Bessel functions are evaluated one by one.
+_DIRECT_ORDERS = 12
 # Values of terms at momenta in memory.
 _CHUNK = 1 << 20
 # Nodes per panel of momenta, and of the coarser rule that gives the error; phase of the fastest wave on a panel.
@@ -167,17 +171,27 @@ def _bessel_less_one(z: Floats) -> Floats:
     return np.asarray(np.where(np.abs(z) < 1, total, jv(0, z) - 1))
 
 
-def _products(z: Floats, orders: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Products of Bessel functions at arguments (..., P): less 1 for the orders 0, and for ``orders``, (..., terms)."""
+def _bessel_table(z: Floats, most: int) -> Floats:
+    """J_n(z) for n = -most ... most, along a last axis."""
     from scipy.special import jv
 
+    if most <= _DIRECT_ORDERS:
+        return np.asarray(jv(np.arange(-most, most + 1), z[..., None]))
+    # Fourier coefficients of exp(i z sin t), to an absolute error of rounding.
+    count = 2 * (most + int(np.abs(z).max(initial=0.0)) + 40)
+    waves = np.exp(1j * z[..., None] * np.sin(2 * np.pi * np.arange(count) / count))
+    return np.asarray((np.fft.fft(waves).real / count)[..., np.arange(-most, most + 1)])
+
+
+def _products(z: Floats, orders: NDArray[np.int64]) -> tuple[Floats, Floats]:
+    """Products of Bessel functions at arguments (..., P): less 1 for the orders 0, and for ``orders``, (..., terms)."""
     none = np.zeros(z.shape[:-1])
     products = np.ones((*z.shape[:-1], len(orders)))
     for i in range(z.shape[-1]):
         one = _bessel_less_one(z[..., i])
         none = none + one + none * one
         most = int(np.abs(orders[:, i]).max(initial=0))
-        table = jv(np.arange(-most, most + 1), z[..., i, None])
+        table = _bessel_table(z[..., i], most)
         products *= table[..., orders[:, i] + most]
     return none, products
 
@@ -204,7 +218,7 @@ def _cosines(field: CosNet, at: Floats, j: Floats) -> tuple[Floats, Floats]:
             f"the amplitude of a neuron diverges like k^{alpha:g} at small momenta, and the mass is 0",
             "use a positive mass, or a hard regulator with lower > 0",
         )
-    return _by_configuration(_over_directions if field.dimension <= 2 else _radial, field, at, j)
+    return _by_configuration(_over_directions if field.dimension == 1 else _radial, field, at, j)
 
 
 def _constant_amplitude(field: CosNet, at: Floats, z: Floats, orders: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -287,6 +301,8 @@ def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
     end = _end(field)
     largest = np.abs(j) * _amplitude(field, np.array([field.regulator.lower, end])).max()
     orders = _orders(largest, field.width)
+    if field.dimension == 2 and (orders is None or len(orders) > _FEW_TERMS):
+        return _over_directions(field, at, j)
     if orders is None:
         raise _too_many(largest)
     distance = np.sqrt((np.einsum("tp,pd->td", orders.astype(float), at) ** 2).sum(axis=-1))
@@ -301,7 +317,7 @@ def _radial(field: CosNet, at: Floats, j: Floats) -> tuple[float, float]:
     sums, size = [], 0.0
     for n in _NODES:
         k, weight = (a.ravel() for a in _momenta(field, edges, n))
-        total, many = 0.0, max(1, _CHUNK // max(1, len(orders)))
+        total, many = 0.0, max(1, _CHUNK // max(256, 4 * len(orders)))
         for i in range(0, k.size, many):
             part = slice(i, i + many)
             none, products = _products(_amplitude(field, k[part])[:, None] * j, orders)
