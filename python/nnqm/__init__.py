@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from ._core import build_info
-from .estimators.clustering import clustering
-from .estimators.four_points import connected_four_point, pair_four_point
 from .estimators.roughness import (
     commutator,
     commutator_at_lags,
@@ -18,16 +16,10 @@ from .estimators.roughness import (
     uncertainty,
 )
 from .exact.energies import level_energies
-from .exact.n_points import n_point
-from .exact.quasi_monte_carlo import quasi_monte_carlo
-from .exact.random_weights import average_over_weights
 from .exact.spectral_measures import kallen_lehmann
-from .exact.thermal_measures import thermal_measure
 from .files.run_file import load, save
 from .files.theory_file import load_theory_file
-from .positivity.certificate import positivity_certificate
 from .positivity.reflection import reflection_positivity
-from .properties import check
 from .quantum.hamiltonian import Hamiltonian
 from .report.analyse import analyse
 from .sampling.block_sums import accumulate
@@ -35,16 +27,12 @@ from .sampling.correlators import merge
 from .sampling.drawn_networks import draw_weights, stable_rates
 from .sampling.measure import Measure
 from .sampling.observables import Observables, default_observables
-from .sampling.path_functions import simulate_functions
 from .sampling.path_source import Paths
 from .sampling.paths import apply, sample_paths
 from .sampling.run_settings import RunSettings
 from .sampling.simulation import Interrupted, extend, simulate
-from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
 from .spectra.correlator_matrix import spectrum
 from .spectra.gevp import effective_energy, gevp
-from .spectra.hidden_state import hidden_spectrum
-from .spectra.one_correlator import OneCorrelator
 from .statistics.autocorrelation import autocorrelation_time
 from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
@@ -59,8 +47,6 @@ from .theories.source import kinds_in as _kinds_in
 from .theories.sources import OrnsteinUhlenbeck, ThermalOrnsteinUhlenbeck, Times
 from .theories.theory import Theory
 from .theories.training import GradientDescent
-from .time_networks.decompose import karhunen_loeve
-from .time_networks.emulate import as_network, split_network
 from .time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 from .verdict import Verdict
 
@@ -68,25 +54,56 @@ if _TYPE_CHECKING:
     from . import fields as fields
     from . import learning as learning
     from . import results as results
+    from .estimators.clustering import clustering
+    from .estimators.four_points import connected_four_point, pair_four_point
+    from .exact.n_points import n_point
+    from .exact.quasi_monte_carlo import quasi_monte_carlo
+    from .exact.random_weights import average_over_weights
+    from .exact.thermal_measures import thermal_measure
     from .learning.dynamics import training_dynamics
     from .learning.fit import fit
     from .learning.scan import scan
     from .learning.targets import Target
     from .learning.trajectory import Trajectory
+    from .positivity.certificate import positivity_certificate
+    from .properties import check
+    from .sampling.path_functions import simulate_functions
     from .sampling.two_level import simulate_two_level
+    from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
+    from .spectra.hidden_state import hidden_spectrum
+    from .spectra.one_correlator import OneCorrelator
+    from .time_networks.decompose import karhunen_loeve
+    from .time_networks.emulate import as_network, split_network
 
 __version__: str = build_info()["version"]
 
 # Saved theories and theory files may name the sources of this module.
 _kinds_in("nnqm.fields")
 
-# Names that are imported at their first use, because the wing of learning doubles the time of the import.
+# Names that are imported at their first use, so that the import takes little time.
 _LATER = {
+    "OneCorrelator": "spectra.one_correlator",
     "Target": "learning.targets",
     "Trajectory": "learning.trajectory",
+    "as_network": "time_networks.emulate",
+    "average_over_weights": "exact.random_weights",
+    "binned_effective_levels": "spectra.binned_paths",
+    "check": "properties",
+    "clustering": "estimators.clustering",
+    "connected_four_point": "estimators.four_points",
+    "exact_effective_levels": "spectra.binned_paths",
     "fit": "learning.fit",
+    "hidden_spectrum": "spectra.hidden_state",
+    "karhunen_loeve": "time_networks.decompose",
+    "n_point": "exact.n_points",
+    "pair_four_point": "estimators.four_points",
+    "positivity_certificate": "positivity.certificate",
+    "quasi_monte_carlo": "exact.quasi_monte_carlo",
     "scan": "learning.scan",
+    "simulate_functions": "sampling.path_functions",
     "simulate_two_level": "sampling.two_level",
+    "split_network": "time_networks.emulate",
+    "thermal_measure": "exact.thermal_measures",
     "training_dynamics": "learning.dynamics",
 }
 
