@@ -63,7 +63,7 @@ def main() -> None:
                 f"{time.perf_counter() - start:.0f} s",
                 flush=True,
             )
-            # Of two fits nothing follows but that the fits end at the data, not far from them.
+            # Two fits show only that the fits end at the data, not far from them.
             assert chi.max() < 60
             if not arguments.toy:
                 assert uniform > 1e-3

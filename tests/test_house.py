@@ -1,11 +1,14 @@
 """Where code lives: the order of the wings, private names, sizes of files and functions."""
 
 import ast
+import inspect
 import sys
+from pathlib import Path
 
 import pytest
 
 import house
+import nnqm
 
 MODULES = house.modules()
 ROOT = house.SOURCE.parent.parent
@@ -156,3 +159,10 @@ def heavy_imports(tree):
 @pytest.mark.parametrize("module", [m for m in MODULES if house.wing(m) not in ("cli", "plot", "testing")])
 def test_heavy_imports_stand_inside_functions(module):
     assert not list(heavy_imports(ast.parse(text_of(module))))
+
+
+@pytest.mark.parametrize("package", [nnqm, nnqm.fields], ids=lambda p: p.__name__)
+def test_no_module_hides_a_public_name(package):
+    # The import of a module sets an attribute of its package, which would stand in for a name imported at its first use.
+    modules = {p.stem for p in Path(package.__file__).parent.iterdir() if not p.name.startswith("_")}
+    assert {n for n in package.__all__ if n in modules and not inspect.ismodule(getattr(package, n))} == set()

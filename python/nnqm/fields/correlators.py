@@ -159,7 +159,7 @@ def correlator_by_distance(run: Correlators, function: int | str = 0, *, connect
     Parameters
     ----------
     run : Correlators
-        Of a theory with one field as its source, with the channels of all points and with lags.
+        A run of a theory with one field as its source, with the channels of all points and with lags.
     function : int or str, default 0
         Number of the output at each point, or "phi" for the field itself.
     connected : bool, default True

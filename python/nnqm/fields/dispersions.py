@@ -122,8 +122,9 @@ def dispersion(
     Parameters
     ----------
     run : Correlators
-        Of a theory with a ``PeriodicBox`` as its source, with observable lags. Functions at the sites are the field,
-        its polynomials among the observables, and the outputs of a network made by ``pointwise`` or ``convolution``.
+        A run of a theory with a ``PeriodicBox`` as its source, with observable lags. Functions at the sites are the
+        field, its polynomials among the observables, and the outputs of a network made by ``pointwise`` or
+        ``convolution``.
     functions : sequence of str, optional
         Which of them are used: "phi", "h2(phi)", "h3(phi)", ... and "x1", "x2", ... for the outputs at each site;
         by default all. A level is judged by the change when the last ones are left out: give at least three.
@@ -267,7 +268,7 @@ class _Copies:
             total += product(product(transform, sums), np.ascontiguousarray(transform.T))
             unit += (rows[:, 1:] ** 2).sum(axis=1) / len(copies)
         square = total[:, 0, 1].sum(axis=0) / (2 * total[:, 0, 0, 0, 0].sum())
-        # What cancels between the sites leaves rounding.
+        # Functions that cancel between the sites leave rounding.
         kept = np.flatnonzero(np.diag(square)[1:] - square[0, 1:] ** 2 > _CANCELLED[run.precision] * unit)
         if not kept.size:
             raise InputError(

@@ -128,7 +128,7 @@ def _gaussian(field: Field, at: Floats, j: Floats, shape: tuple[int, ...]) -> Ex
 def _orders(largest: Floats, width: int) -> NDArray[np.int64] | None:
     """Orders of Bessel functions that add up to 0 and matter at arguments up to ``largest``, shape (terms, P).
 
-    Of n and -n one is kept; n = 0 is left out. None if there are too many.
+    One of n and -n is kept, and n = 0 is left out. None if there are too many.
     """
     from scipy.special import gammaln
 

@@ -186,7 +186,7 @@ def momentum_rows(box: PeriodicBox, momenta: ArrayLike) -> Floats:
 def momentum_modes(box: PeriodicBox, momenta: ArrayLike | None = None) -> NDArray[np.int64]:
     """Numbers of the real modes of given momenta, among the columns of ``box.modes``.
 
-    Of q and -q there are a cosine and a sine, in this order, unless q and -q are the same momentum of the lattice.
+    A cosine and a sine, in this order, belong to q and -q, unless these are the same momentum of the lattice.
     All modes if ``momenta`` is None.
     """
     if momenta is None:

@@ -178,7 +178,7 @@ def mean_powers(moments: Floats, width: int) -> Floats:
     Parameters
     ----------
     moments : ndarray
-        Of one variable, p = 0 ... P, shape (P + 1,).
+        Moments of one variable, p = 0 ... P, shape (P + 1,).
     width : int
         N, at least 1.
 

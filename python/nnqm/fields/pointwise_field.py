@@ -125,6 +125,8 @@ class PointwiseField:
     def error(self, times: ArrayLike, displacements: ArrayLike) -> Floats:
         """Largest error of ``connected``: of the coefficients, and of the average over random parameters.
 
+        Zero for the field itself; ``fields.propagator`` has the error of its propagator.
+
         Parameters
         ----------
         times, displacements : array_like

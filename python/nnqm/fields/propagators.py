@@ -241,7 +241,7 @@ def _schwinger(d: int, mass: float, power: float, regulator: Regulator, t: Float
     shift = 0.5 / regulator.cutoff**2
     if not regulator.spatial:
         t, x = np.zeros_like(t), np.hypot(t, x)
-    # Of a power that is not positive, whole powers of k^2 + m^2 act on the heat kernel.
+    # If the power is not positive, whole powers of k^2 + m^2 act on the heat kernel.
     lifts = max(0, int(np.ceil(_SMALLEST_POWER - power)))
     if power <= 0 and power == int(power):
         heat, size = _heat(d, mass, -int(power), shift, x)

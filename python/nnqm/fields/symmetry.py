@@ -53,7 +53,7 @@ class PairClasses:
         """Classes from labels of any order and the displacements of all pairs, shape (S, S, d - 1)."""
         flat, all_displacements = labels.ravel(), displacements.reshape(labels.size, -1)
         distance = np.sqrt((all_displacements**2).sum(axis=1))
-        # Of each class the largest displacement in the order of tuples: its components are positive if possible.
+        # The displacement of a class is its largest in the order of tuples: components are positive if possible.
         order = np.lexsort((*all_displacements.T[::-1], flat)) if all_displacements.shape[1] else np.argsort(flat)
         last = order[np.flatnonzero(np.diff(flat[order], append=-1))]
         rank = np.argsort(np.round(distance[last] / max(distance.max(), 1e-300), 12), kind="stable")
