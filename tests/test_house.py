@@ -163,6 +163,6 @@ def test_heavy_imports_stand_inside_functions(module):
 
 @pytest.mark.parametrize("package", [nnqm, nnqm.fields], ids=lambda p: p.__name__)
 def test_no_module_hides_a_public_name(package):
-    # The import of a module sets an attribute of its package, which would stand in for a name imported at its first use.
+    # The import of a module sets an attribute of its package, in place of a name that is imported at its first use.
     modules = {p.stem for p in Path(package.__file__).parent.iterdir() if not p.name.startswith("_")}
     assert {n for n in package.__all__ if n in modules and not inspect.ismodule(getattr(package, n))} == set()
