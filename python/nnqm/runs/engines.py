@@ -6,7 +6,6 @@ import os
 import pickle
 import socket
 import time
-import warnings
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,8 +18,7 @@ from .. import _core
 from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.run_settings import TILE, build_facts, empty_sums, measure_of
-from ..theories.theory import Theory
-from .crew import Crew, Workers, WorkersLost
+from .crew import Crew, Workers, WorkersLost, warn_lost
 from .slices import SLICE, first_tiles, in_process, units_left
 
 __all__ = ["Engine"]
@@ -98,7 +96,9 @@ def _task(
             _ready.pop(next(iter(_ready)), None)
         _ready[piece.name] = ready
     run = ready.run
-    held = empty_sums(run, piece.last - piece.first) if sums is None else sums
+    # The given ones may be the caller's, or read-only; a task that is repeated begins from the same.
+    count = piece.last - piece.first
+    held = empty_sums(run, count) if sums is None else {name: array.copy() for name, array in sums.items()}
     start = time.perf_counter()
     _core.advance(
         theory=ready.theory,
@@ -167,10 +167,8 @@ class _Blocks:
         return _Piece(name, first + begin, first + end, tile, tile + rounds, self.run.n_paths, n_threads)
 
     def sums_of(self, piece: _Piece) -> Sums | None:
-        """Copies of the sums of the blocks of a piece; None while they are empty."""
-        if piece.begin == 0:
-            return None
-        return {name: array[self._where(piece)].copy() for name, array in self.sums.items()}
+        """The sums of the blocks of a piece, which do not change while it is computed; None while they are empty."""
+        return None if piece.begin == 0 else {name: array[self._where(piece)] for name, array in self.sums.items()}
 
     def take(self, piece: _Piece, found: Sums) -> None:
         """Put the sums of a finished piece in their place."""
@@ -225,9 +223,7 @@ class Engine:
         try:
             yield from self._tasks(_Blocks(run, sums))
         except WorkersLost as error:
-            warnings.warn(
-                f"the executor lost its workers ({error}); this process does the rest", RuntimeWarning, stacklevel=4
-            )
+            warn_lost(error, 4)
             yield from in_process(run, sums, 0)
 
     def _tasks(self, blocks: _Blocks) -> Generator[None, None, None]:
@@ -272,19 +268,14 @@ class Engine:
 
     def _pickled(self, run: Correlators) -> bytes:
         if self._sent is None:
-            bare = replace(run, sums={})
             try:
-                self._sent = pickle.dumps(bare)
+                self._sent = pickle.dumps(replace(run, sums={}))
             except Exception as error:  # classes of users raise what they like
-                assert run.theory is not None
-                try:
-                    # A potential that is a local function is kept as its values, as in a file.
-                    self._sent = pickle.dumps(replace(bare, theory=Theory.from_dict(run.theory.to_dict())))
-                except Exception:
-                    raise InputError(
-                        f"the theory cannot be sent to the workers of this executor: {error}",
-                        "define its class in a module that the workers can import, or use a ThreadPoolExecutor",
-                    ) from None
+                raise InputError(
+                    f"the theory cannot be sent to the workers of this executor: {error}",
+                    "define its functions and classes in a module that the workers can import, or use a "
+                    "ThreadPoolExecutor",
+                ) from None
         return self._sent
 
 
