@@ -103,7 +103,7 @@ class Unruly(Executor):
 
 @pytest.mark.parametrize("seed", range(4))
 def test_late_lost_and_repeated_tasks_change_nothing(seed, monkeypatch):
-    monkeypatch.setattr(engines, "_TASK", 1e-3)
+    monkeypatch.setattr(engines, "TASK", 1e-3)
     monkeypatch.setattr(crew, "_TRIES", 50)
     theory = nnqm.builtin_theory("oscillator")
     pool = Unruly(seed)
@@ -114,7 +114,7 @@ def test_late_lost_and_repeated_tasks_change_nothing(seed, monkeypatch):
 
 
 def test_runs_are_extended_cut_and_continued_on_workers(threads, monkeypatch):
-    monkeypatch.setattr(engines, "_TASK", 1e-3)
+    monkeypatch.setattr(engines, "TASK", 1e-3)
     theory = nnqm.builtin_theory("deep-tanh")
     grid = {"n_times": 16, "dt": 0.2, "rng": 1, "n_blocks": 60}
     whole = nnqm.simulate(theory, 12_000, **grid)
@@ -168,7 +168,7 @@ def killing(pool):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_a_killed_worker_loses_its_tasks_only(monkeypatch):
-    monkeypatch.setattr(engines, "_TASK", 1e-2)
+    monkeypatch.setattr(engines, "TASK", 1e-2)
     theory = nnqm.builtin_theory("deep-tanh")
     alone = nnqm.simulate(theory, 64_000, 16, 0.2, rng=1)
     made = []
@@ -375,7 +375,7 @@ import nnqm
 if __name__ == "__main__":
     from distributed import Client, LocalCluster
     from nnqm.runs import engines
-    engines._TASK = 0.02
+    engines.TASK = 0.02
     theory = nnqm.builtin_theory("deep-tanh")
     drawn = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.RandomNetwork((1, 6, 1), "relu", group=4))
     with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:

@@ -24,7 +24,7 @@ from .slices import SLICE, first_tiles, in_process, units_left
 __all__ = ["Engine"]
 
 # Seconds of one task on a worker, long beside the cost of sending it, short beside the time of losing it.
-_TASK = 1.0
+TASK = 1.0
 # A task is at most this part of the work that is left for its worker, so that all workers end together.
 _SHARE = 4
 # Runs that a worker keeps ready.
@@ -247,9 +247,9 @@ class Engine:
 
     def _next(self, blocks: _Blocks) -> _Piece | None:
         run = blocks.run
-        speed = self._per_second or _TASK / SLICE * max(1, first_tiles(run) * TILE // max(TILE, run.group))
+        speed = self._per_second or TASK / SLICE * max(1, first_tiles(run) * TILE // max(TILE, run.group))
         workers = self._crew.workers or self._crew.in_flight + 1
-        units = max(1, min(int(_TASK * speed), blocks.left // (_SHARE * workers)))
+        units = max(1, min(int(TASK * speed), blocks.left // (_SHARE * workers)))
         return blocks.next_piece(self._name, units, self._n_threads)
 
     def _received(self, blocks: _Blocks, piece: _Piece, result: Any) -> bool:
