@@ -22,7 +22,7 @@ from .files.theory_file import load_theory_file
 from .positivity.reflection import reflection_positivity
 from .quantum.hamiltonian import Hamiltonian
 from .report.analyse import analyse
-from .sampling.block_sums import accumulate
+from .sampling.accumulator import Accumulator, accumulate
 from .sampling.correlators import merge
 from .sampling.drawn_networks import draw_weights, stable_rates
 from .sampling.measure import Measure
@@ -123,6 +123,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Accumulator",
     "CosineNetwork",
     "Density",
     "Estimate",

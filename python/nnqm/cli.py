@@ -31,8 +31,8 @@ from .files.writing import check_writable
 from .properties import check
 from .report.analyse import analyse
 from .report.table import HEADINGS, Report, Row
+from .sampling.accumulator import accumulate
 from .sampling.arrays import agreed_step
-from .sampling.block_sums import accumulate
 from .sampling.correlators import Correlators
 from .sampling.simulation import Interrupted, simulate
 from .verdict import Verdict

@@ -29,7 +29,7 @@ from ..exact.thermal_measures import thermal_measure
 from ..positivity.reflection import reflection_positivity
 from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..representation import short_repr
-from ..sampling.block_sums import accumulate
+from ..sampling.accumulator import accumulate
 from ..sampling.correlators import Correlators, is_uniform
 from ..sampling.drawn_networks import draw_weights
 from ..sampling.measure import Measure
