@@ -287,6 +287,8 @@ class Accumulator:
             raise InputError(f"pieces must have the same channels; got {given.names} in {where} after {tuple(known)}")
         if self._weighted is not None and weighted != self._weighted:
             raise InputError(f"weights must be given for all pieces or for none; {where} differs from the ones before")
+        if weighted and self._sums.group > 1:
+            raise InputError(f"weights need paths without groups; got group={self._sums.group}; use group=1")
         self._weighted = weighted
         if given.dt is not None and self._of_pieces is None:
             self._of_pieces = given.dt
@@ -333,8 +335,8 @@ class Accumulator:
         if batch.shape[1] < steps or self._sums.group > 1 or self._sums.period or two_time:
             raise InputError(
                 f"chunks must have equal n_times and channels; got {batch.shape[1:]} in {where} after {self._shape}; "
-                "longer paths are cut along time if they are open, without groups and two_time, and no later ones are shorter "
-                "than the first 16 pieces; cut them to the shortest"
+                "longer paths are cut along time if they are open, without groups and two_time, to the length of the "
+                "shortest of the first 16 pieces; cut them to the shortest"
             )
 
     def _begin(self) -> None:
@@ -409,8 +411,6 @@ class Accumulator:
         assert run is not None
         named = list(self._chains) != [None]
         sums = [of.sums() for of in self._chains.values()]
-        if not self._all_given:
-            self._sums.need_standardised(run, _together(sums))
         if self._sums.n_blocks is None:
             total = sum(of.n_paths for of in self._chains.values())
             shares = [of.n_paths / total for of in self._chains.values()]
@@ -419,7 +419,6 @@ class Accumulator:
         if self._stretches:
             lost = sum(len(row) for held in self._stretches.values() for row in held)
             notes[f"trajectories were cut into pieces of {run.n_times} steps; {lost} steps wait for the next"] = None
-        size = 0.0
         if self._weighted:
             squares = sum(float(s["squared_weights"].sum()) for s in sums)
             if squares == 0:
@@ -427,6 +426,8 @@ class Accumulator:
             size = sum(float(s["paths"].sum()) for s in sums) ** 2 / squares
             notes[need_worth(size, 0.5, self.n_paths)] = None
             sums = [joined(s, few_enough(len(s["paths"]), size * len(s["paths"]) / _blocks(sums))) for s in sums]
+        if not self._all_given:
+            self._sums.need_standardised(run, _together(sums))
         if not self._sums.independent:
             sums, told, time = self._planned(sums)
             notes |= dict.fromkeys(told)
@@ -514,11 +515,13 @@ class Accumulator:
             )
         notes = [] if weights is None else [need_worth(worth(weights), 0.5, len(rows))]
         largest, n_blocks = longest_lag(self._sums.asked), self._sums.n_blocks
+        batches = [row[None] for row in rows]
         if len(lengths) == 1 and len(rows) < MANY and weights is None:
-            cut = cut_batch(np.stack(rows), n_blocks, largest, chunk=False, independent=self._sums.independent)
+            batches = [np.stack(rows)]
+            cut = cut_batch(batches[0], n_blocks, largest, chunk=False, independent=self._sums.independent)
         else:
             cut = cut_trajectories(rows, n_blocks, largest, weights, apart=names is not None)
-        run = self._sums.begin(cut.steps, [row[None] for row in rows])
+        run = self._sums.begin(cut.steps, batches)
         sums = scattered(self._sums.sums(run, cut, 0, weighted=weights is not None), cut.factor)
         replicas: dict[str, int] = {}
         if names is not None and cut.blocks_of:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array as standard
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -150,11 +150,16 @@ def _one(value: Any, order: _Order, name: str = "paths") -> GivenPaths:
         )
     if is_labelled(value):
         return _labelled(value, name) if order.axes is None else _one(getattr(value, "values", value), order, name)
-    if type(value).__module__.split(".")[0] in ("pandas", "polars") and len(value.shape) == 2:
+    library = type(value).__module__.split(".")[0]
+    if order.axes is None and library == "pandas" and hasattr(value, "index"):
+        found = _of_frame(value, name)
+        if found is not None:
+            return found
+    if library in ("pandas", "polars") and len(value.shape) == 2 and order.axes is None:
         raise InputTypeError(
             f"{name} must be an array; got a {type(value).__name__}, which does not say what its rows are; give "
             "frame.to_numpy() if rows are paths, frame.to_numpy().T if columns are paths, "
-            "frame.to_numpy()[None] if columns are channels of one path"
+            "frame.to_numpy()[None] if columns are channels of one path; or an index with the name 'time' (pandas)"
         )
     array = real_array(value, name)
     return GivenPaths([_three_axes(array, order, name)], True)
@@ -304,6 +309,45 @@ def _labelled(value: Any, name: str) -> GivenPaths:
         array = array[..., None]
     batches = list(array) if len(outer) == 2 else [array if outer else array[None]]
     return GivenPaths([_three_axes(real_array(b, name), _Order(), name) for b in batches], True, step, labels)
+
+
+def _of_frame(frame: Any, name: str) -> GivenPaths | None:
+    """Paths of a table of pandas whose index has times, or paths and times; None if it does not say so.
+
+    Columns are channels with their names, or paths if the axis of columns has the name of one.
+    """
+    import xarray
+
+    index, columns = frame.index, getattr(frame, "columns", None)
+    meaning = [_MEANING.get(str(level).lower()) for level in index.names]
+    if sorted(map(str, meaning)) == ["path", "time"]:
+        # One batch for each path: they may have different lengths.
+        level = index.names[meaning.index("path")]
+        tables = [t.droplevel(level) for _, t in frame.groupby(level=level, sort=False)]
+        parts = [_of_frame(t, name) for t in tables]
+        batches = [b for part in parts if part is not None for b in part.batches]
+        known = [part for part in parts if part is not None]
+        return GivenPaths(
+            _together(batches), True, _agreed("dt", [p.dt for p in known]), _agreed("names", [p.names for p in known])
+        )
+    if len(index.names) > 1:
+        raise InputError(
+            f"the levels of the index of {name} must be named 'path' and 'time'; got {', '.join(map(str, index.names))}"
+        )
+    counts = type(index).__name__ == "RangeIndex"
+    if meaning[0] != "time" and (counts or index.dtype.kind not in "fmM"):
+        return None
+    across = "path" if columns is not None and _MEANING.get(str(columns.name).lower()) == "path" else "channel"
+    axes = ("time",) if columns is None else ("time", across)
+    # A range only counts the times; it is no coordinate of them.
+    coords: dict[str, Any] = {} if counts else {"time": np.asarray(index)}
+    if across == "channel" and columns is not None:
+        coords["channel"] = [str(c) for c in columns]
+    elif columns is None and frame.name is not None:
+        return replace(
+            _labelled(xarray.DataArray(frame.to_numpy(), dims=axes, coords=coords), name), names=(str(frame.name),)
+        )
+    return _labelled(xarray.DataArray(frame.to_numpy(), dims=axes, coords=coords), name)
 
 
 def _step_of(value: Any, time: Any, name: str) -> float | None:

@@ -417,12 +417,12 @@ def few_enough(blocks: int, size: float) -> int:
 
 def need_worth(size: float, time: float, n_paths: int) -> str:
     """A note on the effective sample size of n paths; too small ones have no error and are refused."""
-    told = f"weights: {n_paths} paths are worth {size:.4g} (effective sample size)"
+    told = f"weights: {n_paths} paths are worth {size:.1f} (effective sample size)"
     if size < _WORTH * max(1.0, time):
         raise InputError(
             f"{told}, and an error needs {_WORTH * max(1.0, time):.3g}; give more paths, or weights that differ less"
         )
-    return told if time <= 1 else f"{told}, or {size / (2 * time):.4g} with their autocorrelation"
+    return told if time <= 1 else f"{told}, or {size / (2 * time):.1f} with their autocorrelation"
 
 
 def scattered(sums: dict[str, NDArray[Any]], factor: float) -> dict[str, NDArray[Any]]:
