@@ -174,7 +174,7 @@ def test_errors_of_weighted_averages_are_calibrated(strength, rho):
         y = ou(1, 4000, rho, (5, seed))[0]
         noise = np.random.default_rng((6, seed)).normal(size=(4000, 4))
         x = y[:, None] + 0.3 * noise
-        run = nnqm.accumulate(x, 0.1, weights=np.exp(strength * y), measure=PLAIN_OF_FOUR)
+        run = nnqm.accumulate(x[:, :, None], 0.1, weights=np.exp(strength * y), measure=PLAIN_OF_FOUR)
         pulls.append([float(run.mean().pull(strength)), float(run.connected().pull(EXPECTED_OF_FOUR)[1])])
     assert_pulls_are_standard(np.array(pulls)[:, 0])
     assert_pulls_are_standard(np.array(pulls)[:, 1])

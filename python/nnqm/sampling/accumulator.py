@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import repeat
 from typing import Any, Unpack
@@ -12,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, located
 from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
-from .arrays import GivenPaths, agreed_step, is_array, is_labelled, need_finite_paths, read_given
+from .arrays import GivenPaths, GivenSource, agreed_step, is_array, is_labelled, need_finite_paths, read_given
 from .block_sums import PathSums, Sums
 from .blocks import (
     LOOKED_AT,
@@ -202,11 +203,13 @@ class Accumulator:
         if isinstance(paths, Paths | Theory):
             raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
         given = read_given(paths, self._axes)
+        weights = given.weights if weights is None else weights
         batches = list(given.batches)
-        of_batches = _split(weights, [len(b) for b in batches])
-        self._agree(given, weights is not None)
-        for batch, own in zip(batches, of_batches, strict=True):
-            self._take(batch, own, name)
+        with located(given.source) if given.source else nullcontext():
+            of_batches = _split(weights, [len(b) for b in batches])
+            self._agree(given, weights is not None)
+            for batch, own in zip(batches, of_batches, strict=True):
+                self._take(batch, own, name)
 
     def extend(self, stretch: Any, replica: str | None = None) -> None:
         """Continue a trajectory, or several, by their next stretch of time.
@@ -461,6 +464,7 @@ class Accumulator:
     def _of_list(self, given: GivenPaths, weights: Any) -> Correlators:
         """The sums of batches that are there, or of trajectories."""
         held = list(given.batches)
+        weights = given.weights if weights is None else weights
         of_batches = _split(weights, [len(b) for b in held])
         self._agree(given, weights is not None)
         n_paths = sum(map(len, held))
@@ -549,14 +553,17 @@ class Accumulator:
                         self.add(part, of_part, str(name))
             return self.run()
         pieces: list[tuple[NDArray[Any], Floats | None, str | None]] = []
+        weighted = False
         for name, value in paths.items():
             given = read_given(value, self._axes)
             batches = list(given.batches)
-            of_batches = _split(None if weights is None else weights[name], [len(b) for b in batches])
-            self._agree(given, weights is not None)
+            own = given.weights if weights is None else weights[name]
+            of_batches = _split(own, [len(b) for b in batches])
+            self._agree(given, own is not None)
+            weighted = weighted or own is not None
             pieces += [(b, w, str(name)) for b, w in zip(batches, of_batches, strict=True)]
         counts = [sum(len(b) for b, _, own in pieces if own == str(name)) for name in paths]
-        if max(counts) < MANY and self._sums.group == 1 and weights is None:
+        if max(counts) < MANY and self._sums.group == 1 and not weighted:
             rows = [(path, str(name)) for batch, _, name in pieces for path in batch]
             return self._trajectories([path for path, _ in rows], [name for _, name in rows])
         return self._of_batches(pieces)
@@ -635,6 +642,8 @@ def accumulate(
     sums = Accumulator(dt, names=names, theory=theory, measure=measure, **settings)
     if isinstance(paths, Paths | Theory):
         raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
+    if isinstance(paths, GivenSource):
+        paths = paths.given()
     if isinstance(paths, Mapping) and not is_labelled(paths):
         return sums._of_replicas(paths, weights)
     if is_array(paths):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._arguments import Floats, array_of, floats, positive
 from ..errors import InputError, InputTypeError
 
-__all__ = ["GivenPaths", "is_array", "path_array", "read_given"]
+__all__: list[str] = []
 
 AXES = ("path", "time", "channel")
 # Names of axes in the files of other programs.
@@ -48,18 +48,29 @@ class GivenPaths:
     """Batches of paths, each with axes (path, time, channel), and what their container says about them.
 
     ``dt`` and ``names`` are None where the container is silent. ``readable`` is whether the batches can be read again,
-    as a list can and a generator cannot.
+    as a list can and a generator cannot. ``weights`` has a number for each path of all batches, and ``source`` says
+    where the paths come from, for messages.
     """
 
     batches: Iterable[NDArray[Any]]
     readable: bool
     dt: float | None = None
     names: tuple[str, ...] | None = None
+    weights: Floats | None = None
+    source: str = ""
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """Numbers of times of the batches of a list."""
         return tuple(b.shape[1] for b in self.batches) if self.readable else ()
+
+
+class GivenSource:
+    """A place that paths come from, for example files."""
+
+    def given(self) -> Any:
+        """The paths: ``GivenPaths``, an iterator of them, or a mapping of replicas with one of these for each."""
+        raise NotImplementedError
 
 
 def read_given(paths: Any, axes: Sequence[str] | None = None, *, ask: bool = True) -> GivenPaths:
@@ -69,6 +80,8 @@ def read_given(paths: Any, axes: Sequence[str] | None = None, *, ask: bool = Tru
     trajectories of equal length are put together. Any other iterable is read once, chunk by chunk. ``axes`` names the
     axes of arrays. ``ask`` is whether two axes of many paths with few times, whose values may be either, are refused.
     """
+    if isinstance(paths, GivenPaths):
+        return paths
     order = _Order(None if axes is None else _checked_axes(axes), ask)
     if is_array(paths):
         found = _pieces(paths, order)
@@ -105,7 +118,7 @@ def path_array(paths: Any) -> NDArray[Any]:
 
 def is_array(paths: Any) -> bool:
     """Whether paths come as an array or a list, which can be read again, rather than in chunks of an iterator."""
-    known = isinstance(paths, (list, tuple, Mapping, str, bytes, os.PathLike, memoryview, standard.array))
+    known = isinstance(paths, (list, tuple, Mapping, str, bytes, os.PathLike, memoryview, standard.array, GivenPaths))
     return known or hasattr(paths, "__array__") or hasattr(paths, "__dlpack__") or is_labelled(paths)
 
 
@@ -140,8 +153,8 @@ def _one(value: Any, order: _Order, name: str = "paths") -> GivenPaths:
     """One array, with or without names of its axes; several batches where two of its axes are kinds of paths."""
     if isinstance(value, (str, bytes, os.PathLike)):
         raise InputTypeError(
-            f"{name} must be numbers, not the name of a file; got {value!r}; load it, for example with numpy.load, "
-            "numpy.loadtxt or xarray.open_dataarray"
+            f"{name} must be numbers, not the name of a file; got {value!r}; load it, for example with numpy.load, or "
+            "give nnqm.PathFiles of its name, which takes folders too"
         )
     if isinstance(value, Mapping) and not is_labelled(value):
         raise InputTypeError(
@@ -268,6 +281,14 @@ def _agreed(what: str, values: list[Any]) -> Any:
 
 def is_labelled(value: Any) -> bool:
     return type(value).__module__.split(".")[0] == "xarray" and hasattr(value, "dims")
+
+
+def path_axis(value: Any) -> str | None:
+    """Name of the only axis of paths of a labelled array that has an axis of times too, None if there is none."""
+    meaning = [_MEANING.get(str(d).lower()) for d in value.dims]
+    if meaning.count("path") != 1 or meaning.count("time") != 1 or None in meaning:
+        return None
+    return str(value.dims[meaning.index("path")])
 
 
 def _labelled(value: Any, name: str) -> GivenPaths:
