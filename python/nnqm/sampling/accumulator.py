@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, floats, integer, positive
+from .._arguments import Floats, integer, positive
 from ..errors import InputError, InputTypeError, located
 from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
@@ -25,23 +24,19 @@ from .blocks import (
     Part,
     cut_batch,
     cut_trajectories,
-    few_enough,
     joined,
-    need_independent,
-    need_worth,
     path_series,
     piece_length,
     plan,
-    plan_replicas,
     scattered,
     trajectories_tau,
-    weighted_series,
-    worth,
 )
-from .correlators import Correlators, counted
+from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default
 from .path_source import Paths
+from .replicas import compared, need_independent, plan_replicas
 from .run_settings import DEFAULT_BLOCKS, AccumulateSettings, need_known
+from .weights import few_enough, need_worth, path_weights, weighted_series, with_weights, worth
 
 __all__ = ["Accumulator", "accumulate"]
 
@@ -49,12 +44,6 @@ __all__ = ["Accumulator", "accumulate"]
 _FIRST_CHUNKS, _FIRST_BYTES = 16, 1 << 25
 # Blocks of pieces that are kept apart until their number is known, of all replicas together, and fewest of one.
 _MOST_BLOCKS, _FEWEST_KEPT = 8 * DEFAULT_BLOCKS, 32
-# Largest and smallest size of the largest weight, so that float32 holds the sums.
-_LARGE = 1e30
-# Blocks beyond the number of replicas for a comparison of their averages.
-_TO_COMPARE = 4
-# Probability of averages of replicas by chance, below which they differ.
-_DIFFERENT = 1e-3
 
 
 @dataclass
@@ -206,7 +195,7 @@ class Accumulator:
         weights = given.weights if weights is None else weights
         batches = list(given.batches)
         with located(given.source) if given.source else nullcontext():
-            of_batches = _split(weights, [len(b) for b in batches])
+            of_batches = path_weights(weights, [len(b) for b in batches])
             self._agree(given, weights is not None)
             for batch, own in zip(batches, of_batches, strict=True):
                 self._take(batch, own, name)
@@ -422,23 +411,23 @@ class Accumulator:
         if self._stretches:
             lost = sum(len(row) for held in self._stretches.values() for row in held)
             notes[f"trajectories were cut into pieces of {run.n_times} steps; {lost} steps wait for the next"] = None
+        size, time = 0.0, 0.5
         if self._weighted:
             squares = sum(float(s["squared_weights"].sum()) for s in sums)
             if squares == 0:
                 raise InputError("weights must not be 0 for all paths; give some of them a positive weight")
             size = sum(float(s["paths"].sum()) for s in sums) ** 2 / squares
-            notes[need_worth(size, 0.5, self.n_paths)] = None
             sums = [joined(s, few_enough(len(s["paths"]), size * len(s["paths"]) / _blocks(sums))) for s in sums]
         if not self._all_given:
             self._sums.need_standardised(run, _together(sums))
         if not self._sums.independent:
             sums, told, time = self._planned(sums)
             notes |= dict.fromkeys(told)
-            if self._weighted and time > 1:
-                need_worth(size, time, self.n_paths)
+        if self._weighted:
+            notes = {need_worth(size, time, self.n_paths): None, **notes}
         replicas = [(str(name), len(s["paths"])) for name, s in zip(self._chains, sums, strict=True)] if named else []
         if len(replicas) > 1:
-            notes[_compared(run, sums, [name for name, _ in replicas])] = None
+            notes[compared(run, sums, [name for name, _ in replicas])] = None
         n_paths = len(self._stretches) or self.n_paths
         return self._sums.done(run, _together(sums), n_paths, list(notes), replicas)
 
@@ -465,7 +454,7 @@ class Accumulator:
         """The sums of batches that are there, or of trajectories."""
         held = list(given.batches)
         weights = given.weights if weights is None else weights
-        of_batches = _split(weights, [len(b) for b in held])
+        of_batches = path_weights(weights, [len(b) for b in held])
         self._agree(given, weights is not None)
         n_paths = sum(map(len, held))
         if len(set(given.lengths)) > 1 and max(map(len, held)) < MANY:
@@ -489,7 +478,6 @@ class Accumulator:
     def _whole(self, array: NDArray[Any], weights: Floats | None) -> Correlators:
         if self._sums.period and len(array) < MANY:
             self._sums.begin(0, [array])
-        notes = [] if weights is None else [need_worth(worth(weights), 0.5, len(array))]
         cut = cut_batch(
             array,
             self._sums.n_blocks,
@@ -499,6 +487,7 @@ class Accumulator:
             group=self._sums.group,
             weights=weights,
         )
+        notes = [] if weights is None else [need_worth(worth(weights), cut.time, len(array))]
         run = self._sums.begin(cut.steps, [array])
         sums = scattered(self._sums.sums(run, cut, 0, weighted=weights is not None), cut.factor)
         return self._sums.done(run, sums, len(array), [*notes, *cut.notes])
@@ -534,7 +523,7 @@ class Accumulator:
             ends = np.cumsum(list(replicas.values()))[:-1]
             parts = [{n: np.split(a, ends)[i] for n, a in sums.items()} for i in range(len(replicas))]
             if len(replicas) > 1:
-                notes.append(_compared(run, parts, list(replicas)))
+                notes.append(compared(run, parts, list(replicas)))
         return self._sums.done(run, sums, len(rows), [*notes, *cut.notes], list(replicas.items()))
 
     def _of_replicas(self, paths: Mapping[str, Any], weights: Any) -> Correlators:
@@ -549,7 +538,7 @@ class Accumulator:
                 if is_array(value):
                     self.add(value, own, str(name))
                 else:
-                    for part, of_part in _with_weights(value, own):
+                    for part, of_part in with_weights(value, own):
                         self.add(part, of_part, str(name))
             return self.run()
         pieces: list[tuple[NDArray[Any], Floats | None, str | None]] = []
@@ -558,7 +547,7 @@ class Accumulator:
             given = read_given(value, self._axes)
             batches = list(given.batches)
             own = given.weights if weights is None else weights[name]
-            of_batches = _split(own, [len(b) for b in batches])
+            of_batches = path_weights(own, [len(b) for b in batches])
             self._agree(given, own is not None)
             weighted = weighted or own is not None
             pieces += [(b, w, str(name)) for b, w in zip(batches, of_batches, strict=True)]
@@ -570,7 +559,7 @@ class Accumulator:
 
 
 def accumulate(
-    paths: ArrayLike | Iterable[ArrayLike] | Mapping[str, Any],
+    paths: ArrayLike | Iterable[ArrayLike] | Mapping[str, Any] | GivenSource,
     dt: float | None = None,
     *,
     names: Sequence[str] | None = None,
@@ -589,13 +578,18 @@ def accumulate(
     at least 4 tau, and their scatter is enlarged to the error by the Gamma method (Wolff, Comput. Phys. Commun. 156,
     143 (2004)), as it is for fewer than 256 paths in any case. Fewer than about 30 tau are refused.
 
+    Blocks of replicas and autocorrelation do not cross from one to another. A note compares their means and mean
+    squares: Q is the p-value of an analysis of variance (F test), and ``run.replica(name)`` is a run of one of them.
+
     Parameters
     ----------
     paths : array_like, list or iterable of array_like
         Shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,); any real dtype and memory layout,
         memory maps and CPU arrays of other libraries included. A list or tuple of arrays is a list of batches of paths,
         or of trajectories of any lengths. An array of xarray is read by the names of its axes (time; path, sample,
-        config, replica, ...; channel) and its coordinate of times. Any other iterable is read once, chunk by chunk.
+        config, replica, ...; channel) and its coordinate of times, a table of pandas by an index of times, or of paths
+        and times, and columns of channels. ``PathFiles`` are files or a folder. Any other iterable is read once, chunk
+        by chunk. A mapping holds independent replicas by name, each of them one of these.
     dt : float, optional
         Time step; by default the step of the coordinate of times, or 1.
     names : sequence of str, optional
@@ -605,6 +599,10 @@ def accumulate(
     measure : Measure, optional
         Observables and lags of the sums. Observables are standardised by the theory by default, or by the mean and
         standard deviation of the paths (of the first chunks); pass the observables of another run to merge with it.
+    weights : array_like, or list, iterable or mapping of array_like, optional
+        One number of at least 0 for each path, for example of reweighting to another action: averages are
+        :math:`\sum_i w_i f_i / \sum_i w_i`, errors those of the ratio. One array for all paths, or one for each batch,
+        chunk or replica. The note of the result has the effective sample size.
     **settings : AccumulateSettings
         n_threads : int, as for ``simulate``.
 
@@ -650,48 +648,11 @@ def accumulate(
         return sums._of_list(read_given(paths, settings.get("axes")), weights)
     if not isinstance(paths, Iterable):
         raise InputTypeError(f"paths must be an array or an iterable of arrays; got {type(paths).__name__}")
-    for part, own in _with_weights(paths, weights):
+    for part, own in with_weights(paths, weights):
         sums.add(part, own)
     if len(sums) == 0:
         raise InputError("paths must have at least one chunk; got none")
     return sums.run()
-
-
-def _with_weights(parts: Iterable[Any], weights: Any) -> Iterator[tuple[Any, Any]]:
-    """Chunks of an iterator and the weights of each."""
-    if weights is None:
-        yield from zip(parts, repeat(None))
-        return
-    if is_array(weights) and not isinstance(weights, (list, tuple)):
-        raise InputTypeError(
-            "weights of an iterator of chunks must be an iterable too, of one array for each chunk; got "
-            f"{type(weights).__name__}"
-        )
-    of_parts = iter(weights)
-    for i, part in enumerate(parts):
-        own = next(of_parts, None)
-        if own is None:
-            raise InputError(f"weights must have an entry for each chunk of paths; got {i}")
-        yield part, own
-    if next(of_parts, None) is not None:
-        raise InputError("weights must have an entry for each chunk of paths; got more of them")
-
-
-def _split(weights: Any, counts: Sequence[int]) -> list[Floats] | list[None]:
-    """Weights of the paths of each batch, checked: one array for all, or a list of one array for each."""
-    if weights is None:
-        return [None] * len(counts)
-    if isinstance(weights, (list, tuple)) and len(weights) == len(counts) and all(np.ndim(w) == 1 for w in weights):
-        weights = np.concatenate([floats("weights", w, 1) for w in weights])
-    w = floats("weights", weights, 1)
-    if len(w) != sum(counts):
-        raise InputError(f"weights must have one entry for each of {sum(counts)} paths; got {len(w)}")
-    for i in np.flatnonzero(w < 0)[:1]:
-        raise InputError(f"weights must be at least 0; path {i} has {w[i]:g}; use reflection of signs in an observable")
-    largest = float(w.max(initial=0.0))
-    if largest > _LARGE or 0 < largest < 1 / _LARGE:
-        raise InputError(f"weights must be of a size near 1; the largest is {largest:g}; divide them by a number")
-    return np.split(w, np.cumsum(counts)[:-1])
 
 
 def _replica_name(name: str | None) -> str | None:
@@ -717,36 +678,3 @@ def _blocks(sums: Sequence[Sums]) -> int:
 
 def _together(sums: Sequence[Sums]) -> Sums:
     return {name: np.concatenate([s[name] for s in sums]) for name in sums[0]}
-
-
-def _compared(run: Correlators, sums: Sequence[Sums], names: Sequence[str]) -> str:
-    r"""A note on the averages of replicas: whether they differ by more than the scatter of their blocks.
-
-    For the mean and the mean square of each channel it is the F test of an analysis of variance. Q is the smallest
-    p-value times the number of tests.
-    """
-    from scipy.special import fdtrc
-
-    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    told = f"{len(names)} independent replicas ({listed})"
-    blocks = _blocks(sums)
-    if "moments" not in sums[0] or blocks - len(names) < _TO_COMPARE:
-        return f"{told}: too few blocks for a comparison of their averages"
-    sizes = [counted(s).astype(float) for s in sums]
-    values = [s["moments"][:, :, :2].reshape(len(s["paths"]), -1) for s in sums]
-    weights = [s["paths"] * run.n_times for s in sums]
-    mean = sum(v.sum(axis=0) for v in values) / sum(w.sum() for w in weights)
-    between, within = np.zeros(mean.shape), np.zeros(mean.shape)
-    for value, weight, size in zip(values, weights, sizes, strict=True):
-        # Deviations from the average of all, linear in the sums, per path.
-        distance = (value - weight[:, None] * mean) / size[:, None]
-        own = (size[:, None] * distance).sum(axis=0) / size.sum()
-        between += size.sum() * own**2
-        within += (size[:, None] * (distance - own) ** 2).sum(axis=0)
-    degrees = len(names) - 1, blocks - len(names)
-    moves = within > 0
-    ratio = between[moves] / degrees[0] / (within[moves] / degrees[1])
-    q = min(1.0, float(fdtrc(*degrees, ratio).min(initial=1.0)) * max(1, len(ratio)))
-    if q < _DIFFERENT:
-        return f"{told} differ beyond their errors, Q = {q:.2g}: errors do not cover this; see run.replica(name)"
-    return f"{told} agree, Q = {q:.2g}"
