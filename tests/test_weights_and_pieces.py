@@ -166,11 +166,11 @@ def test_reweighted_paths_have_the_law_of_their_target():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strength", "rho"), [(0.4, 0.0), (1.0, 0.0), (0.7, 0.8)])
+@pytest.mark.parametrize(("strength", "rho"), [(0.4, 0.0), (0.3, 0.8)])
 def test_errors_of_weighted_averages_are_calibrated(strength, rho):
     """Configurations y + noise, successive y correlated by rho, reweighted by exp(strength y) to the mean strength."""
     pulls = []
-    for seed in range(150):
+    for seed in range(100):
         y = ou(1, 4000, rho, (5, seed))[0]
         noise = np.random.default_rng((6, seed)).normal(size=(4000, 4))
         x = y[:, None] + 0.3 * noise
@@ -515,7 +515,7 @@ def test_replicas_of_two_sectors_are_told_apart():
 @pytest.mark.slow
 def test_errors_of_replicas_are_calibrated_and_q_is_uniform():
     pulls, q = [], []
-    for seed in range(150):
+    for seed in range(100):
         run = nnqm.accumulate(dict(zip("abcde", chains(5, 400, 0.8, 100 + seed), strict=True)), 0.1, measure=PLAIN)
         pulls.append(float(run.mean().pull(0.0)))
         (note,) = [n for n in run.notes if "replicas" in n]
