@@ -31,7 +31,7 @@ from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..representation import short_repr
 from ..runs.crew import Workers
 from ..runs.simulation import simulate
-from ..sampling.block_sums import accumulate
+from ..sampling.accumulator import accumulate
 from ..sampling.correlators import Correlators, is_uniform
 from ..sampling.drawn_networks import draw_weights
 from ..sampling.measure import Measure
