@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.independent_paths import FEWEST_BLOCKS, block_length, corrected_t, independent_units, merged
 from ..sampling.path_source import PathReader, Paths, location_of, need_uniform
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 
@@ -58,6 +59,7 @@ class Clustering:
         )
 
 
+@one_blas_thread
 def clustering(
     paths: Correlators | Paths | ArrayLike,
     *,

@@ -13,6 +13,7 @@ from ..errors import InputError, InputTypeError
 from ..exact.output_expansion import fixed_network
 from ..representation import short_repr
 from ..sampling.run_settings import Progress, need_known
+from ..statistics.blas import one_blas_thread
 from ..theories.networks import Network
 from ..theories.theory import Theory
 from .feasibility import check_targets, nearest_on_lattice
@@ -169,6 +170,7 @@ class FitInterrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@one_blas_thread
 def fit(
     theory: Theory,
     targets: Target | Sequence[Target],

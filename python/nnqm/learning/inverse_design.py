@@ -15,6 +15,7 @@ from ..errors import InputError, InputTypeError
 from ..quantum.darboux import DarbouxPotential, checked_gaps
 from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.sinc_basis import SincBasis
+from ..statistics.blas import one_blas_thread
 from ..theories.ground_state_network import GroundStateNetwork, NetworkState
 from ..theories.networks import Network
 
@@ -94,6 +95,7 @@ class Design:
         return "\n".join([*lines, f"{state}: largest deviation {self.deviation:.1e}, tolerance {self.tolerance:.1e}"])
 
 
+@one_blas_thread
 def hamiltonian_with_gaps(
     gaps: ArrayLike,
     *,
@@ -178,6 +180,7 @@ def hamiltonian_with_gaps(
     return _certified(source, wanted, tolerance, steps)
 
 
+@one_blas_thread
 def adjusted(source: GroundStateNetwork, gaps: ArrayLike, *, tolerance: float = 1e-7) -> Design:
     """The ground-state network nearest to another one whose Hamiltonian has given gaps.
 
@@ -213,6 +216,7 @@ def adjusted(source: GroundStateNetwork, gaps: ArrayLike, *, tolerance: float = 
     return _certified(found, wanted, tolerance, steps)
 
 
+@one_blas_thread
 def ground_state_network(
     hamiltonian: Hamiltonian,
     *,

@@ -17,6 +17,7 @@ from .._arguments import Rng
 from ..errors import InputError, InputTypeError
 from ..sampling.run_settings import need_known
 from ..sampling.simulation import Interrupted
+from ..statistics.blas import one_blas_thread
 from ..theories.theory import Theory
 from .physics import NUMBERS, OF_LEVELS, Physics, PhysicsSettings, Plan, failed
 from .tables import dataset_of
@@ -33,6 +34,7 @@ _TAKEN = ("level", *NUMBERS, *OF_LEVELS, "seen", "p_value", "positivity", "reaso
 _Point: TypeAlias = tuple[str, Callable[[], Any]]
 
 
+@one_blas_thread
 def scan(
     theories: Mapping[str, Any],
     build: Callable[..., Theory] | None = None,
