@@ -15,8 +15,8 @@ from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
 from .representation import short_repr
+from .runs.simulation import simulate
 from .sampling.path_source import Paths
-from .sampling.simulation import simulate
 from .statistics.blas import one_blas_thread
 from .statistics.estimate import Estimate, jackknife
 from .statistics.moments import central_part
