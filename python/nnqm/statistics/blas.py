@@ -55,14 +55,22 @@ class _OneBlasThread(ContextDecorator):
         return True
 
     def _restore(self) -> None:
+        self._release()
         while self._limits:
             self._limits.pop().restore_original_limits()
+        self._release()
+
+    def _release(self) -> None:
+        """Let any thread set the number of threads; threadpoolctl reserves this for the first one that did."""
+        for library in self._controller.lib_controllers:
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
 
     def _after_fork(self) -> None:
         """Only the thread that forked is left, and another one may have held the lock."""
         self._lock = threading.Lock()
         self._inside = getattr(self._own, "depth", 0)
-        if self._inside == 0:
+        if self._limits and self._inside == 0:
             self._restore()
 
 
