@@ -99,7 +99,9 @@ def test_analysis_runs_on_one_thread_of_the_blas(name, two_threads):
     assert threads() == {2}
 
 
-@pytest.mark.parametrize("name", ["spectrum", "gevp", "effective_energy", "fit", "scan", "kallen_lehmann", "clustering"])
+@pytest.mark.parametrize(
+    "name", ["spectrum", "gevp", "effective_energy", "fit", "scan", "kallen_lehmann", "clustering"]
+)
 def test_analysis_is_decorated(name):
     # Their way has no place for a spy.
     assert getattr(nnqm, name).__wrapped__.__module__ == getattr(nnqm, name).__module__

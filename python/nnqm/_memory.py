@@ -1,4 +1,4 @@
-"""Memory of the machine, and its refusal by name before it is taken."""
+"""Memory of the machine; more of it is refused by name before it is taken."""
 
 from __future__ import annotations
 

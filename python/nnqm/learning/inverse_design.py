@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, integer, positive
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..quantum.darboux import DarbouxPotential, checked_gaps
 from ..quantum.hamiltonian import Hamiltonian
@@ -461,6 +462,8 @@ def _hidden(
     slopes = np.exp(0.5 * generator.normal(size=widths[0])) * widths[0] / (2 * size)
     if not target.even:
         slopes *= generator.choice([-1.0, 1.0], widths[0])
+    size = 24.0 * sum(a * b for a, b in pairwise(widths))
+    need_memory(size, "the hidden layers", "use smaller widths in hidden", f"hidden={list(widths)}")
     weights, biases = [slopes[:, None]], [-slopes * centres]
     for inputs, outputs in pairwise(widths):
         weights.append(generator.normal(size=(outputs, inputs)) / np.sqrt(inputs))
