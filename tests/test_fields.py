@@ -476,7 +476,7 @@ def test_waves_that_memory_cannot_hold_are_refused(monkeypatch):
         fields.CosNet(2, 1.0, 500, regulator=HARD, points=np.arange(30.0)),
         fields.ReflectionPositiveNet(2, 1.0, 500, 5.0, np.arange(30.0)),
     ):
-        with pytest.raises(InputError, match=r"500 neurons at 30 points would take .* GiB .* use fewer points"):
+        with pytest.raises(InputError, match=r"500 neurons at 30 points would take .* GiB, .* use fewer points"):
             sampled(field)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .errors import InputError
 
-__all__ = ["memory", "need_memory", "size_text"]
+__all__ = ["memory", "need_memory"]
 
 
 def need_memory(needed: float, what: str, remedy: str, got: str = "") -> None:
@@ -20,7 +20,7 @@ def need_memory(needed: float, what: str, remedy: str, got: str = "") -> None:
     needed : float
         In bytes.
     what : str
-        Subject of the message in the plural, for example "the paths".
+        Subject of the message, for example "the paths".
     remedy : str
         Arguments to change.
     got : str
@@ -29,7 +29,9 @@ def need_memory(needed: float, what: str, remedy: str, got: str = "") -> None:
     held, limit = memory()
     if needed > held:
         sizes = f"; got {got}" if got else ""
-        raise InputError(f"{what} would take {size_text(needed)}, and {limit} {size_text(held)}{sizes}", remedy)
+        raise InputError(
+            f"{what} would take {needed / 2**30:.3g} GiB, and {limit} {held / 2**30:.3g} GiB{sizes}", remedy
+        )
 
 
 def memory() -> tuple[float, str]:
@@ -39,11 +41,6 @@ def memory() -> tuple[float, str]:
     infinite where the system does not tell.
     """
     return min(_limits())
-
-
-def size_text(size: float) -> str:
-    """A number of bytes in GiB."""
-    return f"{size / 2**30:.3g} GiB"
 
 
 def _limits() -> Iterator[tuple[float, str]]:
