@@ -69,9 +69,16 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     InputError
         If the file cannot be written.
     """
+    target = check_writable(path)
+    with replacing(target) as name:
+        write_run(run, name)
+    return target
+
+
+def write_run(run: Correlators, name: str) -> None:
+    """Write a run to an existing file, which is not complete before the end."""
     import xarray
 
-    target = check_writable(path)
     feature, linear = list(run.observables.labels), list(run.observables.labels[: 1 + len(run.channels)])
     axes = {
         "lags": ("block", "lag", "part", "linear_a", "linear_b"),
@@ -100,9 +107,7 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
         coords={k: (k, v) for k, v in coords.items() if k in used},
         attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
     )
-    with replacing(target) as name:
-        _write(dataset, name)
-    return target
+    _write(dataset, name)
 
 
 class _Patient(io.FileIO):

@@ -105,6 +105,8 @@ class RunSettings(PathSettings, total=False):
         paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
     progress : callable
         Called with (paths done, paths wanted) about five times a second.
+    checkpoint : path-like
+        File that keeps the sums while the run works; the same call goes on from it, see ``simulate``.
     """
 
     compiled: bool | None
@@ -112,6 +114,7 @@ class RunSettings(PathSettings, total=False):
     blocks: range | None
     until: tuple[Callable[[Correlators], Any], float] | None
     progress: Progress | None
+    checkpoint: str | os.PathLike[str] | None
 
 
 class AccumulateSettings(TypedDict, total=False):
