@@ -488,9 +488,9 @@ def _one_run(parts: Mapping[str, Correlators]) -> Correlators:
             )
         if part.first_block != end:
             gap = part.first_block > end
-            what = f"misses block {end}" if gap else f"has block {part.first_block} twice, from {before} and {name}"
+            what = f"{end} is missing" if gap else f"{part.first_block} is in {before} and in {name}"
             raise InputError(
-                f"runs of one seed must hold adjacent block ranges; this one {what}; "
+                f"runs of one seed must hold adjacent block ranges; block {what}; "
                 "use another rng for an independent run"
             )
         before, end = name, end + len(part.block_paths)
