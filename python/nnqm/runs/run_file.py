@@ -81,9 +81,16 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     InputError
         If the file cannot be written.
     """
+    target = check_writable(path)
+    with replacing(target) as name:
+        write_run(run, name)
+    return target
+
+
+def write_run(run: Correlators, name: str) -> None:
+    """Write a run to an existing file, which is not complete before the end."""
     import xarray
 
-    target = check_writable(path)
     feature, linear = list(run.observables.labels), list(run.observables.labels[: 1 + len(run.channels)])
     axes = {
         "lags": ("block", "lag", "part", "linear_a", "linear_b"),
@@ -118,9 +125,7 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     for variable in dataset.data_vars.values():
         if variable.size:
             variable.encoding |= {"fletcher32": True, "chunksizes": _chunks(variable.shape, variable.dtype.itemsize)}
-    with replacing(target) as name:
-        _write(dataset, name)
-    return target
+    _write(dataset, name)
 
 
 def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
