@@ -515,7 +515,7 @@ def test_replicas_of_two_sectors_are_told_apart():
 @pytest.mark.slow
 def test_errors_of_replicas_are_calibrated_and_q_is_uniform():
     pulls, q = [], []
-    for seed in range(100):
+    for seed in range(60):
         run = nnqm.accumulate(dict(zip("abcde", chains(5, 400, 0.8, 100 + seed), strict=True)), 0.1, measure=PLAIN)
         pulls.append(float(run.mean().pull(0.0)))
         (note,) = [n for n in run.notes if "replicas" in n]
@@ -534,6 +534,7 @@ def test_errors_of_replicas_are_calibrated_and_q_is_uniform():
         ({"x": X, "p": X}, r"named x and p are correlated \(r = 1\).*numpy.stack"),
         ({"a": X, "b": np.ones((400, 12, 2))}, "equal n_times and channels"),
         ({"a": X, "b": "b.npy"}, "load it"),
+        ({"a": X, "time": np.arange(12.0)}, "got one path in 'time'"),
     ],
 )
 def test_replicas_that_do_not_fit_are_refused(paths, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -386,12 +387,14 @@ class Accumulator:
                 )
             self._run = self._sums.begin(steps, [row[None] for row in rows])
         steps = self._run.n_times
-        for i, (key, held) in enumerate(self._stretches.items()):
+        alone = Counter(name for name, _ in self._stretches)
+        names = {(n, i): n if alone[n] == 1 and n else f"{n or 'trajectory'} {i}" for n, i in self._stretches}
+        for key, held in self._stretches.items():
             row = np.concatenate(held)
             n = len(row) // steps
             if n:
                 pieces = row[: n * steps].reshape(n, steps, row.shape[1])
-                self._process(pieces, None, f"{key[0] or 'trajectory'} {i}")
+                self._process(pieces, None, names[key])
             # A copy, so that the memory of the pieces is free.
             self._stretches[key] = [row[n * steps :].copy()]
 
@@ -417,7 +420,8 @@ class Accumulator:
             if squares == 0:
                 raise InputError("weights must not be 0 for all paths; give some of them a positive weight")
             size = sum(float(s["paths"].sum()) for s in sums) ** 2 / squares
-            sums = [joined(s, few_enough(len(s["paths"]), size * len(s["paths"]) / _blocks(sums))) for s in sums]
+            if self._sums.n_blocks is None:
+                sums = [joined(s, few_enough(len(s["paths"]), size * len(s["paths"]) / _blocks(sums))) for s in sums]
         if not self._all_given:
             self._sums.need_standardised(run, _together(sums))
         if not self._sums.independent:
@@ -426,6 +430,8 @@ class Accumulator:
         if self._weighted:
             notes = {need_worth(size, time, self.n_paths): None, **notes}
         replicas = [(str(name), len(s["paths"])) for name, s in zip(self._chains, sums, strict=True)] if named else []
+        if self._stretches and all(name is None for name, _ in self._stretches):
+            replicas = []
         if len(replicas) > 1:
             notes[compared(run, sums, [name for name, _ in replicas])] = None
         n_paths = len(self._stretches) or self.n_paths
@@ -555,6 +561,9 @@ class Accumulator:
         if max(counts) < MANY and self._sums.group == 1 and not weighted:
             rows = [(path, str(name)) for batch, _, name in pieces for path in batch]
             return self._trajectories([path for path, _ in rows], [name for _, name in rows])
+        if min(counts) == 1:
+            single = str(list(paths)[counts.index(1)])
+            raise InputError(f"replicas must be chains of some paths; got one path in {single!r}; leave it out")
         return self._of_batches(pieces)
 
 

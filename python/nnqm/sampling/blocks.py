@@ -107,7 +107,7 @@ def cut_batch(
             found = slowest(seen if weights is None else weighted_series(seen, weights))
             blocks, factor, notes = plan(found, n_paths // group, blocks, n_blocks is None)
             time = found.time if found.correlated else 0.5
-        if weights is not None and not chunk:
+        if weights is not None and not chunk and n_blocks is None:
             blocks = few_enough(blocks, worth(weights))
         if n_times <= LONG:
             offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
@@ -179,7 +179,7 @@ def cut_trajectories(
         raise InputError(f"paths must have at least 2 times; got {shortest} in trajectory {lengths.index(shortest)}")
     pieces = max(1, length // steps)
     counts = [max(1, n_times // (pieces * steps)) for n_times in lengths]
-    blocks = asked if weights is None else few_enough(asked, worth(weights))
+    blocks = asked if weights is None or n_blocks is not None else few_enough(asked, worth(weights))
     shared = n > blocks and not apart
     used = [min(n_times // steps, count * pieces) for n_times, count in zip(lengths, counts, strict=True)]
     notes.append(
