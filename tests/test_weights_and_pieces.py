@@ -86,7 +86,7 @@ def assert_sums(run, block, paths, weights, rtol=1e-9):
 # ---- weights
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     n_paths=st.integers(70, 300),
     n_times=st.integers(6, 40),
@@ -110,16 +110,15 @@ def test_weighted_sums_are_those_of_numpy(n_paths, n_times, channels, n_blocks, 
     assert run.n_paths == n_paths
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.float32), (2, np.float64), (1, np.int16)])
 def test_long_weighted_paths_in_several_windows(channels, dtype):
     rng = np.random.default_rng(channels)
-    paths = (3 * rng.normal(size=(80, 3000, channels))).astype(dtype)
-    weights = rng.uniform(0.5, 2.0, 80)
-    lags = nnqm.Measure(lags=(0, 7, 1500), observable_lags=(1, 900), increment_lags=(2, 1000))
+    paths = (3 * rng.normal(size=(70, 1100, channels))).astype(dtype)
+    weights = rng.uniform(0.5, 2.0, 70)
+    lags = nnqm.Measure(lags=(0, 7, 600), observable_lags=(1, 500), increment_lags=(2, 700))
     measure = dataclasses.replace(lags, observables=ONE if channels == 1 else TWO)
     run = nnqm.accumulate(paths, 0.1, weights=weights, n_blocks=2, n_threads=2, measure=measure, independent=True)
-    assert_sums(run, 1, paths[40:], weights[40:], 1e-4 if dtype == np.float32 else 1e-10)
+    assert_sums(run, 1, paths[35:], weights[35:], 1e-4 if dtype == np.float32 else 1e-10)
 
 
 def test_equal_weights_are_no_weights():
@@ -166,13 +165,12 @@ def test_reweighted_paths_have_the_law_of_their_target():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strength", "rho"), [(0.4, 0.0), (0.3, 0.8)])
-def test_errors_of_weighted_averages_are_calibrated(strength, rho):
+def test_errors_of_weighted_averages_are_calibrated():
     """Configurations y + noise, successive y correlated by rho, reweighted by exp(strength y) to the mean strength."""
-    pulls = []
-    for seed in range(100):
-        y = ou(1, 4000, rho, (5, seed))[0]
-        noise = np.random.default_rng((6, seed)).normal(size=(4000, 4))
+    strength, rho, pulls = 0.3, 0.6, []
+    for seed in range(80):
+        y = ou(1, 2000, rho, (5, seed))[0]
+        noise = np.random.default_rng((6, seed)).normal(size=(2000, 4))
         x = y[:, None] + 0.3 * noise
         run = nnqm.accumulate(x[:, :, None], 0.1, weights=np.exp(strength * y), measure=PLAIN_OF_FOUR)
         pulls.append([float(run.mean().pull(strength)), float(run.connected().pull(EXPECTED_OF_FOUR)[1])])
@@ -251,7 +249,7 @@ def test_bad_weights_are_refused(name):
 # ---- unequal lengths
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     lengths=st.lists(st.integers(150, 260), min_size=10, max_size=40),
     channels=st.integers(1, 2),
@@ -279,9 +277,9 @@ def test_sums_of_unequal_trajectories_are_those_of_numpy(lengths, channels, weig
 
 def test_thousands_of_short_unequal_trajectories():
     rng = np.random.default_rng(12)
-    rows = [r[: rng.integers(20, 33)] for r in ou(5000, 32, 0.8, 13)]
+    rows = [r[: rng.integers(20, 26)] for r in ou(4100, 25, 0.8, 13)]
     run = nnqm.accumulate(rows, 0.1, measure=PLAIN)
-    assert (run.n_paths, run.n_blocks, run.n_times) == (5000, 128, 20)
+    assert (run.n_paths, run.n_blocks, run.n_times) == (4100, 128, 20)
     assert_consistent(run.connected(), 0.8 ** np.array(run.lags))
 
 
@@ -317,7 +315,7 @@ def test_unequal_paths_that_do_not_fit_are_named(paths, measure, message):
 # ---- pieces
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 90), min_size=2, max_size=30),
     n_times=st.integers(6, 20),
@@ -368,14 +366,14 @@ def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
 
 def test_memory_does_not_grow_with_the_number_of_pieces():
     accumulator = nnqm.Accumulator(0.1, measure=nnqm.Measure(lags=(0,), observable_lags=(), increment_lags=()))
-    x = np.random.default_rng(17).normal(size=(700, 8))
+    x = np.random.default_rng(17).normal(size=(300, 8))
     sizes = []
-    for i in range(300):
+    for i in range(600):
         accumulator.add(x)
-        if i in (150, 299):
+        if i in (300, 599):
             sizes.append(len(pickle.dumps(accumulator)))
     assert sizes[1] < 1.2 * sizes[0]
-    assert accumulator.n_paths == 210_000
+    assert accumulator.n_paths == 180_000
 
 
 def test_a_bad_piece_leaves_the_others():
@@ -510,21 +508,6 @@ def test_replicas_of_two_sectors_are_told_apart():
     long[1] *= 1.3
     run = nnqm.accumulate(dict(zip("abcd", long, strict=True)), 0.1, measure=PLAIN)
     assert any("differ beyond their errors" in n for n in run.notes)
-
-
-@pytest.mark.slow
-def test_errors_of_replicas_are_calibrated_and_q_is_uniform():
-    pulls, q = [], []
-    for seed in range(60):
-        run = nnqm.accumulate(dict(zip("abcde", chains(5, 400, 0.8, 100 + seed), strict=True)), 0.1, measure=PLAIN)
-        pulls.append(float(run.mean().pull(0.0)))
-        (note,) = [n for n in run.notes if "replicas" in n]
-        q.append(float(note.split("Q = ")[1].split(":")[0]))
-    assert_pulls_are_standard(pulls)
-    # Q is the smallest of two p-values, times two.
-    assert np.mean(np.array(q) < 0.1) < 0.2
-    assert np.mean(np.array(q) < 0.5) < 0.7
-    assert np.mean(np.array(q) < 0.5) > 0.25
 
 
 @pytest.mark.parametrize(
