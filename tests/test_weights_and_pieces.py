@@ -15,6 +15,7 @@ from scipy.signal import lfilter
 import nnqm
 from harness import assert_consistent, assert_inconsistent, assert_pulls_are_standard
 from nnqm.errors import InputError, InputTypeError
+from nnqm.sampling.weights import weighted_series
 
 TWO = nnqm.default_observables(([0.1, -0.2], [1.1, 0.8], ["x", "p"]), order=3, neurons=2, products=1)
 ONE = nnqm.default_observables(([0.1], [1.1], ["x"]), order=3, neurons=0)
@@ -182,6 +183,16 @@ PLAIN_OF_FOUR = nnqm.Measure(lags=(0, 1), observable_lags=(), increment_lags=())
 EXPECTED_OF_FOUR = np.array([1.09, 1.0])
 
 
+def test_autocorrelation_is_that_of_the_contributions_of_the_paths():
+    rng = np.random.default_rng(26)
+    f, w = rng.normal(size=(50, 2)), rng.uniform(0.1, 3, 50)
+    contributions = weighted_series(f, w) * w.mean()
+    mean = w @ f / w.sum()
+    for i in range(50):
+        without = np.delete(w, i) @ np.delete(f, i, axis=0) / (w.sum() - w[i])
+        np.testing.assert_allclose((without - mean) * (w[i] - w.sum()), contributions[i], rtol=1e-10)
+
+
 def test_weights_of_chunks_lists_and_pieces_agree(tmp_path):
     x = ou(600, 10, 0.7, 7)
     w = np.random.default_rng(8).uniform(0.1, 2.0, 600)
@@ -343,7 +354,7 @@ def test_sums_of_pieces_are_those_of_numpy(sizes, n_times, weighted, seed):
 
 def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
     x = ou(3000, 12, 0.7, 16)
-    accumulator = nnqm.Accumulator(0.1)
+    accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
     memory = np.empty((100, 12))
     for i in range(0, 3000, 100):
         memory[...] = x[i : i + 100]
@@ -352,12 +363,12 @@ def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
             early = accumulator.run()
             resumed = pickle.loads(pickle.dumps(accumulator))
     run = accumulator.run()
-    assert run == nnqm.accumulate((x[i : i + 100] for i in range(0, 3000, 100)), 0.1)
-    assert early == nnqm.accumulate((x[i : i + 100] for i in range(0, 1100, 100)), 0.1)
+    assert run == nnqm.accumulate((x[i : i + 100] for i in range(0, 3000, 100)), 0.1, measure=PLAIN)
+    assert early == nnqm.accumulate((x[i : i + 100] for i in range(0, 1100, 100)), 0.1, measure=PLAIN)
     for i in range(1100, 3000, 100):
         resumed.add(x[i : i + 100])
     assert resumed.run() == run
-    measure = nnqm.Measure(observables=run.observables)
+    measure = dataclasses.replace(PLAIN, observables=run.observables)
     blocks = nnqm.Accumulator(0.1, measure=measure, n_blocks=2)
     for i in range(0, 3000, 100):
         blocks.add(x[i : i + 100])
@@ -379,7 +390,7 @@ def test_memory_does_not_grow_with_the_number_of_pieces():
 def test_a_bad_piece_leaves_the_others():
     x = ou(600, 12, 0.7, 18)
     for early in (True, False):
-        accumulator = nnqm.Accumulator(0.1)
+        accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
         pieces = [x[:300], x[300:]] if early else [x[i : i + 20] for i in range(0, 600, 20)]
         for piece in pieces:
             accumulator.add(piece)
@@ -389,7 +400,7 @@ def test_a_bad_piece_leaves_the_others():
                 accumulator.add(spoilt)
             with pytest.raises(InputError, match="equal n_times and channels"):
                 accumulator.add(np.ones((5, 12, 2)))
-        assert accumulator.run() == nnqm.accumulate(iter(pieces), 0.1)
+        assert accumulator.run() == nnqm.accumulate(iter(pieces), 0.1, measure=PLAIN)
 
 
 def test_stretches_of_trajectories_have_the_bits_of_the_whole():
