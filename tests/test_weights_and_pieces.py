@@ -452,6 +452,24 @@ def test_stretches_beyond_the_memory_lose_no_pairs_at_the_seams():
     assert_consistent(run.connected(), 0.9 ** np.array(run.lags))
 
 
+def test_a_bad_stretch_leaves_the_others():
+    x = ou(2, 9000, 0.5, 29)
+    accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
+    spoilt = x.copy()
+    spoilt[1, 7] = np.inf
+    for begin in (0, 4500):
+        with pytest.raises(InputError, match="path 1 at time step 7, channel 0 is inf"):
+            accumulator.extend(spoilt)
+        accumulator.extend(x[:, begin : begin + 4500])
+    assert accumulator.run() == nnqm.accumulate(list(x), 0.1, measure=PLAIN)
+    # A bad first piece does not decide on the weights of the next ones.
+    pieces = nnqm.Accumulator(0.1, measure=PLAIN)
+    with pytest.raises(InputError, match="is nan"):
+        pieces.add(np.where(X > 2, np.nan, X), W)
+    pieces.add(X)
+    assert pieces.run().n_paths == 400
+
+
 BAD_PIECES = {
     "nothing": (lambda a: a.run(), "no paths yet"),
     "other channels": (lambda a: (a.add(X), a.add(np.ones((4, 12, 2)))), "equal n_times and channels"),
