@@ -140,10 +140,13 @@ def trial(job: Job, number: int, moment: float, whole: nnqm.Correlators, tally: 
         if number == signal.SIGKILL and code != 0:
             tally.oldest = max(tally.oldest, stop - begun)
     if go_on:
+        left = set(os.listdir())
         again = ended(started(job))
         tally.wrong_codes += again != 0
         tally.differing += again != 0 or nnqm.load(job.result) != whole
-        tally.leftovers += bool(set(os.listdir()) - {"log", job.result.name})
+        if strange := set(os.listdir()) - {"log", job.result.name}:
+            tally.leftovers += 1
+            print(f"left: {sorted(strange)}, of {sorted(left)}")
 
 
 def readable(file: Path) -> bool:
@@ -184,7 +187,7 @@ def by_the_minute(jobs: list[Job], rng: np.random.Generator) -> bool:
     right = True
     print("\n| run | killed after (s) | age of the file (s) | paths in it |\n|---|---|---|---|")
     for job in jobs:
-        for moment in rng.uniform(62.0, 120.0, 2):
+        for moment in rng.uniform(62.0, 120.0, 1):
             with folder():
                 tally = Tally()
                 long = Job(job.name, 10**12, job.codes)
