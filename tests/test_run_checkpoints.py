@@ -278,7 +278,16 @@ def test_a_handler_is_called_after_the_sums_are_written(number, tiles):
     assert run == simulate()
 
 
+@pytest.fixture
+def _interruptible():
+    """Shells start what runs in the background with the signal ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @posix
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_waits_for_the_end_of_a_slice(tiles):
     after = []
 
@@ -294,6 +303,7 @@ def test_ctrl_c_waits_for_the_end_of_a_slice(tiles):
 
 
 @posix
+@pytest.mark.usefixtures("_interruptible")
 def test_a_second_ctrl_c_does_not_wait(tiles, monkeypatch):
     monkeypatch.setattr(signals, "_PATIENCE", 0.0)
     after = []
@@ -308,6 +318,21 @@ def test_a_second_ctrl_c_does_not_wait(tiles, monkeypatch):
     assert not after
     assert not isinstance(stop.value, nnqm.Interrupted)
     assert os.listdir() == []
+
+
+@posix
+def test_a_child_is_ended_at_once(tiles):
+    codes = []
+
+    def fork():
+        child = os.fork()
+        if not child:
+            signal.raise_signal(signal.SIGTERM)
+            os._exit(0)
+        codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    assert simulate(progress=Stop(2, fork), checkpoint=FILE) == simulate()
+    assert codes == [-signal.SIGTERM]
 
 
 @posix
