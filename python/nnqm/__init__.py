@@ -23,7 +23,7 @@ from .quantum.hamiltonian import Hamiltonian
 from .report.analyse import analyse
 from .runs.run_file import load, save
 from .runs.simulation import Interrupted, extend, simulate
-from .sampling.block_sums import accumulate
+from .sampling.accumulator import Accumulator, accumulate
 from .sampling.correlators import merge
 from .sampling.drawn_networks import draw_weights, stable_rates
 from .sampling.measure import Measure
@@ -60,6 +60,7 @@ if _TYPE_CHECKING:
     from .exact.quasi_monte_carlo import quasi_monte_carlo
     from .exact.random_weights import average_over_weights
     from .exact.thermal_measures import thermal_measure
+    from .files.path_files import PathFiles
     from .learning.dynamics import training_dynamics
     from .learning.fit import fit
     from .learning.scan import scan
@@ -83,6 +84,7 @@ _kinds_in("nnqm.fields")
 # Names that are imported at their first use, so that the import takes little time.
 _LATER = {
     "OneCorrelator": "spectra.one_correlator",
+    "PathFiles": "files.path_files",
     "Target": "learning.targets",
     "Trajectory": "learning.trajectory",
     "as_network": "time_networks.emulate",
@@ -123,6 +125,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Accumulator",
     "CosineNetwork",
     "Density",
     "Estimate",
@@ -139,6 +142,7 @@ __all__ = [
     "Observables",
     "OneCorrelator",
     "OrnsteinUhlenbeck",
+    "PathFiles",
     "Paths",
     "RandomNetwork",
     "RunSettings",

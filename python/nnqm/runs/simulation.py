@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Generator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +18,8 @@ from ..sampling.measure import Measure, measure_or_default, resolve
 from ..sampling.observables import default_observables
 from ..sampling.run_settings import (
     TILE,
-    Progress,
     RunSettings,
+    WorkSettings,
     build_facts,
     check_scale,
     choose_blocks,
@@ -34,19 +34,41 @@ from ..theories.theory import Theory
 from .checkpoints import Checkpoint, keeping
 from .slices import in_process, paths_wanted
 
+if TYPE_CHECKING:
+    from .engines import Engine
+
 __all__ = ["Interrupted", "extend", "simulate"]
 
 
-@dataclass(frozen=True)
 class Work:
-    """How a run is advanced, which does not change its bits."""
+    """How a run is advanced, which does not change its bits; its workers are there inside a with statement."""
 
-    n_threads: int = 0
-    progress: Progress | None = None
-    checkpoint: Checkpoint | None = None
+    def __init__(self, settings: WorkSettings, checkpoint: Checkpoint | None) -> None:
+        self.n_threads = integer("n_threads", settings.get("n_threads", 0), 0, 4096)
+        self.progress = settings.get("progress")
+        self.checkpoint = checkpoint
+        self._executor = settings.get("executor")
+        self._engine: Engine | None = None
+        if self._executor is not None:
+            from .crew import need_workers
 
-    def __post_init__(self) -> None:
-        integer("n_threads", self.n_threads, 0, 4096)
+            need_workers(self._executor)
+
+    def __enter__(self) -> Work:
+        if self._executor is not None:
+            # Executors take time to import, and few runs need them.
+            from .engines import Engine
+
+            self._engine = Engine(self._executor, self.n_threads)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+
+    def slices(self, run: Correlators, sums: dict[str, NDArray[Any]]) -> Generator[None, None, None]:
+        """The slices that bring the sums of the blocks held to run.n_paths."""
+        return in_process(run, sums, self.n_threads) if self._engine is None else self._engine.advance(run, sums)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -113,6 +135,11 @@ def simulate(
 
         progress : callable, called with (paths done, paths wanted) about five times a second.
 
+        executor : concurrent.futures.Executor, or a function that makes one. Its workers do the work in tasks of about
+        a second: processes or threads of the standard library, ``client.get_executor()`` of Dask, ``MPIPoolExecutor``
+        of mpi4py. The bits are the same. A task whose worker is lost is done again; a function makes a new executor if
+        one breaks; otherwise this process does the rest, with a ``RuntimeWarning``.
+
         checkpoint : path-like. A file that keeps the sums, written at most every minute, when a signal stops the run,
         and at the end, as ``save`` writes it. The same call goes on from it after a crash and gives the bits of a run
         that was never stopped; a larger ``n_paths`` extends it, and None for ``rng`` takes its key. One process at a
@@ -127,7 +154,8 @@ def simulate(
     Raises
     ------
     InputError, InputTypeError
-        Before any work starts if an argument is not valid; afterwards if a path is not finite.
+        Before any work starts if an argument is not valid; afterwards if a path is not finite, or if a worker has
+        another version or instruction set.
     Interrupted
         On Ctrl-C, with the completed part in its ``partial``.
     """
@@ -139,8 +167,7 @@ def simulate(
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory_file and builtin_theory make one")
     grid = time_grid(n_times, dt, times, theory)
-    with keeping(settings.get("checkpoint")) as kept:
-        work = Work(settings.get("n_threads", 0), settings.get("progress"), kept)
+    with keeping(settings.get("checkpoint")) as kept, Work(settings, kept) as work:
         found = None if kept is None else kept.load()
         key = found.keys[0] if found is not None and rng is None else random_key(rng)
         run, held = planned(theory, n_paths, grid, key, measure, settings)
@@ -215,10 +242,7 @@ def planned(
 def extend(
     run: Correlators,
     n_paths: int,
-    *,
-    n_threads: int = 0,
-    progress: Progress | None = None,
-    checkpoint: str | os.PathLike[str] | None = None,
+    **settings: Unpack[WorkSettings],
 ) -> Correlators:
     """Continue a run to more paths, or finish one that was interrupted.
 
@@ -230,8 +254,9 @@ def extend(
         From ``simulate`` (one seed).
     n_paths : int
         Paths wanted in total, at least ``run.n_paths``.
-    n_threads, progress, checkpoint
-        As for ``simulate``; if the file holds more paths of the run, it goes on from them.
+    **settings : WorkSettings
+        n_threads, progress, executor, checkpoint as for ``simulate``; if the file of the checkpoint holds more paths of
+        the run, it goes on from them.
 
     Returns
     -------
@@ -245,6 +270,7 @@ def extend(
     Interrupted
         On Ctrl-C, with the completed part in its ``partial``.
     """
+    need_known(extend, settings, WorkSettings)
     if run.theory is None or len(run.keys) != 1:
         raise InputError("only a run of one seed can be extended; merge it with a run of another rng instead")
     if not same_draws(run):
@@ -262,8 +288,7 @@ def extend(
         raise InputError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
     if run.compiled and not use_table(run.theory.network, run.precision, None):
         raise InputError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
-    with keeping(checkpoint) as kept:
-        work = Work(n_threads, progress, kept)
+    with keeping(settings.get("checkpoint")) as kept, Work(settings, kept) as work:
         found = None if kept is None else kept.load()
         run = replace(run, n_paths=paths)
         if kept is not None and found is not None:
@@ -291,7 +316,7 @@ def _advance(run: Correlators, limit: int, work: Work) -> Correlators:
     index = run.first_block + np.arange(len(sums["paths"]))
     wanted = int(paths_wanted(replace(run, n_paths=limit), index).sum())
     kept = work.checkpoint
-    slices = in_process(run, sums, work.n_threads)
+    slices = work.slices(run, sums)
     try:
         with nullcontext() if kept is None else kept.slices():
             for _ in slices:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zlib
@@ -86,7 +87,11 @@ def replacing(target: Path, *, locked: bool = False) -> Iterator[str]:
         if regular:
             _settle(name)
             _like(name, kind)
+            # After a loss of power the folder must not name a file whose content never reached the disk.
+            _sync(name)
             os.replace(name, resolved)
+            with suppress(OSError):
+                _sync(resolved.parent)
         else:
             _copy(name, resolved)
             _remove(name)
@@ -167,6 +172,22 @@ def _like(name: str, replaced: os.stat_result | None) -> None:
         with suppress(OSError):
             os.chown(name, replaced.st_uid, replaced.st_gid)
     os.chmod(name, stat.S_IMODE(replaced.st_mode))
+
+
+def _sync(path: str | Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a file that its owner cannot read, or a folder under Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems, for example of a network, cannot do it; a full disk is an error.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _copy(name: str, special: Path) -> None:
