@@ -159,7 +159,7 @@ def readable(file: Path) -> bool:
 
 def table(jobs: list[Job], counts: dict[int, int], whole: nnqm.Correlators, rng: np.random.Generator) -> bool:
     """Trials with checkpoints after a short time; whether all is right."""
-    checkpoints._INTERVAL, slices._SLICE = SHORT, SHORT / 4
+    checkpoints._INTERVAL, slices.SLICE = SHORT, SHORT / 4
     print("| run | signal | trials | stopped before the end | with a file | corrupted | continuations that differ "
           "| wrong exit codes | leftovers | oldest file (s) |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -183,7 +183,7 @@ def table(jobs: list[Job], counts: dict[int, int], whole: nnqm.Correlators, rng:
 
 def by_the_minute(jobs: list[Job], rng: np.random.Generator) -> bool:
     """Kill long runs with the default interval; whether their files are at most a minute old."""
-    checkpoints._INTERVAL, slices._SLICE = 60.0, 0.2
+    checkpoints._INTERVAL, slices.SLICE = 60.0, 0.2
     right = True
     print("\n| run | killed after (s) | age of the file (s) | paths in it |\n|---|---|---|---|")
     for job in jobs:

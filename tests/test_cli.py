@@ -300,7 +300,7 @@ def test_ctrl_c_keeps_what_was_done():
 
 def stopping(monkeypatch, number, slice_number=2):
     """Let a signal arrive in a slice of the next run."""
-    monkeypatch.setattr(slices, "_SLICE", 1e-9)
+    monkeypatch.setattr(slices, "SLICE", 1e-9)
     kept, told = cli.running.simulate, []
 
     def simulate(*arguments, progress, **others):

@@ -32,7 +32,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def tiles(monkeypatch):
     """Slices of one tile, so that a run is cut in as many places as there are."""
-    monkeypatch.setattr(slices, "_SLICE", 1e-9)
+    monkeypatch.setattr(slices, "SLICE", 1e-9)
 
 
 def simulate(n_paths=1000, **others):
