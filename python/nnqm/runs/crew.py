@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import queue
-from collections.abc import Callable, Hashable
+import warnings
+from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from typing import Any, TypeAlias
 
@@ -44,7 +46,7 @@ def need_workers(executor: Any) -> None:
     """
     if hasattr(executor, "get_executor"):
         raise InputTypeError(f"executor must be an executor; got a client, {executor!r}; use its get_executor()")
-    if not hasattr(executor, "submit") and (not callable(executor) or isinstance(executor, type)):
+    if isinstance(executor, type) or not (hasattr(executor, "submit") or callable(executor)):
         raise InputTypeError(
             f"executor must be a concurrent.futures.Executor, or a function that makes one; got {executor!r}; {_REMEDY}"
         )
@@ -149,6 +151,7 @@ class Crew:
                 self._calls[tag] = (future, function, arguments)
                 self._replace(error)
             except (Exception, CancelledError) as error:
+                _need_pickles(function, arguments)
                 self._failures[tag] = self._failures.get(tag, 0) + 1
                 if self._failures[tag] >= _TRIES:
                     raise WorkersLost(f"a task failed {_TRIES} times, {type(error).__name__}: {error}") from error
@@ -157,6 +160,29 @@ class Crew:
                 self._remade = 0
                 return tag, result
 
+    def as_completed(
+        self, function: Callable[..., Any], items: Sequence[tuple[Any, ...]]
+    ) -> Generator[tuple[int, Any], None, None]:
+        """Position and result of ``function(*item)`` for all items, as they come; the crew is stopped at the end.
+
+        If the workers are lost, this process does the rest, with a RuntimeWarning.
+        """
+        missing, waiting = dict(enumerate(items)), enumerate(items)
+        try:
+            while missing:
+                while self.room > 0 and (item := next(waiting, None)) is not None:
+                    self.call(item[0], function, *item[1])
+                ended = self.next_result()
+                assert ended is not None
+                del missing[ended[0]]
+                yield ended
+        except WorkersLost as error:
+            warn_lost(error, 4)
+            for i, arguments in missing.items():
+                yield i, function(*arguments)
+        finally:
+            self.stop()
+
     def _replace(self, error: BaseException) -> None:
         """Make a new executor and begin the calls of the old one again."""
         self._remade += 1
@@ -164,8 +190,13 @@ class Crew:
             raise WorkersLost(f"{type(error).__name__}: {error}") from error
         self._executor.shutdown(wait=False)
         self._executor = self._made()
-        calls, self._calls = self._calls, {}
-        for tag, (_, function, arguments) in calls.items():
+        lost = {
+            tag: call
+            for tag, call in self._calls.items()
+            if not call[0].done() or call[0].cancelled() or call[0].exception()
+        }
+        self._calls = {tag: call for tag, call in self._calls.items() if tag not in lost}
+        for tag, (_, function, arguments) in lost.items():
             self.call(tag, function, *arguments)
 
     def stop(self) -> None:
@@ -175,6 +206,32 @@ class Crew:
         self._calls.clear()
         if self._make is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def warn_lost(error: WorkersLost, level: int) -> None:
+    """Warn that this process goes on alone; ``level`` is the ``stacklevel`` of the caller's caller."""
+    warnings.warn(
+        f"the executor lost its workers ({error}); this process does the rest", RuntimeWarning, stacklevel=level + 1
+    )
+
+
+def _need_pickles(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    """Raise if a call that failed cannot be sent to another process."""
+    try:
+        pickle.dumps((function, arguments))
+    except Exception as error:  # classes of users raise what they like
+        raise InputError(
+            f"a task cannot be sent to the workers of this executor: {error}",
+            "define functions and classes in a module that the workers can import, or use a ThreadPoolExecutor",
+        ) from None
+
+
+def crew_of(executor: Any) -> Crew | None:
+    """The workers of an argument ``executor``, checked; None if this process does the work."""
+    if executor is None:
+        return None
+    need_workers(executor)
+    return Crew(executor)
 
 
 def quiet_worker() -> None:

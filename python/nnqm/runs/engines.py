@@ -6,7 +6,6 @@ import os
 import pickle
 import socket
 import time
-import warnings
 from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,14 +18,13 @@ from .. import _core
 from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.run_settings import TILE, build_facts, empty_sums, measure_of
-from ..theories.theory import Theory
-from .crew import Crew, Workers, WorkersLost
+from .crew import Crew, Workers, WorkersLost, warn_lost
 from .slices import SLICE, first_tiles, in_process, units_left
 
 __all__ = ["Engine"]
 
 # Seconds of one task on a worker, long beside the cost of sending it, short beside the time of losing it.
-_TASK = 1.0
+TASK = 1.0
 # A task is at most this part of the work that is left for its worker, so that all workers end together.
 _SHARE = 4
 # Runs that a worker keeps ready.
@@ -98,7 +96,9 @@ def _task(
             _ready.pop(next(iter(_ready)), None)
         _ready[piece.name] = ready
     run = ready.run
-    held = empty_sums(run, piece.last - piece.first) if sums is None else sums
+    # The given ones may be the caller's, or read-only; a task that is repeated begins from the same.
+    count = piece.last - piece.first
+    held = empty_sums(run, count) if sums is None else {name: array.copy() for name, array in sums.items()}
     start = time.perf_counter()
     _core.advance(
         theory=ready.theory,
@@ -167,10 +167,8 @@ class _Blocks:
         return _Piece(name, first + begin, first + end, tile, tile + rounds, self.run.n_paths, n_threads)
 
     def sums_of(self, piece: _Piece) -> Sums | None:
-        """Copies of the sums of the blocks of a piece; None while they are empty."""
-        if piece.begin == 0:
-            return None
-        return {name: array[self._where(piece)].copy() for name, array in self.sums.items()}
+        """The sums of the blocks of a piece, which do not change while it is computed; None while they are empty."""
+        return None if piece.begin == 0 else {name: array[self._where(piece)] for name, array in self.sums.items()}
 
     def take(self, piece: _Piece, found: Sums) -> None:
         """Put the sums of a finished piece in their place."""
@@ -225,9 +223,7 @@ class Engine:
         try:
             yield from self._tasks(_Blocks(run, sums))
         except WorkersLost as error:
-            warnings.warn(
-                f"the executor lost its workers ({error}); this process does the rest", RuntimeWarning, stacklevel=4
-            )
+            warn_lost(error, 4)
             yield from in_process(run, sums, 0)
 
     def _tasks(self, blocks: _Blocks) -> Generator[None, None, None]:
@@ -237,8 +233,9 @@ class Engine:
                     self._crew.call(piece, _task, piece, self._facts, blocks.sums_of(piece), None)
                 if not self._crew.in_flight:
                     return
-                ended = self._crew.next_result()
-                if ended is not None and self._received(blocks, *ended):
+                # Signals and progress are not kept waiting for a task.
+                ended = self._crew.next_result(patience=SLICE)
+                if ended is None or self._received(blocks, *ended):
                     yield
         except KeyboardInterrupt:
             end = time.monotonic() + _GRACE
@@ -251,9 +248,9 @@ class Engine:
 
     def _next(self, blocks: _Blocks) -> _Piece | None:
         run = blocks.run
-        speed = self._per_second or _TASK / SLICE * max(1, first_tiles(run) * TILE // max(TILE, run.group))
+        speed = self._per_second or TASK / SLICE * max(1, first_tiles(run) * TILE // max(TILE, run.group))
         workers = self._crew.workers or self._crew.in_flight + 1
-        units = max(1, min(int(_TASK * speed), blocks.left // (_SHARE * workers)))
+        units = max(1, min(int(TASK * speed), blocks.left // (_SHARE * workers)))
         return blocks.next_piece(self._name, units, self._n_threads)
 
     def _received(self, blocks: _Blocks, piece: _Piece, result: Any) -> bool:
@@ -272,19 +269,14 @@ class Engine:
 
     def _pickled(self, run: Correlators) -> bytes:
         if self._sent is None:
-            bare = replace(run, sums={})
             try:
-                self._sent = pickle.dumps(bare)
+                self._sent = pickle.dumps(replace(run, sums={}))
             except Exception as error:  # classes of users raise what they like
-                assert run.theory is not None
-                try:
-                    # A potential that is a local function is kept as its values, as in a file.
-                    self._sent = pickle.dumps(replace(bare, theory=Theory.from_dict(run.theory.to_dict())))
-                except Exception:
-                    raise InputError(
-                        f"the theory cannot be sent to the workers of this executor: {error}",
-                        "define its class in a module that the workers can import, or use a ThreadPoolExecutor",
-                    ) from None
+                raise InputError(
+                    f"the theory cannot be sent to the workers of this executor: {error}",
+                    "define its functions and classes in a module that the workers can import, or use a "
+                    "ThreadPoolExecutor",
+                ) from None
         return self._sent
 
 

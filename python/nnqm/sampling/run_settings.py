@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
@@ -20,7 +21,7 @@ from .correlators import Correlators
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-__all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings", "TwoLevelSettings"]
+__all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings", "TwoLevelSettings", "WorkSettings"]
 
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
@@ -91,11 +92,34 @@ class TwoLevelSettings(FunctionSettings, total=False):
     progress: Progress | None
 
 
-class RunSettings(PathSettings, total=False):
-    """How ``simulate`` runs; ``PathSettings`` has the others.
+class WorkSettings(TypedDict, total=False):
+    """How a run is advanced, which does not change its bits.
 
     Attributes
     ----------
+    n_threads : int
+        0, the default, uses as many as the OpenMP environment offers; of each worker if there are workers.
+    progress : callable
+        Called with (paths done, paths wanted) about five times a second.
+    executor : Executor or callable
+        Workers that do the work, or a function that makes them, see ``simulate``.
+    checkpoint : path-like
+        File that keeps the sums while the run works; the same call goes on from it, see ``simulate``.
+    """
+
+    n_threads: int
+    progress: Progress | None
+    executor: Executor | Callable[[], Executor] | None
+    checkpoint: str | os.PathLike[str] | None
+
+
+class RunSettings(WorkSettings, total=False):
+    """How ``simulate`` runs; ``WorkSettings`` has the others.
+
+    Attributes
+    ----------
+    precision : {"float32", "float64"}
+        Of paths and networks, float32 by default; sums are float64 either way.
     compiled : bool
         Whether the network is evaluated by a table; by default wherever that is as good, see ``simulate``.
     n_blocks : int
@@ -105,18 +129,13 @@ class RunSettings(PathSettings, total=False):
     until : (function, float)
         Stop once ``function(run).error`` (largest entry) is at most the number; tested whenever the number of
         paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
-    progress : callable
-        Called with (paths done, paths wanted) about five times a second.
-    executor : Executor or callable
-        Workers that do the work, or a function that makes them, see ``simulate``.
     """
 
+    precision: str
     compiled: bool | None
     n_blocks: int | None
     blocks: range | None
     until: tuple[Callable[[Correlators], Any], float] | None
-    progress: Progress | None
-    executor: Executor | Callable[[], Executor] | None
 
 
 class AccumulateSettings(TypedDict, total=False):
