@@ -174,6 +174,8 @@ LONG: dict[str, Callable[[str], str]] = {
 
 def serve(folder: str) -> None:
     """Do the jobs whose names come in, say how each ended, and wait for the Ctrl-C that each gets."""
+    # A shell lets programs in the background ignore Ctrl-C, and their children too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for line in sys.stdin:
         name, interrupted, answer = line.strip(), False, ""
         try:
@@ -384,10 +386,10 @@ def main() -> int:
         return 0
     toy, jobs, long = arguments.toy, list(JOBS), list(LONG)
     checks: list[tuple[str, Callable[[], tuple[int, list[str]]]]] = [
-        ("16 threads", lambda: threads(1, jobs[:3]) if toy else threads(6, jobs)),
-        ("forked children", lambda: forks(1 if toy else 20)),
+        ("16 threads", lambda: threads(1, jobs[:3]) if toy else threads(3, jobs)),
+        ("forked children", lambda: forks(1 if toy else 10)),
         ("pools of processes", lambda: pools(["fork"] if toy else ["fork", "spawn", "forkserver"])),
-        ("Ctrl-C", lambda: interrupts(1, ["simulate", "save"]) if toy else interrupts(30, long)),
+        ("Ctrl-C", lambda: interrupts(1, ["simulate", "save"]) if toy else interrupts(6, long)),
         ("SIGTERM", lambda: terminations(1, ["save"]) if toy else terminations(6, long)),
         ("full disk", lambda: places([full_disk] if toy else [full_disk, full_disk_for_figures])),
         ("folders", lambda: places([folders])),

@@ -57,6 +57,7 @@ def test_bits_that_depend_on_an_address_are_found():
 THEORY = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 2.0]), nnqm.Network.random((2, 5, 3), rng=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_paths_and_their_sums(precision):
     expected = nnqm.sample_paths(THEORY, 70, 9, 0.3, rng=1, precision=precision)
@@ -65,12 +66,15 @@ def test_paths_and_their_sums(precision):
         out = placed(np.zeros_like(expected), offset)
         assert np.array_equal(nnqm.sample_paths(THEORY, 70, 9, 0.3, rng=1, precision=precision, out=out), expected)
 
+    columns = nnqm.default_observables((np.zeros(3), np.ones(3), THEORY.outputs), order=1, neurons=0)
+
     def sums(paths):
-        return nnqm.accumulate(paths, 0.3, measure=nnqm.Measure(two_time=True)).sums.values()
+        return nnqm.accumulate(paths, 0.3, measure=nnqm.Measure(observables=columns, two_time=True)).sums.values()
 
     assert_same_bits(sums, expected, offsets=(1, 4, 8, 32))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_networks_along_paths(precision):
     inputs = nnqm.sample_paths(THEORY, 70, 9, 0.3, rng=1, precision=precision, channels=["y1", "y2"])
