@@ -54,6 +54,8 @@ def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
         array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{name} must be real numbers; {error}") from None
+    except OverflowError:
+        raise InputError(f"{name} must be double-precision numbers; got a larger one") from None
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name} must have {ndim} axes; got {array.ndim} (shape {array.shape})")
     if not np.isfinite(array).all():

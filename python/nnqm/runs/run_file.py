@@ -162,11 +162,14 @@ def _write(dataset: Dataset, name: str) -> None:
     import xarray
 
     with _Patient(name, "w+") as file:
-        # HDF5 1.10 of 2016 added checksums of the structure, and small indices of chunks.
-        with h5netcdf.File(file, "w", libver=("v110", "v110")) as content:
-            dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
-        if file.fault is not None:
-            raise file.fault
+        try:
+            # HDF5 1.10 of 2016 added checksums of the structure, and small indices of chunks.
+            with h5netcdf.File(file, "w", libver=("v110", "v110")) as content:
+                dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
+        finally:
+            # The first error, not that of HDF5 about what it then missed.
+            if file.fault is not None:
+                raise file.fault
 
 
 def _digest(dataset: Dataset) -> str:

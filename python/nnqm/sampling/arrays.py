@@ -363,6 +363,12 @@ def float_type(dtype: np.dtype[Any]) -> type:
     return np.float32 if dtype == np.float32 else np.float64
 
 
+def doubles(array: NDArray[Any]) -> Floats:
+    """A copy in float64; numbers that it does not have, of damaged files, become infinite or NaN without a warning."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return array.astype(np.float64)
+
+
 def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: int = 0, first_channel: int = 0) -> None:
     """Raise if one of the values (time, channel) of a path is not finite."""
     bad = np.argwhere(~np.isfinite(values))

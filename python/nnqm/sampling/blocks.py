@@ -14,7 +14,7 @@ from .._arguments import Floats, integer
 from ..errors import InputError
 from ..statistics.autocorrelation import INDEPENDENT, Slowness, scatter_factor, slowest, windowed_time
 from ..statistics.estimate import format_value
-from .arrays import need_finite_values
+from .arrays import doubles, need_finite_values
 from .run_settings import DEFAULT_BLOCKS
 
 __all__: list[str] = []
@@ -39,6 +39,8 @@ _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
 _STRETCHES = 6
+# Largest size of values whose squares are summed.
+_LARGEST = 1e150
 # Paths of which parts are looked at too, and paths of chunks that are looked at.
 LOOKED_AT = 1 << 16
 
@@ -251,12 +253,17 @@ def _trajectory_tau(trajectory: NDArray[Any], path: int) -> float:
     width = max(1, n_times >> 18)
     n_bins = n_times // width
     first, second = np.empty((n_bins, n_channels)), np.empty((n_bins, n_channels))
-    origin = trajectory[0].astype(np.float64)
+    origin = doubles(trajectory[0])
     at_once = max(1, (1 << 20) // (width * n_channels))
     for begin in range(0, n_bins, at_once):
         end = min(n_bins, begin + at_once)
-        values = trajectory[begin * width : end * width].astype(np.float64)
+        values = doubles(trajectory[begin * width : end * width])
         need_finite_values(values, path, "paths", begin * width)
+        if np.abs(values).max() > _LARGEST:
+            raise InputError(
+                f"paths must be below {_LARGEST:g}, because their squares are summed; path {path} has a value of "
+                f"{np.abs(values).max():.3g}; use other units"
+            )
         distance = (values - origin).reshape(end - begin, width, n_channels)
         first[begin:end] = distance.mean(axis=1)
         second[begin:end] = (distance**2).mean(axis=1)
