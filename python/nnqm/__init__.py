@@ -17,13 +17,14 @@ from .estimators.roughness import (
 )
 from .exact.energies import level_energies
 from .exact.spectral_measures import kallen_lehmann
+from .files.path_files import PathFiles
 from .files.theory_file import load_theory_file
 from .positivity.reflection import reflection_positivity
 from .quantum.hamiltonian import Hamiltonian
 from .report.analyse import analyse
 from .runs.run_file import load, save
 from .runs.simulation import Interrupted, extend, simulate
-from .sampling.block_sums import accumulate
+from .sampling.accumulator import Accumulator, accumulate
 from .sampling.correlators import merge
 from .sampling.drawn_networks import draw_weights, stable_rates
 from .sampling.measure import Measure
@@ -123,6 +124,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Accumulator",
     "CosineNetwork",
     "Density",
     "Estimate",
@@ -139,6 +141,7 @@ __all__ = [
     "Observables",
     "OneCorrelator",
     "OrnsteinUhlenbeck",
+    "PathFiles",
     "Paths",
     "RandomNetwork",
     "RunSettings",

@@ -309,6 +309,8 @@ def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> Positiv
             return None
         if run.closed_after is not None:
             run.need_open("the test reflects half of an open path")
+        if "squared_weights" in run.sums:
+            raise InputError("the test takes paths of equal weight, and these have weights")
         return reflection_positivity(paths, dt=run.dt, channel=run.observables.columns[run.channels.index(name)])
     if name not in run.theory.outputs:
         return None

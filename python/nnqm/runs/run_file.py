@@ -94,6 +94,8 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
         "two_time": ("block", "time_pair"),
         "paths": ("block",),
         "first_bad": ("block",),
+        "counted": ("block",),
+        "squared_weights": ("block",),
     }
     coords: dict[str, Any] = {
         "time": run.times,
@@ -308,6 +310,10 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
         found[name] = tuple(values)
     if not all(map(str.isprintable, found["notes"])):
         raise InputError("the entry 'notes' of the attribute nnqm has control characters", _DAMAGED)
+    replicas = data.get("replicas", [])
+    if not isinstance(replicas, list) or not all(map(_is_replica, replicas)):
+        raise InputError(f"the entry 'replicas' of the attribute nnqm is not valid; got {brief(replicas)}", _DAMAGED)
+    found["replicas"] = tuple((name, blocks) for name, blocks in replicas)
     for name, make in (("theory", Theory.from_dict), ("observables", Observables.from_dict)):
         if data[name] is None and name == "theory":
             continue
@@ -322,6 +328,19 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
     if not all(isinstance(channel, str) and channel.isprintable() for channel in channels):
         raise InputError(f"names of channels must be printable text; got {brief(channels)}", _DAMAGED)
     return found
+
+
+def _is_replica(value: Any) -> bool:
+    """Whether an entry is a name and a number of blocks."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and value[0].isprintable()
+        and isinstance(value[1], int)
+        and not isinstance(value[1], bool)
+        and value[1] > 0
+    )
 
 
 def _valid(name: str, value: Any) -> bool:
@@ -346,7 +365,9 @@ def _check_sums(run: Correlators) -> None:
         raise InputError(
             f"the lags, observables and times do not belong together: {reason_of(error)}", _DAMAGED
         ) from None
-    expected |= {"paths": [], "first_bad": []}
+    weighted = "counted" in run.sums
+    expected |= {"paths": [], "first_bad": []} | ({"counted": [], "squared_weights": []} if weighted else {})
+    integers = ("counted" if weighted else "paths", "first_bad")
     if run.sums.keys() != expected.keys():
         missing, extra = sorted(expected.keys() - run.sums.keys()), sorted(run.sums.keys() - expected.keys())
         what = [f"sum_{n} is missing" for n in missing] + [f"sum_{n} is unknown" for n in extra]
@@ -359,7 +380,7 @@ def _check_sums(run: Correlators) -> None:
             _DAMAGED,
         )
     for name, array in run.sums.items():
-        shape, kind = (n_blocks, *expected[name]), "i" if name in ("paths", "first_bad") else "f"
+        shape, kind = (n_blocks, *expected[name]), "i" if name in integers else "f"
         if array.shape != shape or array.dtype.kind != kind:
             wanted = f"shape {shape} and {'integers' if kind == 'i' else 'float64'}"
             raise InputError(
@@ -368,5 +389,9 @@ def _check_sums(run: Correlators) -> None:
         if kind == "f" and not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0].tolist()
             raise InputError(f"the variable sum_{name} must be finite; entry {where} is not", _DAMAGED)
-    if run.sums["paths"].min() < 0 or (run.keys and run.sums["paths"].sum() > run.n_paths):
+    if run.replicas and sum(blocks for _, blocks in run.replicas) != n_blocks:
+        raise InputError(f"the entry 'replicas' must have the {n_blocks} blocks of the sums", _DAMAGED)
+    if weighted and not (run.sums["paths"].sum() > 0 and run.sums["squared_weights"].sum() > 0):
+        raise InputError("the variables sum_paths and sum_squared_weights must have a positive sum", _DAMAGED)
+    if run.block_paths.min() < 0 or (run.keys and run.block_paths.sum() > run.n_paths):
         raise InputError(f"the variable sum_paths must count at most {run.n_paths} paths", _DAMAGED)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from collections.abc import Callable, Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -31,18 +32,41 @@ from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .slices import in_process
 
+if TYPE_CHECKING:
+    from .crew import Workers
+    from .engines import Engine
+
 __all__ = ["Interrupted", "extend", "simulate"]
 
 
-@dataclass(frozen=True)
 class Work:
-    """How a run is advanced, which does not change its bits."""
+    """How a run is advanced, which does not change its bits; its workers are there inside a with statement."""
 
-    n_threads: int = 0
-    progress: Progress | None = None
+    def __init__(self, n_threads: int = 0, progress: Progress | None = None, executor: Workers | None = None) -> None:
+        self.n_threads = integer("n_threads", n_threads, 0, 4096)
+        self.progress = progress
+        self._executor = executor
+        self._engine: Engine | None = None
+        if executor is not None:
+            from .crew import need_workers
 
-    def __post_init__(self) -> None:
-        integer("n_threads", self.n_threads, 0, 4096)
+            need_workers(executor)
+
+    def __enter__(self) -> Work:
+        if self._executor is not None:
+            # Executors take time to import, and few runs need them.
+            from .engines import Engine
+
+            self._engine = Engine(self._executor, self.n_threads)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+
+    def slices(self, run: Correlators, sums: dict[str, NDArray[Any]]) -> Generator[None, None, None]:
+        """The slices that bring the sums of the blocks held to run.n_paths."""
+        return in_process(run, sums, self.n_threads) if self._engine is None else self._engine.advance(run, sums)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -109,6 +133,11 @@ def simulate(
 
         progress : callable, called with (paths done, paths wanted) about five times a second.
 
+        executor : concurrent.futures.Executor, or a function that makes one. Its workers do the work in tasks of about
+        a second: processes or threads of the standard library, ``client.get_executor()`` of Dask, ``MPIPoolExecutor``
+        of mpi4py. The bits are the same. A task whose worker is lost is done again; a function makes a new executor if
+        one breaks; otherwise this process does the rest, with a ``RuntimeWarning``.
+
     Returns
     -------
     Correlators
@@ -116,13 +145,14 @@ def simulate(
     Raises
     ------
     InputError, InputTypeError
-        Before any work starts if an argument is not valid; afterwards if a path is not finite.
+        Before any work starts if an argument is not valid; afterwards if a path is not finite, or if a worker has
+        another version or instruction set.
     Interrupted
         On Ctrl-C, with the completed part in its ``partial``.
     """
     need_known(simulate, settings, RunSettings, Measure)
     precision, blocks, until = settings.get("precision", "float32"), settings.get("blocks"), settings.get("until")
-    work = Work(settings.get("n_threads", 0), settings.get("progress"))
+    work = Work(settings.get("n_threads", 0), settings.get("progress"), settings.get("executor"))
     asked = measure_or_default(measure)
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory_file and builtin_theory make one")
@@ -168,13 +198,20 @@ def simulate(
         **build_facts(),
     )
     check_scale(run)
+    if until is not None:
+        if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
+            raise InputTypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
+        positive("until[1]", until[1])
     run = replace(run, sums=empty_sums(run, len(held)))
-    if until is None:
-        return _advance(run, paths, work)
-    if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
-        raise InputTypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
-    function, wanted = until[0], positive("until[1]", until[1])
-    target = min(paths, total * unit * 2)
+    with work:
+        return _advance(run, paths, work) if until is None else _until(run, paths, work, *until)
+
+
+def _until(
+    run: Correlators, paths: int, work: Work, function: Callable[[Correlators], Any], wanted: float
+) -> Correlators:
+    """Double the number of paths until the error of a function is at most a number."""
+    target = min(paths, run.n_blocks * max(TILE, run.group) * 2)
     while True:
         run = _advance(replace(run, n_paths=target), paths, work)
         if target == paths or float(np.max(function(run).error)) <= wanted:
@@ -182,7 +219,14 @@ def simulate(
         target = min(paths, 2 * target)
 
 
-def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Progress | None = None) -> Correlators:
+def extend(
+    run: Correlators,
+    n_paths: int,
+    *,
+    n_threads: int = 0,
+    progress: Progress | None = None,
+    executor: Workers | None = None,
+) -> Correlators:
     """Continue a run to more paths, or finish one that was interrupted.
 
     The result has the bits of one run of ``n_paths`` with the same number of blocks.
@@ -193,7 +237,7 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
         From ``simulate`` (one seed).
     n_paths : int
         Paths wanted in total, at least ``run.n_paths``.
-    n_threads, progress
+    n_threads, progress, executor
         As for ``simulate``.
 
     Returns
@@ -221,10 +265,11 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     paths = integer("n_paths", n_paths, max(1, run.n_paths), 2**53 // run.n_times)
     if paths % run.group:
         raise InputError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
-    work = Work(n_threads, progress)
+    work = Work(n_threads, progress, executor)
     if run.compiled and not use_table(run.theory.network, run.precision, None):
         raise InputError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
-    return _advance(replace(run, n_paths=paths), paths, work)
+    with work:
+        return _advance(replace(run, n_paths=paths), paths, work)
 
 
 def need_moments(theory: Theory) -> None:
@@ -239,7 +284,7 @@ def _advance(run: Correlators, limit: int, work: Work) -> Correlators:
     # The sums of a new run are not shared yet.
     sums = {name: array.copy() for name, array in run.sums.items()} if run.sums["paths"].any() else run.sums
     before = int(sums["paths"].sum())
-    slices = in_process(run, sums, work.n_threads)
+    slices = work.slices(run, sums)
     try:
         for _ in slices:
             if work.progress is not None:

@@ -15,7 +15,9 @@ from ..errors import InputError
 from ..statistics.autocorrelation import INDEPENDENT, Slowness, scatter_factor, slowest, windowed_time
 from ..statistics.estimate import format_value
 from .arrays import doubles, need_finite_values
+from .correlators import counted
 from .run_settings import DEFAULT_BLOCKS
+from .weights import few_enough, weighted_series, worth
 
 __all__: list[str] = []
 
@@ -26,14 +28,14 @@ MANY = 16
 # Enough blocks of 20 autocorrelation times; where there are fewer, shorter ones have errors by the Gamma method.
 _ENOUGH = 25
 # Shortest block in autocorrelation times, and fewest times of all paths together, for an error by the Gamma method.
-_SHORTEST, _FEWEST = 4.0, 30.0
+_SHORTEST, FEWEST_TIMES = 4.0, 30.0
 # Fewest blocks of long trajectories, one of them less where chance decides.
 FEWEST_BLOCKS = 8
 # Times of the shortest piece of a trajectory by default.
 _SHORT = 8
 # Paths below which chance hides a correlation that matters: their error is by the Gamma method in any case. Below the
 # second number it hides more, and half an error is added to the autocorrelation time.
-_FEW, _VERY_FEW = 256, 32
+_FEW, VERY_FEW = 256, 32
 # Autocorrelation times below which very few paths are refused, even where their order may be chance.
 _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
@@ -41,56 +43,80 @@ _CERTAIN = 4.0
 _STRETCHES = 6
 # Largest size of values whose squares are summed.
 _LARGEST = 1e150
+# Length below which a trajectory that is much shorter than the others would cut them into too small pieces.
+_SHORTEST_PIECE = 64
 # Paths of which parts are looked at too, and paths of chunks that are looked at.
 LOOKED_AT = 1 << 16
 
 
 @dataclass
 class Part:
-    """Pieces of paths and the blocks they go to: pieces offsets[i] .. offsets[i + 1] - 1 to block first_block + i."""
+    """Pieces of paths and the blocks they go to: pieces offsets[i] .. offsets[i + 1] - 1 to block first_block + i.
+
+    Each path has ``per_path`` successive pieces. ``weights`` has a number for each piece, None without weights.
+    """
 
     pieces: NDArray[Any]
     first_block: int
     offsets: list[int]
     first_path: int
-    whole_paths: bool
+    per_path: int
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How paths are cut into blocks: steps of a piece, blocks, parts to be summed, notes, and the scatter's factor."""
+    """How paths are cut into blocks: steps of a piece, blocks, parts to be summed, notes, and the scatter's factor.
+
+    ``blocks_of`` has the blocks of each path, and is empty if paths share blocks. ``time`` is the autocorrelation time
+    of successive paths, where it was looked at.
+    """
 
     steps: int
     blocks: int
     parts: Iterator[Part]
     notes: tuple[str, ...] = ()
     factor: float = 1.0
+    blocks_of: tuple[int, ...] = ()
+    time: float = 0.5
 
 
 def cut_batch(
-    array: NDArray[Any], group: int, n_blocks: int | None, largest: int, *, chunk: bool, independent: bool
+    array: NDArray[Any],
+    n_blocks: int | None,
+    largest: int,
+    *,
+    chunk: bool,
+    independent: bool,
+    group: int = 1,
+    weights: Floats | None = None,
 ) -> Cut:
     """How one batch is cut; a chunk's autocorrelation is not looked at. ``largest`` is the longest lag wanted."""
     n_paths, n_times, _ = array.shape
     asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 1)
-    by_path = chunk or group > 1 or n_paths >= (asked if n_blocks is not None else MANY)
+    by_path = chunk or group > 1 or weights is not None or n_paths >= (asked if n_blocks is not None else MANY)
     if group > 1 and (n_paths % group or n_times > LONG):
         raise InputError(
             f"paths must be whole groups of {group} that share parameters, of at most {LONG} times; got {n_paths} "
             f"paths of {n_times} times; leave out the last {n_paths % group} paths, or cut them along time"
         )
     notes: list[str] = []
-    factor, per_path, tau = 1.0, 1, 0.0
+    factor, per_path, tau, time = 1.0, 1, 0.0, 0.5
     if by_path:
         blocks = min(asked, n_paths // group)
         if not chunk and not independent:
-            found = slowest(path_series(array, group))
+            seen = path_series(array, group)
+            found = slowest(seen if weights is None else weighted_series(seen, weights))
             blocks, factor, notes = plan(found, n_paths // group, blocks, n_blocks is None)
+            time = found.time if found.correlated else 0.5
+        if weights is not None and not chunk:
+            blocks = few_enough(blocks, worth(weights))
         if n_times <= LONG:
             offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
-            return Cut(n_times, blocks, iter([Part(array, 0, offsets, 0, True)]), tuple(notes), factor)
+            parts_of = iter([Part(array, 0, offsets, 0, 1, weights)])
+            return Cut(n_times, blocks, parts_of, tuple(notes), factor, time=time)
     else:
-        tau = _trajectories_tau(list(array))
+        tau = trajectories_tau(list(array))
         found = slowest(path_series(array))
         if found.correlated and not independent:
             plan(found, n_paths, n_paths, automatic=True)
@@ -99,7 +125,7 @@ def cut_batch(
         blocks = per_path * n_paths
     # Pieces much longer than the largest lag lose little at the cuts, and short ones fill the lanes of a tile.
     length = n_times // per_path
-    pieces = max(1, length // max(1024, 16 * (largest + 1), int(32 * tau)))
+    pieces = max(1, length // piece_length(largest, tau))
     steps = length // pieces
     if steps < 2 and not by_path:
         raise InputError(
@@ -116,23 +142,47 @@ def cut_batch(
         for path in range(n_paths):
             cut = array[path, :used].reshape(per_path * pieces, steps, array.shape[2])
             first = path * blocks // n_paths if by_path else path * per_path
-            yield Part(cut, first, [pieces * b for b in range(per_path + 1)], path, False)
+            own = None if weights is None else np.full(len(cut), weights[path])
+            yield Part(cut, first, [pieces * b for b in range(per_path + 1)], path, len(cut), own)
 
-    return Cut(steps, blocks, parts(), tuple(notes), factor)
+    return Cut(steps, blocks, parts(), tuple(notes), factor, () if by_path else (per_path,) * n_paths, time)
 
 
-def cut_replicas(rows: Sequence[NDArray[Any]], n_blocks: int | None, largest: int) -> Cut:
-    """How trajectories (time, channel) of different lengths are cut: into pieces of one length."""
+def cut_trajectories(
+    rows: Sequence[NDArray[Any]],
+    n_blocks: int | None,
+    largest: int,
+    weights: Floats | None = None,
+    *,
+    apart: bool = False,
+) -> Cut:
+    """How trajectories (time, channel) of any lengths are cut: into pieces of one length, as long as the shortest.
+
+    More trajectories than blocks share blocks, unless they must stay ``apart``.
+    """
     lengths = [len(r) for r in rows]
-    total, n = sum(lengths), len(rows)
-    tau = _trajectories_tau(rows)
+    total, n, shortest = sum(lengths), len(rows), min(lengths)
+    if largest >= shortest:
+        raise InputError(
+            f"paths must be longer than the largest lag, {largest} steps; got {shortest} times in trajectory "
+            f"{lengths.index(shortest)}; leave it out, or use smaller lags"
+        )
+    if shortest < min(_SHORTEST_PIECE, total // (4 * n)):
+        raise InputError(
+            f"paths must not have very unequal lengths, because all are cut into pieces as long as the shortest; got "
+            f"{shortest} times in trajectory {lengths.index(shortest)}, and {total // n} on average; leave it out"
+        )
+    tau = trajectories_tau(rows)
     asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 2)
     per_chain, factor, notes = _pieces_of_chains(lengths, max(1, asked // n), tau, n_blocks is None)
     length = max(1, total // (per_chain * n))
-    steps = max(2, min(length, max(1024, 16 * (largest + 1), int(32 * tau)), min(lengths)))
-    _need_room(largest, steps)
+    steps = max(2, min(length, piece_length(largest, tau), shortest))
+    if steps > shortest:
+        raise InputError(f"paths must have at least 2 times; got {shortest} in trajectory {lengths.index(shortest)}")
     pieces = max(1, length // steps)
     counts = [max(1, n_times // (pieces * steps)) for n_times in lengths]
+    blocks = asked if weights is None else few_enough(asked, worth(weights))
+    shared = n > blocks and not apart
     used = [min(n_times // steps, count * pieces) for n_times, count in zip(lengths, counts, strict=True)]
     notes.append(
         f"{n} paths of {min(lengths)} to {max(lengths)} times were cut along time into {sum(used)} pieces of {steps} "
@@ -141,12 +191,23 @@ def cut_replicas(rows: Sequence[NDArray[Any]], n_blocks: int | None, largest: in
 
     def parts() -> Iterator[Part]:
         first = 0
-        for path, (row, blocks, held) in enumerate(zip(rows, counts, used, strict=True)):
+        for path, (row, own_blocks, held) in enumerate(zip(rows, counts, used, strict=True)):
             cut = row[: held * steps].reshape(held, steps, row.shape[1])
-            yield Part(cut, first, [held * b // blocks for b in range(blocks + 1)], path, False)
-            first += blocks
+            own = None if weights is None else np.full(held, weights[path])
+            if shared:
+                yield Part(cut, path * blocks // n, [0, held], path, len(cut), own)
+            else:
+                yield Part(cut, first, [held * b // own_blocks for b in range(own_blocks + 1)], path, len(cut), own)
+            first += own_blocks
 
-    return Cut(steps, sum(counts), parts(), tuple(notes), factor)
+    if shared:
+        return Cut(steps, blocks, parts(), tuple(notes), factor)
+    return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts))
+
+
+def piece_length(largest: int, tau: float) -> int:
+    """Steps of a piece of a trajectory: much longer than the largest lag, so that little is lost at the cuts."""
+    return max(1024, 16 * (largest + 1), int(32 * tau))
 
 
 def _need_room(largest: int, steps: int) -> None:
@@ -157,12 +218,12 @@ def _need_room(largest: int, steps: int) -> None:
 def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, float, list[str]]:
     """Blocks of a chain of n paths, the factor of their scatter, and a note; refuses what has no error."""
     told = f"autocorrelation time of successive paths: {format_value(found.time, found.error)} paths"
-    need = int(np.ceil(_FEWEST * (found.time + found.error)))
+    need = int(np.ceil(FEWEST_TIMES * (found.time + found.error)))
     # A time that 1/2 is within the error of says nothing of a chain, whatever the order of the paths.
-    hopeless = FEWEST_BLOCKS <= n < min(_VERY_FEW, _LEAST * found.time)
+    hopeless = FEWEST_BLOCKS <= n < min(VERY_FEW, _LEAST * found.time)
     if not hopeless and (not found.correlated or (n < need and found.time - found.error < 0.5)):
         few = n < _FEW and n == blocks
-        upper = (1.0 if n < _VERY_FEW else 0.5) * found.error if found.correlated or n < _VERY_FEW else 0.0
+        upper = (1.0 if n < VERY_FEW else 0.5) * found.error if found.correlated or n < VERY_FEW else 0.0
         factor = scatter_factor(found.time + upper, n, blocks) if few else 1.0
         return blocks, factor, [f"{told}, as independent ones have"]
     if n < need:
@@ -201,7 +262,7 @@ def _pieces_of_chains(lengths: Sequence[int], blocks: int, tau: float, automatic
     told = f"the autocorrelation time is {format_value(tau, error)} time steps"
     if tau <= 1.0 or min(lengths) / blocks >= INDEPENDENT * tau or (n > 1 and blocks == 1):
         return blocks, 1.0, [told]
-    need = int(np.ceil(_FEWEST * (tau + error)))
+    need = int(np.ceil(FEWEST_TIMES * (tau + error)))
     fewer = int(min(lengths) / (INDEPENDENT * tau))
     if n == 1 or max(fewer, 1) * n < FEWEST_BLOCKS:
         fewer = max(fewer, min(_ENOUGH, int(total / (_SHORTEST * tau))) // n if total >= need else 0)
@@ -223,7 +284,7 @@ def _pieces_of_chains(lengths: Sequence[int], blocks: int, tau: float, automatic
     return fewer, factor, [f"{told}: {fewer * n} blocks instead of {blocks * n}{_enlarged(factor)}"]
 
 
-def _trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
+def trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
     """Longest autocorrelation time of some trajectories, in steps, which must not be correlated at equal times."""
     tau = max(_trajectory_tau(row, path) for path, row in enumerate(rows))
     products, seen = [], []
@@ -241,7 +302,7 @@ def _trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
         raise InputError(
             f"successive paths are correlated at equal times (r = {found.max():.2g}): {len(rows)} configurations of a "
             f"chain hold no error; give independent trajectories, or at least {MANY} configurations and "
-            f"{_FEWEST:g} times their autocorrelation time"
+            f"{FEWEST_TIMES:g} times their autocorrelation time"
         )
     return tau
 
@@ -285,11 +346,11 @@ def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = Non
     # Few paths need many series to show a correlation, and many do not.
     parts = np.array_split(np.arange(seen), min(_STRETCHES, seen)) if n <= LOOKED_AT else []
     series = np.empty((n, 2 + len(parts), n_channels))
-    start = array[0, 0].astype(np.float64) if origin is None else origin[:n_channels]
+    start = doubles(array[0, 0]) if origin is None else origin[:n_channels]
     at_once = max(1, (1 << 20) // (16 * n_channels))
     with np.errstate(invalid="ignore", over="ignore"):
         for begin in range(0, n, at_once):
-            values = array[begin : min(n, begin + at_once), ::step].astype(np.float64) - start
+            values = doubles(array[begin : min(n, begin + at_once), ::step]) - start
             rows = slice(begin, begin + len(values))
             series[rows, 0] = values.mean(axis=1)
             series[rows, 1] = (values**2).mean(axis=1)
@@ -306,7 +367,8 @@ def scattered(sums: dict[str, NDArray[Any]], factor: float) -> dict[str, NDArray
     """Block sums whose deviations from the average block are enlarged, so that their variance is; totals stay."""
     if factor == 1:
         return sums
-    share = sums["paths"] / sums["paths"].sum()
+    counts = counted(sums)
+    share = counts / counts.sum()
     grown = dict(sums)
     for name, array in sums.items():
         if array.dtype.kind == "f":
@@ -317,7 +379,7 @@ def scattered(sums: dict[str, NDArray[Any]], factor: float) -> dict[str, NDArray
 
 def joined(sums: dict[str, NDArray[Any]], blocks: int) -> dict[str, NDArray[Any]]:
     """Block sums with neighbours added up, to at most ``blocks`` blocks of nearly equal numbers of paths."""
-    paths = sums["paths"]
+    paths = counted(sums)
     if len(paths) <= blocks:
         return sums
     done = np.cumsum(paths) - paths / 2

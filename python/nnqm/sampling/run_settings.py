@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from math import inf, prod
 from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,6 +17,9 @@ from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError, InputTypeError
 from ..theories.theory import Theory
 from .correlators import Correlators
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 __all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings", "TwoLevelSettings"]
 
@@ -105,6 +108,8 @@ class RunSettings(PathSettings, total=False):
         paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
     progress : callable
         Called with (paths done, paths wanted) about five times a second.
+    executor : Executor or callable
+        Workers that do the work, or a function that makes them, see ``simulate``.
     """
 
     compiled: bool | None
@@ -112,6 +117,7 @@ class RunSettings(PathSettings, total=False):
     blocks: range | None
     until: tuple[Callable[[Correlators], Any], float] | None
     progress: Progress | None
+    executor: Executor | Callable[[], Executor] | None
 
 
 class AccumulateSettings(TypedDict, total=False):

@@ -12,8 +12,8 @@ from .._arguments import Floats, Rng, floats, integer
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import SpectralMeasure
 from ..runs.simulation import simulate
+from ..sampling.accumulator import accumulate
 from ..sampling.arrays import path_array
-from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
 from ..sampling.path_source import PathReader, Paths, need_uniform, reader_of
