@@ -1,7 +1,8 @@
 """Damaged inputs of each kind: theory files, saved runs, files of paths and of weights, 2,000 of each.
 
-Each input is a valid file that was changed at random: bits, bytes, cuts, splices, words of its language, numbers of its
-header. Worker processes read them by the functions that users call, and every tenth by the command line. An input counts as
+Each input is a valid file that was changed at random: bits, bytes, cuts, splices, words of its language, numbers of
+its header. Worker processes read them by the functions that users call, and every tenth by the command line. An input
+counts as
 
 - read, or refused by one line without control characters,
 - a traceback: any other error, or a warning; several lines; control characters,
@@ -10,7 +11,8 @@ header. Worker processes read them by the functions that users call, and every t
 - too large: 1 GiB of memory more than before,
 - a false result: a saved run that loads with other numbers.
 
-All but the first must be 0. ``--toy``: a few inputs of each kind. ``--kind`` and ``--first`` repeat some of them.
+All but the first must be 0. ``--toy``: a few inputs of each kind in this process, and readers with each fault, which must
+be found. ``--kind`` and ``--first`` repeat some inputs.
 """
 
 from __future__ import annotations
@@ -18,7 +20,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
-import json
 import multiprocessing
 import os
 import re
@@ -26,7 +27,6 @@ import resource
 import sys
 import tempfile
 import time
-import tomllib
 import warnings
 import zipfile
 from collections import Counter
@@ -484,7 +484,6 @@ def read_weights(path: Path) -> object:
 
 
 ANALYSE = ("analyse", "FILE", "--dt", "0.1", "--no-positivity")
-RUN = ("run", "FILE", "--paths", "64", "--times", "4", "--no-figure", "--no-positivity", "-o", "FILE.out")
 KINDS = {
     "theory files": Kind(
         ".toml", lambda: [t.encode() for t in THEORIES], read_theory, ("check", "FILE", "--paths", "1000"), LANGUAGE
@@ -788,6 +787,62 @@ def judge(name: str, numbers: list[int], folder: str, n_workers: int) -> tuple[C
     return counts, faults, longest
 
 
+class _Toy(NamedTuple):
+    """A reader with a fault, and the class that its inputs must have."""
+
+    read: Callable[[Path], object]
+    verdict: str
+
+
+def _raising(error: Exception) -> Callable[[Path], object]:
+    def read(_: Path) -> object:
+        raise error
+
+    return read
+
+
+def _executing(_: Path) -> object:
+    warnings.warn("two lines\nof a warning", stacklevel=1)
+    return None
+
+
+_TOYS = (
+    _Toy(_raising(ValueError("a parser's own error")), "traceback"),
+    _Toy(_raising(RecursionError()), "traceback"),
+    _Toy(_executing, "traceback"),
+    _Toy(lambda _: print("a\nb", file=sys.stderr), "several lines"),
+    _Toy(lambda _: print("\x1b[2J", file=sys.stderr), "control characters"),
+    _Toy(_raising(InputError("refused")), "refused"),
+    _Toy(lambda _: run()._metadata(), "false result"),
+)
+
+
+def toy(n_inputs: int) -> int:
+    """A few inputs in this process; 1 if one has a fault, or if a reader with a fault has none."""
+    wrong = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, kind in KINDS.items():
+            path = Path(folder) / f"input{kind.suffix}"
+            seeds = kind.seeds()
+            counts: Counter[str] = Counter()
+            for number in range(-1, n_inputs):
+                path.write_bytes(seeds[0] if number < 0 else damaged(kind, seeds, number))
+                verdict, message = outcome(kind, path, None, False, command=bool(kind.command) and number == 0)
+                counts[verdict] += 1
+                if verdict not in GOOD or (number < 0 and verdict != "read"):
+                    print(f"{name} {number}: {verdict}: {message}")
+                    wrong += 1
+            print(name, dict(counts), flush=True)
+        truth = run()
+        for faulty in _TOYS:
+            kind = Kind("", list, faulty.read)
+            found = outcome(kind, Path(folder), truth, True, command=False)[0]
+            if found != faulty.verdict:
+                print(f"a reader that must be {faulty.verdict} is {found}")
+                wrong += 1
+    return 1 if wrong else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true")
@@ -796,6 +851,8 @@ def main() -> int:
     parser.add_argument("--kind", choices=list(KINDS), action="append")
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
+    if arguments.toy:
+        return toy(3)
     numbers = list(range(arguments.first, arguments.first + arguments.inputs))
     faults: list[str] = []
     print(

@@ -63,6 +63,8 @@ __all__ = ["TheoryFile", "load_theory_file"]
 _MOST_WEIGHTS, _MOST_LAYERS = 2**24, 1024
 # Bytes for each weight while a network is made: the draws, two copies and that of the core.
 _BYTES_OF_WEIGHT = 64
+# Roughest Matern kernel that is decomposed within ten seconds.
+_ROUGHEST = 0.25
 # Largest file in bytes, which takes about a minute to read, and most parts of a dotted key, a.b.c.
 _LARGEST, _MOST_PARTS = 2**26, 100
 _DOTTED = re.compile(rf"""(?:[\w"'-]+[ \t]*\.[ \t]*){{{_MOST_PARTS}}}""")
@@ -204,6 +206,11 @@ def _karhunen_loeve(entry: Mapping[str, Any], place: str) -> Source:
     for key, parameter in known.items():
         if parameter.default is parameter.empty:
             required(given, key, f"{place}.", f"the kernel {name!r} needs it: write {key} = 1.0")
+    if name == "matern" and given["nu"] < _ROUGHEST:
+        raise InputError(
+            f"{place}.nu must be at least {_ROUGHEST:g}; got {given['nu']:g}: the decomposition of a rougher kernel "
+            "takes minutes; use nnqm.karhunen_loeve"
+        )
     interval = real_numbers(
         f"{place}.interval", required(entry, "interval", f"{place}.", "write interval = [0.0, 10.0]")
     )

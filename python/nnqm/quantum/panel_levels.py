@@ -272,7 +272,8 @@ def _phases(problem: Problem, left: Floats, right: Floats, energies: tuple[float
 def _orders(phases: Floats) -> NDArray[np.int64]:
     """Orders at which polynomials represent waves of given phases: the remainder of the Taylor series."""
     order = np.arange(1, _ORDERS[1] + 1)
-    remainder = (np.e * phases[:, None] / (2 * order)) ** order
+    with np.errstate(over="ignore"):  # far too low an order
+        remainder = (np.e * phases[:, None] / (2 * order)) ** order
     fits = (remainder < _WAVE) & (2 * order > np.e * phases[:, None])
     return np.where(fits.any(axis=1), order[np.argmax(fits, axis=1)], _ORDERS[1])
 
