@@ -11,8 +11,8 @@ counts as
 - too large: 1 GiB of memory more than before,
 - a false result: a saved run that loads with other numbers.
 
-All but the first must be 0. ``--toy``: a few inputs of each kind in this process, and readers with each fault, which must
-be found. ``--kind`` and ``--first`` repeat some inputs.
+All but the first must be 0. ``--toy``: a few inputs of each kind in this process, and readers with each fault, which
+must be found. ``--kind`` and ``--first`` repeat some inputs.
 """
 
 from __future__ import annotations
@@ -855,9 +855,8 @@ def main() -> int:
         return toy(3)
     numbers = list(range(arguments.first, arguments.first + arguments.inputs))
     faults: list[str] = []
-    print(
-        f"nnqm {nnqm.__version__}, Python {sys.version.split()[0]}, NumPy {np.__version__}: {len(numbers)} inputs of each kind"
-    )
+    versions = f"nnqm {nnqm.__version__}, Python {sys.version.split()[0]}, NumPy {np.__version__}"
+    print(f"{versions}: {len(numbers)} inputs of each kind")
     columns = (*GOOD, *FAULTS)
     print("| kind | " + " | ".join(columns) + " | longest, s |\n|" + " --- |" * (len(columns) + 2))
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ from .quantum.measures import SpectralMeasure, ThermalMeasure
 from .representation import short_repr
 from .runs.simulation import simulate
 from .sampling.path_source import Paths
+from .statistics.blas import one_blas_thread
 from .statistics.estimate import Estimate, jackknife
 from .statistics.moments import central_part
 from .theories.networks import Network, RandomNetwork
@@ -101,6 +102,7 @@ class Properties:
         return "\n".join([self.title, *(f"{r.name:{wide}}  {r.verdict:{wider}}  {r.reason}" for r in self.rows)])
 
 
+@one_blas_thread
 def check(
     source: Theory | Kernel | CosineNetwork | TimeNetwork | Callable[[Floats, Floats], Any],
     interval: tuple[float, float] | None = None,

@@ -15,6 +15,7 @@ from ..exact.output_expansion import fixed_network
 from ..representation import short_repr
 from ..runs.crew import Crew, Workers, crew_of
 from ..sampling.run_settings import Progress, need_known
+from ..statistics.blas import one_blas_thread
 from ..theories.networks import Network
 from ..theories.theory import Theory
 from .feasibility import check_targets, nearest_on_lattice
@@ -187,6 +188,7 @@ class FitInterrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@one_blas_thread
 def fit(
     theory: Theory,
     targets: Target | Sequence[Target],

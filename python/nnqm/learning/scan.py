@@ -19,6 +19,7 @@ from ..errors import InputError, InputTypeError
 from ..runs.crew import crew_of
 from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
+from ..statistics.blas import one_blas_thread
 from ..theories.theory import Theory
 from .physics import NUMBERS, OF_LEVELS, Physics, Plan, ScanSettings, failed
 from .tables import dataset_of
@@ -35,6 +36,7 @@ _TAKEN = ("level", *NUMBERS, *OF_LEVELS, "seen", "p_value", "positivity", "reaso
 _Point: TypeAlias = tuple[str, Callable[[], Any]]
 
 
+@one_blas_thread
 def scan(
     theories: Mapping[str, Any],
     build: Callable[..., Theory] | None = None,

@@ -20,6 +20,7 @@ from ..sampling.path_source import Paths
 from ..sampling.run_settings import Progress
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import Spectrum, SpectrumError
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..theories.source import Source
 from ..verdict import Verdict
@@ -43,6 +44,7 @@ _LONG_FORMULA = 160
 _POSITIVITY_PATHS = 20_000
 
 
+@one_blas_thread
 def analyse(
     run: Correlators,
     *,

@@ -233,8 +233,9 @@ class Engine:
                     self._crew.call(piece, _task, piece, self._facts, blocks.sums_of(piece), None)
                 if not self._crew.in_flight:
                     return
-                ended = self._crew.next_result()
-                if ended is not None and self._received(blocks, *ended):
+                # Signals and progress are not kept waiting for a task.
+                ended = self._crew.next_result(patience=SLICE)
+                if ended is None or self._received(blocks, *ended):
                     yield
         except KeyboardInterrupt:
             end = time.monotonic() + _GRACE

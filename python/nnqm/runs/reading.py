@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from .._memory import need_memory
 from ..errors import InputError, reason_of
-from ..sampling.run_settings import memory
 
 if TYPE_CHECKING:
     import zipfile
@@ -57,12 +57,7 @@ def need_room(name: str, unpacked: int, packed: int) -> None:
     unpacked, packed : int
         Bytes in memory and in the file.
     """
-    held = memory()
-    if unpacked > held:
-        raise InputError(
-            f"{name} would take {unpacked / 2**30:.3g} GiB, and the machine has {held / 2**30:.3g} GiB",
-            "give a part of it",
-        )
+    need_memory(unpacked, name, "give a part of it")
     _need_plausible(name, unpacked, packed)
 
 

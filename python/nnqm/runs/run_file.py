@@ -81,9 +81,16 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     InputError
         If the file cannot be written.
     """
+    target = check_writable(path)
+    with replacing(target) as name:
+        write_run(run, name)
+    return target
+
+
+def write_run(run: Correlators, name: str) -> None:
+    """Write a run to an existing file, which is not complete before the end."""
     import xarray
 
-    target = check_writable(path)
     feature, linear = list(run.observables.labels), list(run.observables.labels[: 1 + len(run.channels)])
     axes = {
         "lags": ("block", "lag", "part", "linear_a", "linear_b"),
@@ -122,9 +129,7 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     for variable in dataset.data_vars.values():
         if variable.size:
             variable.encoding |= {"fletcher32": True, "chunksizes": _chunks(variable.shape, variable.dtype.itemsize)}
-    with replacing(target) as name:
-        _write(dataset, name)
-    return target
+    _write(dataset, name)
 
 
 def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
@@ -312,12 +317,12 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(values, list) or any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
             raise InputError(f"the entry {name!r} of the attribute nnqm is not valid; got {brief(values)}", _DAMAGED)
         found[name] = tuple(values)
-    if not all(map(str.isprintable, found["notes"])):
-        raise InputError("the entry 'notes' of the attribute nnqm has control characters", _DAMAGED)
     replicas = data.get("replicas", [])
     if not isinstance(replicas, list) or not all(map(_is_replica, replicas)):
         raise InputError(f"the entry 'replicas' of the attribute nnqm is not valid; got {brief(replicas)}", _DAMAGED)
     found["replicas"] = tuple((name, blocks) for name, blocks in replicas)
+    if not all(map(str.isprintable, found["notes"])):
+        raise InputError("the entry 'notes' of the attribute nnqm has control characters", _DAMAGED)
     for name, make in (("theory", Theory.from_dict), ("observables", Observables.from_dict)):
         if data[name] is None and name == "theory":
             continue
