@@ -852,7 +852,7 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=2)
     arguments = parser.parse_args()
     if arguments.toy:
-        return toy(3)
+        return toy(2)
     numbers = list(range(arguments.first, arguments.first + arguments.inputs))
     faults: list[str] = []
     versions = f"nnqm {nnqm.__version__}, Python {sys.version.split()[0]}, NumPy {np.__version__}"

@@ -16,9 +16,9 @@ import numpy as np
 
 from .. import _core
 from .._arguments import Floats, floats, positive
+from .._memory import memory
 from ..errors import InputError, InputTypeError, located, reason_of
 from ..runs.reading import read_arrays
-from ..sampling.run_settings import memory
 from ..theories.builtin import BUILTIN_THEORIES, builtin_theory
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess
@@ -274,7 +274,7 @@ def _widths(value: Any) -> list[int]:
     if len(widths) - 1 > _MOST_LAYERS:
         raise InputError(f"widths must give at most {_MOST_LAYERS} layers; got {len(widths) - 1}; use fewer")
     count = sum(a * b for a, b in itertools.pairwise(widths))
-    most = min(_MOST_WEIGHTS, memory() // _BYTES_OF_WEIGHT)
+    most = min(_MOST_WEIGHTS, memory()[0] // _BYTES_OF_WEIGHT)
     if count > most:
         raise InputError(f"widths must give at most {most:.0f} weights; got {count}; use narrower layers")
     return widths

@@ -122,10 +122,10 @@ def write_run(run: Correlators, name: str) -> None:
         attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
     )
     dataset.attrs[_DIGEST] = _digest(dataset)
-    for name in dataset.coords:
-        if dataset[name].dtype.kind in "UO":
+    for coordinate in dataset.coords.values():
+        if coordinate.dtype.kind in "UO":
             # As characters: texts of any length live in a heap of HDF5 without checksums.
-            dataset[name].encoding["dtype"] = "S1"
+            coordinate.encoding["dtype"] = "S1"
     for variable in dataset.data_vars.values():
         if variable.size:
             variable.encoding |= {"fletcher32": True, "chunksizes": _chunks(variable.shape, variable.dtype.itemsize)}
