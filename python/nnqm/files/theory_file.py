@@ -67,7 +67,8 @@ _BYTES_OF_WEIGHT = 64
 _ROUGHEST = 0.25
 # Largest file in bytes, which takes about a minute to read, and most parts of a dotted key, a.b.c.
 _LARGEST, _MOST_PARTS = 2**26, 100
-_DOTTED = re.compile(rf"""(?:[\w"'-]+[ \t]*\.[ \t]*){{{_MOST_PARTS}}}""")
+# Without a way back, so that its time is linear in the size.
+_DOTTED = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{_MOST_PARTS}}}""")
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,8 @@ def _elements(problem: Problem, pieces: Pieces, energies: tuple[float, float], p
         left, right = left[order], right[order]
         if len(left) > _MOST_POINTS:
             break
+    if not len(left):
+        raise InputError("no interval holds the lowest states to double precision; use other units, or give domain")
     wave = _phases(problem, left, right, energies)
     orders = np.maximum(_orders(wave), _degrees(problem, pieces, left, right, energies) + 2) + extra
     return Elements(left=left, right=right, orders=np.clip(orders, *_ORDERS).astype(np.int64), breaks=pieces.breaks)

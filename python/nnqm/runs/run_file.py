@@ -360,7 +360,8 @@ def _valid(name: str, value: Any) -> bool:
     if name == "precision":
         return value in ("float32", "float64")
     if name in ("hbar", "mass"):
-        return bool(np.isfinite(float(value)) and value > 0)
+        # Not float(value): an integer may be larger than any float.
+        return bool(0 < value <= np.finfo(np.float64).max)
     return name not in _LEAST or value is None or bool(_LEAST[name] <= value < 2**63)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, floats, positive
+from .._arguments import Floats, floats, positive, scale
 from ..errors import InputError, InputTypeError, located
 from ..quantum.hamiltonian import Hamiltonian
 from .ground_state import GroundStateProcess
@@ -206,6 +206,8 @@ class GroundStateNetwork(GroundStateProcess):
         kappa = float(floats("confinement", confinement, 0))
         if kappa < 0:
             raise InputError(f"confinement must not be negative; got {kappa:g}; psi_0 would grow as exp(|kappa| x^2/2)")
+        if kappa > 0:
+            scale("confinement", kappa)
         weakest = _WEAKEST * float(np.abs(network.weights[0]).max()) ** 2
         if 0 < kappa < weakest:
             raise InputError(
