@@ -529,11 +529,11 @@ def test_headers_of_netcdf_3(at, tmp_path):
 
 
 @pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("value", [1.7e308, -1e200])
-def test_numbers_whose_squares_overflow(value):
+@pytest.mark.parametrize("value", [1.7e308, -1e90])
+def test_numbers_whose_powers_overflow(value):
     x = np.random.default_rng(1).normal(size=400)
     x[7] = value
-    with pytest.raises(InputError, match=r"paths must be below 1e\+150"):
+    with pytest.raises(InputError, match=r"paths must be below 1e\+70"):
         nnqm.accumulate(x, 0.1)
 
 
@@ -571,7 +571,7 @@ THEORIES = {
     "long key": ("k" * 10**6 + " = 1\n", "is unknown"),
     "dimensions": ('[[source]]\nkind = "cos-net"\ndimension = 300000000\nmass = 1.0\nwidth = 2\n', "at most 100"),
     "axes": (BOX + f"sites = {[1] * 100}\n", "fewer than 50 axes"),
-    "degree": ('[[source]]\nkind = "ground-state"\npotential = ' + str([1.0] * 301), "beyond double precision"),
+    "degree": ('[[source]]\nkind = "ground-state"\npotential = ' + str([1.0] * 1001), "beyond double precision"),
     "rough": (
         '[[source]]\nkind = "karhunen-loeve"\nkernel = "matern"\nnu = 0.1\ninterval = [0.0, 1.0]',
         "at least 0.25",

@@ -119,7 +119,7 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     known = sorted(options)
     if isinstance(value, str) and value in known:
         return value
-    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(value)[:100], known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"{name} {value!r} is unknown; choose from {', '.join(known)}{hint}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from dataclasses import MISSING, fields
 from math import prod
 from pathlib import Path
@@ -361,7 +362,7 @@ def _valid(name: str, value: Any) -> bool:
         return value in ("float32", "float64")
     if name in ("hbar", "mass"):
         # Not float(value): an integer may be larger than any float.
-        return bool(0 < value <= np.finfo(np.float64).max)
+        return 0 < value <= sys.float_info.max
     return name not in _LEAST or value is None or bool(_LEAST[name] <= value < 2**63)
 
 

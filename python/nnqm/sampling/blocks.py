@@ -41,8 +41,8 @@ _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
 _STRETCHES = 6
-# Largest size of values whose squares are summed.
-_LARGEST = 1e150
+# Largest size of values whose fourth powers are summed.
+_LARGEST = 1e70
 # Length below which a trajectory that is much shorter than the others would cut them into too small pieces.
 _SHORTEST_PIECE = 64
 # Paths of which parts are looked at too, and paths of chunks that are looked at.
@@ -322,7 +322,7 @@ def _trajectory_tau(trajectory: NDArray[Any], path: int) -> float:
         need_finite_values(values, path, "paths", begin * width)
         if np.abs(values).max() > _LARGEST:
             raise InputError(
-                f"paths must be below {_LARGEST:g}, because their squares are summed; path {path} has a value of "
+                f"paths must be below {_LARGEST:g}, because their fourth powers are summed; path {path} has a value of "
                 f"{np.abs(values).max():.3g}; use other units"
             )
         distance = (values - origin).reshape(end - begin, width, n_channels)
