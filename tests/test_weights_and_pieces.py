@@ -15,6 +15,7 @@ from scipy.signal import lfilter
 import nnqm
 from harness import assert_consistent, assert_inconsistent, assert_pulls_are_standard
 from nnqm.errors import InputError, InputTypeError
+from nnqm.sampling.weights import weighted_series
 
 TWO = nnqm.default_observables(([0.1, -0.2], [1.1, 0.8], ["x", "p"]), order=3, neurons=2, products=1)
 ONE = nnqm.default_observables(([0.1], [1.1], ["x"]), order=3, neurons=0)
@@ -86,7 +87,7 @@ def assert_sums(run, block, paths, weights, rtol=1e-9):
 # ---- weights
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     n_paths=st.integers(70, 300),
     n_times=st.integers(6, 40),
@@ -110,16 +111,25 @@ def test_weighted_sums_are_those_of_numpy(n_paths, n_times, channels, n_blocks, 
     assert run.n_paths == n_paths
 
 
-@pytest.mark.parametrize("channels", [1, 2])
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int16])
+@pytest.mark.parametrize(("channels", "dtype"), [(1, np.float32), (2, np.float64), (1, np.int16)])
 def test_long_weighted_paths_in_several_windows(channels, dtype):
     rng = np.random.default_rng(channels)
-    paths = (3 * rng.normal(size=(80, 3000, channels))).astype(dtype)
-    weights = rng.uniform(0.5, 2.0, 80)
-    lags = nnqm.Measure(lags=(0, 7, 1500), observable_lags=(1, 900), increment_lags=(2, 1000))
+    paths = (3 * rng.normal(size=(70, 1100, channels))).astype(dtype)
+    weights = rng.uniform(0.5, 2.0, 70)
+    lags = nnqm.Measure(lags=(0, 7, 600), observable_lags=(1, 500), increment_lags=(2, 700))
     measure = dataclasses.replace(lags, observables=ONE if channels == 1 else TWO)
     run = nnqm.accumulate(paths, 0.1, weights=weights, n_blocks=2, n_threads=2, measure=measure, independent=True)
-    assert_sums(run, 1, paths[40:], weights[40:], 1e-4 if dtype == np.float32 else 1e-10)
+    assert_sums(run, 1, paths[35:], weights[35:], 1e-4 if dtype == np.float32 else 1e-10)
+
+
+def test_weights_of_paths_that_are_converted_in_parts():
+    # More than is converted at once.
+    paths = np.random.default_rng(27).integers(-9, 9, (1100, 2000)).astype(np.int16)
+    weights = np.linspace(0.5, 1.5, 1100)
+    measure = nnqm.Measure(lags=(0,), observable_lags=(), increment_lags=())
+    run = nnqm.accumulate(paths, 0.1, weights=weights, measure=measure, independent=True)
+    expected = weights @ paths.mean(axis=1) / weights.sum()
+    np.testing.assert_allclose(run.mean().value, expected, rtol=1e-9, atol=1e-12)
 
 
 def test_equal_weights_are_no_weights():
@@ -166,13 +176,12 @@ def test_reweighted_paths_have_the_law_of_their_target():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("strength", "rho"), [(0.4, 0.0), (0.3, 0.8)])
-def test_errors_of_weighted_averages_are_calibrated(strength, rho):
+def test_errors_of_weighted_averages_are_calibrated():
     """Configurations y + noise, successive y correlated by rho, reweighted by exp(strength y) to the mean strength."""
-    pulls = []
-    for seed in range(100):
-        y = ou(1, 4000, rho, (5, seed))[0]
-        noise = np.random.default_rng((6, seed)).normal(size=(4000, 4))
+    strength, rho, pulls = 0.3, 0.6, []
+    for seed in range(80):
+        y = ou(1, 2000, rho, (5, seed))[0]
+        noise = np.random.default_rng((6, seed)).normal(size=(2000, 4))
         x = y[:, None] + 0.3 * noise
         run = nnqm.accumulate(x[:, :, None], 0.1, weights=np.exp(strength * y), measure=PLAIN_OF_FOUR)
         pulls.append([float(run.mean().pull(strength)), float(run.connected().pull(EXPECTED_OF_FOUR)[1])])
@@ -182,6 +191,16 @@ def test_errors_of_weighted_averages_are_calibrated(strength, rho):
 
 PLAIN_OF_FOUR = nnqm.Measure(lags=(0, 1), observable_lags=(), increment_lags=())
 EXPECTED_OF_FOUR = np.array([1.09, 1.0])
+
+
+def test_autocorrelation_is_that_of_the_contributions_of_the_paths():
+    rng = np.random.default_rng(26)
+    f, w = rng.normal(size=(50, 2)), rng.uniform(0.1, 3, 50)
+    contributions = weighted_series(f, w) * w.mean()
+    mean = w @ f / w.sum()
+    for i in range(50):
+        without = np.delete(w, i) @ np.delete(f, i, axis=0) / (w.sum() - w[i])
+        np.testing.assert_allclose((without - mean) * (w[i] - w.sum()), contributions[i], rtol=1e-10)
 
 
 def test_weights_of_chunks_lists_and_pieces_agree(tmp_path):
@@ -251,7 +270,7 @@ def test_bad_weights_are_refused(name):
 # ---- unequal lengths
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     lengths=st.lists(st.integers(150, 260), min_size=10, max_size=40),
     channels=st.integers(1, 2),
@@ -279,9 +298,9 @@ def test_sums_of_unequal_trajectories_are_those_of_numpy(lengths, channels, weig
 
 def test_thousands_of_short_unequal_trajectories():
     rng = np.random.default_rng(12)
-    rows = [r[: rng.integers(20, 33)] for r in ou(5000, 32, 0.8, 13)]
+    rows = [r[: rng.integers(20, 26)] for r in ou(4100, 25, 0.8, 13)]
     run = nnqm.accumulate(rows, 0.1, measure=PLAIN)
-    assert (run.n_paths, run.n_blocks, run.n_times) == (5000, 128, 20)
+    assert (run.n_paths, run.n_blocks, run.n_times) == (4100, 128, 20)
     assert_consistent(run.connected(), 0.8 ** np.array(run.lags))
 
 
@@ -296,6 +315,13 @@ def test_batches_of_unequal_paths_are_a_chain():
     assert run.n_blocks < 60
     used = np.concatenate([b[:, :20] for b in batches])
     np.testing.assert_allclose(run.mean().value, used.mean(), rtol=1e-10, atol=1e-12)
+    w = np.random.default_rng(16).uniform(0.5, 2, 8000)
+    run = nnqm.accumulate([*batches[:2], np.tile(batches[2], 2)], 0.1, weights=w, measure=measure)
+    tiled = np.concatenate([batches[0][:, :20], batches[1], np.tile(batches[2], 2)[:, :20]])
+    counts = np.repeat([1, 1, 2], [3000, 2000, 3000])
+    second = np.tile(batches[2], 2)[:, 20:40].mean(axis=1)
+    total = (w * tiled.mean(axis=1)).sum() + w[5000:] @ second
+    np.testing.assert_allclose(run.mean().value, total / (w * counts).sum(), rtol=1e-10, atol=1e-12)
     # An iterator may have longer paths than the first ones too.
     assert nnqm.accumulate(iter(batches), 0.1, measure=measure).n_times == 20
 
@@ -317,7 +343,7 @@ def test_unequal_paths_that_do_not_fit_are_named(paths, measure, message):
 # ---- pieces
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 90), min_size=2, max_size=30),
     n_times=st.integers(6, 20),
@@ -345,7 +371,7 @@ def test_sums_of_pieces_are_those_of_numpy(sizes, n_times, weighted, seed):
 
 def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
     x = ou(3000, 12, 0.7, 16)
-    accumulator = nnqm.Accumulator(0.1)
+    accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
     memory = np.empty((100, 12))
     for i in range(0, 3000, 100):
         memory[...] = x[i : i + 100]
@@ -354,12 +380,12 @@ def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
             early = accumulator.run()
             resumed = pickle.loads(pickle.dumps(accumulator))
     run = accumulator.run()
-    assert run == nnqm.accumulate((x[i : i + 100] for i in range(0, 3000, 100)), 0.1)
-    assert early == nnqm.accumulate((x[i : i + 100] for i in range(0, 1100, 100)), 0.1)
+    assert run == nnqm.accumulate((x[i : i + 100] for i in range(0, 3000, 100)), 0.1, measure=PLAIN)
+    assert early == nnqm.accumulate((x[i : i + 100] for i in range(0, 1100, 100)), 0.1, measure=PLAIN)
     for i in range(1100, 3000, 100):
         resumed.add(x[i : i + 100])
     assert resumed.run() == run
-    measure = nnqm.Measure(observables=run.observables)
+    measure = dataclasses.replace(PLAIN, observables=run.observables)
     blocks = nnqm.Accumulator(0.1, measure=measure, n_blocks=2)
     for i in range(0, 3000, 100):
         blocks.add(x[i : i + 100])
@@ -368,20 +394,20 @@ def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
 
 def test_memory_does_not_grow_with_the_number_of_pieces():
     accumulator = nnqm.Accumulator(0.1, measure=nnqm.Measure(lags=(0,), observable_lags=(), increment_lags=()))
-    x = np.random.default_rng(17).normal(size=(700, 8))
+    x = np.random.default_rng(17).normal(size=(300, 8))
     sizes = []
-    for i in range(300):
+    for i in range(600):
         accumulator.add(x)
-        if i in (150, 299):
+        if i in (300, 599):
             sizes.append(len(pickle.dumps(accumulator)))
     assert sizes[1] < 1.2 * sizes[0]
-    assert accumulator.n_paths == 210_000
+    assert accumulator.n_paths == 180_000
 
 
 def test_a_bad_piece_leaves_the_others():
     x = ou(600, 12, 0.7, 18)
     for early in (True, False):
-        accumulator = nnqm.Accumulator(0.1)
+        accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
         pieces = [x[:300], x[300:]] if early else [x[i : i + 20] for i in range(0, 600, 20)]
         for piece in pieces:
             accumulator.add(piece)
@@ -391,7 +417,7 @@ def test_a_bad_piece_leaves_the_others():
                 accumulator.add(spoilt)
             with pytest.raises(InputError, match="equal n_times and channels"):
                 accumulator.add(np.ones((5, 12, 2)))
-        assert accumulator.run() == nnqm.accumulate(iter(pieces), 0.1)
+        assert accumulator.run() == nnqm.accumulate(iter(pieces), 0.1, measure=PLAIN)
 
 
 def test_stretches_of_trajectories_have_the_bits_of_the_whole():
@@ -424,6 +450,24 @@ def test_stretches_beyond_the_memory_lose_no_pairs_at_the_seams():
     assert run.n_blocks >= 100
     assert len(pickle.dumps(accumulator)) < 1 << 22
     assert_consistent(run.connected(), 0.9 ** np.array(run.lags))
+
+
+def test_a_bad_stretch_leaves_the_others():
+    x = ou(2, 9000, 0.5, 29)
+    accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
+    spoilt = x.copy()
+    spoilt[1, 7] = np.inf
+    for begin in (0, 4500):
+        with pytest.raises(InputError, match="path 1 at time step 7, channel 0 is inf"):
+            accumulator.extend(spoilt)
+        accumulator.extend(x[:, begin : begin + 4500])
+    assert accumulator.run() == nnqm.accumulate(list(x), 0.1, measure=PLAIN)
+    # A bad first piece does not decide on the weights of the next ones.
+    pieces = nnqm.Accumulator(0.1, measure=PLAIN)
+    with pytest.raises(InputError, match="is nan"):
+        pieces.add(np.where(X > 2, np.nan, X), W)
+    pieces.add(X)
+    assert pieces.run().n_paths == 400
 
 
 BAD_PIECES = {
@@ -475,6 +519,7 @@ def test_replicas_keep_their_names_and_blocks():
     assert [name for name, _ in run.replicas] == ["hot", "cold", "warm"]
     assert sum(n for _, n in run.replicas) == run.n_blocks
     assert run.n_paths == 10_000
+    assert dict(run.replicas)["hot"] == pytest.approx(2 * dict(run.replicas)["cold"], abs=2)
     for name, own in (("hot", x[0]), ("cold", x[1, :2000]), ("warm", x[2])):
         part = run.replica(name)
         np.testing.assert_allclose(part.mean().value, own.mean(), rtol=1e-10, atol=1e-12)
@@ -512,28 +557,15 @@ def test_replicas_of_two_sectors_are_told_apart():
     assert any("differ beyond their errors" in n for n in run.notes)
 
 
-@pytest.mark.slow
-def test_errors_of_replicas_are_calibrated_and_q_is_uniform():
-    pulls, q = [], []
-    for seed in range(100):
-        run = nnqm.accumulate(dict(zip("abcde", chains(5, 400, 0.8, 100 + seed), strict=True)), 0.1, measure=PLAIN)
-        pulls.append(float(run.mean().pull(0.0)))
-        (note,) = [n for n in run.notes if "replicas" in n]
-        q.append(float(note.split("Q = ")[1].split(":")[0]))
-    assert_pulls_are_standard(pulls)
-    # Q is the smallest of two p-values, times two.
-    assert np.mean(np.array(q) < 0.1) < 0.2
-    assert np.mean(np.array(q) < 0.5) < 0.7
-    assert np.mean(np.array(q) < 0.5) > 0.25
-
-
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
         ({}, "at least one replica"),
         ({"x": X, "p": X}, r"named x and p are correlated \(r = 1\).*numpy.stack"),
+        ({"x": X, "p": X + 0.5 * ou(400, 12, 0.5, 28)}, r"named x and p are correlated \(r = 0.9"),
         ({"a": X, "b": np.ones((400, 12, 2))}, "equal n_times and channels"),
         ({"a": X, "b": "b.npy"}, "load it"),
+        ({"a": X, "time": np.arange(12.0)}, "got one path in 'time'"),
     ],
 )
 def test_replicas_that_do_not_fit_are_refused(paths, message):

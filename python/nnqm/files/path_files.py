@@ -94,7 +94,7 @@ class PathFiles(GivenSource):
     >>> for i in range(12):
     ...     np.save(folder / f"conf_{i}.npy", rng.normal(size=(50, 32)))
     >>> files = PathFiles(folder)
-    >>> files.n_paths, accumulate(files, 0.1).n_blocks
+    >>> files.n_paths, nnqm.accumulate(files, 0.1).n_blocks
     (600, 128)
     """
 

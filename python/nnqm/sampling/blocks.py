@@ -109,7 +109,7 @@ def cut_batch(
             found = slowest(seen if weights is None else weighted_series(seen, weights))
             blocks, factor, notes = plan(found, n_paths // group, blocks, n_blocks is None)
             time = found.time if found.correlated else 0.5
-        if weights is not None and not chunk:
+        if weights is not None and not chunk and n_blocks is None:
             blocks = few_enough(blocks, worth(weights))
         if n_times <= LONG:
             offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
@@ -181,7 +181,7 @@ def cut_trajectories(
         raise InputError(f"paths must have at least 2 times; got {shortest} in trajectory {lengths.index(shortest)}")
     pieces = max(1, length // steps)
     counts = [max(1, n_times // (pieces * steps)) for n_times in lengths]
-    blocks = asked if weights is None else few_enough(asked, worth(weights))
+    blocks = asked if weights is None or n_blocks is not None else few_enough(asked, worth(weights))
     shared = n > blocks and not apart
     used = [min(n_times // steps, count * pieces) for n_times, count in zip(lengths, counts, strict=True)]
     notes.append(
@@ -203,6 +203,17 @@ def cut_trajectories(
     if shared:
         return Cut(steps, blocks, parts(), tuple(notes), factor)
     return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts))
+
+
+def cut_longer(batch: NDArray[Any], steps: int, blocks: int, weights: Floats | None) -> Cut:
+    """How paths that are longer than the first ones are cut: into pieces of their length, of one path in one block."""
+    n_paths, n_times, n_channels = batch.shape
+    per_path = n_times // steps
+    pieces = batch[:, : per_path * steps].reshape(n_paths * per_path, steps, n_channels)
+    offsets = [n_paths * b // blocks * per_path for b in range(blocks + 1)]
+    own = None if weights is None else np.repeat(weights, per_path)
+    note = f"paths longer than {steps} times were cut along time into pieces of {steps} steps; the rest is not used"
+    return Cut(steps, blocks, iter([Part(pieces, 0, offsets, 0, per_path, own)]), (note,))
 
 
 def piece_length(largest: int, tau: float) -> int:
