@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
 from ..errors import InputError
 from ..representation import short_repr
-from ..sampling.independent_paths import FEWEST, block_length, corrected_t, independent_units, merged
-from ..sampling.path_source import PathReader, Paths, need_uniform
+from ..sampling.independent_paths import FEWEST, block_length, independent_units, merged
+from ..sampling.path_source import Paths, need_uniform
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_part
 from ..verdict import Verdict
@@ -115,9 +115,9 @@ def chapman_kolmogorov(
     1/N even if probabilities jump.
 
     The functions are z and z^2 of standardised x, clipped at 4, at both times, and each product is averaged with the
-    weights 1 and z_t^2. The smallest p-value of Student's t-tests (with Hall's correction for skewness) over independent
-    blocks is multiplied by the number of products and lags. The p-value is therefore an upper bound of the rate of
-    false alarms. Indicator functions of the sets give the table of probabilities.
+    weights 1 and z_t^2. The smallest p-value of Student's t-tests over independent blocks is multiplied by the number
+    of products and lags. The p-value is therefore an upper bound of the rate of false alarms. Indicator functions of
+    the sets give the table of probabilities.
 
     Coordinates of a Hamiltonian p^2/2m + V(x) are Markov. A function of hidden inputs, such as a network of them, is
     in general not, and neither are some of the coordinates, noisy values, or averages over time.
@@ -169,9 +169,9 @@ def chapman_kolmogorov(
     >>> paths = nnqm.Paths(nnqm.harmonic_oscillator(), 4000, 32, 0.2, rng=1)
     >>> chapman_kolmogorov(paths).verdict
     'consistent'
-    >>> y = paths.read() + np.roll(paths.read(), 1, axis=0)  # the sum of two oscillators
-    >>> chapman_kolmogorov(np.tanh(2 * y) + 0.3 * y).verdict
-    'consistent'
+    >>> x = paths.read()
+    >>> chapman_kolmogorov((x[:, 1:] + x[:, :-1]) / 2, 0.2).verdict  # averages over time
+    'violated'
     """
     if not 0 < float(level) < 1:
         raise InputError(f"level must lie between 0 and 1; got {level}; 0.001 is the default")
@@ -194,7 +194,7 @@ def chapman_kolmogorov(
     edges = _edges(x, sets)
     found = [_of_lag(x, lag, edges) for lag in chosen]
     length = max(block_length(p, units.group) for f in found for p in f.products.T)
-    p_values = np.array([_smallest_p(merged_products(f.products, length)) for f in found])
+    p_values = np.array([smallest_p(f.products, length) for f in found])
     p_value = min(1.0, len(chosen) * float(p_values.min()))
     observed, predicted = _probabilities(found, length)
     deviation = observed.map_replicas(np.subtract, predicted)
@@ -228,7 +228,7 @@ def _lags(x: Floats, given: Sequence[int] | None) -> tuple[int, ...]:
         if not asked or len(set(asked)) < len(asked):
             raise InputError(f"lags must be different, and at least one; got {list(given)}; leave repeated ones out")
         return tuple(sorted(asked))
-    z = bounded(x)
+    z = _bounded(x)
     z = z - z.mean()
     powers = [1]
     while 2 * powers[-1] <= most:
@@ -257,7 +257,7 @@ def _edges(x: Floats, sets: int | ArrayLike) -> Floats:
 
 @dataclass(frozen=True)
 class _Lag:
-    """Averages over the triples of each unit: products of residuals; joint indicators of sets, and of their residuals."""
+    """Averages over the triples of each unit: products of residuals, of indicators of sets, of their residuals."""
 
     products: Floats  # (n_units, n_products)
     joint: Floats  # (n_units, n_sets, n_sets)
@@ -271,21 +271,22 @@ def _of_lag(x: Floats, lag: int, edges: Floats) -> _Lag:
     if len(starts) > most:
         starts = np.unique(np.linspace(0, len(starts) - 1, most).astype(int))
     past, present, future = (x[:, starts + k * lag].ravel() for k in range(3))
-    cells = Cells(present)
     shape = (n_units, len(starts))
 
     def of_units(values: Floats) -> Floats:
         return np.asarray(values.reshape(*shape, *values.shape[1:]).mean(axis=1))
 
-    products = of_units(residual_products(cells, past, future))
+    cells = _Cells(present)
+    products = of_units(_residual_products(cells, past, future))
     sets = [np.searchsorted(edges, side, side="right") for side in (past, future)]
-    residuals = [[cells.unexplained((s == k).astype(np.float64)) for k in range(len(edges) + 1)] for s in sets]
-    joint = np.stack([[of_units((sets[0] == i) & (sets[1] == j)) for j in range(len(edges) + 1)] for i in range(len(edges) + 1)])
+    members = [[s == k for k in range(len(edges) + 1)] for s in sets]
+    joint = np.stack([[of_units(f & g) for g in members[1]] for f in members[0]])
+    residuals = [[cells.unexplained(m.astype(np.float64)) for m in side] for side in members]
     excess = np.stack([[of_units(f * g) for g in residuals[1]] for f in residuals[0]])
     return _Lag(products, np.moveaxis(joint, 2, 0), np.moveaxis(excess, 2, 0))
 
 
-class Cells:
+class _Cells:
     """Cells of triples with neighbouring values of the present, for regressions on it.
 
     Straight lines in cells of a fixed number of triples have a bias that falls with the number of all triples faster
@@ -318,40 +319,46 @@ class Cells:
         return residual
 
 
-def bounded(x: Floats) -> Floats:
+def _bounded(x: Floats) -> Floats:
     """Values standardised by median and width of the central 68%, both robust against heavy tails; clipped to 4."""
     middle = central_part(x)
     width = middle.half_width if middle.half_width > 0 else 1.0
     return np.asarray(np.clip((x - middle.median) / width, -_REACH, _REACH))
 
 
-def residual_products(cells: Cells, past: Floats, future: Floats) -> Floats:
+def _residual_products(cells: _Cells, past: Floats, future: Floats) -> Floats:
     """Products of the residuals of past and future, with weights, shape (n, 8); their means are 0 for Markov paths.
 
     The second weight detects correlations that cancel between large and small values of the present.
     """
     sides = []
     for side in (past, future):
-        z = bounded(side)
+        z = _bounded(side)
         sides.append([cells.unexplained(z), cells.unexplained(z * z)])
-    z = bounded(cells.present)
+    z = _bounded(cells.present)
     weights = (np.ones(len(z)), z * z - np.mean(z * z))
     return np.stack([f * g * w for f in sides[0] for g in sides[1] for w in weights], axis=1)
 
 
-def merged_products(products: Floats, length: int) -> Floats:
-    """Averages over blocks of units, shape (n_blocks, ...)."""
-    return np.stack([merged(p, length) for p in products.reshape(len(products), -1).T], axis=1)
+def residual_products(past: Floats, present: Floats, future: Floats) -> Floats:
+    """Products of what is left of functions of past and future after regression on the present, shape (n, 8)."""
+    return _residual_products(_Cells(present), past, future)
 
 
-def _smallest_p(samples: Floats) -> float:
-    """Smallest two-sided p-value of means over blocks (n_blocks, n_products), times the number of products."""
+def smallest_p(products: Floats, length: int) -> float:
+    """Smallest two-sided p-value that a mean is 0, times the number of products, from units (n_units, n_products).
+
+    ``length`` is the number of units of an independent block.
+    """
     from scipy.special import stdtr
 
+    samples = np.stack([merged(p, length) for p in products.T], axis=1)
     n, n_products = samples.shape
+    spread = samples.std(axis=0, ddof=1)
     # Fits that blocks share correlate them by this much.
     shared = np.sqrt(1 - 2 / _CELL)
-    t = np.array([corrected_t(s) for s in samples.T]) * shared
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(spread > 0, samples.mean(axis=0) / spread * np.sqrt(n) * shared, 0.0)
     return min(1.0, n_products * float(2 * stdtr(n - 1, -np.abs(t)).min()))
 
 

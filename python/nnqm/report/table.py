@@ -25,6 +25,7 @@ class Group(StrEnum):
     LEVELS = "levels"
     COMMUTATOR = "commutator"
     POSITIVITY = "positivity"
+    CHAIN = "chain"
 
 
 # Verdicts of rows that need no attention.
