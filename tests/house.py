@@ -15,6 +15,7 @@ WINGS = [
     ["quantum"],
     ["theories"],
     ["sampling"],
+    ["runs"],
     ["exact"],
     ["time_networks"],
     ["positivity", "estimators"],

@@ -362,8 +362,8 @@ def test_the_first_of_several_bad_values_is_named(paths):
 
 
 def unequal():
-    yield np.zeros((10, 5))
     yield np.zeros((10, 6))
+    yield np.zeros((10, 5))
 
 
 @pytest.mark.parametrize(
@@ -422,8 +422,8 @@ def unequal():
         (ValueError, "paths must have at least one chunk", lambda p: nnqm.accumulate(iter([]), 0.1)),
         (
             ValueError,
-            "chunks must have equal n_times and channels; got \\(6, 1\\) after \\(5, 1\\)",
-            lambda p: nnqm.accumulate(unequal(), 0.1),
+            "chunks must have equal n_times and channels; got \\(5, 1\\) in piece 1 after \\(6, 1\\)",
+            lambda p: nnqm.accumulate(unequal(), 0.1, measure=SUMS),
         ),
         (
             ValueError,

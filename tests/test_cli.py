@@ -62,7 +62,7 @@ REPORT = Report(
 @pytest.fixture
 def quick(monkeypatch):
     """The report is not what is tested."""
-    monkeypatch.setattr(cli, "analyse", lambda run, **options: REPORT)
+    monkeypatch.setattr(cli.results, "analyse", lambda run, **options: REPORT)
 
 
 @pytest.mark.slow
@@ -140,7 +140,7 @@ def test_nothing_is_cut_on_a_narrow_terminal(width, command, quick, monkeypatch)
 )
 def test_only_sound_rows_are_green(others, colour, command, monkeypatch):
     row = Row("q", wobbly(1.0), 1.02, group=Group.LEVELS, **others)
-    monkeypatch.setattr(cli, "analyse", lambda run, **options: Report("", (row,), (), {}))
+    monkeypatch.setattr(cli.results, "analyse", lambda run, **options: Report("", (row,), (), {}))
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "120")
     _, out, _ = command("run", "oscillator", *SMALL, "--no-figure")
@@ -188,7 +188,7 @@ BAD_RUNS = {
 def test_bad_input_is_one_line_and_exit_code_2_before_the_run(case, command, monkeypatch, tmp_path):
     arguments, expected = BAD_RUNS[case]
     if case != "dt nan":
-        monkeypatch.setattr(cli, "simulate", lambda *_, **__: pytest.fail("the run was begun"))
+        monkeypatch.setattr(cli.running, "simulate", lambda *_, **__: pytest.fail("the run was begun"))
     code, out, err = command("run", *arguments)
     assert (code, out) == (2, "")
     assert err.startswith("nnqm: ")
@@ -229,13 +229,13 @@ def test_an_internal_error_is_not_taken_for_bad_input(where, command, monkeypatc
         raise ValueError("operands do not fit")
 
     target = {
-        "simulate": (cli, "simulate"),
-        "core": (nnqm.sampling.simulation._core, "advance"),
-        "analyse": (cli, "analyse"),
+        "simulate": (cli.running, "simulate"),
+        "core": (nnqm.runs.simulation._core, "advance"),
+        "analyse": (cli.results, "analyse"),
         "figure": (nnqm.plot, "save_figure"),
     }[where]
     if where == "figure":
-        monkeypatch.setattr(cli, "analyse", lambda run, **options: REPORT)
+        monkeypatch.setattr(cli.results, "analyse", lambda run, **options: REPORT)
     monkeypatch.setattr(*target, broken)
     with pytest.raises(ValueError, match="operands do not fit"):
         cli.main(["run", "oscillator", *SMALL])
@@ -246,7 +246,8 @@ def test_an_internal_error_shows_its_traceback():
     script = (
         "import nnqm.cli as cli\n"
         "def broken(*_, **__):\n    raise TypeError('a fault of nnqm')\n"
-        "cli.analyse = broken\ncli.main(['run', 'oscillator', '--paths', '256', '--times', '4', '--no-figure'])\n"
+        "cli.results.analyse = broken\n"
+        "cli.main(['run', 'oscillator', '--paths', '256', '--times', '4', '--no-figure'])\n"
     )
     done = python(script)
     assert done.returncode == 1
@@ -268,13 +269,13 @@ def tell(done, wanted):
     told.append(done)
     if len(told) == 4:
         enough.set()
-kept_simulate, kept_analyse = cli.simulate, cli.analyse
+kept_simulate, kept_analyse = cli.running.simulate, cli.results.analyse
 def simulate(*arguments, progress, **others):
     return kept_simulate(*arguments, progress=tell, **others)
 def analyse(*arguments, **others):
     print("stopped", told[-1], time.process_time() - sent[0])
     return kept_analyse(*arguments, **others)
-cli.simulate, cli.analyse = simulate, analyse
+cli.running.simulate, cli.results.analyse = simulate, analyse
 threading.Thread(target=interrupt).start()
 cli.main(["run", "oscillator", "--paths", "100000000000", "--times", "32", "--threads", "1", "--no-figure"])
 """
@@ -310,8 +311,8 @@ def test_a_run_stopped_early_reports_on_the_blocks_it_reached(n_filled, command,
         seen.append(run.block_paths)
         return REPORT
 
-    monkeypatch.setattr(cli, "simulate", stopped)
-    monkeypatch.setattr(cli, "analyse", spy)
+    monkeypatch.setattr(cli.running, "simulate", stopped)
+    monkeypatch.setattr(cli.results, "analyse", spy)
     code, out, err = command("run", "oscillator", *SMALL)
     assert code == 130
     if n_filled == 0:
@@ -338,7 +339,7 @@ def seen(monkeypatch):
         calls.append((run, paths))
         return REPORT
 
-    monkeypatch.setattr(cli, "analyse", spy)
+    monkeypatch.setattr(cli.results, "analyse", spy)
     return calls
 
 
@@ -500,7 +501,7 @@ def test_help_shows_defaults_as_they_are_written(name, width, command, monkeypat
 
 def test_positivity_can_be_left_out(command, monkeypatch):
     seen = []
-    monkeypatch.setattr(cli, "analyse", lambda run, **options: seen.append(options["positivity"]) or REPORT)
+    monkeypatch.setattr(cli.results, "analyse", lambda run, **options: seen.append(options["positivity"]) or REPORT)
     command("run", "oscillator", *SMALL, "--no-figure", "--no-positivity")
     command("analyse", "oscillator.nc", "--no-positivity")
     command("analyse", "oscillator.nc")
@@ -511,7 +512,7 @@ def test_ctrl_c_during_the_analysis_says_where_the_results_are(command, monkeypa
     def stopped(run, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "analyse", stopped)
+    monkeypatch.setattr(cli.results, "analyse", stopped)
     code, out, err = command("run", "oscillator", *SMALL, "--no-figure")
     assert (code, out) == (130, "")
     assert err == "interrupted: oscillator.nc holds the results; nnqm analyse oscillator.nc prints them\n"
@@ -524,7 +525,7 @@ def test_a_report_is_printed_even_if_the_results_cannot_be_saved(command, quick,
             f"output {path} cannot be written: No space left on device", "choose another place"
         )
 
-    monkeypatch.setattr(cli, "save", full)
+    monkeypatch.setattr(cli.results, "save", full)
     code, out, err = command("run", "oscillator", *SMALL, "--no-figure")
     assert code == 2
     assert REPORT.rows[0].cells[1] in out

@@ -10,7 +10,7 @@ import xarray
 
 import nnqm
 from harness import assert_consistent, assert_inconsistent
-from nnqm.files.writing import check_writable
+from nnqm.runs.writing import check_writable
 from nnqm.sampling.correlators import is_uniform
 
 THEORY = nnqm.Theory(

@@ -15,8 +15,8 @@ import xarray
 import nnqm
 from interpreter import answer
 from nnqm.errors import InputError, InputTypeError
-from nnqm.files.writing import check_writable, replacing
 from nnqm.plot import save_figure
+from nnqm.runs.writing import check_writable, replacing
 
 RUN = nnqm.simulate(nnqm.harmonic_oscillator(), 512, 8, 0.2, rng=1, measure=nnqm.Measure(observable_lags=()))
 

@@ -116,7 +116,10 @@ REFUSED = {
     "two axes of one path": (np.stack(LONG[:2], axis=1), "axes=\\('time', 'channel'\\)"),
     "one column": (LONG[:1].T, "6000 paths of 1 times"),
     "columns of paths": (oscillator(12, 600, 4).T, "successive rows are correlated"),
-    "batches of two lengths": ([X[:50], X[50:, :20]], r"\[p\[..., :20\] for p in paths\]"),
+    "very unequal trajectories": (
+        [LONG[0], LONG[1, :20]],
+        "20 times in trajectory 1, and 3010 on average; leave it out",
+    ),
     "unknown names": (labelled(X, ("lat", "lon")), r"named lat, lon.*rename\(\{'lat': 'time'\}\)"),
     "no time": (labelled(X, ("chain", "draw")), "must be one 'time'"),
     "two times": (labelled(X, ("t", "time")), "must be one 'time'"),

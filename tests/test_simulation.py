@@ -10,7 +10,7 @@ import pytest
 import nnqm
 from harness import assert_consistent, assert_each_consistent, assert_inconsistent
 from interpreter import answer
-from nnqm.sampling import simulation
+from nnqm.runs import slices
 
 LAGS = (0, 1, 2, 3, 5, 7, 10, 14, 20, 30, 40, 50)
 EVERYTHING = nnqm.Measure(lags=(0, 1, 5), observable_lags=(0, 2), increment_lags=(1, 4), two_time=True)
@@ -157,7 +157,7 @@ def test_both_precisions_sample_the_same_paths():
 def test_bits_do_not_depend_on_the_number_of_threads(name, precision, monkeypatch):
     theory = nnqm.builtin_theory(name)
     worked = []
-    advance = simulation._core.advance
+    advance = slices._core.advance
 
     def spy(**arguments):
         worked.append(advance(**arguments))
@@ -167,7 +167,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(name, precision, monkeypatc
         def __getattr__(self, attribute):
             return spy if attribute == "advance" else getattr(nnqm._core, attribute)
 
-    monkeypatch.setattr(simulation, "_core", Core())
+    monkeypatch.setattr(slices, "_core", Core())
     runs = {}
     for n in (1, 2, 3, 7):
         worked.clear()
@@ -186,7 +186,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(name, precision, monkeypatc
 
 def slow(monkeypatch):
     """Slices of one tile, so that a run is cut in as many places as there are."""
-    monkeypatch.setattr(simulation, "_SLICE", 1e-9)
+    monkeypatch.setattr(slices, "_SLICE", 1e-9)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -284,7 +284,7 @@ def test_an_interruption_before_the_first_slice_leaves_nothing(monkeypatch):
         def __getattr__(self, attribute):
             return advance if attribute == "advance" else getattr(nnqm._core, attribute)
 
-    monkeypatch.setattr(simulation, "_core", Core())
+    monkeypatch.setattr(slices, "_core", Core())
     with pytest.raises(nnqm.Interrupted) as stopped:
         nnqm.simulate(nnqm.harmonic_oscillator(), 1000, 4, 0.1, rng=1)
     assert stopped.value.partial is None
@@ -293,7 +293,7 @@ def test_an_interruption_before_the_first_slice_leaves_nothing(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_seconds", [1e-9, 1e-3, 0.2, 10.0])
 def test_until_does_not_depend_on_speed(slice_seconds, monkeypatch):
-    monkeypatch.setattr(simulation, "_SLICE", slice_seconds)
+    monkeypatch.setattr(slices, "_SLICE", slice_seconds)
     theory = nnqm.harmonic_oscillator()
     options = {"rng": 13, "n_blocks": 16, "measure": nnqm.Measure(lags=(0, 3))}
     limit = 20_001

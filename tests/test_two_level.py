@@ -6,7 +6,7 @@ import pytest
 import nnqm
 from harness import assert_consistent, assert_pulls_are_standard, assert_uniform, p_value
 from nnqm import _core, fields
-from nnqm.sampling import two_level
+from nnqm.runs import two_level
 
 OU = nnqm.OrnsteinUhlenbeck(1.0)
 OSCILLATOR = nnqm.Theory(OU)

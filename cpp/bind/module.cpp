@@ -468,14 +468,15 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
     m.def(
         "accumulate",
         [](const py::array& channels, const nnqm::Measure& measure, const Shape& offsets, std::int64_t first_path,
-           int n_threads, const py::dict& arrays) {
+           int n_threads, const py::dict& arrays, const std::optional<AlignedDoubles>& weights) {
             const nnqm::ArrayView view = to_view(channels, "channels");
             nnqm::Sums sums = to_sums(measure, view.shape[1], 0, arrays);
+            const double* factors = weights ? readable(*weights, "weights", {view.shape[0]}) : nullptr;
             const py::gil_scoped_release release;
-            return nnqm::accumulate(view, measure, offsets, first_path, n_threads, sums);
+            return nnqm::accumulate(view, measure, offsets, first_path, n_threads, sums, factors);
         },
         py::kw_only(), py::arg("channels"), py::arg("measure"), py::arg("offsets"), py::arg("first_path"),
-        py::arg("n_threads"), py::arg("sums"));
+        py::arg("n_threads"), py::arg("sums"), py::arg("weights") = py::none());
 
     m.def(
         "two_time_functions",

@@ -243,6 +243,8 @@ struct Scratch {
     double* products;           // (size, size)
     double* before;             // (T + 1): sums of one channel over all earlier times
     GroupScratch linear_groups, observable_groups;
+    T* weights;   // (2, lanes): weights of the paths and their square roots; null: every path counts once
+    T* weighted;  // (window, size, lanes): rows times weights
 };
 
 // Pointers to the sums of one block; null: not requested.

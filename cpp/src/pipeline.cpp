@@ -1,5 +1,6 @@
 // The pipeline: divides the work among threads and runs the stages on tiles, one window after another.
 #include <algorithm>
+#include <cmath>
 
 #include "checks.hpp"
 #include "kernels.hpp"
@@ -213,17 +214,18 @@ void draw_as(const Network& network, std::uint64_t key, bool negative, Range gro
 
 template <class T>
 int accumulate_as(const ArrayView& view, const Measure& measure, const std::vector<std::int64_t>& offsets,
-                  std::int64_t path_index, int threads, Sums& sums) {
+                  std::int64_t path_index, int threads, Sums& sums, const double* weights) {
     const auto& kernels = detail::level().kernels<T>();
     const std::int64_t n_times = view.shape[1];
     const int channels = static_cast<int>(view.shape[2]);
-    const Measure kept = summed(measure);
+    // Lag sums that are taken from others count paths, not weights.
+    const bool take_lags = sums.lags && !weights && has_lags_in_two_time(measure);
+    const Measure kept = take_lags ? summed(measure) : measure;
     const FullMeasurePlan<T> full(kept, n_times);
     const std::vector<SumShape> shapes = sum_shapes(measure, n_times);
     const int n_threads = detail::thread_count(threads, sums.n_blocks);
     const auto works = workspaces<T>(n_threads, n_times, full.window, channels,
-                                     static_cast<const TheoryPlan<T>*>(nullptr), &kept, &full);
-    const bool take_lags = sums.lags && has_lags_in_two_time(measure);
+                                     static_cast<const TheoryPlan<T>*>(nullptr), &kept, &full, weights != nullptr);
     const std::int64_t tiles = std::max<std::int64_t>(1, measure.group / lanes);
     return detail::for_each(sums.n_blocks, n_threads, [&](std::int64_t b, int thread) noexcept {
         const auto& work = works[static_cast<std::size_t>(thread)];
@@ -234,6 +236,11 @@ int accumulate_as(const ArrayView& view, const Measure& measure, const std::vect
         std::int64_t tile = 0;
         for (std::int64_t first = offsets[static_cast<std::size_t>(b)]; first < end; first += lanes, ++tile) {
             const int n_valid = static_cast<int>(std::min<std::int64_t>(lanes, end - first));
+            for (int l = 0; weights && l < lanes; ++l) {
+                const double weight = l < n_valid ? weights[first + l] : 0;
+                work.weights.data()[l] = static_cast<T>(weight);
+                work.weights.data()[lanes + l] = static_cast<T>(std::sqrt(weight));
+            }
             int bad = -1;
             for_windows(n_times, full.window, [&](const detail::Window& window) {
                 load_tile(view, window, first, n_valid, 0, channels, work.tile.data());
@@ -337,7 +344,7 @@ void draw(const Network& network, std::uint64_t key, bool negative, Range groups
 }
 
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
-               std::int64_t first_path, int n_threads, Sums& sums) {
+               std::int64_t first_path, int n_threads, Sums& sums, const double* weights) {
     if (channels.shape[1] < 1 || channels.shape[2] < 1 || !channels.data) refuse("channels must not be empty or null");
     check_measure(measure, static_cast<int>(channels.shape[2]), channels.shape[1], sums);
     check_first_path(first_path, channels.shape[0]);
@@ -351,9 +358,14 @@ int accumulate(const ArrayView& channels, const Measure& measure, const std::vec
     for (const std::int64_t offset : offsets)
         if ((offset - offsets.front()) % measure.group != 0)
             refuse("blocks must contain whole groups of " + std::to_string(measure.group) + " paths");
+    if (weights && measure.group > 1) refuse("weights need a group of 1, got " + std::to_string(measure.group));
+    for (std::int64_t i = 0; weights && i < channels.shape[0]; ++i)
+        if (!(weights[i] >= 0 && std::isfinite(weights[i])))
+            refuse("weights must be finite and at least 0, got " + std::to_string(weights[i]) + " for path " +
+                   std::to_string(first_path + i));
     return channels.precision == Precision::float32
-               ? accumulate_as<float>(channels, measure, offsets, first_path, n_threads, sums)
-               : accumulate_as<double>(channels, measure, offsets, first_path, n_threads, sums);
+               ? accumulate_as<float>(channels, measure, offsets, first_path, n_threads, sums, weights)
+               : accumulate_as<double>(channels, measure, offsets, first_path, n_threads, sums, weights);
 }
 
 }  // namespace nnqm

@@ -9,11 +9,36 @@ namespace NNQM_LEVEL_NAMESPACE {
 
 namespace {
 
-// Adds the terms of sum A A^T + B B^T of each lag at the times begin .. end - 1; `rows` is the observable vector at
-// time `begin`.
+// Rows of (size, lanes) of the times of a window: as they are, behind the rows of earlier times, and times the weights
+// of the paths, if there are any.
 template <class T>
-void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
-                     double* sums) {
+struct Rows {
+    const T *plain, *weighted;
+};
+
+// Returns the rows of a window with their weights; `size` is the number of entries of a row.
+template <class T>
+Rows<T> weighted_rows(const T* rows, std::int64_t n_rows, int size, const detail::Scratch<T>& scratch) {
+    if (!scratch.weights) return {rows, rows};
+    for (std::int64_t i = 0; i < n_rows * size; ++i)
+        for (int l = 0; l < lanes; ++l) scratch.weighted[i * lanes + l] = scratch.weights[l] * rows[i * lanes + l];
+    return {rows, scratch.weighted};
+}
+
+// Returns the sum over the lanes of x, each times the weight of its path, if there are any.
+template <class T>
+double weighted_sum(const T* x, const T* weights) {
+    if (!weights) return lane_sum(x);
+    alignas(64) T product[lanes];
+    for (int l = 0; l < lanes; ++l) product[l] = weights[l] * x[l];
+    return lane_sum(product);
+}
+
+// Adds the terms of sum A A^T + B B^T of each lag at the times begin .. end - 1; `rows` are the observable vectors from
+// the time `begin` on.
+template <class T>
+void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const Rows<T>& rows,
+                     double* products, double* sums) {
     const int size = plan.size, square = size * size;
     const std::int64_t stride = static_cast<std::int64_t>(size) * lanes;
     for (int s = 0; s < plan.n_stretches; ++s) {
@@ -21,8 +46,8 @@ void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64
         const std::int64_t to = end < plan.bounds[s + 1] ? end : plan.bounds[s + 1];
         if (from >= to) continue;
         for (int i = 0; i < square; ++i) products[i] = 0;
-        const T* first = rows + (from - begin) * stride;
-        add_products(first, first, to - from, stride, true, size, products);
+        const std::int64_t first = (from - begin) * stride;
+        add_products(rows.plain + first, rows.weighted + first, to - from, stride, true, size, products);
         for (int k = 0; k < plan.n_lags; ++k) {
             const double weight = plan.weights[s * plan.n_lags + k];
             double* out = sums + (plan.parts * k + 1) * square;
@@ -32,17 +57,17 @@ void add_equal_times(const detail::LagPlan& plan, std::int64_t begin, std::int64
 }
 
 // Adds the terms of the lag sums whose later time is one of begin .. end - 1. The rows of earlier times, up to the
-// largest lag, precede `rows`.
+// largest lag, precede the plain rows.
 template <class T>
-void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const T* rows, double* products,
-                  double* sums) {
+void add_lag_sums(const detail::LagPlan& plan, std::int64_t begin, std::int64_t end, const Rows<T>& rows,
+                  double* products, double* sums) {
     const int size = plan.size, square = size * size;
     const std::int64_t stride = static_cast<std::int64_t>(size) * lanes;
     for (int k = 0; k < plan.n_lags; ++k) {
         const std::int64_t first = begin > plan.lags[k] ? begin : plan.lags[k];
-        const T* later = rows + (first - begin) * stride;
-        add_products(later - plan.lags[k] * stride, later, end - first, stride, false, size,
-                     sums + plan.parts * k * square);
+        const std::int64_t later = (first - begin) * stride;
+        add_products(rows.plain + later - plan.lags[k] * stride, rows.weighted + later, end - first, stride, false,
+                     size, sums + plan.parts * k * square);
     }
     add_equal_times(plan, begin, end, rows, products, sums);
 }
@@ -73,7 +98,7 @@ void add_channel_lags(const detail::LagPlan& plan, const detail::Window& window,
             sums[4 * plan.parts * k + 3] += dot(later - lag * stride, later, end - first, stride);
         }
     }
-    add_equal_times(plan, window.begin, window.end, linear, scratch.products, sums);
+    add_equal_times(plan, window.begin, window.end, Rows<T>{linear, linear}, scratch.products, sums);
 }
 
 // Adds the observables of a window to the running sums of each lane, and copies these to `marks` where the earlier
@@ -208,7 +233,9 @@ void add_observable_lags(const detail::MeasurePlan<T>& plan, const detail::Windo
     T* rows = window_rows(plan.observables, window, stride, scratch.observables);
     for (std::int64_t t = 0; t < window.end - window.begin; ++t)
         fill_observables(plan, linear + t * linear_stride, n_valid, rows + t * stride);
-    add_lag_sums(plan.observable_lags, window.begin, window.end, rows, scratch.products, sums);
+    add_lag_sums(plan.observable_lags, window.begin, window.end,
+                 weighted_rows(rows, window.end - window.begin, plan.observable_lags.size, scratch), scratch.products,
+                 sums);
     if (plan.group == 1) return;
     cumulate(plan.observable_lags, window, rows, scratch.observable_groups);
     if (window.end == window.n_times)
@@ -216,7 +243,7 @@ void add_observable_lags(const detail::MeasurePlan<T>& plan, const detail::Windo
 }
 
 template <class T>
-void add_moments(int n_channels, std::int64_t n_rows, const T* linear, double* sums) {
+void add_moments(int n_channels, std::int64_t n_rows, const T* linear, const T* weights, double* sums) {
     for (int c = 0; c < n_channels; ++c) {
         for (std::int64_t from = 0; from < n_rows; from += run_length) {
             const std::int64_t to = from + run_length < n_rows ? from + run_length : n_rows;
@@ -231,13 +258,14 @@ void add_moments(int n_channels, std::int64_t n_rows, const T* linear, double* s
                     power[3][l] = fma(square, square, power[3][l]);
                 }
             }
-            for (int k = 0; k < 4; ++k) sums[4 * c + k] += lane_sum(power[k]);
+            for (int k = 0; k < 4; ++k) sums[4 * c + k] += weighted_sum(power[k], weights);
         }
     }
 }
 
 template <class T>
-void add_increments(const detail::MeasurePlan<T>& plan, const detail::Window& window, const T* linear, double* sums) {
+void add_increments(const detail::MeasurePlan<T>& plan, const detail::Window& window, const T* linear, const T* weights,
+                    double* sums) {
     const std::int64_t stride = static_cast<std::int64_t>(1 + plan.n_channels) * lanes;
     for (int c = 0; c < plan.n_channels; ++c) {
         for (int k = 0; k < plan.n_increment_lags; ++k) {
@@ -255,11 +283,29 @@ void add_increments(const detail::MeasurePlan<T>& plan, const detail::Window& wi
                         fourth[l] = fma(square, square, fourth[l]);
                     }
                 }
-                out[0] += lane_sum(second);
-                out[1] += lane_sum(fourth);
+                out[0] += weighted_sum(second, weights);
+                out[1] += weighted_sum(fourth, weights);
             }
         }
     }
+}
+
+// Adds the sums over pairs of times of one channel z, rows `stride` apart.
+template <class T>
+void add_pairs(const detail::Window& window, const T* z, std::int64_t stride, const detail::Scratch<T>& scratch,
+               const detail::BlockSums& sums) {
+    const std::int64_t n_rows = window.end - window.begin;
+    for (std::int64_t t = 0; t < n_rows; ++t)
+        sums.time_sums[window.begin + t] += weighted_sum(z + t * stride, scratch.weights);
+    if (scratch.weights) {  // each factor of a product has the root of the weight
+        for (std::int64_t t = 0; t < n_rows; ++t)
+            for (int l = 0; l < lanes; ++l)
+                scratch.weighted[t * lanes + l] = scratch.weights[lanes + l] * z[t * stride + l];
+        z = scratch.weighted;
+        stride = lanes;
+    }
+    fill_panels(z, window.begin, window.end, stride, scratch.panels);
+    if (window.end == window.n_times) add_two_time(window.n_times, scratch.panels, sums.two_time);
 }
 
 // Returns the first lane with a value that is not finite, or -1.
@@ -285,8 +331,11 @@ int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window,
     T* linear = window_rows(plan.linear, window, stride, scratch.linear);
     fill_linear(plan, n_rows, channels, tile, n_valid, linear);
     if (sums.lags) {
-        if (plan.n_channels == 1) add_channel_lags(plan.linear_lags, window, n_valid, linear, scratch, sums.lags);
-        else add_lag_sums(plan.linear_lags, window.begin, window.end, linear, scratch.products, sums.lags);
+        if (plan.n_channels == 1 && !scratch.weights)
+            add_channel_lags(plan.linear_lags, window, n_valid, linear, scratch, sums.lags);
+        else
+            add_lag_sums(plan.linear_lags, window.begin, window.end,
+                         weighted_rows(linear, n_rows, 1 + plan.n_channels, scratch), scratch.products, sums.lags);
         if (plan.group > 1) {
             cumulate(plan.linear_lags, window, linear, scratch.linear_groups);
             if (window.end == window.n_times)
@@ -296,14 +345,9 @@ int accumulate(const detail::MeasurePlan<T>& plan, const detail::Window& window,
     }
     if (sums.observable_lags)
         add_observable_lags(plan, window, linear, n_valid, begins_group, ends_group, scratch, sums.observable_lags);
-    if (sums.moments) add_moments(plan.n_channels, n_rows, linear, sums.moments);
-    if (sums.increments) add_increments(plan, window, linear, sums.increments);
-    if (sums.two_time) {
-        const T* z = linear + (1 + plan.two_time) * lanes;
-        for (std::int64_t t = 0; t < n_rows; ++t) sums.time_sums[window.begin + t] += lane_sum(z + t * stride);
-        fill_panels(z, window.begin, window.end, stride, scratch.panels);
-        if (window.end == window.n_times) add_two_time(window.n_times, scratch.panels, sums.two_time);
-    }
+    if (sums.moments) add_moments(plan.n_channels, n_rows, linear, scratch.weights, sums.moments);
+    if (sums.increments) add_increments(plan, window, linear, scratch.weights, sums.increments);
+    if (sums.two_time) add_pairs(window, linear + (1 + plan.two_time) * lanes, stride, scratch, sums);
     return bad;
 }
 

@@ -50,8 +50,10 @@ struct Workspace {
     Buffer<std::int64_t> group, wave_groups;
     Buffer<double> wave_rates, products, before;
     GroupBuffers linear_groups, observable_groups;
+    bool has_weights;
+    Buffer<T> weights, weighted;
     Workspace(std::int64_t n_times, std::int64_t window, int channels, const TheoryPlan<T>* theory,
-              const Measure* measure, const FullMeasurePlan<T>* full)
+              const Measure* measure, const FullMeasurePlan<T>* full, bool with_weights)
         : tile(product({window, channels, lanes}, "tile")),
           hidden(theory ? theory->hidden_scratch() : 0),
           parameters(theory ? theory->parameter_scratch() : 0),
@@ -72,25 +74,42 @@ struct Workspace {
           linear_groups(measure && measure->group > 1, measure ? measure->linear_size() : 0,
                         measure ? measure->lags.size() : 0),
           observable_groups(measure && measure->group > 1, measure ? measure->size() : 0,
-                            measure ? measure->observable_lags.size() : 0) {
+                            measure ? measure->observable_lags.size() : 0),
+          has_weights(with_weights),
+          weights(with_weights ? 2 * lanes : 0),
+          weighted(with_weights ? product({window, measure->size(), lanes}, "observables") : 0) {
         *group.data() = -1;
         if (theory) std::fill_n(wave_groups.data(), theory->waves.size(), std::int64_t{-1});
     }
     Scratch<T> scratch() const {
-        return {hidden.data(),       parameters.data(), training.data(),         group.data(),
-                coefficients.data(), waves.data(),      wave_rates.data(),       wave_groups.data(),
-                states.data(),       linear.data(),     observables.data(),      panels.data(),
-                products.data(),     before.data(),     linear_groups.scratch(), observable_groups.scratch()};
+        return {hidden.data(),
+                parameters.data(),
+                training.data(),
+                group.data(),
+                coefficients.data(),
+                waves.data(),
+                wave_rates.data(),
+                wave_groups.data(),
+                states.data(),
+                linear.data(),
+                observables.data(),
+                panels.data(),
+                products.data(),
+                before.data(),
+                linear_groups.scratch(),
+                observable_groups.scratch(),
+                has_weights ? weights.data() : nullptr,
+                weighted.data()};
     }
 };
 
 template <class T>
 std::vector<Workspace<T>> workspaces(int n, std::int64_t n_times, std::int64_t window, int channels,
                                      const TheoryPlan<T>* theory, const Measure* measure = nullptr,
-                                     const FullMeasurePlan<T>* full = nullptr) {
+                                     const FullMeasurePlan<T>* full = nullptr, bool with_weights = false) {
     std::vector<Workspace<T>> result;
     result.reserve(static_cast<std::size_t>(n));
-    for (int i = 0; i < n; ++i) result.emplace_back(n_times, window, channels, theory, measure, full);
+    for (int i = 0; i < n; ++i) result.emplace_back(n_times, window, channels, theory, measure, full, with_weights);
     return result;
 }
 

@@ -17,12 +17,13 @@ from .estimators.roughness import (
 )
 from .exact.energies import level_energies
 from .exact.spectral_measures import kallen_lehmann
-from .files.run_file import load, save
 from .files.theory_file import load_theory_file
 from .positivity.reflection import reflection_positivity
 from .quantum.hamiltonian import Hamiltonian
 from .report.analyse import analyse
-from .sampling.block_sums import accumulate
+from .runs.run_file import load, save
+from .runs.simulation import Interrupted, extend, simulate
+from .sampling.accumulator import Accumulator, accumulate
 from .sampling.correlators import merge
 from .sampling.drawn_networks import draw_weights, stable_rates
 from .sampling.measure import Measure
@@ -30,7 +31,6 @@ from .sampling.observables import Observables, default_observables
 from .sampling.path_source import Paths
 from .sampling.paths import apply, sample_paths
 from .sampling.run_settings import RunSettings
-from .sampling.simulation import Interrupted, extend, simulate
 from .spectra.correlator_matrix import spectrum
 from .spectra.gevp import effective_energy, gevp
 from .statistics.autocorrelation import autocorrelation_time
@@ -68,8 +68,8 @@ if _TYPE_CHECKING:
     from .learning.trajectory import Trajectory
     from .positivity.certificate import positivity_certificate
     from .properties import check
+    from .runs.two_level import simulate_two_level
     from .sampling.path_functions import simulate_functions
-    from .sampling.two_level import simulate_two_level
     from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
     from .spectra.hidden_state import hidden_spectrum
     from .spectra.one_correlator import OneCorrelator
@@ -103,7 +103,7 @@ _LATER = {
     "quasi_monte_carlo": "exact.quasi_monte_carlo",
     "scan": "learning.scan",
     "simulate_functions": "sampling.path_functions",
-    "simulate_two_level": "sampling.two_level",
+    "simulate_two_level": "runs.two_level",
     "split_network": "time_networks.emulate",
     "thermal_measure": "exact.thermal_measures",
     "training_dynamics": "learning.dynamics",
@@ -125,6 +125,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "Accumulator",
     "CosineNetwork",
     "Density",
     "Estimate",

@@ -167,6 +167,7 @@ def accumulate(
     first_path: int,
     n_threads: int,
     sums: dict[str, NDArray[Any]],
+    weights: ArrayLike | None = None,
 ) -> int: ...
 def two_time_functions(
     *, packed: NDArray[np.float64], factors: ArrayLike, offsets: ArrayLike, rows: tuple[int, int]

@@ -40,3 +40,9 @@ def located(place: str) -> Iterator[None]:
         raise InputTypeError(f"{place}: {error}") from None
     except InputError as error:
         raise InputError(f"{place}: {error.reason}", error.remedy) from None
+
+
+def reason_of(error: BaseException) -> str:
+    """Text of an error on one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())

@@ -16,8 +16,8 @@ from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .quantum.measures import SpectralMeasure, ThermalMeasure
 from .representation import short_repr
+from .runs.simulation import simulate
 from .sampling.path_source import Paths
-from .sampling.simulation import simulate
 from .statistics.estimate import Estimate
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source

@@ -392,9 +392,11 @@ int pullback(const Network& network, const Run& run, std::int64_t first_path, co
 
 // Adds paths of the caller, in the precision of the view: the paths offsets[b] .. offsets[b + 1] - 1 of the view go to
 // block b of the sums, counted from 0 whatever sums.first_block is. Each block must contain whole groups. first_path is
-// the index of the view's first path in first_bad.
+// the index of the view's first path in first_bad. With weights, one number of at least 0 for each path of the view and
+// a measure with a group of 1, every term of a sum is multiplied by the weight of its path; the entry of the constant
+// in the lag sums is then the sum of the weights over the windows. sums.paths counts paths all the same.
 int accumulate(const ArrayView& channels, const Measure& measure, const std::vector<std::int64_t>& offsets,
-               std::int64_t first_path, int n_threads, Sums& sums);
+               std::int64_t first_path, int n_threads, Sums& sums, const double* weights = nullptr);
 
 // Converts the rows t = begin .. end - 1 of two-time sums, packed as in Sums, into two-time functions in place, for n
 // blocks or totals of blocks: sums[i; t, s] becomes factors[i] sums[i; t, s] + offsets[i, t] + offsets[i, s], with

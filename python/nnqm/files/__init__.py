@@ -1,1 +1,1 @@
-"""Files: theories in TOML, saved runs, arrays of weights and paths."""
+"""Files: theories in TOML, arrays of weights and paths."""

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError
-from .tables import reason_of
+from ..errors import InputError, reason_of
 
 __all__ = ["read_npz"]
 

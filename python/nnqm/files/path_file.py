@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from .._arguments import Floats, choice
-from ..errors import InputError
+from ..errors import InputError, reason_of
+from ..runs.run_file import load
 from ..sampling.arrays import read_given, uniform_step
 from ..sampling.correlators import Correlators
 from .arrays import read_npz
-from .run_file import load
-from .tables import reason_of
 
 __all__: list[str] = []
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InputError, InputTypeError
 from ..theories.source import sources_by_kind
-from ..theories.table import brief
+from ..theories.table import brief, nearest_hint
 
 __all__: list[str] = []
 
@@ -60,12 +59,6 @@ def _keys_of_tables() -> dict[str, tuple[str, ...]]:
     }
 
 
-def nearest_hint(name: str, known: Iterable[str]) -> str:
-    """Hint to the nearest known name, for a message; empty if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def need_known_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str) -> None:
     """Raise InputError if a table contains an unknown key; the message suggests the right table or key."""
     for key in table:
@@ -83,9 +76,3 @@ def sub_table(data: Mapping[str, Any], name: str, known: tuple[str, ...]) -> Map
         raise InputTypeError(f"{name} must be a table; got {brief(table)}; begin it with [{name}]")
     need_known_keys(table, known, f"{name}.")
     return table
-
-
-def reason_of(error: BaseException) -> str:
-    """Text of an error on one line."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())

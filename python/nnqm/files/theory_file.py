@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import _core
 from .._arguments import Floats, floats, positive
-from ..errors import InputError, InputTypeError, located
+from ..errors import InputError, InputTypeError, located, reason_of
 from ..theories.builtin import BUILTIN_THEORIES, builtin_theory
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess
@@ -25,6 +25,7 @@ from ..theories.table import (
     Table,
     brief,
     filled_list,
+    nearest_hint,
     real_number,
     real_numbers,
     required,
@@ -49,9 +50,7 @@ from .tables import (
     TOP_KEYS,
     TRAINING_KEYS,
     keys_of_sources,
-    nearest_hint,
     need_known_keys,
-    reason_of,
     source_keys,
     sub_table,
 )

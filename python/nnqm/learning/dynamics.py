@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, Rng, choice
 from ..errors import InputError, InputTypeError
+from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
-from ..sampling.simulation import Interrupted
 from ..verdict import Verdict
 from .physics import NUMBERS, OF_LEVELS, Origin, Physics, PhysicsSettings, Plan, failed
 from .tables import arrays_of, dataset_of

@@ -29,14 +29,14 @@ from ..exact.thermal_measures import thermal_measure
 from ..positivity.reflection import reflection_positivity
 from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..representation import short_repr
-from ..sampling.block_sums import accumulate
+from ..runs.simulation import simulate
+from ..sampling.accumulator import accumulate
 from ..sampling.correlators import Correlators, is_uniform
 from ..sampling.drawn_networks import draw_weights
 from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
 from ..sampling.paths import sample_paths
 from ..sampling.run_settings import PathSettings, Progress
-from ..sampling.simulation import simulate
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import SpectrumError
 from ..statistics.estimate import Estimate, format_value

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Rng
 from ..errors import InputError, InputTypeError
+from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
-from ..sampling.simulation import Interrupted
 from ..theories.theory import Theory
 from .physics import NUMBERS, OF_LEVELS, Physics, PhysicsSettings, Plan, failed
 from .tables import dataset_of

@@ -11,9 +11,9 @@ import numpy as np
 
 from .._arguments import Floats
 from ..errors import InputError
-from ..files.writing import check_writable, replacing
 from ..report.exact_values import Estimated
 from ..report.table import Report
+from ..runs.writing import check_writable, replacing
 from ..sampling.correlators import Correlators
 from ..sampling.path_source import Paths
 

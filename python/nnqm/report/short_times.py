@@ -20,9 +20,9 @@ from ..estimators.roughness import (
     uncertainty,
 )
 from ..quantum.measures import SpectralMeasure, TwoPointFunction
+from ..runs.simulation import simulate
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
-from ..sampling.simulation import simulate
 from ..spectra.levels import Spectrum
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict

@@ -106,7 +106,7 @@ def path_array(paths: Any) -> NDArray[Any]:
 def is_array(paths: Any) -> bool:
     """Whether paths come as an array or a list, which can be read again, rather than in chunks of an iterator."""
     known = isinstance(paths, (list, tuple, Mapping, str, bytes, os.PathLike, memoryview, standard.array))
-    return known or hasattr(paths, "__array__") or hasattr(paths, "__dlpack__") or _is_labelled(paths)
+    return known or hasattr(paths, "__array__") or hasattr(paths, "__dlpack__") or is_labelled(paths)
 
 
 def _pieces(paths: Any, order: _Order) -> list[GivenPaths]:
@@ -123,7 +123,7 @@ def _pieces(paths: Any, order: _Order) -> list[GivenPaths]:
 
 def _has_axes(value: Any) -> bool:
     """Whether a member of a list is an array of its own, not a number or a list of numbers."""
-    if isinstance(value, (memoryview, standard.array, Mapping)) or _is_labelled(value):
+    if isinstance(value, (memoryview, standard.array, Mapping)) or is_labelled(value):
         return True
     return getattr(value, "shape", ()) != () or (hasattr(value, "__dlpack__") and getattr(value, "ndim", 1) > 0)
 
@@ -143,12 +143,12 @@ def _one(value: Any, order: _Order, name: str = "paths") -> GivenPaths:
             f"{name} must be numbers, not the name of a file; got {value!r}; load it, for example with numpy.load, "
             "numpy.loadtxt or xarray.open_dataarray"
         )
-    if isinstance(value, Mapping) and not _is_labelled(value):
+    if isinstance(value, Mapping) and not is_labelled(value):
         raise InputTypeError(
             f"{name} must be an array; got a {type(value).__name__} with entries {', '.join(map(str, value))}; for "
             f"channels give numpy.stack(list(paths.values()), axis=-1) with names=list(paths)"
         )
-    if _is_labelled(value):
+    if is_labelled(value):
         return _labelled(value, name) if order.axes is None else _one(getattr(value, "values", value), order, name)
     if type(value).__module__.split(".")[0] in ("pandas", "polars") and len(value.shape) == 2:
         raise InputTypeError(
@@ -261,7 +261,7 @@ def _agreed(what: str, values: list[Any]) -> Any:
 # ---- labelled axes (xarray)
 
 
-def _is_labelled(value: Any) -> bool:
+def is_labelled(value: Any) -> bool:
     return type(value).__module__.split(".")[0] == "xarray" and hasattr(value, "dims")
 
 

@@ -1,257 +1,74 @@
-"""Block sums of paths that were made elsewhere."""
+"""Block sums of paths that were made elsewhere, once it is known how they are cut into blocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any, Unpack
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from .. import _core
 from .._arguments import Floats, integer, positive
-from ..errors import InputError, InputTypeError
-from ..statistics.autocorrelation import slowest
+from ..errors import InputError
 from ..theories.theory import Theory
-from .arrays import GivenPaths, agreed_step, float_type, need_finite_values, read_given
-from .blocks import (
-    FEWEST_BLOCKS,
-    LONG,
-    LOOKED_AT,
-    MANY,
-    Cut,
-    Part,
-    cut_batch,
-    cut_replicas,
-    joined,
-    path_series,
-    plan,
-    scattered,
-)
+from .arrays import float_type, need_finite_values
+from .blocks import FEWEST_BLOCKS, LONG, MANY, Cut, Part
 from .correlators import Correlators
-from .measure import Measure, longest_lag, measure_or_default, resolve
+from .measure import Measure, resolve
 from .observables import Observables, default_observables
-from .path_source import Paths
-from .run_settings import (
-    DEFAULT_BLOCKS,
-    TILE,
-    AccumulateSettings,
-    build_facts,
-    check_scale,
-    empty_sums,
-    measure_of,
-    need_known,
-)
+from .run_settings import TILE, AccumulateSettings, build_facts, check_scale, empty_sums, measure_of
 
-__all__ = ["accumulate"]
+__all__: list[str] = []
 
-# Chunks that are looked at before the standardisation is chosen: their number, and their bytes.
-_FIRST_CHUNKS, _FIRST_BYTES = 16, 1 << 25
-# Blocks of chunks that are kept apart until their number is known.
-_MOST_BLOCKS = 8 * DEFAULT_BLOCKS
 # A first chunk with another mean or spread than the next ones, in their spread, does not standardise.
 _MOVED, _SPREAD = 0.5, 1.5
 # Mean and standard deviation of standardised paths beyond which the observables do not resolve them.
 _FAR, _WIDE = 4.0, 5.0
 
+Sums = dict[str, NDArray[Any]]
 
-def accumulate(
-    paths: ArrayLike | Iterable[ArrayLike],
-    dt: float | None = None,
-    *,
-    names: Sequence[str] | None = None,
-    theory: Theory | None = None,
-    measure: Measure | None = None,
-    **settings: Unpack[AccumulateSettings],
-) -> Correlators:
-    r"""Sums over given paths, as ``simulate`` makes them of its own.
 
-    Blocks hold adjacent paths, because successive paths may be a Markov chain. Fewer than 16 paths are long
-    trajectories and are cut along time, each into pieces of equal length (pairs across a cut are left out).
+class PathSums:
+    """Settings of the sums of given paths, and the sums of paths that are cut into pieces.
 
-    The autocorrelation of successive paths, or along the time of trajectories, is always looked at, and notes of the
-    result give its time tau. Blocks are at least 20 tau long where there are 25 of them. Otherwise they are shorter,
-    at least 4 tau, and their scatter is enlarged to the error by the Gamma method (Wolff, Comput. Phys. Commun. 156,
-    143 (2004)), as it is for fewer than 256 paths in any case. Fewer than about 30 tau are refused.
-
-    Parameters
+    Attributes
     ----------
-    paths : array_like, list or iterable of array_like
-        Shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,); any real dtype and memory layout,
-        memory maps and CPU arrays of other libraries included. A list or tuple of arrays is a list of batches of paths,
-        or of trajectories of any lengths. An array of xarray is read by the names of its axes (time; path, sample,
-        config, replica, ...; channel) and its coordinate of times. Any other iterable is read once, chunk by chunk.
-    dt : float, optional
-        Time step; by default the step of the coordinate of times, or 1.
-    names : sequence of str, optional
+    dt : float
+    theory : Theory or None
+    names : sequence of str or None
         Names of the channels.
-    theory : Theory, optional
-        The theory that made them, whose channels they must be; for exact values beside the measured ones.
-    measure : Measure, optional
-        Observables and lags of the sums. Observables are standardised by the theory by default, or by the mean and
-        standard deviation of the paths (of the first chunks); pass the observables of another run to merge with it.
-    **settings : AccumulateSettings
-        n_threads : int, as for ``simulate``.
-
-        n_blocks : int, independent blocks for the errors, of each chunk where there are several; see above.
-
-        axes : sequence of str, the axes of arrays in their order, each one of path, time, channel.
-
-        period : float or True, of paths that close, the number of times times dt (True); lags then wrap.
-
-        independent : bool, whether the paths are known to be independent, so that no chain is looked for.
-
-        group : int, successive paths that share random parameters, a divisor of 64 or a multiple of it; by default
-        the group of the theory, or 1.
-
-        hbar, mass : float, for energies and momenta, 1 by default; taken from the theory if there is one.
-
-    Returns
-    -------
-    Correlators
-
-    Raises
-    ------
-    InputError, InputTypeError
-        If the shape, axes or type do not fit, times are not uniform, a value is not finite (which path and time), or
-        the paths are too few or too strongly correlated for an error.
-
-    Examples
-    --------
-    >>> chain = np.random.default_rng(1).normal(size=(1000, 32))
-    >>> run = accumulate([chain[:400], chain[400:]], 0.1)
-    >>> run.n_paths, run.n_blocks
-    (1000, 128)
+    asked : Measure
+    group, n_threads : int
+    n_blocks : int or None
+    independent : bool
+    period : float, bool or None
+        As given.
     """
-    need_known(accumulate, settings, AccumulateSettings, Measure)
-    asked = measure_or_default(measure)
-    if theory is not None:
-        settings["hbar"], settings["mass"] = theory.hbar, theory.mass
-        settings["group"] = settings.get("group") or theory.group
-    group = integer("group", settings.get("group") or 1, 1)
-    if 64 % group and group % 64:
-        raise InputError(f"group must be a divisor of 64 or a multiple of it; got {group}")
-    if dt is not None:
-        positive("dt", dt)
-    if isinstance(paths, Paths | Theory):
-        raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
-    given = read_given(paths, settings.get("axes"))
-    adder = _Adder(given, agreed_step(dt, given.dt), names or given.names, theory, asked, settings)
-    return adder.run()
-
-
-class _Adder:
-    """Adds up batches of paths, the first of which decides on the grid."""
 
     def __init__(
         self,
-        given: GivenPaths,
         dt: float,
         names: Sequence[str] | None,
         theory: Theory | None,
         asked: Measure,
         settings: AccumulateSettings,
     ) -> None:
-        self._given, self._dt, self._names, self._theory, self._asked = given, dt, names, theory, asked
+        self.dt, self.names, self.theory, self.asked = dt, names, theory, asked
         self._hbar = positive("hbar", settings.get("hbar", 1.0))
         self._mass = positive("mass", settings.get("mass", 1.0))
-        self._group = settings.get("group") or 1
-        self._n_blocks = settings.get("n_blocks")
-        self._n_threads = integer("n_threads", settings.get("n_threads", 0), 0, 4096)
-        self._independent = bool(settings.get("independent", False))
-        self._period = settings.get("period")
+        self.group = settings.get("group") or 1
+        self.n_blocks = settings.get("n_blocks")
+        self.n_threads = integer("n_threads", settings.get("n_threads", 0), 0, 4096)
+        self.independent = bool(settings.get("independent", False))
+        self.period = settings.get("period")
 
-    def run(self) -> Correlators:
-        batches, given = self._given.batches, self._given
-        if not given.readable:
-            return self._chunks(batches)
-        held = list(batches)
-        rows = [path for b in held for path in b] if sum(len(b) for b in held) < 4096 else []
-        if len(set(given.lengths)) > 1:
-            return self._replicas(rows, given.lengths)
-        if len(held) > 1 and len(rows) < MANY and rows:
-            held = [np.concatenate(held)]
-        if len(held) > 1:
-            return self._chunks(held)
-        return self._whole(held[0])
-
-    def _whole(self, array: NDArray[Any]) -> Correlators:
-        if self._period and len(array) < MANY:
-            self._begin(0, [array])
-        cut = cut_batch(
-            array, self._group, self._n_blocks, longest_lag(self._asked), chunk=False, independent=self._independent
-        )
-        run = self._begin(cut.steps, [array])
-        return self._done(run, self._sums(run, cut, 0), len(array), cut.factor, cut.notes)
-
-    def _replicas(self, rows: list[NDArray[Any]], lengths: tuple[int, ...]) -> Correlators:
-        shortest, longest = min(lengths), max(lengths)
-        if not rows or self._group > 1 or shortest < 64 or self._period is not None:
-            raise InputError(
-                f"paths must have equal lengths here; got between {shortest} and {longest} times; cut them to the "
-                f"shortest, [p[..., :{shortest}] for p in paths], or analyse them one after the other"
-            )
-        cut = cut_replicas(rows, self._n_blocks, longest_lag(self._asked))
-        run = self._begin(cut.steps, [row[None] for row in rows])
-        return self._done(run, self._sums(run, cut, 0), len(rows), cut.factor, cut.notes)
-
-    def _chunks(self, batches: Iterable[NDArray[Any]]) -> Correlators:
-        """Chunk after chunk; blocks of successive chunks are put together once the autocorrelation is known."""
-        iterator = iter(batches)
-        first = list(iterator) if self._given.readable else _first_chunks(iterator)
-        run: Correlators | None = None
-        collected: list[dict[str, NDArray[Any]]] = []
-        series: list[Floats] = []
-        notes: tuple[str, ...] = ()
-        n_paths, (_, n_steps, n_channels) = 0, first[0].shape
-        for chunk in chain(first, iterator):
-            if chunk.shape[1:] != (n_steps, n_channels):
-                raise InputError(
-                    f"chunks must have equal n_times and channels; got {chunk.shape[1:]} after "
-                    f"{(n_steps, n_channels)}; give a list of trajectories of different lengths"
-                )
-            wanted = self._n_blocks
-            if wanted is None and n_paths > _MOST_BLOCKS:
-                # About as many paths as in the blocks so far: a block of a few paths costs as much as one of a tile.
-                wanted = max(1, 2 * DEFAULT_BLOCKS * len(chunk) // n_paths)
-            cut = cut_batch(chunk, self._group, wanted, longest_lag(self._asked), chunk=True, independent=True)
-            if run is None:
-                run = self._begin(cut.steps, first)
-            elif cut.steps != run.n_times:
-                raise InputError(
-                    f"chunks must be cut alike; got pieces of {cut.steps} steps after {run.n_times}; choose n_blocks"
-                )
-            collected.append(self._sums(run, cut, n_paths))
-            if not self._independent and n_paths < LOOKED_AT:
-                origin = np.zeros(n_channels)
-                origin[list(run.observables.columns)] = run.observables.shift
-                series.append(path_series(chunk[:LOOKED_AT], self._group, origin))
-            n_paths += len(chunk)
-            notes = tuple(dict.fromkeys((*notes, *cut.notes)))
-            if self._n_blocks is None and sum(len(s["paths"]) for s in collected) > _MOST_BLOCKS:
-                collected = [joined(_concatenated(collected), 2 * DEFAULT_BLOCKS)]
-        assert run is not None
-        sums = _concatenated(collected)
-        if not self._given.readable:
-            self._need_standardised(run, sums)
-        if self._n_blocks is None:
-            sums = joined(sums, DEFAULT_BLOCKS)
-        factor = 1.0
-        if series:
-            used, units = len(sums["paths"]), n_paths // self._group
-            blocks, factor, told = plan(
-                slowest(np.concatenate(series)), units, min(used, units), self._n_blocks is None
-            )
-            sums = joined(sums, blocks)
-            notes = (*notes, *told)
-        return self._done(run, sums, n_paths, factor, notes)
-
-    def _begin(self, steps: int, batches: list[NDArray[Any]]) -> Correlators:
+    def begin(self, steps: int, batches: Sequence[NDArray[Any]]) -> Correlators:
         """A run without sums, on the grid of pieces of some steps, with observables for the batches."""
-        array, asked, theory = batches[0], self._asked, self._theory
-        grid = np.arange(steps, dtype=np.float64) * float(self._dt)
+        array, asked, theory = batches[0], self.asked, self.theory
+        grid = np.arange(steps, dtype=np.float64) * float(self.dt)
         period = self._checked_period(array.shape[1])
         if period is not None and steps != array.shape[1]:
             raise InputError(
@@ -259,7 +76,7 @@ class _Adder:
                 f"least {MANY} paths, of at most {LONG} times, or leave the period out where it is much longer than "
                 "what decays"
             )
-        chosen = _user_observables(batches, self._names, theory) if asked.observables is None else asked.observables
+        chosen = _user_observables(batches, self.names, theory) if asked.observables is None else asked.observables
         run = Correlators(
             theory=theory,
             times=grid,
@@ -267,10 +84,10 @@ class _Adder:
             n_blocks=0,
             first_block=0,
             keys=(),
-            precision=np.dtype(float_type(array.dtype)).name,
+            precision="float32" if all(float_type(b.dtype) is np.float32 for b in batches) else "float64",
             hbar=self._hbar,
             mass=self._mass,
-            group=self._group,
+            group=self.group,
             closed_after=period,
             **resolve(asked, chosen, grid, theory, period),
             **build_facts(),
@@ -285,30 +102,40 @@ class _Adder:
 
     def _checked_period(self, n_times: int) -> float | None:
         """The period of closed paths, which must be all their times."""
-        if self._period is None or self._period is False:
+        if self.period is None or self.period is False:
             return None
-        turn = n_times * self._dt
-        period = turn if self._period is True else positive("period", self._period)
+        turn = n_times * self.dt
+        period = turn if self.period is True else positive("period", self.period)
         if abs(period - turn) > 1e-6 * turn:
             raise InputError(
-                f"period must be the number of times, {n_times}, times dt = {self._dt:g}: {turn:g}; got {period:g}; a "
+                f"period must be the number of times, {n_times}, times dt = {self.dt:g}: {turn:g}; got {period:g}; a "
                 "closed path does not repeat its first time at its end"
             )
-        of_theory = period if self._theory is None else self._theory.period
+        of_theory = period if self.theory is None else self.theory.period
         if of_theory is None or abs(of_theory - period) > 1e-6 * period:
             known = "is open" if of_theory is None else f"has {of_theory:g}"
             raise InputError(f"period is {period:g}, but the theory {known}; leave the period out, or the theory")
         return period
 
-    def _sums(self, run: Correlators, cut: Cut, paths_before: int) -> dict[str, NDArray[Any]]:
+    def sums(self, run: Correlators, cut: Cut, paths_before: int, *, weighted: bool) -> Sums:
+        """Sums over the parts of a cut; of weighted ones "paths" has sums of weights, and "counted" their numbers."""
         sums = empty_sums(run, cut.blocks)
+        of_weights, of_squares = np.zeros(cut.blocks), np.zeros(cut.blocks)
         for part in cut.parts:
-            _accumulate_part(part, run, self._n_threads, sums, paths_before)
+            _accumulate_part(part, run, self.n_threads, sums, paths_before)
+            if part.weights is not None:
+                for block, (begin, end) in enumerate(pairwise(part.offsets), start=part.first_block):
+                    w = part.weights[begin:end]
+                    of_weights[block] += w.sum()
+                    whole = part.per_path if len(w) % part.per_path == 0 else max(1, len(w))
+                    of_squares[block] += (w.reshape(-1, whole).sum(axis=1) ** 2).sum()
+        if weighted:
+            sums |= {"counted": sums["paths"], "paths": of_weights, "squared_weights": of_squares}
         return sums
 
-    def _need_standardised(self, run: Correlators, sums: dict[str, NDArray[Any]]) -> None:
+    def need_standardised(self, run: Correlators, sums: Sums) -> None:
         """Raise if the first chunks were no measure of all."""
-        if self._asked.observables is not None or self._theory is not None or "moments" not in sums:
+        if self.asked.observables is not None or self.theory is not None or "moments" not in sums:
             return
         count = sums["paths"].sum() * run.n_times
         first, second = np.moveaxis(sums["moments"].sum(axis=0)[:, :2] / count, -1, 0)
@@ -324,40 +151,28 @@ class _Adder:
                     f"({mean.tolist()}, {std.tolist()}, {list(o.channels)})))"
                 )
 
-    def _done(
-        self, run: Correlators, sums: dict[str, NDArray[Any]], n_paths: int, factor: float, notes: tuple[str, ...]
+    def done(
+        self,
+        run: Correlators,
+        sums: Sums,
+        n_paths: int,
+        notes: Sequence[str],
+        replicas: Sequence[tuple[str, int]] = (),
     ) -> Correlators:
+        """The run with its sums, if there are enough blocks."""
         blocks = len(sums["paths"])
-        if blocks < 2 or (self._n_blocks is None and blocks < FEWEST_BLOCKS - 1):
-            fewest = FEWEST_BLOCKS if self._n_blocks is None else 2
+        if blocks < 2 or (self.n_blocks is None and blocks < FEWEST_BLOCKS - 1):
+            fewest = FEWEST_BLOCKS if self.n_blocks is None else 2
             raise InputError(
                 f"errors need at least {fewest} blocks; got {blocks}; give more paths, or longer ones, as an array or "
                 "a list, which are cut along time"
             )
-        return replace(
-            run, sums=scattered(sums, factor), n_paths=n_paths, n_blocks=len(sums["paths"]), notes=tuple(notes)
-        )
+        return replace(run, sums=sums, n_paths=n_paths, n_blocks=blocks, notes=tuple(notes), replicas=tuple(replicas))
 
 
-def _concatenated(collected: list[dict[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
-    return {name: np.concatenate([s[name] for s in collected]) for name in collected[0]}
-
-
-def _first_chunks(chunks: Iterator[NDArray[Any]]) -> list[NDArray[Any]]:
-    """The first chunks, copied where there are several, because an iterator may use its memory again."""
-    held = [next(chunks)]
-    if held[0].nbytes > _FIRST_BYTES // 4:
-        return held
-    held[0] = held[0].copy()
-    while len(held) < _FIRST_CHUNKS and sum(c.nbytes for c in held) < _FIRST_BYTES:
-        chunk = next(chunks, None)
-        if chunk is None:
-            break
-        held.append(chunk.copy())
-    return held
-
-
-def _user_observables(batches: list[NDArray[Any]], names: Sequence[str] | None, theory: Theory | None) -> Observables:
+def _user_observables(
+    batches: Sequence[NDArray[Any]], names: Sequence[str] | None, theory: Theory | None
+) -> Observables:
     n_channels = batches[0].shape[2]
     if theory is not None:
         if n_channels != len(theory.channels):
@@ -431,9 +246,7 @@ def _need_digits(eps: float, mean: Floats, std: Floats, labels: Sequence[str]) -
             )
 
 
-def _accumulate_part(
-    part: Part, run: Correlators, n_threads: int, sums: dict[str, NDArray[Any]], paths_before: int
-) -> None:
+def _accumulate_part(part: Part, run: Correlators, n_threads: int, sums: Sums, paths_before: int) -> None:
     measure = measure_of(run)
     wanted = np.dtype(run.precision)
     pieces, offsets = part.pieces, part.offsets
@@ -462,6 +275,7 @@ def _accumulate_part(
                 first_path=first,
                 n_threads=n_threads,
                 sums={name: array[where] for name, array in sums.items()},
+                weights=None if part.weights is None else part.weights[first:last],
             )
             del chunk  # before the next one is made
         begin = end
@@ -469,8 +283,8 @@ def _accumulate_part(
     for piece in sorted(mine[mine >= 0])[:1]:
         found = np.argwhere(~np.isfinite(pieces[piece].astype(wanted)))
         step, channel = found[0]
-        path = paths_before + part.first_path + (piece if part.whole_paths else 0)
-        time_step = step if part.whole_paths else piece * pieces.shape[1] + step
+        path = paths_before + part.first_path + piece // part.per_path
+        time_step = piece % part.per_path * pieces.shape[1] + step
         raise InputError(
             f"paths must be finite in {run.precision}; path {path} at time step {time_step}, channel {channel} is "
             f"{pieces[piece, step, channel]}; remove it"

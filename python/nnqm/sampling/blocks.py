@@ -15,6 +15,7 @@ from ..errors import InputError
 from ..statistics.autocorrelation import INDEPENDENT, Slowness, scatter_factor, slowest, windowed_time
 from ..statistics.estimate import format_value
 from .arrays import need_finite_values
+from .correlators import counted
 from .run_settings import DEFAULT_BLOCKS
 
 __all__: list[str] = []
@@ -38,40 +39,62 @@ _FEW, _VERY_FEW = 256, 32
 _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
+# The same for replicas, of which several series are compared.
+_UNRELATED = 6.0
 _STRETCHES = 6
+# Length below which a trajectory that is much shorter than the others would cut them into too small pieces.
+_SHORTEST_PIECE = 64
+# Fewest paths that weighted ones must be worth for an error, in autocorrelation times if these are longer than a path,
+# and fewest of each block.
+_WORTH, _WORTH_OF_BLOCK = 30.0, 2.0
 # Paths of which parts are looked at too, and paths of chunks that are looked at.
 LOOKED_AT = 1 << 16
 
 
 @dataclass
 class Part:
-    """Pieces of paths and the blocks they go to: pieces offsets[i] .. offsets[i + 1] - 1 to block first_block + i."""
+    """Pieces of paths and the blocks they go to: pieces offsets[i] .. offsets[i + 1] - 1 to block first_block + i.
+
+    Each path has ``per_path`` successive pieces. ``weights`` has a number for each piece, None without weights.
+    """
 
     pieces: NDArray[Any]
     first_block: int
     offsets: list[int]
     first_path: int
-    whole_paths: bool
+    per_path: int
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True)
 class Cut:
-    """How paths are cut into blocks: steps of a piece, blocks, parts to be summed, notes, and the scatter's factor."""
+    """How paths are cut into blocks: steps of a piece, blocks, parts to be summed, notes, and the scatter's factor.
+
+    ``blocks_of`` has the blocks of each path, and is empty if paths share blocks.
+    """
 
     steps: int
     blocks: int
     parts: Iterator[Part]
     notes: tuple[str, ...] = ()
     factor: float = 1.0
+    blocks_of: tuple[int, ...] = ()
 
 
 def cut_batch(
-    array: NDArray[Any], group: int, n_blocks: int | None, largest: int, *, chunk: bool, independent: bool
+    array: NDArray[Any],
+    n_blocks: int | None,
+    largest: int,
+    *,
+    chunk: bool,
+    independent: bool,
+    group: int = 1,
+    weights: Floats | None = None,
 ) -> Cut:
     """How one batch is cut; a chunk's autocorrelation is not looked at. ``largest`` is the longest lag wanted."""
     n_paths, n_times, _ = array.shape
     asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 1)
-    by_path = chunk or group > 1 or n_paths >= (asked if n_blocks is not None else MANY)
+    by_path = chunk or group > 1 or weights is not None or n_paths >= (asked if n_blocks is not None else MANY)
     if group > 1 and (n_paths % group or n_times > LONG):
         raise InputError(
             f"paths must be whole groups of {group} that share parameters, of at most {LONG} times; got {n_paths} "
@@ -82,13 +105,16 @@ def cut_batch(
     if by_path:
         blocks = min(asked, n_paths // group)
         if not chunk and not independent:
-            found = slowest(path_series(array, group))
+            seen = path_series(array, group)
+            found = slowest(seen if weights is None else weighted_series(seen, weights))
             blocks, factor, notes = plan(found, n_paths // group, blocks, n_blocks is None)
+        if weights is not None and not chunk:
+            blocks = few_enough(blocks, worth(weights))
         if n_times <= LONG:
             offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
-            return Cut(n_times, blocks, iter([Part(array, 0, offsets, 0, True)]), tuple(notes), factor)
+            return Cut(n_times, blocks, iter([Part(array, 0, offsets, 0, 1, weights)]), tuple(notes), factor)
     else:
-        tau = _trajectories_tau(list(array))
+        tau = trajectories_tau(list(array))
         found = slowest(path_series(array))
         if found.correlated and not independent:
             plan(found, n_paths, n_paths, automatic=True)
@@ -97,7 +123,7 @@ def cut_batch(
         blocks = per_path * n_paths
     # Pieces much longer than the largest lag lose little at the cuts, and short ones fill the lanes of a tile.
     length = n_times // per_path
-    pieces = max(1, length // max(1024, 16 * (largest + 1), int(32 * tau)))
+    pieces = max(1, length // piece_length(largest, tau))
     steps = length // pieces
     if steps < 2 and not by_path:
         raise InputError(
@@ -114,23 +140,47 @@ def cut_batch(
         for path in range(n_paths):
             cut = array[path, :used].reshape(per_path * pieces, steps, array.shape[2])
             first = path * blocks // n_paths if by_path else path * per_path
-            yield Part(cut, first, [pieces * b for b in range(per_path + 1)], path, False)
+            own = None if weights is None else np.full(len(cut), weights[path])
+            yield Part(cut, first, [pieces * b for b in range(per_path + 1)], path, len(cut), own)
 
-    return Cut(steps, blocks, parts(), tuple(notes), factor)
+    return Cut(steps, blocks, parts(), tuple(notes), factor, () if by_path else (per_path,) * n_paths)
 
 
-def cut_replicas(rows: Sequence[NDArray[Any]], n_blocks: int | None, largest: int) -> Cut:
-    """How trajectories (time, channel) of different lengths are cut: into pieces of one length."""
+def cut_trajectories(
+    rows: Sequence[NDArray[Any]],
+    n_blocks: int | None,
+    largest: int,
+    weights: Floats | None = None,
+    *,
+    apart: bool = False,
+) -> Cut:
+    """How trajectories (time, channel) of any lengths are cut: into pieces of one length, as long as the shortest.
+
+    More trajectories than blocks share blocks, unless they must stay ``apart``.
+    """
     lengths = [len(r) for r in rows]
-    total, n = sum(lengths), len(rows)
-    tau = _trajectories_tau(rows)
+    total, n, shortest = sum(lengths), len(rows), min(lengths)
+    if largest >= shortest:
+        raise InputError(
+            f"paths must be longer than the largest lag, {largest} steps; got {shortest} times in trajectory "
+            f"{lengths.index(shortest)}; leave it out, or use smaller lags"
+        )
+    if shortest < min(_SHORTEST_PIECE, total // (4 * n)):
+        raise InputError(
+            f"paths must not have very unequal lengths, because all are cut into pieces as long as the shortest; got "
+            f"{shortest} times in trajectory {lengths.index(shortest)}, and {total // n} on average; leave it out"
+        )
+    tau = trajectories_tau(rows)
     asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 2)
     per_chain, factor, notes = _pieces_of_chains(lengths, max(1, asked // n), tau, n_blocks is None)
     length = max(1, total // (per_chain * n))
-    steps = max(2, min(length, max(1024, 16 * (largest + 1), int(32 * tau)), min(lengths)))
-    _need_room(largest, steps)
+    steps = max(2, min(length, piece_length(largest, tau), shortest))
+    if steps > shortest:
+        raise InputError(f"paths must have at least 2 times; got {shortest} in trajectory {lengths.index(shortest)}")
     pieces = max(1, length // steps)
     counts = [max(1, n_times // (pieces * steps)) for n_times in lengths]
+    blocks = asked if weights is None else few_enough(asked, worth(weights))
+    shared = n > blocks and not apart
     used = [min(n_times // steps, count * pieces) for n_times, count in zip(lengths, counts, strict=True)]
     notes.append(
         f"{n} paths of {min(lengths)} to {max(lengths)} times were cut along time into {sum(used)} pieces of {steps} "
@@ -139,12 +189,23 @@ def cut_replicas(rows: Sequence[NDArray[Any]], n_blocks: int | None, largest: in
 
     def parts() -> Iterator[Part]:
         first = 0
-        for path, (row, blocks, held) in enumerate(zip(rows, counts, used, strict=True)):
+        for path, (row, own_blocks, held) in enumerate(zip(rows, counts, used, strict=True)):
             cut = row[: held * steps].reshape(held, steps, row.shape[1])
-            yield Part(cut, first, [held * b // blocks for b in range(blocks + 1)], path, False)
-            first += blocks
+            own = None if weights is None else np.full(held, weights[path])
+            if shared:
+                yield Part(cut, path * blocks // n, [0, held], path, len(cut), own)
+            else:
+                yield Part(cut, first, [held * b // own_blocks for b in range(own_blocks + 1)], path, len(cut), own)
+            first += own_blocks
 
-    return Cut(steps, sum(counts), parts(), tuple(notes), factor)
+    if shared:
+        return Cut(steps, blocks, parts(), tuple(notes), factor)
+    return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts))
+
+
+def piece_length(largest: int, tau: float) -> int:
+    """Steps of a piece of a trajectory: much longer than the largest lag, so that little is lost at the cuts."""
+    return max(1024, 16 * (largest + 1), int(32 * tau))
 
 
 def _need_room(largest: int, steps: int) -> None:
@@ -178,6 +239,46 @@ def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, fl
     instead = f": {fewer} blocks instead of {blocks}" if fewer < blocks else ""
     factor = scatter_factor(found.time, n, fewer) if n < INDEPENDENT * found.time * fewer else 1.0
     return fewer, factor, [f"{told}{instead}{_enlarged(factor)}"]
+
+
+def plan_replicas(
+    found: Sequence[Slowness], units: Sequence[int], blocks: int, automatic: bool
+) -> tuple[list[int], list[float], list[str]]:
+    """Blocks of independent chains of some paths each, the factor of the scatter of each, and a note.
+
+    The autocorrelation time is the average over the chains, each of which is a block of its own at least.
+    """
+    share = np.array(units) / sum(units)
+    time = float(share @ [f.time for f in found])
+    error = float(np.sqrt(((share * [f.error for f in found]) ** 2).sum()))
+    together = Slowness(time, error, any(f.correlated for f in found))
+    if together.correlated and sum(units) < _FEWEST * (time + error) and len(units) >= FEWEST_BLOCKS:
+        told = f"autocorrelation time of successive paths: {format_value(time, error)} paths: each replica is a block"
+        return [1] * len(units), [1.0] * len(units), [told]
+    wanted, factor, notes = plan(together, sum(units), min(blocks, sum(units)), automatic)
+    counts = [max(1, min(n, round(wanted * s))) for n, s in zip(units, share, strict=True)]
+    of_chain = [
+        1.0 if factor == 1 or count == 1 else scatter_factor(time, n, count)
+        for n, count in zip(units, counts, strict=True)
+    ]
+    return counts, of_chain, notes
+
+
+def need_independent(series: Sequence[Floats], names: Sequence[str], time: float) -> None:
+    """Raise if the paths of two successive replicas are correlated at equal places in their chains."""
+    for (name, a), (other, b) in pairwise(zip(names, series, strict=True)):
+        n = min(len(a), len(b))
+        if n < _VERY_FEW:
+            continue
+        a, b = a[:n] - a[:n].mean(axis=0), b[:n] - b[:n].mean(axis=0)
+        size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
+        found = float(np.abs((a * b).sum(axis=0) / np.where(size > 0, size, 1.0)).max())
+        if found > min(_UNRELATED * np.sqrt(2 * time / n), 1 - 1e-9):
+            raise InputError(
+                f"replicas must be independent; those named {name} and {other} are correlated (r = {found:.2g}); use "
+                "other random numbers for each; channels of the same paths are "
+                "numpy.stack(list(paths.values()), axis=-1) with names=list(paths)"
+            )
 
 
 def _enlarged(factor: float) -> str:
@@ -221,7 +322,7 @@ def _pieces_of_chains(lengths: Sequence[int], blocks: int, tau: float, automatic
     return fewer, factor, [f"{told}: {fewer * n} blocks instead of {blocks * n}{_enlarged(factor)}"]
 
 
-def _trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
+def trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
     """Longest autocorrelation time of some trajectories, in steps, which must not be correlated at equal times."""
     tau = max(_trajectory_tau(row, path) for path, row in enumerate(rows))
     products, seen = [], []
@@ -295,11 +396,41 @@ def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = Non
     return np.where(np.isfinite(flat), flat, 0.0)
 
 
+def weighted_series(series: Floats, weights: Floats) -> Floats:
+    """Contributions of the paths to the error of weighted averages of some series, shape (N, F)."""
+    w = weights[: len(series), None] / weights.mean()
+    return np.asarray(w * (series - (w * series).sum(axis=0) / w.sum()))
+
+
+def worth(weights: Floats) -> float:
+    """Effective sample size of weights: independent paths of equal weight with the same error of an average."""
+    if not weights.any():
+        raise InputError("weights must not be 0 for all paths; give some of them a positive weight")
+    w = weights / weights.max()
+    return float(w.sum() ** 2 / (w**2).sum())
+
+
+def few_enough(blocks: int, size: float) -> int:
+    """Blocks that are worth some paths each, of all paths with an effective sample size."""
+    return max(1, min(blocks, max(FEWEST_BLOCKS, int(size / _WORTH_OF_BLOCK))))
+
+
+def need_worth(size: float, time: float, n_paths: int) -> str:
+    """A note on the effective sample size of n paths; too small ones have no error and are refused."""
+    told = f"weights: {n_paths} paths are worth {size:.4g} (effective sample size)"
+    if size < _WORTH * max(1.0, time):
+        raise InputError(
+            f"{told}, and an error needs {_WORTH * max(1.0, time):.3g}; give more paths, or weights that differ less"
+        )
+    return told if time <= 1 else f"{told}, or {size / (2 * time):.4g} with their autocorrelation"
+
+
 def scattered(sums: dict[str, NDArray[Any]], factor: float) -> dict[str, NDArray[Any]]:
     """Block sums whose deviations from the average block are enlarged, so that their variance is; totals stay."""
     if factor == 1:
         return sums
-    share = sums["paths"] / sums["paths"].sum()
+    counts = counted(sums)
+    share = counts / counts.sum()
     grown = dict(sums)
     for name, array in sums.items():
         if array.dtype.kind == "f":
@@ -310,7 +441,7 @@ def scattered(sums: dict[str, NDArray[Any]], factor: float) -> dict[str, NDArray
 
 def joined(sums: dict[str, NDArray[Any]], blocks: int) -> dict[str, NDArray[Any]]:
     """Block sums with neighbours added up, to at most ``blocks`` blocks of nearly equal numbers of paths."""
-    paths = sums["paths"]
+    paths = counted(sums)
     if len(paths) <= blocks:
         return sums
     done = np.cumsum(paths) - paths / 2

@@ -68,8 +68,11 @@ class Correlators:
         Whether the network was evaluated by a table of polynomials, see ``simulate``.
     closed_after : float or None
         The period that was declared for paths from elsewhere; see ``period``.
+    replicas : tuple of (str, int)
+        Names of independent replicas and the number of blocks of each, in the order of the blocks; see ``replica``.
     sums : dict of ndarray
-        Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad".
+        Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad". With weights
+        "paths" has sums of weights, "counted" the numbers of paths and "squared_weights" sums of squares.
     """
 
     theory: Theory | None
@@ -93,12 +96,50 @@ class Correlators:
     compiled: bool = False
     random_map_version: int = _core.random_map_version
     closed_after: float | None = None
+    replicas: tuple[tuple[str, int], ...] = ()
     sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
 
     @property
     def block_paths(self) -> NDArray[np.int64]:
         """Paths summed in each block held, shape (blocks,)."""
-        return self.sums["paths"]
+        return counted(self.sums)
+
+    @property
+    def effective_sample_size(self) -> float:
+        r"""Paths that weighted ones are worth, :math:`(\sum w)^2 / \sum w^2`; without weights the paths held.
+
+        It is the number of independent paths of equal weight whose average has the same error (Kish, Survey Sampling,
+        1965). Autocorrelation of successive paths is not in it.
+        """
+        if "squared_weights" not in self.sums:
+            return float(self.block_paths.sum())
+        return float(self.sums["paths"].sum() ** 2 / self.sums["squared_weights"].sum())
+
+    def replica(self, name: str) -> Correlators:
+        """The blocks of one replica, of which every estimator is a function too.
+
+        Parameters
+        ----------
+        name : str
+            One of ``replicas``.
+
+        Returns
+        -------
+        Correlators
+
+        Raises
+        ------
+        InputError
+            If the run has no replica of this name.
+        """
+        first = 0
+        for known, blocks in self.replicas:
+            if known == name:
+                sums = {n: a[first : first + blocks] for n, a in self.sums.items()}
+                return replace(self, sums=sums, n_paths=int(counted(sums).sum()), n_blocks=blocks, replicas=())
+            first += blocks
+        known = ", ".join(n for n, _ in self.replicas) or "none"
+        raise InputError(f"name must be one of the replicas of the run, {known}; got {name!r}")
 
     @property
     def n_times(self) -> int:
@@ -353,7 +394,7 @@ class Correlators:
 
     def _metadata(self) -> dict[str, Any]:
         skipped = {"theory", "observables", "times", "sums"}
-        data = {k: v for k, v in vars(self).items() if k not in skipped}
+        data = {k: v for k, v in vars(self).items() if k not in skipped and (k != "replicas" or v)}
         data["theory"] = None if self.theory is None else self.theory.to_dict()
         data["observables"] = self.observables.to_dict()
         return data
@@ -370,6 +411,11 @@ class Correlators:
 
     def __hash__(self) -> int:
         return hash((self.keys, self.n_paths, self.n_blocks, self.first_block))
+
+
+def counted(sums: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Numbers of paths of block sums, with or without weights."""
+    return sums["counted" if "counted" in sums else "paths"]
 
 
 def is_uniform(times: Floats) -> bool:
@@ -473,4 +519,5 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
         n_blocks=len(sums["paths"]),
         first_block=0,
         notes=tuple(dict.fromkeys(n for p in parts for n in p.notes)),
+        replicas=tuple(r for p in parts for r in p.replicas) if all(p.replicas for p in parts) else (),
     )

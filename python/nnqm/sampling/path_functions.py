@@ -14,7 +14,7 @@ from .._arguments import Rng
 from ..errors import InputError, InputTypeError
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
-from .block_sums import accumulate
+from .accumulator import accumulate
 from .correlators import Correlators
 from .measure import Measure, measure_or_default
 from .observables import default_observables

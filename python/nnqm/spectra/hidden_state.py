@@ -22,8 +22,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer
 from ..errors import InputError
+from ..sampling.accumulator import accumulate
 from ..sampling.arrays import is_array, need_finite_paths
-from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
 from ..sampling.observables import Observables, default_observables

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +17,12 @@ def brief(value: Any) -> str:
     """Text of a value for a message, at most 60 characters."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def nearest_hint(name: str, known: Iterable[str]) -> str:
+    """Hint to the nearest known name, for a message; empty if none is near."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def required(table: Mapping[str, Any], key: str, place: str, remedy: str) -> Any:

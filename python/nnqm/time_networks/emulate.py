@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, Rng, floats, integer
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import SpectralMeasure
+from ..runs.simulation import simulate
+from ..sampling.accumulator import accumulate
 from ..sampling.arrays import path_array
-from ..sampling.block_sums import accumulate
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
 from ..sampling.path_source import PathReader, Paths, need_uniform, reader_of
-from ..sampling.simulation import simulate
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from ..theories.mode_sums import KarhunenLoeve

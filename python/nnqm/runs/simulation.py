@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from typing import Any, Unpack
 
 import numpy as np
@@ -14,13 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
-from ..theories.network import use_table
-from ..theories.networks import RandomNetwork
-from ..theories.theory import Theory
-from .correlators import Correlators, same_draws
-from .measure import Measure, measure_or_default, resolve
-from .observables import default_observables
-from .run_settings import (
+from ..sampling.correlators import Correlators, same_draws
+from ..sampling.measure import Measure, measure_or_default, resolve
+from ..sampling.observables import default_observables
+from ..sampling.run_settings import (
     TILE,
     Progress,
     RunSettings,
@@ -28,16 +22,27 @@ from .run_settings import (
     check_scale,
     choose_blocks,
     empty_sums,
-    measure_of,
     need_known,
     time_grid,
 )
-from .stable_training import need_stable_training
+from ..sampling.stable_training import need_stable_training
+from ..theories.network import use_table
+from ..theories.networks import RandomNetwork
+from ..theories.theory import Theory
+from .slices import in_process
 
 __all__ = ["Interrupted", "extend", "simulate"]
 
-# Seconds of one call to the core, between which Ctrl-C is heard and progress is told.
-_SLICE = 0.2
+
+@dataclass(frozen=True)
+class Work:
+    """How a run is advanced, which does not change its bits."""
+
+    n_threads: int = 0
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        integer("n_threads", self.n_threads, 0, 4096)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -116,8 +121,8 @@ def simulate(
         On Ctrl-C, with the completed part in its ``partial``.
     """
     need_known(simulate, settings, RunSettings, Measure)
-    precision, n_threads = settings.get("precision", "float32"), settings.get("n_threads", 0)
-    blocks, until, progress = settings.get("blocks"), settings.get("until"), settings.get("progress")
+    precision, blocks, until = settings.get("precision", "float32"), settings.get("blocks"), settings.get("until")
+    work = Work(settings.get("n_threads", 0), settings.get("progress"))
     asked = measure_or_default(measure)
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory_file and builtin_theory make one")
@@ -132,7 +137,6 @@ def simulate(
     unit = max(TILE, theory.group)
     choice("precision", precision, ("float32", "float64"))
     tabulated = use_table(theory.network, precision, settings.get("compiled"))
-    integer("n_threads", n_threads, 0, 4096)
     total = choose_blocks(settings.get("n_blocks"), -(-paths // unit), f"tiles of {unit} paths")
     held = range(total) if blocks is None else blocks
     if not isinstance(held, range):
@@ -166,13 +170,13 @@ def simulate(
     check_scale(run)
     run = replace(run, sums=empty_sums(run, len(held)))
     if until is None:
-        return _advance(run, paths, n_threads, progress)
+        return _advance(run, paths, work)
     if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
         raise InputTypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
     function, wanted = until[0], positive("until[1]", until[1])
     target = min(paths, total * unit * 2)
     while True:
-        run = _advance(replace(run, n_paths=target), paths, n_threads, progress)
+        run = _advance(replace(run, n_paths=target), paths, work)
         if target == paths or float(np.max(function(run).error)) <= wanted:
             return run
         target = min(paths, 2 * target)
@@ -217,10 +221,10 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     paths = integer("n_paths", n_paths, max(1, run.n_paths), 2**53 // run.n_times)
     if paths % run.group:
         raise InputError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
-    integer("n_threads", n_threads, 0, 4096)
+    work = Work(n_threads, progress)
     if run.compiled and not use_table(run.theory.network, run.precision, None):
         raise InputError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
-    return _advance(replace(run, n_paths=paths), paths, n_threads, progress)
+    return _advance(replace(run, n_paths=paths), paths, work)
 
 
 def need_moments(theory: Theory) -> None:
@@ -230,106 +234,23 @@ def need_moments(theory: Theory) -> None:
         theory.network.need_moment(4, "the error of the two-point function")
 
 
-def _slices(done: NDArray[np.int64], wanted: NDArray[np.int64]) -> Iterator[tuple[slice, int, int]]:
-    """Adjacent blocks that stand at the same unit of tiles, and the units they lack; fewest first."""
-    while True:
-        open_blocks = np.flatnonzero(done < wanted)
-        if open_blocks.size == 0:
-            return
-        tile = done[open_blocks].min()
-        begin = int(open_blocks[done[open_blocks] == tile][0])
-        end = begin
-        while end < len(done) and done[end] == tile and wanted[end] > tile:
-            end += 1
-        ahead = done[done > tile]
-        limit = min(int(wanted[begin:end].min()), int(ahead.min()) if ahead.size else 2**62)
-        yield slice(begin, end), int(tile), limit
-
-
-def _first_tiles(run: Correlators) -> int:
-    """Tiles of the first slice, before the speed is known, which then holds all of a short run."""
-    assert run.theory is not None
-    # In multiplications of a matrix product, at some 1e10 a second on any processor: an activation takes
-    # about 25 of them, a look-up in a table 40, a draw up to 200.
-    widths = () if run.theory.network is None else run.theory.network.widths
-    forward = 40.0 if run.compiled else sum((a + 25) * b for a, b in pairwise(widths))
-    if isinstance(run.theory.network, RandomNetwork):
-        forward += 200 * sum((a + 1) * b for a, b in pairwise(widths)) / run.n_times
-        if (training := run.theory.network.training) is not None:
-            # Values, deltas and gradients at all points, for each network once.
-            steps = 3 * training.steps * len(training.points) / (run.group * run.n_times)
-            forward += steps * sum((a + 25) * b for a, b in pairwise(widths))
-    products = 2 * len(run.observable_lags) * run.observables.size**2
-    sources = sum(s.work for s in run.theory.sources)
-    pairs = 0 if run.two_time is None else run.n_times
-    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + sources + forward + products + pairs))))
-    # The cost of other processes depends on how they are sampled.
-    return tiles if run.theory.all_oscillators else min(16, tiles)
-
-
-def _advance(run: Correlators, limit: int, n_threads: int, progress: Progress | None) -> Correlators:
+def _advance(run: Correlators, limit: int, work: Work) -> Correlators:
     """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
-    assert run.theory is not None
-    theory, measure = run.theory._compiled(run.times, run.precision if run.compiled else None), measure_of(run)
     # The sums of a new run are not shared yet.
     sums = {name: array.copy() for name, array in run.sums.items()} if run.sums["paths"].any() else run.sums
-    index = run.first_block + np.arange(len(sums["paths"]))
-    # Paths that share weights stay in one block: what is dealt out is a tile, or as many as a group takes.
-    unit = max(TILE, run.group)
-    wanted = np.maximum(0, -(-(-(-run.n_paths // unit) - index) // run.n_blocks))
-    # A block whose last tile was cut short is done again: its sums cannot be undone.
-    for b in np.flatnonzero((sums["paths"] % unit != 0) & (sums["paths"] < _paths_wanted(run, index))):
-        for name, array in sums.items():
-            array[b] = -1 if name == "first_bad" else 0
-    done = -(-sums["paths"] // unit)
-    threads = n_threads or _core.build_info()["max_threads"]
-    per_second = 0.0
     before = int(sums["paths"].sum())
+    slices = in_process(run, sums, work.n_threads)
     try:
-        for where, tile, last in _slices(done, wanted):
-            blocks = where.stop - where.start
-            rounds, part = last - tile, blocks
-            # Tiles for one slice of time: whole rounds while they are short, some blocks of one round otherwise.
-            tiles = max(threads, _first_tiles(run) * TILE // unit)
-            affordable = max(1, int(per_second * _SLICE)) if per_second else tiles
-            rounds = max(1, min(rounds, affordable // blocks))
-            if rounds == 1:
-                part = max(1, min(blocks, affordable))
-                # No thread waits for the last of a slice while there are others.
-                part -= part % threads if threads < part < blocks else 0
-            stop = where.start + part
-            start = time.perf_counter()
-            _core.advance(
-                theory=theory,
-                measure=measure,
-                key=run.keys[0],
-                times=run.times,
-                n_paths=run.n_paths,
-                n_blocks=run.n_blocks,
-                precision=run.precision,
-                n_threads=n_threads,
-                blocks=(run.first_block + where.start, run.first_block + stop),
-                rounds=(tile, tile + rounds),
-                first_block=run.first_block,
-                sums=sums,
-            )
-            per_second = part * rounds / max(time.perf_counter() - start, 1e-6)
-            done[where.start : stop] += rounds
-            if progress is not None:
-                progress(int(sums["paths"].sum()), limit)
+        for _ in slices:
+            if work.progress is not None:
+                work.progress(int(sums["paths"].sum()), limit)
             _check_finite(run, sums)
     except KeyboardInterrupt:
         held = int(sums["paths"].sum())
         raise Interrupted(replace(run, sums=sums) if held or before else None, f"{held} paths") from None
+    finally:
+        slices.close()
     return replace(run, sums=sums)
-
-
-def _paths_wanted(run: Correlators, index: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Paths of each block once the run is complete."""
-    unit = max(TILE, run.group)
-    full, rest = divmod(run.n_paths, unit)
-    whole = np.maximum(0, -(-(full - index) // run.n_blocks)) * unit
-    return whole + np.where(full % run.n_blocks == index, rest, 0)
 
 
 def _check_finite(run: Correlators, sums: dict[str, NDArray[Any]]) -> None:

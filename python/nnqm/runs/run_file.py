@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, InputTypeError, located
+from ..errors import InputError, InputTypeError, located, reason_of
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables
 from ..sampling.run_settings import measure_of
-from ..theories.table import brief
+from ..theories.table import brief, nearest_hint
 from ..theories.theory import Theory
-from .tables import nearest_hint, reason_of
 from .writing import check_writable, replacing
 
 if TYPE_CHECKING:

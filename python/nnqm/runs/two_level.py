@@ -13,15 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, Rng, choice, integer, random_key
 from ..errors import InputError, InputTypeError
-from ..statistics.matrices import product
-from ..theories.source import Source
-from ..theories.theory import Theory
-from .correlators import Correlators
-from .measure import Measure, measure_or_default, resolve
-from .observables import Observables, default_observables
-from .path_functions import labels_of, values_of
-from .paths import draw_channels
-from .run_settings import (
+from ..sampling.correlators import Correlators
+from ..sampling.measure import Measure, measure_or_default, resolve
+from ..sampling.observables import Observables, default_observables
+from ..sampling.path_functions import labels_of, values_of
+from ..sampling.paths import draw_channels
+from ..sampling.run_settings import (
     DEFAULT_BLOCKS,
     Progress,
     TwoLevelSettings,
@@ -31,6 +28,9 @@ from .run_settings import (
     need_known,
     time_grid,
 )
+from ..statistics.matrices import product
+from ..theories.source import Source
+from ..theories.theory import Theory
 from .simulation import Interrupted, need_moments
 
 __all__ = ["simulate_two_level"]

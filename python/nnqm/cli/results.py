@@ -1,0 +1,123 @@
+"""The end of a command: results are saved, analysed, printed and drawn."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import numpy as np
+import typer
+
+from ..errors import InputError
+from ..report.analyse import analyse
+from ..report.table import Report
+from ..runs.run_file import save
+from ..runs.simulation import Interrupted
+from ..sampling.correlators import Correlators
+from .printing import BadInput, input_errors, note, print_report, progress_bar
+
+__all__: list[str] = []
+
+
+NoPositivity = Annotated[
+    bool, typer.Option("--no-positivity", help="Leave out the test of reflection positivity, which takes seconds.")
+]
+
+
+def finish(
+    result: Correlators,
+    data: Path | None,
+    drawing: Path | None,
+    *,
+    positivity: bool,
+    paths: np.ndarray[Any, Any] | None = None,
+) -> None:
+    """Save, analyse, print and draw. If the results cannot be saved, their report is printed all the same."""
+    fault: InputError | None = None
+    if data is not None:
+        try:
+            save(result, data)
+        except InputError as error:
+            fault = error
+    saved = data is not None and fault is None
+    try:
+        with input_errors(), progress_bar("analysis", "") as progress:
+            report = analyse(result, paths=paths, positivity=positivity, progress=progress)
+        print_report(report)
+        if saved:
+            note(f"wrote {data}")
+        _draw(result, report, drawing)
+    except KeyboardInterrupt:
+        note(f"interrupted: {data} holds the results; nnqm analyse {data} prints them" if saved else "interrupted")
+        raise typer.Exit(130) from None
+    if fault is not None:
+        raise BadInput(str(fault)) from fault
+
+
+def finish_interrupted(stop: Interrupted, data: Path, wanted: int) -> NoReturn:
+    """Save the paths of a stopped run, print their number and exit with code 130."""
+    partial = stop.partial
+    if partial is None:
+        note("interrupted before any path was done; nothing is written")
+        raise typer.Exit(130)
+    with input_errors():
+        save(partial, data)
+    held = int(partial.block_paths.sum())
+    note(
+        f"interrupted: {data} holds {held} of {wanted} paths; "
+        f"nnqm.extend(nnqm.load({str(data)!r}), {wanted}) completes it"
+    )
+    if np.count_nonzero(partial.block_paths) > 1:
+        with input_errors():
+            report = analyse(filled(partial))
+        print_report(report)
+    raise typer.Exit(130)
+
+
+def filled(run: Correlators) -> Correlators:
+    """A run without its empty blocks, which a stopped run did not reach."""
+    filled = run.block_paths > 0
+    return run if filled.all() else replace(run, sums={name: array[filled] for name, array in run.sums.items()})
+
+
+def figure_target(figure: Path | None, no_figure: bool, default: Path) -> Path | None:
+    """Path of the figure, checked before any work, or None for no figure."""
+    if figure is not None and no_figure:
+        raise BadInput("--figure and --no-figure exclude each other; give one of them")
+    if no_figure:
+        return None
+    target = default if figure is None else figure
+    if has_matplotlib():
+        from ..plot import check_figure_file
+
+        with input_errors():
+            check_figure_file(target)
+    return target
+
+
+def has_matplotlib() -> bool:
+    try:
+        return find_spec("matplotlib") is not None
+    except ImportError:
+        return False
+
+
+def need_distinct(first: Path | None, second: Path | None, name: str) -> None:
+    if first is not None and second is not None and os.path.realpath(first) == os.path.realpath(second):
+        raise BadInput(f"the output {first} is also {name}; give another file name")
+
+
+def _draw(result: Correlators, report: Report, target: Path | None) -> None:
+    if target is None:
+        return
+    if not has_matplotlib():
+        note("no figure: pip install 'nnqm[plot]' gets it")
+        return
+    from ..plot import save_figure
+
+    with input_errors():
+        save_figure(result, report, target)
+    note(f"wrote {target}")

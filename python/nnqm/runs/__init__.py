@@ -1,0 +1,1 @@
+"""Runs: simulations, their continuation and their files."""
