@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
 from ..estimators.clustering import clustering
+from ..estimators.markov import chapman_kolmogorov
 from ..exact.random_weights import WeightAverage
 from ..positivity.reflection import PositivityResult, reflection_positivity
 from ..quantum.measures import TwoPointFunction
@@ -35,6 +36,9 @@ _CONSTANT = 1e-13
 
 # p-value below which the two-point function deviates at several lags together.
 _JOINT_LEVEL = 1e-3
+
+# Distance in errors from the autocorrelation time of independent paths, within which it may be theirs.
+_INDEPENDENT = 2.5
 
 # Longest witness that is printed as a note, in characters.
 _LONG_FORMULA = 160
@@ -61,12 +65,13 @@ def analyse(
     channel : int or str
         The channel whose physics is wanted; the first output by default.
     paths : array_like, optional
-        The paths of a run made by ``accumulate``, shape (n_paths, n_times, channels), for the reflection-positivity
-        test; a run of a theory draws its own, the first ones of its key.
+        The paths of a run made by ``accumulate``, shape (n_paths, n_times, channels), for the tests of reflection
+        positivity and of the Markov property (``chapman_kolmogorov``); a run of a theory draws its own for the first,
+        the first ones of its key, and ``check`` answers for the second.
     n_levels : int, default 5
         Levels asked for.
     positivity : bool, default True
-        Whether reflection positivity is tested, which takes about half of the time.
+        Whether these tests are made, which take about half of the time.
     progress : callable, optional
         Called with (parts done, all parts) of the analysis.
 
@@ -92,6 +97,8 @@ def analyse(
     parts += [lambda: found.levels(wanted), found.short_times]
     if positivity:
         parts.append(lambda: found.positivity(paths))
+    if run.chain is not None or paths is not None:
+        parts.append(lambda: found.chain(paths if positivity else None))
     for done, part in enumerate(parts, start=1):
         if not part():
             break
@@ -193,6 +200,27 @@ class _Analysis:
         row = Row("<F(reflected) F>, worst F found", found.value, None, found.verdict, Group.POSITIVITY)
         return [replace(row, remarks=(_p_text(found.p_value),))]
 
+    def chain(self, paths: ArrayLike | None) -> bool:
+        self.rows += _autocorrelation_rows(self.run, self.name)
+        if paths is not None and not self.run.keys and self.run.n_times > 2:
+            self.rows += rows_or_reason(
+                "Chapman-Kolmogorov", Group.CHAIN, lambda: [self._markov_row(paths)], Verdict.NOT_TESTED
+            )
+        return True
+
+    def _markov_row(self, paths: ArrayLike) -> Row:
+        run = self.run
+        if run.period is not None:
+            raise InputError(
+                f"the paths close after {run.period:g}: past and future meet on the other side of the circle"
+            )
+        found = chapman_kolmogorov(paths, run.dt, channel=run.observables.columns[run.channels.index(self.name)])
+        self.details["chapman_kolmogorov"] = found
+        if found.verdict is Verdict.VIOLATED:
+            self.notes.append(f"{self.name} is not a Markov process: {found}")
+        row = Row("Chapman-Kolmogorov, largest deviation", found.deviation, None, found.verdict, Group.CHAIN)
+        return replace(row, remarks=(_p_text(found.p_value),))
+
 
 def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | Estimated | None) -> list[Row]:
     mean, moments = run.mean(name), run.moments(name)
@@ -250,6 +278,28 @@ def _joint_row(estimate: Estimate, expected: ArrayLike) -> Row:
     verdict = Verdict.OK if p_value > _JOINT_LEVEL else Verdict.DEVIATES
     quantity = f"G_c jointly at {len(estimate)} lags"
     return Row(quantity, None, None, verdict, Group.TWO_POINT, remarks=(_p_text(p_value),))
+
+
+def _autocorrelation_rows(run: Correlators, name: str) -> list[Row]:
+    """Row about the autocorrelation time of given paths, in paths or in steps along them."""
+    if run.chain is None:
+        return []
+    i, in_paths = run.channels.index(name), run.chain.unit == "paths"
+    time, error = run.chain.times[i], run.chain.errors[i]
+    # Two replicas at one error to each side have just this error.
+    estimate = Estimate(time, [time - error, time + error], [2.0, 2.0])
+    quantity = "autocorrelation time of successive paths" if in_paths else "autocorrelation time along paths (steps)"
+    independent = abs(time - 0.5) <= _INDEPENDENT * error
+    return [
+        Row(
+            quantity,
+            estimate,
+            None,
+            Verdict.CONSISTENT if independent else Verdict.RESOLVED,
+            Group.CHAIN,
+            reason=f"independent {'paths' if in_paths else 'values'} have 1/2" if independent else "",
+        )
+    ]
 
 
 def _p_text(p_value: float) -> str:

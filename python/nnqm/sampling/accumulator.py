@@ -33,7 +33,8 @@ from .blocks import (
     plan,
     plan_replicas,
     scattered,
-    trajectories_tau,
+    times_along,
+    times_of_paths,
     weighted_series,
     worth,
 )
@@ -385,7 +386,7 @@ class Accumulator:
         if self._run is None:
             rows = [np.concatenate(held) for held in self._stretches.values()]
             largest, shortest = longest_lag(self._sums.asked), min(map(len, rows))
-            steps = min(piece_length(largest, trajectories_tau(rows)), shortest)
+            steps = min(piece_length(largest, times_along(rows)[0]), shortest)
             if steps <= largest:
                 raise InputError(
                     f"stretches must be longer than the largest lag, {largest} steps; got {shortest} times"
@@ -436,7 +437,11 @@ class Accumulator:
         if len(replicas) > 1:
             notes[_compared(run, sums, [name for name, _ in replicas])] = None
         n_paths = len(self._stretches) or self.n_paths
-        return self._sums.done(run, _together(sums), n_paths, list(notes), replicas)
+        times = None
+        if not self._sums.independent and not self._stretches:
+            series = [np.concatenate(of.series) for of in self._chains.values()]
+            times = times_of_paths(series, max(run.observables.columns) + 1, self._sums.group)
+        return self._sums.done(run, _together(sums), n_paths, list(notes), replicas, times)
 
     def _planned(self, sums: list[Sums]) -> tuple[list[Sums], list[str], float]:
         """Block sums with blocks and errors as the autocorrelation of successive paths asks for."""
@@ -496,7 +501,7 @@ class Accumulator:
         )
         run = self._sums.begin(cut.steps, [array])
         sums = scattered(self._sums.sums(run, cut, 0, weighted=weights is not None), cut.factor)
-        return self._sums.done(run, sums, len(array), [*notes, *cut.notes])
+        return self._sums.done(run, sums, len(array), [*notes, *cut.notes], chain=cut.chain)
 
     def _trajectories(
         self, rows: list[NDArray[Any]], names: Sequence[str] | None, weights: Floats | None = None
@@ -528,7 +533,7 @@ class Accumulator:
             parts = [{n: np.split(a, ends)[i] for n, a in sums.items()} for i in range(len(replicas))]
             if len(replicas) > 1:
                 notes.append(_compared(run, parts, list(replicas)))
-        return self._sums.done(run, sums, len(rows), [*notes, *cut.notes], list(replicas.items()))
+        return self._sums.done(run, sums, len(rows), [*notes, *cut.notes], list(replicas.items()), cut.chain)
 
     def _of_replicas(self, paths: Mapping[str, Any], weights: Any) -> Correlators:
         """The sums of independent chains with names."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -65,12 +65,12 @@ def autocorrelation_time(series: ArrayLike | Sequence[ArrayLike]) -> Estimate:
     >>> bool(abs(autocorrelation_time([x[:3000], x[3000:]]).pull(tau.value)) < 1)
     True
     """
-    several = isinstance(series, (list, tuple)) and len(series) > 0 and all(np.ndim(s) > 0 for s in series)
-    given = list(series) if several else [series]
-    replicas = [floats(f"series[{i}]" if several else "series", s, 1) for i, s in enumerate(given)]
-    for i, x in enumerate(replicas):
+    given: dict[str, Any] = {"series": series}
+    if isinstance(series, (list, tuple)) and len(series) > 0 and all(np.ndim(s) > 0 for s in series):
+        given = {f"series[{i}]": s for i, s in enumerate(series)}
+    replicas = [floats(name, s, 1) for name, s in given.items()]
+    for name, x in zip(given, replicas, strict=True):
         if len(x) < 4:
-            name = f"series[{i}]" if several else "series"
             raise InputError(
                 f"{name} must have at least 4 entries; got {len(x)}; give one number of each configuration"
             )
@@ -112,6 +112,10 @@ class ChainTimes(NamedTuple):
         """The times of the replicas of each channel."""
         found = [time_of_replicas(replicas) for replicas in channels]
         return cls(unit, tuple(t for t, _ in found), tuple(e for _, e in found))
+
+    def of_channels(self, columns: Sequence[int]) -> ChainTimes:
+        """The times of some channels."""
+        return ChainTimes(self.unit, tuple(self.times[c] for c in columns), tuple(self.errors[c] for c in columns))
 
     @classmethod
     def together(cls, parts: Sequence[ChainTimes | None], sizes: Sequence[int]) -> ChainTimes | None:
