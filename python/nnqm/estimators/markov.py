@@ -360,7 +360,7 @@ def smallest_p(products: Floats, length: int) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(spread > 0, samples.mean(axis=0) / spread * np.sqrt(n) * shared, 0.0)
     smallest = 2 * float(np.min(stdtr(n - 1, -np.abs(t))))
-    return min(1.0, n_products * smallest)
+    return float(min(1.0, n_products * smallest))
 
 
 def _probabilities(found: list[_Lag], length: int) -> tuple[Estimate, Estimate]:
