@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
 from ..estimators.clustering import clustering
-from ..estimators.markov import chapman_kolmogorov
 from ..exact.random_weights import WeightAverage
 from ..positivity.reflection import PositivityResult, reflection_positivity
 from ..quantum.measures import TwoPointFunction
@@ -147,7 +146,21 @@ class _Analysis:
     def levels(self, n_levels: int) -> bool:
         if "observable_lags" in self.run.sums and len(self.run.observable_lags) > 1:
             self.rows += rows_or_reason("levels", Group.LEVELS, lambda: self._level_rows(n_levels))
+        elif self.run.closed_after is not None and len(self.run.lags) > 1:
+            self.rows += rows_or_reason("gap 1, from a cosh", Group.LEVELS, lambda: [self._closed_row()])
         return True
+
+    def _closed_row(self) -> Row:
+        """The only level of closed paths: correlations rise again behind half of the period."""
+        from ..spectra.one_correlator import OneCorrelator
+
+        found = OneCorrelator(self.run, channel=self.name).plateau()
+        self.details["plateau"] = found
+        level = found.levels[0]
+        row = Row("gap 1, from a cosh", level.gap, None, level.verdict, Group.LEVELS, of_levels=True)
+        if level.resolved:
+            return row
+        return replace(row, estimate=None, verdict=Verdict.NOT_RESOLVED, reason=level.verdict)
 
     def _level_rows(self, n_levels: int) -> list[Row]:
         run, name = self.run, self.name
@@ -209,6 +222,8 @@ class _Analysis:
         return True
 
     def _markov_row(self, paths: ArrayLike) -> Row:
+        from ..estimators.markov import chapman_kolmogorov
+
         run = self.run
         if run.period is not None:
             raise InputError(
