@@ -27,7 +27,7 @@ import nnqm
 DT = 0.1
 TIMES = (1, 3, 10, 30, 100)
 # Length of the data in autocorrelation times.
-LENGTH = 3000
+LENGTH = 2000
 # Autocorrelation between successive times of the paths of a chain.
 ALONG = 0.8
 # Sites and step of the lattice, configurations of a chain, sweeps before the first one, and sweeps between two.

@@ -93,6 +93,7 @@ def test_bad_replicas():
         nnqm.autocorrelation_time([np.array(["a", "b"]), good])
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_times_of_its_channels(tmp_path):
     x = np.stack([chain(2000, rho, k, (16,)) for k, rho in enumerate((0.0, 0.8))], axis=-1)
     observed = nnqm.default_observables(([0.0, 0.0], [1.0, 1.0], ["a", "b"]), order=1, neurons=0)
@@ -368,6 +369,7 @@ def test_sums_over_closed_paths_are_those_of_numpy_and_of_the_lattice(closed):
     assert float(opened.two_point().error[-2]) > float(function[half].error[-2])
 
 
+@pytest.mark.slow
 def test_the_report_of_closed_paths(closed, tmp_path):
     x, _, gap = closed
     report = nnqm.analyse(nnqm.accumulate(x, STEP, period=True), paths=x)
