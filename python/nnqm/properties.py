@@ -490,7 +490,8 @@ def _conditional_independence(subject: _Subject, theory: Theory) -> float:
     paths = Paths(theory, n, times=times, key=draws.key, precision="float64", n_threads=draws.n_threads)
     past, present, future = paths.read().T
     length = max(1, n // (_BLOCKS * theory.group)) * theory.group
-    return smallest_p(residual_products(past, present, future), length)
+    products, cell = residual_products(past, present, future)
+    return smallest_p(products, length, cell)
 
 
 def _positivity(subject: _Subject, settled: bool) -> Property:

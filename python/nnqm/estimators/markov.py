@@ -13,15 +13,16 @@ from .._arguments import Floats, floats, integer
 from ..errors import InputError
 from ..representation import short_repr
 from ..sampling.independent_paths import FEWEST, block_length, independent_units, merged
-from ..sampling.path_source import Paths, need_uniform
+from ..sampling.path_source import PathReader, Paths, location_of, need_uniform
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_part
 from ..verdict import Verdict
 
 __all__ = ["ChapmanKolmogorov", "chapman_kolmogorov"]
 
-# Triples with neighbouring presents that share one straight-line fit of past and future.
-_CELL = 64
+# Triples with neighbouring presents that share one straight-line fit of past and future; fewest cells, as long as each
+# has the smallest number of triples.
+_CELL, _CELLS, _SMALLEST_CELL = 64, 32, 8
 # Reach of bounded values, in half-widths of the central 68%.
 _REACH = 4.0
 # Largest number of triples for each lag.
@@ -111,8 +112,8 @@ def chapman_kolmogorov(
     This is the test of Prinz et al., J. Chem. Phys. 134, 174105 (2011), without bins for x_t, which make any process
     look non-Markov. Past and future must be independent, given the present. The residuals of functions of x_0 and of
     x_{2t} after regression on x_t must then be uncorrelated (Shah and Peters, Ann. Stat. 48, 1514 (2020)). The
-    regression is a straight line in each cell of 64 triples with neighbouring values of x_t, so that its bias falls as
-    1/N even if probabilities jump.
+    regression is a straight line in each cell of 64 triples with neighbouring values of x_t (fewer if there are fewer
+    than 2048), so that its bias falls as 1/N even if probabilities jump.
 
     The functions are z and z^2 of standardised x, clipped at 4, at both times, and each product is averaged with the
     weights 1 and z_t^2. The smallest p-value of Student's t-tests over independent blocks is multiplied by the number
@@ -145,7 +146,8 @@ def chapman_kolmogorov(
     level : float, default 0.001
         p-value below which the verdict is "violated".
     n_paths : int, default 20000
-        Largest number of given paths to use; the first ones are used.
+        Largest number of given paths to use; the first ones are used. Of all of them together about half a million
+        triples are used for each lag.
 
     Returns
     -------
@@ -187,16 +189,15 @@ def chapman_kolmogorov(
             f"the Markov test needs at least {FEWEST} independent paths; got {units.n_units // units.group}",
             "give more paths, or one long trajectory, which is cut into pieces",
         )
-    x = units.read(0, units.n_units)
-    if not np.ptp(x) > 1e-12 * np.abs(x).max():
-        raise InputError("the channel is constant, so that nothing fluctuates; choose one that moves")
-    chosen = _lags(x, lags)
-    edges = _edges(x, sets)
-    found = [_of_lag(x, lag, edges) for lag in chosen]
-    z = _bounded(x)
+    centre, width = location_of(units)
+    beginning = np.clip((units.beginning() - centre) / width, -_REACH, _REACH)
+    chosen = _lags(beginning, lags)
+    edges = _edges(units.beginning(), sets)
+    triples, averages = _gathered(units, chosen, centre, width)
+    found = [_of_lag(*three, edges) for three in triples]
     # Units that are correlated show it in these averages, whose tails are light.
-    length = max(block_length(v.mean(axis=1), units.group) for v in (z, z * z))
-    p_values = np.array([smallest_p(f.products, length) for f in found])
+    length = max(block_length(v, units.group) for v in averages.T)
+    p_values = np.array([smallest_p(f.products, length, f.cell) for f in found])
     p_value = min(1.0, len(chosen) * float(p_values.min()))
     observed, predicted = _probabilities(found, length)
     deviation = observed.map_replicas(np.subtract, predicted)
@@ -220,17 +221,16 @@ def chapman_kolmogorov(
     )
 
 
-def _lags(x: Floats, given: Sequence[int] | None) -> tuple[int, ...]:
-    """Lags in steps, as given or by the decay of correlations."""
-    most = (x.shape[1] - 1) // 2
+def _lags(z: Floats, given: Sequence[int] | None) -> tuple[int, ...]:
+    """Lags in steps, as given or by the decay of correlations of some paths."""
+    most = (z.shape[1] - 1) // 2
     if most < 1:
-        raise InputError(f"paths must have at least 3 times, for a past, a present and a future; got {x.shape[1]}")
+        raise InputError(f"paths must have at least 3 times, for a past, a present and a future; got {z.shape[1]}")
     if given is not None:
         asked = tuple(integer("lags", lag, 1, most) for lag in given)
         if not asked or len(set(asked)) < len(asked):
             raise InputError(f"lags must be different, and at least one; got {list(given)}; leave repeated ones out")
         return tuple(sorted(asked))
-    z = _bounded(x)
     z = z - z.mean()
     powers = [1]
     while 2 * powers[-1] <= most:
@@ -243,7 +243,7 @@ def _lags(x: Floats, given: Sequence[int] | None) -> tuple[int, ...]:
 
 
 def _edges(x: Floats, sets: int | ArrayLike) -> Floats:
-    """Inner edges of sets, each of which is visited."""
+    """Inner edges of sets, each of which is visited by some paths."""
     if np.ndim(sets) == 0:
         n = integer("sets", sets, 2, _MOST_SETS)
         edges = np.unique(np.quantile(x, np.arange(1, n) / n))
@@ -261,19 +261,36 @@ def _edges(x: Floats, sets: int | ArrayLike) -> Floats:
 class _Lag:
     """Averages over the triples of each unit: products of residuals, of indicators of sets, of their residuals."""
 
+    cell: int  # triples of a cell
     products: Floats  # (n_units, n_products)
     joint: Floats  # (n_units, n_sets, n_sets)
     excess: Floats  # (n_units, n_sets, n_sets)
 
 
-def _of_lag(x: Floats, lag: int, edges: Floats) -> _Lag:
-    n_units, n_times = x.shape
-    starts = np.arange(n_times - 2 * lag)
-    most = max(1, _TRIPLES // n_units)
-    if len(starts) > most:
-        starts = np.unique(np.linspace(0, len(starts) - 1, most).astype(int))
-    past, present, future = (x[:, starts + k * lag].ravel() for k in range(3))
-    shape = (n_units, len(starts))
+def _gathered(
+    units: PathReader, lags: Sequence[int], centre: float, width: float
+) -> tuple[list[tuple[Floats, Floats, Floats]], Floats]:
+    """Past, present and future for each lag, (n_units, n_triples) each, and averages of z and z^2 over each unit."""
+    most = max(1, _TRIPLES // units.n_units)
+    starts = []
+    for lag in lags:
+        last = units.n_times - 2 * lag - 1
+        starts.append(np.unique(np.linspace(0, last, min(most, last + 1)).astype(int)))
+    parts: list[list[list[Floats]]] = [[[], [], []] for _ in lags]
+    averages = []
+    for x in units.chunks(0, units.n_units):
+        z = np.clip((x - centre) / width, -_REACH, _REACH)
+        averages.append(np.stack([z.mean(axis=1), (z * z).mean(axis=1)], axis=1))
+        for lag, first, three in zip(lags, starts, parts, strict=True):
+            for k in range(3):
+                three[k].append(x[:, first + k * lag])
+    triples = [(np.concatenate(a), np.concatenate(b), np.concatenate(c)) for a, b, c in parts]
+    return triples, np.concatenate(averages)
+
+
+def _of_lag(past: Floats, present: Floats, future: Floats, edges: Floats) -> _Lag:
+    shape = present.shape
+    past, present, future = past.ravel(), present.ravel(), future.ravel()
 
     def of_units(values: Floats) -> Floats:
         return np.asarray(values.reshape(*shape, *values.shape[1:]).mean(axis=1))
@@ -285,7 +302,7 @@ def _of_lag(x: Floats, lag: int, edges: Floats) -> _Lag:
     joint = np.stack([[of_units(f & g) for g in members[1]] for f in members[0]])
     residuals = [[cells.unexplained(m.astype(np.float64)) for m in side] for side in members]
     excess = np.stack([[of_units(f * g) for g in residuals[1]] for f in residuals[0]])
-    return _Lag(products, np.moveaxis(joint, 2, 0), np.moveaxis(excess, 2, 0))
+    return _Lag(cells.size, products, np.moveaxis(joint, 2, 0), np.moveaxis(excess, 2, 0))
 
 
 class _Cells:
@@ -301,7 +318,8 @@ class _Cells:
         # Equal values are put in random order: neighbours in time have correlated residuals.
         shuffled = np.random.default_rng(_TIES).permutation(n)
         self._order = shuffled[np.argsort(present[shuffled], kind="stable")]
-        count = max(1, n // _CELL)
+        self.size = max(_SMALLEST_CELL, min(_CELL, n // _CELLS))
+        count = max(1, n // self.size)
         self._first = np.arange(count) * n // count
         self._sizes = np.diff(np.append(self._first, n))
         self._centred = self._without_mean(present[self._order])
@@ -342,15 +360,19 @@ def _residual_products(cells: _Cells, past: Floats, future: Floats) -> Floats:
     return np.stack([f * g * w for f in sides[0] for g in sides[1] for w in weights], axis=1)
 
 
-def residual_products(past: Floats, present: Floats, future: Floats) -> Floats:
-    """Products of what is left of functions of past and future after regression on the present, shape (n, 8)."""
-    return _residual_products(_Cells(present), past, future)
+def residual_products(past: Floats, present: Floats, future: Floats) -> tuple[Floats, int]:
+    """Products of what is left of functions of past and future after regression on the present, shape (n, 8).
+
+    With them the number of triples of a cell of the regression.
+    """
+    cells = _Cells(present)
+    return _residual_products(cells, past, future), cells.size
 
 
-def smallest_p(products: Floats, length: int) -> float:
+def smallest_p(products: Floats, length: int, cell: int) -> float:
     """Smallest two-sided p-value that a mean is 0, times the number of products, from units (n_units, n_products).
 
-    ``length`` is the number of units of an independent block.
+    ``length`` is the number of units of an independent block, ``cell`` the number of triples of a cell.
     """
     from scipy.special import stdtr
 
@@ -358,7 +380,7 @@ def smallest_p(products: Floats, length: int) -> float:
     n, n_products = samples.shape
     spread = samples.std(axis=0, ddof=1)
     # Fits that blocks share correlate them by this much.
-    shared = np.sqrt(1 - 2 / _CELL)
+    shared = np.sqrt(1 - 2 / cell)
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(spread > 0, samples.mean(axis=0) / spread * np.sqrt(n) * shared, 0.0)
     smallest = 2 * float(np.min(stdtr(n - 1, -np.abs(t))))
