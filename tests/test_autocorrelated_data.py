@@ -1,4 +1,4 @@
-"""Chains of data: autocorrelation times, the Chapman-Kolmogorov equation, closed paths, and their rows of the report."""
+"""Chains of data: autocorrelation times, the Chapman-Kolmogorov equation, closed paths, and rows of the report."""
 
 import json
 

@@ -601,6 +601,6 @@ def test_default_observables_of_a_field_are_alike_at_all_points():
 
 
 def test_sums_that_memory_cannot_hold_are_refused(monkeypatch):
-    monkeypatch.setattr("nnqm.sampling.run_settings.memory", lambda: 2.0**20)
-    with pytest.raises(InputError, match=r"the sums of this run would take .* GiB, lags most of it"):
+    monkeypatch.setattr("nnqm._memory.memory", lambda: (2.0**20, "the machine has"))
+    with pytest.raises(InputError, match=r"the sums of this run, lags most of it, would take .* GiB"):
         nnqm.simulate(nnqm.Theory(fields.PeriodicBox(1.0, 64)), 640, 9, 0.2, rng=1, measure=MEASURE)

@@ -469,12 +469,14 @@ def test_moments_that_do_not_exist_are_named():
 
 
 def test_waves_that_memory_cannot_hold_are_refused(monkeypatch):
-    monkeypatch.setattr("nnqm.fields.field.memory", lambda: 2.0**20)
+    monkeypatch.setattr("nnqm._memory.memory", lambda: (2.0**20, "the machine has"))
+    # Sums, which are refused before, have enough.
+    monkeypatch.setattr("nnqm.sampling.run_settings.need_memory", lambda *_: None)
     for field in (
         fields.CosNet(2, 1.0, 500, regulator=HARD, points=np.arange(30.0)),
         fields.ReflectionPositiveNet(2, 1.0, 500, 5.0, np.arange(30.0)),
     ):
-        with pytest.raises(InputError, match=r"500 neurons at 30 points would take .* GiB .* use fewer points"):
+        with pytest.raises(InputError, match=r"500 neurons at 30 points would take .* GiB, .* use fewer points"):
             sampled(field)
 
 

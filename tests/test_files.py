@@ -198,7 +198,11 @@ def test_an_error_of_the_writer_leaves_nothing_behind(tmp_path):
 def changed(change):
     """The message with which a changed file is refused."""
     nnqm.save(RUN, "run.nc")
-    data = change(xarray.load_dataset("run.nc", engine="h5netcdf", decode_times=False))
+    data = xarray.load_dataset("run.nc", engine="h5netcdf", decode_times=False)
+    # As in a file of format 1, which has no digest.
+    del data.attrs["nnqm_sha256"]
+    data.attrs["nnqm_format"] = 1
+    data = change(data)
     data.to_netcdf("changed.nc", engine="h5netcdf")
     with pytest.raises(InputError) as caught:
         nnqm.load("changed.nc")
@@ -239,7 +243,8 @@ def entry(name, *value):
         (attribute("nnqm_format", None), "nnqm_format is missing"),
         (attribute("nnqm_format", "new"), "nnqm_format must be a positive integer; got 'new'"),
         (attribute("nnqm_format", 0), "nnqm_format must be a positive integer"),
-        (attribute("nnqm_format", 2), r"newer format \(2\) than 1.*upgrade"),
+        (attribute("nnqm_format", 3), r"newer format \(3\) than 2.*upgrade"),
+        (attribute("nnqm_format", 2), "nnqm_sha256 is missing"),
         (attribute("nnqm", "{not json"), "is not valid JSON: Expecting property name"),
         (attribute("nnqm", 3), "is not valid JSON"),
         (attribute("nnqm", "[]"), r"must be a table; got \[\]"),
@@ -281,7 +286,7 @@ def test_files_that_cannot_be_read():
     for name, data in {"half.nc": content[: len(content) // 2], "empty.nc": b"", "text.nc": b"hello\n"}.items():
         with open(name, "wb") as file:
             file.write(data)
-        with pytest.raises(InputError, match=rf"file {name} cannot be read as NetCDF .*give a file written by"):
+        with pytest.raises(InputError, match=rf"file {name} cannot be read as NetCDF: .*give a file written by"):
             nnqm.load(name)
     os.mkfifo("pipe.nc")
     for name in (".", "pipe.nc"):

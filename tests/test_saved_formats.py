@@ -110,18 +110,22 @@ THEORIES = {
 }
 
 
-def saved(name):
-    return DATA / f"format-1-{name}.nc"
+FORMATS = (1, 2)
+FILES = [(form, name) for form in FORMATS for name in KNOWN]
+
+
+def saved(form, name):
+    return DATA / f"format-{form}-{name}.nc"
 
 
 def test_every_file_is_looked_at():
-    assert sorted(DATA.glob("*.nc")) == sorted(map(saved, KNOWN))
+    assert sorted(DATA.glob("*.nc")) == sorted(saved(*file) for file in FILES)
     assert all(path.stat().st_size < 30_000 for path in DATA.iterdir())
 
 
-@pytest.mark.parametrize("name", KNOWN)
-def test_old_files_load_with_their_numbers(name):
-    run, known = nnqm.load(saved(name)), KNOWN[name]
+@pytest.mark.parametrize(("form", "name"), FILES)
+def test_old_files_load_with_their_numbers(form, name):
+    run, known = nnqm.load(saved(form, name)), KNOWN[name]
     assert run.theory == THEORIES[name]
     for attribute in ("keys", "dt", "hbar", "mass", "precision", "channels", "lags"):
         assert getattr(run, attribute) == known[attribute], attribute
@@ -144,7 +148,7 @@ def test_old_files_load_with_their_numbers(name):
 def test_paths_of_a_user_have_the_sums_of_numpy():
     # Independent of what the package once printed.
     x = np.random.default_rng(4).normal(size=(40, 6, 2)).cumsum(axis=1)
-    run = nnqm.load(saved("user-paths"))
+    run = nnqm.load(saved(1, "user-paths"))
     np.testing.assert_allclose(run.mean("a").value, x[:, :, 0].mean(), rtol=1e-12)
     np.testing.assert_allclose(run.two_point("b").value[1], np.mean(x[:, 1:, 1] * x[:, :-1, 1]), rtol=1e-12)
     np.testing.assert_allclose(run.two_time_function().value, x[:, :, 1].T @ x[:, :, 1] / 40, rtol=1e-12)
@@ -153,13 +157,14 @@ def test_paths_of_a_user_have_the_sums_of_numpy():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_old_files_are_saved_again_without_loss(name, tmp_path):
-    run = nnqm.load(saved(name))
+    run = nnqm.load(saved(1, name))
+    assert nnqm.load(saved(2, name)) == run
     assert nnqm.load(nnqm.save(run, tmp_path / "again.nc")) == run
 
 
 @pytest.mark.parametrize("name", ["oscillator", "random-weights", "ground-state"])
 def test_old_runs_go_on(name):
-    run = nnqm.load(saved(name))
+    run = nnqm.load(saved(1, name))
     if run.level == nnqm.build_info()["level"]:
         longer = nnqm.extend(run, 1024)
         assert longer.block_paths.sum() == 1024

@@ -186,7 +186,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(name, precision, monkeypatc
 
 def slow(monkeypatch):
     """Slices of one tile, so that a run is cut in as many places as there are."""
-    monkeypatch.setattr(slices, "_SLICE", 1e-9)
+    monkeypatch.setattr(slices, "SLICE", 1e-9)
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
@@ -293,7 +293,7 @@ def test_an_interruption_before_the_first_slice_leaves_nothing(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("slice_seconds", [1e-9, 1e-3, 0.2, 10.0])
 def test_until_does_not_depend_on_speed(slice_seconds, monkeypatch):
-    monkeypatch.setattr(slices, "_SLICE", slice_seconds)
+    monkeypatch.setattr(slices, "SLICE", slice_seconds)
     theory = nnqm.harmonic_oscillator()
     options = {"rng": 13, "n_blocks": 16, "measure": nnqm.Measure(lags=(0, 3))}
     limit = 20_001

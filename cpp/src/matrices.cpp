@@ -161,11 +161,23 @@ void need_finite(const double* numbers, std::int64_t count, const char* name) {
         throw std::invalid_argument(std::string(name) + " must be finite");
 }
 
-// Calls work(item, threads of its own) for all items; throws unless all of them are done.
+// Floating-point operations of an eigenvalue problem, roughly.
+double eigenvalue_operations(std::int64_t size) {
+    const auto x = static_cast<double>(size);
+    return 10 * x * x * x;
+}
+
+// Number of floating-point operations that are worth a thread, up to half a millisecond of work: threads of a busy or
+// large machine may wait for each other longer than small matrices take.
+constexpr double worth_a_thread = 1 << 20;
+
+// Calls work(item, threads of its own) for all items, of `operations` each; throws unless all of them are done.
 template <class Work>
-void for_all(std::int64_t n, int n_threads, const Work& work) {
-    const int threads = detail::thread_count(n_threads, n);
-    const int own = n == 1 ? detail::thread_count(n_threads, detail::max_threads()) : 1;
+void for_all(std::int64_t n, int n_threads, double operations, const Work& work) {
+    const double worth = std::clamp(operations * static_cast<double>(n) / worth_a_thread, 1.0, 1e9);
+    const std::int64_t most = n_threads > 0 ? n_threads : static_cast<std::int64_t>(worth);
+    const int threads = detail::thread_count(n_threads, std::min(n, most));
+    const int own = n == 1 ? detail::thread_count(n_threads, std::min<std::int64_t>(most, detail::max_threads())) : 1;
     std::atomic<int> worst{0};
     detail::for_each(n, threads, [&](std::int64_t item, int) {
         Outcome outcome = Outcome::no_memory;
@@ -190,7 +202,7 @@ void symmetric_eigenstates(const double* matrices, std::int64_t n, std::int64_t 
     need(matrices && values, n, size);
     need_finite(matrices, n * size * size, "matrices");
     const Dense& dense = detail::level().dense;
-    for_all(n, n_threads, [&](std::int64_t item, int own) {
+    for_all(n, n_threads, eigenvalue_operations(size), [&](std::int64_t item, int own) {
         const double* matrix = matrices + item * size * size;
         std::vector<double> work;
         double* target = vectors ? vectors + item * size * size : nullptr;
@@ -209,7 +221,7 @@ void generalised_eigenstates(const double* metrics, const double* matrices, std:
     need_finite(metrics, n * size * size, "metrics");
     need_finite(matrices, n * size * size, "matrices");
     const Dense& dense = detail::level().dense;
-    for_all(n, n_threads, [&](std::int64_t item, int own) {
+    for_all(n, n_threads, 2 * eigenvalue_operations(size), [&](std::int64_t item, int own) {
         std::vector<double> factor(metrics + item * size * size, metrics + (item + 1) * size * size);
         double* target = states + item * size * size;
         std::copy_n(matrices + item * size * size, size * size, target);
@@ -226,7 +238,9 @@ void products(const double* a, const double* b, std::int64_t n, const ProductSha
     if (!a || !b || !out || n < 0 || shape.rows < 1 || shape.inner < 1 || shape.columns < 1)
         throw std::invalid_argument("products need n >= 0, matrices that are not empty, and arrays that are not null");
     const Dense& dense = detail::level().dense;
-    for_all(n, n_threads, [&](std::int64_t item, int) {
+    const double operations =
+        2 * static_cast<double>(shape.rows) * static_cast<double>(shape.inner) * static_cast<double>(shape.columns);
+    for_all(n, n_threads, operations, [&](std::int64_t item, int) {
         const double* left = a + (shape.same_a ? 0 : item * shape.rows * shape.inner);
         const double* right = b + (shape.same_b ? 0 : item * shape.inner * shape.columns);
         return dense.product(left, right, shape.rows, shape.inner, shape.columns, shape.transposed_b,

@@ -121,7 +121,7 @@ static void refusals(void) {
     REFUSED("n_blocks", nnqm_sums_create(&none, m, n_times, 0, 0));
     REFUSED("n_blocks", nnqm_sums_create(&none, m, n_times, 0, huge));
     OK(nnqm_measure_set_moments(m, 1));
-#ifndef __SANITIZE_ADDRESS__ /* which ends the program when memory runs out */
+#ifndef NNQM_SANITIZED /* sanitizers end the program when memory runs out */
     CHECK(nnqm_sums_create(&none, m, n_times, 0, huge >> 9) == NNQM_OUT_OF_MEMORY && none == NULL &&
           *nnqm_last_error());
 #endif

@@ -345,6 +345,44 @@ void user_paths(const nnqm::Measure& measure, std::int64_t n_times) {
     CHECK(broken_sums.first_bad[2] == 1101, "first_bad = %d", static_cast<int>(broken_sums.first_bad[2]));
 }
 
+// Paths with the weights 0, 1, 2 have the sums of paths that are left out, given once and given twice.
+template <class T>
+void weighted_paths(const nnqm::Measure& measure, std::int64_t n_times) {
+    Words words{29};
+    const std::int64_t n = 150, row = n_times * 2;
+    std::vector<T> data, repeated;
+    std::vector<double> weights;
+    for (std::int64_t i = 0; i < n * row; ++i) data.push_back(static_cast<T>(words.uniform(-2, 2)));
+    for (std::int64_t p = 0; p < n; ++p) {
+        weights.push_back(static_cast<double>(p % 3));
+        for (std::int64_t k = 0; k < p % 3; ++k)
+            repeated.insert(repeated.end(), data.begin() + p * row, data.begin() + (p + 1) * row);
+    }
+    nnqm::SumsBuffer buffer(measure, n_times, 0, 2), plain_buffer(measure, n_times, 0, 2);
+    nnqm::Sums sums = buffer.view(), plain = plain_buffer.view();
+    nnqm::accumulate(view_of(data, n, n_times, 2), measure, {0, 60, 150}, 0, 2, sums, weights.data());
+    nnqm::accumulate(view_of(repeated, n, n_times, 2), measure, {0, 60, 150}, 0, 2, plain);
+    CHECK(sums.paths[0] == 60 && sums.paths[1] == 90, "weighted paths were not counted");
+    const double tolerance = sizeof(T) == 4 ? 1e-5 : 1e-13;
+    const auto found = arrays(measure, n_times, sums), expected = arrays(measure, n_times, plain);
+    for (std::size_t k = 0; k < found.size(); ++k)
+        for (std::int64_t i = 0; found[k].data && i < 2 * found[k].size; ++i) {
+            const double a = found[k].data[i], b = expected[k].data[i];
+            CHECK(std::abs(a - b) <= tolerance * (static_cast<double>(16 * n * n_times) + std::abs(b)),
+                  "array %d, entry %d: %g, expected %g", static_cast<int>(k), static_cast<int>(i), a, b);
+        }
+    for (const double bad : {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+        weights[149] = bad;
+        bool refused = false;
+        try {
+            nnqm::accumulate(view_of(data, n, n_times, 2), measure, {0, 60, 150}, 0, 2, sums, weights.data());
+        } catch (const std::invalid_argument&) {
+            refused = true;
+        }
+        CHECK(refused, "the weight %g was taken", bad);
+    }
+}
+
 void overflow_is_reported() {
     nnqm::Theory theory = one_input();
     nnqm::Layer layer;
@@ -527,6 +565,9 @@ void both_precisions() {
     measure.moments = true;
     measure.two_time = 0;
     user_paths<T>(measure, 7);
+    weighted_paths<T>(measure, 7);
+    weighted_paths<T>(windowed_measure({1, 0}, 17, 1, 0), 39);
+    weighted_paths<T>(windowed_measure({1}, 17, 1, 0), 39);
     user_paths<T>(windowed_measure({1, 0}, 17, 1, 0), 39);
 }
 

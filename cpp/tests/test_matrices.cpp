@@ -125,6 +125,93 @@ void products_equal_loops() {
     CHECK(worst <= 1e-15 * 8, "transposed products off by %g", worst);
 }
 
+// Numbers that begin a chosen number of doubles after an address divisible by 64.
+class Placed {
+public:
+    Placed(const Doubles& values, std::int64_t offset) : memory_(values.size() + 16) {
+        const auto address = reinterpret_cast<std::uintptr_t>(memory_.data()) / sizeof(double) % 8;
+        data_ = memory_.data() + (8 - static_cast<std::int64_t>(address)) % 8 + offset;
+        std::copy(values.begin(), values.end(), data_);
+    }
+    double* data() { return data_; }
+
+private:
+    Doubles memory_;
+    double* data_;
+};
+
+// Calls work(offsets of three arrays) for all offsets of each of them within 64 bytes.
+template <class Work>
+void for_each_offset(const Work& work) {
+    for (std::int64_t offset = 0; offset < 8; ++offset) {
+        work(offset, 0, 0);
+        work(0, offset, 0);
+        work(0, 0, offset);
+        work(offset, offset, offset);
+    }
+}
+
+Doubles random_numbers(std::int64_t n, Words& words) {
+    Doubles numbers(size(n));
+    for (double& x : numbers) x = words.uniform(-1, 1);
+    return numbers;
+}
+
+void products_do_not_depend_on_addresses() {
+    Words words{43};
+    const std::int64_t sizes[] = {1, 2, 3, 5, 8, 13, 30};
+    for (const std::int64_t rows : sizes)
+        for (const std::int64_t inner : sizes)
+            for (const std::int64_t columns : sizes)
+                for (const bool transposed : {false, true}) {
+                    const Doubles a = random_numbers(rows * inner, words), b = random_numbers(inner * columns, words);
+                    nnqm::ProductShape shape{rows, inner, columns};
+                    shape.transposed_b = transposed;
+                    Doubles first;
+                    bool same = true;
+                    for_each_offset([&](std::int64_t i, std::int64_t j, std::int64_t k) {
+                        Placed left(a, i), right(b, j), made(Doubles(size(rows * columns)), k);
+                        nnqm::products(left.data(), right.data(), 1, shape, made.data(), 1);
+                        const Doubles found(made.data(), made.data() + rows * columns);
+                        if (first.empty()) first = found;
+                        same = same && found == first;
+                    });
+                    CHECK(same, "(%d, %d, %d)", static_cast<int>(rows), static_cast<int>(inner),
+                          static_cast<int>(columns));
+                }
+}
+
+void states_do_not_depend_on_addresses() {
+    Words words{47};
+    for (std::int64_t k = 1; k < 70; k += k < 20 ? 1 : 7) {
+        const Doubles a = random_symmetric(1, k, words), root = random_numbers(k * k, words);
+        Doubles metric(size(k * k));
+        nnqm::ProductShape shape{k, k, k};
+        shape.transposed_b = true;
+        nnqm::products(root.data(), root.data(), 1, shape, metric.data(), 1);
+        for (std::int64_t row = 0; row < k; ++row) metric[size(row * k + row)] += 1;
+        Doubles first;
+        bool same = true;
+        for_each_offset([&](std::int64_t i, std::int64_t j, std::int64_t l) {
+            Placed matrix(a, i), general(metric, j), values(Doubles(size(k)), j), vectors(Doubles(size(k * k)), l);
+            // Memory of another size moves what the solver allocates itself.
+            const Doubles hole(size(8 * i + 1));
+            Doubles found;
+            nnqm::symmetric_eigenstates(matrix.data(), 1, k, values.data(), vectors.data(), 1);
+            found.insert(found.end(), values.data(), values.data() + k);
+            found.insert(found.end(), vectors.data(), vectors.data() + k * k);
+            nnqm::symmetric_eigenstates(matrix.data(), 1, k, values.data(), nullptr, 1);
+            found.insert(found.end(), values.data(), values.data() + k);
+            nnqm::generalised_eigenstates(general.data(), matrix.data(), 1, k, values.data(), vectors.data(), 1);
+            found.insert(found.end(), values.data(), values.data() + k);
+            found.insert(found.end(), vectors.data(), vectors.data() + k * k);
+            if (first.empty()) first = found;
+            same = same && found == first;
+        });
+        CHECK(same, "%d rows", static_cast<int>(k));
+    }
+}
+
 void refusals() {
     const double indefinite[4] = {1, 2, 2, 1}, unit[4] = {1, 0, 0, 1}, nan[1] = {std::nan("")};
     double values[2], states[4];
@@ -149,6 +236,8 @@ int main() {
         stacks_do_not_depend_on_threads();
         scales();
         products_equal_loops();
+        products_do_not_depend_on_addresses();
+        states_do_not_depend_on_addresses();
         refusals();
     });
 }

@@ -17,6 +17,7 @@ from .estimators.roughness import (
 )
 from .exact.energies import level_energies
 from .exact.spectral_measures import kallen_lehmann
+from .files.path_files import PathFiles
 from .files.theory_file import load_theory_file
 from .positivity.reflection import reflection_positivity
 from .quantum.hamiltonian import Hamiltonian
@@ -142,6 +143,7 @@ __all__ = [
     "Observables",
     "OneCorrelator",
     "OrnsteinUhlenbeck",
+    "PathFiles",
     "Paths",
     "RandomNetwork",
     "RunSettings",

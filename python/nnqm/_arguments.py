@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ._memory import need_memory
 from .errors import InputError, InputTypeError
 
 Floats = NDArray[np.float64]
@@ -19,6 +20,9 @@ Rng: TypeAlias = "int | np.random.SeedSequence | np.random.Generator | None"
 
 # Smallest constant of a theory: powers and products of such constants are in the range of float64.
 _SMALLEST_SCALE = 1e-50
+
+# Number of entries from which on a copy is worth the look at the memory of the machine.
+_LARGE = 2**24
 
 # Device types of DLPack with memory that the CPU can read: CPU, pinned for CUDA or ROCm, and managed by CUDA.
 _READABLE = (1, 3, 11, 13)
@@ -50,6 +54,8 @@ def array_of(name: str, value: Any) -> NDArray[Any]:
 def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
     """A float64 copy of ``value``, finite, with ``ndim`` axes."""
     given = array_of(name, value)
+    if given.size > _LARGE:
+        need_memory(8.0 * given.size, f"{name} in float64", "give less at once", f"shape {given.shape}")
     try:
         array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 __all__ = ["InputError", "InputTypeError", "located"]
 
+# Longest message, in characters: a name in a damaged file can have millions.
+_LONGEST = 2000
+
 
 class InputError(ValueError):
     """An argument, a file or data with an invalid value; the message names a remedy.
@@ -22,13 +25,16 @@ class InputError(ValueError):
     """
 
     def __init__(self, reason: str, remedy: str = "") -> None:
-        super().__init__(f"{reason}; {remedy}" if remedy else reason)
-        self.reason = reason
-        self.remedy = remedy
+        self.reason = one_line(reason)
+        self.remedy = one_line(remedy)
+        super().__init__(f"{self.reason}; {self.remedy}" if remedy else self.reason)
 
 
 class InputTypeError(TypeError):
     """An argument or a file entry of an invalid type; the message names a remedy."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(one_line(message))
 
 
 @contextmanager
@@ -42,7 +48,20 @@ def located(place: str) -> Iterator[None]:
         raise InputError(f"{place}: {error.reason}", error.remedy) from None
 
 
+def one_line(text: str) -> str:
+    """Text on one line, cut if it is very long; control characters, as a file can contain, are escaped.
+
+    A terminal would obey them: they clear the screen, change its title or reverse the direction of the text.
+    """
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    words = " ".join(text.split())
+    if words.isprintable():
+        return words
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)
+
+
 def reason_of(error: BaseException) -> str:
-    """Text of an error on one line."""
+    """Text of an error on one line, or its type if it has none."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())
+    return one_line(text) or type(error).__name__

@@ -18,6 +18,7 @@ from .quantum.measures import SpectralMeasure, ThermalMeasure
 from .representation import short_repr
 from .runs.simulation import simulate
 from .sampling.path_source import Paths
+from .statistics.blas import one_blas_thread
 from .statistics.estimate import Estimate
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
@@ -101,6 +102,7 @@ class Properties:
         return "\n".join([self.title, *(f"{r.name:{wide}}  {r.verdict:{wider}}  {r.reason}" for r in self.rows)])
 
 
+@one_blas_thread
 def check(
     source: Theory | Kernel | CosineNetwork | TimeNetwork | Callable[[Floats, Floats], Any],
     interval: tuple[float, float] | None = None,

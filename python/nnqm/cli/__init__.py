@@ -11,8 +11,9 @@ import typer
 
 from .. import _core
 
-from . import running, data, theories  # noqa: F401  # isort: skip  # each adds its commands, in this order
+from . import running, continuing, data, theories  # noqa: F401  # isort: skip  # each adds its commands, in this order
 from .application import app
+from .interruptions import ended_by, ending_signals, exit_code
 from .printing import BadInput, say, silence
 
 __all__ = ["app", "main"]
@@ -22,7 +23,7 @@ _UsageError: type[Exception] = importlib.import_module(typer.BadParameter.__modu
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with code 0, with 2 for bad input, or with 130 after Ctrl-C.
+    """Run the command line and exit with code 0, 2 for bad input, 130 after Ctrl-C, or 128 + n after signal n.
 
     Parameters
     ----------
@@ -31,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """
     listed = None if arguments is None else list(arguments)
     try:
-        code = app(listed, prog_name="nnqm", standalone_mode=False)
-        sys.stdout.flush()
+        with ending_signals():
+            code = app(listed, prog_name="nnqm", standalone_mode=False)
+            sys.stdout.flush()
     except BrokenPipeError:
         silence(sys.stdout)
         sys.exit(0)
@@ -42,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _fail(f"{cast(Any, error).format_message().rstrip('.')}. See nnqm --help.")
     except typer.Abort:
         say("nnqm: interrupted", sys.stderr)
-        sys.exit(130)
-    sys.exit(code if isinstance(code, int) else 0)
+        sys.exit(exit_code())
+    sys.exit(exit_code() if ended_by() else code if isinstance(code, int) else 0)
 
 
 def _fail(message: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TextIO
@@ -58,6 +59,15 @@ def say(text: str, stream: TextIO | None = None) -> None:
 
 def note(message: str) -> None:
     say(message, sys.stderr)
+
+
+@contextmanager
+def warnings_as_notes() -> Iterator[None]:
+    """Print warnings as notes, without the place in the code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", RuntimeWarning)
+        warnings.showwarning = lambda message, *_: note(f"warning: {message}")
+        yield
 
 
 def silence(stream: TextIO) -> None:

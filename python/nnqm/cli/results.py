@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,9 @@ from ..report.analyse import analyse
 from ..report.table import Report
 from ..runs.run_file import save
 from ..runs.simulation import Interrupted
+from ..runs.slices import paths_wanted
 from ..sampling.correlators import Correlators
+from .interruptions import ended_by
 from .printing import BadInput, input_errors, note, print_report, progress_bar
 
 __all__: list[str] = []
@@ -34,12 +37,18 @@ def finish(
     *,
     positivity: bool,
     paths: np.ndarray[Any, Any] | None = None,
+    part: Path | None = None,
 ) -> None:
-    """Save, analyse, print and draw. If the results cannot be saved, their report is printed all the same."""
+    """Save, analyse, print and draw. If the results cannot be saved, their report is printed all the same.
+
+    ``part`` is the file that kept the results until they were saved.
+    """
     fault: InputError | None = None
     if data is not None:
         try:
             save(result, data)
+            if part is not None:
+                part.unlink(missing_ok=True)
         except InputError as error:
             fault = error
     saved = data is not None and fault is None
@@ -57,24 +66,35 @@ def finish(
         raise BadInput(str(fault)) from fault
 
 
-def finish_interrupted(stop: Interrupted, data: Path, wanted: int) -> NoReturn:
-    """Save the paths of a stopped run, print their number and exit with code 130."""
+def finish_interrupted(stop: Interrupted, data: Path, part: Path | None) -> NoReturn:
+    """Say how many paths of a stopped run are kept and where, and exit with the code of the signal.
+
+    A stopped run is in ``part``; without one, where the output is a device or a pipe, it is written there.
+    """
     partial = stop.partial
     if partial is None:
         note("interrupted before any path was done; nothing is written")
         raise typer.Exit(130)
-    with input_errors():
-        save(partial, data)
-    held = int(partial.block_paths.sum())
-    note(
-        f"interrupted: {data} holds {held} of {wanted} paths; "
-        f"nnqm.extend(nnqm.load({str(data)!r}), {wanted}) completes it"
-    )
-    if np.count_nonzero(partial.block_paths) > 1:
+    if part is None:
+        with input_errors():
+            save(partial, data)
+    count = f"{int(partial.block_paths.sum())} of {paths_of(partial)} paths"
+    if part is None or not part.exists():
+        note(f"interrupted: {f'no file holds the {count}' if part else f'{data} holds {count}'}")
+    else:
+        quoted = shlex.quote(str(data))
+        note(f"interrupted: {part} holds {count}; the same command goes on from them, and so does nnqm extend {quoted}")
+    # A batch queue leaves no time for a report.
+    if ended_by() is None and np.count_nonzero(partial.block_paths) > 1:
         with input_errors():
             report = analyse(filled(partial))
         print_report(report)
     raise typer.Exit(130)
+
+
+def paths_of(run: Correlators) -> int:
+    """Paths that the blocks of a run hold once they are complete."""
+    return int(paths_wanted(run, run.first_block + np.arange(len(run.block_paths))).sum())
 
 
 def filled(run: Correlators) -> Correlators:

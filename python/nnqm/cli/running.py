@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
 from .. import _core
-from .._arguments import choice, integer, positive
+from .._arguments import choice, integer, positive, random_key
+from ..errors import InputError
 from ..files.theory_file import load_theory_file
-from ..runs.simulation import Interrupted, simulate
-from ..runs.writing import check_writable
+from ..runs.checkpoints import differences
+from ..runs.simulation import extend, planned, simulate
+from ..runs.writing import beside, check_writable
+from ..sampling.correlators import Correlators
+from ..sampling.run_settings import Progress, RunSettings, time_grid
+from ..theories.theory import Theory
 from .application import app
-from .printing import input_errors, progress_bar
-from .results import NoPositivity, figure_target, finish, finish_interrupted, need_distinct
+from .continuing import PART, carry_out, results_in
+from .printing import input_errors
+from .results import NoPositivity, figure_target, need_distinct
 
 __all__: list[str] = []
 
@@ -56,6 +63,21 @@ def run(
             help="Type of the paths, float32 or float64; sums are float64. [default: float32]", show_default=False
         ),
     ] = None,
+    blocks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A:B",
+            help="Compute only the blocks A to B - 1, for nnqm merge; the results are THEORY.A-B.nc, and there is no "
+            "figure. [default: all]",
+            show_default=False,
+        ),
+    ] = None,
+    n_blocks: Annotated[
+        int | None,
+        typer.Option(
+            "--n-blocks", help="Independent blocks for the errors. [default: at most 128]", show_default=False
+        ),
+    ] = None,
     figure: Annotated[
         Path | None,
         typer.Option(help="Figure file, .png, .pdf or .svg. [default: THEORY.png]", show_default=False),
@@ -66,8 +88,8 @@ def run(
     """Sample a theory and print its physics.
 
     Options override the [run] table of the file. The results are written to THEORY.nc and a figure to THEORY.png in the
-    current folder, where THEORY is the name of the theory. Ctrl-C ends the run within a second and saves the finished
-    paths.
+    current folder, where THEORY is the name of the theory. Until they are complete they are kept in THEORY.nc.part,
+    from which the same command goes on after Ctrl-C or a crash.
     """
     with input_errors():
         file = load_theory_file(theory)
@@ -85,17 +107,48 @@ def run(
         settings["precision"] = choice(
             "--precision", settings["precision"] if precision is None else precision, ("float32", "float64")
         )
-        data = check_writable(f"{file.name}.nc" if output is None else output)
-    drawing = figure_target(figure, no_figure, default=Path(f"{file.name}.png"))
+        name = file.name
+        if n_blocks is not None:
+            settings["n_blocks"] = integer("--n-blocks", n_blocks, 2)
+        if blocks is not None:
+            settings["blocks"] = block_range(blocks)
+            name += f".{blocks.replace(':', '-')}"
+        data = check_writable(f"{name}.nc" if output is None else output)
+    drawing = figure_target(figure, no_figure or (blocks is not None and figure is None), default=Path(f"{name}.png"))
     need_distinct(data, drawing, "--figure")
     need_distinct(data, Path(theory), "THEORY")
-    # Imported before the run, so that Ctrl-C does not wait for the import.
-    import h5netcdf  # noqa: F401
-    import xarray  # noqa: F401
+    start = finished(data, file.theory, settings)
+    part = beside(data, PART)
 
-    try:
-        with input_errors(), progress_bar(file.name, "paths/s") as progress:
-            result = simulate(file.theory, **settings, progress=progress)
-    except Interrupted as stop:
-        finish_interrupted(stop, data, settings["n_paths"])
-    finish(result, data, drawing, positivity=not no_positivity)
+    def work(progress: Progress | None) -> Correlators:
+        if start is not None:
+            return extend(
+                start,
+                settings["n_paths"],
+                n_threads=settings["n_threads"],
+                progress=progress,
+                checkpoint=part,
+            )
+        return simulate(file.theory, **settings, progress=progress, checkpoint=part)
+
+    carry_out(work, file.name, data, start, settings["n_paths"], drawing, positivity=not no_positivity)
+
+
+def block_range(text: str) -> range:
+    """The blocks A:B of an option."""
+    found = re.fullmatch(r"(\d{1,9}):(\d{1,9})", text)
+    if found is None or int(found[1]) >= int(found[2]):
+        raise InputError(f"--blocks must be A:B with A < B, for example 0:16; got {text}")
+    return range(int(found[1]), int(found[2]))
+
+
+def finished(data: Path, theory: Theory, settings: dict[str, Any]) -> Correlators | None:
+    """The results in the output file if they are of this run or of one with fewer paths, None otherwise."""
+    found = results_in(data)
+    if found is None or found.n_paths > settings["n_paths"] or len(found.keys) != 1:
+        return None
+    with input_errors():
+        grid = time_grid(settings["n_times"], settings.get("dt"), None, theory)
+        key = random_key(settings["rng"])
+        asked, held = planned(theory, settings["n_paths"], grid, key, None, cast(RunSettings, settings))
+    return None if differences(found, asked, held) else found

@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, integer
+from .._memory import need_memory
 from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.independent_paths import FEWEST_BLOCKS, block_length, corrected_t, independent_units, merged
 from ..sampling.path_source import PathReader, Paths, location_of, need_uniform
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 
@@ -58,6 +60,7 @@ class Clustering:
         )
 
 
+@one_blas_thread
 def clustering(
     paths: Correlators | Paths | ArrayLike,
     *,
@@ -207,6 +210,7 @@ def _of_paths(paths: PathReader) -> list[_Found]:
     steps = np.diff(paths.beginning(), axis=1)
     width = float(np.median(np.abs(steps))) or float(steps.std())
     windows = [slice(0, quarter), slice((n - quarter) // 2, (n - quarter) // 2 + quarter), slice(n - quarter, n)]
+    need_memory(72.0 * paths.n_units, "averages of the paths", "use a smaller n_paths", f"{paths.n_units} paths")
     averages = np.empty((3, 3, paths.n_units))
     spreads = np.zeros((3, 2))
     done = 0

@@ -24,6 +24,7 @@ from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags
 from ..sampling.independent_paths import independent_units
 from ..sampling.path_source import Paths, location_of, need_uniform
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.partitions import Subset, set_partitions
 
@@ -48,6 +49,7 @@ def _cumulant(moment: Callable[[Subset], Floats]) -> Floats:
     return np.asarray(sum(terms))
 
 
+@one_blas_thread
 def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int, int] = (2, 2)) -> Estimate:
     r"""Connected four-point function of two times, :math:`\langle x^a(0)\, x^b(t) \rangle_c` with a + b = 4.
 
@@ -113,6 +115,7 @@ def pair_four_point(run: Correlators, channel: int | str = 0, powers: tuple[int,
     return estimate
 
 
+@one_blas_thread
 def connected_four_point(
     paths: Paths | ArrayLike,
     steps: ArrayLike,

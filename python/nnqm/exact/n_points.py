@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats
 from ..errors import InputError
+from ..statistics.blas import one_blas_thread
 from ..theories.state_modes import Modes, oscillator
 from ..theories.theory import Theory
 from . import output_expansion, state_grids
@@ -28,6 +29,7 @@ _MOST_ORDERS = {1: 1000, 2: 160, 3: 72}
 _SURVEY = np.linspace(-9.0, 9.0, 20_011)
 
 
+@one_blas_thread
 def n_point(
     theory: Theory,
     times: ArrayLike,

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer
 from ..errors import InputError
 from ..representation import short_repr
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
 from ..theories.theory import Theory
@@ -75,6 +76,7 @@ class QuasiMonteCarlo:
         return float(max(0.0 if part == 0 else part / unit if unit > 0 else np.inf for part, unit in parts))
 
 
+@one_blas_thread
 def quasi_monte_carlo(
     theory: Theory,
     times: ArrayLike = (),

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, choice, floats
 from ..errors import InputError, InputTypeError
 from ..representation import short_repr
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.moments import central_moments
 from ..theories.networks import Network
@@ -74,6 +75,7 @@ class WeightAverage:
     n_draws: int
 
 
+@one_blas_thread
 def average_over_weights(
     theory: Theory,
     networks: Iterable[Network],

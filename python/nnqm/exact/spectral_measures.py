@@ -10,6 +10,7 @@ from .._arguments import Floats, positive
 from ..errors import InputError
 from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.measures import SpectralMeasure
+from ..statistics.blas import one_blas_thread
 from ..statistics.moments import central_moments
 from ..theories.networks import Network
 from ..theories.sources import OrnsteinUhlenbeck
@@ -46,6 +47,7 @@ _NO_RULE = (1.0, 2, 0)
 _CONSTANT = 1e-13
 
 
+@one_blas_thread
 def kallen_lehmann(theory: Theory, channel: int | str = 0, *, tolerance: float = 1e-5) -> SpectralMeasure:
     r"""Exact spectral measure of a channel of a theory with fixed weights.
 

@@ -11,6 +11,7 @@ from .._arguments import Floats, positive
 from ..errors import InputError
 from ..quantum.measures import ThermalMeasure
 from ..quantum.oscillator import narrowing, thermal_ratio
+from ..statistics.blas import one_blas_thread
 from ..statistics.moments import central_moments
 from ..theories.state_modes import ThermalModes
 from ..theories.theory import Theory
@@ -25,6 +26,7 @@ __all__ = ["thermal_measure"]
 _CONSTANT = 1e-13
 
 
+@one_blas_thread
 def thermal_measure(
     theory: Theory, channel: int | str = 0, *, beta: float | None = None, tolerance: float = 1e-7
 ) -> ThermalMeasure:

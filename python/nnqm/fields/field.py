@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, floats
+from .._memory import need_memory
 from ..errors import InputError
 from ..quantum.measures import TwoPointFunction
-from ..sampling.run_settings import memory
 from ..theories.networks import Network
 from ..theories.source import Source
 
@@ -231,10 +231,9 @@ def points_of(points: ArrayLike | None, dimension: int) -> tuple[tuple[float, ..
 def need_wave_memory(field: Field, width: int, copies: int) -> None:
     """Raise InputError if the matrices of random waves, on every thread, exceed the memory of the machine."""
     threads = int(_core.build_info()["max_threads"])
-    needed, held = 8.0 * threads * width * (field.n_inputs * copies + 5 * 64), memory()
-    if needed > held:
-        raise InputError(
-            f"random waves of {width} neurons at {field.n_inputs} points would take {needed / 2**30:.3g} GiB on "
-            f"{threads} threads, and the machine has {held / 2**30:.3g} GiB",
-            "use fewer points or a smaller width, or OMP_NUM_THREADS=1",
-        )
+    need_memory(
+        8.0 * threads * width * (field.n_inputs * copies + 5 * 64),
+        f"random waves of {width} neurons at {field.n_inputs} points",
+        "use fewer points or a smaller width, or OMP_NUM_THREADS=1",
+        f"{threads} threads",
+    )

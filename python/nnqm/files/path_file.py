@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,10 @@ import numpy as np
 
 from .._arguments import Floats, choice
 from ..errors import InputError, reason_of
+from ..runs.reading import need_room, need_sound_hdf5, open_array, read_arrays, unreadable
 from ..runs.run_file import load
 from ..sampling.arrays import read_given, uniform_step
 from ..sampling.correlators import Correlators
-from .arrays import read_npz
 
 __all__: list[str] = []
 
@@ -70,9 +71,9 @@ def read_path_file(path: Path, array: str | None = None, axes: Sequence[str] | N
         if isinstance(found, Correlators):
             return found
     elif kind == ".npz":
-        found = PathFile(read_npz(path, "PATHS", lambda held: [_only(held, array, path)]).popitem()[1])
+        found = PathFile(read_arrays(path, lambda held: [_only(held, array, path)]).popitem()[1])
     elif kind == ".npy":
-        found = PathFile(_read_npy(path))
+        found = PathFile(open_array(path))
     else:
         found = _read_text(path, axes)
     if axes is None:
@@ -80,18 +81,6 @@ def read_path_file(path: Path, array: str | None = None, axes: Sequence[str] | N
     # Once in the order (path, time, channel), all who read the paths agree.
     (values,) = read_given(found.paths, axes).batches
     return PathFile(values, found.dt)
-
-
-def _read_npy(path: Path) -> Any:
-    try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, EOFError, ValueError) as error:
-        if "bject" in str(error):
-            raise InputError(
-                f"file {path} cannot be read as .npy: it holds Python objects; write numbers, "
-                "numpy.save(file, paths.astype(float))"
-            ) from None
-        raise InputError(f"file {path} cannot be read as .npy: {reason_of(error)}; write it with numpy.save") from None
 
 
 def _only(held: list[str], array: str | None, path: Path) -> str:
@@ -110,20 +99,24 @@ def _read_netcdf(path: Path, array: str | None, axes: Sequence[str] | None) -> P
 
     import xarray
 
-    try:
-        with warnings.catch_warnings():
-            # A plain HDF5 file has no names of axes, which is no concern of the user.
-            warnings.simplefilter("ignore", UserWarning)
-            dataset = xarray.open_dataset(path, decode_times=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"file {path} cannot be read as NetCDF: {str(error).splitlines()[0]}; write it with xarray"
-        ) from None
+    with path.open("rb") as file:
+        hdf5 = file.read(4) == b"\x89HDF"
+    fault = partial(unreadable, path, "NetCDF", "write it with xarray")
+    with fault():
+        if hdf5:
+            need_sound_hdf5(path)
+    with fault(), warnings.catch_warnings():
+        # A plain HDF5 file has no names of axes, which is no concern of the user.
+        warnings.simplefilter("ignore")
+        dataset = xarray.open_dataset(path, engine="h5netcdf" if hdf5 else None, decode_times=False)
     with dataset:
         if "nnqm" in dataset.attrs:
             dataset.close()
             return load(path)
-        held = dataset[_only([str(name) for name in dataset.data_vars], array, path)].load()
+        held = dataset[_only([str(name) for name in dataset.data_vars], array, path)]
+        with fault():
+            need_room(repr(held.name), held.nbytes, path.stat().st_size)
+            held = held.load()
     return PathFile(held, read_given(held, axes).dt)
 
 

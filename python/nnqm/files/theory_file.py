@@ -16,6 +16,7 @@ import numpy as np
 from .. import _core
 from .._arguments import Floats, floats, positive
 from ..errors import InputError, InputTypeError, located, reason_of
+from ..runs.reading import read_arrays
 from ..theories.builtin import BUILTIN_THEORIES, builtin_theory
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess
@@ -37,7 +38,6 @@ from ..theories.theory import Theory
 from ..theories.training import GradientDescent
 from ..time_networks.decompose import karhunen_loeve
 from ..time_networks.kernels import Kernel
-from .arrays import read_npz
 from .tables import (
     DENSITY_KEYS,
     INLINE_KEYS,
@@ -344,7 +344,11 @@ def _stored(name: Any, folder: Path) -> tuple[list[Floats], list[Floats] | None]
     if not isinstance(name, str):
         raise InputTypeError(f"network.weights_file must be a string; got {brief(name)}; name an .npz file")
     path = folder / name
-    arrays = read_npz(path, "network.weights_file")
+    if not path.is_file():
+        fault = "is no regular file" if path.exists() else "does not exist; paths are relative to the TOML file"
+        raise InputError(f"network.weights_file: file {path} {fault}")
+    with located("network.weights_file"):
+        arrays = read_arrays(path)
     n_layers = sum(key.startswith("weights_") for key in arrays)
     with located(f"network.weights_file {path}"):
         expected = [f"{kind}_{i}" for i in range(n_layers) for kind in ("weights", "biases")]

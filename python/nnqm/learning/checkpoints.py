@@ -12,6 +12,7 @@ import numpy as np
 
 from .._arguments import Floats, array_of, floats
 from ..errors import InputError, InputTypeError, located
+from ..runs.reading import need_room, read_arrays, unreadable
 from ..theories.networks import Network, RandomNetwork
 from ..theories.theory import Theory
 
@@ -182,17 +183,9 @@ def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"file {path} does not exist; check its name")
     if kind == ".npz":
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as loaded:
-                return {name: loaded[name] for name in loaded.files}
-        except Exception as error:  # zipfile, zlib and NumPy have errors of their own for damaged files
-            raise InputError(f"file {path} cannot be read as .npz: {error}; write it with numpy.savez") from None
-    from safetensors import SafetensorError
+        return dict(read_arrays(path))
     from safetensors.numpy import load_file
 
-    try:
+    with unreadable(path, "safetensors", "write weights in float32 or float64"):
+        need_room("it", path.stat().st_size, path.stat().st_size)
         return dict(load_file(path))
-    except (SafetensorError, OSError, TypeError, KeyError) as error:
-        raise InputError(
-            f"file {path} cannot be read as safetensors: {error}", "write weights in float32 or float64"
-        ) from None

@@ -14,6 +14,7 @@ from .._arguments import Floats, floats
 from ..errors import InputError, InputTypeError
 from ..exact.inputs import need_few_inputs
 from ..exact.output_expansion import fixed_network
+from ..statistics.blas import one_blas_thread
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .grid_observables import GridObservables
@@ -130,6 +131,7 @@ class Differentiated:
         return out
 
 
+@one_blas_thread
 def differentiate(theory: Theory, observables: Sequence[Observable]) -> Differentiated:
     r"""Exact observables of a theory with their derivatives in weights and biases, rates, strengths and potentials.
 

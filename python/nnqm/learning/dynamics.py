@@ -14,6 +14,7 @@ from .._arguments import Floats, Rng, choice
 from ..errors import InputError, InputTypeError
 from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
+from ..statistics.blas import one_blas_thread
 from ..verdict import Verdict
 from .physics import NUMBERS, OF_LEVELS, Origin, Physics, PhysicsSettings, Plan, failed
 from .tables import arrays_of, dataset_of
@@ -153,6 +154,7 @@ class TrainingDynamics:
         ]
 
 
+@one_blas_thread
 def training_dynamics(
     trajectory: Trajectory,
     channel: int | str = 0,

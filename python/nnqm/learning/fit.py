@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
 
@@ -12,13 +13,27 @@ from .._arguments import Floats, Rng, choice, integer, positive
 from ..errors import InputError, InputTypeError
 from ..exact.output_expansion import fixed_network
 from ..representation import short_repr
+from ..runs.crew import Crew, Workers, crew_of
 from ..sampling.run_settings import Progress, need_known
+from ..statistics.blas import one_blas_thread
 from ..theories.networks import Network
 from ..theories.theory import Theory
 from .feasibility import check_targets, nearest_on_lattice
 from .goodness import TargetQuality, judge
 from .observables import NPoint
-from .optimisers import ADAM_RATE, FAILURES, METHODS, PATIENCE, STEPS, Point, Problem, Stopped, Watch, default_rate
+from .optimisers import (
+    ADAM_RATE,
+    FAILURES,
+    METHODS,
+    PATIENCE,
+    STEPS,
+    Ends,
+    Point,
+    Problem,
+    Stopped,
+    Watch,
+    default_rate,
+)
 from .parameters import POSITIVE, FreeParameters, learnable
 from .targets import Target
 from .trajectory import Trajectory
@@ -55,7 +70,10 @@ class FitSettings(TypedDict, total=False):
         number of steps; None for no end. The default is 20 for least squares and 100 for L-BFGS with measured targets,
         and None otherwise.
     progress : callable
-        Called with (steps done, largest number of steps) about five times a second.
+        Called with (steps done, largest number of steps) about five times a second; after each start if there are
+        workers.
+    executor : concurrent.futures.Executor or callable
+        Workers that do the starts, or a function that makes them, as for ``simulate``; the fit is the same.
     """
 
     steps: int
@@ -65,6 +83,7 @@ class FitSettings(TypedDict, total=False):
     gradient_tolerance: float | None
     patience: int | None
     progress: Progress | None
+    executor: Workers | None
 
 
 @short_repr
@@ -169,6 +188,7 @@ class FitInterrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@one_blas_thread
 def fit(
     theory: Theory,
     targets: Target | Sequence[Target],
@@ -200,7 +220,7 @@ def fit(
     rng : int, SeedSequence, Generator or None
         Source of the restarts, by NumPy's conventions. The same seed gives the same fit.
     **settings : FitSettings
-        steps, rate, restarts, loss_tolerance, gradient_tolerance, patience, progress.
+        steps, rate, restarts, loss_tolerance, gradient_tolerance, patience, progress, executor.
 
     Returns
     -------
@@ -242,6 +262,7 @@ def fit(
     patience = settings.get("patience", PATIENCE.get(method) if measured else None)
     patience = None if patience is None else integer("patience", patience, 1)
     starts = 1 + integer("restarts", settings.get("restarts", 0), 0, 10_000)
+    crew = crew_of(settings.get("executor"))
     check_targets(theory, listed, names)
     problem = Problem(theory, listed, names)
     first = problem.at(problem.free.start)
@@ -251,26 +272,23 @@ def fit(
         rate = {"gradient-descent": lambda: default_rate(first), "adam": lambda: ADAM_RATE}.get(method, lambda: None)()
     run = _Run(problem, method, rate)
     generator = np.random.default_rng(rng)
+    vectors = [first.vector, *(_redrawn(theory, names, generator) for _ in range(starts - 1))]
+    progress = settings.get("progress")
+    watching = _Watching(
+        steps=steps,
+        loss_tolerance=tolerances[0],
+        gradient_tolerance=tolerances[1],
+        patience=patience,
+        measured=measured,
+    )
     try:
-        for i in range(starts):
-            point = first if i == 0 else problem.trial(_redrawn(theory, names, generator))
-            if point is None:
-                run.skip("a random start has no values")
-                continue
-            watch = Watch(
-                point,
-                steps=steps,
-                loss_tolerance=tolerances[0],
-                gradient_tolerance=tolerances[1],
-                patience=patience,
-                progress=settings.get("progress"),
-                measured=measured,
-                done=run.steps,
-                wanted=starts * steps,
-            )
-            run.go(watch, point)
-            if run.best.within_tolerance:
-                break
+        if crew is None:
+            for vector in vectors:
+                run.start(vector, watching, progress, starts * steps)
+                if run.complete:
+                    break
+        else:
+            run.on_workers(crew, vectors, watching, progress)
     except KeyboardInterrupt:
         raise FitInterrupted(run.result() if run.watches else None) from None
     if len(run.faults) == starts:
@@ -297,6 +315,13 @@ def _checked(
     return listed, names
 
 
+class _Watching(Ends):
+    """How each start is watched."""
+
+    steps: int
+    measured: bool
+
+
 class _Run:
     """All starts of a fit, and the result so far."""
 
@@ -307,8 +332,14 @@ class _Run:
         self.faults: list[str] = []
         self.skipped = 0
 
-    def go(self, watch: Watch, point: Point) -> None:
-        """Minimise from one start."""
+    def start(self, vector: Floats, watching: _Watching, progress: Progress | None, wanted: int) -> None:
+        """Minimise from a vector of parameters."""
+        point = self.problem.trial(vector)
+        if point is None:
+            self.skipped += 1
+            self.faults.append("a random start has no values")
+            return
+        watch = Watch(point, **watching, progress=progress, done=self.steps, wanted=wanted)
         self.watches.append(watch)
         self.ends.append(("interrupted", False))
         try:
@@ -320,10 +351,40 @@ class _Run:
             self.ends[-1] = (str(fault), False)
             self.faults.append(str(fault))
 
-    def skip(self, reason: str) -> None:
-        """Count a start that has no values."""
-        self.skipped += 1
-        self.faults.append(reason)
+    def on_workers(self, crew: Crew, vectors: Sequence[Floats], watching: _Watching, progress: Progress | None) -> None:
+        """Minimise from several vectors on workers, with the result of one start after the other."""
+        found: dict[int, _Run] = {}
+        taken, steps = 0, 0
+        rest = (self.problem, self.method, self.rate, watching)
+        ended = crew.as_completed(_one_start, [(vector, *rest) for vector in vectors])
+        try:
+            for i, part in ended:
+                found[i] = part
+                steps += part.steps
+                if progress is not None:
+                    progress(steps, len(vectors) * watching["steps"])
+                while taken in found and not self.complete:
+                    self._add(found.pop(taken))
+                    taken += 1
+                if self.complete:
+                    return
+        except KeyboardInterrupt:
+            for i in sorted(found):
+                self._add(found[i])
+            raise
+        finally:
+            ended.close()
+
+    def _add(self, other: _Run) -> None:
+        self.watches += other.watches
+        self.ends += other.ends
+        self.faults += other.faults
+        self.skipped += other.skipped
+
+    @property
+    def complete(self) -> bool:
+        """Whether a start has reached all targets."""
+        return bool(self.watches) and self.best.within_tolerance
 
     @property
     def steps(self) -> int:
@@ -392,6 +453,13 @@ class _Run:
                 )
         if self.faults:
             yield f"{len(self.faults)} starts failed; the first one: {self.faults[0]}"
+
+
+def _one_start(vector: Floats, problem: Problem, method: str, rate: float | None, watching: _Watching) -> _Run:
+    """A fit with one start. Workers may be threads, and share no problem, which keeps its last points."""
+    run = _Run(copy(problem), method, rate)
+    run.start(vector, watching, None, watching["steps"])
+    return run
 
 
 # Fact on theories with Ornstein-Uhlenbeck inputs.

@@ -11,10 +11,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, choice, integer, positive
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..quantum.darboux import DarbouxPotential, checked_gaps
 from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.sinc_basis import SincBasis
+from ..statistics.blas import one_blas_thread
 from ..theories.ground_state_network import GroundStateNetwork, NetworkState
 from ..theories.networks import Network
 
@@ -94,6 +96,7 @@ class Design:
         return "\n".join([*lines, f"{state}: largest deviation {self.deviation:.1e}, tolerance {self.tolerance:.1e}"])
 
 
+@one_blas_thread
 def hamiltonian_with_gaps(
     gaps: ArrayLike,
     *,
@@ -178,6 +181,7 @@ def hamiltonian_with_gaps(
     return _certified(source, wanted, tolerance, steps)
 
 
+@one_blas_thread
 def adjusted(source: GroundStateNetwork, gaps: ArrayLike, *, tolerance: float = 1e-7) -> Design:
     """The ground-state network nearest to another one whose Hamiltonian has given gaps.
 
@@ -213,6 +217,7 @@ def adjusted(source: GroundStateNetwork, gaps: ArrayLike, *, tolerance: float = 
     return _certified(found, wanted, tolerance, steps)
 
 
+@one_blas_thread
 def ground_state_network(
     hamiltonian: Hamiltonian,
     *,
@@ -457,6 +462,8 @@ def _hidden(
     slopes = np.exp(0.5 * generator.normal(size=widths[0])) * widths[0] / (2 * size)
     if not target.even:
         slopes *= generator.choice([-1.0, 1.0], widths[0])
+    size = 24.0 * sum(a * b for a, b in pairwise(widths))
+    need_memory(size, "the hidden layers", "use smaller widths in hidden", f"hidden={list(widths)}")
     weights, biases = [slopes[:, None]], [-slopes * centres]
     for inputs, outputs in pairwise(widths):
         weights.append(generator.normal(size=(outputs, inputs)) / np.sqrt(inputs))

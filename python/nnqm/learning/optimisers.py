@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -70,6 +70,10 @@ class Point:
             self.residual: Floats = np.concatenate(list(whites))
             self.loss = float(self.residual @ self.residual) / 2
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What was differentiated does not travel; it is made again.
+        return (Problem.at, (self._problem, self.vector))
+
     @property
     def errors(self) -> list[float]:
         """Numerical error of each observable, relative to its largest value."""
@@ -110,9 +114,13 @@ class Problem:
 
     def __init__(self, theory: Theory, targets: Sequence[Target], names: Sequence[str]) -> None:
         self.targets, self.names = tuple(targets), tuple(names)
+        self._theory = theory
         self.free = FreeParameters(theory, names)
         self.observables = tuple(t.observable for t in targets)
         self._last: list[Point] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Problem, (self._theory, self.targets, self.names))
 
     @cached_property
     def floor(self) -> float:

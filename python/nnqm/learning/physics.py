@@ -29,6 +29,7 @@ from ..exact.thermal_measures import thermal_measure
 from ..positivity.reflection import reflection_positivity
 from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..representation import short_repr
+from ..runs.crew import Workers
 from ..runs.simulation import simulate
 from ..sampling.accumulator import accumulate
 from ..sampling.correlators import Correlators, is_uniform
@@ -89,6 +90,18 @@ class PhysicsSettings(PathSettings, total=False):
     n_draws: int
     positivity: bool
     progress: Progress | None
+
+
+class ScanSettings(PhysicsSettings, total=False):
+    """Settings of ``scan``; ``PhysicsSettings`` has the others.
+
+    Attributes
+    ----------
+    executor : concurrent.futures.Executor or callable
+        Workers that do one theory each, or a function that makes them, as for ``simulate``; the numbers are the same.
+    """
+
+    executor: Workers | None
 
 
 class Origin(StrEnum):

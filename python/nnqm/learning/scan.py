@@ -5,8 +5,9 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
-from itertools import product
+from itertools import product, starmap
 from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeAlias, Unpack
 
@@ -15,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Rng
 from ..errors import InputError, InputTypeError
+from ..runs.crew import crew_of
 from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
+from ..statistics.blas import one_blas_thread
 from ..theories.theory import Theory
-from .physics import NUMBERS, OF_LEVELS, Physics, PhysicsSettings, Plan, failed
+from .physics import NUMBERS, OF_LEVELS, Physics, Plan, ScanSettings, failed
 from .tables import dataset_of
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ _TAKEN = ("level", *NUMBERS, *OF_LEVELS, "seen", "p_value", "positivity", "reaso
 _Point: TypeAlias = tuple[str, Callable[[], Any]]
 
 
+@one_blas_thread
 def scan(
     theories: Mapping[str, Any],
     build: Callable[..., Theory] | None = None,
@@ -41,7 +45,7 @@ def scan(
     n_levels: int = 5,
     times: ArrayLike | None = None,
     rng: Rng = None,
-    **settings: Unpack[PhysicsSettings],
+    **settings: Unpack[ScanSettings],
 ) -> Dataset:
     """The physics of many theories: levels, spectral weights, kurtosis, commutator, uncertainty and positivity.
 
@@ -64,10 +68,11 @@ def scan(
     rng : int, SeedSequence, Generator or None
         Randomness of everything, by NumPy's conventions. The random numbers of a theory depend on its label or
         coordinates, so that its numbers are the same in any scan of the same rng.
-    **settings : PhysicsSettings
+    **settings : ScanSettings
         n_paths : int, paths of each measurement and of each test, 20000 by default. n_draws : int, draws of random
         weights. positivity : bool, whether reflection positivity is tested on paths. precision, n_threads as for
-        ``simulate``. progress : callable, called with (theories done, all theories).
+        ``simulate``. progress : callable, called with (theories done, all theories). executor : workers, as for
+        ``simulate``; each theory is one task.
 
     Returns
     -------
@@ -102,26 +107,26 @@ def scan(
     >>> found.seen.sel(scale=1.0).values
     array([ True, False,  True])
     """
-    need_known(scan, settings, PhysicsSettings)
+    need_known(scan, settings, ScanSettings)
     coordinates, points = _points(theories, build)
     plan = Plan.of(channel, n_levels, times, rng, settings)
-    progress = settings.get("progress")
-    found: list[Physics] = []
-    failures: list[str] = []
+    progress, crew = settings.get("progress"), crew_of(settings.get("executor"))
+    if crew is not None:
+        plan = replace(plan, n_threads=plan.n_threads or crew.threads)
+    call, items = partial(_one, plan), [(label, make) for label, make in points]
+    ended = enumerate(starmap(call, items)) if crew is None else crew.as_completed(call, items)
+    # A theory that is not reached was interrupted.
+    found, failures = [failed("interrupted", plan.n_levels)] * len(points), ["interrupted"] * len(points)
+    done = 0
     try:
-        for label, make in points:
-            physics, failure = _one(plan, label, make)
-            found.append(physics)
-            failures.append(failure)
+        for i, (physics, failure) in ended:
+            found[i], failures[i] = physics, failure
+            done += 1
             if progress is not None:
-                progress(len(found), len(points))
+                progress(done, len(points))
     except KeyboardInterrupt:
-        done = len(found)
-        missing = len(points) - done
-        found += [failed("interrupted", plan.n_levels)] * missing
-        failures += ["interrupted"] * missing
-        partial = _dataset(plan, coordinates, found, failures) if done else None
-        raise Interrupted(partial, f"{done} of {len(points)} theories") from None
+        partial_result = _dataset(plan, coordinates, found, failures) if done else None
+        raise Interrupted(partial_result, f"{done} of {len(points)} theories") from None
     lost = [f"{label}: {failure}" for (label, _), failure in zip(points, failures, strict=True) if failure]
     if len(lost) == len(points):
         raise InputError(f"all theories fail; {lost[0]}" + (f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""))

@@ -21,6 +21,7 @@ from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
 from ..representation import short_repr
+from ..statistics.blas import one_blas_thread
 from ..statistics.matrices import eigenstates, product
 from ..verdict import Verdict
 
@@ -118,6 +119,7 @@ class PositivityCertificate:
         return f"{self.verdict}: {self.reason}{found}"
 
 
+@one_blas_thread
 def positivity_certificate(
     kernel: TwoPointFunction | Callable[..., Any] | ArrayLike,
     n_times: int | None = None,

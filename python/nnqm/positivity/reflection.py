@@ -29,6 +29,7 @@ from ..quantum.measures import TwoPointFunction
 from ..representation import short_repr
 from ..sampling.independent_paths import FEWEST, block_length, corrected_t, independent_units, merged
 from ..sampling.path_source import PathReader, Paths, need_uniform
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..statistics.matrices import product
 from ..statistics.moments import central_part
@@ -124,6 +125,7 @@ class PositivityResult:
         return f"{text}: p = {self.p_value:.2g}, <F(reflected) F> = {self.value}{written}{tails}"
 
 
+@one_blas_thread
 def reflection_positivity(
     paths: Paths | ArrayLike,
     *,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, positive
+from .._memory import need_memory
 from ..errors import InputError
 from .basis import Bases, need_distinct
 from .dvr import Basis
@@ -118,6 +119,9 @@ def correlation(
     if beta is None:
         need_distinct(basis, 0)
         elements = u.T @ (f @ u[:, 0])
+        need_memory(
+            24.0 * t.size * len(decay), "the decays of all states", "ask for fewer times at once", f"{t.size} times"
+        )
         values, mean = np.exp(-np.multiply.outer(t, decay)) @ elements**2, float(elements[0])
         return _completed(basis, f, t, np.asarray(values), (u[:, :1], np.ones(1))), mean
     if t.size and t.max() > beta * (1 + 1e-12):

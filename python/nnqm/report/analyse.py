@@ -20,6 +20,7 @@ from ..sampling.path_source import Paths
 from ..sampling.run_settings import Progress
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import Spectrum, SpectrumError
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..theories.source import Source
 from ..verdict import Verdict
@@ -46,6 +47,7 @@ _LONG_FORMULA = 160
 _POSITIVITY_PATHS = 20_000
 
 
+@one_blas_thread
 def analyse(
     run: Correlators,
     *,
@@ -374,6 +376,8 @@ def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> Positiv
             return None
         if run.closed_after is not None:
             run.need_open("the test reflects half of an open path")
+        if "squared_weights" in run.sums:
+            raise InputError("the test takes paths of equal weight, and these have weights")
         return reflection_positivity(paths, dt=run.dt, channel=run.observables.columns[run.channels.index(name)])
     if name not in run.theory.outputs:
         return None

@@ -7,6 +7,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import MISSING, fields
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from ..sampling.run_settings import measure_of
 from ..statistics.autocorrelation import ChainTimes
 from ..theories.table import brief, nearest_hint
 from ..theories.theory import Theory
+from .reading import need_room, need_sound_hdf5, unreadable
 from .writing import check_writable, replacing
 
 if TYPE_CHECKING:
@@ -26,10 +28,19 @@ if TYPE_CHECKING:
 
 __all__ = ["load", "save"]
 
-_FORMAT = 1
+# Format 2 is format 1 with a digest, which a file of format 2 must have.
+_FORMAT = 2
+
+# Largest chunk of a variable in bytes; each has a checksum of its own.
+_CHUNK = 2**22
+
+# Attribute of the digest.
+_DIGEST = "nnqm_sha256"
 
 # Remedy for a file whose content cannot be that of ``save``.
 _DAMAGED = "the file was changed or damaged: save the run again with nnqm.save"
+
+_CHANGED = "the file was changed or damaged: use a copy of it, or run again with the same seed"
 
 # Types of the entries of a run in JSON, and least values of the numbers.
 _TYPES: dict[str, Any] = {
@@ -52,8 +63,9 @@ _LEAST = {"n_paths": 1, "two_time": 0, "n_blocks": 1, "first_block": 0, "group":
 def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     """Save a run as a NetCDF file.
 
-    An existing file is replaced only after the new file is complete. ``load`` returns the same run bit for bit; other
-    programs can read the file with ``xarray.open_dataset``.
+    An existing file is replaced only after the new file is complete and on the disk. ``load`` returns the same run bit
+    for bit; other programs can read the file with ``xarray.open_dataset``. The file contains a checksum of each
+    variable, which HDF5 verifies whenever it is read, and one digest of everything, which ``load`` verifies.
 
     Parameters
     ----------
@@ -71,9 +83,16 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
     InputError
         If the file cannot be written.
     """
+    target = check_writable(path)
+    with replacing(target) as name:
+        write_run(run, name)
+    return target
+
+
+def write_run(run: Correlators, name: str) -> None:
+    """Write a run to an existing file, which is not complete before the end."""
     import xarray
 
-    target = check_writable(path)
     feature, linear = list(run.observables.labels), list(run.observables.labels[: 1 + len(run.channels)])
     axes = {
         "lags": ("block", "lag", "part", "linear_a", "linear_b"),
@@ -84,6 +103,8 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
         "two_time": ("block", "time_pair"),
         "paths": ("block",),
         "first_bad": ("block",),
+        "counted": ("block",),
+        "squared_weights": ("block",),
     }
     coords: dict[str, Any] = {
         "time": run.times,
@@ -102,9 +123,20 @@ def save(run: Correlators, path: str | os.PathLike[str]) -> Path:
         coords={k: (k, v) for k, v in coords.items() if k in used},
         attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
     )
-    with replacing(target) as name:
-        _write(dataset, name)
-    return target
+    dataset.attrs[_DIGEST] = _digest(dataset)
+    for variable in dataset.data_vars.values():
+        if variable.size:
+            variable.encoding |= {"fletcher32": True, "chunksizes": _chunks(variable.shape, variable.dtype.itemsize)}
+    _write(dataset, name)
+
+
+def _chunks(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...] | None:
+    """Equal chunks of whole entries of the first axis, of a few MiB; None leaves it to HDF5 if one entry is larger."""
+    entry = prod(shape[1:]) * itemsize
+    if entry > _CHUNK:
+        return None
+    number = -(-shape[0] * entry // _CHUNK)
+    return (-(-shape[0] // number), *shape[1:])
 
 
 class _Patient(io.FileIO):
@@ -139,10 +171,30 @@ def _write(dataset: Dataset, name: str) -> None:
     import xarray
 
     with _Patient(name, "w+") as file:
-        with h5netcdf.File(file, "w") as content:
+        # HDF5 1.10 of 2016 added checksums of the structure, and small indices of chunks.
+        with h5netcdf.File(file, "w", libver=("v110", "v110")) as content:
             dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
         if file.fault is not None:
             raise file.fault
+
+
+def _digest(dataset: Dataset) -> str:
+    """SHA-256 of the metadata and of names, axes, shapes, types and little-endian values of all variables."""
+    import hashlib
+
+    found = hashlib.sha256()
+    heads = {"nnqm_format": int(_scalar(dataset.attrs["nnqm_format"])), "nnqm": str(dataset.attrs["nnqm"])}
+    found.update(json.dumps(heads).encode())
+    for name, variable in sorted(dataset.variables.items(), key=lambda item: str(item[0])):
+        values = variable.values
+        numbers = values.dtype.kind in "biuf"
+        kind = values.dtype.newbyteorder("<").str if numbers else "text"
+        found.update(json.dumps([str(name), list(variable.dims), list(values.shape), kind]).encode())
+        if numbers:
+            found.update(np.ascontiguousarray(values, dtype=kind).data)
+        else:
+            found.update(json.dumps([str(text) for text in values.ravel()]).encode())
+    return found.hexdigest()
 
 
 def load(path: str | os.PathLike[str]) -> Correlators:
@@ -160,8 +212,9 @@ def load(path: str | os.PathLike[str]) -> Correlators:
     Raises
     ------
     InputError
-        If the file does not exist, was not written by ``save``, has a newer format, or its content is damaged: missing
-        or unknown entries, wrong shapes or types, numbers that are not finite. The message names the file.
+        If the file does not exist, was not written by ``save``, has a newer format, or its content was changed or
+        damaged: another digest, missing or unknown entries, wrong shapes or types, numbers that are not finite. The
+        message names the file.
     InputTypeError
         If the argument is not a path.
     """
@@ -179,18 +232,15 @@ def load(path: str | os.PathLike[str]) -> Correlators:
 def _dataset(file: Path) -> Dataset:
     import xarray
 
-    try:
-        if not os.path.exists(file):
-            raise InputError(f"file {file} does not exist; give the path of a saved run")
-        if not os.path.isfile(file):
-            raise InputError(f"file {file} is not a regular file; give the path of a saved run")
-        return xarray.load_dataset(file, engine="h5netcdf", decode_times=False)
-    except InputError:
-        raise
-    except Exception as error:
-        # Each layer below xarray has its own errors for damaged files.
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"file {file} cannot be read as NetCDF ({reason}); give a file written by nnqm.save") from None
+    if not os.path.exists(file):
+        raise InputError(f"file {file} does not exist; give the path of a saved run")
+    if not os.path.isfile(file):
+        raise InputError(f"file {file} is not a regular file; give the path of a saved run")
+    with unreadable(file, "NetCDF", "give a file written by nnqm.save"):
+        need_sound_hdf5(file)
+        with xarray.open_dataset(file, engine="h5netcdf", decode_times=False) as dataset:
+            need_room("it", dataset.nbytes, file.stat().st_size)
+            return dataset.load()
 
 
 def _run_of(dataset: Dataset) -> Correlators:
@@ -207,6 +257,11 @@ def _run_of(dataset: Dataset) -> Correlators:
         raise InputError(
             f"the file has a newer format ({version}) than {_FORMAT}, the newest that can be read; upgrade nnqm"
         )
+    if version > 1:
+        if _DIGEST not in attributes:
+            raise InputError(f"the attribute {_DIGEST} is missing", _DAMAGED)
+        if str(attributes[_DIGEST]) != _digest(dataset):
+            raise InputError("the content does not have the checksum with which it was saved", _CHANGED)
     try:
         data = json.loads(attributes["nnqm"])
     except (ValueError, TypeError, RecursionError) as error:
@@ -261,6 +316,12 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
         found[name] = tuple(values)
     if data.get("chain") is not None:
         found["chain"] = _chain_times(data["chain"])
+    replicas = data.get("replicas", [])
+    if not isinstance(replicas, list) or not all(map(_is_replica, replicas)):
+        raise InputError(f"the entry 'replicas' of the attribute nnqm is not valid; got {brief(replicas)}", _DAMAGED)
+    found["replicas"] = tuple((name, blocks) for name, blocks in replicas)
+    if not all(map(str.isprintable, found["notes"])):
+        raise InputError("the entry 'notes' of the attribute nnqm has control characters", _DAMAGED)
     for name, make in (("theory", Theory.from_dict), ("observables", Observables.from_dict)):
         if data[name] is None and name == "theory":
             continue
@@ -268,9 +329,12 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
             found[name] = make(data[name])
         except (InputError, InputTypeError) as error:
             raise InputError(f"the entry {name!r} of the attribute nnqm is not valid: {error}") from None
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        except Exception as error:  # a plain table of any content is given to classes that expect their own
             reason = f"{error} is missing" if isinstance(error, KeyError) else reason_of(error)
             raise InputError(f"the entry {name!r} of the attribute nnqm is not valid: {reason}", _DAMAGED) from None
+    channels = found["observables"].channels
+    if not all(isinstance(channel, str) and channel.isprintable() for channel in channels):
+        raise InputError(f"names of channels must be printable text; got {brief(channels)}", _DAMAGED)
     return found
 
 
@@ -282,6 +346,18 @@ def _chain_times(value: Any) -> ChainTimes:
         if unit in ("paths", "steps") and numbers.ndim == 2 and (numbers >= 0).all() and np.isfinite(numbers).all():
             return ChainTimes(unit, tuple(numbers[0].tolist()), tuple(numbers[1].tolist()))
     raise InputError(f"the entry 'chain' of the attribute nnqm is not valid; got {brief(value)}", _DAMAGED)
+
+
+def _is_replica(value: Any) -> bool:
+    """Whether an entry is a name and a number of blocks."""
+    return (
+        isinstance(value, list)
+        and len(value) == 2
+        and isinstance(value[0], str)
+        and isinstance(value[1], int)
+        and not isinstance(value[1], bool)
+        and value[1] > 0
+    )
 
 
 def _valid(name: str, value: Any) -> bool:
@@ -302,11 +378,13 @@ def _check_sums(run: Correlators) -> None:
         raise InputError(f"the coordinate time has {run.n_times} entries, and a lag is longer", _DAMAGED)
     try:
         expected = dict(measure_of(run).shapes(run.n_times))
-    except (ValueError, TypeError, OverflowError) as error:
+    except Exception as error:  # the core and NumPy refuse in many ways what no observables are
         raise InputError(
             f"the lags, observables and times do not belong together: {reason_of(error)}", _DAMAGED
         ) from None
-    expected |= {"paths": [], "first_bad": []}
+    weighted = "counted" in run.sums
+    expected |= {"paths": [], "first_bad": []} | ({"counted": [], "squared_weights": []} if weighted else {})
+    integers = ("counted" if weighted else "paths", "first_bad")
     if run.sums.keys() != expected.keys():
         missing, extra = sorted(expected.keys() - run.sums.keys()), sorted(run.sums.keys() - expected.keys())
         what = [f"sum_{n} is missing" for n in missing] + [f"sum_{n} is unknown" for n in extra]
@@ -319,7 +397,7 @@ def _check_sums(run: Correlators) -> None:
             _DAMAGED,
         )
     for name, array in run.sums.items():
-        shape, kind = (n_blocks, *expected[name]), "i" if name in ("paths", "first_bad") else "f"
+        shape, kind = (n_blocks, *expected[name]), "i" if name in integers else "f"
         if array.shape != shape or array.dtype.kind != kind:
             wanted = f"shape {shape} and {'integers' if kind == 'i' else 'float64'}"
             raise InputError(
@@ -328,5 +406,9 @@ def _check_sums(run: Correlators) -> None:
         if kind == "f" and not np.isfinite(array).all():
             where = np.argwhere(~np.isfinite(array))[0].tolist()
             raise InputError(f"the variable sum_{name} must be finite; entry {where} is not", _DAMAGED)
-    if run.sums["paths"].min() < 0 or (run.keys and run.sums["paths"].sum() > run.n_paths):
+    if run.replicas and sum(blocks for _, blocks in run.replicas) != n_blocks:
+        raise InputError(f"the entry 'replicas' must have the {n_blocks} blocks of the sums", _DAMAGED)
+    if weighted and not (run.sums["paths"].sum() > 0 and run.sums["squared_weights"].sum() > 0):
+        raise InputError("the variables sum_paths and sum_squared_weights must have a positive sum", _DAMAGED)
+    if run.block_paths.min() < 0 or (run.keys and run.block_paths.sum() > run.n_paths):
         raise InputError(f"the variable sum_paths must count at most {run.n_paths} paths", _DAMAGED)

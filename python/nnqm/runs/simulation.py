@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Unpack
+from collections.abc import Generator
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Rng, choice, integer, positive, random_key
+from .._arguments import Floats, Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators, same_draws
 from ..sampling.measure import Measure, measure_or_default, resolve
 from ..sampling.observables import default_observables
 from ..sampling.run_settings import (
     TILE,
-    Progress,
     RunSettings,
+    WorkSettings,
     build_facts,
     check_scale,
     choose_blocks,
@@ -29,20 +31,44 @@ from ..sampling.stable_training import need_stable_training
 from ..theories.network import use_table
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
-from .slices import in_process
+from .checkpoints import Checkpoint, keeping
+from .slices import in_process, paths_wanted
+
+if TYPE_CHECKING:
+    from .engines import Engine
 
 __all__ = ["Interrupted", "extend", "simulate"]
 
 
-@dataclass(frozen=True)
 class Work:
-    """How a run is advanced, which does not change its bits."""
+    """How a run is advanced, which does not change its bits; its workers are there inside a with statement."""
 
-    n_threads: int = 0
-    progress: Progress | None = None
+    def __init__(self, settings: WorkSettings, checkpoint: Checkpoint | None) -> None:
+        self.n_threads = integer("n_threads", settings.get("n_threads", 0), 0, 4096)
+        self.progress = settings.get("progress")
+        self.checkpoint = checkpoint
+        self._executor = settings.get("executor")
+        self._engine: Engine | None = None
+        if self._executor is not None:
+            from .crew import need_workers
 
-    def __post_init__(self) -> None:
-        integer("n_threads", self.n_threads, 0, 4096)
+            need_workers(self._executor)
+
+    def __enter__(self) -> Work:
+        if self._executor is not None:
+            # Executors take time to import, and few runs need them.
+            from .engines import Engine
+
+            self._engine = Engine(self._executor, self.n_threads)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._engine is not None:
+            self._engine.stop()
+
+    def slices(self, run: Correlators, sums: dict[str, NDArray[Any]]) -> Generator[None, None, None]:
+        """The slices that bring the sums of the blocks held to run.n_paths."""
+        return in_process(run, sums, self.n_threads) if self._engine is None else self._engine.advance(run, sums)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -109,6 +135,18 @@ def simulate(
 
         progress : callable, called with (paths done, paths wanted) about five times a second.
 
+        executor : concurrent.futures.Executor, or a function that makes one. Its workers do the work in tasks of about
+        a second: processes or threads of the standard library, ``client.get_executor()`` of Dask, ``MPIPoolExecutor``
+        of mpi4py. The bits are the same. A task whose worker is lost is done again; a function makes a new executor if
+        one breaks; otherwise this process does the rest, with a ``RuntimeWarning``.
+
+        checkpoint : path-like. A file that keeps the sums, written at most every minute, when a signal stops the run,
+        and at the end, as ``save`` writes it. The same call goes on from it after a crash and gives the bits of a run
+        that was never stopped; a larger ``n_paths`` extends it, and None for ``rng`` takes its key. One process at a
+        time can write it. SIGTERM, SIGHUP and SIGXCPU wait for the end of the slice (0.2 s) and the writing, and then
+        take their course: without a handler of the program they end the process. A file that cannot be written
+        gives a RuntimeWarning, and the run goes on.
+
     Returns
     -------
     Correlators
@@ -116,17 +154,48 @@ def simulate(
     Raises
     ------
     InputError, InputTypeError
-        Before any work starts if an argument is not valid; afterwards if a path is not finite.
+        Before any work starts if an argument is not valid; afterwards if a path is not finite, or if a worker has
+        another version or instruction set.
     Interrupted
         On Ctrl-C, with the completed part in its ``partial``.
     """
     need_known(simulate, settings, RunSettings, Measure)
-    precision, blocks, until = settings.get("precision", "float32"), settings.get("blocks"), settings.get("until")
-    work = Work(settings.get("n_threads", 0), settings.get("progress"))
-    asked = measure_or_default(measure)
+    until = settings.get("until")
+    if not (until is None or (isinstance(until, tuple) and len(until) == 2 and callable(until[0]))):
+        raise InputTypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
+    wanted = 0.0 if until is None else positive("until[1]", until[1])
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory_file and builtin_theory make one")
     grid = time_grid(n_times, dt, times, theory)
+    with keeping(settings.get("checkpoint")) as kept, Work(settings, kept) as work:
+        found = None if kept is None else kept.load()
+        key = found.keys[0] if found is not None and rng is None else random_key(rng)
+        run, held = planned(theory, n_paths, grid, key, measure, settings)
+        limit, target = run.n_paths, run.n_paths
+        if until is not None:
+            target = min(limit, run.n_blocks * max(TILE, theory.group) * 2)
+        if kept is not None and found is not None:
+            run = kept.going_on(found, run, held)
+            while target < run.n_paths:
+                target = min(limit, 2 * target)
+        else:
+            run = replace(run, sums=empty_sums(run, len(held)))
+        while True:
+            run = _advance(replace(run, n_paths=target), limit, work)
+            if until is None or target == limit or float(np.max(until[0](run).error)) <= wanted:
+                break
+            target = min(limit, 2 * target)
+        if kept is not None:
+            kept.write(run)
+    return run
+
+
+def planned(
+    theory: Theory, n_paths: int, grid: Floats, key: int, measure: Measure | None, settings: RunSettings
+) -> tuple[Correlators, range]:
+    """A run before it has sums, and the blocks of it that are asked for."""
+    precision, blocks = settings.get("precision", "float32"), settings.get("blocks")
+    asked = measure_or_default(measure)
     paths = integer("n_paths", n_paths, 1, 2**53 // len(grid))
     if paths % theory.group:
         raise InputError(
@@ -143,7 +212,6 @@ def simulate(
         raise InputTypeError(f"blocks must be a range such as range(0, 64); got {held!r}")
     if held.step != 1 or not 0 <= held.start < held.stop <= total:
         raise InputError(f"blocks must be a range within 0..{total}; got {held}")
-    key = random_key(rng)
     # The first networks are trained before any path is summed, so that a wrong rate is found at once.
     need_stable_training(theory.network, key, precision, range(min(paths, unit)))
     chosen = default_observables(theory) if asked.observables is None else asked.observables
@@ -168,21 +236,14 @@ def simulate(
         **build_facts(),
     )
     check_scale(run)
-    run = replace(run, sums=empty_sums(run, len(held)))
-    if until is None:
-        return _advance(run, paths, work)
-    if not (isinstance(until, tuple) and len(until) == 2 and callable(until[0])):
-        raise InputTypeError(f"until must be a pair (function of a run, wanted error); got {until!r}")
-    function, wanted = until[0], positive("until[1]", until[1])
-    target = min(paths, total * unit * 2)
-    while True:
-        run = _advance(replace(run, n_paths=target), paths, work)
-        if target == paths or float(np.max(function(run).error)) <= wanted:
-            return run
-        target = min(paths, 2 * target)
+    return run, held
 
 
-def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Progress | None = None) -> Correlators:
+def extend(
+    run: Correlators,
+    n_paths: int,
+    **settings: Unpack[WorkSettings],
+) -> Correlators:
     """Continue a run to more paths, or finish one that was interrupted.
 
     The result has the bits of one run of ``n_paths`` with the same number of blocks.
@@ -193,8 +254,9 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
         From ``simulate`` (one seed).
     n_paths : int
         Paths wanted in total, at least ``run.n_paths``.
-    n_threads, progress
-        As for ``simulate``.
+    **settings : WorkSettings
+        n_threads, progress, executor, checkpoint as for ``simulate``; if the file of the checkpoint holds more paths of
+        the run, it goes on from them.
 
     Returns
     -------
@@ -204,8 +266,11 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     ------
     InputError
         If the run cannot be continued: merged seeds, paths from elsewhere, another instruction set or version of
-        the random-number map.
+        the random-number map; if the checkpoint is of another run, or another process writes it.
+    Interrupted
+        On Ctrl-C, with the completed part in its ``partial``.
     """
+    need_known(extend, settings, WorkSettings)
     if run.theory is None or len(run.keys) != 1:
         raise InputError("only a run of one seed can be extended; merge it with a run of another rng instead")
     if not same_draws(run):
@@ -221,10 +286,20 @@ def extend(run: Correlators, n_paths: int, *, n_threads: int = 0, progress: Prog
     paths = integer("n_paths", n_paths, max(1, run.n_paths), 2**53 // run.n_times)
     if paths % run.group:
         raise InputError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
-    work = Work(n_threads, progress)
     if run.compiled and not use_table(run.theory.network, run.precision, None):
         raise InputError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
-    return _advance(replace(run, n_paths=paths), paths, work)
+    with keeping(settings.get("checkpoint")) as kept, Work(settings, kept) as work:
+        found = None if kept is None else kept.load()
+        run = replace(run, n_paths=paths)
+        if kept is not None and found is not None:
+            blocks = range(run.first_block, run.first_block + len(run.block_paths))
+            found = kept.going_on(found, run, blocks)
+            if found.block_paths.sum() > run.block_paths.sum():
+                run = replace(found, n_paths=paths)
+        run = _advance(run, paths, work)
+        if kept is not None:
+            kept.write(run)
+    return run
 
 
 def need_moments(theory: Theory) -> None:
@@ -235,19 +310,30 @@ def need_moments(theory: Theory) -> None:
 
 
 def _advance(run: Correlators, limit: int, work: Work) -> Correlators:
-    """Bring every block held to run.n_paths; ``limit`` is what progress counts against."""
+    """Bring every block held to run.n_paths; of ``limit`` paths progress is told."""
     # The sums of a new run are not shared yet.
     sums = {name: array.copy() for name, array in run.sums.items()} if run.sums["paths"].any() else run.sums
     before = int(sums["paths"].sum())
-    slices = in_process(run, sums, work.n_threads)
+    index = run.first_block + np.arange(len(sums["paths"]))
+    wanted = int(paths_wanted(replace(run, n_paths=limit), index).sum())
+    kept = work.checkpoint
+    slices = work.slices(run, sums)
     try:
-        for _ in slices:
-            if work.progress is not None:
-                work.progress(int(sums["paths"].sum()), limit)
-            _check_finite(run, sums)
+        with nullcontext() if kept is None else kept.slices():
+            for _ in slices:
+                _check_finite(run, sums)
+                if work.progress is not None:
+                    work.progress(int(sums["paths"].sum()), wanted)
+                if kept is not None:
+                    kept.after_slice(replace(run, sums=sums))
     except KeyboardInterrupt:
+        if kept is not None and kept.hurried:
+            raise
         held = int(sums["paths"].sum())
-        raise Interrupted(replace(run, sums=sums) if held or before else None, f"{held} paths") from None
+        partial = replace(run, sums=sums) if held or before else None
+        if kept is not None and partial is not None:
+            kept.write(partial)
+        raise Interrupted(partial, f"{held} paths") from None
     finally:
         slices.close()
     return replace(run, sums=sums)

@@ -18,7 +18,7 @@ from ..theories.networks import RandomNetwork
 __all__: list[str] = []
 
 # Seconds of one call to the core, between which Ctrl-C is heard and progress is told.
-_SLICE = 0.2
+SLICE = 0.2
 
 
 def units_left(run: Correlators, sums: dict[str, NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -48,7 +48,7 @@ def in_process(run: Correlators, sums: dict[str, NDArray[Any]], n_threads: int) 
         rounds, part = last - tile, blocks
         # Tiles for one slice of time: whole rounds while they are short, some blocks of one round otherwise.
         tiles = max(threads, first_tiles(run) * TILE // max(TILE, run.group))
-        affordable = max(1, int(per_second * _SLICE)) if per_second else tiles
+        affordable = max(1, int(per_second * SLICE)) if per_second else tiles
         rounds = max(1, min(rounds, affordable // blocks))
         if rounds == 1:
             part = max(1, min(blocks, affordable))
@@ -107,7 +107,7 @@ def first_tiles(run: Correlators) -> int:
     products = 2 * len(run.observable_lags) * run.observables.size**2
     sources = sum(s.work for s in run.theory.sources)
     pairs = 0 if run.two_time is None else run.n_times
-    tiles = max(1, int(1e10 * _SLICE / (TILE * run.n_times * (50 + sources + forward + products + pairs))))
+    tiles = max(1, int(1e10 * SLICE / (TILE * run.n_times * (50 + sources + forward + products + pairs))))
     # The cost of other processes depends on how they are sampled.
     return tiles if run.theory.all_oscillators else min(16, tiles)
 

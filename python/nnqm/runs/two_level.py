@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, Rng, choice, integer, random_key
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure, measure_or_default, resolve
@@ -351,6 +352,8 @@ class _Draws:
         return means, singles
 
     def _bundles(self, first: int, stop: int, n: int) -> tuple[Floats, Floats]:
+        size = np.dtype(self.precision).itemsize * (stop - first) * n * self.n_times * len(self.names)
+        need_memory(size, "the futures", "use fewer futures, times or channels", f"{self.futures} futures of a present")
         paths = np.empty(((stop - first) * n, self.n_times, len(self.names)), self.precision)
         draw_channels(
             self.theory,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..errors import InputError, InputTypeError
 
-__all__ = ["check_writable", "replacing"]
+__all__ = ["beside", "check_writable", "remove_leftovers", "replacing"]
 
 # Bytes copied to a device or a pipe at once.
 _CHUNK = 1 << 20
@@ -45,9 +47,27 @@ def check_writable(path: str | os.PathLike[str]) -> Path:
     return given
 
 
+def beside(target: Path, ending: str) -> Path | None:
+    """The file that stands for an output until that is complete, in its folder; None for a device or a pipe."""
+    resolved, kind = _followed(target)
+    return resolved.with_name(resolved.name + ending) if kind is None or stat.S_ISREG(kind.st_mode) else None
+
+
+def remove_leftovers(target: Path) -> None:
+    """Remove the temporary files of processes that were killed while they wrote ``target`` under its lock."""
+    for name in target.parent.glob(f".nnqm-{_mark(target)}*"):
+        _remove(str(name))
+
+
+def _mark(target: Path) -> str:
+    return f"{zlib.crc32(os.fsencode(target.name)):08x}-"
+
+
 @contextmanager
-def replacing(target: Path) -> Iterator[str]:
+def replacing(target: Path, *, locked: bool = False) -> Iterator[str]:
     """Name of a temporary file whose content becomes that of ``target``; it is removed if writing fails.
+
+    The name tells ``remove_leftovers`` the target if the process holds the lock of the target.
 
     A regular file is replaced by the complete new one, which keeps the mode and, if the system allows it, the owner.
     A symbolic link stays and the file to which it points is replaced. The content is copied into a character device or
@@ -62,11 +82,16 @@ def replacing(target: Path) -> Iterator[str]:
     try:
         resolved, kind = _followed(target)
         regular = kind is None or stat.S_ISREG(kind.st_mode)
-        name = _new_file(resolved, kind) if regular else _scratch_file(target.suffix)
+        name = _new_file(resolved, kind, _mark(target) if locked else "") if regular else _scratch_file(target.suffix)
         yield name
         if regular:
+            _settle(name)
             _like(name, kind)
+            # After a loss of power the folder must not name a file whose content never reached the disk.
+            _sync(name)
             os.replace(name, resolved)
+            with suppress(OSError):
+                _sync(resolved.parent)
         else:
             _copy(name, resolved)
             _remove(name)
@@ -97,9 +122,9 @@ def _followed(path: Path) -> tuple[Path, os.stat_result | None]:
     return path, kind
 
 
-def _new_file(target: Path, replaced: os.stat_result | None) -> str:
+def _new_file(target: Path, replaced: os.stat_result | None, mark: str = "") -> str:
     """A new empty file beside ``target``. The mask of the process decides who can read it, as for any new file."""
-    name = target.parent / f".nnqm-{os.urandom(8).hex()}{target.suffix[:16]}"
+    name = target.parent / f".nnqm-{mark}{os.urandom(8).hex()}{target.suffix[:16]}"
     # A file that replaces a private one is private from the beginning.
     mode = 0o666 if replaced is None else 0o600
     os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR, mode))
@@ -114,6 +139,15 @@ def _scratch_file(suffix: str) -> str:
     return name
 
 
+def _settle(name: str) -> None:
+    """Wait until the content is on the disk: after a loss of power the new name must not lead to an empty file."""
+    handle = os.open(name, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def _like(name: str, replaced: os.stat_result | None) -> None:
     """Give a file the owner and the mode of the file that it replaces."""
     if replaced is None:
@@ -122,6 +156,22 @@ def _like(name: str, replaced: os.stat_result | None) -> None:
         with suppress(OSError):
             os.chown(name, replaced.st_uid, replaced.st_gid)
     os.chmod(name, stat.S_IMODE(replaced.st_mode))
+
+
+def _sync(path: str | Path) -> None:
+    """Wait until the content of a file, or the names in a folder, are on the disk."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a file that its owner cannot read, or a folder under Windows
+        return
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some file systems, for example of a network, cannot do it; a full disk is an error.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EROFS, errno.EBADF):
+            raise
+    finally:
+        os.close(handle)
 
 
 def _copy(name: str, special: Path) -> None:

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .._arguments import Floats, floats, integer, positive
-from ..errors import InputError, InputTypeError
+from .._arguments import Floats, integer, positive
+from ..errors import InputError, InputTypeError, located
 from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
-from .arrays import GivenPaths, agreed_step, is_array, is_labelled, need_finite_paths, read_given
+from .arrays import GivenPaths, GivenSource, agreed_step, is_array, is_labelled, need_finite_paths, read_given
 from .block_sums import PathSums, Sums
 from .blocks import (
     LOOKED_AT,
@@ -24,24 +25,20 @@ from .blocks import (
     Part,
     cut_batch,
     cut_trajectories,
-    few_enough,
     joined,
-    need_independent,
-    need_worth,
     path_series,
     piece_length,
     plan,
-    plan_replicas,
     scattered,
     times_along,
     times_of_paths,
-    weighted_series,
-    worth,
 )
-from .correlators import Correlators, counted
+from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default
 from .path_source import Paths
+from .replicas import compared, need_independent, plan_replicas
 from .run_settings import DEFAULT_BLOCKS, AccumulateSettings, need_known
+from .weights import few_enough, need_worth, path_weights, weighted_series, with_weights, worth
 
 __all__ = ["Accumulator", "accumulate"]
 
@@ -49,12 +46,6 @@ __all__ = ["Accumulator", "accumulate"]
 _FIRST_CHUNKS, _FIRST_BYTES = 16, 1 << 25
 # Blocks of pieces that are kept apart until their number is known, of all replicas together, and fewest of one.
 _MOST_BLOCKS, _FEWEST_KEPT = 8 * DEFAULT_BLOCKS, 32
-# Largest and smallest size of the largest weight, so that float32 holds the sums.
-_LARGE = 1e30
-# Blocks beyond the number of replicas for a comparison of their averages.
-_TO_COMPARE = 4
-# Probability of averages of replicas by chance, below which they differ.
-_DIFFERENT = 1e-3
 
 
 @dataclass
@@ -203,11 +194,13 @@ class Accumulator:
         if isinstance(paths, Paths | Theory):
             raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
         given = read_given(paths, self._axes)
+        weights = given.weights if weights is None else weights
         batches = list(given.batches)
-        of_batches = _split(weights, [len(b) for b in batches])
-        self._agree(given, weights is not None)
-        for batch, own in zip(batches, of_batches, strict=True):
-            self._take(batch, own, name)
+        with located(given.source) if given.source else nullcontext():
+            of_batches = path_weights(weights, [len(b) for b in batches])
+            self._agree(given, weights is not None)
+            for batch, own in zip(batches, of_batches, strict=True):
+                self._take(batch, own, name)
 
     def extend(self, stretch: Any, replica: str | None = None) -> None:
         """Continue a trajectory, or several, by their next stretch of time.
@@ -288,6 +281,8 @@ class Accumulator:
             raise InputError(f"pieces must have the same channels; got {given.names} in {where} after {tuple(known)}")
         if self._weighted is not None and weighted != self._weighted:
             raise InputError(f"weights must be given for all pieces or for none; {where} differs from the ones before")
+        if weighted and self._sums.group > 1:
+            raise InputError(f"weights need paths without groups; got group={self._sums.group}; use group=1")
         self._weighted = weighted
         if given.dt is not None and self._of_pieces is None:
             self._of_pieces = given.dt
@@ -334,8 +329,8 @@ class Accumulator:
         if batch.shape[1] < steps or self._sums.group > 1 or self._sums.period or two_time:
             raise InputError(
                 f"chunks must have equal n_times and channels; got {batch.shape[1:]} in {where} after {self._shape}; "
-                "longer paths are cut along time if they are open, without groups and two_time, and no later ones are shorter "
-                "than the first 16 pieces; cut them to the shortest"
+                "longer paths are cut along time if they are open, without groups and two_time, to the length of the "
+                "shortest of the first 16 pieces; cut them to the shortest"
             )
 
     def _begin(self) -> None:
@@ -393,12 +388,14 @@ class Accumulator:
                 )
             self._run = self._sums.begin(steps, [row[None] for row in rows])
         steps = self._run.n_times
-        for i, (key, held) in enumerate(self._stretches.items()):
+        alone = Counter(name for name, _ in self._stretches)
+        names = {(n, i): n if alone[n] == 1 and n else f"{n or 'trajectory'} {i}" for n, i in self._stretches}
+        for key, held in self._stretches.items():
             row = np.concatenate(held)
             n = len(row) // steps
             if n:
                 pieces = row[: n * steps].reshape(n, steps, row.shape[1])
-                self._process(pieces, None, f"{key[0] or 'trajectory'} {i}")
+                self._process(pieces, None, names[key])
             # A copy, so that the memory of the pieces is free.
             self._stretches[key] = [row[n * steps :].copy()]
 
@@ -410,8 +407,6 @@ class Accumulator:
         assert run is not None
         named = list(self._chains) != [None]
         sums = [of.sums() for of in self._chains.values()]
-        if not self._all_given:
-            self._sums.need_standardised(run, _together(sums))
         if self._sums.n_blocks is None:
             total = sum(of.n_paths for of in self._chains.values())
             shares = [of.n_paths / total for of in self._chains.values()]
@@ -420,22 +415,26 @@ class Accumulator:
         if self._stretches:
             lost = sum(len(row) for held in self._stretches.values() for row in held)
             notes[f"trajectories were cut into pieces of {run.n_times} steps; {lost} steps wait for the next"] = None
-        size = 0.0
+        size, time = 0.0, 0.5
         if self._weighted:
             squares = sum(float(s["squared_weights"].sum()) for s in sums)
             if squares == 0:
                 raise InputError("weights must not be 0 for all paths; give some of them a positive weight")
             size = sum(float(s["paths"].sum()) for s in sums) ** 2 / squares
-            notes[need_worth(size, 0.5, self.n_paths)] = None
-            sums = [joined(s, few_enough(len(s["paths"]), size * len(s["paths"]) / _blocks(sums))) for s in sums]
+            if self._sums.n_blocks is None:
+                sums = [joined(s, few_enough(len(s["paths"]), size * len(s["paths"]) / _blocks(sums))) for s in sums]
+        if not self._all_given:
+            self._sums.need_standardised(run, _together(sums))
         if not self._sums.independent:
             sums, told, time = self._planned(sums)
             notes |= dict.fromkeys(told)
-            if self._weighted and time > 1:
-                need_worth(size, time, self.n_paths)
+        if self._weighted:
+            notes = {need_worth(size, time, self.n_paths): None, **notes}
         replicas = [(str(name), len(s["paths"])) for name, s in zip(self._chains, sums, strict=True)] if named else []
+        if self._stretches and all(name is None for name, _ in self._stretches):
+            replicas = []
         if len(replicas) > 1:
-            notes[_compared(run, sums, [name for name, _ in replicas])] = None
+            notes[compared(run, sums, [name for name, _ in replicas])] = None
         n_paths = len(self._stretches) or self.n_paths
         times = None
         if not self._sums.independent and not self._stretches:
@@ -465,7 +464,8 @@ class Accumulator:
     def _of_list(self, given: GivenPaths, weights: Any) -> Correlators:
         """The sums of batches that are there, or of trajectories."""
         held = list(given.batches)
-        of_batches = _split(weights, [len(b) for b in held])
+        weights = given.weights if weights is None else weights
+        of_batches = path_weights(weights, [len(b) for b in held])
         self._agree(given, weights is not None)
         n_paths = sum(map(len, held))
         if len(set(given.lengths)) > 1 and max(map(len, held)) < MANY:
@@ -489,7 +489,6 @@ class Accumulator:
     def _whole(self, array: NDArray[Any], weights: Floats | None) -> Correlators:
         if self._sums.period and len(array) < MANY:
             self._sums.begin(0, [array])
-        notes = [] if weights is None else [need_worth(worth(weights), 0.5, len(array))]
         cut = cut_batch(
             array,
             self._sums.n_blocks,
@@ -499,6 +498,7 @@ class Accumulator:
             group=self._sums.group,
             weights=weights,
         )
+        notes = [] if weights is None else [need_worth(worth(weights), cut.time, len(array))]
         run = self._sums.begin(cut.steps, [array])
         sums = scattered(self._sums.sums(run, cut, 0, weighted=weights is not None), cut.factor)
         return self._sums.done(run, sums, len(array), [*notes, *cut.notes], chain=cut.chain)
@@ -519,11 +519,13 @@ class Accumulator:
             )
         notes = [] if weights is None else [need_worth(worth(weights), 0.5, len(rows))]
         largest, n_blocks = longest_lag(self._sums.asked), self._sums.n_blocks
+        batches = [row[None] for row in rows]
         if len(lengths) == 1 and len(rows) < MANY and weights is None:
-            cut = cut_batch(np.stack(rows), n_blocks, largest, chunk=False, independent=self._sums.independent)
+            batches = [np.stack(rows)]
+            cut = cut_batch(batches[0], n_blocks, largest, chunk=False, independent=self._sums.independent)
         else:
             cut = cut_trajectories(rows, n_blocks, largest, weights, apart=names is not None)
-        run = self._sums.begin(cut.steps, [row[None] for row in rows])
+        run = self._sums.begin(cut.steps, batches)
         sums = scattered(self._sums.sums(run, cut, 0, weighted=weights is not None), cut.factor)
         replicas: dict[str, int] = {}
         if names is not None and cut.blocks_of:
@@ -532,7 +534,7 @@ class Accumulator:
             ends = np.cumsum(list(replicas.values()))[:-1]
             parts = [{n: np.split(a, ends)[i] for n, a in sums.items()} for i in range(len(replicas))]
             if len(replicas) > 1:
-                notes.append(_compared(run, parts, list(replicas)))
+                notes.append(compared(run, parts, list(replicas)))
         return self._sums.done(run, sums, len(rows), [*notes, *cut.notes], list(replicas.items()), cut.chain)
 
     def _of_replicas(self, paths: Mapping[str, Any], weights: Any) -> Correlators:
@@ -547,25 +549,31 @@ class Accumulator:
                 if is_array(value):
                     self.add(value, own, str(name))
                 else:
-                    for part, of_part in _with_weights(value, own):
+                    for part, of_part in with_weights(value, own):
                         self.add(part, of_part, str(name))
             return self.run()
         pieces: list[tuple[NDArray[Any], Floats | None, str | None]] = []
+        weighted = False
         for name, value in paths.items():
             given = read_given(value, self._axes)
             batches = list(given.batches)
-            of_batches = _split(None if weights is None else weights[name], [len(b) for b in batches])
-            self._agree(given, weights is not None)
+            own = given.weights if weights is None else weights[name]
+            of_batches = path_weights(own, [len(b) for b in batches])
+            self._agree(given, own is not None)
+            weighted = weighted or own is not None
             pieces += [(b, w, str(name)) for b, w in zip(batches, of_batches, strict=True)]
         counts = [sum(len(b) for b, _, own in pieces if own == str(name)) for name in paths]
-        if max(counts) < MANY and self._sums.group == 1 and weights is None:
+        if max(counts) < MANY and self._sums.group == 1 and not weighted:
             rows = [(path, str(name)) for batch, _, name in pieces for path in batch]
             return self._trajectories([path for path, _ in rows], [name for _, name in rows])
+        if min(counts) == 1:
+            single = str(list(paths)[counts.index(1)])
+            raise InputError(f"replicas must be chains of some paths; got one path in {single!r}; leave it out")
         return self._of_batches(pieces)
 
 
 def accumulate(
-    paths: ArrayLike | Iterable[ArrayLike] | Mapping[str, Any],
+    paths: ArrayLike | Iterable[ArrayLike] | Mapping[str, Any] | GivenSource,
     dt: float | None = None,
     *,
     names: Sequence[str] | None = None,
@@ -584,13 +592,18 @@ def accumulate(
     at least 4 tau, and their scatter is enlarged to the error by the Gamma method (Wolff, Comput. Phys. Commun. 156,
     143 (2004)), as it is for fewer than 256 paths in any case. Fewer than about 30 tau are refused.
 
+    Blocks of replicas and autocorrelation do not cross from one to another. A note compares their means and mean
+    squares: Q is the p-value of an analysis of variance (F test), and ``run.replica(name)`` is a run of one of them.
+
     Parameters
     ----------
     paths : array_like, list or iterable of array_like
         Shape (n_paths, n_times, channels), (n_paths, n_times) or (n_times,); any real dtype and memory layout,
         memory maps and CPU arrays of other libraries included. A list or tuple of arrays is a list of batches of paths,
         or of trajectories of any lengths. An array of xarray is read by the names of its axes (time; path, sample,
-        config, replica, ...; channel) and its coordinate of times. Any other iterable is read once, chunk by chunk.
+        config, replica, ...; channel) and its coordinate of times, a table of pandas by an index of times, or of paths
+        and times, and columns of channels. ``PathFiles`` are files or a folder. Any other iterable is read once, chunk
+        by chunk. A mapping holds independent replicas by name, each of them one of these.
     dt : float, optional
         Time step; by default the step of the coordinate of times, or 1.
     names : sequence of str, optional
@@ -600,6 +613,10 @@ def accumulate(
     measure : Measure, optional
         Observables and lags of the sums. Observables are standardised by the theory by default, or by the mean and
         standard deviation of the paths (of the first chunks); pass the observables of another run to merge with it.
+    weights : array_like, or list, iterable or mapping of array_like, optional
+        One number of at least 0 for each path, for example of reweighting to another action: averages are
+        :math:`\sum_i w_i f_i / \sum_i w_i`, errors those of the ratio. One array for all paths, or one for each batch,
+        chunk or replica. The note of the result has the effective sample size.
     **settings : AccumulateSettings
         n_threads : int, as for ``simulate``.
 
@@ -637,54 +654,19 @@ def accumulate(
     sums = Accumulator(dt, names=names, theory=theory, measure=measure, **settings)
     if isinstance(paths, Paths | Theory):
         raise InputTypeError(f"paths must be given paths; got {paths!r}; simulate adds up the paths of a theory")
+    if isinstance(paths, GivenSource):
+        paths = paths.given()
     if isinstance(paths, Mapping) and not is_labelled(paths):
         return sums._of_replicas(paths, weights)
     if is_array(paths):
         return sums._of_list(read_given(paths, settings.get("axes")), weights)
     if not isinstance(paths, Iterable):
         raise InputTypeError(f"paths must be an array or an iterable of arrays; got {type(paths).__name__}")
-    for part, own in _with_weights(paths, weights):
+    for part, own in with_weights(paths, weights):
         sums.add(part, own)
     if len(sums) == 0:
         raise InputError("paths must have at least one chunk; got none")
     return sums.run()
-
-
-def _with_weights(parts: Iterable[Any], weights: Any) -> Iterator[tuple[Any, Any]]:
-    """Chunks of an iterator and the weights of each."""
-    if weights is None:
-        yield from zip(parts, repeat(None))
-        return
-    if is_array(weights) and not isinstance(weights, (list, tuple)):
-        raise InputTypeError(
-            "weights of an iterator of chunks must be an iterable too, of one array for each chunk; got "
-            f"{type(weights).__name__}"
-        )
-    of_parts = iter(weights)
-    for i, part in enumerate(parts):
-        own = next(of_parts, None)
-        if own is None:
-            raise InputError(f"weights must have an entry for each chunk of paths; got {i}")
-        yield part, own
-    if next(of_parts, None) is not None:
-        raise InputError("weights must have an entry for each chunk of paths; got more of them")
-
-
-def _split(weights: Any, counts: Sequence[int]) -> list[Floats] | list[None]:
-    """Weights of the paths of each batch, checked: one array for all, or a list of one array for each."""
-    if weights is None:
-        return [None] * len(counts)
-    if isinstance(weights, (list, tuple)) and len(weights) == len(counts) and all(np.ndim(w) == 1 for w in weights):
-        weights = np.concatenate([floats("weights", w, 1) for w in weights])
-    w = floats("weights", weights, 1)
-    if len(w) != sum(counts):
-        raise InputError(f"weights must have one entry for each of {sum(counts)} paths; got {len(w)}")
-    for i in np.flatnonzero(w < 0)[:1]:
-        raise InputError(f"weights must be at least 0; path {i} has {w[i]:g}; use reflection of signs in an observable")
-    largest = float(w.max(initial=0.0))
-    if largest > _LARGE or 0 < largest < 1 / _LARGE:
-        raise InputError(f"weights must be of a size near 1; the largest is {largest:g}; divide them by a number")
-    return np.split(w, np.cumsum(counts)[:-1])
 
 
 def _replica_name(name: str | None) -> str | None:
@@ -710,36 +692,3 @@ def _blocks(sums: Sequence[Sums]) -> int:
 
 def _together(sums: Sequence[Sums]) -> Sums:
     return {name: np.concatenate([s[name] for s in sums]) for name in sums[0]}
-
-
-def _compared(run: Correlators, sums: Sequence[Sums], names: Sequence[str]) -> str:
-    r"""A note on the averages of replicas: whether they differ by more than the scatter of their blocks.
-
-    For the mean and the mean square of each channel it is the F test of an analysis of variance. Q is the smallest
-    p-value times the number of tests.
-    """
-    from scipy.special import fdtrc
-
-    listed = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-    told = f"{len(names)} independent replicas ({listed})"
-    blocks = _blocks(sums)
-    if "moments" not in sums[0] or blocks - len(names) < _TO_COMPARE:
-        return f"{told}: too few blocks for a comparison of their averages"
-    sizes = [counted(s).astype(float) for s in sums]
-    values = [s["moments"][:, :, :2].reshape(len(s["paths"]), -1) for s in sums]
-    weights = [s["paths"] * run.n_times for s in sums]
-    mean = sum(v.sum(axis=0) for v in values) / sum(w.sum() for w in weights)
-    between, within = np.zeros(mean.shape), np.zeros(mean.shape)
-    for value, weight, size in zip(values, weights, sizes, strict=True):
-        # Deviations from the average of all, linear in the sums, per path.
-        distance = (value - weight[:, None] * mean) / size[:, None]
-        own = (size[:, None] * distance).sum(axis=0) / size.sum()
-        between += size.sum() * own**2
-        within += (size[:, None] * (distance - own) ** 2).sum(axis=0)
-    degrees = len(names) - 1, blocks - len(names)
-    moves = within > 0
-    ratio = between[moves] / degrees[0] / (within[moves] / degrees[1])
-    q = min(1.0, float(fdtrc(*degrees, ratio).min(initial=1.0)) * max(1, len(ratio)))
-    if q < _DIFFERENT:
-        return f"{told} differ beyond their errors, Q = {q:.2g}: errors do not cover this; see run.replica(name)"
-    return f"{told} agree, Q = {q:.2g}"

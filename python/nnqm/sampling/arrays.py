@@ -5,7 +5,7 @@ from __future__ import annotations
 import array as standard
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .._arguments import Floats, array_of, floats, positive
 from ..errors import InputError, InputTypeError
 
-__all__ = ["GivenPaths", "is_array", "path_array", "read_given"]
+__all__: list[str] = []
 
 AXES = ("path", "time", "channel")
 # Names of axes in the files of other programs.
@@ -48,18 +48,29 @@ class GivenPaths:
     """Batches of paths, each with axes (path, time, channel), and what their container says about them.
 
     ``dt`` and ``names`` are None where the container is silent. ``readable`` is whether the batches can be read again,
-    as a list can and a generator cannot.
+    as a list can and a generator cannot. ``weights`` has a number for each path of all batches, and ``source`` says
+    where the paths come from, for messages.
     """
 
     batches: Iterable[NDArray[Any]]
     readable: bool
     dt: float | None = None
     names: tuple[str, ...] | None = None
+    weights: Floats | None = None
+    source: str = ""
 
     @property
     def lengths(self) -> tuple[int, ...]:
         """Numbers of times of the batches of a list."""
         return tuple(b.shape[1] for b in self.batches) if self.readable else ()
+
+
+class GivenSource:
+    """A place that paths come from, for example files."""
+
+    def given(self) -> Any:
+        """The paths: ``GivenPaths``, an iterator of them, or a mapping of replicas with one of these for each."""
+        raise NotImplementedError
 
 
 def read_given(paths: Any, axes: Sequence[str] | None = None, *, ask: bool = True) -> GivenPaths:
@@ -69,6 +80,8 @@ def read_given(paths: Any, axes: Sequence[str] | None = None, *, ask: bool = Tru
     trajectories of equal length are put together. Any other iterable is read once, chunk by chunk. ``axes`` names the
     axes of arrays. ``ask`` is whether two axes of many paths with few times, whose values may be either, are refused.
     """
+    if isinstance(paths, GivenPaths):
+        return paths
     order = _Order(None if axes is None else _checked_axes(axes), ask)
     if is_array(paths):
         found = _pieces(paths, order)
@@ -105,7 +118,7 @@ def path_array(paths: Any) -> NDArray[Any]:
 
 def is_array(paths: Any) -> bool:
     """Whether paths come as an array or a list, which can be read again, rather than in chunks of an iterator."""
-    known = isinstance(paths, (list, tuple, Mapping, str, bytes, os.PathLike, memoryview, standard.array))
+    known = isinstance(paths, (list, tuple, Mapping, str, bytes, os.PathLike, memoryview, standard.array, GivenPaths))
     return known or hasattr(paths, "__array__") or hasattr(paths, "__dlpack__") or is_labelled(paths)
 
 
@@ -140,8 +153,8 @@ def _one(value: Any, order: _Order, name: str = "paths") -> GivenPaths:
     """One array, with or without names of its axes; several batches where two of its axes are kinds of paths."""
     if isinstance(value, (str, bytes, os.PathLike)):
         raise InputTypeError(
-            f"{name} must be numbers, not the name of a file; got {value!r}; load it, for example with numpy.load, "
-            "numpy.loadtxt or xarray.open_dataarray"
+            f"{name} must be numbers, not the name of a file; got {value!r}; load it, for example with numpy.load, or "
+            "give nnqm.PathFiles of its name, which takes folders too"
         )
     if isinstance(value, Mapping) and not is_labelled(value):
         raise InputTypeError(
@@ -150,11 +163,16 @@ def _one(value: Any, order: _Order, name: str = "paths") -> GivenPaths:
         )
     if is_labelled(value):
         return _labelled(value, name) if order.axes is None else _one(getattr(value, "values", value), order, name)
-    if type(value).__module__.split(".")[0] in ("pandas", "polars") and len(value.shape) == 2:
+    library = type(value).__module__.split(".")[0]
+    if order.axes is None and library == "pandas" and hasattr(value, "index"):
+        found = _of_frame(value, name)
+        if found is not None:
+            return found
+    if library in ("pandas", "polars") and len(value.shape) == 2 and order.axes is None:
         raise InputTypeError(
             f"{name} must be an array; got a {type(value).__name__}, which does not say what its rows are; give "
             "frame.to_numpy() if rows are paths, frame.to_numpy().T if columns are paths, "
-            "frame.to_numpy()[None] if columns are channels of one path"
+            "frame.to_numpy()[None] if columns are channels of one path; or an index with the name 'time' (pandas)"
         )
     array = real_array(value, name)
     return GivenPaths([_three_axes(array, order, name)], True)
@@ -265,6 +283,14 @@ def is_labelled(value: Any) -> bool:
     return type(value).__module__.split(".")[0] == "xarray" and hasattr(value, "dims")
 
 
+def path_axis(value: Any) -> str | None:
+    """Name of the only axis of paths of a labelled array that has an axis of times too, None if there is none."""
+    meaning = [_MEANING.get(str(d).lower()) for d in value.dims]
+    if meaning.count("path") != 1 or meaning.count("time") != 1 or None in meaning:
+        return None
+    return str(value.dims[meaning.index("path")])
+
+
 def _labelled(value: Any, name: str) -> GivenPaths:
     """Paths with names of axes and coordinates."""
     if hasattr(value, "data_vars"):
@@ -304,6 +330,45 @@ def _labelled(value: Any, name: str) -> GivenPaths:
         array = array[..., None]
     batches = list(array) if len(outer) == 2 else [array if outer else array[None]]
     return GivenPaths([_three_axes(real_array(b, name), _Order(), name) for b in batches], True, step, labels)
+
+
+def _of_frame(frame: Any, name: str) -> GivenPaths | None:
+    """Paths of a table of pandas whose index has times, or paths and times; None if it does not say so.
+
+    Columns are channels with their names, or paths if the axis of columns has the name of one.
+    """
+    import xarray
+
+    index, columns = frame.index, getattr(frame, "columns", None)
+    meaning = [_MEANING.get(str(level).lower()) for level in index.names]
+    if sorted(map(str, meaning)) == ["path", "time"]:
+        # One batch for each path: they may have different lengths.
+        level = index.names[meaning.index("path")]
+        tables = [t.droplevel(level) for _, t in frame.groupby(level=level, sort=False)]
+        parts = [_of_frame(t, name) for t in tables]
+        batches = [b for part in parts if part is not None for b in part.batches]
+        known = [part for part in parts if part is not None]
+        return GivenPaths(
+            _together(batches), True, _agreed("dt", [p.dt for p in known]), _agreed("names", [p.names for p in known])
+        )
+    if len(index.names) > 1:
+        raise InputError(
+            f"the levels of the index of {name} must be named 'path' and 'time'; got {', '.join(map(str, index.names))}"
+        )
+    counts = type(index).__name__ == "RangeIndex"
+    if meaning[0] != "time" and (counts or index.dtype.kind not in "fmM"):
+        return None
+    across = "path" if columns is not None and _MEANING.get(str(columns.name).lower()) == "path" else "channel"
+    axes = ("time",) if columns is None else ("time", across)
+    # A range only counts the times; it is no coordinate of them.
+    coords: dict[str, Any] = {} if counts else {"time": np.asarray(index)}
+    if across == "channel" and columns is not None:
+        coords["channel"] = [str(c) for c in columns]
+    elif columns is None and frame.name is not None:
+        return replace(
+            _labelled(xarray.DataArray(frame.to_numpy(), dims=axes, coords=coords), name), names=(str(frame.name),)
+        )
+    return _labelled(xarray.DataArray(frame.to_numpy(), dims=axes, coords=coords), name)
 
 
 def _step_of(value: Any, time: Any, name: str) -> float | None:

@@ -17,6 +17,7 @@ from ..statistics.estimate import format_value
 from .arrays import need_finite_values
 from .correlators import counted
 from .run_settings import DEFAULT_BLOCKS
+from .weights import few_enough, weighted_series, worth
 
 __all__: list[str] = []
 
@@ -27,26 +28,21 @@ MANY = 16
 # Enough blocks of 20 autocorrelation times; where there are fewer, shorter ones have errors by the Gamma method.
 _ENOUGH = 25
 # Shortest block in autocorrelation times, and fewest times of all paths together, for an error by the Gamma method.
-_SHORTEST, _FEWEST = 4.0, 30.0
+_SHORTEST, FEWEST_TIMES = 4.0, 30.0
 # Fewest blocks of long trajectories, one of them less where chance decides.
 FEWEST_BLOCKS = 8
 # Times of the shortest piece of a trajectory by default.
 _SHORT = 8
 # Paths below which chance hides a correlation that matters: their error is by the Gamma method in any case. Below the
 # second number it hides more, and half an error is added to the autocorrelation time.
-_FEW, _VERY_FEW = 256, 32
+_FEW, VERY_FEW = 256, 32
 # Autocorrelation times below which very few paths are refused, even where their order may be chance.
 _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
-# The same for replicas, of which several series are compared.
-_UNRELATED = 6.0
 _STRETCHES = 6
 # Length below which a trajectory that is much shorter than the others would cut them into too small pieces.
 _SHORTEST_PIECE = 64
-# Fewest paths that weighted ones must be worth for an error, in autocorrelation times if these are longer than a path,
-# and fewest of each block.
-_WORTH, _WORTH_OF_BLOCK = 30.0, 2.0
 # Paths of which parts are looked at too, and paths of chunks that are looked at.
 LOOKED_AT = 1 << 16
 
@@ -70,8 +66,8 @@ class Part:
 class Cut:
     """How paths are cut into blocks: steps of a piece, blocks, parts to be summed, notes, and the scatter's factor.
 
-    ``blocks_of`` has the blocks of each path, and is empty if paths share blocks. ``chain`` has the autocorrelation
-    times of the channels, if they were looked at.
+    ``blocks_of`` has the blocks of each path, and is empty if paths share blocks. ``time`` is the autocorrelation time
+    of successive paths, ``chain`` has the times of the channels, where they were looked at.
     """
 
     steps: int
@@ -80,6 +76,7 @@ class Cut:
     notes: tuple[str, ...] = ()
     factor: float = 1.0
     blocks_of: tuple[int, ...] = ()
+    time: float = 0.5
     chain: ChainTimes | None = None
 
 
@@ -103,7 +100,7 @@ def cut_batch(
             f"paths of {n_times} times; leave out the last {n_paths % group} paths, or cut them along time"
         )
     notes: list[str] = []
-    factor, per_path, tau, times = 1.0, 1, 0.0, None
+    factor, per_path, tau, time, times = 1.0, 1, 0.0, 0.5, None
     if by_path:
         blocks = min(asked, n_paths // group)
         if not chunk and not independent:
@@ -111,11 +108,13 @@ def cut_batch(
             times = times_of_paths([seen], array.shape[2], group)
             found = slowest(seen if weights is None else weighted_series(seen, weights))
             blocks, factor, notes = plan(found, n_paths // group, blocks, n_blocks is None)
-        if weights is not None and not chunk:
+            time = found.time if found.correlated else 0.5
+        if weights is not None and not chunk and n_blocks is None:
             blocks = few_enough(blocks, worth(weights))
         if n_times <= LONG:
             offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
-            return Cut(n_times, blocks, iter([Part(array, 0, offsets, 0, 1, weights)]), tuple(notes), factor, (), times)
+            parts_of = iter([Part(array, 0, offsets, 0, 1, weights)])
+            return Cut(n_times, blocks, parts_of, tuple(notes), factor, (), time, times)
     else:
         tau, times = times_along(list(array))
         found = slowest(path_series(array))
@@ -146,7 +145,7 @@ def cut_batch(
             own = None if weights is None else np.full(len(cut), weights[path])
             yield Part(cut, first, [pieces * b for b in range(per_path + 1)], path, len(cut), own)
 
-    return Cut(steps, blocks, parts(), tuple(notes), factor, () if by_path else (per_path,) * n_paths, times)
+    return Cut(steps, blocks, parts(), tuple(notes), factor, () if by_path else (per_path,) * n_paths, time, times)
 
 
 def cut_trajectories(
@@ -182,7 +181,7 @@ def cut_trajectories(
         raise InputError(f"paths must have at least 2 times; got {shortest} in trajectory {lengths.index(shortest)}")
     pieces = max(1, length // steps)
     counts = [max(1, n_times // (pieces * steps)) for n_times in lengths]
-    blocks = asked if weights is None else few_enough(asked, worth(weights))
+    blocks = asked if weights is None or n_blocks is not None else few_enough(asked, worth(weights))
     shared = n > blocks and not apart
     used = [min(n_times // steps, count * pieces) for n_times, count in zip(lengths, counts, strict=True)]
     notes.append(
@@ -202,8 +201,8 @@ def cut_trajectories(
             first += own_blocks
 
     if shared:
-        return Cut(steps, blocks, parts(), tuple(notes), factor, (), times)
-    return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts), times)
+        return Cut(steps, blocks, parts(), tuple(notes), factor, chain=times)
+    return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts), chain=times)
 
 
 def piece_length(largest: int, tau: float) -> int:
@@ -219,12 +218,12 @@ def _need_room(largest: int, steps: int) -> None:
 def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, float, list[str]]:
     """Blocks of a chain of n paths, the factor of their scatter, and a note; refuses what has no error."""
     told = f"autocorrelation time of successive paths: {format_value(found.time, found.error)} paths"
-    need = int(np.ceil(_FEWEST * (found.time + found.error)))
+    need = int(np.ceil(FEWEST_TIMES * (found.time + found.error)))
     # A time that 1/2 is within the error of says nothing of a chain, whatever the order of the paths.
-    hopeless = FEWEST_BLOCKS <= n < min(_VERY_FEW, _LEAST * found.time)
+    hopeless = FEWEST_BLOCKS <= n < min(VERY_FEW, _LEAST * found.time)
     if not hopeless and (not found.correlated or (n < need and found.time - found.error < 0.5)):
         few = n < _FEW and n == blocks
-        upper = (1.0 if n < _VERY_FEW else 0.5) * found.error if found.correlated or n < _VERY_FEW else 0.0
+        upper = (1.0 if n < VERY_FEW else 0.5) * found.error if found.correlated or n < VERY_FEW else 0.0
         factor = scatter_factor(found.time + upper, n, blocks) if few else 1.0
         return blocks, factor, [f"{told}, as independent ones have"]
     if n < need:
@@ -242,46 +241,6 @@ def plan(found: Slowness, n: int, blocks: int, automatic: bool) -> tuple[int, fl
     instead = f": {fewer} blocks instead of {blocks}" if fewer < blocks else ""
     factor = scatter_factor(found.time, n, fewer) if n < INDEPENDENT * found.time * fewer else 1.0
     return fewer, factor, [f"{told}{instead}{_enlarged(factor)}"]
-
-
-def plan_replicas(
-    found: Sequence[Slowness], units: Sequence[int], blocks: int, automatic: bool
-) -> tuple[list[int], list[float], list[str]]:
-    """Blocks of independent chains of some paths each, the factor of the scatter of each, and a note.
-
-    The autocorrelation time is the average over the chains, each of which is a block of its own at least.
-    """
-    share = np.array(units) / sum(units)
-    time = float(share @ [f.time for f in found])
-    error = float(np.sqrt(((share * [f.error for f in found]) ** 2).sum()))
-    together = Slowness(time, error, any(f.correlated for f in found))
-    if together.correlated and sum(units) < _FEWEST * (time + error) and len(units) >= FEWEST_BLOCKS:
-        told = f"autocorrelation time of successive paths: {format_value(time, error)} paths: each replica is a block"
-        return [1] * len(units), [1.0] * len(units), [told]
-    wanted, factor, notes = plan(together, sum(units), min(blocks, sum(units)), automatic)
-    counts = [max(1, min(n, round(wanted * s))) for n, s in zip(units, share, strict=True)]
-    of_chain = [
-        1.0 if factor == 1 or count == 1 else scatter_factor(time, n, count)
-        for n, count in zip(units, counts, strict=True)
-    ]
-    return counts, of_chain, notes
-
-
-def need_independent(series: Sequence[Floats], names: Sequence[str], time: float) -> None:
-    """Raise if the paths of two successive replicas are correlated at equal places in their chains."""
-    for (name, a), (other, b) in pairwise(zip(names, series, strict=True)):
-        n = min(len(a), len(b))
-        if n < _VERY_FEW:
-            continue
-        a, b = a[:n] - a[:n].mean(axis=0), b[:n] - b[:n].mean(axis=0)
-        size = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
-        found = float(np.abs((a * b).sum(axis=0) / np.where(size > 0, size, 1.0)).max())
-        if found > min(_UNRELATED * np.sqrt(2 * time / n), 1 - 1e-9):
-            raise InputError(
-                f"replicas must be independent; those named {name} and {other} are correlated (r = {found:.2g}); use "
-                "other random numbers for each; channels of the same paths are "
-                "numpy.stack(list(paths.values()), axis=-1) with names=list(paths)"
-            )
 
 
 def _enlarged(factor: float) -> str:
@@ -303,7 +262,7 @@ def _pieces_of_chains(lengths: Sequence[int], blocks: int, tau: float, automatic
     told = f"the autocorrelation time is {format_value(tau, error)} time steps"
     if tau <= 1.0 or min(lengths) / blocks >= INDEPENDENT * tau or (n > 1 and blocks == 1):
         return blocks, 1.0, [told]
-    need = int(np.ceil(_FEWEST * (tau + error)))
+    need = int(np.ceil(FEWEST_TIMES * (tau + error)))
     fewer = int(min(lengths) / (INDEPENDENT * tau))
     if n == 1 or max(fewer, 1) * n < FEWEST_BLOCKS:
         fewer = max(fewer, min(_ENOUGH, int(total / (_SHORTEST * tau))) // n if total >= need else 0)
@@ -356,7 +315,7 @@ def times_along(rows: Sequence[NDArray[Any]]) -> tuple[float, ChainTimes]:
         raise InputError(
             f"successive paths are correlated at equal times (r = {found.max():.2g}): {len(rows)} configurations of a "
             f"chain hold no error; give independent trajectories, or at least {MANY} configurations and "
-            f"{_FEWEST:g} times their autocorrelation time"
+            f"{FEWEST_TIMES:g} times their autocorrelation time"
         )
     return tau, _times_of_channels([m for _, m, _ in looked_at], [s for _, _, s in looked_at], width)
 
@@ -427,35 +386,6 @@ def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = Non
             series[:, 1] += mean * (mean - 2 * series[:, 0])
     flat = series.reshape(n // group, group, -1).mean(axis=1)
     return np.where(np.isfinite(flat), flat, 0.0)
-
-
-def weighted_series(series: Floats, weights: Floats) -> Floats:
-    """Contributions of the paths to the error of weighted averages of some series, shape (N, F)."""
-    w = weights[: len(series), None] / weights.mean()
-    return np.asarray(w * (series - (w * series).sum(axis=0) / w.sum()))
-
-
-def worth(weights: Floats) -> float:
-    """Effective sample size of weights: independent paths of equal weight with the same error of an average."""
-    if not weights.any():
-        raise InputError("weights must not be 0 for all paths; give some of them a positive weight")
-    w = weights / weights.max()
-    return float(w.sum() ** 2 / (w**2).sum())
-
-
-def few_enough(blocks: int, size: float) -> int:
-    """Blocks that are worth some paths each, of all paths with an effective sample size."""
-    return max(1, min(blocks, max(FEWEST_BLOCKS, int(size / _WORTH_OF_BLOCK))))
-
-
-def need_worth(size: float, time: float, n_paths: int) -> str:
-    """A note on the effective sample size of n paths; too small ones have no error and are refused."""
-    told = f"weights: {n_paths} paths are worth {size:.4g} (effective sample size)"
-    if size < _WORTH * max(1.0, time):
-        raise InputError(
-            f"{told}, and an error needs {_WORTH * max(1.0, time):.3g}; give more paths, or weights that differ less"
-        )
-    return told if time <= 1 else f"{told}, or {size / (2 * time):.4g} with their autocorrelation"
 
 
 def scattered(sums: dict[str, NDArray[Any]], factor: float) -> dict[str, NDArray[Any]]:

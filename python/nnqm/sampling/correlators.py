@@ -477,15 +477,20 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
     InputError
         If they differ in one of these, or share paths.
     """
-    parts = list(runs)
-    if not parts:
+    listed = list(runs)
+    if not listed:
         raise InputError("runs must have at least one entry; got none")
-    first = parts[0]
+    return merge_named({f"runs[{i}]": run for i, run in enumerate(listed)})
+
+
+def merge_named(runs: Mapping[str, Correlators]) -> Correlators:
+    """``merge`` of runs whose names are used in messages."""
+    (first_name, first), *others = runs.items()
     same = [
         *("theory", "observables", "lags", "observable_lags", "increment_lags", "two_time", "precision"),
         *("group", "compiled", "hbar", "mass", "closed_after"),
     ]
-    for i, part in enumerate(parts[1:], start=1):
+    for name, part in others:
         differs = [n for n in same if getattr(part, n) != getattr(first, n)]
         if not same_draws(part, first):
             differs.append("random_map_version")
@@ -494,37 +499,58 @@ def merge(runs: Iterable[Correlators]) -> Correlators:
         if part.sums.keys() != first.sums.keys():
             differs.append("sums")
         if differs:
-            raise InputError(f"runs[{i}] differs from runs[0] in {', '.join(differs)}; only equal runs merge")
-    keys = [p.keys for p in parts]
-    one_run = len(set(keys)) == 1 and len(keys[0]) == 1
-    if one_run:
-        parts.sort(key=lambda p: p.first_block)
-        expected = parts[0].first_block
-        for part in parts:
-            if part.n_blocks != first.n_blocks or part.n_paths != first.n_paths:
+            raise InputError(f"{name} differs from {first_name} in {', '.join(differs)}; only equal runs merge")
+    keys = [p.keys for p in runs.values()]
+    if len(set(keys)) == 1 and len(keys[0]) == 1:
+        return _one_run(dict(sorted(runs.items(), key=lambda item: item[1].first_block)))
+    owner: dict[int, str] = {}
+    for name, part in runs.items():
+        for key in part.keys:
+            if key in owner:
                 raise InputError(
-                    "runs of one seed must be parts of the same run; "
-                    f"got n_paths {part.n_paths} and {first.n_paths}, n_blocks {part.n_blocks} and {first.n_blocks}"
+                    f"{owner[key]} and {name} share a seed: their paths are the same; use another rng for each"
                 )
-            if part.first_block != expected:
-                raise InputError(
-                    f"runs of one seed must hold adjacent block ranges; block {expected} is missing or held twice; "
-                    "use another rng for an independent run"
-                )
-            expected += len(part.block_paths)
-    elif len({k for ks in keys for k in ks}) != sum(map(len, keys)):
-        raise InputError("runs share a seed: their paths are the same; use another rng for each")
-    sums = {n: np.concatenate([p.sums[n] for p in parts]) for n in first.sums}
-    if one_run:
-        return replace(parts[0], sums=sums)
+        owner |= dict.fromkeys(part.keys, name)
     return replace(
         first,
-        sums=sums,
+        sums=_joined(runs),
         keys=tuple(k for ks in keys for k in ks),
-        n_paths=sum(int(p.block_paths.sum()) if p.keys else p.n_paths for p in parts),
-        n_blocks=len(sums["paths"]),
+        n_paths=sum(int(p.block_paths.sum()) if p.keys else p.n_paths for p in runs.values()),
+        n_blocks=sum(len(p.block_paths) for p in runs.values()),
         first_block=0,
-        notes=tuple(dict.fromkeys(n for p in parts for n in p.notes)),
-        replicas=tuple(r for p in parts for r in p.replicas) if all(p.replicas for p in parts) else (),
-        chain=ChainTimes.together([p.chain for p in parts], [p.n_paths for p in parts]),
+        notes=tuple(dict.fromkeys(n for p in runs.values() for n in p.notes)),
+        replicas=tuple(r for p in runs.values() for r in p.replicas) if all(p.replicas for p in runs.values()) else (),
+        chain=ChainTimes.together([p.chain for p in runs.values()], [p.n_paths for p in runs.values()]),
     )
+
+
+def _one_run(parts: Mapping[str, Correlators]) -> Correlators:
+    """Parts of one run, sorted by their blocks, put together."""
+    (first_name, first), *others = parts.items()
+    before, end = first_name, first.first_block + len(first.block_paths)
+    for name, part in others:
+        if part.n_blocks != first.n_blocks or part.n_paths != first.n_paths:
+            raise InputError(
+                "runs of one seed must be parts of the same run; "
+                f"got n_paths {part.n_paths} of {name} and {first.n_paths} of {first_name}, "
+                f"n_blocks {part.n_blocks} and {first.n_blocks}"
+            )
+        if part.level != first.level:
+            raise InputError(
+                f"{first_name} was made at instruction-set level {first.level} and {name} at {part.level}: they are "
+                "not the bits of one run; make both with the same NNQM_LEVEL in the environment"
+            )
+        if part.first_block != end:
+            gap = part.first_block > end
+            what = f"{end} is missing" if gap else f"{part.first_block} is in {before} and in {name}"
+            raise InputError(
+                f"runs of one seed must hold adjacent block ranges; block {what}; "
+                "use another rng for an independent run"
+            )
+        before, end = name, end + len(part.block_paths)
+    return replace(first, sums=_joined(parts))
+
+
+def _joined(runs: Mapping[str, Correlators]) -> dict[str, NDArray[Any]]:
+    first = next(iter(runs.values()))
+    return {n: np.concatenate([p.sums[n] for p in runs.values()]) for n in first.sums}

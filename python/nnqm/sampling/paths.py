@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from math import prod
 from typing import Any, Unpack
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..theories.network import use_table
 from ..theories.networks import Network, RandomNetwork
@@ -98,7 +100,15 @@ def sample_paths(
             f"paths must fit into an array; got {len(chosen)} paths of {len(grid)} times and {most} channels; "
             "ask for ranges of paths, or for the sums that simulate makes"
         )
-    array = _place(settings.get("out"), (len(chosen), len(grid), len(names)), precision)
+    given = settings.get("out")
+    if given is None:
+        # Beside the result, one tile of all channels.
+        size = (
+            np.dtype(precision).itemsize * len(grid) * (len(chosen) * len(names) + _core.tile_paths * theory.n_inputs)
+        )
+        got = f"{len(chosen)} paths of {len(grid)} times and {len(names)} channels"
+        need_memory(size, "the paths", "ask for ranges of paths, or for the sums that simulate makes", got)
+    array = _place(given, (len(chosen), len(grid), len(names)), precision)
     draw_channels(theory, names, array, chosen.start, times=grid, key=key_of(rng, key), n_threads=n_threads)
     return array
 
@@ -257,6 +267,13 @@ def _outputs(
     """Outputs of a network along paths, by a table where a run would take one."""
     if tabulated is None:
         tabulated = use_table(network, inputs.dtype.name, None)
+    leading = inputs.shape[:2]
+    need_memory(
+        inputs.dtype.itemsize * prod(leading) * network.n_outputs,
+        "the outputs of the network",
+        "give fewer paths at once; the indices of the others are their first_path",
+        f"{leading[0]} paths of {leading[1]} times and {network.n_outputs} outputs",
+    )
     return np.asarray(
         _core.apply(
             network=network._compiled(inputs.dtype.name if tabulated else None),

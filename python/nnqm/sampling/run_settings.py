@@ -5,20 +5,23 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from math import inf, prod
-from pathlib import Path
-from typing import Any, TypeAlias, TypedDict
+from math import prod
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, floats, integer, positive
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..theories.theory import Theory
 from .correlators import Correlators
 
-__all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings", "TwoLevelSettings"]
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
+__all__ = ["AccumulateSettings", "FunctionSettings", "PathSettings", "RunSettings", "TwoLevelSettings", "WorkSettings"]
 
 DEFAULT_BLOCKS = 128
 TILE = _core.tile_paths
@@ -89,11 +92,34 @@ class TwoLevelSettings(FunctionSettings, total=False):
     progress: Progress | None
 
 
-class RunSettings(PathSettings, total=False):
-    """How ``simulate`` runs; ``PathSettings`` has the others.
+class WorkSettings(TypedDict, total=False):
+    """How a run is advanced, which does not change its bits.
 
     Attributes
     ----------
+    n_threads : int
+        0, the default, uses as many as the OpenMP environment offers; of each worker if there are workers.
+    progress : callable
+        Called with (paths done, paths wanted) about five times a second.
+    executor : Executor or callable
+        Workers that do the work, or a function that makes them, see ``simulate``.
+    checkpoint : path-like
+        File that keeps the sums while the run works; the same call goes on from it, see ``simulate``.
+    """
+
+    n_threads: int
+    progress: Progress | None
+    executor: Executor | Callable[[], Executor] | None
+    checkpoint: str | os.PathLike[str] | None
+
+
+class RunSettings(WorkSettings, total=False):
+    """How ``simulate`` runs; ``WorkSettings`` has the others.
+
+    Attributes
+    ----------
+    precision : {"float32", "float64"}
+        Of paths and networks, float32 by default; sums are float64 either way.
     compiled : bool
         Whether the network is evaluated by a table; by default wherever that is as good, see ``simulate``.
     n_blocks : int
@@ -103,15 +129,13 @@ class RunSettings(PathSettings, total=False):
     until : (function, float)
         Stop once ``function(run).error`` (largest entry) is at most the number; tested whenever the number of
         paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the limit.
-    progress : callable
-        Called with (paths done, paths wanted) about five times a second.
     """
 
+    precision: str
     compiled: bool | None
     n_blocks: int | None
     blocks: range | None
     until: tuple[Callable[[Correlators], Any], float] | None
-    progress: Progress | None
 
 
 class AccumulateSettings(TypedDict, total=False):
@@ -203,7 +227,9 @@ def _time_grid(n_times: int | None, dt: float | None, times: ArrayLike | None) -
     if times is None:
         if n_times is None or dt is None:
             raise InputError("the time grid is missing: give n_times and dt, or times")
-        grid = np.arange(integer("n_times", n_times, 1, 2**33)) * positive("dt", dt)
+        n, step = integer("n_times", n_times, 1, 2**33), positive("dt", dt)
+        need_memory(32 * n, "the grid of times", "use fewer times", f"n_times={n}")
+        grid = np.arange(n) * step
         return floats("times", grid)
     if n_times is not None or dt is not None:
         raise InputError("give either times or n_times and dt, not both")
@@ -249,7 +275,7 @@ def measure_of(run: Correlators) -> _core.Measure:
 
 def empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     shapes = measure_of(run).shapes(run.n_times)
-    need_memory(run, n_blocks, {name: 8 * n_blocks * prod(shape) for name, shape in shapes})
+    need_memory_of_sums(run, n_blocks, {name: 8 * n_blocks * prod(shape) for name, shape in shapes})
     # Written at once: threads that meet new memory at the same time wait for each other in the system.
     sums: dict[str, NDArray[Any]] = {name: np.full((n_blocks, *shape), 0.0) for name, shape in shapes}
     sums["paths"] = np.zeros(n_blocks, dtype=np.int64)
@@ -257,31 +283,17 @@ def empty_sums(run: Correlators, n_blocks: int) -> dict[str, NDArray[Any]]:
     return sums
 
 
-def need_memory(run: Correlators, n_blocks: int, needed: Mapping[str, int]) -> None:
+def need_memory_of_sums(run: Correlators, n_blocks: int, needed: Mapping[str, int]) -> None:
     """Raise InputError if the sums of a run, in bytes by name, are larger than the memory of the machine."""
-    total, held = sum(needed.values()), memory()
-    if total > held:
-        largest = max(needed, key=lambda name: needed[name])
-        raise InputError(
-            f"the sums of this run would take {total / 2**30:.3g} GiB, {largest} most of it, and the machine has "
-            f"{held / 2**30:.3g} GiB; got {len(run.channels)} channels, {run.observables.size} observables and "
-            f"{n_blocks} blocks",
-            "use fewer times, or no two_time"
-            if largest == "two_time"
-            else "use fewer lags in Measure, fewer blocks, or observables of order 1 without neurons and products",
-        )
-
-
-def memory() -> float:
-    """Memory of the machine in bytes, or of the container if it has less; infinite where the system does not tell."""
-    try:
-        found = float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        return inf
-    try:
-        return min(found, float(Path("/sys/fs/cgroup/memory.max").read_text()))
-    except (OSError, ValueError):
-        return found
+    largest = max(needed, key=lambda name: needed[name])
+    need_memory(
+        sum(needed.values()),
+        f"the sums of this run, {largest} most of it,",
+        "use fewer times, or no two_time"
+        if largest == "two_time"
+        else "use fewer lags in Measure, fewer blocks, or observables of order 1 without neurons and products",
+        f"{len(run.channels)} channels, {run.observables.size} observables and {n_blocks} blocks",
+    )
 
 
 def check_scale(run: Correlators) -> None:

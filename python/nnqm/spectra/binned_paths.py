@@ -23,6 +23,7 @@ from ..sampling.observables import default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, reader_of
 from ..sampling.run_settings import DEFAULT_BLOCKS, choose_blocks
 from ..statistics.autocorrelation import INDEPENDENT, windowed_time
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate, jackknife
 from ..statistics.matrices import eigenvalues
 from ..theories.networks import Network
@@ -95,6 +96,7 @@ class ExactEffectiveLevels:
     probabilities: Floats
 
 
+@one_blas_thread
 def binned_effective_levels(
     paths: Paths | ArrayLike,
     *,
@@ -312,6 +314,7 @@ def _eigenvalues(pairs: Floats) -> Floats:
     return eigenvalues(flow * root[..., :, None] * root[..., None, :])[..., ::-1]
 
 
+@one_blas_thread
 def exact_effective_levels(
     theory: Theory, edges: ArrayLike, lag: float, *, n_levels: int = 9, channel: int | str = 0
 ) -> ExactEffectiveLevels:

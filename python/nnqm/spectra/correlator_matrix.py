@@ -9,6 +9,7 @@ import numpy as np
 
 from .._arguments import Floats, integer
 from ..sampling.correlators import Correlators, normalised_lags
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 from .gevp import (
@@ -70,6 +71,7 @@ _FALSE_ALARM_CHANCE = 1e-6
 _SAFETY_FACTOR = 1.5
 
 
+@one_blas_thread
 def spectrum(run: Correlators, n_levels: int = 5, *, channel: int | str = 0) -> Spectrum:
     r"""Levels above the ground state, each with a verdict; noise is not reported as a level.
 

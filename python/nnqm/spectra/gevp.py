@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from .._arguments import Floats
 from ..errors import InputError
 from ..sampling.correlators import Correlators, normalised_lags, vacuum
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..statistics.matrices import eigenstates, eigenvalues, generalised_eigenstates, product
 from .levels import LARGEST_RELATIVE_ERROR
@@ -357,6 +358,7 @@ def _variances(matrices: Matrices, position: int, functions: Floats) -> tuple[Fl
     return tuple(found)
 
 
+@one_blas_thread
 def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list[Estimate | None], list[Estimate]]:
     r"""Gaps and spectral weights from the generalised eigenvalue problem at one t0, without any verdict.
 
@@ -398,6 +400,7 @@ def gevp(run: Correlators, t0: int = 0, *, channel: int | str = 0) -> tuple[list
     return solution.gaps, weights
 
 
+@one_blas_thread
 def effective_energy(run: Correlators, channel: int | str = 0) -> tuple[Floats, Estimate]:
     r"""Effective energy (effective mass) of one channel between successive lags.
 

@@ -29,6 +29,7 @@ from ..sampling.measure import Measure
 from ..sampling.observables import Observables, default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, readers_of
 from ..sampling.run_settings import choose_blocks
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..statistics.matrices import generalised_eigenstates, product
 from ..verdict import Verdict
@@ -96,6 +97,7 @@ _PILOT_KEY, _PILOT_PATHS, _PILOT_TIMES = 5462, 2048, 64
 _CHUNK = 8 << 20
 
 
+@one_blas_thread
 def hidden_spectrum(
     paths: Paths | ArrayLike | Iterable[ArrayLike],
     *,

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators, is_uniform
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 from .correlator_input import Given, fold, listed, read, unit_of
@@ -368,6 +369,7 @@ class OneCorrelator:
 
     # ---- levels
 
+    @one_blas_thread
     def effective_energy(self) -> tuple[Floats, Estimate]:
         r"""Effective energies between successive times, as long as the correlator is 5 errors above zero.
 
@@ -443,6 +445,7 @@ class OneCorrelator:
         end = len(real) if real.all() else int(np.argmin(real))
         return middle[:end], found[:end]
 
+    @one_blas_thread
     def plateau(self) -> DecayLevels:
         r"""Lowest gap from constant fits to effective energies, averaged over where the plateau begins.
 
@@ -491,6 +494,7 @@ class OneCorrelator:
             judge = replace(judge, remarks=(*judge.remarks, _CONSTANT))
         return judge.result(method, *levels, times=self.times[chosen[best.best.first :]], p_value=best.p_value)
 
+    @one_blas_thread
     def exponentials(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from a fit of exponentials with positive weights.
 
@@ -541,6 +545,7 @@ class OneCorrelator:
             levels[int(fit.flips[j])].append(judge.level(gap, weight, found.p_value > POOR_FIT))
         return judge.result(method, *levels, times=self.times[chosen], p_value=found.p_value)
 
+    @one_blas_thread
     def rayleigh_ritz(self, n_levels: int = 3) -> DecayLevels:
         r"""Levels from the transfer matrix in the space that the observable spans, filtered, with two-sided bounds.
 

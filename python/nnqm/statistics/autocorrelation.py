@@ -123,9 +123,9 @@ class ChainTimes(NamedTuple):
         known = [p for p in parts if p is not None]
         if len(known) < len(parts) or len({(p.unit, len(p.times)) for p in known}) != 1:
             return None
-        share = np.asarray(sizes) / sum(sizes)
-        times = share @ np.array([p.times for p in known])
-        errors = np.sqrt(share**2 @ np.array([p.errors for p in known]) ** 2)
+        share = np.asarray(sizes)[:, None] / sum(sizes)
+        times = (share * [p.times for p in known]).sum(axis=0)
+        errors = np.sqrt(((share * [p.errors for p in known]) ** 2).sum(axis=0))
         return cls(known[0].unit, tuple(times.tolist()), tuple(errors.tolist()))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, choice, positive
+from .._memory import need_memory
 from ..errors import InputError
 
 __all__ = ["Density"]
@@ -151,6 +153,7 @@ class Density:
         ndarray
             Of the given shape.
         """
+        need_memory(8.0 * prod(shape) if isinstance(shape, tuple) else 8.0 * shape, "the numbers", "draw fewer at once")
         generator = np.random.default_rng(rng)
         if self.name == "gaussian":
             return generator.standard_normal(shape)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, floats
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from ..statistics.rules import legendre_rule
 from .densities import Density
@@ -306,6 +307,9 @@ class LinearProcess(Immutable, Source):
             One source of the core.
         """
         name, nu = self.density.core_name
+        n_modes = self.modes(times[:1]).shape[1]
+        size = 24.0 * n_modes * len(times)  # the modes in the order of times and of modes, and a copy in the core
+        need_memory(size, "the modes", "use fewer times or modes", f"{n_modes} modes and {len(times)} times")
         linear = _core.Linear(
             mean=self._offset(times),
             basis=np.ascontiguousarray(self.modes(times).T),

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
+from .._memory import need_memory
 from ..errors import InputError, InputTypeError
 from .densities import Density
 from .gradients import points_of, pullback
@@ -293,6 +294,14 @@ class RandomNetwork(Immutable):
         self, groups: range, key: int, negative: bool = False, precision: str = "float64", n_threads: int = 0
     ) -> Floats:
         """The ``parameters`` of the networks of ``draw``, shape (groups, P), read-only."""
+        size = sum((a + 1) * b for a, b in pairwise(self.widths))
+        bytes_each = 8.0 if precision == "float64" else 12.0  # and a copy in float64
+        need_memory(
+            bytes_each * len(groups) * size,
+            "the weights",
+            "draw fewer networks at once",
+            f"{len(groups)} networks of {size} weights and biases",
+        )
         drawn = _core.draw(
             network=self._compiled(),
             key=key,
@@ -374,6 +383,13 @@ class RandomNetwork(Immutable):
 
     def _compiled(self, table: str | None = None) -> _core.Network:
         """The network of the core; random weights have no table."""
+        # Layers and scales, and their copies in the core.
+        need_memory(
+            32.0 * sum(a * b for a, b in pairwise(self.widths)),
+            "the layers of a network",
+            "use smaller widths",
+            f"widths {'-'.join(map(str, self.widths))}",
+        )
         layers, drawn = [], []
         for i, (inputs, outputs) in enumerate(pairwise(self.widths)):
             layers.append((np.zeros((outputs, inputs)), np.zeros(outputs), self.activations[i]))

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from .. import _core
 from .._arguments import Floats, positives, scale
+from .._memory import need_memory
 from ..errors import InputError, located
 from ..quantum.oscillator import narrowing, thermal_covariance
 from .immutable import Immutable
@@ -384,6 +385,8 @@ class ThermalOrnsteinUhlenbeck(Immutable, Source):
             Sources of the core.
         """
         n = len(times)
+        # A list of modes, the array of them and its copy in the core.
+        need_memory(24.0 * n**2, "the modes of a thermal process", "use fewer times", f"{n} times")
         # The covariance matrix on the grid is circulant: its eigenvectors are the Fourier modes.
         waves = np.fft.rfft(self.covariance(np.arange(n) * (self.beta / n)), axis=1).real
         angle = 2 * np.pi / n * np.arange(n)

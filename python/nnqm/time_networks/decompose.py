@@ -22,6 +22,7 @@ from ..exact.spectral_measures import kallen_lehmann
 from ..exact.thermal_measures import thermal_measure
 from ..quantum.measures import SpectralMeasure, ThermalMeasure
 from ..sampling.correlators import Correlators
+from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..statistics.rules import legendre_analysis, legendre_rule
 from ..theories.mode_sums import KarhunenLoeve, Pieces
@@ -46,6 +47,7 @@ __all__ = ["SpectralKernel", "exact_kernel", "karhunen_loeve"]
 Exact: TypeAlias = SpectralMeasure | ThermalMeasure | Source | CosineNetwork | TimeNetwork
 
 
+@one_blas_thread
 def karhunen_loeve(
     kernel: Kernel | Exact | Theory | Correlators | tuple[ArrayLike, ArrayLike | Estimate] | Function,
     interval: tuple[float, float] | None = None,

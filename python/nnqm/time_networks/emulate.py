@@ -17,6 +17,7 @@ from ..sampling.arrays import path_array
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
 from ..sampling.path_source import PathReader, Paths, need_uniform, reader_of
+from ..statistics.blas import one_blas_thread
 from ..theories.densities import Density
 from ..theories.linear_processes import KarhunenLoeveProcess, SplittingProcess
 from ..theories.mode_sums import KarhunenLoeve
@@ -35,6 +36,7 @@ _FEWEST_TIMES, _DEFAULT_PATHS, _EQUAL = 8, 100_000, 1e-9
 _CHUNK = 2**24
 
 
+@one_blas_thread
 def as_network(
     source: Any,
     n_modes: int = 64,
@@ -207,6 +209,7 @@ def _projected(paths: PathReader, rows: int, times: Floats, expansion: KarhunenL
     return np.concatenate(parts)
 
 
+@one_blas_thread
 def split_network(kernel: Any, duration: float, n_modes: int = 64, density: Density | str = "gaussian") -> Theory:
     r"""A reflection-positive network in \|t\| of a kernel: what x(0) says is shared, the rest is split at t = 0.
 

@@ -1,0 +1,403 @@
+"""Runs on the workers of an executor have the bits of one process, whatever happens to the workers."""
+
+import dataclasses
+import multiprocessing.pool
+import os
+import signal
+import sys
+import threading
+import warnings
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import nnqm
+from interpreter import run
+from nnqm import fields
+from nnqm.errors import InputError, InputTypeError
+from nnqm.learning import SpectralWeights
+from nnqm.runs import crew, engines
+
+OSCILLATOR = nnqm.OrnsteinUhlenbeck(1.0)
+
+
+def well(x):
+    return x**2 / 2 + x**4
+
+
+# Every kind of source, a network, drawn weights and shared ones.
+THEORIES = {
+    "oscillator": lambda: nnqm.builtin_theory("oscillator"),
+    "deep network": lambda: nnqm.builtin_theory("deep-tanh"),
+    "three inputs": lambda: nnqm.builtin_theory("three-inputs"),
+    "drawn weights": lambda: nnqm.Theory(OSCILLATOR, nnqm.RandomNetwork((1, 6, 1), "relu", group=4)),
+    "weights of many paths": lambda: nnqm.Theory(OSCILLATOR, nnqm.RandomNetwork((1, 6, 1), "tanh", group=128)),
+    "potential": lambda: nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian(well))),
+    "thermal oscillator": lambda: nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=3.2)),
+    "thermal potential": lambda: nnqm.Theory(nnqm.ThermalProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 1]), beta=3.2)),
+    "chain": lambda: nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.6, 0.4], [0.4, 0.6]], 0.2)),
+    "network in time": lambda: nnqm.CosineNetwork(nnqm.Density("gaussian"), 4).theory(),
+    "expansion": lambda: nnqm.Theory(nnqm.KarhunenLoeveProcess(nnqm.karhunen_loeve(np.minimum, (0.0, 3.2), 5))),
+    "cos-net": lambda: nnqm.Theory(fields.CosNet(2, 1.0, 4, 0.0, fields.Regulator("gaussian", 3.0))),
+    "positive net": lambda: nnqm.Theory(fields.ReflectionPositiveNet(2, 1.0, 4, 3.0)),
+    "box": lambda: nnqm.Theory(fields.PeriodicBox(1.0, 3)),
+}
+
+
+@pytest.fixture(scope="module")
+def processes():
+    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.fixture(scope="module")
+def threads():
+    with ThreadPoolExecutor(3) as pool:
+        yield pool
+
+
+def simulated(theory, precision="float32", **settings):
+    """1,280 paths, the last tile of which is cut short."""
+    return nnqm.simulate(theory, 1280 if theory.group > 64 else 1216, 16, 0.2, rng=3, precision=precision, **settings)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("kind", THEORIES)
+def test_bits_are_the_ones_of_one_process(kind, precision, processes, threads):
+    theory = THEORIES[kind]()
+    alone = simulated(theory, precision)
+    for pool in (processes, threads):
+        assert simulated(theory, precision, executor=pool) == alone
+
+
+class Unruly(Executor):
+    """Threads that repeat calls, give results late and out of order, lose some and fail in others."""
+
+    def __init__(self, seed):
+        self.random, self.pool, self.lock = np.random.default_rng(seed), ThreadPoolExecutor(4), threading.Lock()
+        self.failed = 0
+
+    def submit(self, function, /, *arguments):
+        with self.lock:
+            kind = self.random.integers(5)
+        future = Future()
+
+        def work():
+            result = function(*arguments)
+            if kind == 0:
+                result = function(*arguments)
+            if kind == 1:
+                threading.Event().wait(0.02)
+            # No call fails more often than it is tried.
+            if kind in (2, 3) and self.failed % 3 < 2:
+                self.failed += 1
+                future.set_exception(OSError("a node is gone") if kind == 2 else MemoryError())
+            else:
+                self.failed += kind in (2, 3)
+                future.set_result(result)
+
+        self.pool.submit(work)
+        return future
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_late_lost_and_repeated_tasks_change_nothing(seed, monkeypatch):
+    monkeypatch.setattr(engines, "TASK", 1e-3)
+    monkeypatch.setattr(crew, "_TRIES", 50)
+    theory = nnqm.builtin_theory("oscillator")
+    pool = Unruly(seed)
+    assert nnqm.simulate(theory, 64 * 160, 16, 0.2, rng=1, n_blocks=7, executor=pool) == nnqm.simulate(
+        theory, 64 * 160, 16, 0.2, rng=1, n_blocks=7
+    )
+    assert pool.failed
+
+
+def test_runs_are_extended_cut_and_continued_on_workers(threads, monkeypatch):
+    monkeypatch.setattr(engines, "TASK", 1e-3)
+    theory = nnqm.builtin_theory("deep-tanh")
+    grid = {"n_times": 16, "dt": 0.2, "rng": 1, "n_blocks": 60}
+    whole = nnqm.simulate(theory, 12_000, **grid)
+    assert nnqm.extend(nnqm.simulate(theory, 5_000, **grid), 12_000, executor=threads) == whole
+    halves = (range(25), range(25, 60))
+    parts = [nnqm.simulate(theory, 12_000, blocks=half, executor=threads, **grid) for half in halves]
+    assert nnqm.merge(parts) == whole
+    told = []
+
+    def stop(done, wanted):
+        told.append((done, wanted))
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(nnqm.Interrupted) as stopped:
+        nnqm.simulate(theory, 12_000, executor=threads, progress=stop, **grid)
+    held = stopped.value.partial
+    assert told[-1][0] <= held.block_paths.sum() < 12_000
+    assert nnqm.extend(held, 12_000, executor=threads) == whole
+
+
+def test_until_does_not_depend_on_workers(threads):
+    theory = nnqm.builtin_theory("oscillator")
+    until = (lambda run: run.mean(), 0.02)
+    alone = nnqm.simulate(theory, 100_000, 16, 0.2, rng=1, n_blocks=16, until=until)
+    assert alone.n_paths < 100_000
+    assert nnqm.simulate(theory, 100_000, 16, 0.2, rng=1, n_blocks=16, until=until, executor=threads) == alone
+
+
+def test_a_path_that_is_not_finite_is_named(threads):
+    theory = nnqm.Theory(OSCILLATOR, nnqm.Network([[[1e39]], [[1e-39]]], activation="identity"))
+    with pytest.raises(InputError, match="overflows: path 0 has a value that is not finite"):
+        nnqm.simulate(theory, 1280, 16, 0.2, rng=1, executor=threads)
+
+
+# ---- workers that are lost
+
+
+def killing(pool):
+    """A progress function that kills a worker at the second report."""
+    seen = []
+
+    def tell(done, wanted):
+        seen.append(done)
+        if len(seen) == 2:
+            os.kill(next(iter(pool()._processes)), signal.SIGKILL)
+
+    return tell
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_a_killed_worker_loses_its_tasks_only(monkeypatch):
+    monkeypatch.setattr(engines, "TASK", 1e-2)
+    theory = nnqm.builtin_theory("deep-tanh")
+    alone = nnqm.simulate(theory, 64_000, 16, 0.2, rng=1)
+    made = []
+
+    def make():
+        made.append(crew.local_workers(2))
+        return made[-1]
+
+    found = nnqm.simulate(theory, 64_000, 16, 0.2, rng=1, executor=make, progress=killing(lambda: made[0]))
+    assert len(made) == 2
+    assert found == alone
+    with crew.local_workers(2) as pool, pytest.warns(RuntimeWarning, match="this process does the rest"):
+        assert nnqm.simulate(theory, 64_000, 16, 0.2, rng=1, executor=pool, progress=killing(lambda: pool)) == alone
+
+
+class Broken(Executor):
+    """An executor that breaks after some calls."""
+
+    num_workers = 1
+
+    def __init__(self, calls=0):
+        self.calls = calls
+
+    def submit(self, function, /, *arguments):
+        if self.calls <= 0:
+            raise BrokenExecutor("all nodes are gone")
+        self.calls -= 1
+        future = Future()
+        future.set_result(function(*arguments))
+        return future
+
+    def shutdown(self, wait=True, *, cancel_futures=False):
+        pass
+
+
+@pytest.mark.parametrize("calls", [0, 1, 5])
+def test_this_process_does_the_rest(calls):
+    theory = nnqm.builtin_theory("oscillator")
+    alone = simulated(theory)
+    with pytest.warns(RuntimeWarning, match="lost its workers .BrokenExecutor: all nodes are gone"):
+        assert simulated(theory, executor=Broken(calls)) == alone
+
+
+def test_executors_are_made_again_while_they_give_results():
+    theory = nnqm.builtin_theory("oscillator")
+    alone = simulated(theory)
+    made = []
+
+    def make():
+        made.append(Broken(2))
+        return made[-1]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert simulated(theory, executor=make) == alone
+    assert len(made) > 2
+    with pytest.warns(RuntimeWarning, match="lost its workers"):
+        assert simulated(theory, executor=lambda: Broken(0)) == alone
+
+
+def test_a_task_that_always_fails_is_done_here(monkeypatch):
+    class Failing(ThreadPoolExecutor):
+        def submit(self, function, /, *arguments):
+            return super().submit(lambda: 1 / 0)
+
+    with Failing(1) as pool, pytest.warns(RuntimeWarning, match="a task failed 3 times, ZeroDivisionError"):
+        assert simulated(nnqm.builtin_theory("oscillator"), executor=pool) == simulated(
+            nnqm.builtin_theory("oscillator")
+        )
+
+
+# ---- workers that cannot give the same bits
+
+
+class Other(Executor):
+    """A worker that has other facts than this process."""
+
+    def __init__(self, **facts):
+        self.facts = facts
+
+    def submit(self, function, piece, facts, *others):
+        future = Future()
+        refusal = function(piece, {**facts, "version": "another"}, *others)
+        future.set_result(dataclasses.replace(refusal, **{"version": facts["version"], **self.facts}))
+        return future
+
+
+def test_workers_of_another_version_are_refused():
+    theory = nnqm.builtin_theory("oscillator")
+    with pytest.raises(InputError, match=r"has nnqm .* install the same version for the same bits"):
+        simulated(theory, executor=Other(version="9.9"))
+    with pytest.raises(InputError, match=r"version .* of the random-number map"):
+        simulated(theory, executor=Other(map_version=99))
+    with pytest.raises(InputError, match="the bits would differ; set NNQM_LEVEL="):
+        simulated(theory, executor=Other(level="another"))
+
+
+LEVEL = """
+import os, sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+import nnqm
+
+def forget():
+    os.environ.pop("NNQM_LEVEL", None)
+
+if __name__ == "__main__":
+    theory = nnqm.builtin_theory("deep-tanh")
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=forget) as pool:
+        found = nnqm.simulate(theory, 640, 8, 0.2, rng=1, executor=pool)
+        level = pool.submit(nnqm.build_info).result()["level"]
+    print(found == nnqm.simulate(theory, 640, 8, 0.2, rng=1), level)
+"""
+
+
+@pytest.mark.slow
+def test_workers_take_the_level_of_the_run(tmp_path):
+    level = nnqm.build_info()["levels"][0]
+    program = tmp_path / "level.py"
+    program.write_text(LEVEL)
+    done = run([sys.executable, program], NNQM_LEVEL=level)
+    assert done.stdout.split() == ["True", level], done.stderr
+
+
+# ---- bad input
+
+
+class Local(nnqm.OrnsteinUhlenbeck):
+    """A process that other processes cannot import."""
+
+    def __reduce__(self):
+        raise TypeError("it stays here")
+
+
+def test_bad_executors_are_refused_before_work_starts(processes):
+    theory = nnqm.builtin_theory("oscillator")
+    for bad in (4, "processes", ProcessPoolExecutor, multiprocessing.pool.Pool):
+        with pytest.raises(InputTypeError, match=r"executor must be a concurrent\.futures\.Executor"):
+            simulated(theory, executor=bad)
+    with pytest.raises(InputTypeError, match="it made 3"):
+        simulated(theory, executor=lambda: 3)
+
+    class Client:
+        def get_executor(self):
+            raise AssertionError
+
+    with pytest.raises(InputTypeError, match=r"use its get_executor\(\)"):
+        simulated(theory, executor=Client())
+
+
+def test_a_theory_that_cannot_travel_is_named(processes, threads):
+    theory = nnqm.Theory(Local(1.0))
+    with pytest.raises(InputError, match="cannot be sent to the workers of this executor: it stays here; define"):
+        simulated(theory, executor=processes)
+    found, alone = simulated(theory, executor=threads), simulated(theory)
+    assert all(np.array_equal(found.sums[name], alone.sums[name]) for name in alone.sums)
+    theory = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian(lambda x: well(x))))
+    with pytest.raises(InputError, match="potential must be a named function of a module"):
+        simulated(theory, executor=processes)
+    assert simulated(theory, executor=threads) == simulated(theory)
+
+
+# ---- fits and scans
+
+
+def build(scale):
+    return nnqm.Theory(OSCILLATOR, nnqm.Network([[[scale]], [[1.0]]], activation="sin"))
+
+
+@pytest.mark.slow
+def test_scans_are_the_same_on_workers(processes, threads):
+    settings = {"n_levels": 2, "rng": 1, "n_paths": 400, "positivity": False}
+    told = []
+    alone = nnqm.scan({"scale": [0.5, 1.0, 2.0]}, build, **settings)
+    for pool in (processes, threads):
+        found = nnqm.scan(
+            {"scale": [0.5, 1.0, 2.0]}, build, executor=pool, progress=lambda *count: told.append(count), **settings
+        )
+        assert found.identical(alone)
+    assert told == [(1, 3), (2, 3), (3, 3)] * 2
+    with pytest.raises(InputError, match="a task cannot be sent to the workers"):
+        nnqm.scan({"scale": [0.5]}, lambda scale: build(scale), executor=processes, **settings)
+
+
+def test_fits_are_the_same_on_workers(processes, threads):
+    start = nnqm.Theory(OSCILLATOR, nnqm.Network.random((1, 3, 1), rng=1, bias_std=0.5))
+    target = nnqm.Target(SpectralWeights(3), [0.5, 0.2, 0.1], tolerance=1e-12)
+    for settings in ({"method": "least-squares", "restarts": 3}, {"method": "adam", "restarts": 2, "steps": 20}):
+        alone = nnqm.fit(start, target, rng=1, **settings)
+        for pool in (processes, threads):
+            found = nnqm.fit(start, target, rng=1, executor=pool, **settings)
+            assert str(found) == str(alone)
+            assert found.starts == alone.starts
+            assert np.array_equal(found.parameters, alone.parameters)
+            assert found.trajectory.steps == alone.trajectory.steps
+
+
+# ---- clusters
+
+DASK = """
+import os, signal, sys, warnings
+import nnqm
+
+if __name__ == "__main__":
+    from distributed import Client, LocalCluster
+    from nnqm.runs import engines
+    engines.TASK = 0.02
+    theory = nnqm.builtin_theory("deep-tanh")
+    drawn = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.RandomNetwork((1, 6, 1), "relu", group=4))
+    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        with client.get_executor() as executor:
+            for some in (theory, drawn):
+                for precision in ("float32", "float64"):
+                    found = nnqm.simulate(some, 6400, 16, 0.2, rng=1, precision=precision, executor=executor)
+                    print(found == nnqm.simulate(some, 6400, 16, 0.2, rng=1, precision=precision))
+            seen = []
+            def kill(done, wanted):
+                seen.append(done)
+                if len(seen) == 2:
+                    os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+            found = nnqm.simulate(theory, 64_000, 16, 0.2, rng=1, executor=executor, progress=kill)
+            print(found == nnqm.simulate(theory, 64_000, 16, 0.2, rng=1))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_dask_gives_the_bits_of_one_process(tmp_path):
+    program = tmp_path / "on_dask.py"
+    program.write_text(DASK)
+    done = run([sys.executable, program])
+    assert done.stdout.split() == ["True"] * 5, done.stderr
