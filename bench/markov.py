@@ -92,7 +92,7 @@ HIDDEN: dict[str, Callable[[Generator], np.ndarray]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true", help="6 seeds")
-    parser.add_argument("--seeds", type=int, default=400)
+    parser.add_argument("--seeds", type=int, default=300)
     arguments = parser.parse_args()
     seeds = 6 if arguments.toy else arguments.seeds
     print(f"nnqm {nnqm.__version__}, {nnqm.build_info()['level']}\n")
