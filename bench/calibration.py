@@ -9,17 +9,18 @@ printed again. ``--toy``: a few seeds of each part.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import nnqm
+from peers.seeds import rows
 
 TANH = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 3, 3, 1), rng=1, weight_std=1.5, bias_std=0.5))
 N_TIMES = 256
@@ -142,19 +143,6 @@ def follow_advice(seed: int) -> dict[str, Any]:
     return {"seed": seed, "level": advice.level, "advised": advice.n_paths, "resolved": resolved >= advice.level}
 
 
-def rows(name: str, folder: Path | None, seeds: int, work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Results of seeds 0 .. seeds - 1, read from a file as far as they are there, else computed."""
-    file = None if folder is None else folder / f"{name.replace(' ', '-')}.jsonl"
-    done = [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
-    done = done[:seeds]
-    for seed in range(len(done), seeds):
-        done.append(work(seed))
-        if file is not None:
-            with file.open("a") as out:
-                out.write(json.dumps(done[-1]) + "\n")
-    return done
-
-
 def table(name: str, results: list[dict[str, Any]], n_levels: int) -> Iterator[str]:
     for n in range(n_levels):
         entries = [e for r in results for e in r["levels"] if e["first"] <= n < e["first"] + e["members"]]
@@ -184,6 +172,7 @@ def table(name: str, results: list[dict[str, Any]], n_levels: int) -> Iterator[s
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes, of one seed at a time")
     parser.add_argument("--results", type=Path, help="folder of results, one file of lines for each system")
     parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=list(SYSTEMS))
     parser.add_argument("--seeds", type=int, help="instead of 400 for each system, 120 of a million paths")
@@ -205,7 +194,7 @@ def main() -> int:
     for name, system in systems.items():
         start = time.perf_counter()
         seeds = system.seeds if arguments.seeds is None else min(arguments.seeds, system.seeds)
-        results = rows(name, arguments.results, seeds, lambda seed, system=system: calibrate(system, seed))
+        results = rows(name, arguments.results, seeds, partial(calibrate, system), arguments.workers)
         for line in table(name, results, system.n_levels):
             print(line)
         every = [(e["value"] - e["exact"]) / e["error"] for r in results for e in r["levels"] if e["exact"] is not None]
@@ -213,10 +202,10 @@ def main() -> int:
         print(f"  ({system.n_paths} paths, {seeds} seeds, {time.perf_counter() - start:.0f} s)", flush=True)
     print("correlators      drawn  false  levels resolved")
     for kind in CORRELATORS:
-        results = rows(kind, arguments.results, correlators, lambda seed, kind=kind: false_resolution(kind, seed))
+        results = rows(kind, arguments.results, correlators, partial(false_resolution, kind), arguments.workers)
         rate = np.mean([r["false"] for r in results])
         print(f"{kind:15s} {len(results):6d} {rate:6.1%}  {np.mean([r['resolved'] for r in results]):.2f}", flush=True)
-    results = rows("advice", arguments.results, cases, follow_advice)
+    results = rows("advice", arguments.results, cases, follow_advice, arguments.workers)
     given = [r for r in results if r["advised"] is not None]
     print(
         f"advice: {len(given)} of {len(results)} runs were told a number of paths, between "

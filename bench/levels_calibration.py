@@ -11,17 +11,18 @@ pulls of the resolved levels. Levels that are only "at least the n-th" have to l
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import nnqm
+from peers.seeds import rows
 
 # Largest deviation of a resolved level, in errors.
 FALSE = 5.0
@@ -156,21 +157,11 @@ def random_theory(seed: int, n_paths: int) -> dict[str, Any]:
     raise AssertionError(reason)
 
 
-def of_system(system: System, seed: int) -> dict[str, Any]:
+def of_system(name: str, seed: int) -> dict[str, Any]:
+    # By its name: some potentials are local functions, which do not travel to workers.
+    system = SYSTEMS[name]()
     found = measured(system.theory, system.n_paths, system.n_times, 300_000 + seed, system.n_levels)
     return {"seed": seed, "levels": compared(found, exact_levels(system.theory))}
-
-
-def rows(name: str, folder: Path | None, count: int, work: Callable[[int], dict[str, Any]]) -> list[dict[str, Any]]:
-    file = None if folder is None else folder / f"{name}.jsonl"
-    done = [json.loads(line) for line in file.read_text().splitlines()] if file is not None and file.exists() else []
-    done = done[:count]
-    for seed in range(len(done), count):
-        done.append(work(seed))
-        if file is not None:
-            with file.open("a") as out:
-                out.write(json.dumps(done[-1]) + "\n")
-    return done
 
 
 def table_of_theories(results: list[dict[str, Any]]) -> int:
@@ -211,6 +202,7 @@ def table_of_seeds(name: str, results: list[dict[str, Any]], n_levels: int) -> i
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes, of one seed at a time")
     parser.add_argument("--results", type=Path, help="folder of results, one file of lines for each part")
     parser.add_argument("--theories", type=int, default=200)
     parser.add_argument("--paths", type=int, default=50_000, help="of each random theory")
@@ -224,13 +216,13 @@ def main() -> int:
         theories, n_paths, seeds, names = 6, 5000, 3, ["wide-morse"]
     print(f"nnqm {nnqm.__version__}, {nnqm.build_info()['level']}, {n_paths} paths x 64 times, float32")
     start = time.perf_counter()
-    drawn = rows("theories", arguments.results, theories, lambda seed: random_theory(seed, n_paths))
+    drawn = rows("theories", arguments.results, theories, partial(random_theory, n_paths=n_paths), arguments.workers)
     worst = table_of_theories(drawn)
     print(f"  ({time.perf_counter() - start:.0f} s)")
     print("system          level  resolved  mean pull  sd of pulls  largest")
     for name in names:
         start, system = time.perf_counter(), SYSTEMS[name]()
-        results = rows(name, arguments.results, seeds, lambda seed, system=system: of_system(system, seed))
+        results = rows(name, arguments.results, seeds, partial(of_system, name), arguments.workers)
         worst += table_of_seeds(name, results, system.n_levels)
         print(f"  ({len(results)} seeds, {time.perf_counter() - start:.0f} s)", flush=True)
     if worst:

@@ -8,6 +8,7 @@ import sys
 import threading
 import warnings
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 import nnqm
 from interpreter import run
 from nnqm import fields
+from nnqm.cli import main
 from nnqm.errors import InputError, InputTypeError
 from nnqm.learning import SpectralWeights
 from nnqm.runs import crew, engines
@@ -401,3 +403,65 @@ def test_dask_gives_the_bits_of_one_process(tmp_path):
     program.write_text(DASK)
     done = run([sys.executable, program])
     assert done.stdout.split() == ["True"] * 5, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the test extra has MPI for Linux")
+def test_mpi_gives_the_bits_of_one_process(tmp_path):
+    command = "from nnqm.cli import main; main()"
+    options = [
+        "random-tanh",
+        "--paths",
+        "12800",
+        "--times",
+        "16",
+        "--no-figure",
+        "--no-positivity",
+        "-o",
+        tmp_path / "a.nc",
+    ]
+    launcher = Path(sys.executable).with_name("mpiexec")
+    done = run([launcher, "-n", "4", sys.executable, "-c", command, "run", "random-tanh", *options, "--mpi"])
+    assert done.returncode == 0, done.stderr
+    # One rank prints.
+    assert done.stdout.count("variance of x") == 1
+    alone = nnqm.simulate(nnqm.builtin_theory("random-tanh"), 12_800, 16, 0.2, rng=1)
+    found = nnqm.load(tmp_path / "a.nc")
+    assert all(np.array_equal(found.sums[name], alone.sums[name]) for name in alone.sums)
+
+
+BAD_WORKERS = {
+    "two kinds": (["--workers", "2", "--mpi"], "exclude each other"),
+    "none": (["--workers", "0"], "--workers must be"),
+    "one rank": (["--mpi"], "needs at least two ranks"),
+    "an address": (["--dask", "nowhere"], "--dask: no scheduler answers at nowhere"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", BAD_WORKERS)
+def test_bad_workers_of_the_command_line_are_one_line(case, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arguments, expected = BAD_WORKERS[case]
+    if "--mpi" in arguments:
+        pytest.importorskip("mpi4py")
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "oscillator", *arguments])
+    err = capsys.readouterr().err
+    assert stopped.value.code == 2
+    assert err.count("\n") == 1
+    assert expected in err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_workers_of_the_command_line_give_the_same_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    first = ["run", "oscillator", "--paths", "6400", "--times", "16", "--no-figure", "--workers", "2"]
+    second = ["extend", "oscillator.nc", "--paths", "12800", "--workers", "1"]
+    for n_paths, words in ((6400, first), (12_800, second)):
+        with pytest.raises(SystemExit) as stopped:
+            main([*words, "--no-positivity"])
+        assert stopped.value.code == 0
+        alone = nnqm.simulate(nnqm.builtin_theory("oscillator"), n_paths, 16, 0.2, rng=1, n_blocks=100)
+        assert nnqm.load("oscillator.nc") == alone

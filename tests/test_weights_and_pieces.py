@@ -122,6 +122,16 @@ def test_long_weighted_paths_in_several_windows(channels, dtype):
     assert_sums(run, 1, paths[35:], weights[35:], 1e-4 if dtype == np.float32 else 1e-10)
 
 
+def test_weights_of_paths_that_are_converted_in_parts():
+    # More than is converted at once.
+    paths = np.random.default_rng(27).integers(-9, 9, (1100, 2000)).astype(np.int16)
+    weights = np.linspace(0.5, 1.5, 1100)
+    measure = nnqm.Measure(lags=(0,), observable_lags=(), increment_lags=())
+    run = nnqm.accumulate(paths, 0.1, weights=weights, measure=measure, independent=True)
+    expected = weights @ paths.mean(axis=1) / weights.sum()
+    np.testing.assert_allclose(run.mean().value, expected, rtol=1e-9, atol=1e-12)
+
+
 def test_equal_weights_are_no_weights():
     x = ou(400, 12, 0.8, 1)
     plain = nnqm.accumulate(x, 0.1, measure=SUMS)
@@ -305,6 +315,13 @@ def test_batches_of_unequal_paths_are_a_chain():
     assert run.n_blocks < 60
     used = np.concatenate([b[:, :20] for b in batches])
     np.testing.assert_allclose(run.mean().value, used.mean(), rtol=1e-10, atol=1e-12)
+    w = np.random.default_rng(16).uniform(0.5, 2, 8000)
+    run = nnqm.accumulate([*batches[:2], np.tile(batches[2], 2)], 0.1, weights=w, measure=measure)
+    tiled = np.concatenate([batches[0][:, :20], batches[1], np.tile(batches[2], 2)[:, :20]])
+    counts = np.repeat([1, 1, 2], [3000, 2000, 3000])
+    second = np.tile(batches[2], 2)[:, 20:40].mean(axis=1)
+    total = (w * tiled.mean(axis=1)).sum() + w[5000:] @ second
+    np.testing.assert_allclose(run.mean().value, total / (w * counts).sum(), rtol=1e-10, atol=1e-12)
     # An iterator may have longer paths than the first ones too.
     assert nnqm.accumulate(iter(batches), 0.1, measure=measure).n_times == 20
 
@@ -435,6 +452,24 @@ def test_stretches_beyond_the_memory_lose_no_pairs_at_the_seams():
     assert_consistent(run.connected(), 0.9 ** np.array(run.lags))
 
 
+def test_a_bad_stretch_leaves_the_others():
+    x = ou(2, 9000, 0.5, 29)
+    accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
+    spoilt = x.copy()
+    spoilt[1, 7] = np.inf
+    for begin in (0, 4500):
+        with pytest.raises(InputError, match="path 1 at time step 7, channel 0 is inf"):
+            accumulator.extend(spoilt)
+        accumulator.extend(x[:, begin : begin + 4500])
+    assert accumulator.run() == nnqm.accumulate(list(x), 0.1, measure=PLAIN)
+    # A bad first piece does not decide on the weights of the next ones.
+    pieces = nnqm.Accumulator(0.1, measure=PLAIN)
+    with pytest.raises(InputError, match="is nan"):
+        pieces.add(np.where(X > 2, np.nan, X), W)
+    pieces.add(X)
+    assert pieces.run().n_paths == 400
+
+
 BAD_PIECES = {
     "nothing": (lambda a: a.run(), "no paths yet"),
     "other channels": (lambda a: (a.add(X), a.add(np.ones((4, 12, 2)))), "equal n_times and channels"),
@@ -484,6 +519,7 @@ def test_replicas_keep_their_names_and_blocks():
     assert [name for name, _ in run.replicas] == ["hot", "cold", "warm"]
     assert sum(n for _, n in run.replicas) == run.n_blocks
     assert run.n_paths == 10_000
+    assert dict(run.replicas)["hot"] == pytest.approx(2 * dict(run.replicas)["cold"], abs=2)
     for name, own in (("hot", x[0]), ("cold", x[1, :2000]), ("warm", x[2])):
         part = run.replica(name)
         np.testing.assert_allclose(part.mean().value, own.mean(), rtol=1e-10, atol=1e-12)
@@ -526,6 +562,7 @@ def test_replicas_of_two_sectors_are_told_apart():
     [
         ({}, "at least one replica"),
         ({"x": X, "p": X}, r"named x and p are correlated \(r = 1\).*numpy.stack"),
+        ({"x": X, "p": X + 0.5 * ou(400, 12, 0.5, 28)}, r"named x and p are correlated \(r = 0.9"),
         ({"a": X, "b": np.ones((400, 12, 2))}, "equal n_times and channels"),
         ({"a": X, "b": "b.npy"}, "load it"),
         ({"a": X, "time": np.arange(12.0)}, "got one path in 'time'"),

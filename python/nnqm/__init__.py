@@ -17,7 +17,6 @@ from .estimators.roughness import (
 )
 from .exact.energies import level_energies
 from .exact.spectral_measures import kallen_lehmann
-from .files.path_files import PathFiles
 from .files.theory_file import load_theory_file
 from .positivity.reflection import reflection_positivity
 from .quantum.hamiltonian import Hamiltonian
@@ -62,6 +61,7 @@ if _TYPE_CHECKING:
     from .exact.quasi_monte_carlo import quasi_monte_carlo
     from .exact.random_weights import average_over_weights
     from .exact.thermal_measures import thermal_measure
+    from .files.path_files import PathFiles
     from .learning.dynamics import training_dynamics
     from .learning.fit import fit
     from .learning.scan import scan
@@ -85,6 +85,7 @@ _kinds_in("nnqm.fields")
 # Names that are imported at their first use, so that the import takes little time.
 _LATER = {
     "OneCorrelator": "spectra.one_correlator",
+    "PathFiles": "files.path_files",
     "Target": "learning.targets",
     "Trajectory": "learning.trajectory",
     "as_network": "time_networks.emulate",

@@ -22,6 +22,7 @@ from ..sampling.run_settings import Progress
 from .application import app
 from .printing import input_errors, note, progress_bar, warnings_as_notes
 from .results import NoPositivity, figure_target, finish, finish_interrupted, need_distinct, paths_of
+from .workers import Dask, Mpi, Workers, executor_of
 
 __all__: list[str] = []
 
@@ -35,6 +36,7 @@ Figure = Annotated[
 
 @app.command("extend", short_help="Complete an interrupted run, or continue one to more paths.")
 def extend_results(
+    context: typer.Context,
     results: Annotated[
         Path,
         typer.Argument(metavar="RESULT.nc", help="Results of nnqm run, complete or not.", show_default=False),
@@ -43,6 +45,9 @@ def extend_results(
         int | None, typer.Option(help="Paths in total. [default: as the run was asked for]", show_default=False)
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads, 0 for all; they do not change the results.")] = 0,
+    workers: Workers = None,
+    dask: Dask = None,
+    mpi: Mpi = False,
     figure: Figure = None,
     no_positivity: NoPositivity = False,
 ) -> None:
@@ -51,6 +56,7 @@ def extend_results(
     The results have the bits of one run of that many paths. They replace those in RESULT.nc once they are complete;
     until then RESULT.nc.part keeps them.
     """
+    executor = executor_of(context, workers, dask, mpi)
     named = results.with_name(results.name.removesuffix(PART))
     with input_errors():
         data = check_writable(named)
@@ -71,7 +77,7 @@ def extend_results(
     need_distinct(data, drawing, "--figure")
 
     def work(progress: Progress | None) -> Correlators:
-        return extend(start, wanted, n_threads=threads, progress=progress, checkpoint=part)
+        return extend(start, wanted, n_threads=threads, progress=progress, executor=executor, checkpoint=part)
 
     carry_out(work, data.stem, data, start, wanted, drawing, positivity=not no_positivity)
 

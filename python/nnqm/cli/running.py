@@ -22,12 +22,14 @@ from .application import app
 from .continuing import PART, carry_out, results_in
 from .printing import input_errors
 from .results import NoPositivity, figure_target, need_distinct
+from .workers import Dask, Mpi, Workers, executor_of
 
 __all__: list[str] = []
 
 
 @app.command(no_args_is_help=False, short_help="Sample a theory and print its physics.")
 def run(
+    context: typer.Context,
     theory: Annotated[
         str,
         typer.Argument(
@@ -78,6 +80,9 @@ def run(
             "--n-blocks", help="Independent blocks for the errors. [default: at most 128]", show_default=False
         ),
     ] = None,
+    workers: Workers = None,
+    dask: Dask = None,
+    mpi: Mpi = False,
     figure: Annotated[
         Path | None,
         typer.Option(help="Figure file, .png, .pdf or .svg. [default: THEORY.png]", show_default=False),
@@ -91,6 +96,7 @@ def run(
     current folder, where THEORY is the name of the theory. Until they are complete they are kept in THEORY.nc.part,
     from which the same command goes on after Ctrl-C or a crash.
     """
+    executor = executor_of(context, workers, dask, mpi)
     with input_errors():
         file = load_theory_file(theory)
         settings = dict(file.run)
@@ -127,9 +133,10 @@ def run(
                 settings["n_paths"],
                 n_threads=settings["n_threads"],
                 progress=progress,
+                executor=executor,
                 checkpoint=part,
             )
-        return simulate(file.theory, **settings, progress=progress, checkpoint=part)
+        return simulate(file.theory, **settings, progress=progress, executor=executor, checkpoint=part)
 
     carry_out(work, file.name, data, start, settings["n_paths"], drawing, positivity=not no_positivity)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import gamma, log, pi
+from math import e, gamma, log, pi
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -136,7 +136,7 @@ def _orders(largest: Floats, width: int) -> NDArray[np.int64] | None:
     found, weights = np.zeros((1, 0), dtype=np.int64), np.ones(1)
     for z in largest:
         # |J_n(z)| <= (z/2)^n/n!, and it is below 1.
-        n = np.arange(int(np.e * z) + 40)
+        n = np.arange(int(e * z) + 40)
         bound = np.exp(np.minimum(0.0, n * log(max(z / 2, 1e-300)) - gammaln(n + 1.0)))
         n, bound = n[bound > tolerance], bound[bound > tolerance]
         n, bound = np.concatenate([-n[:0:-1], n]), np.concatenate([bound[:0:-1], bound])

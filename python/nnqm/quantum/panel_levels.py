@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -272,8 +273,8 @@ def _phases(problem: Problem, left: Floats, right: Floats, energies: tuple[float
 def _orders(phases: Floats) -> NDArray[np.int64]:
     """Orders at which polynomials represent waves of given phases: the remainder of the Taylor series."""
     order = np.arange(1, _ORDERS[1] + 1)
-    remainder = (np.e * phases[:, None] / (2 * order)) ** order
-    fits = (remainder < _WAVE) & (2 * order > np.e * phases[:, None])
+    remainder = (math.e * phases[:, None] / (2 * order)) ** order
+    fits = (remainder < _WAVE) & (2 * order > math.e * phases[:, None])
     return np.where(fits.any(axis=1), order[np.argmax(fits, axis=1)], _ORDERS[1])
 
 

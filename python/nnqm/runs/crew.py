@@ -234,11 +234,23 @@ def crew_of(executor: Any) -> Crew | None:
     return Crew(executor)
 
 
-def quiet_worker() -> None:
-    """Initialise a worker process of the command line: Ctrl-C is for the process that reads the results."""
+def _begin_worker() -> None:
+    """Prepare a worker process: Ctrl-C is for the process that reads the results, and the worker ends with it."""
+    import multiprocessing
+    import os
     import signal
+    import threading
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+
+    def watch() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    # A pool does not notice that its owner was killed.
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def local_workers(n_workers: int) -> Executor:
@@ -247,4 +259,4 @@ def local_workers(n_workers: int) -> Executor:
     from concurrent.futures import ProcessPoolExecutor
 
     # A forked child has one thread, and inherits locks; a new interpreter is sound everywhere.
-    return ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=quiet_worker)
+    return ProcessPoolExecutor(n_workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker)

@@ -22,8 +22,8 @@ from .blocks import (
     LOOKED_AT,
     MANY,
     Cut,
-    Part,
     cut_batch,
+    cut_longer,
     cut_trajectories,
     joined,
     path_series,
@@ -143,7 +143,7 @@ class Accumulator:
         self._of_pieces: float | None = None  # time step of the containers of the pieces
         self._sums = PathSums(1.0 if dt is None else float(dt), names, theory, asked, settings)
         self._first: list[tuple[NDArray[Any], Floats | None, str | None]] = []
-        self._first_bytes = 0
+        self._first_bytes, self._most_held = 0, _FIRST_BYTES
         self._chains: dict[str | None, _Chain] = {}
         self._stretches: dict[tuple[str | None, int], list[NDArray[Any]]] = {}
         self._run: Correlators | None = None
@@ -184,7 +184,8 @@ class Accumulator:
         Raises
         ------
         InputError, InputTypeError
-            If a piece does not fit the ones before; it is not added then, and all others are kept.
+            If a piece does not fit the ones before; it is not added then, and all others are kept (of a list of arrays
+            the ones before it).
         """
         name = _replica_name(replica)
         if self._stretches:
@@ -196,11 +197,17 @@ class Accumulator:
         given = read_given(paths, self._axes)
         weights = given.weights if weights is None else weights
         batches = list(given.batches)
-        with located(given.source) if given.source else nullcontext():
-            of_batches = path_weights(weights, [len(b) for b in batches])
-            self._agree(given, weights is not None)
-            for batch, own in zip(batches, of_batches, strict=True):
-                self._take(batch, own, name)
+        before = self._weighted, self._of_pieces, self._sums.dt, self._sums.names
+        try:
+            with located(given.source) if given.source else nullcontext():
+                of_batches = path_weights(weights, [len(b) for b in batches])
+                self._agree(given, weights is not None)
+                for batch, own in zip(batches, of_batches, strict=True):
+                    self._take(batch, own, name)
+        except (InputError, InputTypeError):
+            if self._n_pieces == 0:
+                self._weighted, self._of_pieces, self._sums.dt, self._sums.names = before
+            raise
 
     def extend(self, stretch: Any, replica: str | None = None) -> None:
         """Continue a trajectory, or several, by their next stretch of time.
@@ -233,12 +240,15 @@ class Accumulator:
         channels = {r.shape[1] for held in self._stretches.values() for r in held[:1]} | {r.shape[1] for r in rows}
         if len(channels) > 1:
             raise InputError(f"stretches must have equal channels; got {' and '.join(map(str, sorted(channels)))}")
+        for i, row in enumerate(rows):
+            for column in range(row.shape[1]):
+                need_finite_paths(row[None, :, column], i, 0, column)
         self._agree(given, False)
         for i, row in enumerate(rows):
             self._stretches.setdefault((name, i), []).append(row.copy())
             self._first_bytes += row.nbytes
         self._n_pieces += 1
-        if self._run is not None or self._first_bytes > _FIRST_BYTES:
+        if self._run is not None or self._first_bytes > self._most_held:
             self._emit()
 
     def run(self) -> Correlators:
@@ -357,7 +367,7 @@ class Accumulator:
             wanted = max(1, 2 * DEFAULT_BLOCKS * len(batch) // of.n_paths)
         cut = self._cut(batch, weights, wanted)
         if cut.steps != run.n_times:
-            cut = _cut_longer(batch, run.n_times, min(len(batch), wanted or DEFAULT_BLOCKS), weights)
+            cut = cut_longer(batch, run.n_times, min(len(batch), wanted or DEFAULT_BLOCKS), weights)
         sums = self._sums.sums(run, cut, of.n_paths, weighted=weights is not None)
         if not self._sums.independent and of.n_paths < LOOKED_AT:
             origin = np.zeros(batch.shape[2])
@@ -380,12 +390,10 @@ class Accumulator:
         """Sum up what whole pieces of the trajectories have come; the rest waits for the next stretches."""
         if self._run is None:
             rows = [np.concatenate(held) for held in self._stretches.values()]
-            largest, shortest = longest_lag(self._sums.asked), min(map(len, rows))
-            steps = min(piece_length(largest, times_along(rows)[0]), shortest)
-            if steps <= largest:
-                raise InputError(
-                    f"stretches must be longer than the largest lag, {largest} steps; got {shortest} times"
-                )
+            steps = piece_length(longest_lag(self._sums.asked), times_along(rows)[0])
+            if max(map(len, rows)) < 2 * steps:
+                self._most_held *= 2
+                return
             self._run = self._sums.begin(steps, [row[None] for row in rows])
         steps = self._run.n_times
         alone = Counter(name for name, _ in self._stretches)
@@ -673,17 +681,6 @@ def _replica_name(name: str | None) -> str | None:
     if name is not None and (not isinstance(name, str) or not name):
         raise InputTypeError(f"replica must be a name; got {name!r}")
     return name
-
-
-def _cut_longer(batch: NDArray[Any], steps: int, blocks: int, weights: Floats | None) -> Cut:
-    """How paths that are longer than the first ones are cut: into pieces of their length, of one path in one block."""
-    n_paths, n_times, n_channels = batch.shape
-    per_path = n_times // steps
-    pieces = batch[:, : per_path * steps].reshape(n_paths * per_path, steps, n_channels)
-    offsets = [n_paths * b // blocks * per_path for b in range(blocks + 1)]
-    own = None if weights is None else np.repeat(weights, per_path)
-    note = f"paths longer than {steps} times were cut along time into pieces of {steps} steps; the rest is not used"
-    return Cut(steps, blocks, iter([Part(pieces, 0, offsets, 0, per_path, own)]), (note,))
 
 
 def _blocks(sums: Sequence[Sums]) -> int:

@@ -205,6 +205,17 @@ def cut_trajectories(
     return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts), chain=times)
 
 
+def cut_longer(batch: NDArray[Any], steps: int, blocks: int, weights: Floats | None) -> Cut:
+    """How paths that are longer than the first ones are cut: into pieces of their length, of one path in one block."""
+    n_paths, n_times, n_channels = batch.shape
+    per_path = n_times // steps
+    pieces = batch[:, : per_path * steps].reshape(n_paths * per_path, steps, n_channels)
+    offsets = [n_paths * b // blocks * per_path for b in range(blocks + 1)]
+    own = None if weights is None else np.repeat(weights, per_path)
+    note = f"paths longer than {steps} times were cut along time into pieces of {steps} steps; the rest is not used"
+    return Cut(steps, blocks, iter([Part(pieces, 0, offsets, 0, per_path, own)]), (note,))
+
+
 def piece_length(largest: int, tau: float) -> int:
     """Steps of a piece of a trajectory: much longer than the largest lag, so that little is lost at the cuts."""
     return max(1024, 16 * (largest + 1), int(32 * tau))
