@@ -70,7 +70,7 @@ MARKOV: dict[str, Callable[[Generator], np.ndarray]] = {
     "oscillator, 500 x 16": lambda r: gaussian(500, 16, 0.8, r),
     "oscillator, 5000 x 16": lambda r: gaussian(5000, 16, 0.8, r),
     "oscillator, dt = 0.01": lambda r: gaussian(500, 128, 0.99, r),
-    "oscillator, one trajectory": lambda r: gaussian(1, 20_000, 0.8, r)[0],
+    "oscillator, one trajectory": lambda r: gaussian(1, 30_000, 0.8, r)[0],
     "oscillator, chain of 4000": chain_of_paths,
     "double well, barrier 3": lambda r: double_well(500, 16, 3.0, r),
     "double well, barrier 8": lambda r: double_well(500, 16, 8.0, r),
@@ -92,7 +92,7 @@ HIDDEN: dict[str, Callable[[Generator], np.ndarray]] = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--toy", action="store_true", help="6 seeds")
-    parser.add_argument("--seeds", type=int, default=300)
+    parser.add_argument("--seeds", type=int, default=150)
     arguments = parser.parse_args()
     seeds = 6 if arguments.toy else arguments.seeds
     print(f"nnqm {nnqm.__version__}, {nnqm.build_info()['level']}\n")
