@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from math import prod
 from pathlib import Path
@@ -17,6 +18,7 @@ from ..errors import InputError, InputTypeError, located, reason_of
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables
 from ..sampling.run_settings import measure_of
+from ..statistics.autocorrelation import ChainTimes
 from ..theories.table import brief, nearest_hint
 from ..theories.theory import Theory
 from .reading import need_room, need_sound_hdf5, unreadable
@@ -286,6 +288,8 @@ def _run_of(dataset: Dataset) -> Correlators:
             raise InputError(f"the variable {name} is unknown", "remove it, or save the run again with nnqm.save")
         sums[str(name).removeprefix("sum_")] = np.ascontiguousarray(variable.values)
     run = Correlators(times=times, sums=sums, **data)
+    if run.chain is not None and len(run.chain.times) != len(run.channels):
+        raise InputError(f"the entry 'chain' of the attribute nnqm must have {len(run.channels)} times", _DAMAGED)
     _check_sums(run)
     return run
 
@@ -318,6 +322,8 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(values, list) or any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
             raise InputError(f"the entry {name!r} of the attribute nnqm is not valid; got {brief(values)}", _DAMAGED)
         found[name] = tuple(values)
+    if data.get("chain") is not None:
+        found["chain"] = _chain_times(data["chain"])
     replicas = data.get("replicas", [])
     if not isinstance(replicas, list) or not all(map(_is_replica, replicas)):
         raise InputError(f"the entry 'replicas' of the attribute nnqm is not valid; got {brief(replicas)}", _DAMAGED)
@@ -338,6 +344,16 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
     if not all(isinstance(channel, str) and channel.isprintable() for channel in channels):
         raise InputError(f"names of channels must be printable text; got {brief(channels)}", _DAMAGED)
     return found
+
+
+def _chain_times(value: Any) -> ChainTimes:
+    """Autocorrelation times of given paths."""
+    with suppress(TypeError, ValueError):
+        unit, times, errors = value
+        numbers = np.array([times, errors], dtype=np.float64)
+        if unit in ("paths", "steps") and numbers.ndim == 2 and (numbers >= 0).all() and np.isfinite(numbers).all():
+            return ChainTimes(unit, tuple(numbers[0].tolist()), tuple(numbers[1].tolist()))
+    raise InputError(f"the entry 'chain' of the attribute nnqm is not valid; got {brief(value)}", _DAMAGED)
 
 
 def _is_replica(value: Any) -> bool:

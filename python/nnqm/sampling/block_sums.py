@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .. import _core
 from .._arguments import Floats, integer, positive
 from ..errors import InputError
+from ..statistics.autocorrelation import ChainTimes
 from ..theories.theory import Theory
 from .arrays import doubles, float_type, need_finite_values
 from .blocks import FEWEST_BLOCKS, LONG, MANY, Cut, Part
@@ -158,6 +159,7 @@ class PathSums:
         n_paths: int,
         notes: Sequence[str],
         replicas: Sequence[tuple[str, int]] = (),
+        chain: ChainTimes | None = None,
     ) -> Correlators:
         """The run with its sums, if there are enough blocks."""
         blocks = len(sums["paths"])
@@ -167,7 +169,15 @@ class PathSums:
                 f"errors need at least {fewest} blocks; got {blocks}; give more paths, or longer ones, as an array or "
                 "a list, which are cut along time"
             )
-        return replace(run, sums=sums, n_paths=n_paths, n_blocks=blocks, notes=tuple(notes), replicas=tuple(replicas))
+        return replace(
+            run,
+            sums=sums,
+            n_paths=n_paths,
+            n_blocks=blocks,
+            notes=tuple(notes),
+            replicas=tuple(replicas),
+            chain=None if chain is None else chain.of_channels(run.observables.columns),
+        )
 
 
 def _user_observables(
