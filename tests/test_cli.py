@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,6 +18,8 @@ from interpreter import answer, python
 from nnqm import cli
 from nnqm.report.analyse import analyse
 from nnqm.report.table import HEADINGS, Group, Report, Row
+from nnqm.runs import slices
+from nnqm.sampling.correlators import merge_named
 from nnqm.statistics.estimate import Estimate
 from nnqm.verdict import Verdict
 
@@ -293,6 +296,173 @@ def test_ctrl_c_keeps_what_was_done():
     partial = nnqm.load("oscillator.nc.part")
     assert partial.block_paths.sum() == held >= int(told)
     assert "gap 1" in done.stdout
+
+
+def stopping(monkeypatch, number, slice_number=2):
+    """Let a signal arrive in a slice of the next run."""
+    monkeypatch.setattr(slices, "SLICE", 1e-9)
+    kept, told = cli.running.simulate, []
+
+    def simulate(*arguments, progress, **others):
+        def tell(done, wanted):
+            told.append(done)
+            if len(told) == slice_number:
+                signal.raise_signal(number)
+
+        return kept(*arguments, progress=tell, **others)
+
+    monkeypatch.setattr(cli.running, "simulate", simulate)
+
+
+FEW = ("--paths", "640", "--times", "8", "--threads", "1", "--no-figure")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+@pytest.mark.parametrize(("number", "wanted"), [("SIGINT", 130), ("SIGTERM", 143)])
+def test_the_same_command_goes_on_after_a_signal(number, wanted, command, quick, monkeypatch):
+    whole = nnqm.simulate(nnqm.builtin_theory("oscillator"), 640, 8, 0.2, rng=1)
+    number = getattr(signal, number)
+    handler = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+    try:
+        with monkeypatch.context() as patch:
+            stopping(patch, number)
+            code, out, err = command("run", "oscillator", *FEW)
+    finally:
+        signal.signal(number, handler)
+    assert code == wanted
+    # A batch queue leaves no time for a report.
+    assert ("gap 1" in out) == (wanted == 130)
+    assert err == (
+        "interrupted: oscillator.nc.part holds 128 of 640 paths; the same command goes on from them, and so does "
+        "nnqm extend oscillator.nc\n"
+    )
+    assert os.listdir() == ["oscillator.nc.part"]
+    again = ("run", "oscillator", *FEW) if wanted == 143 else ("extend", "oscillator.nc")
+    code, out, err = command(*again)
+    assert code == 0
+    assert "gap 1" in out
+    assert err == "goes on from 128 paths of oscillator.nc.part; 640 are wanted\nwrote oscillator.nc\n"
+    assert nnqm.load("oscillator.nc") == whole
+    assert os.listdir() == ["oscillator.nc"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+def test_an_unfinished_run_of_other_settings_is_not_replaced(command, quick, monkeypatch):
+    assert command("run", "oscillator", *FEW, "--dt", "0.3")[0] == 0
+    old = nnqm.load("oscillator.nc")
+    with monkeypatch.context() as patch:
+        stopping(patch, signal.SIGTERM)
+        assert command("run", "oscillator", *FEW)[0] == 143
+    # Complete results stay until others are complete.
+    assert nnqm.load("oscillator.nc") == old
+    code, _, err = command("run", "oscillator", *FEW, "--dt", "0.3", "--seed", "7")
+    assert code == 2
+    assert "checkpoint oscillator.nc.part is of a run with other settings: dt is 0.2 in the file and 0.3 here" in err
+    assert err.count("\n") == 1
+    # The interrupted run is what extend completes.
+    code, _, err = command("extend", "oscillator.nc")
+    assert (code, err.splitlines()[0]) == (0, "goes on from 128 paths of oscillator.nc.part; 640 are wanted")
+    assert nnqm.load("oscillator.nc") == nnqm.simulate(nnqm.builtin_theory("oscillator"), 640, 8, 0.2, rng=1)
+    assert os.listdir() == ["oscillator.nc"]
+
+
+@pytest.mark.slow
+def test_finished_results_are_not_computed_again(command, quick, monkeypatch):
+    theory = nnqm.builtin_theory("oscillator")
+    many = ("--times", "8", "--no-figure", "--threads", "1")
+    command("run", "oscillator", *many, "--paths", "8192")
+    with monkeypatch.context() as patch:
+        patch.setattr(slices, "_core", None)
+        code, out, err = command("run", "oscillator", *many, "--paths", "8192")
+        assert (code, err) == (0, "oscillator.nc holds all 8192 paths\nwrote oscillator.nc\n")
+        assert "gap 1" in out
+        assert command("extend", "oscillator.nc", "--threads", "1")[2].startswith(
+            "oscillator.nc holds all 8192 paths\n"
+        )
+    code, _, err = command("run", "oscillator", *many, "--paths", "9000")
+    assert err.startswith("goes on from 8192 paths of oscillator.nc; 9000 are wanted\n")
+    assert nnqm.load("oscillator.nc") == nnqm.simulate(theory, 9000, 8, 0.2, rng=1)
+    code, _, err = command("extend", "oscillator.nc", "--paths", "9999", "--threads", "1")
+    assert err.startswith("goes on from 9000 paths of oscillator.nc; 9999 are wanted\n")
+    assert nnqm.load("oscillator.nc") == nnqm.simulate(theory, 9999, 8, 0.2, rng=1)
+    # Fewer paths, and other settings, are new results.
+    for changed in (("--paths", "8192"), ("--paths", "9000", "--n-blocks", "16")):
+        code, _, err = command("run", "oscillator", *many, *changed)
+        assert (code, err) == (0, "wrote oscillator.nc\n")
+    assert nnqm.load("oscillator.nc").n_blocks == 16
+
+
+def test_extend_says_what_is_wrong(command):
+    assert command("extend", "none.nc")[2] == "nnqm: file none.nc does not exist; give the path of a saved run\n"
+    run = nnqm.simulate(nnqm.builtin_theory("oscillator"), 640, 8, 0.2, rng=1)
+    nnqm.save(run, "a.nc")
+    nnqm.save(nnqm.merge([run, nnqm.simulate(run.theory, 640, 8, 0.2, rng=2)]), "b.nc")
+    assert "--paths must be" in command("extend", "a.nc", "--paths", "100")[2]
+    assert "only a run of one seed can be extended" in command("extend", "b.nc", "--paths", "2000")[2]
+    Path("c.nc").write_text("nothing")
+    assert "file c.nc cannot be read as NetCDF" in command("extend", "c.nc")[2]
+
+
+@pytest.mark.slow
+def test_parts_of_a_run_merge_to_the_whole(command, quick):
+    whole = nnqm.simulate(nnqm.builtin_theory("oscillator"), 640, 8, 0.2, rng=1, n_blocks=5)
+    options = ("--paths", "640", "--times", "8", "--n-blocks", "5")
+    for blocks in ("0:1", "3:5", "1:3"):
+        code, _, err = command("run", "oscillator", *options, "--blocks", blocks)
+        assert code == 0
+        assert ("errors need two blocks" in err) == (blocks == "0:1")
+    assert sorted(os.listdir()) == ["oscillator.0-1.nc", "oscillator.1-3.nc", "oscillator.3-5.nc"]
+    code, out, err = command("merge", *sorted(os.listdir(), reverse=True), "-o", "all.nc")
+    assert (code, err) == (0, "wrote all.nc\n")
+    assert "gap 1" in out
+    assert nnqm.load("all.nc") == whole
+    assert "gap 1" in command("merge", "oscillator.1-3.nc", "oscillator.3-5.nc", "-o", "some.nc")[1]
+    err = command("merge", "oscillator.1-3.nc", "oscillator.3-5.nc", "-o", "some.nc")[2]
+    assert "some.nc holds the blocks 1:5 of 0:5; the others are missing" in err
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"blocks": range(1, 4)}, "adjacent block ranges; block 1 is in a.nc and in b.nc"),
+        ({"blocks": range(3, 4)}, "block 2 is missing"),
+        ({"blocks": range(2, 4), "n_paths": 700}, "n_paths 700 of b.nc and 640 of a.nc"),
+        ({"blocks": range(2, 4), "dt": 0.1}, "a.nc differs from b.nc in times; only equal runs merge"),
+        ({"blocks": range(2, 4), "level": "sse9"}, "a.nc was made at instruction-set level .* and b.nc at sse9"),
+        ({"n_blocks": None, "key": 1}, "b.nc and a.nc share a seed"),
+    ],
+)
+def test_files_that_do_not_merge_are_named(changed, message):
+    theory = nnqm.builtin_theory("oscillator")
+
+    def part(blocks=range(2), n_paths=640, dt=0.2, level=None, key=0, n_blocks=5):
+        run = nnqm.simulate(theory, n_paths, 8, dt, rng=1, n_blocks=n_blocks, blocks=blocks)
+        run = nnqm.merge([run, nnqm.simulate(theory, n_paths, 8, dt, rng=2)]) if key else run
+        return run if level is None else replace(run, level=level)
+
+    with pytest.raises(nnqm.errors.InputError, match=message):
+        merge_named({"b.nc": part(**changed), "a.nc": part()})
+
+
+def test_merge_says_what_is_wrong(command):
+    for name, blocks in {"a.nc": range(2), "b.nc": range(1, 5)}.items():
+        run = nnqm.simulate(nnqm.builtin_theory("oscillator"), 640, 8, 0.2, rng=1, n_blocks=5, blocks=blocks)
+        nnqm.save(run, name)
+    code, out, err = command("merge", "b.nc", "a.nc", "-o", "c.nc")
+    assert (code, out) == (2, "")
+    assert "block 1 is in a.nc and in b.nc" in err
+    assert command("merge", "a.nc", "a.nc", "-o", "c.nc")[2] == "nnqm: a.nc is given twice; name each file once\n"
+    assert "file d.nc does not exist" in command("merge", "a.nc", "d.nc", "-o", "c.nc")[2]
+    assert sorted(os.listdir()) == ["a.nc", "b.nc"]
+
+
+@pytest.mark.parametrize("blocks", ["3", "3:3", "4:1", "a:b", "-1:2", "0:", "0:1:2"])
+def test_blocks_are_a_range(blocks, command):
+    err = command("run", "oscillator", *SMALL, f"--blocks={blocks}")[2]
+    assert err == f"nnqm: --blocks must be A:B with A < B, for example 0:16; got {blocks}\n"
+    assert "within 0..128" in command("run", "oscillator", *SMALL, "--blocks", "0:200")[2]
 
 
 @pytest.mark.parametrize("n_filled", [0, 1, 100])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +12,15 @@ import typer
 
 from .._arguments import integer
 from ..errors import InputError
-from ..runs.checkpoints import differences
-from ..runs.run_file import load, save
+from ..runs.checkpoints import blocks_of, differences
+from ..runs.run_file import load
 from ..runs.simulation import Interrupted, extend
 from ..runs.writing import beside, check_writable
 from ..sampling.correlators import Correlators, merge_named
 from ..sampling.run_settings import Progress
 from .application import app
 from .printing import input_errors, note, progress_bar, warnings_as_notes
-from .results import NoPositivity, figure_target, finish, finish_interrupted, need_distinct, paths_of
+from .results import NoPositivity, figure_target, finish, finish_interrupted, keep, need_distinct, paths_of, results_in
 from .workers import Dask, Mpi, Workers, executor_of
 
 __all__: list[str] = []
@@ -63,23 +62,21 @@ def extend_results(
         part = beside(data, PART)
         if part is None:
             raise InputError(f"file {data} is not a regular file; give the name of results")
-        start = None if part.exists() and not data.exists() else load(data)
-        ahead = load(part) if part.exists() else None
-    if ahead is not None and (start is None or differences(start, ahead, blocks_of(ahead))):
-        # The run that was interrupted is another one than that in the file.
-        start = ahead
-    assert start is not None
-    most = start.n_paths if ahead is None else max(start.n_paths, ahead.n_paths)
-    with input_errors():
+        found = {part: load(part)} if part.exists() else {data: load(data)}
+        # The run that was interrupted may be another one than that in the file.
+        if (before := results_in(data)) is not None and not differences(before, next(iter(found.values()))):
+            found[data] = before
+        most = max(run.n_paths for run in found.values())
         wanted = most if paths is None else integer("--paths", paths, most)
         integer("--threads", threads, 0, 4096)
+    start = farthest(found)[1]
     drawing = figure_target(figure, figure is None, default=Path())
     need_distinct(data, drawing, "--figure")
 
     def work(progress: Progress | None) -> Correlators:
         return extend(start, wanted, n_threads=threads, progress=progress, executor=executor, checkpoint=part)
 
-    carry_out(work, data.stem, data, start, wanted, drawing, positivity=not no_positivity)
+    carry_out(work, data.stem, data, found, wanted, drawing, positivity=not no_positivity)
 
 
 @app.command("merge", short_help="Put results of parts of a run, or of several seeds, together.")
@@ -123,7 +120,7 @@ def carry_out(
     work: Callable[[Progress | None], Correlators],
     name: str,
     data: Path,
-    start: Correlators | None,
+    found: dict[Path, Correlators],
     wanted: int,
     drawing: Path | None,
     *,
@@ -131,15 +128,11 @@ def carry_out(
 ) -> None:
     """Do the work of a run, whose unfinished results a file beside the output keeps, and print its physics.
 
-    ``start`` are the results that there are already; the work goes on from them or from the unfinished ones to
-    ``wanted`` paths.
+    ``found`` are the results of the run that files have already. The work goes on from them to ``wanted`` paths.
     """
     part = beside(data, PART)
-    ahead = None if part is None else results_in(part)
-    if start is not None and (ahead is None or ahead.block_paths.sum() < start.block_paths.sum()):
-        _tell(start, data, wanted)
-    elif ahead is not None and part is not None:
-        _tell(ahead, part, wanted)
+    if found:
+        _tell(*farthest(found), wanted)
     try:
         with input_errors(), progress_bar(name, "paths/s") as progress, warnings_as_notes():
             result = work(progress)
@@ -149,27 +142,16 @@ def carry_out(
         finish(result, data, drawing, positivity=positivity, part=part)
         return
     with input_errors():
-        save(result, data)
-    if part is not None:
-        part.unlink(missing_ok=True)
+        keep(result, data, part)
     note(f"wrote {data}; errors need two blocks, so that there is no report")
 
 
-def results_in(file: Path) -> Correlators | None:
-    """The results in a file, None if there are none: the file is new, a device, or something else."""
-    if not os.path.isfile(file):
-        return None
-    try:
-        return load(file)
-    except InputError:
-        return None
+def farthest(found: dict[Path, Correlators]) -> tuple[Path, Correlators]:
+    """The file with the most paths, and its results."""
+    return max(found.items(), key=lambda item: int(item[1].block_paths.sum()))
 
 
-def blocks_of(run: Correlators) -> range:
-    return range(run.first_block, run.first_block + len(run.block_paths))
-
-
-def _tell(run: Correlators, file: Path, n_paths: int) -> None:
+def _tell(file: Path, run: Correlators, n_paths: int) -> None:
     """Say how far the results in a file are."""
     held, wanted = int(run.block_paths.sum()), paths_of(replace(run, n_paths=n_paths))
     if held == wanted:

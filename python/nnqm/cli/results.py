@@ -15,9 +15,10 @@ import typer
 from ..errors import InputError
 from ..report.analyse import analyse
 from ..report.table import Report
-from ..runs.run_file import save
+from ..runs.run_file import load, save
 from ..runs.simulation import Interrupted
 from ..runs.slices import paths_wanted
+from ..runs.writing import move_onto
 from ..sampling.correlators import Correlators
 from .interruptions import ended_by
 from .printing import BadInput, input_errors, note, print_report, progress_bar
@@ -46,9 +47,7 @@ def finish(
     fault: InputError | None = None
     if data is not None:
         try:
-            save(result, data)
-            if part is not None:
-                part.unlink(missing_ok=True)
+            keep(result, data, part)
         except InputError as error:
             fault = error
     saved = data is not None and fault is None
@@ -64,6 +63,30 @@ def finish(
         raise typer.Exit(130) from None
     if fault is not None:
         raise BadInput(str(fault)) from fault
+
+
+def keep(result: Correlators, data: Path, part: Path | None) -> None:
+    """Save results in their file; the file that kept them until now takes its place if it has all of them."""
+    if part is not None and results_in(part) == result:
+        try:
+            move_onto(part, data)
+        except InputError:
+            # Another process that had the same results may have moved them.
+            save(result, data)
+    else:
+        save(result, data)
+        if part is not None:
+            part.unlink(missing_ok=True)
+
+
+def results_in(file: Path) -> Correlators | None:
+    """The results in a file, None if there are none: the file is new, a device, or something else."""
+    if not os.path.isfile(file):
+        return None
+    try:
+        return load(file)
+    except InputError:
+        return None
 
 
 def finish_interrupted(stop: Interrupted, data: Path, part: Path | None) -> NoReturn:

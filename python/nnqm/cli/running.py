@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -19,9 +20,9 @@ from ..sampling.correlators import Correlators
 from ..sampling.run_settings import Progress, RunSettings, time_grid
 from ..theories.theory import Theory
 from .application import app
-from .continuing import PART, carry_out, results_in
+from .continuing import PART, carry_out
 from .printing import input_errors
-from .results import NoPositivity, figure_target, need_distinct
+from .results import NoPositivity, figure_target, need_distinct, results_in
 from .workers import Dask, Mpi, Workers, executor_of
 
 __all__: list[str] = []
@@ -123,8 +124,9 @@ def run(
     drawing = figure_target(figure, no_figure or (blocks is not None and figure is None), default=Path(f"{name}.png"))
     need_distinct(data, drawing, "--figure")
     need_distinct(data, Path(theory), "THEORY")
-    start = finished(data, file.theory, settings)
     part = beside(data, PART)
+    found = same_runs((data, part), file.theory, settings)
+    start = found.get(data)
 
     def work(progress: Progress | None) -> Correlators:
         if start is not None:
@@ -138,7 +140,7 @@ def run(
             )
         return simulate(file.theory, **settings, progress=progress, executor=executor, checkpoint=part)
 
-    carry_out(work, file.name, data, start, settings["n_paths"], drawing, positivity=not no_positivity)
+    carry_out(work, file.name, data, found, settings["n_paths"], drawing, positivity=not no_positivity)
 
 
 def block_range(text: str) -> range:
@@ -149,13 +151,17 @@ def block_range(text: str) -> range:
     return range(int(found[1]), int(found[2]))
 
 
-def finished(data: Path, theory: Theory, settings: dict[str, Any]) -> Correlators | None:
-    """The results in the output file if they are of this run or of one with fewer paths, None otherwise."""
-    found = results_in(data)
-    if found is None or found.n_paths > settings["n_paths"] or len(found.keys) != 1:
-        return None
+def same_runs(files: Iterable[Path | None], theory: Theory, settings: dict[str, Any]) -> dict[Path, Correlators]:
+    """The results in files that are of this run, or of one with fewer paths."""
+    there = {file: found for file in files if file is not None and (found := results_in(file)) is not None}
+    if not there:
+        return {}
     with input_errors():
         grid = time_grid(settings["n_times"], settings.get("dt"), None, theory)
         key = random_key(settings["rng"])
         asked, held = planned(theory, settings["n_paths"], grid, key, None, cast(RunSettings, settings))
-    return None if differences(found, asked, held) else found
+    return {
+        file: found
+        for file, found in there.items()
+        if found.n_paths <= asked.n_paths and not differences(found, asked, held)
+    }

@@ -106,7 +106,7 @@ class Checkpoint:
         self._stored = _state(found)
         return found
 
-    def going_on(self, found: Correlators, asked: Correlators, held: range) -> Correlators:
+    def going_on(self, found: Correlators, asked: Correlators, held: range | None = None) -> Correlators:
         """The run that is asked for, without sums, with the paths and sums of a run found in the file.
 
         Raises
@@ -166,16 +166,15 @@ class Checkpoint:
         self._written = time.monotonic()
 
 
-def differences(found: Correlators, asked: Correlators, held: range) -> list[str]:
+def differences(found: Correlators, asked: Correlators, held: range | None = None) -> list[str]:
     """Settings in which a run in a file differs from the run that is asked for, each with both values.
 
     Parameters
     ----------
     found : Correlators
     asked : Correlators
-        Without sums.
-    held : range
-        Blocks that are asked for.
+    held : range, optional
+        Blocks that are asked for; by default those of the sums of ``asked``.
 
     Returns
     -------
@@ -200,13 +199,18 @@ def differences(found: Correlators, asked: Correlators, held: range) -> list[str
     if found.n_blocks != asked.n_blocks:
         listed.append(_change("n_blocks", found.n_blocks, asked.n_blocks))
     else:
-        there = range(found.first_block, found.first_block + len(found.block_paths))
-        if there != held:
-            listed.append(_change("blocks", there, held))
+        there, here = blocks_of(found), blocks_of(asked) if held is None else held
+        if there != here:
+            listed.append(_change("blocks", there, here))
     if not same_draws(found, asked):
         name = "version of the random-number map"
         listed.append(_change(name, found.random_map_version, asked.random_map_version))
     return listed
+
+
+def blocks_of(run: Correlators) -> range:
+    """The blocks that a run holds."""
+    return range(run.first_block, run.first_block + len(run.block_paths))
 
 
 def _changes(name: str, old: Any, new: Any) -> Iterator[str]:

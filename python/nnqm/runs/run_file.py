@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from contextlib import suppress
 from dataclasses import MISSING, fields
 from math import prod
@@ -124,6 +125,10 @@ def write_run(run: Correlators, name: str) -> None:
         attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
     )
     dataset.attrs[_DIGEST] = _digest(dataset)
+    for coordinate in dataset.coords.values():
+        if coordinate.dtype.kind in "UO":
+            # As characters: texts of any length live in a heap of HDF5 without checksums.
+            coordinate.encoding["dtype"] = "S1"
     for variable in dataset.data_vars.values():
         if variable.size:
             variable.encoding |= {"fletcher32": True, "chunksizes": _chunks(variable.shape, variable.dtype.itemsize)}
@@ -171,11 +176,14 @@ def _write(dataset: Dataset, name: str) -> None:
     import xarray
 
     with _Patient(name, "w+") as file:
-        # HDF5 1.10 of 2016 added checksums of the structure, and small indices of chunks.
-        with h5netcdf.File(file, "w", libver=("v110", "v110")) as content:
-            dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
-        if file.fault is not None:
-            raise file.fault
+        try:
+            # HDF5 1.10 of 2016 added checksums of the structure, and small indices of chunks.
+            with h5netcdf.File(file, "w", libver=("v110", "v110")) as content:
+                dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
+        finally:
+            # The first error, not that of HDF5 about what it then missed.
+            if file.fault is not None:
+                raise file.fault
 
 
 def _digest(dataset: Dataset) -> str:
@@ -354,6 +362,7 @@ def _is_replica(value: Any) -> bool:
         isinstance(value, list)
         and len(value) == 2
         and isinstance(value[0], str)
+        and value[0].isprintable()
         and isinstance(value[1], int)
         and not isinstance(value[1], bool)
         and value[1] > 0
@@ -368,7 +377,8 @@ def _valid(name: str, value: Any) -> bool:
     if name == "precision":
         return value in ("float32", "float64")
     if name in ("hbar", "mass"):
-        return bool(np.isfinite(float(value)) and value > 0)
+        # Not float(value): an integer may be larger than any float.
+        return 0 < value <= sys.float_info.max
     return name not in _LEAST or value is None or bool(_LEAST[name] <= value < 2**63)
 
 

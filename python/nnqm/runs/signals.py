@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 import threading
 import time
 from types import FrameType, TracebackType
@@ -21,7 +23,8 @@ class HeldSignals:
     """A context in which signals that would end the process wait for ``deliver`` or the end of the context.
 
     Each signal then has the effect that it would have had: its default action ends the process, a handler of the
-    program is called, and an ignored one is still ignored. In threads other than the main one nothing is held back.
+    program is called, and an ignored one is still ignored. In threads other than the main one, and in children of a
+    fork, nothing is held back.
 
     Attributes
     ----------
@@ -31,6 +34,7 @@ class HeldSignals:
 
     def __init__(self) -> None:
         self.hurried = False
+        self._process = os.getpid()
         self._arrived: list[int] = []
         self._first = 0.0
         self._before: dict[int, Any] = {}
@@ -66,6 +70,10 @@ class HeldSignals:
             self._act(self._arrived.pop(0))
 
     def _hold(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:
+            # A child of a fork has no slices at whose end it could deliver the signal.
+            self._act(number)
+            return
         now = time.monotonic()
         if number == signal.SIGINT and number in self._arrived and now - self._first > _PATIENCE:
             self.hurried = True
@@ -78,7 +86,7 @@ class HeldSignals:
     def _act(self, number: int) -> None:
         handler = self._before[number]
         if callable(handler):
-            handler(number, None)
+            handler(number, sys._getframe())
         else:
             signal.signal(number, handler)
             signal.raise_signal(number)

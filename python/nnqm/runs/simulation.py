@@ -292,8 +292,7 @@ def extend(
         found = None if kept is None else kept.load()
         run = replace(run, n_paths=paths)
         if kept is not None and found is not None:
-            blocks = range(run.first_block, run.first_block + len(run.block_paths))
-            found = kept.going_on(found, run, blocks)
+            found = kept.going_on(found, run)
             if found.block_paths.sum() > run.block_paths.sum():
                 run = replace(found, n_paths=paths)
         run = _advance(run, paths, work)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..errors import InputError, InputTypeError
 
-__all__ = ["beside", "check_writable", "remove_leftovers", "replacing"]
+__all__ = ["beside", "check_writable", "move_onto", "remove_leftovers", "replacing"]
 
 # Bytes copied to a device or a pipe at once.
 _CHUNK = 1 << 20
@@ -104,6 +104,22 @@ def replacing(target: Path, *, locked: bool = False) -> Iterator[str]:
     except BaseException:
         _remove(name)
         raise
+
+
+def move_onto(source: Path, target: Path) -> None:
+    """Let a complete file of the same folder replace ``target``, with the mode and the owner that ``replacing`` keeps.
+
+    Raises
+    ------
+    InputError
+        If it cannot.
+    """
+    try:
+        resolved, kind = _followed(target)
+        _like(str(source), kind)
+        os.replace(source, resolved)
+    except OSError as error:
+        raise _fault(target, error) from None
 
 
 def _followed(path: Path) -> tuple[Path, os.stat_result | None]:

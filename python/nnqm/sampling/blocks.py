@@ -14,7 +14,7 @@ from .._arguments import Floats, integer
 from ..errors import InputError
 from ..statistics.autocorrelation import INDEPENDENT, ChainTimes, Slowness, scatter_factor, slowest, windowed_time
 from ..statistics.estimate import format_value
-from .arrays import need_finite_values
+from .arrays import doubles, need_finite_values
 from .correlators import counted
 from .run_settings import DEFAULT_BLOCKS
 from .weights import few_enough, weighted_series, worth
@@ -41,6 +41,8 @@ _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
 _STRETCHES = 6
+# Largest size of values whose fourth powers are summed.
+_LARGEST = 1e70
 # Length below which a trajectory that is much shorter than the others would cut them into too small pieces.
 _SHORTEST_PIECE = 64
 # Paths of which parts are looked at too, and paths of chunks that are looked at.
@@ -355,12 +357,17 @@ def _trajectory_tau(trajectory: NDArray[Any], path: int, width: int) -> tuple[fl
     n_times, n_channels = trajectory.shape
     n_bins = n_times // width
     first, second = np.empty((n_bins, n_channels)), np.empty((n_bins, n_channels))
-    origin = trajectory[0].astype(np.float64)
+    origin = doubles(trajectory[0])
     at_once = max(1, (1 << 20) // (width * n_channels))
     for begin in range(0, n_bins, at_once):
         end = min(n_bins, begin + at_once)
-        values = trajectory[begin * width : end * width].astype(np.float64)
+        values = doubles(trajectory[begin * width : end * width])
         need_finite_values(values, path, "paths", begin * width)
+        if np.abs(values).max() > _LARGEST:
+            raise InputError(
+                f"paths must be below {_LARGEST:g}, because their fourth powers are summed; path {path} has a value of "
+                f"{np.abs(values).max():.3g}; use other units"
+            )
         distance = (values - origin).reshape(end - begin, width, n_channels)
         first[begin:end] = distance.mean(axis=1)
         second[begin:end] = (distance**2).mean(axis=1)
@@ -382,11 +389,11 @@ def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = Non
     # Few paths need many series to show a correlation, and many do not.
     parts = np.array_split(np.arange(seen), min(_STRETCHES, seen)) if n <= LOOKED_AT else []
     series = np.empty((n, 2 + len(parts), n_channels))
-    start = array[0, 0].astype(np.float64) if origin is None else origin[:n_channels]
+    start = doubles(array[0, 0]) if origin is None else origin[:n_channels]
     at_once = max(1, (1 << 20) // (16 * n_channels))
     with np.errstate(invalid="ignore", over="ignore"):
         for begin in range(0, n, at_once):
-            values = array[begin : min(n, begin + at_once), ::step].astype(np.float64) - start
+            values = doubles(array[begin : min(n, begin + at_once), ::step]) - start
             rows = slice(begin, begin + len(values))
             series[rows, 0] = values.mean(axis=1)
             series[rows, 1] = (values**2).mean(axis=1)
