@@ -83,7 +83,7 @@ HIDDEN: dict[str, Callable[[Generator], np.ndarray]] = {
     "sum of two, 4000 x 32": lambda r: gaussian(4000, 32, 0.9, r) + gaussian(4000, 32, 0.4, r),
     "noise of 0.3, 1000 x 32": lambda r: gaussian(1000, 32, 0.8, r) + 0.3 * r.normal(size=(1000, 32)),
     "average of two times": lambda r: np.convolve(gaussian(1, 30_000, 0.8, r)[0], [0.5, 0.5], "valid"),
-    "two of three states, 4000 x 16": lambda r: np.minimum(states(4000, 16, r), 1.0),
+    "two of three states, 8000 x 16": lambda r: np.minimum(states(8000, 16, r), 1.0),
     "hidden size of steps": lambda r: np.exp(0.8 * gaussian(1000, 16, 0.9, r)) * r.normal(size=(1000, 16)),
     "closed, beta = 3, 4000 x 12": closed,
 }
