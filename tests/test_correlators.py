@@ -206,7 +206,7 @@ def test_batches_of_paths_from_elsewhere_are_appended():
         (lambda: run_of(rng=2, n_times=7), "times"),
         (lambda: run_of(rng=2, observables=nnqm.default_observables(THEORY, order=5)), "observables"),
         (lambda: replace(run_of(rng=2), random_map_version=0), "random_map_version"),
-        (lambda: run_of(n_paths=900, blocks=range(5, 10)), "parts of the same run; got n_paths 900 and 1000"),
+        (lambda: run_of(n_paths=900, blocks=range(5, 10)), "parts of the same run; got n_paths 900 of"),
         (lambda: run_of(n_blocks=8), "parts of the same run"),
         (run_of, r"block 0 is in runs\[0\] and in runs\[1\]; use another rng"),
         (lambda: nnqm.merge([run_of(rng=2), run_of(rng=1)]), "share a seed"),

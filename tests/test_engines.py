@@ -370,29 +370,39 @@ def test_fits_are_the_same_on_workers(processes, threads):
 
 # ---- clusters
 
-DASK = """
-import os, signal, sys, warnings
+CLUSTERS = """
+import os, signal
 import nnqm
 
+def compare(executor):
+    from test_engines import THEORIES, simulated
+    for kind, make in THEORIES.items():
+        theory = make()
+        for precision in ("float32", "float64"):
+            assert simulated(theory, precision, executor=executor) == simulated(theory, precision), (kind, precision)
+            print(kind, precision, flush=True)
+"""
+
+# Workers import the functions of this module.
+FINDS_THIS = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
+
+DASK = """
 if __name__ == "__main__":
     from distributed import Client, LocalCluster
     from nnqm.runs import engines
-    engines.TASK = 0.02
-    theory = nnqm.builtin_theory("deep-tanh")
-    drawn = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.RandomNetwork((1, 6, 1), "relu", group=4))
     with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         with client.get_executor() as executor:
-            for some in (theory, drawn):
-                for precision in ("float32", "float64"):
-                    found = nnqm.simulate(some, 6400, 16, 0.2, rng=1, precision=precision, executor=executor)
-                    print(found == nnqm.simulate(some, 6400, 16, 0.2, rng=1, precision=precision))
+            compare(executor)
+            engines.TASK = 0.02
             seen = []
             def kill(done, wanted):
                 seen.append(done)
                 if len(seen) == 2:
                     os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+            theory = nnqm.builtin_theory("deep-tanh")
             found = nnqm.simulate(theory, 64_000, 16, 0.2, rng=1, executor=executor, progress=kill)
-            print(found == nnqm.simulate(theory, 64_000, 16, 0.2, rng=1))
+            assert found == nnqm.simulate(theory, 64_000, 16, 0.2, rng=1)
+            print("killed")
 """
 
 
@@ -400,28 +410,44 @@ if __name__ == "__main__":
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_dask_gives_the_bits_of_one_process(tmp_path):
     program = tmp_path / "on_dask.py"
-    program.write_text(DASK)
-    done = run([sys.executable, program])
-    assert done.stdout.split() == ["True"] * 5, done.stderr
+    program.write_text(CLUSTERS + DASK)
+    done = run([sys.executable, program], **FINDS_THIS)
+    assert done.stdout.splitlines()[-1:] == ["killed"], done.stderr
+    assert len(done.stdout.splitlines()) == 2 * len(THEORIES) + 1
+
+
+MPI = """
+if __name__ == "__main__":
+    from mpi4py import MPI
+    from mpi4py.futures import MPICommExecutor
+    with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
+        if executor is not None:
+            assert executor.num_workers == 3
+            compare(executor)
+"""
+
+
+def on_ranks(*command):
+    launcher = Path(sys.executable).with_name("mpiexec")
+    return run([launcher, "-n", "4", sys.executable, *command], **FINDS_THIS)
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="the test extra has MPI for Linux")
 def test_mpi_gives_the_bits_of_one_process(tmp_path):
+    program = tmp_path / "on_mpi.py"
+    program.write_text(CLUSTERS + MPI)
+    done = on_ranks(program)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2 * len(THEORIES)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the test extra has MPI for Linux")
+def test_the_command_line_runs_on_ranks(tmp_path):
     command = "from nnqm.cli import main; main()"
-    options = [
-        "random-tanh",
-        "--paths",
-        "12800",
-        "--times",
-        "16",
-        "--no-figure",
-        "--no-positivity",
-        "-o",
-        tmp_path / "a.nc",
-    ]
-    launcher = Path(sys.executable).with_name("mpiexec")
-    done = run([launcher, "-n", "4", sys.executable, "-c", command, "run", "random-tanh", *options, "--mpi"])
+    options = ["--paths", "12800", "--times", "16", "--no-figure", "--no-positivity", "-o", tmp_path / "a.nc"]
+    done = on_ranks("-c", command, "run", "random-tanh", *options, "--mpi")
     assert done.returncode == 0, done.stderr
     # One rank prints.
     assert done.stdout.count("variance of x") == 1

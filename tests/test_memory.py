@@ -82,6 +82,7 @@ except nnqm.errors.InputError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(memory()[0] < 7 * 2**30, reason="the machine has less memory than the limit")
 def test_the_limit_of_the_address_space_counts():
     pytest.importorskip("resource")

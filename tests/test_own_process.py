@@ -108,7 +108,7 @@ def test_properties_of_an_own_process_are_tested_or_known():
         ("mean-square continuity", "unknown"),
         ("finite two-point function", "holds"),
         ("stationarity", "holds"),
-        ("Markov property", "unknown"),  # two values leave no squares to regress on
+        ("Markov property", "consistent"),
         ("reflection positivity", "consistent"),
     ]
     told = nnqm.check(nnqm.Theory(Known(0.7)), n_paths=10_000, rng=3)

@@ -223,6 +223,18 @@ def test_the_command_takes_folders_files_weights_and_replicas(folder, command):
     assert (code, "3 independent replicas (c0, c1, c2)" in out) == (0, True)
 
 
+def test_the_command_reads_one_large_file_in_parts(command, monkeypatch):
+    write_netcdf("large", X)
+    np.savez("all.npz", **{f"conf_{i}": part for i, part in enumerate(np.split(X, 24))})
+    monkeypatch.setattr(path_files, "_IN_PARTS", 1)
+    monkeypatch.setattr(path_files, "_LARGE", 64 * X[0].nbytes)
+    for arguments in (["large.nc"], ["all.npz", "--array", "conf_*", "--dt", 0.1]):
+        assert command("analyse", *arguments, "--no-positivity", "-o", "out.nc")[0] == 0
+        run = nnqm.load("out.nc")
+        assert run.n_paths == 480
+        np.testing.assert_allclose(run.mean().value, X.mean(), rtol=1e-10)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -147,7 +147,7 @@ BAD = {
     "seed missing": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\n', "seed is missing; the weights define"),
     "seed negative": (NETWORK + 'widths = [1, 1]\ndensity = "normal"\nseed = -1\n', "seed must be at least 0"),
     "widths": (NETWORK + 'widths = [1, 0, 1]\ndensity = "normal"\nseed = 1\n', r"widths\[1\] must be at least 1"),
-    "widths huge": (NETWORK + 'widths = [1, 10000000, 1000, 1]\ndensity = "normal"\nseed = 1\n', "at most 100000000"),
+    "widths huge": (NETWORK + 'widths = [1, 10000000, 1000, 1]\ndensity = "normal"\nseed = 1\n', "at most 16777216"),
     "file missing": (NETWORK + 'weights_file = "no.npz"\n', "weights_file: file .*no.npz does not exist"),
     "two networks": (NETWORK + "weights = [[[1.0]]]\n[random_network]\nwidths = [1, 1]\n", "keep one"),
     "random widths": (RANDOM, "random_network.widths is missing"),

@@ -56,6 +56,7 @@ if _TYPE_CHECKING:
     from . import results as results
     from .estimators.clustering import clustering
     from .estimators.four_points import connected_four_point, pair_four_point
+    from .estimators.markov import chapman_kolmogorov
     from .exact.n_points import n_point
     from .exact.quasi_monte_carlo import quasi_monte_carlo
     from .exact.random_weights import average_over_weights
@@ -90,6 +91,7 @@ _LATER = {
     "as_network": "time_networks.emulate",
     "average_over_weights": "exact.random_weights",
     "binned_effective_levels": "spectra.binned_paths",
+    "chapman_kolmogorov": "estimators.markov",
     "check": "properties",
     "clustering": "estimators.clustering",
     "connected_four_point": "estimators.four_points",
@@ -165,6 +167,7 @@ __all__ = [
     "binned_effective_levels",
     "build_info",
     "builtin_theory",
+    "chapman_kolmogorov",
     "check",
     "clustering",
     "commutator",

@@ -60,6 +60,8 @@ def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
         array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{name} must be real numbers; {error}") from None
+    except OverflowError:
+        raise InputError(f"{name} must be double-precision numbers; got a larger one") from None
     if ndim is not None and array.ndim != ndim:
         raise InputError(f"{name} must have {ndim} axes; got {array.ndim} (shape {array.shape})")
     if not np.isfinite(array).all():
@@ -117,7 +119,7 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     known = sorted(options)
     if isinstance(value, str) and value in known:
         return value
-    near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(str(value)[:100], known, n=1, cutoff=0.4)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     raise InputError(f"{name} {value!r} is unknown; choose from {', '.join(known)}{hint}")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ._arguments import Floats, Rng, floats, integer, random_key
 from .errors import InputError, InputTypeError
+from .estimators.markov import residual_products, smallest_p
 from .exact.output_expansion import zeros_of_layers
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
@@ -18,8 +19,7 @@ from .representation import short_repr
 from .runs.simulation import simulate
 from .sampling.path_source import Paths
 from .statistics.blas import one_blas_thread
-from .statistics.estimate import Estimate, jackknife
-from .statistics.moments import central_part
+from .statistics.estimate import Estimate
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
 from .theories.theory import Theory
@@ -44,8 +44,8 @@ _PROPAGATOR = 1e-9
 _LACK = 1e-8
 # p-value below which a property tested on paths is violated.
 _LEVEL = 1e-3
-# Number of bins of the present, with one straight-line fit of past and future in each; number of blocks of the test.
-_BINS, _BLOCKS = 40, 128
+# Number of blocks of a test on paths.
+_BLOCKS = 128
 # Smallest number of paths, or of draws of weights, of the comparison of pairs of times.
 _FEWEST = 4096
 
@@ -121,8 +121,7 @@ def check(
 
     The Markov property of a Gaussian process is the semigroup identity :math:`K(s,u) K(u,t) = K(s,t) K(u,u)`,
     s < u < t (Doob, Ann. Math. 43, 351 (1942)). The test on paths is a test of the independence of past and future,
-    given the present. It uses x and x^2 at one past and one future time. Their residuals after regression on the
-    present must be uncorrelated, also with the square of the present as a weight.
+    given the present, at one past and one future time; it is the one of ``chapman_kolmogorov``.
 
     Parameters
     ----------
@@ -480,7 +479,7 @@ def _markov_by_construction(theory: Theory) -> str:
 
 
 def _conditional_independence(subject: _Subject, theory: Theory) -> float:
-    """p-value of the hypothesis that residuals of past and future, given the present, are uncorrelated."""
+    """p-value of the hypothesis that past and future are independent, given the present."""
     a, b = subject.interval
     if theory.stationary:
         times = 3 * min(s.natural_step for s in theory.sources) * np.arange(3)
@@ -492,42 +491,9 @@ def _conditional_independence(subject: _Subject, theory: Theory) -> float:
     draws, n = subject.draws, subject.draws.whole_groups(theory)
     paths = Paths(theory, n, times=times, key=draws.key, precision="float64", n_threads=draws.n_threads)
     past, present, future = paths.read().T
-    residuals = [_unexplained(side, present) for side in (past, future)]
-    # The second weight detects correlations that cancel between large and small values of the present.
-    z = _bounded(present)
-    weights = (np.ones(n), z * z - np.mean(z * z))
-    products = np.stack([f * g * w for f in residuals[0] for g in residuals[1] for w in weights], axis=1)
-    blocks = min(_BLOCKS, n // theory.group)
-    edges = np.linspace(0, n // theory.group, blocks + 1).astype(int)[:-1] * theory.group
-    sums = {"products": np.add.reduceat(products, edges), "n": np.diff(np.append(edges, n)).astype(np.float64)}
-    means = jackknife(lambda s: s["products"] / s["n"][:, None], sums, sums["n"])
-    return float(means.consistency(np.zeros(products.shape[1])))
-
-
-def _bounded(x: Floats) -> Floats:
-    """Values standardised by median and width of the central 68%, both robust against heavy tails; clipped to 4."""
-    middle = central_part(x)
-    width = middle.half_width if middle.half_width > 0 else 1.0
-    return np.asarray(np.clip((x - middle.median) / width, -4, 4))
-
-
-def _unexplained(x: Floats, present: Floats) -> list[Floats]:
-    """Residuals of bounded x and x^2 after a straight-line fit in each bin of the present."""
-    z = _bounded(x)
-    edges = np.quantile(present, np.linspace(0, 1, _BINS + 1)[1:-1])
-    bins = np.searchsorted(edges, present)
-    counts = np.maximum(np.bincount(bins, minlength=_BINS), 1)
-
-    def average(values: Floats) -> Floats:
-        return np.asarray((np.bincount(bins, values, _BINS) / counts)[bins])
-
-    u = present - average(present)
-    spread = np.maximum(average(u * u), np.finfo(float).tiny)
-    out = []
-    for values in (z, z * z):
-        centred = values - average(values)
-        out.append(centred - u * average(u * centred) / spread)
-    return out
+    length = max(1, n // (_BLOCKS * theory.group)) * theory.group
+    products, cell = residual_products(past, present, future)
+    return smallest_p(products, length, cell)
 
 
 def _positivity(subject: _Subject, settled: bool) -> Property:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .estimators.clustering import Clustering
+from .estimators.markov import ChapmanKolmogorov
 from .estimators.roughness import Extrapolation
 from .exact.quasi_monte_carlo import QuasiMonteCarlo
 from .exact.random_weights import WeightAverage
@@ -26,6 +27,7 @@ from .theories.mode_sums import KarhunenLoeve
 
 __all__ = [
     "Advice",
+    "ChapmanKolmogorov",
     "Clustering",
     "Correlators",
     "DecayError",

@@ -9,7 +9,7 @@ import typer
 
 from .._arguments import integer, positive
 from ..files.path_file import PathFile, read_path_file
-from ..files.path_files import PathFiles, natural_order
+from ..files.path_files import PathFiles, in_parts, natural_order
 from ..runs.writing import check_writable
 from ..sampling.accumulator import accumulate
 from ..sampling.arrays import agreed_step
@@ -91,7 +91,8 @@ def analyse_paths(
     need_distinct(data, drawing, "--figure")
     order = None if axes is None else words(axes)
     with input_errors():
-        if len(paths) == 1 and not paths[0].is_dir() and not replicas and weights is None:
+        several = len(paths) > 1 or paths[0].is_dir() or replicas or weights is not None
+        if not several and not in_parts(paths[0], array):
             loaded: PathFile | Correlators | PathFiles = read_path_file(paths[0], array, order)
         else:
             files = sorted(paths, key=natural_order)

@@ -13,7 +13,7 @@ from .. import _core
 from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError, InputTypeError, located
 from ..representation import short_repr
-from .field import Field, need_wave_memory, points_of
+from .field import MOST_DIMENSIONS, Field, need_wave_memory, points_of
 from .momenta import MomentumLaw
 from .regulator import Regulator
 
@@ -92,7 +92,7 @@ class CosNet(Field):
         power = float(floats("alpha", alpha, 0))
         rest = 0.0 if float(floats("mass", mass, 0)) == 0 else scale("mass", mass)
         for name, value in (
-            ("dimension", integer("dimension", dimension, 1)),
+            ("dimension", integer("dimension", dimension, 1, MOST_DIMENSIONS)),
             ("mass", rest),
             ("width", integer("width", width, 1)),
             ("alpha", power),

@@ -212,6 +212,10 @@ class Field(Source):
         )
 
 
+# Most dimensions of spacetime, beyond any use: volumes of spheres leave the range of float64 soon after.
+MOST_DIMENSIONS = 100
+
+
 def points_of(points: ArrayLike | None, dimension: int) -> tuple[tuple[float, ...], ...]:
     """Points of space as tuples; the origin by default. In two dimensions a point may be one number."""
     space = dimension - 1

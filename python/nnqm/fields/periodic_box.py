@@ -15,7 +15,7 @@ from .._arguments import Floats, choice, floats, integer, scale
 from ..errors import InputError
 from ..theories.source import REVERSIBLE
 from ..theories.state_modes import Levels
-from .field import Field
+from .field import MOST_DIMENSIONS, Field
 
 __all__ = ["PeriodicBox"]
 
@@ -74,6 +74,8 @@ class PeriodicBox(Field):
         counts = tuple(sites) if listed else (sites,)  # type: ignore[arg-type]  # checked below, entry by entry
         if not counts:
             raise InputError("sites must have at least one axis of space; got none")
+        if len(counts) >= MOST_DIMENSIONS // 2:
+            raise InputError(f"sites must have fewer than {MOST_DIMENSIONS // 2} axes of space; got {len(counts)}")
         if float(floats("mass", mass, 0)) == 0:
             raise InputError(
                 "mass must be positive; got 0: the frequency of the mode k = 0 would be 0, and this mode would have no "

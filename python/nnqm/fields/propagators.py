@@ -358,7 +358,8 @@ def _hard(d: int, mass: float, power: float, regulator: Regulator, t: Floats, x:
     end = np.full_like(t, cut.cutoff)
     # Beyond this momentum exp(-omega t) is negligible, relative to its largest value.
     decays = _NEGLIGIBLE / np.maximum(t, 1e-300)
-    reach = cut.lower + mass + decays + np.sqrt(2 * mass * decays) if mass > 0 else cut.lower + decays
+    with np.errstate(over="ignore"):  # the reach is then infinite, and the cutoff is smaller
+        reach = cut.lower + mass + decays + np.sqrt(2 * mass * decays) if mass > 0 else cut.lower + decays
     end = np.minimum(end, reach)
     short = end * x <= _MOST_PHASE
     if short.any():

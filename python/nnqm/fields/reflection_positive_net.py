@@ -14,7 +14,7 @@ from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError
 from ..representation import short_repr
 from ..theories.source import REVERSIBLE
-from .field import Field, need_wave_memory, points_of
+from .field import MOST_DIMENSIONS, Field, need_wave_memory, points_of
 from .momenta import MomentumLaw
 from .regulator import Regulator
 
@@ -93,7 +93,7 @@ class ReflectionPositiveNet(Field):
         if 64 % members and members % 64:
             raise InputError(f"group must be a divisor of 64 or a multiple of it; got {members}; use 8")
         for name, value in (
-            ("dimension", integer("dimension", dimension, 1)),
+            ("dimension", integer("dimension", dimension, 1, MOST_DIMENSIONS)),
             ("mass", scale("mass", mass)),
             ("width", integer("width", width, 1, 32767)),
             ("cutoff", scale("cutoff", cutoff)),

@@ -163,7 +163,7 @@ class PathFiles(GivenSource):
 
     def _read(self, path: Path) -> Iterator[GivenPaths]:
         """The arrays of a file, one after another."""
-        if self._array is not None and re.search(r"[*?]", self._array):
+        if self._array is not None and _is_pattern(self._array):
             for name in _matching(path, self._array):
                 yield self._read_one(path, name)
         else:
@@ -297,6 +297,18 @@ class PathFiles(GivenSource):
         assert self._weights is not None
         first = sum(sum(k.counts) for k in self._known[: self._known.index(known)])
         return self._weights[first : first + n]
+
+
+def in_parts(path: Path, array: str | None = None) -> bool:
+    """Whether one file is read in parts: a large NetCDF file of paths, or arrays that match a pattern."""
+    if _is_pattern(array):
+        return True
+    with _opened(path, array) as opened:
+        return opened is not None
+
+
+def _is_pattern(array: str | None) -> bool:
+    return array is not None and re.search(r"[*?]", array) is not None
 
 
 def _listed(files: _Names) -> tuple[Path, ...]:

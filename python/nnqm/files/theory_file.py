@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import numpy as np
 
 from .. import _core
 from .._arguments import Floats, floats, positive
+from .._memory import memory
 from ..errors import InputError, InputTypeError, located, reason_of
 from ..runs.reading import read_arrays
 from ..theories.builtin import BUILTIN_THEORIES, builtin_theory
@@ -57,8 +59,16 @@ from .tables import (
 
 __all__ = ["TheoryFile", "load_theory_file"]
 
-# Largest number of weights drawn from a density; more indicate a mistake in the widths.
-_MOST_WEIGHTS = 10**8
+# Largest networks of a file; more indicate a mistake in the widths. A GiB holds the copies of so many weights.
+_MOST_WEIGHTS, _MOST_LAYERS = 2**24, 1024
+# Bytes for each weight while a network is made: the draws, two copies and that of the core.
+_BYTES_OF_WEIGHT = 64
+# Roughest Matern kernel that is decomposed within ten seconds.
+_ROUGHEST = 0.25
+# Largest file in bytes, which takes about a minute to read, and most parts of a dotted key, a.b.c.
+_LARGEST, _MOST_PARTS = 2**26, 100
+# Without a way back, so that its time is linear in the size.
+_DOTTED = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{_MOST_PARTS}}}""")
 
 
 @dataclass(frozen=True)
@@ -131,11 +141,15 @@ def load_theory_file(source: str | os.PathLike[str]) -> TheoryFile:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
+        if (size := path.stat().st_size) > _LARGEST:
+            raise InputError(f"has {size} bytes, more than {_LARGEST}; put the weights into an .npz file, weights_file")
         text = path.read_bytes().decode()
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}; give a TOML file") from None
     except UnicodeDecodeError as error:
         raise InputError(f"is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    if _DOTTED.search(text):
+        raise InputError(f"is not valid TOML: a key has more than {_MOST_PARTS} parts; keys have at most two")
     try:
         return tomllib.loads(text)
     except ValueError as error:
@@ -193,6 +207,11 @@ def _karhunen_loeve(entry: Mapping[str, Any], place: str) -> Source:
     for key, parameter in known.items():
         if parameter.default is parameter.empty:
             required(given, key, f"{place}.", f"the kernel {name!r} needs it: write {key} = 1.0")
+    if name == "matern" and given["nu"] < _ROUGHEST:
+        raise InputError(
+            f"{place}.nu must be at least {_ROUGHEST:g}; got {given['nu']:g}: the decomposition of a rougher kernel "
+            "takes minutes; use nnqm.karhunen_loeve"
+        )
     interval = real_numbers(
         f"{place}.interval", required(entry, "interval", f"{place}.", "write interval = [0.0, 10.0]")
     )
@@ -226,6 +245,7 @@ def _network(table: Mapping[str, Any], folder: Path) -> Network:
     if given[0] == "weights_file":
         weights, biases = _stored(table["weights_file"], folder)
     else:
+        _need_few_layers(table["weights"])
         weights = [
             _matrix(f"network.weights[{i}]", w)
             for i, w in enumerate(filled_list("network.weights", table["weights"], "matrices"))
@@ -238,6 +258,11 @@ def _network(table: Mapping[str, Any], folder: Path) -> Network:
         return Network(weights, biases, activation)
 
 
+def _need_few_layers(layers: Any) -> None:
+    if isinstance(layers, list) and len(layers) > _MOST_LAYERS:
+        raise InputError(f"network.weights must have at most {_MOST_LAYERS} layers; got {len(layers)}; use fewer")
+
+
 def _activation(place: str, value: Any) -> str | list[str]:
     known = _core.activations()
     if not isinstance(value, list):
@@ -247,9 +272,12 @@ def _activation(place: str, value: Any) -> str | list[str]:
 
 def _widths(value: Any) -> list[int]:
     widths = [whole_number(f"widths[{i}]", w, 1) for i, w in enumerate(filled_list("widths", value, "integers"))]
+    if len(widths) - 1 > _MOST_LAYERS:
+        raise InputError(f"widths must give at most {_MOST_LAYERS} layers; got {len(widths) - 1}; use fewer")
     count = sum(a * b for a, b in itertools.pairwise(widths))
-    if count > _MOST_WEIGHTS:
-        raise InputError(f"widths must give at most {_MOST_WEIGHTS} weights; got {count}; use narrower ones")
+    most = min(_MOST_WEIGHTS, memory()[0] // _BYTES_OF_WEIGHT)
+    if count > most:
+        raise InputError(f"widths must give at most {most:.0f} weights; got {count}; use narrower layers")
     return widths
 
 
@@ -370,6 +398,7 @@ def _stored(name: Any, folder: Path) -> tuple[list[Floats], list[Floats] | None]
             raise InputError("contains no arrays; name them weights_0, biases_0, weights_1, ...")
         weights = [floats(f"weights_{i}", arrays[f"weights_{i}"], 2) for i in range(n_layers)]
         biases = [floats(f"biases_{i}", arrays[f"biases_{i}"], 1) for i in range(n_layers) if has_biases]
+        _need_few_layers(weights)
     return weights, biases or None
 
 

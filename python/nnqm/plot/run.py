@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -88,8 +89,11 @@ def save_figure(run: Correlators, report: Report, path: str | os.PathLike[str]) 
     """
     target = check_figure_file(path)
     drawn = figure(run, report)
+    # In memory first: on a full disk some writers of Matplotlib raise errors of other kinds.
+    drawing = io.BytesIO()
+    drawn.savefig(drawing, dpi=150, format=target.suffix.lower().removeprefix("."))
     with replacing(target) as name:
-        drawn.savefig(name, dpi=150)
+        Path(name).write_bytes(drawing.getbuffer())
     return target
 
 

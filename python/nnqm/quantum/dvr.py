@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..statistics.matrices import eigenvalues
 
 __all__ = ["EPS", "Basis"]
@@ -97,6 +98,12 @@ class Basis(ABC):
 
     def _sectors(self) -> list[Floats]:
         """The Hamiltonian, or its even and its odd part; the latter has no function at zero."""
+        if not np.isfinite(self.potential).all():
+            x = self.points[np.flatnonzero(~np.isfinite(self.potential))[0]]
+            raise InputError(
+                f"the potential is beyond double precision at x = {x:g}, where its lowest states live; give domain, or "
+                "a potential of lower degree"
+            )
         if not self.even:
             return [self.matrix]
         half, central = divmod(len(self.points), 2)

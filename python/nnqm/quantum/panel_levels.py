@@ -225,6 +225,8 @@ def _elements(problem: Problem, pieces: Pieces, energies: tuple[float, float], p
         left, right = left[order], right[order]
         if len(left) > _MOST_POINTS:
             break
+    if not len(left):
+        raise InputError("no interval holds the lowest states to double precision; use other units, or give domain")
     wave = _phases(problem, left, right, energies)
     orders = np.maximum(_orders(wave), _degrees(problem, pieces, left, right, energies) + 2) + extra
     return Elements(left=left, right=right, orders=np.clip(orders, *_ORDERS).astype(np.int64), breaks=pieces.breaks)
@@ -273,7 +275,8 @@ def _phases(problem: Problem, left: Floats, right: Floats, energies: tuple[float
 def _orders(phases: Floats) -> NDArray[np.int64]:
     """Orders at which polynomials represent waves of given phases: the remainder of the Taylor series."""
     order = np.arange(1, _ORDERS[1] + 1)
-    remainder = (math.e * phases[:, None] / (2 * order)) ** order
+    with np.errstate(over="ignore"):  # far too low an order
+        remainder = (math.e * phases[:, None] / (2 * order)) ** order
     fits = (remainder < _WAVE) & (2 * order > math.e * phases[:, None])
     return np.where(fits.any(axis=1), order[np.argmax(fits, axis=1)], _ORDERS[1])
 

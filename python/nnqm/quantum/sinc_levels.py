@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from .._arguments import Floats
+from ..errors import InputError
 from ..statistics.rules import legendre_rule
 from .pieces import NODES, Pieces
 from .problem import FINE, Problem, Window
@@ -116,6 +117,11 @@ def _converged(problem: Problem, count: int, window: Window) -> SincBasis | None
     # Grid points per half of the shortest wavelength.
     ratio = 2.0
     for _ in range(_TRIALS):
+        if not window.energy > window.lowest:
+            raise InputError(
+                f"the potential differs from its minimum {survey.lowest:g} by less than the rounding where its lowest "
+                "states live; subtract a constant from it"
+            )
         spacing = _short(np.pi / (ratio * problem.unit * np.sqrt(window.energy - window.lowest)))
         a, b = window.interval()
         if (b - a) / spacing > _MAX_POINTS:

@@ -37,6 +37,9 @@ _CONSTANT = 1e-13
 # p-value below which the two-point function deviates at several lags together.
 _JOINT_LEVEL = 1e-3
 
+# Distance in errors from the autocorrelation time of independent paths, within which it may be theirs.
+_INDEPENDENT = 2.5
+
 # Longest witness that is printed as a note, in characters.
 _LONG_FORMULA = 160
 
@@ -63,12 +66,13 @@ def analyse(
     channel : int or str
         The channel whose physics is wanted; the first output by default.
     paths : array_like, optional
-        The paths of a run made by ``accumulate``, shape (n_paths, n_times, channels), for the reflection-positivity
-        test; a run of a theory draws its own, the first ones of its key.
+        The paths of a run made by ``accumulate``, shape (n_paths, n_times, channels), for the tests of reflection
+        positivity and of the Markov property (``chapman_kolmogorov``); a run of a theory draws its own for the first,
+        the first ones of its key, and ``check`` answers for the second.
     n_levels : int, default 5
         Levels asked for.
     positivity : bool, default True
-        Whether reflection positivity is tested, which takes about half of the time.
+        Whether these tests are made, which take about half of the time.
     progress : callable, optional
         Called with (parts done, all parts) of the analysis.
 
@@ -94,6 +98,8 @@ def analyse(
     parts += [lambda: found.levels(wanted), found.short_times]
     if positivity:
         parts.append(lambda: found.positivity(paths))
+    if run.chain is not None or paths is not None:
+        parts.append(lambda: found.chain(paths if positivity else None))
     for done, part in enumerate(parts, start=1):
         if not part():
             break
@@ -142,7 +148,21 @@ class _Analysis:
     def levels(self, n_levels: int) -> bool:
         if "observable_lags" in self.run.sums and len(self.run.observable_lags) > 1:
             self.rows += rows_or_reason("levels", Group.LEVELS, lambda: self._level_rows(n_levels))
+        elif self.run.closed_after is not None and len(self.run.lags) > 1:
+            self.rows += rows_or_reason("gap 1, from a cosh", Group.LEVELS, lambda: [self._closed_row()])
         return True
+
+    def _closed_row(self) -> Row:
+        """The only level of closed paths: correlations rise again behind half of the period."""
+        from ..spectra.one_correlator import OneCorrelator
+
+        found = OneCorrelator(self.run, channel=self.name).plateau()
+        self.details["plateau"] = found
+        level = found.levels[0]
+        row = Row("gap 1, from a cosh", level.gap, None, level.verdict, Group.LEVELS, of_levels=True)
+        if level.resolved:
+            return row
+        return replace(row, estimate=None, verdict=Verdict.NOT_RESOLVED, reason=level.verdict)
 
     def _level_rows(self, n_levels: int) -> list[Row]:
         run, name = self.run, self.name
@@ -194,6 +214,29 @@ class _Analysis:
             self.rows = without_levels(self.rows)
         row = Row("<F(reflected) F>, worst F found", found.value, None, found.verdict, Group.POSITIVITY)
         return [replace(row, remarks=(_p_text(found.p_value),))]
+
+    def chain(self, paths: ArrayLike | None) -> bool:
+        self.rows += _autocorrelation_rows(self.run, self.name)
+        if paths is not None and not self.run.keys and self.run.n_times > 2:
+            self.rows += rows_or_reason(
+                "Chapman-Kolmogorov", Group.CHAIN, lambda: [self._markov_row(paths)], Verdict.NOT_TESTED
+            )
+        return True
+
+    def _markov_row(self, paths: ArrayLike) -> Row:
+        from ..estimators.markov import chapman_kolmogorov
+
+        run = self.run
+        if run.period is not None:
+            raise InputError(
+                f"the paths close after {run.period:g}: past and future meet on the other side of the circle"
+            )
+        found = chapman_kolmogorov(paths, run.dt, channel=run.observables.columns[run.channels.index(self.name)])
+        self.details["chapman_kolmogorov"] = found
+        if found.verdict is Verdict.VIOLATED:
+            self.notes.append(f"{self.name} is not a Markov process: {found}")
+        row = Row("Chapman-Kolmogorov, largest deviation", found.deviation, None, found.verdict, Group.CHAIN)
+        return replace(row, remarks=(_p_text(found.p_value),))
 
 
 def _shape_rows(run: Correlators, name: str, exact: TwoPointFunction | Estimated | None) -> list[Row]:
@@ -252,6 +295,28 @@ def _joint_row(estimate: Estimate, expected: ArrayLike) -> Row:
     verdict = Verdict.OK if p_value > _JOINT_LEVEL else Verdict.DEVIATES
     quantity = f"G_c jointly at {len(estimate)} lags"
     return Row(quantity, None, None, verdict, Group.TWO_POINT, remarks=(_p_text(p_value),))
+
+
+def _autocorrelation_rows(run: Correlators, name: str) -> list[Row]:
+    """Row about the autocorrelation time of given paths, in paths or in steps along them."""
+    if run.chain is None:
+        return []
+    i, in_paths = run.channels.index(name), run.chain.unit == "paths"
+    time, error = run.chain.times[i], run.chain.errors[i]
+    # Two replicas at one error to each side have just this error.
+    estimate = Estimate(time, [time - error, time + error], [2.0, 2.0])
+    quantity = "autocorrelation time of successive paths" if in_paths else "autocorrelation time along paths (steps)"
+    independent = abs(time - 0.5) <= _INDEPENDENT * error
+    return [
+        Row(
+            quantity,
+            estimate,
+            None,
+            Verdict.CONSISTENT if independent else Verdict.RESOLVED,
+            Group.CHAIN,
+            reason=f"independent {'paths' if in_paths else 'values'} have 1/2" if independent else "",
+        )
+    ]
 
 
 def _p_text(p_value: float) -> str:

@@ -25,6 +25,7 @@ class Group(StrEnum):
     LEVELS = "levels"
     COMMUTATOR = "commutator"
     POSITIVITY = "positivity"
+    CHAIN = "chain"
 
 
 # Verdicts of rows that need no attention.
@@ -132,8 +133,8 @@ class Report:
     notes : tuple of str
         Facts that a reader needs to interpret the numbers.
     details : dict
-        The objects behind the rows, by name: "exact", "spectrum", "commutator", "momentum_squared", "uncertainty",
-        "positivity".
+        The objects behind the rows, by name: "exact", "spectrum", "plateau", "commutator", "momentum_squared",
+        "uncertainty", "positivity", "chapman_kolmogorov".
     """
 
     title: str

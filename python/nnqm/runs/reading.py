@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +27,10 @@ __all__ = ["need_room", "need_sound_hdf5", "open_array", "read_arrays", "unreada
 _MOST_COMPRESSED = 256
 # Bytes that any file may unpack to.
 _ALWAYS = 2**28
+# Bytes of the place of a text in HDF5: four of its length, an address, an index.
+_HEAP_ENTRY = 16
+# Bytes of a text in memory, at least.
+_TEXT = 128
 # Bytes read to find the header of an array, more than NumPy accepts.
 _HEADER = 2**16
 _CHUNK = 2**20
@@ -187,6 +192,7 @@ def need_sound_hdf5(path: Path) -> None:
     import h5py
 
     size = path.stat().st_size
+    _need_sound_texts(path, size)
     with h5py.File(path, "r") as file:
         for name in file:
             if not isinstance(file.get(name, getlink=True), h5py.HardLink):
@@ -197,4 +203,29 @@ def need_sound_hdf5(path: Path) -> None:
                     raise InputError(f"{name!r} is stored in another file", "store the data itself")
                 # HDF5 unpacks whole chunks, which may be larger than the data.
                 numbers = max(prod(item.shape or ()), prod(item.chunks or ()))
-                _need_plausible(repr(name), numbers * item.dtype.itemsize, size)
+                each = _TEXT if item.dtype.hasobject else item.dtype.itemsize
+                _need_plausible(repr(name), numbers * each, size)
+                if h5py.check_string_dtype(item.dtype) and _lengths_of_texts(path, item).max(initial=0) > size:
+                    raise InputError(f"{name!r} has a text that is larger than the file")
+
+
+def _lengths_of_texts(path: Path, item: Any) -> NDArray[Any]:
+    """Lengths of the texts of a dataset, which HDF5 takes for memory unseen; empty where they are not in one place."""
+    place, count = item.id.get_offset(), prod(item.shape or ())
+    if place is None or not item.dtype.hasobject:
+        return np.empty(0, np.uint32)
+    with path.open("rb") as file:
+        file.seek(place)
+        entries = file.read(count * _HEAP_ENTRY)
+    return np.frombuffer(entries[: len(entries) // _HEAP_ENTRY * _HEAP_ENTRY], "<u4")[:: _HEAP_ENTRY // 4]
+
+
+def _need_sound_texts(path: Path, size: int) -> None:
+    """Raise InputError if a store of texts is larger than the file: HDF5 takes its memory before it reads it."""
+    if not 0 < size <= _ALWAYS:
+        return
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        place = -1
+        while (place := content.find(b"GCOL\x01\0\0\0", place + 1)) >= 0:
+            if int.from_bytes(content[place + 8 : place + 16], "little") > size - place:
+                raise InputError("a store of texts in it is larger than the file")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
+from contextlib import suppress
 from dataclasses import MISSING, fields
 from math import prod
 from pathlib import Path
@@ -16,6 +18,7 @@ from ..errors import InputError, InputTypeError, located, reason_of
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables
 from ..sampling.run_settings import measure_of
+from ..statistics.autocorrelation import ChainTimes
 from ..theories.table import brief, nearest_hint
 from ..theories.theory import Theory
 from .reading import need_room, need_sound_hdf5, unreadable
@@ -122,6 +125,10 @@ def write_run(run: Correlators, name: str) -> None:
         attrs={"nnqm_format": _FORMAT, "nnqm": json.dumps(run._metadata())},
     )
     dataset.attrs[_DIGEST] = _digest(dataset)
+    for coordinate in dataset.coords.values():
+        if coordinate.dtype.kind in "UO":
+            # As characters: texts of any length live in a heap of HDF5 without checksums.
+            coordinate.encoding["dtype"] = "S1"
     for variable in dataset.data_vars.values():
         if variable.size:
             variable.encoding |= {"fletcher32": True, "chunksizes": _chunks(variable.shape, variable.dtype.itemsize)}
@@ -169,11 +176,14 @@ def _write(dataset: Dataset, name: str) -> None:
     import xarray
 
     with _Patient(name, "w+") as file:
-        # HDF5 1.10 of 2016 added checksums of the structure, and small indices of chunks.
-        with h5netcdf.File(file, "w", libver=("v110", "v110")) as content:
-            dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
-        if file.fault is not None:
-            raise file.fault
+        try:
+            # HDF5 1.10 of 2016 added checksums of the structure, and small indices of chunks.
+            with h5netcdf.File(file, "w", libver=("v110", "v110")) as content:
+                dataset.dump_to_store(xarray.backends.H5NetCDFStore(content))
+        finally:
+            # The first error, not that of HDF5 about what it then missed.
+            if file.fault is not None:
+                raise file.fault
 
 
 def _digest(dataset: Dataset) -> str:
@@ -278,6 +288,8 @@ def _run_of(dataset: Dataset) -> Correlators:
             raise InputError(f"the variable {name} is unknown", "remove it, or save the run again with nnqm.save")
         sums[str(name).removeprefix("sum_")] = np.ascontiguousarray(variable.values)
     run = Correlators(times=times, sums=sums, **data)
+    if run.chain is not None and len(run.chain.times) != len(run.channels):
+        raise InputError(f"the entry 'chain' of the attribute nnqm must have {len(run.channels)} times", _DAMAGED)
     _check_sums(run)
     return run
 
@@ -310,6 +322,8 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(values, list) or any(not isinstance(v, kind) or isinstance(v, bool) for v in values):
             raise InputError(f"the entry {name!r} of the attribute nnqm is not valid; got {brief(values)}", _DAMAGED)
         found[name] = tuple(values)
+    if data.get("chain") is not None:
+        found["chain"] = _chain_times(data["chain"])
     replicas = data.get("replicas", [])
     if not isinstance(replicas, list) or not all(map(_is_replica, replicas)):
         raise InputError(f"the entry 'replicas' of the attribute nnqm is not valid; got {brief(replicas)}", _DAMAGED)
@@ -332,12 +346,23 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _chain_times(value: Any) -> ChainTimes:
+    """Autocorrelation times of given paths."""
+    with suppress(TypeError, ValueError):
+        unit, times, errors = value
+        numbers = np.array([times, errors], dtype=np.float64)
+        if unit in ("paths", "steps") and numbers.ndim == 2 and (numbers >= 0).all() and np.isfinite(numbers).all():
+            return ChainTimes(unit, tuple(numbers[0].tolist()), tuple(numbers[1].tolist()))
+    raise InputError(f"the entry 'chain' of the attribute nnqm is not valid; got {brief(value)}", _DAMAGED)
+
+
 def _is_replica(value: Any) -> bool:
     """Whether an entry is a name and a number of blocks."""
     return (
         isinstance(value, list)
         and len(value) == 2
         and isinstance(value[0], str)
+        and value[0].isprintable()
         and isinstance(value[1], int)
         and not isinstance(value[1], bool)
         and value[1] > 0
@@ -352,7 +377,8 @@ def _valid(name: str, value: Any) -> bool:
     if name == "precision":
         return value in ("float32", "float64")
     if name in ("hbar", "mass"):
-        return bool(np.isfinite(float(value)) and value > 0)
+        # Not float(value): an integer may be larger than any float.
+        return 0 < value <= sys.float_info.max
     return name not in _LEAST or value is None or bool(_LEAST[name] <= value < 2**63)
 
 

@@ -30,7 +30,8 @@ from .blocks import (
     piece_length,
     plan,
     scattered,
-    trajectories_tau,
+    times_along,
+    times_of_paths,
 )
 from .correlators import Correlators
 from .measure import Measure, longest_lag, measure_or_default
@@ -389,7 +390,7 @@ class Accumulator:
         """Sum up what whole pieces of the trajectories have come; the rest waits for the next stretches."""
         if self._run is None:
             rows = [np.concatenate(held) for held in self._stretches.values()]
-            steps = piece_length(longest_lag(self._sums.asked), trajectories_tau(rows))
+            steps = piece_length(longest_lag(self._sums.asked), times_along(rows)[0])
             if max(map(len, rows)) < 2 * steps:
                 self._most_held *= 2
                 return
@@ -443,7 +444,11 @@ class Accumulator:
         if len(replicas) > 1:
             notes[compared(run, sums, [name for name, _ in replicas])] = None
         n_paths = len(self._stretches) or self.n_paths
-        return self._sums.done(run, _together(sums), n_paths, list(notes), replicas)
+        times = None
+        if not self._sums.independent and not self._stretches:
+            series = [np.concatenate(of.series) for of in self._chains.values()]
+            times = times_of_paths(series, max(run.observables.columns) + 1, self._sums.group)
+        return self._sums.done(run, _together(sums), n_paths, list(notes), replicas, times)
 
     def _planned(self, sums: list[Sums]) -> tuple[list[Sums], list[str], float]:
         """Block sums with blocks and errors as the autocorrelation of successive paths asks for."""
@@ -504,7 +509,7 @@ class Accumulator:
         notes = [] if weights is None else [need_worth(worth(weights), cut.time, len(array))]
         run = self._sums.begin(cut.steps, [array])
         sums = scattered(self._sums.sums(run, cut, 0, weighted=weights is not None), cut.factor)
-        return self._sums.done(run, sums, len(array), [*notes, *cut.notes])
+        return self._sums.done(run, sums, len(array), [*notes, *cut.notes], chain=cut.chain)
 
     def _trajectories(
         self, rows: list[NDArray[Any]], names: Sequence[str] | None, weights: Floats | None = None
@@ -538,7 +543,7 @@ class Accumulator:
             parts = [{n: np.split(a, ends)[i] for n, a in sums.items()} for i in range(len(replicas))]
             if len(replicas) > 1:
                 notes.append(compared(run, parts, list(replicas)))
-        return self._sums.done(run, sums, len(rows), [*notes, *cut.notes], list(replicas.items()))
+        return self._sums.done(run, sums, len(rows), [*notes, *cut.notes], list(replicas.items()), cut.chain)
 
     def _of_replicas(self, paths: Mapping[str, Any], weights: Any) -> Correlators:
         """The sums of independent chains with names."""

@@ -244,7 +244,7 @@ def _need_clear_rows(array: NDArray[Any], name: str, ask: bool) -> None:
 
 def _rows_are_times(array: NDArray[Any], tall: bool) -> bool:
     """Whether values change slowly from row to row, and are few or uncorrelated along the rows."""
-    x = array[:4096, :256].astype(np.float64)
+    x = doubles(array[:4096, :256])
     if not np.isfinite(x).all():
         return False
     x = x - x.mean(axis=0)
@@ -426,6 +426,12 @@ def agreed_step(dt: float | None, of_file: float | None) -> float:
 
 def float_type(dtype: np.dtype[Any]) -> type:
     return np.float32 if dtype == np.float32 else np.float64
+
+
+def doubles(array: NDArray[Any]) -> Floats:
+    """A copy in float64; numbers that it does not have, of damaged files, become infinite or NaN without a warning."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return array.astype(np.float64)
 
 
 def need_finite_values(values: NDArray[Any], path: int, name: str, first_step: int = 0, first_channel: int = 0) -> None:

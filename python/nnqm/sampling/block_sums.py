@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from .. import _core
 from .._arguments import Floats, integer, positive
 from ..errors import InputError
+from ..statistics.autocorrelation import ChainTimes
 from ..theories.theory import Theory
-from .arrays import float_type, need_finite_values
+from .arrays import doubles, float_type, need_finite_values
 from .blocks import FEWEST_BLOCKS, LONG, MANY, Cut, Part
 from .correlators import Correlators
 from .measure import Measure, resolve
@@ -158,6 +159,7 @@ class PathSums:
         n_paths: int,
         notes: Sequence[str],
         replicas: Sequence[tuple[str, int]] = (),
+        chain: ChainTimes | None = None,
     ) -> Correlators:
         """The run with its sums, if there are enough blocks."""
         blocks = len(sums["paths"])
@@ -167,7 +169,15 @@ class PathSums:
                 f"errors need at least {fewest} blocks; got {blocks}; give more paths, or longer ones, as an array or "
                 "a list, which are cut along time"
             )
-        return replace(run, sums=sums, n_paths=n_paths, n_blocks=blocks, notes=tuple(notes), replicas=tuple(replicas))
+        return replace(
+            run,
+            sums=sums,
+            n_paths=n_paths,
+            n_blocks=blocks,
+            notes=tuple(notes),
+            replicas=tuple(replicas),
+            chain=None if chain is None else chain.of_channels(run.observables.columns),
+        )
 
 
 def _user_observables(
@@ -197,7 +207,8 @@ def _user_observables(
                 need_finite_values(array[path], path, "paths")
     eps = float(np.finfo(batches[0].dtype if batches[0].dtype.kind == "f" else np.float64).eps)
     # A channel that moves by one rounding is constant.
-    still = np.max([np.ptp(s, axis=0) for s in samples], axis=0) <= eps * np.abs(mean)
+    with np.errstate(over="ignore"):
+        still = np.max([np.ptp(s, axis=0) for s in samples], axis=0) <= eps * np.abs(mean)
     _need_digits(eps, mean, np.where(still, 0.0, std), labels)
     std[still] = 1.0
     return default_observables((mean, std, labels))
@@ -209,13 +220,15 @@ def _labels(names: Sequence[str] | None, n_channels: int) -> tuple[str, ...]:
     labels = numbered if names is None else (names,) if isinstance(names, str) else tuple(names)
     if len(labels) != n_channels or len(set(labels)) != n_channels or not all(isinstance(n, str) for n in labels):
         raise InputError(f"names must be {n_channels} different strings, one per channel; got {labels}")
+    if not all(map(str.isprintable, labels)):
+        raise InputError(f"names must have no control characters; got {labels}; rename the channels")
     return labels
 
 
 def _sample(array: NDArray[Any], size: int) -> Floats:
     """A strided subset, which is enough for a standardisation, and does not copy what may be larger than memory."""
     stride = max(1, size >> 20)
-    values = array[:: min(stride, array.shape[0]), :: max(1, stride // array.shape[0])].astype(np.float64)
+    values = doubles(array[:: min(stride, array.shape[0]), :: max(1, stride // array.shape[0])])
     return values.reshape(-1, array.shape[2])
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from .._arguments import Floats, integer
 from ..errors import InputError
-from ..statistics.autocorrelation import INDEPENDENT, Slowness, scatter_factor, slowest, windowed_time
+from ..statistics.autocorrelation import INDEPENDENT, ChainTimes, Slowness, scatter_factor, slowest, windowed_time
 from ..statistics.estimate import format_value
-from .arrays import need_finite_values
+from .arrays import doubles, need_finite_values
 from .correlators import counted
 from .run_settings import DEFAULT_BLOCKS
 from .weights import few_enough, weighted_series, worth
@@ -41,6 +41,8 @@ _LEAST = 9.0
 # Significance, in standard deviations, of a correlation between a few trajectories.
 _CERTAIN = 4.0
 _STRETCHES = 6
+# Largest size of values whose fourth powers are summed.
+_LARGEST = 1e70
 # Length below which a trajectory that is much shorter than the others would cut them into too small pieces.
 _SHORTEST_PIECE = 64
 # Paths of which parts are looked at too, and paths of chunks that are looked at.
@@ -67,7 +69,7 @@ class Cut:
     """How paths are cut into blocks: steps of a piece, blocks, parts to be summed, notes, and the scatter's factor.
 
     ``blocks_of`` has the blocks of each path, and is empty if paths share blocks. ``time`` is the autocorrelation time
-    of successive paths, where it was looked at.
+    of successive paths, ``chain`` has the times of the channels, where they were looked at.
     """
 
     steps: int
@@ -77,6 +79,7 @@ class Cut:
     factor: float = 1.0
     blocks_of: tuple[int, ...] = ()
     time: float = 0.5
+    chain: ChainTimes | None = None
 
 
 def cut_batch(
@@ -99,11 +102,12 @@ def cut_batch(
             f"paths of {n_times} times; leave out the last {n_paths % group} paths, or cut them along time"
         )
     notes: list[str] = []
-    factor, per_path, tau, time = 1.0, 1, 0.0, 0.5
+    factor, per_path, tau, time, times = 1.0, 1, 0.0, 0.5, None
     if by_path:
         blocks = min(asked, n_paths // group)
         if not chunk and not independent:
             seen = path_series(array, group)
+            times = times_of_paths([seen], array.shape[2], group)
             found = slowest(seen if weights is None else weighted_series(seen, weights))
             blocks, factor, notes = plan(found, n_paths // group, blocks, n_blocks is None)
             time = found.time if found.correlated else 0.5
@@ -112,9 +116,9 @@ def cut_batch(
         if n_times <= LONG:
             offsets = [n_paths // group * b // blocks * group for b in range(blocks + 1)]
             parts_of = iter([Part(array, 0, offsets, 0, 1, weights)])
-            return Cut(n_times, blocks, parts_of, tuple(notes), factor, time=time)
+            return Cut(n_times, blocks, parts_of, tuple(notes), factor, (), time, times)
     else:
-        tau = trajectories_tau(list(array))
+        tau, times = times_along(list(array))
         found = slowest(path_series(array))
         if found.correlated and not independent:
             plan(found, n_paths, n_paths, automatic=True)
@@ -143,7 +147,7 @@ def cut_batch(
             own = None if weights is None else np.full(len(cut), weights[path])
             yield Part(cut, first, [pieces * b for b in range(per_path + 1)], path, len(cut), own)
 
-    return Cut(steps, blocks, parts(), tuple(notes), factor, () if by_path else (per_path,) * n_paths, time)
+    return Cut(steps, blocks, parts(), tuple(notes), factor, () if by_path else (per_path,) * n_paths, time, times)
 
 
 def cut_trajectories(
@@ -170,7 +174,7 @@ def cut_trajectories(
             f"paths must not have very unequal lengths, because all are cut into pieces as long as the shortest; got "
             f"{shortest} times in trajectory {lengths.index(shortest)}, and {total // n} on average; leave it out"
         )
-    tau = trajectories_tau(rows)
+    tau, times = times_along(rows)
     asked = DEFAULT_BLOCKS if n_blocks is None else integer("n_blocks", n_blocks, 2)
     per_chain, factor, notes = _pieces_of_chains(lengths, max(1, asked // n), tau, n_blocks is None)
     length = max(1, total // (per_chain * n))
@@ -199,8 +203,8 @@ def cut_trajectories(
             first += own_blocks
 
     if shared:
-        return Cut(steps, blocks, parts(), tuple(notes), factor)
-    return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts))
+        return Cut(steps, blocks, parts(), tuple(notes), factor, chain=times)
+    return Cut(steps, sum(counts), parts(), tuple(notes), factor, tuple(counts), chain=times)
 
 
 def cut_longer(batch: NDArray[Any], steps: int, blocks: int, weights: Floats | None) -> Cut:
@@ -293,9 +297,22 @@ def _pieces_of_chains(lengths: Sequence[int], blocks: int, tau: float, automatic
     return fewer, factor, [f"{told}: {fewer * n} blocks instead of {blocks * n}{_enlarged(factor)}"]
 
 
-def trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
-    """Longest autocorrelation time of some trajectories, in steps, which must not be correlated at equal times."""
-    tau = max(_trajectory_tau(row, path) for path, row in enumerate(rows))
+def times_of_paths(series: Sequence[Floats], n_channels: int, group: int) -> ChainTimes | None:
+    """Autocorrelation times in paths, from the ``path_series`` of each replica; first there are means of channels."""
+    if group > 1 or min(map(len, series)) < 4:
+        return None
+    return ChainTimes.of("paths", ([s[:, c] for s in series] for c in range(n_channels)))
+
+
+def times_along(rows: Sequence[NDArray[Any]]) -> tuple[float, ChainTimes]:
+    """Longest autocorrelation time of some trajectories, in steps, and the time of each channel.
+
+    The trajectories must not be correlated at equal times.
+    """
+    # Averages over a few steps leave tau what it is, as long as it is longer than they are, and are small.
+    width = max(1, max(map(len, rows)) >> 18)
+    looked_at = [_trajectory_tau(row, path, width) for path, row in enumerate(rows)]
+    tau = max(t for t, _, _ in looked_at)
     products, seen = [], []
     for first, second in pairwise(rows):
         n = min(len(first), len(second))
@@ -313,28 +330,50 @@ def trajectories_tau(rows: Sequence[NDArray[Any]]) -> float:
             f"chain hold no error; give independent trajectories, or at least {MANY} configurations and "
             f"{FEWEST_TIMES:g} times their autocorrelation time"
         )
-    return tau
+    return tau, _times_of_channels([m for _, m, _ in looked_at], [s for _, _, s in looked_at], width)
 
 
-def _trajectory_tau(trajectory: NDArray[Any], path: int) -> float:
-    """Longest autocorrelation time of the channels of one long path (time, channel) and of their squares, in steps."""
+def _times_of_channels(means: Sequence[Floats], squares: Sequence[Floats], width: int) -> ChainTimes:
+    """Autocorrelation times of channels in steps, from means over ``width`` steps, and squares about the own mean."""
+    times = ChainTimes.of("steps", ([m[:, c] for m in means] for c in range(means[0].shape[1])))
+    if width == 1:
+        return times
+    # The variance of an average over all is 2 tau/N variances, of single values as of means over a few steps.
+    overall = np.average([m.mean(axis=0) for m in means], axis=0, weights=[len(m) for m in means])
+    of_means = np.sum([((m - overall) ** 2).sum(axis=0) for m in means], axis=0)
+    of_values = np.sum(
+        [(s + (m.mean(axis=0) - overall) ** 2).sum(axis=0) for m, s in zip(means, squares, strict=True)], axis=0
+    )
+    factor = width * np.where(of_values > 0, of_means / np.where(of_values > 0, of_values, 1.0), 1.0)
+    scaled = (factor * np.array([times.times, times.errors])).tolist()
+    return ChainTimes("steps", tuple(scaled[0]), tuple(scaled[1]))
+
+
+def _trajectory_tau(trajectory: NDArray[Any], path: int, width: int) -> tuple[float, Floats, Floats]:
+    """Longest autocorrelation time of the channels of one long path (time, channel) and of their squares, in steps.
+
+    With it the means over ``width`` steps of the channels and of their squared distances from the mean.
+    """
     n_times, n_channels = trajectory.shape
-    # Averages over a few steps leave tau what it is, as long as it is longer than they are, and are small.
-    width = max(1, n_times >> 18)
     n_bins = n_times // width
     first, second = np.empty((n_bins, n_channels)), np.empty((n_bins, n_channels))
-    origin = trajectory[0].astype(np.float64)
+    origin = doubles(trajectory[0])
     at_once = max(1, (1 << 20) // (width * n_channels))
     for begin in range(0, n_bins, at_once):
         end = min(n_bins, begin + at_once)
-        values = trajectory[begin * width : end * width].astype(np.float64)
+        values = doubles(trajectory[begin * width : end * width])
         need_finite_values(values, path, "paths", begin * width)
+        if np.abs(values).max() > _LARGEST:
+            raise InputError(
+                f"paths must be below {_LARGEST:g}, because their fourth powers are summed; path {path} has a value of "
+                f"{np.abs(values).max():.3g}; use other units"
+            )
         distance = (values - origin).reshape(end - begin, width, n_channels)
         first[begin:end] = distance.mean(axis=1)
         second[begin:end] = (distance**2).mean(axis=1)
     mean = first.mean(axis=0)
     second += mean * (mean - 2 * first)
-    return float(width * max(windowed_time(v) for v in (*first.T, *second.T)))
+    return float(width * max(windowed_time(v) for v in (*first.T, *second.T))), first + origin, second
 
 
 def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = None) -> Floats:
@@ -350,11 +389,11 @@ def path_series(array: NDArray[Any], group: int = 1, origin: Floats | None = Non
     # Few paths need many series to show a correlation, and many do not.
     parts = np.array_split(np.arange(seen), min(_STRETCHES, seen)) if n <= LOOKED_AT else []
     series = np.empty((n, 2 + len(parts), n_channels))
-    start = array[0, 0].astype(np.float64) if origin is None else origin[:n_channels]
+    start = doubles(array[0, 0]) if origin is None else origin[:n_channels]
     at_once = max(1, (1 << 20) // (16 * n_channels))
     with np.errstate(invalid="ignore", over="ignore"):
         for begin in range(0, n, at_once):
-            values = array[begin : min(n, begin + at_once), ::step].astype(np.float64) - start
+            values = doubles(array[begin : min(n, begin + at_once), ::step]) - start
             rows = slice(begin, begin + len(values))
             series[rows, 0] = values.mean(axis=1)
             series[rows, 1] = (values**2).mean(axis=1)

@@ -14,6 +14,7 @@ from .. import _core
 from .._arguments import Floats
 from ..errors import InputError
 from ..representation import short_repr
+from ..statistics.autocorrelation import ChainTimes
 from ..statistics.estimate import Estimate, SymmetricEstimate, jackknife
 from ..statistics.moments import central_moments, excess_kurtosis
 from ..theories.theory import Theory
@@ -70,6 +71,8 @@ class Correlators:
         The period that was declared for paths from elsewhere; see ``period``.
     replicas : tuple of (str, int)
         Names of independent replicas and the number of blocks of each, in the order of the blocks; see ``replica``.
+    chain : ChainTimes or None
+        Autocorrelation times of the channels of given paths, if they were looked at; see ``ChainTimes``.
     sums : dict of ndarray
         Arrays with a leading block axis, as the core documents them, and "paths" (n_blocks,), "first_bad". With weights
         "paths" has sums of weights, "counted" the numbers of paths and "squared_weights" sums of squares.
@@ -97,6 +100,7 @@ class Correlators:
     random_map_version: int = _core.random_map_version
     closed_after: float | None = None
     replicas: tuple[tuple[str, int], ...] = ()
+    chain: ChainTimes | None = None
     sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
 
     @property
@@ -136,7 +140,9 @@ class Correlators:
         for known, blocks in self.replicas:
             if known == name:
                 sums = {n: a[first : first + blocks] for n, a in self.sums.items()}
-                return replace(self, sums=sums, n_paths=int(counted(sums).sum()), n_blocks=blocks, replicas=())
+                return replace(
+                    self, sums=sums, n_paths=int(counted(sums).sum()), n_blocks=blocks, replicas=(), chain=None
+                )
             first += blocks
         known = ", ".join(n for n, _ in self.replicas) or "none"
         raise InputError(f"name must be one of the replicas of the run, {known}; got {name!r}")
@@ -394,7 +400,7 @@ class Correlators:
 
     def _metadata(self) -> dict[str, Any]:
         skipped = {"theory", "observables", "times", "sums"}
-        data = {k: v for k, v in vars(self).items() if k not in skipped and (k != "replicas" or v)}
+        data = {k: v for k, v in vars(self).items() if k not in skipped and (k not in ("replicas", "chain") or v)}
         data["theory"] = None if self.theory is None else self.theory.to_dict()
         data["observables"] = self.observables.to_dict()
         return data
@@ -514,6 +520,7 @@ def merge_named(runs: Mapping[str, Correlators]) -> Correlators:
         first_block=0,
         notes=tuple(dict.fromkeys(n for p in runs.values() for n in p.notes)),
         replicas=tuple(r for p in runs.values() for r in p.replicas) if all(p.replicas for p in runs.values()) else (),
+        chain=ChainTimes.together([p.chain for p in runs.values()], [p.n_paths for p in runs.values()]),
     )
 
 

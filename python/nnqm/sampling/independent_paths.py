@@ -51,7 +51,7 @@ def independent_units(
     per_path = max(1, min(length // shortest, -(-5 * FEWEST // given)))
     if given * per_path < FEWEST:
         raise InputError(
-            f"reflection positivity needs at least {FEWEST} independent units; got {given} paths of "
+            f"the test needs at least {FEWEST} independent units; got {given} paths of "
             f"{length} steps with an autocorrelation time of {tau:.3g} steps, which make "
             f"{given * per_path} pieces of {INDEPENDENT:g} such times; give longer paths or more of them"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,25 +26,29 @@ _SCORED = 1 << 16
 _SLOWER = 2.5
 
 
-def autocorrelation_time(series: ArrayLike) -> Estimate:
-    r"""Integrated autocorrelation time of a series in steps, by the Gamma method.
+def autocorrelation_time(series: ArrayLike | Sequence[ArrayLike]) -> Estimate:
+    r"""Integrated autocorrelation time of a series or of several replicas, in steps, by the Gamma method.
 
     .. math:: \tau = \frac12 + \sum_{t=1}^{W} \frac{\Gamma(t)}{\Gamma(0)}, \qquad
-              \delta\tau^2 = \frac4N \Big(W + \frac12 - \tau\Big) \tau^2
+              \Gamma(t) = \frac{1}{\sum_r (N_r - t)} \sum_r \sum_{i=1}^{N_r - t} (x^r_i - \bar x)(x^r_{i+t} - \bar x),
+              \qquad \delta\tau^2 = \frac4N \Big(W + \frac12 - \tau\Big) \tau^2
 
-    with the window W of the automatic procedure (S = 1.5) and the correction of the bias of order W/N: Wolff, Comput.
-    Phys. Commun. 156, 143 (2004); the error is that of Madras and Sokal, J. Stat. Phys. 50, 109 (1988). The error of an
-    average of the series is ``sqrt(2 tau / N)`` standard deviations. Independent numbers have 1/2.
+    with the mean over all N values, the window W of the automatic procedure (S = 1.5) and the correction of the bias of
+    order W/N: Wolff, Comput. Phys. Commun. 156, 143 (2004); the error is that of Madras and Sokal, J. Stat. Phys. 50,
+    109 (1988). The error of an average of the series is ``sqrt(2 tau / N)`` standard deviations. Independent numbers
+    have 1/2.
 
     Parameters
     ----------
-    series : array_like
-        One number of each configuration, in the order of the chain, shape (N,); N at least 4.
+    series : array_like, or list of array_like
+        One number of each configuration, in the order of the chain, shape (N,); N at least 4. Or a list of independent
+        replicas of the chain, shapes (N_r,), of any lengths, each at least 4.
 
     Returns
     -------
     Estimate
-        In steps of the series. Its error is statistical, and covers no correlation that is longer than the series.
+        In steps of the series. Its error is statistical, for a series of 100 times its autocorrelation time or more
+        (at 30 times, deviations are 1.4 errors). It covers no correlation that is longer than the series or replicas.
 
     Raises
     ------
@@ -53,17 +58,75 @@ def autocorrelation_time(series: ArrayLike) -> Estimate:
     Examples
     --------
     >>> x = np.random.default_rng(1).normal(size=4000)
-    >>> tau = autocorrelation_time(x[1:] + x[:-1])
+    >>> x = x[1:] + x[:-1]
+    >>> tau = autocorrelation_time(x)
     >>> bool(abs(tau.pull(1.0)) < 3)
     True
+    >>> bool(abs(autocorrelation_time([x[:3000], x[3000:]]).pull(tau.value)) < 1)
+    True
     """
-    x = floats("series", series, 1)
-    if len(x) < 4:
-        raise InputError(f"series must have at least 4 entries; got {len(x)}; give one number of each configuration")
-    correlation = _normalised(x[:, None])[1]
-    time, error = _gamma_time(correlation[:, 0], len(x)) if correlation.size else (0.5, 0.0)
+    given: dict[str, Any] = {"series": series}
+    if isinstance(series, (list, tuple)) and len(series) > 0 and all(np.ndim(s) > 0 for s in series):
+        given = {f"series[{i}]": s for i, s in enumerate(series)}
+    replicas = [floats(name, s, 1) for name, s in given.items()]
+    for name, x in zip(given, replicas, strict=True):
+        if len(x) < 4:
+            raise InputError(
+                f"{name} must have at least 4 entries; got {len(x)}; give one number of each configuration"
+            )
+    time, error = time_of_replicas(replicas)
     # Two replicas at one error to each side have just this error.
     return Estimate(time, [time - error, time + error], [2.0, 2.0])
+
+
+def time_of_replicas(replicas: Sequence[Floats]) -> tuple[float, float]:
+    """Integrated time and its error of independent replicas (N_r,)."""
+    if len(replicas) == 1:
+        x = replicas[0]
+        correlation = _normalised(x[:, None])[1]
+        return _gamma_time(correlation[:, 0], [len(x)]) if correlation.size else (0.5, 0.0)
+    lengths = [len(x) for x in replicas]
+    z, own = _normalised(np.concatenate(replicas)[:, None])
+    if not own.size:
+        return 0.5, 0.0
+    longest = max(lengths)
+    products = np.zeros(longest)
+    padded = 1 << (2 * longest - 1).bit_length()
+    for part in np.split(z[:, 0], np.cumsum(lengths)[:-1]):
+        products[: len(part)] += np.fft.irfft(np.abs(np.fft.rfft(part, padded)) ** 2)[: len(part)]
+    return _gamma_time(products, lengths)
+
+
+class ChainTimes(NamedTuple):
+    """Autocorrelation times of given paths: of each channel, with errors, in "paths" or in "steps" along the paths.
+
+    In paths they are times of the averages of a channel over each path, in steps of the channel along the path.
+    """
+
+    unit: str
+    times: tuple[float, ...]
+    errors: tuple[float, ...]
+
+    @classmethod
+    def of(cls, unit: str, channels: Iterable[Sequence[Floats]]) -> ChainTimes:
+        """The times of the replicas of each channel."""
+        found = [time_of_replicas(replicas) for replicas in channels]
+        return cls(unit, tuple(t for t, _ in found), tuple(e for _, e in found))
+
+    def of_channels(self, columns: Sequence[int]) -> ChainTimes:
+        """The times of some channels."""
+        return ChainTimes(self.unit, tuple(self.times[c] for c in columns), tuple(self.errors[c] for c in columns))
+
+    @classmethod
+    def together(cls, parts: Sequence[ChainTimes | None], sizes: Sequence[int]) -> ChainTimes | None:
+        """Averages over independent chains of some sizes; None where they are not alike."""
+        known = [p for p in parts if p is not None]
+        if len(known) < len(parts) or len({(p.unit, len(p.times)) for p in known}) != 1:
+            return None
+        share = np.asarray(sizes)[:, None] / sum(sizes)
+        times = (share * [p.times for p in known]).sum(axis=0)
+        errors = np.sqrt(((share * [p.errors for p in known]) ** 2).sum(axis=0))
+        return cls(known[0].unit, tuple(times.tolist()), tuple(errors.tolist()))
 
 
 class Slowness(NamedTuple):
@@ -93,14 +156,14 @@ def slowest(series: Floats) -> Slowness:
     normal = NormalDist()
     alarm = (_OF_FEW if n < _FEW else _FALSE_ALARM) / 2 / len(reaches)
     together, each = (normal.inv_cdf(1 - alarm / k) for k in (1, n_series))
-    time, error = _gamma_time(correlation.mean(axis=1), n)
+    time, error = _gamma_time(correlation.mean(axis=1), [n])
     time = max(0.5, time)
     # Outliers do not decide among many units, whose scores would take memory.
     z, of_scores = _normalised(_scores(series)) if n <= _SCORED else (raw, correlation)
     found = Slowness(time, error, _largest_excess(z, of_scores, reaches) > together)
     for k in range(n_series):
         if _largest_excess(z[:, k : k + 1], of_scores[:, k : k + 1], reaches) > each:
-            time, error = _gamma_time(correlation[:, k], n)
+            time, error = _gamma_time(correlation[:, k], [n])
             if not found.correlated or time - _SLOWER * error > found.time:
                 found = Slowness(max(time, found.time), error, True)
     return found
@@ -153,10 +216,12 @@ def _largest_excess(z: Floats, correlation: Floats, reaches: Floats) -> float:
     return float((excess[where] / deviation[where]).max())
 
 
-def _gamma_time(correlation: Floats, n: int) -> tuple[float, float]:
-    """Integrated time and its error from normalised sums of products at lags 0 .. n - 1."""
-    lags = np.arange(1, max(2, n // 2 + 1))
-    rho = correlation[lags] / correlation[0] * (n / (n - lags))
+def _gamma_time(correlation: Floats, lengths: Sequence[int]) -> tuple[float, float]:
+    """Integrated time and its error from sums of products at lags 0, 1, ... in replicas of some lengths."""
+    n = sum(lengths)
+    lags = np.arange(1, max(2, max(lengths) // 2 + 1))
+    pairs = np.maximum(np.subtract.outer(np.asarray(lengths), lags), 0).sum(axis=0)
+    rho = correlation[lags] / correlation[0] * (n / pairs)
     tau = 0.5 + np.cumsum(rho)
     with np.errstate(divide="ignore", invalid="ignore"):
         long = np.where(tau > 0.5, _RATIO / np.log((2 * tau + 1) / (2 * tau - 1)), 1e-10)

@@ -32,7 +32,7 @@ class _OneBlasThread(ContextDecorator):
     def __enter__(self) -> None:
         with self._lock:
             new = self._search()
-            if new or not self._inside:
+            if self._controller is not None and (new or not self._inside):
                 self._limits.append(self._controller.limit(limits=1, user_api="blas"))
             self._inside += 1
         self._own.depth = getattr(self._own, "depth", 0) + 1
@@ -49,12 +49,17 @@ class _OneBlasThread(ContextDecorator):
         loaded = tuple(name in sys.modules for name in _WITH_BLAS)
         if loaded == self._seen:
             return False
-        from threadpoolctl import ThreadpoolController
-
-        self._controller, self._seen = ThreadpoolController(), loaded
+        self._seen = loaded
+        try:
+            from threadpoolctl import ThreadpoolController
+        except ImportError:  # it costs time only
+            return False
+        self._controller = ThreadpoolController()
         return True
 
     def _restore(self) -> None:
+        if not self._limits:
+            return
         self._release()
         while self._limits:
             self._limits.pop().restore_original_limits()
@@ -70,7 +75,7 @@ class _OneBlasThread(ContextDecorator):
         """Only the thread that forked is left, and another one may have held the lock."""
         self._lock = threading.Lock()
         self._inside = getattr(self._own, "depth", 0)
-        if self._limits and self._inside == 0:
+        if self._inside == 0:
             self._restore()
 
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, floats, positive
+from .._arguments import Floats, floats, positive, scale
 from ..errors import InputError, InputTypeError, located
 from ..quantum.hamiltonian import Hamiltonian
 from .ground_state import GroundStateProcess
@@ -25,6 +25,9 @@ _OSCILLATING = frozenset({"sin", "cos"})
 
 # Number of points below which threads cost more than they save.
 _FEW = 4096
+
+# Weakest confinement, in units of the square of the largest weight of an input.
+_WEAKEST = 1e-16
 
 
 class NetworkState(Immutable):
@@ -203,6 +206,14 @@ class GroundStateNetwork(GroundStateProcess):
         kappa = float(floats("confinement", confinement, 0))
         if kappa < 0:
             raise InputError(f"confinement must not be negative; got {kappa:g}; psi_0 would grow as exp(|kappa| x^2/2)")
+        if kappa > 0:
+            scale("confinement", kappa)
+        weakest = _WEAKEST * float(np.abs(network.weights[0]).max()) ** 2
+        if 0 < kappa < weakest:
+            raise InputError(
+                f"confinement must be 0 or at least {weakest:.3g}, because no grid resolves the network in a wider "
+                f"well; got {kappa:.3g}"
+            )
         if not isinstance(even, bool | np.bool_):
             raise InputTypeError(f"even must be True or False; got {even!r}")
         constants = positive("mass", mass), positive("hbar", hbar)

@@ -21,6 +21,9 @@ from .training import GradientDescent, descent_factors
 
 __all__ = ["Network", "RandomNetwork"]
 
+# Largest random networks of the core.
+_MOST_LAYERS, _MOST_PARAMETERS = 32768, 2**32
+
 
 class EnsembleSettings(TypedDict, total=False):
     """How the paths of a theory use random weights.
@@ -124,6 +127,11 @@ class RandomNetwork(Immutable):
         if len(sizes) < 2:
             raise InputError(f"widths must have at least the inputs and the outputs; got {list(sizes)}")
         n = len(sizes) - 1
+        if n > _MOST_LAYERS or sum((a + 1) * b for a, b in pairwise(sizes)) > _MOST_PARAMETERS:
+            raise InputError(
+                f"widths must give at most {_MOST_LAYERS} layers and 2^32 weights and biases; got {n} layers and "
+                f"{sum((a + 1) * b for a, b in pairwise(sizes))}; use fewer or narrower layers"
+            )
         if isinstance(activation, str):
             names = (choice("activation", activation, ACTIVATIONS),) * (n - 1) + ("identity",)
         else:

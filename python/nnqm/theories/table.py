@@ -21,7 +21,7 @@ def brief(value: Any) -> str:
 
 def nearest_hint(name: str, known: Iterable[str]) -> str:
     """Hint to the nearest known name, for a message; empty if none is near."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
