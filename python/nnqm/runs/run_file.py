@@ -378,7 +378,7 @@ def _valid(name: str, value: Any) -> bool:
         return value in ("float32", "float64")
     if name in ("hbar", "mass"):
         # Not float(value): an integer may be larger than any float.
-        return 0 < value <= sys.float_info.max
+        return bool(0 < value <= sys.float_info.max)
     return name not in _LEAST or value is None or bool(_LEAST[name] <= value < 2**63)
 
 
