@@ -216,10 +216,9 @@ def _need_sound_store(content: mmap.mmap, place: int, end: int) -> None:
     """Raise InputError if the parts of a store of texts leave it: HDF5 would walk on without an end."""
     while place + 16 <= end:
         number, _, _, length = struct.unpack_from("<HHIQ", content, place)
-        if number == 0:  # free space, up to the end
-            return
-        place += 16 + (length + 7) // 8 * 8
-        if place > end:
+        # Number 0 is free space up to the end, its own head included.
+        place += length if number == 0 else 16 + (length + 7) // 8 * 8
+        if place > end or (number == 0 and place < end):
             raise InputError("a store of texts in it is damaged")
 
 
