@@ -320,6 +320,12 @@ def test_texts_of_hdf5_are_not_longer_than_the_file():
     assert "a text that is larger than the file" in refused(read_h5, None)
     content[place : place + 4] = (1).to_bytes(4, "little")
     heap = content.index(b"GCOL")
+    length = content[heap + 24 : heap + 32]
+    content[heap + 24 : heap + 32] = (2**20).to_bytes(8, "little")
+    with open("h.nc", "wb") as file:
+        file.write(content)
+    assert "a store of texts in it is damaged" in refused(read_h5, None)
+    content[heap + 24 : heap + 32] = length
     content[heap + 8 : heap + 16] = (2**40).to_bytes(8, "little")
     with open("h.nc", "wb") as file:
         file.write(content)

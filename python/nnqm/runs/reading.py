@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import mmap
+import struct
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ _MOST_COMPRESSED = 256
 _ALWAYS = 2**28
 # Bytes of the place of a text in HDF5: four of its length, an address, an index.
 _HEAP_ENTRY = 16
+# Bytes of a file whose stores of texts are walked through.
+_WALKED = 2**24
 # Bytes of a text in memory, at least.
 _TEXT = 128
 # Bytes read to find the header of an array, more than NumPy accepts.
@@ -209,6 +212,16 @@ def need_sound_hdf5(path: Path) -> None:
                     raise InputError(f"{name!r} has a text that is larger than the file")
 
 
+def _need_sound_store(content: mmap.mmap, place: int, end: int) -> None:
+    """Raise InputError if the parts of a store of texts leave it: HDF5 would walk on without an end."""
+    while place + 16 <= end:
+        number, _, _, length = struct.unpack_from("<HHIQ", content, place)
+        # Number 0 is free space up to the end, its own head included.
+        place += length if number == 0 else 16 + (length + 7) // 8 * 8
+        if place > end or (number == 0 and place < end):
+            raise InputError("a store of texts in it is damaged")
+
+
 def _lengths_of_texts(path: Path, item: Any) -> NDArray[Any]:
     """Lengths of the texts of a dataset, which HDF5 takes for memory unseen; empty where they are not in one place."""
     place, count = item.id.get_offset(), prod(item.shape or ())
@@ -227,5 +240,8 @@ def _need_sound_texts(path: Path, size: int) -> None:
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         place = -1
         while (place := content.find(b"GCOL\x01\0\0\0", place + 1)) >= 0:
-            if int.from_bytes(content[place + 8 : place + 16], "little") > size - place:
+            end = place + int.from_bytes(content[place + 8 : place + 16], "little")
+            if end > size:
                 raise InputError("a store of texts in it is larger than the file")
+            if size <= _WALKED:
+                _need_sound_store(content, place + 16, end)
