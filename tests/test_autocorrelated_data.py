@@ -160,6 +160,7 @@ def test_times_of_trajectories_that_are_averaged_over_steps(rho):
         ["paths", [1.0, 2.0], [1.0, 1.0]],
         ["paths", [-1.0], [0.0]],
         ["paths", ["a"], [0.1]],
+        ["paths", [10**400], [0.1]],
     ],
 )
 def test_damaged_times_of_a_saved_run_are_refused(bad, tmp_path):

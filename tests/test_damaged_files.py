@@ -545,6 +545,14 @@ def test_signalling_nans_are_named():
         nnqm.accumulate(x, 0.1)
 
 
+@pytest.mark.filterwarnings("error")
+def test_signalling_nans_of_weights_are_named(tmp_path):
+    weights = np.ones((3, 1), np.float32)
+    weights.view(np.uint32)[1, 0] = 0x7F800001
+    np.savez(tmp_path / "x.npz", **{"0.weight": weights})
+    assert "must be finite" in refused(checkpoint, tmp_path / "x.npz")
+
+
 def test_names_of_channels_are_printable():
     with pytest.raises(InputError, match="names must have no control characters"):
         nnqm.accumulate(np.ones((2, 3, 1)), 0.1, names=["\x1b[2J"])

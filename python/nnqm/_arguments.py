@@ -57,7 +57,9 @@ def floats(name: str, value: ArrayLike, ndim: int | None = None) -> Floats:
     if given.size > _LARGE:
         need_memory(8.0 * given.size, f"{name} in float64", "give less at once", f"shape {given.shape}")
     try:
-        array = np.array(given, dtype=np.float64)
+        # A number that float64 does not have becomes infinite or NaN, and is refused below.
+        with np.errstate(invalid="ignore", over="ignore"):
+            array = np.array(given, dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{name} must be real numbers; {error}") from None
     except OverflowError:

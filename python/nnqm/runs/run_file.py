@@ -348,7 +348,7 @@ def _entries(data: dict[str, Any]) -> dict[str, Any]:
 
 def _chain_times(value: Any) -> ChainTimes:
     """Autocorrelation times of given paths."""
-    with suppress(TypeError, ValueError):
+    with suppress(TypeError, ValueError, OverflowError):
         unit, times, errors = value
         numbers = np.array([times, errors], dtype=np.float64)
         if unit in ("paths", "steps") and numbers.ndim == 2 and (numbers >= 0).all() and np.isfinite(numbers).all():

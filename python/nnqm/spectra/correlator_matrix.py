@@ -340,9 +340,10 @@ def _trouble(run: Correlators, usable: Indices, lowest: Estimate | None, column:
         product, square = normalised_lags(s["observable_lags"][:, -1])
         # In units of the observables, so that rounding is known.
         size = np.sqrt(np.maximum(np.diagonal(square, axis1=1, axis2=2), np.finfo(float).tiny))
-        product = product / (size[:, :, None] * size[:, None, :])
-        inner = product[:, 1:, 1:][:, usable][:, :, usable]
-        turned = inner - np.swapaxes(inner, 1, 2)
+        with np.errstate(over="ignore", invalid="ignore"):  # of observables that vanish at this lag
+            product = product / (size[:, :, None] * size[:, None, :])
+            inner = product[:, 1:, 1:][:, usable][:, :, usable]
+            turned = inner - np.swapaxes(inner, 1, 2)
         return product[:, 0, 1 + usable] - product[:, 1 + usable, 0], turned[:, rows, columns]
 
     def alarm(t: Floats, freedom: int) -> bool:
