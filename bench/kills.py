@@ -245,7 +245,7 @@ def main() -> None:
         Job("nnqm run", n_paths, {**terminated, signal.SIGTERM: 143}),
         Job("simulate", n_paths, {**terminated, signal.SIGTERM: -signal.SIGTERM}),
     ]
-    counts = {signal.SIGKILL: 1 if toy else 25, signal.SIGTERM: 1 if toy else 15, signal.SIGINT: 0 if toy else 15}
+    counts = {signal.SIGKILL: 1 if toy else 25, signal.SIGTERM: 0 if toy else 15, signal.SIGINT: 0 if toy else 15}
     rng = np.random.default_rng(1)
     whole = simulated(n_paths)
     with folder():

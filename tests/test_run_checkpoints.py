@@ -17,6 +17,7 @@ import nnqm
 from nnqm.errors import InputError
 from nnqm.runs import checkpoints, signals, slices
 from nnqm.runs.checkpoints import Checkpoint
+from nnqm.runs.locks import Lock
 
 MEASURE = nnqm.Measure(lags=(0, 1, 3), observables=nnqm.default_observables(nnqm.harmonic_oscillator(), order=2))
 FILE = "run.nc"
@@ -359,6 +360,7 @@ def test_ignored_signals_and_other_threads_are_left_alone(tiles):
 HOLDER = """
 import sys, time
 from nnqm.runs.checkpoints import Checkpoint
+from nnqm.runs.locks import Lock
 with Checkpoint("run.nc"):
     print("held", flush=True)
     time.sleep(900)
@@ -400,15 +402,24 @@ def test_links_lead_to_one_lock():
 
 @posix
 def test_a_child_does_not_keep_the_lock():
-    reader, writer = os.pipe()
-    with Checkpoint(FILE):
-        child = os.fork()
-        if not child:
-            os.close(writer)
-            os.read(reader, 1)
-            os._exit(0)
-    with Checkpoint(FILE):
-        pass
-    os.close(writer)
-    os.close(reader)
-    os.waitpid(child, 0)
+    begun, begin = os.pipe()
+    ended, end = os.pipe()
+    lock = Lock(Path(FILE))
+    child = os.fork()
+    if not child:
+        os.close(end)
+        os.write(begin, b"1")
+        os.read(ended, 1)
+        os._exit(0)
+    os.read(begun, 1)
+    # The end of a process closes its files, and removes none.
+    lock.drop()
+    assert os.listdir() == [".run.nc.lock"]
+    try:
+        with Checkpoint(FILE):
+            pass
+        assert os.listdir() == []
+    finally:
+        for handle in (begun, begin, ended, end):
+            os.close(handle)
+        os.waitpid(child, 0)
