@@ -19,7 +19,7 @@ from nnqm import fields
 from nnqm.cli import main
 from nnqm.errors import InputError, InputTypeError
 from nnqm.learning import SpectralWeights
-from nnqm.runs import crew, engines
+from nnqm.runs import crew, engines, slices
 
 OSCILLATOR = nnqm.OrnsteinUhlenbeck(1.0)
 
@@ -136,6 +136,32 @@ def test_runs_are_extended_cut_and_continued_on_workers(threads, monkeypatch):
     held = stopped.value.partial
     assert told[-1][0] <= held.block_paths.sum() < 12_000
     assert nnqm.extend(held, 12_000, executor=threads) == whole
+
+
+class Tripwire(np.ndarray):
+    """An array that sends Ctrl-C when it is written to."""
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_ctrl_c_does_not_split_the_sums_of_a_block():
+    run = simulated(nnqm.builtin_theory("oscillator"))
+    empty = {name: (array * 0 - (name == "first_bad")).view(Tripwire) for name, array in run.sums.items()}
+    blocks = engines._Blocks(run, empty)
+    piece = blocks.next_piece("run", 10, 1)
+    found = {name: array[piece.first : piece.last] for name, array in run.sums.items()}
+    with pytest.raises(KeyboardInterrupt):
+        blocks.take(piece, found)
+    assert all(np.array_equal(empty[name][piece.first : piece.last], found[name]) for name in found)
+    # 1,216 paths are whole tiles; some of them less are not, and their blocks begin again.
+    part = {name: array.copy() for name, array in run.sums.items()}
+    part["paths"][3] = 40
+    split = {name: array.view(Tripwire) for name, array in part.items()}
+    with pytest.raises(KeyboardInterrupt):
+        slices.units_left(run, split)
+    assert not any(array[3].any() for name, array in part.items() if name != "first_bad")
 
 
 def test_until_does_not_depend_on_workers(threads):

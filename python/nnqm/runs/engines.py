@@ -19,6 +19,7 @@ from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.run_settings import TILE, build_facts, empty_sums, measure_of
 from .crew import Crew, Workers, WorkersLost, warn_lost
+from .signals import HeldSignals
 from .slices import SLICE, first_tiles, in_process, units_left
 
 __all__ = ["Engine"]
@@ -173,10 +174,12 @@ class _Blocks:
     def take(self, piece: _Piece, found: Sums) -> None:
         """Put the sums of a finished piece in their place."""
         where = self._where(piece)
-        for name, array in self.sums.items():
-            array[where] = found[name]
-        self._done[where] = piece.end
-        self._busy[where] = False
+        # Ctrl-C between two arrays would leave blocks whose sums are of different numbers of paths.
+        with HeldSignals():
+            for name, array in self.sums.items():
+                array[where] = found[name]
+            self._done[where] = piece.end
+            self._busy[where] = False
 
     def _where(self, piece: _Piece) -> slice:
         return slice(piece.first - self.run.first_block, piece.last - self.run.first_block)

@@ -14,6 +14,7 @@ from .. import _core
 from ..sampling.correlators import Correlators
 from ..sampling.run_settings import TILE, measure_of
 from ..theories.networks import RandomNetwork
+from .signals import HeldSignals
 
 __all__: list[str] = []
 
@@ -30,9 +31,11 @@ def units_left(run: Correlators, sums: dict[str, NDArray[Any]]) -> tuple[NDArray
     index = run.first_block + np.arange(len(sums["paths"]))
     wanted = np.maximum(0, -(-(-(-run.n_paths // unit) - index) // run.n_blocks))
     # A block whose last tile was cut short is done again: its sums cannot be undone.
-    for b in np.flatnonzero((sums["paths"] % unit != 0) & (sums["paths"] < paths_wanted(run, index))):
-        for name, array in sums.items():
-            array[b] = -1 if name == "first_bad" else 0
+    begun = np.flatnonzero((sums["paths"] % unit != 0) & (sums["paths"] < paths_wanted(run, index)))
+    if begun.size:
+        with HeldSignals():
+            for name, array in sums.items():
+                array[begun] = -1 if name == "first_bad" else 0
     return -(-sums["paths"] // unit), wanted
 
 
