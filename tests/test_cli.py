@@ -698,6 +698,7 @@ def test_a_report_is_printed_even_if_the_results_cannot_be_saved(command, quick,
         )
 
     monkeypatch.setattr(cli.results, "save", full)
+    monkeypatch.setattr(cli.results, "move_onto", full)
     code, out, err = command("run", "oscillator", *SMALL, "--no-figure")
     assert code == 2
     assert REPORT.rows[0].cells[1] in out

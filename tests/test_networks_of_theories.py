@@ -375,19 +375,6 @@ def test_the_test_of_the_markov_property_raises_no_false_alarms():
     refute(_conditional_independence(_Subject.of(both, None, _Draws(20_000, 1, 0)), both), "a sum of two, not Markov")
 
 
-def test_what_the_present_explains_is_taken_off():
-    from nnqm.properties import _BINS, _unexplained
-
-    present = np.random.default_rng(3).uniform(-1, 1, 20_000)
-    line, square = _unexplained(2 * present + 1, present)
-    np.testing.assert_allclose(line, 0, atol=1e-12)
-    # Of a parabola a straight line on a bin of width h leaves at most h^2/6, in units of the width of the central 68%.
-    assert 0 < np.abs(square).max() < 1.5 * (2 / _BINS) ** 2 / 6 / 0.68**2
-    # What is not a function of the present stays.
-    (other, _) = _unexplained(np.random.default_rng(4).uniform(-1, 1, 20_000), present)
-    assert np.var(other) > 0.6
-
-
 def test_the_table_and_its_rows():
     found = nnqm.check(OU)
     assert str(found).splitlines()[0] == "Gaussian process of the kernel ornstein-uhlenbeck on [0, 4]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TypedDict, Unpack
 
 import numpy as np
@@ -272,7 +273,7 @@ def fit(
         rate = {"gradient-descent": lambda: default_rate(first), "adam": lambda: ADAM_RATE}.get(method, lambda: None)()
     run = _Run(problem, method, rate)
     generator = np.random.default_rng(rng)
-    vectors = [first.vector, *(_redrawn(theory, names, generator) for _ in range(starts - 1))]
+    vectors = chain([first.vector], (_redrawn(theory, names, generator) for _ in range(starts - 1)))
     progress = settings.get("progress")
     watching = _Watching(
         steps=steps,
@@ -288,7 +289,7 @@ def fit(
                 if run.complete:
                     break
         else:
-            run.on_workers(crew, vectors, watching, progress)
+            run.on_workers(crew, list(vectors), watching, progress)
     except KeyboardInterrupt:
         raise FitInterrupted(run.result() if run.watches else None) from None
     if len(run.faults) == starts:
