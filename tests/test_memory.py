@@ -11,7 +11,7 @@ from nnqm.errors import InputError
 
 oscillator = nnqm.harmonic_oscillator()
 inputs = nnqm.OrnsteinUhlenbeck(1.0)
-wide = nnqm.Theory(inputs, nnqm.RandomNetwork([1, 2**20, 2**20, 1]))
+drawn = nnqm.Theory(inputs, nnqm.RandomNetwork([1, 16, 1]))
 
 # Each needs more than 8 TiB.
 ABSURD = {
@@ -22,8 +22,7 @@ ABSURD = {
         nnqm.Theory(nnqm.ThermalOrnsteinUhlenbeck(1.0, beta=10.0)), 640, 10**6
     ),
     "the futures": lambda: nnqm.simulate_two_level(oscillator, 64, 10**12, 100, 0.1),
-    "the layers of a network": lambda: nnqm.simulate(wide, 64, 10, 0.1),
-    "the weights": lambda: nnqm.draw_weights(wide, 1),
+    "the weights": lambda: nnqm.draw_weights(drawn, 10**13),
     "10000000000 networks": lambda: fields.drawn_neurons(fields.NeuronField("tanh"), [[1.0]], 10**10, width=1000),
     "the outputs of the network": lambda: nnqm.apply(
         nnqm.Network([np.ones((2**17, 1))]), np.broadcast_to(np.float32(0), (10**6, 100, 1))

@@ -326,7 +326,12 @@ def test_a_second_ctrl_c_does_not_wait(tiles, monkeypatch):
     assert os.listdir() == []
 
 
+# JAX, if another test has imported it, warns at every fork.
+forks = pytest.mark.filterwarnings("ignore:Exception ignored in.*_at_fork:pytest.PytestUnraisableExceptionWarning")
+
+
 @posix
+@forks
 def test_a_child_is_ended_at_once(tiles):
     codes = []
 
@@ -401,6 +406,7 @@ def test_links_lead_to_one_lock():
 
 
 @posix
+@forks
 def test_a_child_does_not_keep_the_lock():
     begun, begin = os.pipe()
     ended, end = os.pipe()

@@ -11,6 +11,9 @@ from .errors import InputError
 
 __all__ = ["memory", "need_memory"]
 
+# Bytes below which the files of the system are not read: this costs more than small work, and other threads wait.
+_LITTLE = 2**24
+
 
 def need_memory(needed: float, what: str, remedy: str, got: str = "") -> None:
     """Raise InputError if more memory is needed than this process can ever have.
@@ -26,6 +29,8 @@ def need_memory(needed: float, what: str, remedy: str, got: str = "") -> None:
     got : str
         Sizes that the user gave.
     """
+    if needed < _LITTLE:
+        return
     held, limit = memory()
     if needed > held:
         sizes = f"; got {got}" if got else ""
