@@ -124,7 +124,7 @@ def main() -> int:
     parser.add_argument("--toy", action="store_true", help="small runs")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    repeats, scale = (1, 64 * 256) if arguments.toy else (arguments.repeats, 1 << 20)
+    repeats, scale = (1, 64 * 256) if arguments.toy else (arguments.repeats, 1 << 19)
     info = nnqm.build_info()
     print(
         f"nnqm {nnqm.__version__}, level {info['level']}, {os.cpu_count()} processors, {N_TIMES} times, {scale:,} paths"

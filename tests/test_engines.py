@@ -405,7 +405,8 @@ def compare(executor):
     for kind, make in THEORIES.items():
         theory = make()
         for precision in ("float32", "float64"):
-            assert simulated(theory, precision, executor=executor) == simulated(theory, precision), (kind, precision)
+            alone = simulated(theory, precision)
+            assert simulated(theory, precision, executor=executor) == alone, (kind, precision)
             print(kind, precision, flush=True)
 """
 
