@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import queue
+import time
 import warnings
 from collections.abc import Callable, Generator, Hashable, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -23,6 +24,8 @@ _TRIES = 3
 _EXECUTORS = 5
 # Seconds between looks at the keyboard while no result comes.
 _PATIENCE = 0.1
+# Seconds for which the size of a cluster is believed.
+_ASKED = 5.0
 # Calls in flight where the number of workers is not known.
 _UNKNOWN = 64
 
@@ -70,6 +73,7 @@ class Crew:
         self._calls: dict[Hashable, tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = {}
         self._failures: dict[Hashable, int] = {}
         self._remade = 0
+        self._threads_of_cluster, self._asked = 0, -_ASKED
 
     def _made(self) -> Any:
         assert callable(self._make)
@@ -85,8 +89,13 @@ class Crew:
             found = getattr(self._executor, name, None)
             if isinstance(found, int) and found > 0:
                 return found
-        client: Any = getattr(self._executor, "_client", None)  # of Dask
-        return sum(client.nthreads().values()) or None if hasattr(client, "nthreads") else None
+        client: Any = getattr(self._executor, "_client", None)
+        if not hasattr(client, "nthreads"):
+            return None
+        # A cluster of Dask grows and shrinks, and each question to its scheduler takes a while.
+        if time.monotonic() > self._asked + _ASKED:
+            self._threads_of_cluster, self._asked = sum(client.nthreads().values()), time.monotonic()
+        return self._threads_of_cluster or None
 
     @property
     def threads(self) -> int:
