@@ -602,5 +602,6 @@ def test_default_observables_of_a_field_are_alike_at_all_points():
 
 def test_sums_that_memory_cannot_hold_are_refused(monkeypatch):
     monkeypatch.setattr("nnqm._memory.memory", lambda: (2.0**20, "the machine has"))
+    monkeypatch.setattr("nnqm._memory._LITTLE", 0)
     with pytest.raises(InputError, match=r"the sums of this run, lags most of it, would take .* GiB"):
         nnqm.simulate(nnqm.Theory(fields.PeriodicBox(1.0, 64)), 640, 9, 0.2, rng=1, measure=MEASURE)
