@@ -249,7 +249,7 @@ def main() -> None:
     rng = np.random.default_rng(1)
     whole = simulated(n_paths)
     with folder():
-        # What each process would import.
+        # Modules that each process would import.
         nnqm.save(whole, "run.nc")
     right = table(jobs, counts, whole, rng)
     print()

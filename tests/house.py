@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "python" / "nnqm"
 WINGS = [
     ["_core"],
     ["errors", "representation", "verdict"],
-    ["_memory"],
+    ["_memory", "_signals"],
     ["_arguments"],
     ["statistics"],
     ["quantum"],

@@ -43,7 +43,7 @@ def refused(read, path):
 
 
 def answer(read, path):
-    """What is read, or the message of a refusal."""
+    """The object that was read, or the message of a refusal."""
     try:
         return read(path)
     except InputError as error:

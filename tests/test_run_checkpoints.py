@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 import nnqm
+from nnqm import _signals as signals
 from nnqm.errors import InputError
-from nnqm.runs import checkpoints, signals, slices
+from nnqm.runs import checkpoints, slices
 from nnqm.runs.checkpoints import Checkpoint
 from nnqm.runs.locks import Lock
 

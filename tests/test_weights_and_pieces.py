@@ -4,6 +4,7 @@ import dataclasses
 import itertools
 import pickle
 import re
+import signal
 
 import numpy as np
 import pandas
@@ -15,6 +16,7 @@ from scipy.signal import lfilter
 import nnqm
 from harness import assert_consistent, assert_inconsistent, assert_pulls_are_standard
 from nnqm.errors import InputError, InputTypeError
+from nnqm.sampling import accumulator, block_sums
 from nnqm.sampling.weights import weighted_series
 
 TWO = nnqm.default_observables(([0.1, -0.2], [1.1, 0.8], ["x", "p"]), order=3, neurons=2, products=1)
@@ -601,3 +603,30 @@ def test_a_table_of_paths_and_times():
         nnqm.accumulate(pandas.Series(X[0], index=pandas.date_range("2020-01-01", periods=12)))
     with pytest.raises(InputTypeError, match="an index with the name 'time'"):
         nnqm.accumulate(pandas.DataFrame(X))
+
+
+@pytest.mark.parametrize("method", ["add", "extend"])
+def test_ctrl_c_leaves_whole_pieces(method, monkeypatch):
+    rng = np.random.default_rng(5)
+    shape = (40, 32) if method == "add" else (2, 700)
+    pieces = [rng.normal(size=shape) for _ in range(6)]
+    # Pieces are summed up at once.
+    monkeypatch.setattr(accumulator, "_FIRST_BYTES", 1)
+    kept, undisturbed = nnqm.Accumulator(0.1), nnqm.Accumulator(0.1)
+    summed = block_sums.PathSums.sums
+
+    def press(*arguments, **others):
+        signal.raise_signal(signal.SIGINT)
+        return summed(*arguments, **others)
+
+    stopped = 0
+    for piece in pieces:
+        getattr(undisturbed, method)(piece)
+        with monkeypatch.context() as patch:
+            patch.setattr(block_sums.PathSums, "sums", press)
+            try:
+                getattr(kept, method)(piece)
+            except KeyboardInterrupt:
+                stopped += 1
+    assert stopped > 0
+    assert kept.run() == undisturbed.run()

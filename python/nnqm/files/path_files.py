@@ -35,7 +35,7 @@ _Names: TypeAlias = "str | os.PathLike[str] | Sequence[str | os.PathLike[str]]"
 
 @dataclass(frozen=True)
 class _Known:
-    """What is known of a file before its paths are summed up."""
+    """Shape, time step and names of a file, known before its paths are summed up."""
 
     path: Path
     counts: tuple[int, ...]

@@ -71,7 +71,7 @@ class Point:
             self.loss = float(self.residual @ self.residual) / 2
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # What was differentiated does not travel; it is made again.
+        # Functions that pull gradients back cannot be pickled; the point is made again from its vector.
         return (Problem.at, (self._problem, self.vector))
 
     @property

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from .._signals import HeldSignals
 from ..errors import InputError
 from ..sampling.correlators import Correlators, same_draws
 from ..theories.table import brief
 from .locks import Lock
 from .run_file import load, write_run
-from .signals import HeldSignals
 from .writing import beside, check_writable, remove_leftovers, replacing
 
 __all__: list[str] = []
@@ -232,5 +232,5 @@ def _change(name: str, old: Any, new: Any) -> str:
 
 
 def _state(run: Correlators) -> tuple[int, bytes]:
-    """What tells two states of one run apart."""
+    """Number of paths of the run and of each block, which tell two states of one run apart."""
     return run.n_paths, run.block_paths.tobytes()

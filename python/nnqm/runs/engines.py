@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._signals import HeldSignals
 from ..errors import InputError
 from ..sampling.correlators import Correlators
 from ..sampling.run_settings import TILE, build_facts, empty_sums, measure_of
 from .crew import Crew, Workers, WorkersLost, warn_lost
-from .signals import HeldSignals
 from .slices import SLICE, first_tiles, in_process, units_left
 
 __all__ = ["Engine"]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import _core
+from .._signals import HeldSignals
 from ..sampling.correlators import Correlators
 from ..sampling.run_settings import TILE, measure_of
 from ..theories.networks import RandomNetwork
-from .signals import HeldSignals
 
 __all__: list[str] = []
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, Rng, choice, integer, random_key
 from .._memory import need_memory
+from .._signals import HeldSignals
 from ..errors import InputError, InputTypeError
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure, measure_or_default, resolve
@@ -526,12 +527,14 @@ def _fill(
             totals = _Totals(reader, size)
             totals.add(first, stop, per_draw or stop - first, tell)
             sums = totals.at_lags(weights)
-            run.sums["lags"][b] = sums[list(run.lags), :, :n, :n]
-            if run.observable_lags:
-                run.sums["observable_lags"][b] = sums[list(run.observable_lags)]
-            # As if over all times of all paths of the run.
-            run.sums["moments"][b] = totals.powers[:, : n - 1].T * (draws.futures * run.n_times / draws.n_times)
-            run.sums["paths"][b] = (stop - first) * draws.futures
+            # Ctrl-C between two arrays would leave a block that has products and no paths.
+            with HeldSignals():
+                run.sums["lags"][b] = sums[list(run.lags), :, :n, :n]
+                if run.observable_lags:
+                    run.sums["observable_lags"][b] = sums[list(run.observable_lags)]
+                # As if over all times of all paths of the run.
+                run.sums["moments"][b] = totals.powers[:, : n - 1].T * (draws.futures * run.n_times / draws.n_times)
+                run.sums["paths"][b] = (stop - first) * draws.futures
     except KeyboardInterrupt:
         held = int(run.sums["paths"].sum())
         raise Interrupted(run if held else None, f"{held} paths") from None

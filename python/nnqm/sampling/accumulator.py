@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
+from .._signals import HeldSignals
 from ..errors import InputError, InputTypeError, located
 from ..statistics.autocorrelation import slowest
 from ..theories.theory import Theory
@@ -50,7 +51,7 @@ _MOST_BLOCKS, _FEWEST_KEPT = 8 * DEFAULT_BLOCKS, 32
 
 @dataclass
 class _Chain:
-    """What is known of the chain of one replica so far."""
+    """Sums and series of the chain of one replica so far."""
 
     collected: list[Sums] = field(default_factory=list)
     series: list[Floats] = field(default_factory=list)
@@ -203,7 +204,9 @@ class Accumulator:
                 of_batches = path_weights(weights, [len(b) for b in batches])
                 self._agree(given, weights is not None)
                 for batch, own in zip(batches, of_batches, strict=True):
-                    self._take(batch, own, name)
+                    # Ctrl-C comes before a piece or after it: none is summed up in part, or forgotten.
+                    with HeldSignals():
+                        self._take(batch, own, name)
         except (InputError, InputTypeError):
             if self._n_pieces == 0:
                 self._weighted, self._of_pieces, self._sums.dt, self._sums.names = before
@@ -244,12 +247,13 @@ class Accumulator:
             for column in range(row.shape[1]):
                 need_finite_paths(row[None, :, column], i, 0, column)
         self._agree(given, False)
-        for i, row in enumerate(rows):
-            self._stretches.setdefault((name, i), []).append(row.copy())
-            self._first_bytes += row.nbytes
-        self._n_pieces += 1
-        if self._run is not None or self._first_bytes > self._most_held:
-            self._emit()
+        with HeldSignals():
+            for i, row in enumerate(rows):
+                self._stretches.setdefault((name, i), []).append(row.copy())
+                self._first_bytes += row.nbytes
+            self._n_pieces += 1
+            if self._run is not None or self._first_bytes > self._most_held:
+                self._emit()
 
     def run(self) -> Correlators:
         """The sums so far, as ``accumulate`` returns them.

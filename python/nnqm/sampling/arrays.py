@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array as standard
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,12 +66,12 @@ class GivenPaths:
         return tuple(b.shape[1] for b in self.batches) if self.readable else ()
 
 
-class GivenSource:
+class GivenSource(ABC):
     """A place that paths come from, for example files."""
 
+    @abstractmethod
     def given(self) -> Any:
         """The paths: ``GivenPaths``, an iterator of them, or a mapping of replicas with one of these for each."""
-        raise NotImplementedError
 
 
 def read_given(paths: Any, axes: Sequence[str] | None = None, *, ask: bool = True) -> GivenPaths:

@@ -38,7 +38,7 @@ class PathSettings(TypedDict, total=False):
     Attributes
     ----------
     precision : {"float32", "float64"}
-        Of paths and networks, float32 by default; sums are float64 either way.
+        Type of paths and networks, float32 by default; sums are float64 either way.
     n_threads : int
         0, the default, uses as many as the OpenMP environment offers. They do not change the bits.
     """
@@ -119,7 +119,7 @@ class RunSettings(WorkSettings, total=False):
     Attributes
     ----------
     precision : {"float32", "float64"}
-        Of paths and networks, float32 by default; sums are float64 either way.
+        Type of paths and networks, float32 by default; sums are float64 either way.
     compiled : bool
         Whether the network is evaluated by a table; by default wherever that is as good, see ``simulate``.
     n_blocks : int
