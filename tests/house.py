@@ -9,7 +9,7 @@ SOURCE = Path(__file__).parent.parent / "python" / "nnqm"
 # From the ground up. A file may import its own wing and the wings in rows above its own.
 WINGS = [
     ["_core"],
-    ["errors", "representation", "verdict"],
+    ["errors", "representation", "display", "verdict"],
     ["_memory", "_signals"],
     ["_arguments"],
     ["statistics"],
@@ -25,8 +25,10 @@ WINGS = [
     ["learning"],
     ["properties", "files"],
     ["report"],
-    ["results", "plot"],
-    ["cli"],
+    ["results", "plot", "interop"],
+    ["pages"],
+    ["reproduce"],
+    ["testing", "cli"],
 ]
 FLOOR = {wing: i for i, row in enumerate(WINGS) for wing in row}
 
