@@ -66,6 +66,16 @@ def say(text: str, stream: TextIO | None = None) -> None:
         silence(target)
 
 
+def print_table(table: Table) -> None:
+    """Print a table, as wide as its longest line where a file or a pipe has no width."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
+    with console.capture() as capture:
+        console.print(table)
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
 def print_json(data: Mapping[str, Any]) -> None:
     """Print plain data as one object of JSON, after the version of nnqm."""
     say(json.dumps({"nnqm": _core.build_info()["version"], **data}, indent=2, allow_nan=False))

@@ -29,7 +29,7 @@ from .workers import Dask, Mpi, Workers, executor_of
 __all__: list[str] = []
 
 
-@app.command(no_args_is_help=False, short_help="Sample a theory and print its physics.")
+@app.command("run", short_help="Sample a theory and print its physics.")
 def run(
     context: typer.Context,
     theory: Annotated[

@@ -55,7 +55,7 @@ def check_theory(
         say(str(found))
 
 
-@app.command(short_help="Print facts about this installation.")
+@app.command("info", short_help="Print facts about this installation.")
 def info(as_json: AsJson = False) -> None:
     """Print the properties of this installation: version, compiler, instruction set, threads."""
     build = _core.build_info()
