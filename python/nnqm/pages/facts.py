@@ -100,8 +100,9 @@ def command_of(run: Correlators) -> str | None:
     if run.precision != defaults["precision"]:
         options["--precision"] = run.precision
     if len(run.block_paths) < run.n_blocks:
-        settings["blocks"] = range(run.first_block, run.first_block + len(run.block_paths))
-        options["--blocks"] = f"{run.first_block}:{settings['blocks'].stop}"
+        end = run.first_block + len(run.block_paths)
+        settings["blocks"] = range(run.first_block, end)
+        options["--blocks"] = f"{run.first_block}:{end}"
     try:
         grid = time_grid(run.n_times, dt, None, run.theory)
         asked, held = planned(run.theory, run.n_paths, grid, run.keys[0], None, settings)
