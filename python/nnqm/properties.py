@@ -20,6 +20,7 @@ from .runs.simulation import simulate
 from .sampling.path_source import Paths
 from .statistics.blas import one_blas_thread
 from .statistics.estimate import Estimate
+from .statistics.plain import plain
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
 from .theories.theory import Theory
@@ -96,6 +97,16 @@ class Properties:
             if row.name == name:
                 return row
         raise KeyError(f"{name!r} is not among the properties; they are {', '.join(r.name for r in self.rows)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: "title" and "rows" with the keys "name", "verdict" (its name) and "reason".
+
+        Returns
+        -------
+        dict
+        """
+        found: dict[str, Any] = plain({"title": self.title, "rows": [vars(row) for row in self.rows]})
+        return found
 
     def __str__(self) -> str:
         wide, wider = max(len(r.name) for r in self.rows), max(len(r.verdict) for r in self.rows)

@@ -24,8 +24,8 @@ _COLOUR = re.compile(r"(?<=: )#([0-9a-f]{2})\1\1\b")
 def inline_svg(figure: Figure, name: str, alt: str) -> tuple[str, float]:
     """An ``<svg>`` element and its natural width in pixels.
 
-    Text is drawn as paths: a reader's fonts do not move it. Identities begin with the name, so that drawings of one page
-    do not refer to each other.
+    Text is drawn as paths: a reader's fonts do not move it. Identities begin with the name, so that drawings of one
+    page do not refer to each other.
     """
     import matplotlib
 
