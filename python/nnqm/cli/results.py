@@ -21,7 +21,7 @@ from ..runs.slices import paths_wanted
 from ..runs.writing import move_onto
 from ..sampling.correlators import Correlators
 from .interruptions import ended_by
-from .printing import BadInput, input_errors, note, print_report, progress_bar
+from .printing import BadInput, input_errors, note, print_report
 
 __all__: list[str] = []
 
@@ -52,8 +52,8 @@ def finish(
             fault = error
     saved = data is not None and fault is None
     try:
-        with input_errors(), progress_bar("analysis", "") as progress:
-            report = analyse(result, paths=paths, positivity=positivity, progress=progress)
+        with input_errors():
+            report = analyse(result, paths=paths, positivity=positivity)
         print_report(report)
         if saved:
             note(f"wrote {data}")
