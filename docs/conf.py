@@ -28,7 +28,11 @@ extensions = [
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 templates_path = ["_templates"]
-exclude_patterns = ["_extensions", "_templates", "**/GALLERY_HEADER.rst"]
+exclude_patterns = [
+    "_extensions",
+    "_templates",
+    *(f"gallery/*.{ending}" for ending in ("ipynb", "py", "zip", "json", "md5")),
+]
 nitpicky = True
 
 # ---- pages
@@ -43,7 +47,18 @@ copybutton_prompt_is_regexp = True
 
 # Pages below each page, by caption.
 toctrees = {
-    "index": {"": ["start", "guide", "physics", "gallery/index", "reference/index", "trust", "project/contributing", "project/changelog"]},
+    "index": {
+        "": [
+            "start",
+            "guide",
+            "physics",
+            "gallery/index",
+            "reference/index",
+            "trust",
+            "project/contributing",
+            "project/changelog",
+        ]
+    },
     "start": {"": ["project/readme", "first-hour", "recipes/index"]},
     "recipes/index": {"": ["[!i]*"]},
     "guide": {
@@ -96,6 +111,7 @@ sphinx_gallery_conf = {
     "matplotlib_animations": False,
     "image_srcset": ["2x"],
     "show_signature": False,
+    "write_computation_times": False,
 }
 
 # ---- the site
