@@ -169,8 +169,8 @@ def _draw(result: Correlators, report: Report, target: Path | None) -> None:
     if not has_matplotlib():
         note("no figure: pip install 'nnqm[plot]' gets it")
         return
-    from ..plot import save_figure
+    from ..plot import save_overview
 
     with input_errors():
-        save_figure(result, report, target)
+        save_overview(result, report, target)
     note(f"wrote {target}")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, Rng, choice
+from ..display import Drawn
 from ..errors import InputError, InputTypeError
 from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
@@ -49,7 +50,7 @@ class Series:
 
 
 @dataclass(frozen=True, repr=False)
-class TrainingDynamics:
+class TrainingDynamics(Drawn, picture="training"):
     """Result of ``training_dynamics``; ``print`` shows it as a table.
 
     Attributes

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.estimate import Estimate, format_value
@@ -149,7 +150,7 @@ HEADINGS = ("quantity", "measured(error)", "exact", "dt -> 0", "pull", "verdict"
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Drawn, picture="levels"):
     """Rows of a run's physics; ``print(report)`` shows the table, and so does a notebook.
 
     Attributes
@@ -160,8 +161,8 @@ class Report:
     notes : tuple of str
         Facts that a reader needs to interpret the numbers.
     details : dict
-        The objects behind the rows, by name: "exact", "spectrum", "plateau", "commutator", "momentum_squared",
-        "uncertainty", "positivity", "chapman_kolmogorov".
+        The name of the channel, "channel", and the objects behind the rows, by name: "exact", "spectrum", "plateau",
+        "commutator", "momentum_squared", "uncertainty", "positivity", "chapman_kolmogorov".
     """
 
     title: str
