@@ -272,7 +272,7 @@ def _tell_provenance(page: Page, run: Correlators) -> None:
     """How the run was made, and how its bits are made again."""
     held = int(run.block_paths.sum())
     grid = f"{run.n_times} from {run.times[0]:g} to {run.times[-1]:g}" + (
-        f", dt = {run.dt:.17g}" if run.uniform else ""
+        f", dt = {run.dt:.10g}" if run.uniform else ""
     )
     rows = [
         ["paths", f"{held:,}" + (f" of {run.n_paths:,}" if held < run.n_paths else "")],
