@@ -50,7 +50,7 @@ def inline_svg(figure: Figure, name: str, alt: str) -> tuple[str, float]:
 
 
 def _on_page(colour: str) -> str:
-    """A colour of a figure on the page: grey lies between ink (black) and paper (white), others are lifted in the dark."""
+    """A colour on the page: grey lies between ink (black) and paper (white), and others are lifted on dark paper."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     if red != green or green != blue:
         return f"color-mix(in srgb, {colour}, white var(--lift))"

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import InputTypeError
 from ..positivity.reflection import PositivityResult
 from ..report.analyse import analyse
@@ -16,6 +14,7 @@ from ..report.table import HEADINGS, Group, Report, Row
 from ..sampling.correlators import Correlators
 from ..theories.network import Network
 from ..theories.networks import RandomNetwork
+from ..theories.source import Source
 from ..theories.theory import Theory
 from .facts import builtin_name, command_of, seed_of
 from .page import Cell, Page
@@ -28,8 +27,8 @@ __all__ = ["report_page"]
 # Size of a figure in inches, so that its text keeps its size on a phone.
 _SIZE = (5.4, 3.7)
 
-# Longest value of a parameter, and most parameters, that are written out.
-_LONGEST, _MOST_NUMBERS = 60, 8
+# Longest text of the parameters of a source, in characters.
+_LONGEST = 300
 
 _GROUPS = {
     Group.SHAPE: "Distribution of x",
@@ -108,7 +107,7 @@ def _tell_theory(page: Page, run: Correlators, builtin: str | None) -> None:
         last = first + source.n_inputs - 1
         inputs = f"y{first}" if last == first else f"y{first} to y{last}"
         about = (inspect.getdoc(type(source)) or type(source).__name__).splitlines()[0]
-        rows.append([inputs if theory.n_inputs > 1 else "y", source.kind, about, _parameters(source.to_dict())])
+        rows.append([inputs if theory.n_inputs > 1 else "y", str(source.kind), about, _parameters(source)])
         first = last + 1
     page.table(["input", "kind", "process", "parameters"], rows, caption="Seed processes, the inputs of the theory.")
 
@@ -145,26 +144,11 @@ def _ensemble(network: RandomNetwork) -> str:
     return words
 
 
-def _parameters(data: dict[str, Any]) -> str:
-    """The parameters of a source, long arrays by their sizes."""
-    parts = []
-    for key, value in data.items():
-        if key == "kind" or value is None:
-            continue
-        parts.append(f"{key} = {_short(value)}")
-    return ", ".join(parts)
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        size = np.size(np.array(value, dtype=object))
-        if size > _MOST_NUMBERS:
-            return f"{size} entries"
-        return f"({', '.join(_short(entry) for entry in value)})" if len(value) != 1 else _short(value[0])
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_short(entry)}" for key, entry in value.items()) + "}"
-    text = f"{value:.10g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
+def _parameters(source: Source) -> str:
+    """The parameters of a source as its representation names them."""
+    told = repr(source)
+    inner = told[told.find("(") + 1 : -1] if told.endswith(")") else told
+    return inner if len(inner) <= _LONGEST else f"{inner[:_LONGEST]} ..."
 
 
 def _tell_physics(page: Page, report: Report) -> None:
@@ -173,17 +157,18 @@ def _tell_physics(page: Page, report: Report) -> None:
         "truncation, in the second. The column exact has the exact value of the estimator in its row, at its dt. The "
         "pull is (measured - exact) / error."
     )
-    page.table(HEADINGS, list(table_rows(report.rows)))
-
-
-def table_rows(rows: Sequence[Row]) -> Iterator[Sequence[Cell] | str]:
-    """The rows of a report as rows of a page, each group below its heading."""
+    # Without a theory there are no exact values, and no pulls.
+    last = len(HEADINGS) - 1
+    shown = [i for i in range(len(HEADINGS)) if i in (0, last) or any(row.cells[i] for row in report.rows)]
+    lines: list[Sequence[Cell] | str] = []
     group = None
-    for row in rows:
+    for row in report.rows:
         if row.group != group:
             group = row.group
-            yield _GROUPS[group]
-        yield [*row.cells[:-1], list(_judgement(row))]
+            lines.append(_GROUPS[group])
+        cells: list[Cell] = [*row.cells[:last], list(_judgement(row))]
+        lines.append([cells[i] for i in shown])
+    page.table([HEADINGS[i] for i in shown], lines)
 
 
 def _judgement(row: Row) -> Iterator[str]:
