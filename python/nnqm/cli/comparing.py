@@ -17,7 +17,7 @@ from ..sampling.correlators import Correlators
 from . import completion
 from .application import app
 from .continuing import PART
-from .printing import AsJson, input_errors, note, print_json, progress_bar, say
+from .printing import AsJson, input_errors, note, print_json, say
 from .results import NoPositivity, filled, need_distinct
 
 __all__: list[str] = []
@@ -55,8 +55,7 @@ def compare_results(
             runs[str(file)] = filled(load(file))
         if len(runs) < 2:
             raise InputError(f"nnqm compare needs two files; got {results[0]}; nnqm analyse prints one alone")
-        with progress_bar("comparison", "") as progress:
-            found = compare(runs, progress=progress)
+        found = compare(runs)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -96,8 +95,6 @@ def report_results(
         stem = results.name.removesuffix(PART).removesuffix(".nc")
         target = check_writable(results.with_name(f"{stem}.html") if output is None else output)
         need_distinct(target, results, "RESULT.nc")
-        with progress_bar("report", "") as progress:
-            found = analyse(run, positivity=not no_positivity, progress=progress)
-            page = report_page(run, found, name=stem if title is None else title)
-        page.write(target)
+        found = analyse(run, positivity=not no_positivity)
+        report_page(run, found, name=stem if title is None else title).write(target)
     note(f"wrote {target}")

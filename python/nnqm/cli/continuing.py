@@ -12,16 +12,16 @@ import typer
 
 from .._arguments import integer
 from ..errors import InputError
+from ..progress import Progress, ProgressBar
 from ..report.table import Report
 from ..runs.checkpoints import blocks_of, differences
 from ..runs.run_file import load
 from ..runs.simulation import Interrupted, extend
 from ..runs.writing import beside, check_writable
 from ..sampling.correlators import Correlators, merge_named
-from ..sampling.run_settings import Progress
 from . import completion
 from .application import app
-from .printing import AsJson, input_errors, note, progress_bar, warnings_as_notes
+from .printing import AsJson, input_errors, note, warnings_as_notes
 from .results import (
     NoPositivity,
     figure_target,
@@ -91,7 +91,7 @@ def extend_results(
     drawing = figure_target(figure, figure is None, default=Path())
     need_distinct(data, drawing, "--figure")
 
-    def work(progress: Progress | None) -> Correlators:
+    def work(progress: Progress) -> Correlators:
         return extend(start, wanted, n_threads=threads, progress=progress, executor=executor, checkpoint=part)
 
     carry_out(work, data.stem, data, found, wanted, drawing, positivity=not no_positivity, as_json=as_json)
@@ -139,7 +139,7 @@ def merge_results(
 
 
 def carry_out(
-    work: Callable[[Progress | None], Correlators],
+    work: Callable[[Progress], Correlators],
     name: str,
     data: Path,
     found: dict[Path, Correlators],
@@ -157,7 +157,7 @@ def carry_out(
     if found:
         _tell(*farthest(found), wanted)
     try:
-        with input_errors(), progress_bar(name, "paths/s") as progress, warnings_as_notes():
+        with input_errors(), ProgressBar(name, "paths/s") as progress, warnings_as_notes():
             result = work(progress)
     except Interrupted as stop:
         finish_interrupted(stop, data, part, as_json=as_json)

@@ -1,4 +1,4 @@
-"""Messages, progress and reports on a terminal."""
+"""Messages and reports on a terminal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Annotated, Any, TextIO
 
@@ -14,7 +14,6 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -100,32 +99,6 @@ def silence(stream: TextIO) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
-
-
-@contextmanager
-def progress_bar(name: str, unit: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar on standard error if it is a terminal."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    # The run itself draws the bar, not a thread, so that Ctrl-C never interrupts half a drawing.
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task(name, total=None, rate="")
-
-        def tell(done: int, wanted: int) -> None:
-            seconds = bar.tasks[0].elapsed or 0.0
-            rate = f"{done / seconds:,.0f} {unit}" if unit and seconds > 0 else ""
-            bar.update(task, completed=done, total=wanted, rate=rate, refresh=True)
-
-        yield tell
 
 
 def print_report(report: Report) -> None:

@@ -22,7 +22,7 @@ from ..runs.slices import paths_wanted
 from ..runs.writing import move_onto
 from ..sampling.correlators import Correlators
 from .interruptions import ended_by
-from .printing import BadInput, input_errors, note, print_json, print_report, progress_bar
+from .printing import BadInput, input_errors, note, print_json, print_report
 
 __all__: list[str] = []
 
@@ -54,8 +54,8 @@ def finish(
             fault = error
     saved = data is not None and fault is None
     try:
-        with input_errors(), progress_bar("analysis", "") as progress:
-            report = analyse(result, paths=paths, positivity=positivity, progress=progress)
+        with input_errors():
+            report = analyse(result, paths=paths, positivity=positivity)
         show(report, result, data if saved else None, as_json=as_json)
         if saved:
             note(f"wrote {data}")

@@ -13,11 +13,12 @@ from .. import _core
 from .._arguments import choice, integer, positive, random_key
 from ..errors import InputError
 from ..files.theory_file import load_theory_file
+from ..progress import Progress
 from ..runs.checkpoints import differences
 from ..runs.simulation import extend, planned, simulate
 from ..runs.writing import beside, check_writable
 from ..sampling.correlators import Correlators
-from ..sampling.run_settings import Progress, RunSettings, time_grid
+from ..sampling.run_settings import RunSettings, time_grid
 from ..theories.theory import Theory
 from . import completion
 from .application import app
@@ -133,7 +134,7 @@ def run(
     found = same_runs((data, part), file.theory, settings)
     start = found.get(data)
 
-    def work(progress: Progress | None) -> Correlators:
+    def work(progress: Progress) -> Correlators:
         if start is not None:
             return extend(
                 start,
