@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
+from ..representation import card
 from .basis import FINE, Bases, need_distinct
 from .chain import GroundStateChain, ground_state_chain
 from .functions import Function
@@ -111,6 +112,12 @@ class Hamiltonian:
             Outside the table or domain, or if the function gives NaN.
         """
         return self.bases.potential(x)
+
+    def _repr_html_(self) -> str:
+        """Potential and constants in a notebook; levels are not computed for it."""
+        facts = {"potential V(x)": str(self.bases.potential), "mass": self.mass, "hbar": self.hbar}
+        facts["domain"] = "all x" if self.domain is None else "[{:g}, {:g}]".format(*self.domain)
+        return card("Hamiltonian p^2/2m + V(x)", {**facts, "tolerance": self.tolerance})
 
     def __repr__(self) -> str:
         inside = "" if self.domain is None else f", domain={self.domain}"

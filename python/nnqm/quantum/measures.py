@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,11 +12,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..statistics.moments import excess_kurtosis
 from ..statistics.rules import extrapolation_weights
 
 __all__ = ["SpectralMeasure", "ThermalMeasure", "TwoPointFunction", "whole_steps"]
+
+
+# States that a notebook shows, and their smallest part of the variance.
+_SHOWN_STATES, _SHOWN_WEIGHT = 10, 1e-12
 
 
 def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
@@ -276,10 +280,23 @@ class SpectralMeasure(TwoPointFunction):
     mass: float
     error: float
     tail: float = 0.0
-    commutator_spread: float | None = None
-    quartic: Floats | None = None
-    signs: Floats | None = None
+    commutator_spread: float | None = field(default=None, repr=False)
+    quartic: Floats | None = field(default=None, repr=False)
+    signs: Floats | None = field(default=None, repr=False)
     step: float | None = None
+
+    def _repr_html_(self) -> str:
+        """The states of the largest weights in a notebook, ascending in energy."""
+        facts = {"mean": self.mean, "variance": self.moments[0], "excess kurtosis": self.kurtosis}
+        facts |= {"[x,p]/(i hbar)": self.commutator, "<p^2>": self.momentum_squared, "relative error": self.error}
+        parts = self.weights / max(float(self.weights.sum()), np.finfo(float).tiny)
+        largest = np.sort(np.argsort(-parts, kind="stable")[:_SHOWN_STATES])
+        largest = largest[parts[largest] > _SHOWN_WEIGHT]
+        rows = [(self.energies[i], self.weights[i], f"{parts[i]:.4%}") for i in largest]
+        left = len(parts) - len(rows)
+        notes = [f"{left} further states have {max(0.0, 1 - parts[largest].sum()):.1g} of the variance"]
+        headings = ("E - E_0", "weight |<0|x|n>|^2", "part of the variance")
+        return card("SpectralMeasure", facts, headings=headings, rows=rows, notes=notes if left else [])
 
     @classmethod
     def of_states(
