@@ -34,7 +34,7 @@ class OneLine(BaseException):
         self._told = True
         hints = [place] if (place := self._place(shell)) else []
         if getattr(self, "partial", None) is not None:
-            hints.append("sys.last_value.partial is the partial result")
+            hints.append("sys.last_value.partial has it")
         hints.append("%tb shows the traceback")
         plain = str(getattr(shell, "colors", "nocolor")).lower() == "nocolor"
         name = type(self).__name__ if plain else f"\x1b[0;31m{type(self).__name__}\x1b[0m"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from html import escape
-from itertools import islice
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,8 +16,8 @@ _Class = TypeVar("_Class", bound=type)
 # Longest representations of an entry and of the whole, in characters; longest array that is written out.
 _ENTRY, _WHOLE, _ARRAY = 90, 380, 6
 
-# Longest text of a cell of HTML, in characters, and rows of a table.
-_CELL, _ROWS = 300, 12
+# Longest text of a cell of HTML, in characters, and of one on a single line; rows of a table.
+_CELL, _SHORT, _ROWS = 300, 32, 12
 
 # Marks of verdicts by their tone. Colours of medium brightness are readable on white and on black; the mark alone tells
 # the tone too.
@@ -92,7 +91,7 @@ def card(
         Of the table.
     rows : iterable
         Each row has one cell for each heading, or is a str, the heading of the rows that follow. A ``Verdict`` gets a
-        mark, None is an empty cell, a text stands as it is, and ``short_text`` writes other values.
+        mark, None is an empty cell, and ``short_text`` writes objects without a text of their own.
     notes : iterable of str
         Lines below.
     most : int
@@ -113,6 +112,7 @@ def card(
 
 
 _LEFT, _RIGHT = 'style="text-align: left"', 'style="text-align: right"'
+_HEAD = "white-space: nowrap; "
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[Any] | str], most: int) -> str:
@@ -120,7 +120,12 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[Any] | str], most: i
     cells = [None if isinstance(row, str) else [_cell(cell) for cell in row] for row in shown]
     full = [row for row in cells if row is not None]
     sides = [_RIGHT if _is_numeric(row[i] for row in full) else _LEFT for i in range(len(headings))]
-    lines = ["".join(f"<th {side}>{escape(text)}</th>" for text, side in zip(headings, sides, strict=True))]
+    lines = [
+        "".join(
+            f"<th {side.replace('text', _HEAD + 'text')}>{escape(text)}</th>"
+            for text, side in zip(headings, sides, strict=True)
+        )
+    ]
     for row, given in zip(cells, shown, strict=True):
         if row is None:
             lines.append(f'<th colspan="{len(headings)}" {_LEFT}>{escape(_cut(str(given), _CELL))}</th>')
@@ -136,13 +141,25 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[Any] | str], most: i
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = escape(_cut(value, _CELL) if isinstance(value, str) else short_text(value, _CELL))
+    if isinstance(value, (bool, np.bool_)):
+        text = "yes" if value else "no"
+    elif isinstance(value, (float, np.floating)):
+        text = f"{value:.6g}"
+    elif isinstance(value, tuple) and all(isinstance(entry, str) for entry in value):
+        text = ", ".join(value)
+    else:
+        own = str(value) if _has_text(value) else ""
+        text = own if own and "\n" not in own else short_text(value, _CELL)
     mark = _MARKS.get(getattr(value, "tone", ""))
-    return text if mark is None else f'<span style="color: {mark[0]}">{mark[1]}</span> {text}'
+    written = escape(_cut(text, _CELL))
+    if mark is None:
+        return written
+    shown = f'<span style="color: {mark[0]}">{mark[1]}</span> {written}'
+    return f'<span style="white-space: nowrap">{shown}</span>' if len(text) <= _SHORT else shown
 
 
 def _is_numeric(column: Iterable[str]) -> bool:
-    filled = [cell for cell in column if cell]
+    filled = [cell for cell in column if cell not in ("", "-")]
     return bool(filled) and all(cell.lstrip("+-")[:1].isdigit() or cell in ("nan", "inf") for cell in filled)
 
 
@@ -157,7 +174,8 @@ def _represented(value: Any) -> str:
 def _html_of_fields(value: Any) -> str:
     text = str(value) if _has_text(value) else ""
     title = type(value).__name__
-    return card(title if "\n" in text or not text else f"{title} {text}", dict(islice(_fields(value), 24)))
+    facts = {name.replace("_", " "): fact for name, fact in _fields(value) if fact is not None}
+    return card(title if "\n" in text or not text else f"{title} {text}", facts)
 
 
 def _has_text(value: Any) -> bool:

@@ -23,6 +23,13 @@ from .time_functions import correlation, n_point, partition_function, spectral_m
 __all__ = ["Hamiltonian"]
 
 
+def _in_notebook(hamiltonian: Hamiltonian) -> str:
+    """Potential and constants of a Hamiltonian; levels are not computed for a look at it."""
+    facts = {"potential V(x)": str(hamiltonian.bases.potential), "mass": hamiltonian.mass, "hbar": hamiltonian.hbar}
+    facts["domain"] = "all x" if hamiltonian.domain is None else "[{:g}, {:g}]".format(*hamiltonian.domain)
+    return card("Hamiltonian p^2/2m + V(x)", {**facts, "tolerance": hamiltonian.tolerance})
+
+
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Hamiltonian:
     r"""A particle on the line, :math:`H = p^2/2m + V(x)`, solved to a given accuracy.
@@ -113,11 +120,7 @@ class Hamiltonian:
         """
         return self.bases.potential(x)
 
-    def _repr_html_(self) -> str:
-        """Potential and constants in a notebook; levels are not computed for it."""
-        facts = {"potential V(x)": str(self.bases.potential), "mass": self.mass, "hbar": self.hbar}
-        facts["domain"] = "all x" if self.domain is None else "[{:g}, {:g}]".format(*self.domain)
-        return card("Hamiltonian p^2/2m + V(x)", {**facts, "tolerance": self.tolerance})
+    _repr_html_ = _in_notebook
 
     def __repr__(self) -> str:
         inside = "" if self.domain is None else f", domain={self.domain}"

@@ -19,8 +19,8 @@ from ..statistics.rules import extrapolation_weights
 __all__ = ["SpectralMeasure", "ThermalMeasure", "TwoPointFunction", "whole_steps"]
 
 
-# States that a notebook shows, and their smallest part of the variance.
-_SHOWN_STATES, _SHOWN_WEIGHT = 10, 1e-12
+# Energies that a notebook shows, their smallest part of the variance, and relative differences of equal energies.
+_SHOWN_STATES, _SHOWN_WEIGHT, _SAME_ENERGY = 10, 1e-12, 1e-9
 
 
 def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
@@ -289,13 +289,18 @@ class SpectralMeasure(TwoPointFunction):
         """The states of the largest weights in a notebook, ascending in energy."""
         facts = {"mean": self.mean, "variance": self.moments[0], "excess kurtosis": self.kurtosis}
         facts |= {"[x,p]/(i hbar)": self.commutator, "<p^2>": self.momentum_squared, "relative error": self.error}
-        parts = self.weights / max(float(self.weights.sum()), np.finfo(float).tiny)
-        largest = np.sort(np.argsort(-parts, kind="stable")[:_SHOWN_STATES])
-        largest = largest[parts[largest] > _SHOWN_WEIGHT]
-        rows = [(self.energies[i], self.weights[i], f"{parts[i]:.4%}") for i in largest]
-        left = len(parts) - len(rows)
-        notes = [f"{left} further states have {max(0.0, 1 - parts[largest].sum()):.1g} of the variance"]
-        headings = ("E - E_0", "weight |<0|x|n>|^2", "part of the variance")
+        order = np.argsort(self.energies, kind="stable")
+        energies = self.energies[order]
+        starts = np.flatnonzero(np.diff(energies, prepend=-np.inf) > _SAME_ENERGY * np.abs(energies))
+        weights = np.add.reduceat(self.weights[order], starts)
+        states = np.diff(starts, append=len(energies))
+        parts = weights / max(float(self.weights.sum()), np.finfo(float).tiny)
+        shown = np.sort(np.argsort(-parts, kind="stable")[:_SHOWN_STATES])
+        shown = shown[parts[shown] > _SHOWN_WEIGHT]
+        rows = [(energies[starts[i]], int(states[i]), weights[i], f"{parts[i]:.4%}") for i in shown]
+        left, rest = len(parts) - len(rows), max(0.0, float(parts.sum() - parts[shown].sum()))
+        notes = [f"{left:,} further energies have {rest:.1g} of the variance"]
+        headings = ("E - E_0", "states", "weight |<0|x|n>|^2", "part of the variance")
         return card("SpectralMeasure", facts, headings=headings, rows=rows, notes=notes if left else [])
 
     @classmethod

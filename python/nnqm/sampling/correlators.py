@@ -124,7 +124,7 @@ class Correlators:
             "blocks": len(self.block_paths),
             "key": ", ".join(map(str, self.keys)) or "none",
             "memory of the sums": f"{sum(array.nbytes for array in self.sums.values()) / 1e6:,.3g} MB",
-            "made by": f"nnqm {self.version}, {self.level}",
+            "made by": f"nnqm {self.version}, instruction set {self.level}",
             "state": state,
         }
         return card(f"Correlators {self}", facts, notes=self.notes)

@@ -146,7 +146,9 @@ class Source(ABC):
         facts: dict[str, Any] = {"inputs": self.n_inputs}
         facts |= {name: "yes" if holds else "not known" for name, holds in names.items()}
         facts["stationary"] = "yes" if self.stationary else "no"
-        facts |= {"variance": np.asarray(self.variance), "natural time step": self.natural_step}
+        if self.ground_state_of is None:
+            # Those of the ground state of a Hamiltonian would be computed, which can take seconds.
+            facts |= {"variance": np.asarray(self.variance), "natural time step": self.natural_step}
         facts |= {"period": self.period} if self.period is not None else {}
         facts |= {"reflection positive": self.positive_because} if self.positive_because else {}
         return card(repr(self).replace("(", " (", 1), facts)

@@ -137,8 +137,8 @@ class Theory:
             facts["period"] = self.period
         if self.group > 1:
             facts["paths that share random parameters"] = self.group
-        rows = [(source, source.n_inputs, source.natural_step) for source in self.sources]
-        return card("Theory", facts, headings=("source", "inputs", "natural time step"), rows=rows)
+        rows = [(source, source.n_inputs) for source in self.sources]
+        return card("Theory", facts, headings=("source", "inputs"), rows=rows)
 
     @property
     def n_inputs(self) -> int:
