@@ -16,7 +16,7 @@ from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .progress import ProgressBar, Showing
 from .quantum.measures import SpectralMeasure, ThermalMeasure
-from .representation import short_repr
+from .representation import card, short_repr
 from .runs.simulation import simulate
 from .sampling.path_source import Paths
 from .statistics.blas import one_blas_thread
@@ -108,6 +108,11 @@ class Properties:
         """
         found: dict[str, Any] = plain({"title": self.title, "rows": [vars(row) for row in self.rows]})
         return found
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        rows = [(row.name, row.verdict, row.reason) for row in self.rows]
+        return card(f"Properties {self.title}", headings=("property", "verdict", "reason"), rows=rows)
 
     def __str__(self) -> str:
         wide, wider = max(len(r.name) for r in self.rows), max(len(r.verdict) for r in self.rows)

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
 from ..display import Drawn
+from ..representation import card
 from .basis import FINE, Bases, need_distinct
 from .chain import GroundStateChain, ground_state_chain
 from .functions import Function
@@ -21,6 +22,13 @@ from .states import State, coefficients_of
 from .time_functions import correlation, n_point, partition_function, spectral_measure, spectral_weights
 
 __all__ = ["Hamiltonian"]
+
+
+def _in_notebook(hamiltonian: Hamiltonian) -> str:
+    """Potential and constants of a Hamiltonian; levels are not computed for a look at it."""
+    facts = {"potential V(x)": str(hamiltonian.bases.potential), "mass": hamiltonian.mass, "hbar": hamiltonian.hbar}
+    facts["domain"] = "all x" if hamiltonian.domain is None else "[{:g}, {:g}]".format(*hamiltonian.domain)
+    return card("Hamiltonian p^2/2m + V(x)", {**facts, "tolerance": hamiltonian.tolerance})
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -112,6 +120,8 @@ class Hamiltonian(Drawn, picture="ground_state"):
             Outside the table or domain, or if the function gives NaN.
         """
         return self.bases.potential(x)
+
+    _repr_html_ = _in_notebook
 
     def __repr__(self) -> str:
         inside = "" if self.domain is None else f", domain={self.domain}"
