@@ -24,6 +24,7 @@ extensions = [
     "sphinx_copybutton",
     "outside",
     "toctrees",
+    "agents",
     "api",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
@@ -94,6 +95,7 @@ autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 default_role = "code"
 
 # ---- gallery
