@@ -12,7 +12,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import nnqm
-import nnqm.plot
 from nnqm import GradientDescent, Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory
 from nnqm.learning import SpectralWeights
 
@@ -54,8 +53,9 @@ print("\nlevels of the deep NN-QM at all steps:", *np.unique(gaps.round(12)))
 # %%
 # All three in one figure.
 figure, grid = plt.subplots(2, 2, figsize=(9.2, 6.6), layout="constrained")
-axes = nnqm.plot.training_dynamics(along, grid.ravel())
+for ax, quantity in zip(grid.ravel(), ("positivity", "weight", "kurtosis", "commutator"), strict=True):
+    nnqm.plot.training(along, ax, quantity=quantity)
 for weight in WANTED:
-    axes[1].axhline(weight, color="0.75", lw=1, zorder=0)
+    grid[0, 1].axhline(weight, color="0.75", lw=1, zorder=0)
 figure.savefig("spectral_flow.png", dpi=150)
 print("wrote spectral_flow.png")
