@@ -81,7 +81,7 @@ toctrees = {
         "Fields": ["fields", "boxes", "finite-width"],
         "Other programs": ["embedding"],
     },
-    "physics": {"": ["figure-3", "published-fields"]},
+    "physics": {"": ["architectures", "figure-3", "published-fields"]},
     "reference/index": {"": ["nnqm*", "commands"]},
     "trust": {"": ["benchmarks"]},
     "benchmarks": {"": ["benchmarks/*"]},

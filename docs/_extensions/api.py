@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 
@@ -24,22 +23,17 @@ TOPICS = {
     "learning": "Learning",
     "fields": "Fields",
     "statistics": "Estimates and their errors",
+    "verdict": "Estimates and their errors",
     "files": "Files",
 }
 OTHERS = "Others"
+# Modules that users import, beside nnqm itself.
+PUBLIC = ("fields", "learning", "results", "plot", "pages", "testing", "reproduce", "errors")
 
 
 def public_modules():
-    """Names of the modules with ``__all__`` that users import: nnqm, its public wings, and their public modules."""
-    package = importlib.import_module("nnqm")
-    found = ["nnqm"]
-    for info in pkgutil.iter_modules(package.__path__):
-        if not info.name.startswith("_") and info.name in PUBLIC:
-            found.append(f"nnqm.{info.name}")
-    return found
-
-
-PUBLIC = ("fields", "learning", "results", "plot", "pages", "interop", "testing", "reproduce")
+    """Names of the modules that users import."""
+    return ["nnqm", *(f"nnqm.{name}" for name in PUBLIC)]
 
 
 def names_by_topic(module):
@@ -49,7 +43,12 @@ def names_by_topic(module):
         thing = getattr(module, name)
         if not inspect.ismodule(thing):
             found.setdefault(topic(thing), []).append(name)
-    order = [*TOPICS.values(), OTHERS]
+    if len(found) == 1:
+        (names,) = found.values()
+        classes = [name for name in names if inspect.isclass(getattr(module, name))]
+        others = [name for name in names if name not in classes]
+        return {title: part for title, part in (("Classes", classes), ("Functions", others)) if part}
+    order = [*dict.fromkeys(TOPICS.values()), OTHERS]
     return {title: found[title] for title in sorted(found, key=order.index)}
 
 
