@@ -9,12 +9,13 @@ import typer
 
 from ..errors import InputError
 from ..pages.comparison import compare, compare_page
+from ..progress import ProgressBar
 from ..runs.run_file import load
 from ..runs.writing import check_writable
 from ..sampling.correlators import Correlators
 from . import completion
 from .application import app
-from .printing import AsJson, input_errors, note, print_json, progress_bar, say
+from .printing import AsJson, input_errors, note, print_json, say
 from .results import filled, need_distinct
 
 __all__: list[str] = []
@@ -52,7 +53,7 @@ def compare_results(
             runs[str(file)] = filled(load(file))
         if len(runs) < 2:
             raise InputError(f"nnqm compare needs two files; got {results[0]}; nnqm analyse prints one alone")
-        with progress_bar("comparison", "") as progress:
+        with ProgressBar("comparison") as progress:
             found = compare(runs, progress=progress)
     if as_json:
         print_json(found.to_dict())

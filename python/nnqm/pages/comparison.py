@@ -11,12 +11,12 @@ import numpy as np
 
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
+from ..progress import Progress
 from ..report.analyse import analyse
 from ..report.table import DEVIATION, Group, Report, Row
 from ..representation import short_repr
 from ..runs.checkpoints import blocks_of
 from ..sampling.correlators import Correlators
-from ..sampling.run_settings import Progress
 from ..spectra.levels import Spectrum
 from ..statistics.plain import plain
 from ..verdict import Verdict
