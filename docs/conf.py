@@ -89,7 +89,6 @@ toctrees = {
 
 # ---- reference
 
-autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False

@@ -101,10 +101,18 @@ def write_pages(app, config):
     """Write all generated pages of the reference."""
     folder = Path(app.srcdir) / "reference"
     modules = public_modules()
+    renamed = same_but_for_case(modules)
+    pages = {f"{m}.{n}" for m in modules for n in importlib.import_module(m).__all__}
+    keep = {*modules, *(renamed.get(page, page) for page in pages)}
+    # Pages of an earlier build, of names that are gone.
+    for path in [*folder.glob("*.rst"), *folder.glob("api/*.rst")]:
+        if path.stem not in keep:
+            path.unlink()
     for name in modules:
         write(folder / f"{name}.rst", page_of(name))
     write(folder / "commands.md", commands())
-    config.autosummary_filename_map = same_but_for_case(modules)
+    config.autosummary_filename_map = renamed
+    config.autosummary_generate = [str(folder / f"{name}.rst") for name in modules]
 
 
 def keep_signs(app, what, name, thing, options, lines):
