@@ -145,4 +145,7 @@ def test_examples_are_pages_of_the_gallery(path):
     assert not empty
     assert words
     assert re.search(r"^# %%\n# \w", text, re.MULTILINE)
+    # A cell shows its figures when it ends, so that each figure is made in one cell.
+    for cell in re.split(r"^# %%$", text, flags=re.MULTILINE):
+        assert cell.count("plt.subplots(") == cell.count(".savefig(")
     assert f'savefig("{path.stem}.png"' in text

@@ -67,7 +67,7 @@ def page_of(name):
     for title, names in topics.items():
         if len(topics) > 1:
             lines += [title, "-" * len(title), ""]
-        lines += [".. autosummary::", "   :toctree: api", "", *(f"   {n}" for n in names), ""]
+        lines += [".. autosummary::", "   :toctree: api", "   :nosignatures:", "", *(f"   {n}" for n in names), ""]
     return "\n".join(lines)
 
 
