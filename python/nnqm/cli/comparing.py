@@ -9,14 +9,16 @@ import typer
 
 from ..errors import InputError
 from ..pages.comparison import compare, compare_page
-from ..progress import ProgressBar
+from ..pages.report import report_page
+from ..report.analyse import analyse
 from ..runs.run_file import load
 from ..runs.writing import check_writable
 from ..sampling.correlators import Correlators
 from . import completion
 from .application import app
+from .continuing import PART
 from .printing import AsJson, input_errors, note, print_json, say
-from .results import filled, need_distinct
+from .results import NoPositivity, filled, need_distinct
 
 __all__: list[str] = []
 
@@ -53,8 +55,7 @@ def compare_results(
             runs[str(file)] = filled(load(file))
         if len(runs) < 2:
             raise InputError(f"nnqm compare needs two files; got {results[0]}; nnqm analyse prints one alone")
-        with ProgressBar("comparison") as progress:
-            found = compare(runs, progress=progress)
+        found = compare(runs)
     if as_json:
         print_json(found.to_dict())
     else:
@@ -63,3 +64,37 @@ def compare_results(
         with input_errors():
             compare_page(found).write(target)
         note(f"wrote {target}")
+
+
+@app.command("report", short_help="Write the page of results: theory, physics, figures, provenance.")
+def report_results(
+    results: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RESULT.nc",
+            help="Results of nnqm run, analyse or merge, or of nnqm.save.",
+            show_default=False,
+            autocompletion=completion.results,
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="HTML page. [default: RESULT.html beside RESULT.nc]", show_default=False),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page. [default: name of the file]", show_default=False)
+    ] = None,
+    no_positivity: NoPositivity = False,
+) -> None:
+    """Write one HTML page about results: the theory in words, the table of its physics, figures, settings, provenance.
+
+    The page works offline, in light and dark, on a phone and in print. The same results give the same page.
+    """
+    with input_errors():
+        run = filled(load(results))
+        stem = results.name.removesuffix(PART).removesuffix(".nc")
+        target = check_writable(results.with_name(f"{stem}.html") if output is None else output)
+        need_distinct(target, results, "RESULT.nc")
+        found = analyse(run, positivity=not no_positivity)
+        report_page(run, found, name=stem if title is None else title).write(target)
+    note(f"wrote {target}")

@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
-from ..progress import Progress
+from ..progress import ProgressBar, Showing
 from ..report.analyse import analyse
 from ..report.table import DEVIATION, Group, Report, Row
 from ..representation import short_repr
@@ -162,7 +162,7 @@ def compare(
     *,
     channel: int | str = 0,
     n_levels: int = 5,
-    progress: Progress | None = None,
+    progress: Showing = None,
 ) -> Comparison:
     r"""The physics of several runs side by side: moments, two-point function, levels, weights, commutator, uncertainty.
 
@@ -178,8 +178,8 @@ def compare(
         The channel whose physics is compared; the first output by default.
     n_levels : int, default 5
         Levels asked for.
-    progress : callable, optional
-        Called with (parts done, all parts) of the work.
+    progress : callable, bool or None
+        Called with (runs done, all runs); None shows a bar in a terminal or a notebook, False none.
 
     Returns
     -------
@@ -206,10 +206,10 @@ def compare(
             raise InputTypeError(f"runs[{name!r}] must be a run of simulate, accumulate or load; got {run!r}")
     wanted = integer("n_levels", n_levels, 1)
     reports = []
-    for done, run in enumerate(runs.values(), start=1):
-        reports.append(analyse(run, channel=channel, n_levels=wanted, positivity=False))
-        if progress is not None:
-            progress(done, len(runs))
+    with ProgressBar("comparison", given=progress) as tell:
+        for done, run in enumerate(runs.values(), start=1):
+            reports.append(analyse(run, channel=channel, n_levels=wanted, positivity=False))
+            tell(done, len(runs))
     given = tuple(runs.values())
     independent = [not shares_random_numbers(given[0], run) for run in given]
     rows = tuple(_compared(given, reports, independent))
