@@ -209,19 +209,23 @@ QUANTUM_MECHANICS = [row for row, cells in ROWS.items() if "Markov" in cells]
 FIELDS = [row for row, cells in ROWS.items() if "Markov" not in cells]
 
 
+def marked(rows):
+    """Rows as parameters of a test; the ones that take long are marked."""
+    long = ("relu", "psi-network", "thermal-well", "cutoff-cos-net")
+    return [pytest.param(row, marks=[pytest.mark.slow] if row in long else []) for row in rows]
+
+
 def test_every_row_has_a_theory():
     assert set(ROWS) == set(CASES)
     assert (len(QUANTUM_MECHANICS), len(FIELDS)) == (19, 5)
 
 
-@pytest.mark.parametrize(
-    "row", [pytest.param(r, marks=[pytest.mark.slow] if r == "thermal-well" else []) for r in QUANTUM_MECHANICS]
-)
+@pytest.mark.parametrize("row", marked(QUANTUM_MECHANICS))
 def test_row_of_quantum_mechanics(row):
     prove(row, ROWS[row], CASES[row]())
 
 
-@pytest.mark.parametrize("row", FIELDS)
+@pytest.mark.parametrize("row", marked(FIELDS))
 def test_row_of_fields(row):
     cells, theory = ROWS[row], CASES[row]().theory
     field = theory.sources[0]
