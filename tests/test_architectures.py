@@ -142,7 +142,7 @@ def is_gaussian(row, theory, exact=None):
 
 
 def commutator_of(row, theory, exact):
-    """The entry of the column "commutator" that exact functions give."""
+    """The entry of the column "[x, p]" that exact functions give."""
     if theory.sources[0].step is not None:
         return "discrete time"
     if row == "cosines":
@@ -201,7 +201,7 @@ def prove(row, cells, case):
         assert found["Markov property"].verdict in VERDICTS[cells["Markov"]]
     exact = measure(theory) if theory.stationary else None
     assert is_gaussian(row, theory, exact) == (cells["Gaussian"] == "yes")
-    assert commutator_of(row, theory, exact) == cells["commutator"]
+    assert commutator_of(row, theory, exact) == cells["[x, p]"]
     check_spectrum(row, case, cells["spectrum"])
 
 
