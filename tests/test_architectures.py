@@ -78,7 +78,7 @@ CASES = {
     "deep": lambda: Case(Theory(TWO, mixing(8, 8)), sums(0.5, 5.0)),
     "hamiltonian": lambda: Case(Theory(nnqm.GroundStateProcess(ANHARMONIC)), tuple(ANHARMONIC.gaps(4))),
     "psi-network": lambda: Case(Theory(well()), (2.5,)),
-    "mixed-network": lambda: Case(
+    "mixed": lambda: Case(
         Theory([nnqm.GroundStateProcess(ANHARMONIC), OrnsteinUhlenbeck(8.0, 3.0)], mixing(8)),
         tuple(sorted([*ANHARMONIC.gaps(2), ANHARMONIC.gaps(3)[2], 8.0]))[:4],
     ),
