@@ -131,6 +131,9 @@ SLOW_PAGES = (
     "trained-ensembles",
     "scan",
     "two-level",
+    "coming-from/deeptime",
+    "coming-from/jax",
+    "coming-from/pyerrors",
 )
 SLOW = ("README.md", *(f"docs/{page}.md" for page in SLOW_PAGES))
 
@@ -336,6 +339,19 @@ def reachable(start):
 def test_links_lead_to_every_page():
     assert not {p.resolve() for p in PAGES.values()} - reachable((ROOT / "README.md").resolve())
     assert not {p.resolve() for p in WRITTEN} - reachable((DOCS / "index.md").resolve())
+
+
+# ---- numbers that were measured
+
+
+@pytest.mark.parametrize("page", ["docs/error-bars.md", "docs/speed.md"])
+def test_measured_numbers_are_those_of_the_benchmarks(page):
+    logs = "".join(p.read_text(encoding="utf-8") for name, p in PAGES.items() if name.startswith("docs/benchmarks"))
+    known = set(re.findall(r"\d[\d,]*\.\d+", logs))
+    prose = re.sub(r"^```.*?^```$", "", PAGES[page].read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    quoted = re.findall(r"(?<!-)\b\d[\d,]*\.\d+", prose.partition("\n## How to")[0])
+    assert len(quoted) > 15
+    assert set(quoted) - known - {"2.56"} == set()  # 2.56e8 points, an example
 
 
 # ---- the tools above
