@@ -21,6 +21,7 @@ from .runs.simulation import simulate
 from .sampling.path_source import Paths
 from .statistics.blas import one_blas_thread
 from .statistics.estimate import Estimate
+from .statistics.plain import plain
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
 from .theories.theory import Theory
@@ -102,6 +103,16 @@ class Properties:
         """The table for notebooks."""
         rows = [(row.name, row.verdict, row.reason) for row in self.rows]
         return card(f"Properties {self.title}", headings=("property", "verdict", "reason"), rows=rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: "title" and "rows" with the keys "name", "verdict" (its name) and "reason".
+
+        Returns
+        -------
+        dict
+        """
+        found: dict[str, Any] = plain({"title": self.title, "rows": [vars(row) for row in self.rows]})
+        return found
 
     def __str__(self) -> str:
         wide, wider = max(len(r.name) for r in self.rows), max(len(r.verdict) for r in self.rows)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Annotated, Any, TextIO
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from .. import _core
 from ..errors import InputError, InputTypeError
 from ..report.table import HEADINGS, Report, Row
 from ..verdict import Verdict
@@ -28,6 +31,12 @@ _LARGE_PULL = 3.5
 
 # Columns of numbers in the table.
 _NUMBERS = (1, 2, 3, 4)
+
+
+# The option of every command that prints a table.
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, with all digits, in place of the table (docs/command-line.md).")
+]
 
 
 # Verdicts that contradict a theory or an exact value.
@@ -54,6 +63,21 @@ def say(text: str, stream: TextIO | None = None) -> None:
         print(text, file=target, flush=True)
     except BrokenPipeError:
         silence(target)
+
+
+def print_table(table: Table) -> None:
+    """Print a table, as wide as its longest line where a file or a pipe has no width."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
+    with console.capture() as capture:
+        console.print(table)
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print plain data as one object of JSON, after the version of nnqm."""
+    say(json.dumps({"nnqm": _core.build_info()["version"], **data}, indent=2, allow_nan=False))
 
 
 def note(message: str) -> None:

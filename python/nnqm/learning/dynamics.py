@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, Rng, choice
+from ..display import Drawn
 from ..errors import InputError, InputTypeError
 from ..progress import ProgressBar
 from ..representation import card, short_repr
@@ -52,7 +53,7 @@ class Series:
 
 
 @dataclass(frozen=True, repr=False)
-class TrainingDynamics:
+class TrainingDynamics(Drawn, picture="training"):
     """Result of ``training_dynamics``; ``print`` shows it as a table.
 
     Attributes

@@ -120,6 +120,7 @@ class _Analysis:
     details: dict[str, Any] = field(default_factory=dict)
 
     def exact_values(self) -> bool:
+        self.details["channel"] = self.name
         self.exact = exact_column(self.run, self.name, self.notes)
         if self.exact is not None:
             self.details["exact"] = self.exact

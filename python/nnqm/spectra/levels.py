@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import card, short_repr
 from ..statistics.estimate import Estimate
@@ -114,7 +115,7 @@ class Advice:
 
 @short_repr
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Drawn, picture="levels"):
     """Levels of a run; see ``spectrum``. ``print`` shows them as a table, with the advice.
 
     Attributes
