@@ -278,10 +278,13 @@ codes = [
     "def stop(*now): raise KeyboardInterrupt\\nnnqm.simulate(theory, 64_000, 8, 0.2, progress=stop)",
     "import sys; print(type(sys.last_value.partial).__name__)",
 ]
-texts = [cell(code).stdout for code in codes]
+cell("1/0")
+texts = [cell(codes[0]).stdout]
+debugged = shell.InteractiveTB.tb is sys.last_value.__traceback__
+texts += [cell(code).stdout for code in codes[1:]]
 bar = cell("run = nnqm.simulate(theory, 4096, 8, 0.2, rng=1, n_threads=1)")
 shown, _ = shell.display_formatter.format(shell.user_ns["run"])
-print(json.dumps([texts, [output.data for output in bar.outputs], bar.stderr, sorted(shown)]))
+print(json.dumps([texts, [output.data for output in bar.outputs], bar.stderr, sorted(shown), debugged]))
 """
 
 
@@ -290,11 +293,12 @@ def test_ipython_shows_errors_in_one_line_and_a_bar_that_vanishes():
     pytest.importorskip("IPython")
     import json
 
-    (wrong, traceback, of_type, stopped, partial), bar, errors, shown = json.loads(answer(IPYTHON))
+    (wrong, traceback, of_type, stopped, partial), bar, errors, shown, debugged = json.loads(answer(IPYTHON))
     (line,) = wrong.splitlines()
     assert line.startswith("InputError: n_paths must be at least 1; got -3 (")
     # The line of the user that called the package, not the last one of the cell.
     assert ", line 2; %tb shows the traceback)" in line
+    assert debugged, "%debug starts at another error"
     assert "Traceback (most recent call last)" in traceback
     assert "simulation.py" in traceback
     assert of_type.startswith("Input")
