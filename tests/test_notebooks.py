@@ -191,7 +191,7 @@ def test_a_log_gets_lines_if_it_is_asked_for(monkeypatch, capsys):
 IMPATIENT = """
 import sys
 import nnqm, nnqm.progress
-nnqm.progress._PATIENCE = 0.0
+nnqm.progress._PATIENCE = nnqm.progress._Terminal.interval = 0.0
 nnqm.runs.slices.SLICE = 1e-9
 run = nnqm.simulate(nnqm.harmonic_oscillator(), 4096, 32, 0.2, rng=1, n_threads=1)
 nnqm.extend(run, 8192)
