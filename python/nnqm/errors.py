@@ -2,16 +2,61 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-__all__ = ["InputError", "InputTypeError", "located"]
+__all__ = ["InputError", "InputTypeError", "OneLine", "located"]
 
 # Longest message, in characters: a name in a damaged file can have millions.
 _LONGEST = 2000
 
 
-class InputError(ValueError):
+# Folder of this package, whose lines are of no use to somebody who has given a wrong argument.
+_PACKAGE = os.path.dirname(__file__)
+
+
+class OneLine(BaseException):
+    """An exception of which IPython and Jupyter show one line; ``%tb`` then shows the whole traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        """Called by IPython in place of its own rendering."""
+        import traceback
+
+        shell: Any = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        if getattr(self, "_told", False):
+            parts = (type(self), self, self.__traceback__)
+            return list(
+                shell.InteractiveTB.structured_traceback(*parts) if shell else traceback.format_exception(*parts)
+            )
+        self._told = True
+        if shell is not None:
+            # %debug would start at the error before this one.
+            shell.InteractiveTB.tb = self.__traceback__
+        hints = [place] if (place := self._place(shell)) else []
+        if getattr(self, "partial", None) is not None:
+            hints.append("sys.last_value.partial has it")
+        hints.append("%tb shows the traceback")
+        plain = str(getattr(shell, "colors", "nocolor")).lower() == "nocolor"
+        name = type(self).__name__ if plain else f"\x1b[0;31m{type(self).__name__}\x1b[0m"
+        return [f"{name}: {self} ({'; '.join(hints)})"]
+
+    def _place(self, shell: Any) -> str:
+        """The line of the caller that called this package."""
+        import traceback
+
+        lines = traceback.extract_tb(self.__traceback__)
+        inside = next((i for i, line in enumerate(lines) if line.filename.startswith(_PACKAGE)), len(lines))
+        if not inside:
+            return ""
+        line = lines[inside - 1]
+        name = getattr(getattr(shell, "compile", None), "format_code_name", lambda name: None)(line.filename)
+        return f"{' '.join(name) if name else os.path.basename(line.filename)}, line {line.lineno}"
+
+
+class InputError(OneLine, ValueError):
     """An argument, a file or data with an invalid value; the message names a remedy.
 
     A plain ``ValueError`` from this package is a fault of the package, not of the input.
@@ -30,7 +75,7 @@ class InputError(ValueError):
         super().__init__(f"{self.reason}; {self.remedy}" if remedy else self.reason)
 
 
-class InputTypeError(TypeError):
+class InputTypeError(OneLine, TypeError):
     """An argument or a file entry of an invalid type; the message names a remedy."""
 
     def __init__(self, message: str) -> None:

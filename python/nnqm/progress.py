@@ -89,7 +89,8 @@ class ProgressBar:
         now = time.monotonic()
         if self._origin is None:
             self._origin = (now, done)
-        if now < self._next or not self._shown:
+        ends = self._screen is None and 0 < wanted <= done
+        if now < self._next or not self._shown or ends:
             return
         self._attempt(lambda: self._draw(done, wanted, now))
         self._next = now + (_REDRAW if self._screen is None else self._screen.interval)

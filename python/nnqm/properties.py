@@ -16,7 +16,7 @@ from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
 from .progress import ProgressBar, Showing
 from .quantum.measures import SpectralMeasure, ThermalMeasure
-from .representation import short_repr
+from .representation import card, short_repr
 from .runs.simulation import simulate
 from .sampling.path_source import Paths
 from .statistics.blas import one_blas_thread
@@ -98,6 +98,11 @@ class Properties:
             if row.name == name:
                 return row
         raise KeyError(f"{name!r} is not among the properties; they are {', '.join(r.name for r in self.rows)}")
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        rows = [(row.name, row.verdict, row.reason) for row in self.rows]
+        return card(f"Properties {self.title}", headings=("property", "verdict", "reason"), rows=rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: "title" and "rows" with the keys "name", "verdict" (its name) and "reason".

@@ -76,3 +76,15 @@ class Verdict(StrEnum):
 
     def __repr__(self) -> str:
         return repr(self.value)
+
+    @property
+    def tone(self) -> str:
+        """The colour of a badge: "good" needs no attention, "bad" contradicts a theory, an axiom or an exact value."""
+        return "good" if self in _GOOD else "bad" if self in _BAD else "open"
+
+
+_GOOD = {
+    Verdict.OK, Verdict.RESOLVED, Verdict.CONSISTENT, Verdict.HOLDS, Verdict.CANONICAL, Verdict.CONVERGED,
+    Verdict.CLUSTERS, Verdict.POSITIVE_BY_CONSTRUCTION, Verdict.POSITIVE_ON_GRID,
+}  # fmt: skip
+_BAD = {Verdict.DEVIATES, Verdict.VIOLATED, Verdict.FAILS}

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, integer
 from .._memory import need_memory
 from ..errors import InputError
+from ..representation import short_repr
 from ..sampling.correlators import Correlators
 from ..sampling.independent_paths import FEWEST_BLOCKS, block_length, corrected_t, independent_units, merged
 from ..sampling.path_source import PathReader, Paths, location_of, need_uniform
@@ -25,6 +26,7 @@ __all__ = ["Clustering", "clustering"]
 _KEPT = 0.5
 
 
+@short_repr
 @dataclass(frozen=True)
 class Clustering:
     """Result of ``clustering``.

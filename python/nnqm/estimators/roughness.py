@@ -26,6 +26,7 @@ import numpy as np
 
 from .._arguments import Floats
 from ..errors import InputError
+from ..representation import short_repr
 from ..sampling.correlators import Correlators
 from ..statistics.estimate import Estimate
 from ..statistics.rules import extrapolation_weights
@@ -69,6 +70,7 @@ _ACCURATE = 0.02
 _SIGNIFICANT = 5.0
 
 
+@short_repr
 @dataclass(frozen=True)
 class Extrapolation:
     """A quantity in the limit dt -> 0.

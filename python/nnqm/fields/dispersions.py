@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, integer
 from ..display import Drawn
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables
 from ..spectra.correlator_matrix import spectrum
@@ -84,22 +84,24 @@ class Dispersion(Drawn, picture="dispersion"):
 
     def __str__(self) -> str:
         lines = ["momentum            members  lowest level    verdict       omega(q)  two particles"]
-        rows = zip(
-            self.momenta,
-            self.members,
-            self.energies,
-            self.verdicts,
-            self.thresholds(1),
-            self.thresholds(2),
-            strict=True,
-        )
-        for q, count, energy, verdict, one, two in rows:
-            name = ", ".join(f"{k:.4f}" for k in q)
-            value = "" if energy is None else str(energy)
-            lines.append(f"{name:<20}{count:>7}  {value:<14}  {verdict:<12}  {one:8.5f}  {two:8.5f}")
-        if self.upper_bounds:
-            lines.append("levels are upper bounds: states that the functions do not show are skipped")
-        return "\n".join(lines)
+        for name, count, value, verdict, one, two in self._rows():
+            lines.append(f"{name:<20}{count:>7}  {value:<14}  {verdict:<12}  {one:>8}  {two:>8}")
+        return "\n".join([*lines, *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        headings = ("momentum", "members", "lowest level", "verdict", "omega(q)", "two particles")
+        return card(f"Dispersion of {self.box}", headings=headings, rows=list(self._rows()), notes=self._notes())
+
+    def _rows(self) -> Iterator[tuple[str, int, str, Verdict, str, str]]:
+        found = (self.momenta, self.members, self.energies, self.verdicts, self.thresholds(1), self.thresholds(2))
+        for q, count, energy, verdict, one, two in zip(*found, strict=True):
+            name, value = ", ".join(f"{k:.4f}" for k in q), "" if energy is None else str(energy)
+            yield name, int(count), value, verdict, f"{one:.5f}", f"{two:.5f}"
+
+    def _notes(self) -> list[str]:
+        told = "levels are upper bounds: states that the functions do not show are skipped"
+        return [told] if self.upper_bounds else []
 
 
 def dispersion(

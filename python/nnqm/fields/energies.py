@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from .networks import momentum_modes, momentum_rows
 from .periodic_box import PeriodicBox
 
@@ -50,6 +50,12 @@ class ParticleLevels:
     energies: Floats
     multiplicities: NDArray[np.int64]
     phase_space: Floats
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        rows = zip(self.n_particles, self.energies, self.multiplicities, self.phase_space, strict=True)
+        headings = ("particles", "energy", "states", "phase space")
+        return card(f"ParticleLevels at momentum {self.momentum}", headings=headings, rows=list(rows))
 
     def __str__(self) -> str:
         lines = [f"{'n':>2}  {'energy':>12}  states"]

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
 from ..errors import InputError, InputTypeError
+from ..representation import short_repr
 from ..statistics.partitions import Subset, pairings
 from .cos_net import CosNet
 from .field import Field
@@ -31,6 +32,7 @@ _ROUNDING = 1e-15
 _STEP = 1e-100
 
 
+@short_repr
 class NPointFunction(NamedTuple):
     """An n-point function at finite width, its connected part, and its value at infinite width.
 

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from ..errors import InputError, InputTypeError
+from ..representation import short_repr
 from ..statistics.partitions import Subset
 from ..theories.network import ACTIVATIONS, Network
 from ..theories.networks import RandomNetwork
@@ -32,6 +33,7 @@ _INFINITE = 2**62
 _CLOSED = ("erf", "relu", "sin", "cos", "identity")
 
 
+@short_repr
 @dataclass(frozen=True, init=False)
 class NeuronField:
     r"""A field on R^D as a network of one hidden layer with Gaussian weights and biases, exact at every width.

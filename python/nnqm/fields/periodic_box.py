@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from .. import _core
 from .._arguments import Floats, choice, floats, integer, scale
 from ..errors import InputError
+from ..representation import short_repr
 from ..theories.source import REVERSIBLE
 from ..theories.state_modes import Levels
 from .field import MOST_DIMENSIONS, Field
@@ -23,6 +24,7 @@ __all__ = ["PeriodicBox"]
 _MOST_SITES = 8192
 
 
+@short_repr
 @dataclass(frozen=True, init=False)
 class PeriodicBox(Field):
     r"""The free scalar field on the sites of a periodic box, in continuous time; exact at every lattice spacing.

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, scale
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.rules import legendre_rule
 from .momenta import MomentumLaw
 from .regulator import Regulator
@@ -39,6 +40,7 @@ _ROUNDING = 2e-15
 _CHUNK = 1 << 20
 
 
+@short_repr
 class ExactValue(NamedTuple):
     """An exact value and the error of its numerical evaluation.
 

@@ -18,6 +18,7 @@ from .. import _core
 from .._arguments import Floats, floats, nearest_hint, positive
 from .._memory import memory
 from ..errors import InputError, InputTypeError, located, reason_of
+from ..representation import short_repr
 from ..runs.reading import read_arrays
 from ..theories.builtin import BUILTIN_THEORIES, builtin_theory
 from ..theories.densities import Density
@@ -70,6 +71,7 @@ _LARGEST, _MOST_PARTS = 2**26, 100
 _DOTTED = re.compile(rf"""(?<![\w"'-])(?:[\w"'-]++[ \t]*+\.[ \t]*+){{{_MOST_PARTS}}}""")
 
 
+@short_repr
 @dataclass(frozen=True)
 class TheoryFile:
     """A theory and its run settings.

@@ -14,6 +14,7 @@ from .._arguments import Floats, Rng, choice
 from ..display import Drawn
 from ..errors import InputError, InputTypeError
 from ..progress import ProgressBar
+from ..representation import card, short_repr
 from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
 from ..statistics.blas import one_blas_thread
@@ -33,6 +34,7 @@ _NO_VALUE = (Origin.UNRESOLVED, Origin.ABSENT)
 _SHOWN_LEVELS = 5
 
 
+@short_repr
 @dataclass(frozen=True)
 class Series:
     """One quantity along a training.
@@ -122,6 +124,12 @@ class TrainingDynamics(Drawn, picture="training"):
         widths = [max(len(line[i]) for line in table) for i in range(len(table[0]))]
         lines = ["  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in table]
         return "\n".join([*lines, *(f"note: {note}" for note in self._notes())])
+
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        heads, *lines = self._lines()
+        rows = [(*line[:-1], found.verdict) for line, found in zip(lines, self.physics, strict=True)]
+        return card(repr(self).replace("(", " (", 1), headings=heads, rows=rows, notes=self._notes())
 
     def _lines(self) -> Iterator[list[str]]:
         shown = min(self.n_levels, _SHOWN_LEVELS)

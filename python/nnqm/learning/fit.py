@@ -6,15 +6,15 @@ from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TypedDict, Unpack
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
 from .._arguments import Floats, Rng, choice, integer, positive
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, OneLine
 from ..exact.output_expansion import fixed_network
 from ..progress import Progress, ProgressBar, Showing
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..runs.crew import Crew, Workers, crew_of
 from ..sampling.run_settings import need_known
 from ..statistics.blas import one_blas_thread
@@ -148,6 +148,21 @@ class Fit:
     reason: str
     notes: tuple[str, ...]
 
+    def _repr_html_(self) -> str:
+        """The fitted theory and the quality of each target in a notebook."""
+        facts: dict[str, Any] = {
+            "theory": self.theory,
+            "free": ", ".join(self.free),
+            "method": f"{self.method}, {self.steps} steps, {len(self.starts)} start{'s' * (len(self.starts) > 1)}",
+            "loss": self.loss,
+            "end": f"{'converged' if self.converged else 'not converged'}: {self.reason}",
+        }
+        if self.chi_squared is not None:
+            p = "" if self.p_value is None else f", p = {self.p_value:.2g}"
+            facts["chi^2"] = f"{self.chi_squared:.4g}/{self.degrees_of_freedom:.3g}{p}"
+        headings = ("target", "values", "quality", "largest deviation")
+        return card("Fit", facts, headings=headings, rows=[q.cells for q in self.targets], notes=self.notes)
+
     def __str__(self) -> str:
         head = f"{self.method}, {self.steps} steps, loss {self.loss:.4g}"
         head += f" (best of {len(self.starts)} starts)" if len(self.starts) > 1 else ""
@@ -175,7 +190,7 @@ class FitError(InputError):
         self.partial = partial
 
 
-class FitInterrupted(KeyboardInterrupt):
+class FitInterrupted(OneLine, KeyboardInterrupt):
     """A fit stopped by Ctrl-C.
 
     Attributes

@@ -73,6 +73,9 @@ class TrainedProcess(ABC):
         self._training: GradientDescent | None = network.training
         self._modes: tuple[Floats, Floats] | None = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.network!r})"
+
     def prior(self, s: ArrayLike, t: ArrayLike) -> Floats:
         """Covariance of an output before training, E[f(s) f(t)], for weights of mean zero.
 

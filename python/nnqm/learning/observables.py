@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer
 from ..errors import InputError, InputTypeError
+from ..representation import short_repr
 
 __all__ = ["Commutator", "Gaps", "Moments", "MomentumSquared", "NPoint", "Observable", "SpectralWeights", "TwoPoint"]
 
@@ -52,6 +53,7 @@ class _OnTimes:
         return len(self.times)
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class TwoPoint(_OnTimes):
     r"""The Euclidean two-point function of a channel.
@@ -101,6 +103,7 @@ class TwoPoint(_OnTimes):
         return "connected two-point function" if self.connected else "two-point function"
 
 
+@short_repr
 @dataclass(frozen=True, eq=False)
 class NPoint(_OnTimes):
     r"""Euclidean n-point functions of a channel at given times.
@@ -143,6 +146,7 @@ class NPoint(_OnTimes):
         return f"{self.times.shape[1]}-point functions"
 
 
+@short_repr
 @dataclass(frozen=True)
 class SpectralWeights:
     r"""Spectral weights of a channel: squared matrix elements between the vacuum and excited states.
@@ -205,6 +209,7 @@ class SpectralWeights:
         return "spectral weights"
 
 
+@short_repr
 @dataclass(frozen=True)
 class Moments:
     r"""Mean and central moments of a channel at one time.
@@ -252,6 +257,7 @@ class Moments:
         return f"moment{'s' if self.size > 1 else ''} {', '.join(map(str, self.orders))}"
 
 
+@short_repr
 @dataclass(frozen=True)
 class Commutator:
     r"""The vacuum expectation of the commutator, C = <[x, p]>/(i hbar).
@@ -290,6 +296,7 @@ class Commutator:
         return "commutator"
 
 
+@short_repr
 @dataclass(frozen=True)
 class MomentumSquared:
     r"""The vacuum expectation of the squared momentum, p = i m dx/dt.
@@ -327,6 +334,7 @@ class MomentumSquared:
         return "<p^2>"
 
 
+@short_repr
 @dataclass(frozen=True)
 class Gaps:
     r"""The lowest gaps of a theory, :math:`\epsilon_n = E_n - E_0`, energy units, ascending.

@@ -149,6 +149,10 @@ class SpectralFlow:
         self._aim = product(vectors.T, values[:, None])[:, 0]
         self._start = product(product(vectors.T, prior), vectors)
 
+    def __repr__(self) -> str:
+        how = "gradient flow" if self._rate is None else f"rate {self._rate:g}"
+        return f"SpectralFlow({len(self.energies)} levels up to {self.energies[-1]:g}, {how}, error {self.error:.1g})"
+
     def mean(self, times: ArrayLike) -> Floats:
         """Means of the coefficients over the ensemble.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from .._arguments import integer
 from ..errors import InputError, InputTypeError
+from ..representation import card
 from ..theories.networks import RandomNetwork
 from ..theories.theory import Theory
 from .checkpoints import theories_of_checkpoints
@@ -18,7 +19,7 @@ from .checkpoints import theories_of_checkpoints
 __all__ = ["Trajectory"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trajectory:
     """Theories along a training, at increasing numbers of steps.
 
@@ -58,6 +59,16 @@ class Trajectory:
         object.__setattr__(self, "steps", numbers)
         object.__setattr__(self, "theories", listed)
         object.__setattr__(self, "losses", None if losses is None else tuple(float(x) for x in losses))
+
+    def __repr__(self) -> str:
+        lost = "" if self.losses is None else f", loss {self.losses[0]:.4g} to {self.losses[-1]:.4g}"
+        return f"Trajectory({len(self.steps)} theories, steps {self.steps[0]} to {self.steps[-1]}{lost})"
+
+    def _repr_html_(self) -> str:
+        """The states in a notebook, the later ones left out if they are many."""
+        losses = self.losses or [None] * len(self.steps)
+        rows = list(zip(self.steps, losses, self.theories, strict=True))
+        return card(repr(self).replace("(", " (", 1), headings=("step", "loss", "theory"), rows=rows)
 
     def thinned(self, n: int) -> Trajectory:
         """At most n entries, the first and the last one among them, at steps in about equal ratios.

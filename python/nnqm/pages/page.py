@@ -24,13 +24,6 @@ __all__ = ["Cell", "Page"]
 # A text, a verdict, or several of them in a row.
 Cell = str | Sequence[str]
 
-# Verdicts that need no attention, and verdicts that contradict a theory, an axiom or an exact value.
-_GOOD = {
-    Verdict.OK, Verdict.RESOLVED, Verdict.CONSISTENT, Verdict.HOLDS, Verdict.CANONICAL, Verdict.CONVERGED,
-    Verdict.CLUSTERS, Verdict.POSITIVE_BY_CONSTRUCTION, Verdict.POSITIVE_ON_GRID,
-}  # fmt: skip
-_BAD = {Verdict.DEVIATES, Verdict.VIOLATED, Verdict.FAILS}
-
 # A number with or without an error: 0.50(1), 1.0007(4)(6), +0.5, 1e-3, 200,000, nan.
 _NUMBER = re.compile(r"[-+\u2212]?(\d[\d,]*\.?\d*|\.\d+)(\([\d.]+\))*(e[-+]?\d+)?( ?%)?|[-+]?(nan|inf)")
 
@@ -249,6 +242,5 @@ def _is_numeric(column: Sequence[Cell]) -> bool:
 
 def _content(cell: Cell) -> str:
     if isinstance(cell, Verdict):
-        tone = "good" if cell in _GOOD else "bad" if cell in _BAD else "open"
-        return f'<span class="badge {tone}">{escape(cell)}</span>'
+        return f'<span class="badge {cell.tone}">{escape(cell)}</span>'
     return _linked(cell) if isinstance(cell, str) else "".join(_content(part) for part in cell)

@@ -8,6 +8,7 @@ import numpy as np
 
 from .._arguments import Floats, floats, positive
 from ..errors import InputError
+from ..representation import short_repr
 from ..statistics.matrices import eigenvalues, product
 from .basis import Bases, need_distinct
 from .dvr import Basis
@@ -28,6 +29,7 @@ _MOST_DECAY = 25
 _CHECKED, _VISIBLE, _OUTSIDE = 6, 1e-4, 1e-9
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class GroundStateChain:
     r"""The ground-state process of a Hamiltonian on a grid of positions: a reversible Markov chain.

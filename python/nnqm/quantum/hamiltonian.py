@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
 from ..display import Drawn
+from ..representation import card
 from .basis import FINE, Bases, need_distinct
 from .chain import GroundStateChain, ground_state_chain
 from .functions import Function
@@ -474,3 +475,13 @@ class Hamiltonian(Drawn, picture="ground_state"):
         True
         """
         return ground_state_chain(self.bases, dt, offset)
+
+
+def _in_notebook(hamiltonian: Hamiltonian) -> str:
+    """Potential and constants of a Hamiltonian; levels are not computed for a look at it."""
+    facts = {"potential V(x)": str(hamiltonian.bases.potential), "mass": hamiltonian.mass, "hbar": hamiltonian.hbar}
+    facts["domain"] = "all x" if hamiltonian.domain is None else "[{:g}, {:g}]".format(*hamiltonian.domain)
+    return card("Hamiltonian p^2/2m + V(x)", {**facts, "tolerance": hamiltonian.tolerance})
+
+
+setattr(Hamiltonian, "_repr_html_", _in_notebook)  # noqa: B010  (assignment to a method is an error of types)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,15 @@ from numpy.typing import ArrayLike, NDArray
 from .._arguments import Floats, integer, positive
 from ..display import Drawn
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..statistics.moments import excess_kurtosis
 from ..statistics.rules import extrapolation_weights
 
 __all__ = ["SpectralMeasure", "ThermalMeasure", "TwoPointFunction", "whole_steps"]
+
+
+# Energies that a notebook shows, their smallest part of the variance, and relative differences of equal energies.
+_SHOWN_STATES, _SHOWN_WEIGHT, _SAME_ENERGY = 10, 1e-12, 1e-9
 
 
 def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
@@ -277,10 +281,28 @@ class SpectralMeasure(TwoPointFunction, picture="spectral_measure"):
     mass: float
     error: float
     tail: float = 0.0
-    commutator_spread: float | None = None
-    quartic: Floats | None = None
-    signs: Floats | None = None
+    commutator_spread: float | None = field(default=None, repr=False)
+    quartic: Floats | None = field(default=None, repr=False)
+    signs: Floats | None = field(default=None, repr=False)
     step: float | None = None
+
+    def _repr_html_(self) -> str:
+        """The states of the largest weights in a notebook, ascending in energy."""
+        facts = {"mean": self.mean, "variance": self.moments[0], "excess kurtosis": self.kurtosis}
+        facts |= {"[x,p]/(i hbar)": self.commutator, "<p^2>": self.momentum_squared, "relative error": self.error}
+        order = np.argsort(self.energies, kind="stable")
+        energies = self.energies[order]
+        starts = np.flatnonzero(np.diff(energies, prepend=-np.inf) > _SAME_ENERGY * np.abs(energies))
+        weights = np.add.reduceat(self.weights[order], starts)
+        states = np.diff(starts, append=len(energies))
+        parts = weights / max(float(self.weights.sum()), np.finfo(float).tiny)
+        shown = np.sort(np.argsort(-parts, kind="stable")[:_SHOWN_STATES])
+        shown = shown[parts[shown] > _SHOWN_WEIGHT]
+        rows = [(energies[starts[i]], int(states[i]), weights[i], f"{parts[i]:.4%}") for i in shown]
+        left, rest = len(parts) - len(rows), max(0.0, float(parts.sum() - parts[shown].sum()))
+        notes = [f"{left:,} further energies have {rest:.1g} of the variance"]
+        headings = ("E - E_0", "states", "weight |<0|x|n>|^2", "part of the variance")
+        return card("SpectralMeasure", facts, headings=headings, rows=rows, notes=notes if left else [])
 
     @classmethod
     def of_states(

@@ -199,7 +199,8 @@ class Potential:
 
     def __repr__(self) -> str:
         if self.coefficients is not None:
-            return f"polynomial {self.coefficients.tolist()}"
+            held = self.coefficients.tolist()
+            return f"polynomial {held}" if len(held) <= 12 else f"polynomial of degree {len(held) - 1}"
         if self.table is not None:
             x = self.table[0]
             origin = ", sampled from a function" if self.sampled else ""

@@ -105,7 +105,7 @@ def analyse(
             if not part():
                 break
             tell(done, len(parts))
-    return Report(_title(run, found.name), tuple(found.rows), tuple(found.notes), found.details)
+    return Report(run.title(found.name), tuple(found.rows), tuple(found.notes), found.details)
 
 
 @dataclass
@@ -385,18 +385,3 @@ def _positivity(run: Correlators, name: str, paths: ArrayLike | None) -> Positiv
     drawn = Paths(run.theory, _POSITIVITY_PATHS, run.n_times, run.dt, key=run.keys[0])
     # A field is judged by all of its points.
     return reflection_positivity(drawn, channel=None if run.theory.of_field else name)
-
-
-def _title(run: Correlators, name: str) -> str:
-    if run.theory is None:
-        what = f"{name} of given paths"
-    else:
-        network = "no network" if run.theory.network is None else repr(run.theory.network)
-        network += " compiled to a table" if run.compiled else ""
-        kinds = [s.label for s in run.theory.sources for _ in range(s.n_inputs)]
-        inputs = ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))
-        what = f"{name} of {inputs} input{'s' * (len(kinds) > 1)}, {network}"
-    held = int(run.block_paths.sum())
-    seed = f", key {', '.join(map(str, run.keys))}" if run.keys else ""
-    grid = f"{held:,} paths x {run.n_times} times" + (f", dt = {run.dt:.4g}" if run.uniform else "")
-    return f"{what}: {grid}, {run.precision}, {len(run.block_paths)} blocks{seed}"

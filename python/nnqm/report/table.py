@@ -11,7 +11,7 @@ import numpy as np
 
 from ..display import Drawn
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import Marked, card, short_repr
 from ..statistics.estimate import Estimate, format_value
 from ..statistics.plain import plain
 from ..verdict import Verdict
@@ -82,6 +82,12 @@ class Row:
     def sound(self) -> bool:
         """Whether the verdict is OK, RESOLVED or CONSISTENT, without a caveat."""
         return self.verdict in _SOUND and self.caveat is None
+
+    @property
+    def tone(self) -> str:
+        """The colour of the verdict, as of ``Verdict``; that of a caveat where there is one."""
+        verdict = self.verdict if self.caveat is None else self.caveat
+        return "" if verdict is None else verdict.tone
 
     @property
     def pull(self) -> float | None:
@@ -193,25 +199,15 @@ class Report(Drawn, picture="levels"):
 
     def _repr_html_(self) -> str:
         """The table for notebooks."""
-        from html import escape
-
-        def line(cells: Sequence[str], tag: str) -> str:
-            sides = ["left", *["right"] * (len(cells) - 2), "left"]
-            styled = zip(cells, sides, strict=True)
-            return "".join(f'<{tag} style="text-align: {side}">{escape(cell)}</{tag}>' for cell, side in styled)
-
-        rows, group = [], None
+        rows: list[Sequence[Any] | str] = []
+        group = None
         for row in self.rows:
             if row.group != group:
                 group = row.group
-                rows.append(f'<th colspan="{len(HEADINGS)}" style="text-align: left">{escape(group)}</th>')
-            rows.append(line(row.cells, "td"))
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        notes = "".join(f"<p>note: {escape(note)}</p>" for note in self.notes)
-        return (
-            f"<div><p><b>{escape(self.title)}</b></p><table><thead><tr>{line(HEADINGS, 'th')}</tr></thead>"
-            f"<tbody>{body}</tbody></table>{notes}</div>"
-        )
+                rows.append(group)
+            *cells, last = row.cells
+            rows.append((*cells, Marked(last, row.tone)))
+        return card(f"Report {self.title}", headings=HEADINGS, rows=rows, notes=self.notes, most=100)
 
     def __str__(self) -> str:
         table = [HEADINGS, *(row.cells for row in self.rows)]

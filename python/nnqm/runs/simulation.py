@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, Rng, choice, integer, positive, random_key
-from ..errors import InputError, InputTypeError
+from ..errors import InputError, InputTypeError, OneLine
 from ..progress import Progress, ProgressBar
 from ..sampling.correlators import Correlators, same_draws
 from ..sampling.measure import Measure, measure_or_default, resolve
@@ -75,7 +75,7 @@ class Work:
         return in_process(run, sums, self.n_threads) if self._engine is None else self._engine.advance(run, sums)
 
 
-class Interrupted(KeyboardInterrupt):
+class Interrupted(OneLine, KeyboardInterrupt):
     """Work stopped by Ctrl-C; ``partial`` holds what was completed, or None if nothing was.
 
     For a run ``extend(stopped.partial, n_paths)`` goes on from there and gives the bits of a run that was never

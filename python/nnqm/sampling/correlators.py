@@ -14,7 +14,7 @@ from .. import _core
 from .._arguments import Floats
 from ..display import Drawn
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..statistics.autocorrelation import ChainTimes
 from ..statistics.estimate import Estimate, SymmetricEstimate, jackknife
 from ..statistics.moments import central_moments, excess_kurtosis
@@ -103,6 +103,47 @@ class Correlators(Drawn, picture="correlator"):
     replicas: tuple[tuple[str, int], ...] = ()
     chain: ChainTimes | None = None
     sums: dict[str, NDArray[Any]] = field(repr=False, default_factory=dict)
+
+    def __str__(self) -> str:
+        names = self.channels
+        return self.title(", ".join(names) if len(names) <= 4 else f"{len(names)} channels")
+
+    def _repr_html_(self) -> str:
+        """The run in a notebook: theory, grid, paths, blocks, memory and state."""
+        held, last = int(self.block_paths.sum()), self.first_block + len(self.block_paths) - 1
+        state = "complete" if held == self.n_paths else f"unfinished: {held:,} of {self.n_paths:,} paths"
+        if len(self.block_paths) < self.n_blocks:
+            state = f"blocks {self.first_block} to {last} of {self.n_blocks}; merge puts parts together"
+        facts: dict[str, Any] = {
+            "theory": "none: given paths" if self.theory is None else self.theory,
+            "channels": ", ".join(self.channels) if len(self.channels) <= 8 else f"{len(self.channels)}",
+            "paths": f"{held:,}",
+            "times": f"{self.n_times:,} on [{self.times[0]:g}, {self.times[-1]:g}]"
+            + (f", dt = {self.dt:.6g}" if self.uniform else ", not uniform"),
+            "lags": f"{len(self.lags)}, {len(self.observable_lags)} of {self.observables.size} observables",
+            "precision": self.precision + (", network compiled to a table" if self.compiled else ""),
+            "blocks": len(self.block_paths),
+            "key": ", ".join(map(str, self.keys)) or "none",
+            "memory of the sums": f"{sum(array.nbytes for array in self.sums.values()) / 1e6:,.3g} MB",
+            "made by": f"nnqm {self.version}, instruction set {self.level}",
+            "state": state,
+        }
+        return card(f"Correlators {self}", facts, notes=self.notes)
+
+    def title(self, name: str) -> str:
+        """One line about the run, which begins with the name of a channel: theory, grid, precision, blocks and keys."""
+        if self.theory is None:
+            what = f"{name} of given paths"
+        else:
+            network = "no network" if self.theory.network is None else repr(self.theory.network)
+            network += " compiled to a table" if self.compiled else ""
+            kinds = [s.label for s in self.theory.sources for _ in range(s.n_inputs)]
+            inputs = ", ".join(f"{kinds.count(k)} {k}" for k in dict.fromkeys(kinds))
+            what = f"{name} of {inputs} input{'s' * (len(kinds) > 1)}, {network}"
+        held = int(self.block_paths.sum())
+        seed = f", key {', '.join(map(str, self.keys))}" if self.keys else ""
+        grid = f"{held:,} paths x {self.n_times} times" + (f", dt = {self.dt:.4g}" if self.uniform else "")
+        return f"{what}: {grid}, {self.precision}, {len(self.block_paths)} blocks{seed}"
 
     @property
     def block_paths(self) -> NDArray[np.int64]:

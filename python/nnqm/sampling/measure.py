@@ -10,6 +10,7 @@ import numpy as np
 
 from .._arguments import Floats, integer, lag_list
 from ..errors import InputError, InputTypeError
+from ..representation import short_repr
 from ..theories.network import is_bounded
 from ..theories.theory import Theory
 from .correlators import is_uniform
@@ -21,6 +22,7 @@ __all__ = ["Measure"]
 _SMALLEST = {"lags": 0, "observable_lags": 0, "increment_lags": 1}
 
 
+@short_repr
 @dataclass(frozen=True, kw_only=True)
 class Measure:
     """Sums that ``simulate``, ``accumulate`` and ``simulate_functions`` make; None stands for the default.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from .._arguments import Floats
 from ..display import Drawn
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
-from .levels import LARGEST_RELATIVE_ERROR, Level, on_ladder
+from .levels import LARGEST_RELATIVE_ERROR, LEVEL_HEADINGS, Level, level_cells, on_ladder
 
 __all__ = ["DecayError", "DecayLevels"]
 
@@ -75,6 +75,14 @@ class DecayLevels(Drawn, picture="levels"):
     def gaps(self) -> tuple[Estimate, ...]:
         """Resolved gaps in energy units, lowest first; not those that alternate."""
         return tuple(level.gap for level in self.levels if level.resolved and level.gap is not None)
+
+    def _repr_html_(self) -> str:
+        """All levels in a notebook, those that are not resolved too."""
+        facts = {"method": self.method, "points": len(self.times), "p-value of the fit": self.p_value}
+        named = [(f"gap {n}", level) for n, level in enumerate(self.levels, start=1)]
+        named += [(f"alternating gap {n}", level) for n, level in enumerate(self.alternating, start=1)]
+        rows = [(name, *level_cells([level])[0][1:]) for name, level in named]
+        return card("DecayLevels", facts, headings=LEVEL_HEADINGS, rows=rows, notes=[self.note] if self.note else [])
 
     def __str__(self) -> str:
         rows = [f"{self.method}, {len(self.times)} points"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from ..display import Drawn
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..statistics.estimate import Estimate
 from ..verdict import Verdict
 
@@ -33,6 +34,7 @@ class SpectrumError(InputError):
         self.partial = partial
 
 
+@short_repr
 @dataclass(frozen=True)
 class Level:
     """One level above the ground state, or a multiplet of levels that are not distinguishable.
@@ -81,6 +83,7 @@ class Level:
         return f"gap {self.number}" if self.until <= self.number else f"gaps {self.number} to {self.until}"
 
 
+@short_repr
 @dataclass(frozen=True)
 class Advice:
     """A way to resolve the lowest requested level that is not resolved; ``print`` shows it as a sentence.
@@ -197,6 +200,12 @@ class Spectrum(Drawn, picture="levels"):
             raise InputError("ground_energy is needed: paths determine gaps only; take it from the Hamiltonian")
         return tuple(e.map_replicas(lambda v: v + ground_energy) for e in self.energies)
 
+    def _repr_html_(self) -> str:
+        """All levels in a notebook, those that are not resolved with the reason."""
+        facts = {"t0": self.t0, "observables kept": self.basis_size}
+        notes = [*([self.note] if self.note else []), *([str(self.advice)] if self.advice is not None else [])]
+        return card("Spectrum", facts, headings=LEVEL_HEADINGS, rows=level_cells(self.levels), notes=notes)
+
     def __str__(self) -> str:
         lines = []
         for level in self.levels:
@@ -208,6 +217,22 @@ class Spectrum(Drawn, picture="levels"):
         if lines and self.note:
             lines.append(self.note)
         return "\n".join([*lines, *([str(self.advice)] if self.advice is not None else [])])
+
+
+LEVEL_HEADINGS = ("level", "gap", "weight", "states", "verdict")
+
+
+def level_cells(levels: Iterable[Level]) -> list[tuple[Any, ...]]:
+    """Levels as rows of a table in a notebook."""
+    return [
+        (
+            level.name,
+            *(None if e is None else str(e) for e in (level.gap, level.weight)),
+            level.multiplicity,
+            level.verdict,
+        )
+        for level in levels
+    ]
 
 
 def _ordinal(n: int) -> str:

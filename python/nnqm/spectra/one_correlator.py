@@ -173,6 +173,12 @@ class OneCorrelator:
             self._covariance(np.arange(len(self.times)))
         self._check_decay()
 
+    def __repr__(self) -> str:
+        a, b = self.times[0], self.times[-1]
+        samples = "" if self.n_samples is None else f", {self.n_samples:g} samples"
+        closed = "" if self.period is None else f", period {self.period:g}"
+        return f"OneCorrelator({len(self.times)} times on [{a:g}, {b:g}]{samples}{closed})"
+
     # ---- whether it is a decay
 
     def _check_decay(self) -> None:

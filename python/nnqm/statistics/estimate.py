@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats
 from ..errors import InputError, InputTypeError
+from ..representation import card
 from .arithmetic import STEP, Arithmetic
 
 __all__ = ["Estimate", "jackknife"]
@@ -382,14 +383,32 @@ class Estimate(Arithmetic):
         return format_value(float(self.value), float(self.error), float(self.systematic))
 
     def __repr__(self) -> str:
-        if self.size > _MOST_SHOWN:
-            ends = ", ".join(str(e) for e in self.reshape(-1)[:3])
-            return f"Estimate([{ends}, ...], shape {self.shape})"
-        return f"Estimate({self})"
+        if self.size <= _MOST_SHOWN and len(text := str(self)) <= _LONGEST_SHOWN:
+            return f"Estimate({text})"
+        ends = ", ".join(str(e) for e in self.reshape(-1)[:3])
+        return f"Estimate([{ends}, ...], shape {self.shape})"
+
+    def _repr_html_(self) -> str:
+        """Values and both errors in a notebook; of many entries the first ones."""
+        flat = self.reshape(-1)[:_MOST_ROWS] if self.ndim else [self]
+        index = list(np.ndindex(self.shape))[:_MOST_ROWS] if self.size < 10**6 else [(i,) for i in range(_MOST_ROWS)]
+        rows = [
+            (", ".join(map(str, i)), str(e), float(e.value), float(e.error), float(e.systematic))
+            for i, e in zip(index, flat, strict=True)
+        ]
+        headings = ("entry", "value(errors)", "value", "statistical error", "systematic error")
+        shape = f" of shape {self.shape}" if self.ndim else ""
+        title = f"Estimate{shape} from {len(self.weights)} blocks"
+        if not self.ndim:
+            return card(title, headings=headings[1:], rows=[rows[0][1:]])
+        notes = [f"and {self.size - len(rows)} more entries"] if self.size > len(rows) else []
+        return card(title, headings=headings, rows=rows, notes=notes)
 
 
-# Entries of an estimate in its repr; longer ones are shortened.
-_MOST_SHOWN = 32
+# Entries of an estimate in its repr, and the characters of all of them; longer ones are shortened.
+_MOST_SHOWN, _LONGEST_SHOWN = 32, 360
+# Entries in a notebook.
+_MOST_ROWS = 10
 
 
 def _stacked(estimates: Sequence[Estimate]) -> list[Floats]:

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer, positive
 from ..display import Drawn
 from ..errors import InputError
-from ..representation import short_repr
+from ..representation import card, short_repr
 from ..statistics.estimate import Estimate
 from ..statistics.rules import legendre_analysis, legendre_rule
 from .densities import Density
@@ -475,6 +475,15 @@ class KarhunenLoeve(Drawn, picture="modes"):
     def __hash__(self) -> int:
         return hash((self.interval, self.trace, self.eigenvalues.tobytes()))
 
+    def _repr_html_(self) -> str:
+        """The largest eigenvalues in a notebook."""
+        parts = self.eigenvalues / self.trace
+        values = self.eigenvalues if self.estimates is None else self.estimates
+        rows = zip(range(len(self)), map(_in_table, values, self.errors), parts, np.cumsum(parts), strict=True)
+        headings = ("mode", "eigenvalue", "part of the variance", "sum of the parts")
+        cells = [(str(k), value, f"{part:.4%}", f"{total:.4%}") for k, value, part, total in rows]
+        return card(f"KarhunenLoeve {self}", headings=headings, rows=cells)
+
     def __str__(self) -> str:
         a, b = self.interval
         line = (
@@ -482,6 +491,10 @@ class KarhunenLoeve(Drawn, picture="modes"):
             f"errors up to {self.errors.max(initial=0.0):.1g}"
         )
         return line + (f"; {self.n_noise} more asked for are noise" if self.n_noise else "")
+
+
+def _in_table(value: Any, error: float) -> str:
+    return str(value) if isinstance(value, Estimate) else f"{value:.6g}"
 
 
 def four_times(times: ArrayLike) -> Floats:

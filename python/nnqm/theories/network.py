@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, choice, floats, integer, positive
 from ..errors import InputError, InputTypeError
+from ..representation import card
 from .gradients import derivatives, points_of, pullback
 from .immutable import Immutable
 
@@ -343,6 +344,23 @@ class Network(Immutable):
             "biases": [b.tolist() for b in self.biases],
             "activation": list(self.activations),
         }
+
+    def _repr_html_(self) -> str:
+        """The architecture in a notebook."""
+        from hashlib import sha256
+
+        facts = {
+            "widths": "-".join(map(str, self.widths)),
+            "activations": ", ".join(self.activations),
+            "parameters": f"{len(self.parameters):,}",
+            "hash of the parameters": sha256(self.parameters.tobytes()).hexdigest()[:12],
+        }
+        rows = [
+            (f"{i}", " x ".join(map(str, w.shape)), np.abs(w).max(initial=0.0), np.abs(b).max(initial=0.0), activation)
+            for i, (w, b, activation) in enumerate(zip(self.weights, self.biases, self.activations, strict=True), 1)
+        ]
+        headings = ("layer", "weights", "largest weight", "largest bias", "activation")
+        return card("Network", facts, headings=headings, rows=rows)
 
     def __repr__(self) -> str:
         kinds = dict.fromkeys(self.activations[:-1]) or dict.fromkeys(self.activations)

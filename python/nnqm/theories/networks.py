@@ -13,6 +13,7 @@ from .. import _core
 from .._arguments import Floats, Rng, choice, floats, integer, key_of
 from .._memory import need_memory
 from ..errors import InputError, InputTypeError
+from ..representation import card
 from .densities import Density
 from .gradients import points_of, pullback
 from .immutable import Immutable
@@ -455,6 +456,22 @@ class RandomNetwork(Immutable):
         if "training" in data:
             parts["training"] = GradientDescent.from_dict(data["training"])
         return cls(**{**data, **parts})
+
+    def _repr_html_(self) -> str:
+        """Widths and densities of all layers in a notebook."""
+        facts: dict[str, Any] = {
+            "widths": "-".join(map(str, self.widths)),
+            "parameters": f"{sum((n + 1) * m for n, m in pairwise(self.widths)):,}",
+            "paths that share their weights": self.group,
+        }
+        facts |= {"training": self.training} if self.training is not None else {}
+        columns = (self.weights, self.weight_std, self.biases, self.bias_std, self.activations)
+        rows = [
+            (f"{i}", str(weights), spread, str(biases), other, activation)
+            for i, (weights, spread, biases, other, activation) in enumerate(zip(*columns, strict=True), 1)
+        ]
+        headings = ("layer", "weights", "weight_std", "biases", "bias_std", "activation")
+        return card("RandomNetwork", facts, headings=headings, rows=rows)
 
     def __repr__(self) -> str:
         kinds = "/".join(dict.fromkeys(self.activations[:-1] or self.activations))

@@ -16,6 +16,7 @@ from .._arguments import Floats, choice
 from ..errors import InputError, InputTypeError, located
 from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.measures import TwoPointFunction
+from ..representation import card
 from .network import Network
 from .state_modes import Levels, Modes, Rule, ThermalModes
 from .table import Table
@@ -135,6 +136,22 @@ class Source(ABC):
         """
 
     # The law of the process.
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.n_inputs} input{'s' * (self.n_inputs > 1)})"
+
+    def _repr_html_(self) -> str:
+        """The process in a notebook: parameters and what is known of it."""
+        names = {"stationary": self.stationary, "Markov": self.markov, "Gaussian": self.gaussian}
+        facts: dict[str, Any] = {"inputs": self.n_inputs}
+        facts |= {name: "yes" if holds else "not known" for name, holds in names.items()}
+        facts["stationary"] = "yes" if self.stationary else "no"
+        if self.ground_state_of is None:
+            # Those of the ground state of a Hamiltonian would be computed, which can take seconds.
+            facts |= {"variance": np.asarray(self.variance), "natural time step": self.natural_step}
+        facts |= {"period": self.period} if self.period is not None else {}
+        facts |= {"reflection positive": self.positive_because} if self.positive_because else {}
+        return card(repr(self).replace("(", " (", 1), facts)
 
     @property
     def n_inputs(self) -> int:

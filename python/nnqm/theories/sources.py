@@ -13,6 +13,7 @@ from .._arguments import Floats, positives, scale
 from .._memory import need_memory
 from ..errors import InputError, located
 from ..quantum.oscillator import narrowing, thermal_covariance
+from ..representation import short_repr
 from .immutable import Immutable
 from .source import REVERSIBLE, Source
 from .state_modes import Levels, Modes, Rule, ThermalModes, oscillator, trapezoid
@@ -21,6 +22,7 @@ from .table import Table
 __all__ = ["OrnsteinUhlenbeck", "ThermalOrnsteinUhlenbeck", "Times"]
 
 
+@short_repr
 @dataclass(frozen=True, init=False)
 class OrnsteinUhlenbeck(Source):
     r"""Independent stationary Ornstein-Uhlenbeck processes, one per network input.

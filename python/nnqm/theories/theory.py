@@ -9,17 +9,21 @@ from typing import Any
 from .. import _core
 from .._arguments import Floats, choice, integer, scale
 from ..errors import InputError, InputTypeError
+from ..representation import card
 from .networks import Network, RandomNetwork
 from .source import Source, source_from_dict
 from .sources import Times
 
 __all__ = ["Theory"]
 
+# Longest text of the sources in a representation, in characters.
+_LONGEST_SOURCES = 200
+
 # Sources that networks with shared layers need.
 _REFLECTED = (Times(reflected=True),)
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, repr=False)
 class Theory:
     r"""A Euclidean-time quantum theory: x(t) = f(y(t)) with seed processes y and a network f.
 
@@ -110,6 +114,31 @@ class Theory:
                 )
             value = of_sources[0] if of_sources else 1.0 if given is None else given
             object.__setattr__(self, name, scale(name, value))
+
+    def __repr__(self) -> str:
+        given = [] if self.network is None else [repr(self.network)]
+        given += [f"{name}={getattr(self, name):g}" for name in ("hbar", "mass") if getattr(self, name) != 1]
+        return f"Theory({', '.join([self._sources_text(), *given])})"
+
+    def _sources_text(self) -> str:
+        texts = [repr(source) for source in self.sources]
+        text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
+        if len(text) <= _LONGEST_SOURCES:
+            return text
+        kinds = [type(source).__name__ for source in self.sources]
+        return "[" + ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)) + "]"
+
+    def _repr_html_(self) -> str:
+        """Sources, network and constants in a notebook."""
+        facts: dict[str, Any] = {"network": self.network, "hbar": self.hbar, "mass": self.mass}
+        facts |= {"outputs": ", ".join(self.outputs) if self.n_outputs <= 8 else f"x1 to x{self.n_outputs}"}
+        facts["stationary"] = "yes" if self.stationary else "no"
+        if self.period is not None:
+            facts["period"] = self.period
+        if self.group > 1:
+            facts["paths that share random parameters"] = self.group
+        rows = [(source, source.n_inputs) for source in self.sources]
+        return card("Theory", facts, headings=("source", "inputs"), rows=rows)
 
     @property
     def n_inputs(self) -> int:

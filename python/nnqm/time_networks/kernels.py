@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from .._arguments import Floats, floats, integer, positive, scale
 from ..errors import InputError
 from ..quantum.oscillator import thermal_covariance
+from ..representation import short_repr
 from ..theories.densities import Density
 from ..theories.mode_sums import PAIRINGS, four_times
 from ..theories.networks import Network, RandomNetwork
@@ -32,6 +33,7 @@ _PHASES = np.pi / np.sqrt(3)
 _POLYNOMIALS = {0.5: (1.0,), 1.5: (1.0, 1.0), 2.5: (1 / 3, 1.0, 1.0)}
 
 
+@short_repr
 @dataclass(frozen=True)
 class Kernel:
     r"""A covariance kernel by name, K(s, t) for times of any shapes that broadcast.
@@ -262,6 +264,7 @@ _FUNCTIONS: dict[str, Callable[..., Floats]] = {
 }
 
 
+@short_repr
 @dataclass(frozen=True)
 class CosineNetwork:
     r"""Random Fourier features: cosines of time with random momenta and uniform phases, a stationary process.
@@ -382,6 +385,7 @@ class CosineNetwork:
         return Theory(Times(), network)
 
 
+@short_repr
 @dataclass(frozen=True)
 class TimeNetwork:
     r"""Multi-layer perceptrons of t with random weights, a network ensemble in time.
