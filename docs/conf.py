@@ -1,8 +1,13 @@
 """The documentation site: ``python -m sphinx -W -j auto docs build/site``, without a network."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
+
+# Two examples run at a time: their threads must not spin while they wait.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import nnqm
 
@@ -60,11 +65,13 @@ toctrees = {
             "project/changelog",
         ]
     },
-    "start": {"": ["project/readme", "first-hour", "recipes/index"]},
+    "start": {"": ["project/readme", "first-hour", "recipes/index", "coming-from/index"]},
+    "coming-from/index": {"": ["pyerrors", "deeptime", "emcee", "qutip", "diffrax", "jax"]},
     "recipes/index": {"": ["[!i]*"]},
     "guide": {
         "Theories": ["hamiltonians", "random-weights", "theory-file"],
         "Runs": ["command-line", "engines", "batch-queues", "machines", "saved-files"],
+        "Results": ["reports", "plots", "notebooks"],
         "Levels and correlators": ["spectrum", "one-correlator", "two-level"],
         "Your own data": ["your-data", "chains", "what-happens-to"],
         "Positivity": ["positivity", "positivity-of-fields"],
@@ -81,9 +88,24 @@ toctrees = {
         "Fields": ["fields", "boxes", "finite-width"],
         "Other programs": ["embedding"],
     },
-    "physics": {"": ["architectures", "figure-3", "published-fields"]},
+    "physics": {"": ["theory/index", "architectures", "dictionary", "figure-3", "published-fields"]},
+    "theory/index": {
+        "": [
+            "paths",
+            "oscillator",
+            "levels",
+            "correlator-matrix",
+            "positivity",
+            "commutator",
+            "sectors",
+            "temperature",
+            "fields",
+            "learning",
+            "errors",
+        ]
+    },
     "reference/index": {"": ["nnqm*", "commands"]},
-    "trust": {"": ["benchmarks"]},
+    "trust": {"": ["error-bars", "reproducibility", "speed", "limits", "benchmarks"]},
     "benchmarks": {"": ["benchmarks/*"]},
 }
 
