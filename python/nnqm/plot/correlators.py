@@ -213,7 +213,7 @@ def effective_energies(
 
     Examples
     --------
-    >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 2000, 64, 0.2, rng=1)
+    >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 2000, 32, 0.2, rng=1)
     >>> nnqm.plot.effective_energies(run).get_ylabel()
     '$E_{\\mathrm{eff}}(\\tau)$ of x  [energy]'
     """

@@ -95,7 +95,7 @@ def training(
     for name, one in named.items():
         if not isinstance(one, TrainingDynamics):
             raise InputTypeError(
-                f"dynamics must be TrainingDynamics; got {one!r}{f' for {name!r}' if name else ''}; "
+                f"dynamics must be TrainingDynamics; got {type(one).__name__}{f' for {name!r}' if name else ''}; "
                 "nnqm.training_dynamics makes one"
             )
     if not any(one.steps for one in named.values()):

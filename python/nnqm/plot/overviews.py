@@ -56,7 +56,8 @@ def overview(
     Examples
     --------
     >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 4000, 32, 0.2, rng=1)
-    >>> len(nnqm.plot.overview(run).axes)
+    >>> report = nnqm.analyse(run, n_levels=2, positivity=False)
+    >>> len(nnqm.plot.overview(run, report).axes)
     4
     """
     need("run", run, Correlators, "give a run of simulate, accumulate or load")
