@@ -108,6 +108,7 @@ PICTURES = {
     "effective energies, none resolved": lambda ax: plot.effective_energies(few_paths(), ax),
     "commutator": lambda ax: plot.commutator(oscillator(), ax),
     "commutator of a network": lambda ax: plot.commutator(tanh(), ax),
+    "commutator of an expansion": lambda ax: plot.commutator(modes_found(), ax),
     "levels": lambda ax: levels_found().plot(ax, exact=[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
     "levels of a report": lambda ax: report().plot(ax),
     "levels, none resolved": lambda ax: nnqm.analyse(few_paths(), positivity=False).plot(ax),
@@ -261,6 +262,21 @@ def test_the_commutator_is_drawn_with_its_limit_and_the_polynomial_to_it():
     t, curve = dashes.get_data()
     assert curve[0] == pytest.approx(float(limit.estimate.value), rel=1e-9)
     assert np.interp(0.2 * np.arange(1, limit.n_lags), t, curve) == pytest.approx(values[: limit.n_lags - 1], rel=1e-3)
+
+
+def test_commutators_of_exact_functions_and_of_expansions():
+    function = measure("deep-tanh")
+    ax = plot.commutator(function, empty())
+    lags, values = line(ax, "exact")
+    np.testing.assert_array_equal(values, function.commutator_at(lags))
+    assert line(ax, r"$\epsilon \to 0$") == (pytest.approx([0.0]), pytest.approx([function.commutator]))
+    lags, values = line(plot.commutator(modes_found(), empty()), "12 modes")
+    np.testing.assert_array_equal(values, modes_found().commutator_at(lags))
+    assert values[0] < 0.1 < values.max()
+    chain = nnqm.kallen_lehmann(nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.3, 0.7], [0.7, 0.3]], 0.1)))
+    lags, values = line(plot.commutator(chain, empty()), "exact")
+    assert lags == pytest.approx(0.1 * np.arange(1, len(lags) + 1))
+    np.testing.assert_array_equal(values, chain.commutator_at(lags))
 
 
 def test_levels_have_their_errors_verdicts_and_exact_values():
