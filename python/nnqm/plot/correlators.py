@@ -287,9 +287,10 @@ def commutator(
 ) -> Axes:
     r"""Draw the commutator at finite lag epsilon and its limit epsilon -> 0.
 
-    The points are ``commutator_at_lags``. The dashed line is the polynomial through the first K of them, in the lag or
-    its square root, with which ``commutator`` extrapolates; the diamond at 0 is the limit with its total error, and its
-    verdict is in the legend. A limit without a value is only written.
+    The points are ``commutator_at_lags``, :math:`m \langle [x(t + \epsilon) - x(t)]^2\rangle/\hbar\epsilon`. The dashed
+    line is the polynomial through the first K of them, in the lag or its square root, with which ``commutator``
+    extrapolates; the diamond at 0 is the limit with its total error, and its verdict is in the legend. A limit without
+    a value is only written.
 
     Parameters
     ----------
@@ -341,8 +342,8 @@ def commutator(
 
 def _label_commutator(ax: Axes, name: str) -> None:
     ax.set_xlabel(r"lag $\epsilon$  [time]")
-    ax.set_ylabel(rf"$m\,\langle [x(t+\epsilon) - x(t)]^2\rangle/\hbar\epsilon$ of {plain(name)}  [1]")
-    legend(ax)
+    ax.set_ylabel(rf"$[x, p]/i\hbar$ at $\epsilon$, of {plain(name)}  [1]")
+    legend_on_top(ax)
 
 
 def _exact_commutator(known: TwoPointFunction | KarhunenLoeve, ax: Axes) -> Axes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["check_figure_file", "overview", "save_overview"]
 
 _SIZE = (11.0, 7.5)
-# Characters of a line of the title.
-_LINE = 130
 
 
 def overview(
@@ -82,14 +81,10 @@ def overview(
     for ax in (first, second, third, fourth):
         ax.title.set_fontweight("bold")
     if report.title:
-        figure.suptitle(_wrapped(report.title), fontsize=SMALL + 0.5, color=ink(first), alpha=0.8)
+        # Letters that fit into the width of the figure.
+        letters = int(72 * figure.bbox.width / figure.dpi / (0.62 * SMALL))
+        figure.suptitle(textwrap.fill(report.title, letters), fontsize=SMALL + 0.5, color=ink(first), alpha=0.8)
     return figure
-
-
-def _wrapped(title: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(title, _LINE))
 
 
 def save_overview(run: Correlators, report: Report, path: str | os.PathLike[str]) -> Path:

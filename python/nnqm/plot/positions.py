@@ -238,7 +238,7 @@ def density(
         ax.set_ylim(bottom=0)
         ax.set_xlabel(f"{plain(name)}  [x]")
         ax.set_ylabel("density  [1/x]")
-        legend(ax)
+        legend_on_top(ax)
     return ax
 
 
