@@ -72,7 +72,7 @@ def overview(
     elif not isinstance(figure, FigureBase):
         raise InputTypeError(f"figure must be a Figure of matplotlib, or None; got {type(figure).__name__}")
     report = analyse(run) if report is None else report
-    name, exact = report.details["channel"], report.details.get("exact", False)
+    name, exact = report.details.get("channel", run.channels[0]), report.details.get("exact", False)
     ((first, second), (third, fourth)) = figure.subplots(2, 2)
     correlator(run, first, channel=name, exact=exact).set_title(f"Connected two-point function of {name}")
     levels(report, second).set_title("Levels")
