@@ -201,7 +201,7 @@ def _pictures(run: Correlators, report: Report) -> Iterator[tuple[str, str, Call
     """Caption, description and function of each figure that the run allows."""
     from .. import plot
 
-    name = report.details.get("channel", run.channels[0])
+    name, exact = report.details.get("channel", run.channels[0]), report.details.get("exact", False)
 
     def numbers(group: Group) -> str:
         known = [f"{row.quantity} = {row.estimate}" for row in report.rows if row.group is group and row.estimate]
@@ -211,13 +211,13 @@ def _pictures(run: Correlators, report: Report) -> Iterator[tuple[str, str, Call
         yield (
             f"Connected two-point function of {name}, measured and, where it is known, exact.",
             f"Two-point function against the lag. {numbers(Group.TWO_POINT)}.",
-            lambda ax: plot.correlator(run, ax, channel=name),
+            lambda ax: plot.correlator(run, ax, channel=name, exact=exact),
         )
         if run.period is None:
             yield (
                 f"Effective energies of {name}, whose plateau is the first gap.",
                 f"Effective energy against the lag. {numbers(Group.LEVELS)}.",
-                lambda ax: plot.effective_energies(run, ax, channel=name),
+                lambda ax: plot.effective_energies(run, ax, channel=name, exact=exact),
             )
     if any(row.group is Group.LEVELS for row in report.rows):
         yield (
@@ -229,7 +229,7 @@ def _pictures(run: Correlators, report: Report) -> Iterator[tuple[str, str, Call
         yield (
             "Commutator [x,p]/(i hbar) at finite lags, which tends to 1 for a particle in a potential.",
             f"Commutator against the lag. {numbers(Group.COMMUTATOR)}.",
-            lambda ax: plot.commutator(run, ax, channel=name),
+            lambda ax: plot.commutator(run, ax, channel=name, exact=exact),
         )
     found = report.details.get("positivity")
     if isinstance(found, PositivityResult):
