@@ -146,6 +146,7 @@ html_title = "nnqm"
 html_static_path = ["_static", f"{_mathjax}/static/mathjax/es5/tex-svg.js"]
 html_css_files = ["site.css"]
 mathjax_path = "tex-svg.js"
+mathjax3_config = {"svg": {"scale": 0.92}}
 html_extra_path = ["llms.txt"]
 html_show_sourcelink = False
 html_copy_source = False
