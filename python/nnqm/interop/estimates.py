@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,6 @@ __all__ = ["from_gvar", "from_pyerrors", "from_uncertainties", "to_gvar", "to_py
 
 # Name of systematic components in packages that have names for them.
 _SYSTEMATIC = "systematic"
-# Statistical variance, as a part of the total one, below which it is the rounding of a difference.
-_ROUNDING = 1e-12
 
 
 def to_gvar(estimates: Estimates, *, systematic: Systematic = "refuse") -> Any:
@@ -119,7 +118,8 @@ def to_pyerrors(estimates: Estimates, name: str, *, systematic: Systematic = "re
     Returns
     -------
     Obs or ndarray of Obs, or list or dict of these
-        Shape S for each estimate, analysed with ``gamma_method(S=0)``.
+        Shape S for each estimate, analysed with ``gamma_method(S=0)``. ``pyerrors.Obs.S_dict[name]`` is set to 0, so
+        that ``gamma_method()`` of functions of them does the same.
 
     Raises
     ------
@@ -131,8 +131,8 @@ def to_pyerrors(estimates: Estimates, name: str, *, systematic: Systematic = "re
     Notes
     -----
     The blocks are independent: autocorrelation was taken into account by their length. ``gamma_method(S=0)`` gives the
-    error of nnqm. With the default of pyerrors, S=2, the error has the noise of an autocorrelation time that is
-    estimated from the blocks. Functions are propagated to first order.
+    error of nnqm. With S=2, the default of pyerrors for other ensembles, an error has the noise of an autocorrelation
+    time that is estimated from the blocks. Functions are propagated to first order.
 
     Examples
     --------
@@ -150,6 +150,7 @@ def to_pyerrors(estimates: Estimates, name: str, *, systematic: Systematic = "re
     objects = _objects([pyerrors.import_jackknife(column, name) for column in jackknife.T])
     for i in np.flatnonzero(own):
         objects[i] = objects[i] + pyerrors.cov_Obs(0.0, own[i] ** 2, f"{name} {_SYSTEMATIC} {i}")
+    pyerrors.Obs.S_dict[name] = 0.0
     for observable in objects:
         observable.gamma_method(S=0)
     return spread(objects)
@@ -184,13 +185,35 @@ def from_pyerrors(values: Any) -> Any:
     if type(values).__module__.split(".")[0] == "pyerrors" and hasattr(values, "content"):
         values = entries_of(values.content, "values")
     entries, rebuild = unpacked(values, "pyerrors")
-    parts: dict[str, Floats] = {}
+    if not any(_SYSTEMATIC in name.split() for entry in entries for name in getattr(entry, "covobs", ())):
+        return rebuild(_read(entries))
+    return rebuild(_apart(entries))
+
+
+def _apart(entries: list[Any]) -> Estimate:
+    """Observables of pyerrors as an estimate (K,), with the components that are systematic apart from the others."""
+    pyerrors = imported("pyerrors", "pip install pyerrors")
+    systematic, errors, rest = np.zeros(len(entries)), np.zeros(len(entries)), []
     for i, entry in enumerate(entries):
-        for name, component in getattr(entry, "covobs", {}).items():
+        analysed = entry if hasattr(entry, "e_dvalue") else copy.deepcopy(entry)
+        if analysed is not entry:
+            analysed.gamma_method()
+        variance, remainder = analysed.dvalue**2, entry
+        for name, component in entry.covobs.items():
             if _SYSTEMATIC in name.split():
-                variance = float((component.grad.T @ component.cov @ component.grad).item())
-                parts.setdefault(name, np.zeros(len(entries)))[i] = np.sign(component.grad.sum()) * np.sqrt(variance)
-    return rebuild(_read(entries, list(parts.values())))
+                own = float((component.grad.T @ component.cov @ component.grad).item())
+                variance -= own
+                systematic[i] += np.sqrt(own)
+                parts = np.ravel(pyerrors.cov_Obs([0.0] * len(component.cov), component.cov, name))
+                for derivative, part in zip(np.ravel(component.grad), parts, strict=True):
+                    remainder = remainder - float(derivative) * part
+        remainder.gamma_method(S=0)
+        rest.append(remainder)
+        errors[i] = np.sqrt(max(variance, 0.0))
+    # The correlation is that of the configurations, and the errors are those of the user's own analysis.
+    found = _read(rest)
+    scale = np.divide(errors, found.error, out=np.ones(len(errors)), where=found.error > 0)
+    return Estimate(found.value, found.value + scale * (found.replicas - found.value), found.weights, systematic)
 
 
 def to_uncertainties(estimates: Estimates, *, systematic: Systematic = "refuse") -> Any:
@@ -257,12 +280,13 @@ def from_uncertainties(values: Any) -> Any:
     [2.00(10), 1.00(10)(5)]
     """
     entries, rebuild = unpacked(values, "uncertainties")
-    parts: dict[Any, Floats] = {}
+    systematic = np.zeros(len(entries))
     for i, entry in enumerate(entries):
         for variable, derivative in entry.derivatives.items():
             if variable.tag == _SYSTEMATIC:
-                parts.setdefault(variable, np.zeros(len(entries)))[i] = derivative * variable.std_dev
-    return rebuild(_read(entries, list(parts.values())))
+                systematic[i] += abs(derivative) * variable.std_dev
+                entries[i] = entries[i] - derivative * (variable - variable.nominal_value)
+    return rebuild(_read(entries).with_systematic(systematic))
 
 
 def _objects(values: Any) -> NDArray[Any]:
@@ -277,22 +301,8 @@ def _covariance(vector: Estimate) -> Floats:
     return np.asarray(deviations.T @ deviations)
 
 
-def _read(entries: list[Any], systematic: list[Floats] | None = None) -> Estimate:
-    """Objects as an estimate (K,); the given components, each (K,), are apart as systematic errors, added linearly."""
+def _read(entries: list[Any]) -> Estimate:
+    """Objects as an estimate (K,)."""
     found = read_values(entries, None, None, name="values")
-    if not systematic:
-        return _in_units(found.values, found.unit)
-    assert found.covariance is not None
-    columns = np.stack(systematic, axis=1)
-    total = found.covariance * found.unit**2
-    statistical = total - columns @ columns.T
-    # Of values without statistical errors the rounding of a difference remains.
-    gone = np.diag(statistical) <= _ROUNDING * np.diag(total)
-    statistical[gone] = statistical[:, gone] = 0.0
-    values = found.values.value * found.unit
-    found = read_values(values, statistical, None, name="values")
-    return _in_units(found.values, found.unit).with_systematic(np.abs(columns).sum(axis=1))
-
-
-def _in_units(values: Estimate, unit: float) -> Estimate:
+    values, unit = found.values, found.unit
     return Estimate(values.value * unit, values.replicas * unit, values.weights)

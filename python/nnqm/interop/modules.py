@@ -263,7 +263,9 @@ def to_equinox(network: Network, *, dtype: str = "float64") -> Any:
                 "JAX is set to float32, which would round the weights",
                 "call jax.config.update('jax_enable_x64', True) first, or give dtype='float32'",
             )
-        linear = equinox.nn.Linear(weights.shape[1], weights.shape[0], key=jax.random.PRNGKey(0))
+        # Of shapes alone, because initial weights would be drawn for nothing.
+        outputs, inputs = weights.shape
+        linear = equinox.filter_eval_shape(equinox.nn.Linear, inputs, outputs, key=jax.random.PRNGKey(0))
         parts.append(equinox.tree_at(lambda layer: (layer.weight, layer.bias), linear, arrays))
         if name != "identity":
             parts.append(equinox.nn.Lambda(functions[name]))
@@ -335,7 +337,13 @@ def _add_function(layers: Layers, function: Any, label: str, *, each: bool) -> N
     shown = f"{name} ({label})"
     if any(hasattr(leaf, "shape") for leaf in jax.tree_util.tree_leaves(function)):
         raise refused(shown, "it has parameters")
-    applied = jax.vmap(function) if each else function
+    # The functions of JAX itself need not be compiled and compared.
+    for known, ours in _jax_functions().items():
+        parts = (getattr(f, "func", f) for f in (function, ours))
+        if len(set(parts)) == 1 and getattr(function, "keywords", {}) == getattr(ours, "keywords", {}):
+            layers.activation(shown, known)
+            return
+    applied = jax.jit(jax.vmap(function) if each else function)
     precision = "float64" if jax.config.jax_enable_x64 else "float32"
 
     def values(points: Floats) -> Any:
