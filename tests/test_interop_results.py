@@ -17,7 +17,7 @@ RUN = nnqm.simulate(nnqm.harmonic_oscillator(), 8192, 16, 0.2, rng=1)
 
 @pytest.fixture(scope="module")
 def report():
-    return nnqm.analyse(RUN, levels=3)
+    return nnqm.analyse(RUN)
 
 
 def test_reports(report):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["to_pandas", "to_xarray"]
 
+# Second dimensions of covariance matrices.
+_SECOND = ("other_lag", "dim_0_other")
 # A variable: dimensions, values, attributes.
 _Variable = tuple[Any, ...]
 _KINDS = (
@@ -113,7 +115,7 @@ def to_pandas(result: Any) -> Any:
     """
     imported("pandas", "pip install pandas")
     dataset = to_xarray(result)
-    dataset = dataset.drop_vars([name for name in dataset if str(name).endswith("covariance")])
+    dataset = dataset.drop_dims([name for name in dataset.dims if name in _SECOND])
     if not dataset.dims:
         dataset = dataset.expand_dims("entry")
     return dataset.to_dataframe()
