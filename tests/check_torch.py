@@ -149,7 +149,8 @@ def check_modules(torch):
         again = interop.to_torch(back, dtype=dtype).state_dict()
         assert all(torch.equal(part, again[name]) for name, part in module.state_dict().items())
         # Modules can be pickled, as torch.save needs it.
-        np.testing.assert_array_equal(pickle.loads(pickle.dumps(module))(torch.tensor(y, dtype=getattr(torch, dtype))).detach(), values)  # fmt: skip
+        copy = pickle.loads(pickle.dumps(module))
+        np.testing.assert_array_equal(copy(torch.tensor(y, dtype=getattr(torch, dtype))).detach(), values)
     for name, part in module_activations(torch).items():
         linear = torch.nn.Linear(2, 3, bias=False)
         module = torch.nn.Sequential(torch.nn.Sequential(linear, part), torch.nn.Linear(3, 1))

@@ -125,6 +125,7 @@ SLOW_PAGES = (
     "training-dynamics",
     "trained-ensembles",
     "scan",
+    "interoperability",
     "two-level",
 )
 SLOW = ("README.md", *(f"docs/{page}.md" for page in SLOW_PAGES))

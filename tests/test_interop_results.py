@@ -104,7 +104,7 @@ def test_properties_trainings_and_scans():
 
 
 def test_other_things_are_refused(monkeypatch):
-    with pytest.raises(InputTypeError, match="one of Estimate, Report, Spectrum.*got float"):
+    with pytest.raises(InputTypeError, match=r"one of Estimate, Report, Spectrum.*got float"):
         interop.to_pandas(1.0)
     with pytest.raises(InputTypeError, match="got list"):
         interop.to_xarray([])
@@ -198,7 +198,7 @@ def test_faulty_containers_are_refused():
         interop.from_arviz(data, "y")
     with pytest.raises(InputError, match="x have time, site beside chain and draw"):
         interop.from_arviz(data, "x", time="time")
-    with pytest.raises(InputError, match="a have none beside.*time='draw'"):
+    with pytest.raises(InputError, match=r"a have none beside.*time='draw'"):
         interop.from_arviz(data, "a")
     with pytest.raises(InputError, match="same dimensions; 'a' has chain, draw"):
         interop.from_arviz(data.isel(site=0), ["x", "a"])
