@@ -130,6 +130,7 @@ SLOW_PAGES = (
     "training-dynamics",
     "trained-ensembles",
     "scan",
+    "interoperability",
     "two-level",
     "coming-from/deeptime",
     "coming-from/jax",
