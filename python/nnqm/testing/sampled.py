@@ -22,8 +22,8 @@ from ..theories.theory import Theory
 
 __all__ = ["PathsOfATest", "PropertySettings", "block_averages", "joint_p", "level", "written"]
 
-# Default numbers of paths and times.
-_PATHS, _TIMES = 16384, 32
+# Default number of times; smallest number of paths.
+_TIMES, _FEWEST = 32, 1000
 # Number of blocks of a test; a tenth of it is the largest number of averages that are compared jointly.
 BLOCKS = 128
 # Smallest variance, relative to the largest, of a direction that is tested; its largest mean, in errors of the others.
@@ -38,7 +38,8 @@ class PropertySettings(TypedDict, total=False):
     Attributes
     ----------
     n_paths : int
-        Number of paths, 16384 by default; rounded up to at least 128 groups that share random parameters.
+        Number of paths, at least 1000; each property has a default of its own. It is rounded up to at least 128 groups
+        that share random parameters.
     n_times : int
         Number of times, at least 4, 32 by default.
     dt : float
@@ -75,13 +76,13 @@ class PathsOfATest:
     key: int
 
     @classmethod
-    def of(cls, theory: Any, purpose: str, settings: PropertySettings) -> PathsOfATest:
-        """The paths that test a property of a theory."""
+    def of(cls, theory: Any, purpose: str, settings: PropertySettings, n_paths: int) -> PathsOfATest:
+        """The paths that test a property of a theory; ``n_paths`` is the default number."""
         if not isinstance(theory, Theory):
             raise InputTypeError(f"theory must be a Theory; got {theory!r}; nnqm.Theory(source) makes one of a source")
         for name in settings:
             choice("setting", name, PropertySettings.__annotations__)
-        least = integer("n_paths", settings.get("n_paths", _PATHS), 1000)
+        least = integer("n_paths", settings.get("n_paths", n_paths), _FEWEST)
         groups = max(-(-least // theory.group), BLOCKS)
         rng = settings.get("rng")
         key = random_key(int.from_bytes(_digest(theory, purpose)[:8]) if rng is None else rng)
