@@ -24,13 +24,12 @@ from ..runs.simulation import extend, simulate
 from ..sampling.correlators import Correlators, merge
 from ..sampling.path_source import Paths
 from ..sampling.paths import sample_paths
-from ..statistics.estimate import Estimate
 from ..theories.source import Source
 from ..theories.theory import Theory
 from ..time_networks.decompose import exact_kernel
 from ..time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 from ..verdict import Verdict
-from .sampled import PathsOfATest, PropertySettings, block_averages, joint_p, level, worst, written
+from .sampled import Difference, PathsOfATest, PropertySettings, level, written
 
 __all__ = [
     "assert_bits_do_not_depend_on_threads",
@@ -66,7 +65,7 @@ def _smallest(
     paths: PathsOfATest,
     significance: float,
     claim: str,
-    difference: Callable[[Floats, str], tuple[Estimate, list[str]]],
+    difference: Callable[[Floats], Difference],
 ) -> float:
     """p-value of a difference for each of the first outputs, times their number."""
     names = paths.theory.outputs[:_CHANNELS]
@@ -74,9 +73,9 @@ def _smallest(
     smallest = 1.0
     for c, text in enumerate(texts):
         # The next output joins, so that pairs of them are seen.
-        found, words = difference(u[:, :, [c, (c + 1) % len(names)] if len(names) > 1 else [c]], text)
-        p = min(1.0, joint_p(found) * len(texts))
-        _judge(p, significance, claim, f"{worst(found, words)} ({text})", paths)
+        found = difference(u[:, :, [c, (c + 1) % len(names)] if len(names) > 1 else [c]])
+        p = min(1.0, found.p_value() * len(texts))
+        _judge(p, significance, claim, f"{found.worst()} ({text})", paths)
         smallest = min(smallest, p)
     return smallest
 
@@ -119,7 +118,7 @@ def assert_stationary(theory: Theory, *, significance: float = 1e-6, **settings:
     n, far = len(paths.times), min(4, len(paths.times) // 2)
     later = (n // 2, n - 1 - far)
 
-    def difference(u: Floats, text: str) -> tuple[Estimate, list[str]]:
+    def difference(u: Floats) -> Difference:
         def functions(i: int) -> list[Floats]:
             first = u[:, i, 0]
             found = [first, first**2, first * u[:, i + 1, 0], first * u[:, i + far, 0]]
@@ -131,7 +130,7 @@ def assert_stationary(theory: Theory, *, significance: float = 1e-6, **settings:
         words = [f"{name} at t = {paths.times[i]:.4g} less its value at the start" for i in later for name in names]
         if u.shape[2] == 1:
             words = [w for w in words if "u u'" not in w]
-        return block_averages(np.stack(columns, axis=1), theory.group), words
+        return Difference.of(columns, words, theory.group)
 
     return _smallest(paths, asked, "the theory is not stationary", difference)
 
@@ -173,7 +172,7 @@ def assert_reversible(theory: Theory, *, significance: float = 1e-6, **settings:
     asked, paths = level(significance), PathsOfATest.of(theory, "reversible", settings, _AVERAGED)
     lags = [lag for lag in (1, 3, 9) if lag < len(paths.times)]
 
-    def difference(u: Floats, text: str) -> tuple[Estimate, list[str]]:
+    def difference(u: Floats) -> Difference:
         first, square = u[:, :, 0], u[:, :, 0] * u[:, :, 0]
         powers = {"u": first, "u^2": square, "u^3": square * first}
         pairs = [("u", "u^2"), ("u", "u^3"), ("u^2", "u^3")]
@@ -186,7 +185,7 @@ def assert_reversible(theory: Theory, *, significance: float = 1e-6, **settings:
                 a, b = powers[f], powers[g]
                 columns.append((a[:, :-lag] * b[:, lag:] - b[:, :-lag] * a[:, lag:]).mean(axis=1))
                 words.append(f"<{f}(t) {g}(t + l) - {g}(t) {f}(t + l)> at l = {lag * paths.dt:.4g}")
-        return block_averages(np.stack(columns, axis=1), theory.group), words
+        return Difference.of(columns, words, theory.group)
 
     return _smallest(paths, asked, "the theory is not reversible", difference)
 
@@ -362,9 +361,9 @@ def assert_sampled_agrees_with_exact(
     if not comparisons:
         raise InputError(f"nothing exact is known of {theory!r}; give its exact covariance: exact=lambda s, t: ...")
     smallest = 1.0
-    for difference, words in comparisons:
-        p = min(1.0, joint_p(difference) * len(comparisons))
-        _judge(p, asked, "the sampled side differs from the exact one", worst(difference, words), paths)
+    for difference in comparisons:
+        p = min(1.0, difference.p_value() * len(comparisons))
+        _judge(p, asked, "the sampled side differs from the exact one", difference.worst(), paths)
         smallest = min(smallest, p)
     return smallest
 
@@ -383,7 +382,7 @@ def _covariance(known: Any) -> Callable[[Floats, Floats], Floats]:
     return lambda s, t: np.asarray(known(s, t), dtype=np.float64)
 
 
-def _of_output(paths: PathsOfATest, known: Any) -> tuple[Estimate, list[str]]:
+def _of_output(paths: PathsOfATest, known: Any) -> Difference:
     """Sampled less exact mean, moments and connected two-point function of a stationary output.
 
     All averages are linear in the paths, so that they have no bias: deviations are from the exact mean. Where it is not
@@ -400,35 +399,34 @@ def _of_output(paths: PathsOfATest, known: Any) -> tuple[Estimate, list[str]]:
         # Paths of one group share random parameters, so that their difference is connected for each draw of them.
         deviation = (x[::2] - x[1::2]) / np.sqrt(2)
         group = max(1, group // 2)
-    features = [(deviation[:, : n - k] * deviation[:, k:]).mean(axis=1) for k in lags]
+    functions = [(deviation[:, : n - k] * deviation[:, k:]).mean(axis=1) for k in lags]
     expected = list(_covariance(known)(np.zeros(len(lags)), paths.dt * np.array(lags)))
-    words, shown = [f"G({paths.dt * k:.4g})" for k in lags], expected.copy()
+    words = [f"G({paths.dt * k:.4g})" for k in lags]
     if mean is not None:
-        features.append(deviation.mean(axis=1))
-        expected, shown, words = [*expected, 0.0], [*shown, float(mean)], [*words, "<x>"]
+        functions.append(x.mean(axis=1))
+        expected.append(float(mean))
+        words.append("<x>")
     if isinstance(known, TwoPointFunction) and np.isfinite(known.moments).all():
         square = deviation * deviation
-        features += [(square * deviation).mean(axis=1), (square * square).mean(axis=1)]
+        functions += [(square * deviation).mean(axis=1), (square * square).mean(axis=1)]
         expected += list(known.moments[1:])
-        shown += list(known.moments[1:])
         words += ["<(x - <x>)^3>", "<(x - <x>)^4>"]
-    found = block_averages(np.stack(features, axis=1), group)
-    return _less(found, np.array(expected), words, np.array(shown))
+    return Difference.of(functions, words, group, expected)
 
 
-def _of_two_times(paths: PathsOfATest, known: Any) -> tuple[Estimate, list[str]]:
+def _of_two_times(paths: PathsOfATest, known: Any) -> Difference:
     """Sampled less exact <x(s) x(t)> at some times and pairs of neighbours."""
     at = np.unique(np.linspace(0, len(paths.times) - 1, _PAIRS).round().astype(int))
     first, second = np.concatenate([at, at[:-1]]), np.concatenate([at, at[1:]])
     s, t = paths.times[first], paths.times[second]
     x = paths.read(paths.theory.outputs[:1])[:, :, 0]
     mean = known.mean_at(paths.times) if isinstance(known, Source) else np.zeros(len(paths.times))
-    found = block_averages(x[:, first] * x[:, second], paths.theory.group)
     words = [f"<x({a:.4g}) x({b:.4g})>" for a, b in zip(s, t, strict=True)]
-    return _less(found, _covariance(known)(s, t) + mean[first] * mean[second], words)
+    expected = _covariance(known)(s, t) + mean[first] * mean[second]
+    return Difference.of(list((x[:, first] * x[:, second]).T), words, paths.theory.group, expected.tolist())
 
 
-def _of_inputs(paths: PathsOfATest) -> tuple[Estimate, list[str]]:
+def _of_inputs(paths: PathsOfATest) -> Difference:
     """Sampled less exact mean and variance of the stationary inputs."""
     names, means, variances = [], [], []
     inputs = iter(paths.theory.channels[: paths.theory.n_inputs])
@@ -439,21 +437,11 @@ def _of_inputs(paths: PathsOfATest) -> tuple[Estimate, list[str]]:
             means += list(source.mean)
             variances += list(source.variance)
     names, means, variances = names[:_CHANNELS], means[:_CHANNELS], variances[:_CHANNELS]
-    deviation = paths.read(names) - np.array(means)
-    features = np.concatenate([deviation.mean(axis=1), (deviation * deviation).mean(axis=1)], axis=1)
+    y = paths.read(names)
+    deviation = y - np.array(means)
+    functions = [*y.mean(axis=1).T, *(deviation * deviation).mean(axis=1).T]
     words = [f"mean of {name}" for name in names] + [f"variance of {name}" for name in names]
-    found = block_averages(features, paths.theory.group)
-    return _less(found, np.array([0.0] * len(names) + variances), words, np.array(means + variances))
-
-
-def _less(
-    found: Estimate, expected: Floats, words: list[str], shown: Floats | None = None
-) -> tuple[Estimate, list[str]]:
-    """The difference from expected values, and its entries in words."""
-    exact = expected if shown is None else shown
-    return found.map_replicas(lambda v: v - expected), [
-        f"{word} less its exact value {value:.6g}" for word, value in zip(words, exact, strict=True)
-    ]
+    return Difference.of(functions, words, paths.theory.group, means + variances)
 
 
 # ---- bits
