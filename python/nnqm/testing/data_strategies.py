@@ -156,7 +156,7 @@ def correlators(
         Standard errors sigma, relative to the sum of the sizes of the weights.
     positive : bool, default True
         False makes the weight of the highest level negative, which violates reflection positivity. There are then at
-        least two levels.
+        least two levels, and the negative weight is at most half of the others together, so that G(0) is positive.
     noisy : bool, default True
         Whether ``values`` have noise.
 
@@ -191,7 +191,7 @@ def correlators(
     sizes = np.array(draw(st.lists(bounded("weights", weights), min_size=n, max_size=n)))
     signed = sizes.copy()
     if not positive:
-        signed[-1] *= -1
+        signed[-1] = -min(sizes[-1], sizes[:-1].sum() / 2)
     exact = np.exp(-np.multiply.outer(times, energies)) @ signed
     sigma = draw(st.sampled_from(list(errors))) * sizes.sum()
     order = np.arange(len(times))

@@ -25,8 +25,10 @@ __all__ = ["Difference", "PathsOfATest", "PropertySettings", "level", "written"]
 _TIMES, _FEWEST = 32, 1000
 # Number of blocks of a test; a tenth of it is the largest number of averages that are compared jointly.
 BLOCKS = 128
-# Rounding of paths in float32 and errors of exact values, relative to the size of a function.
-_ROUNDING = 1e-5
+# Errors of exact values, relative to the size of a function; rounding of bounded functions.
+_INEXACT, _ROUNDING = 1e-5, 1e-9
+# Largest average of a function whose error is below rounding, in its errors.
+_STILL = 10.0
 # Smallest variance of a direction that is tested, in units of the errors of the averages; largest mean of the others.
 _DEPENDENT, _EXACT = 1e-4, 0.1
 # Longest description of a theory in a message, in characters.
@@ -97,8 +99,11 @@ class PathsOfATest:
     def read(self, channels: Sequence[str] | None = None) -> Floats:
         """Values of channels, by default the outputs, shape (n_paths, n_times, channels), float64."""
         names = self.theory.outputs if channels is None else tuple(channels)
-        drawn = sample_paths(self.theory, self.n_paths, times=self.times, key=self.key, channels=names)
-        return drawn.astype(np.float64)
+        # In float32 a spread that is small beside the mean would be rounded.
+        drawn = sample_paths(
+            self.theory, self.n_paths, times=self.times, key=self.key, channels=names, precision="float64"
+        )
+        return np.asarray(drawn, dtype=np.float64)
 
     def bounded(self, channels: Sequence[str]) -> tuple[Floats, list[str]]:
         """Bounded functions u = tanh((x - a)/b) of channels, a and b their median and spread; and their texts."""
@@ -164,7 +169,7 @@ class Difference:
     estimate : Estimate
         Averages over paths of functions of a path, less their expected values, shape (k,).
     rounding : ndarray
-        Size below which an average, or its error, is zero, shape (k,).
+        Errors below it are rounding, shape (k,).
     words : tuple of str
         What each of them is.
     """
@@ -192,7 +197,8 @@ class Difference:
             found = found.map_replicas(lambda v: v - values)
             words = [f"{word} less its exact value {v:.6g}" for word, v in zip(words, values, strict=True)]
         size = np.sqrt(np.mean(features * features, axis=0))
-        return cls(found, _ROUNDING * (size if expected is not None else np.maximum(size, 1.0)), tuple(words))
+        rounding = np.full(size.shape, _ROUNDING) if expected is None else _INEXACT * size
+        return cls(found, rounding, tuple(words))
 
     def p_value(self) -> float:
         """p-value of the hypothesis that all averages are zero, with their full covariance.
@@ -203,7 +209,7 @@ class Difference:
         """
         error, value = self.estimate.error, self.estimate.value
         moves = error > self.rounding
-        if np.any(np.abs(value[~moves]) > self.rounding[~moves]):
+        if np.any(np.abs(value[~moves]) > self.rounding[~moves] + _STILL * error[~moves]):
             return 0.0
         if not moves.any():
             return 1.0
