@@ -279,7 +279,7 @@ def test_differences_that_do_not_fluctuate_are_zero_or_caught():
     # A function of the others, one with an offset that no fluctuation explains, and rounding.
     accept(p_of([x, 2 * x]), "dependent columns")
     assert p_of([x, x + 0.1]) == 0.0
-    accept(p_of([x, 1e-7 * np.sign(x) + 2e-7]), "rounding")
+    accept(p_of([x, 1e-10 * np.sign(x) + 2e-10]), "rounding")
     assert p_of([x + 0.2]) < 1e-20
 
 

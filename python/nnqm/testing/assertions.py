@@ -49,6 +49,8 @@ _CHANNELS = 4
 _POSITIVE_CHANNELS = 16
 # Default numbers of paths: of cheap averages, of exact values, and of tests that search for a violation.
 _AVERAGED, _COMPARED, _SEARCHED = 8192, 16384, 4096
+# Number of groups of paths that share random parameters for a test of positivity.
+_GROUPS = 1024
 # Number of times for the comparison of bits; numbers of threads that are compared with one.
 _FEW_TIMES, _THREADS = 16, (2, 3, 5)
 # Number of lags, or of times, at which a two-point function is compared.
@@ -212,7 +214,8 @@ def assert_positive(
     significance : float, default 1e-6
         Probability of a false alarm, at most.
     **settings : PropertySettings
-        n_paths (4096 by default), n_times (at least 8), dt and rng, for a theory.
+        n_paths (4096 by default, or 1024 groups that share random parameters), n_times (at least 8), dt and rng, for a
+        theory.
 
     Returns
     -------
@@ -243,7 +246,9 @@ def assert_positive(
         return 1.0
     if interval is not None:
         raise InputError(f"interval belongs to kernels; got interval={interval} with a theory; give n_times and dt")
-    paths = PathsOfATest.of(theory, "positive", settings, _SEARCHED)
+    # Paths that share random parameters are correlated, and the test needs independent blocks of them.
+    shared = _GROUPS * theory.group if theory.group > 1 else 0
+    paths = PathsOfATest.of(theory, "positive", settings, max(_SEARCHED, shared))
     outputs = [int(i) for i in np.unique(np.linspace(0, theory.n_outputs - 1, _POSITIVE_CHANNELS).round())]
     drawn = Paths(theory, paths.n_paths, times=paths.times, key=paths.key)
     try:
@@ -401,17 +406,19 @@ def _of_output(paths: PathsOfATest, known: Any) -> Difference:
         group = max(1, group // 2)
     functions = [(deviation[:, : n - k] * deviation[:, k:]).mean(axis=1) for k in lags]
     expected = list(_covariance(known)(np.zeros(len(lags)), paths.dt * np.array(lags)))
-    words = [f"G({paths.dt * k:.4g})" for k in lags]
+    words, powers = [f"G({paths.dt * k:.4g})" for k in lags], [2] * len(lags)
     if mean is not None:
         functions.append(x.mean(axis=1))
         expected.append(float(mean))
         words.append("<x>")
+        powers.append(1)
     if isinstance(known, TwoPointFunction) and np.isfinite(known.moments).all():
         square = deviation * deviation
         functions += [(square * deviation).mean(axis=1), (square * square).mean(axis=1)]
         expected += list(known.moments[1:])
         words += ["<(x - <x>)^3>", "<(x - <x>)^4>"]
-    return Difference.of(functions, words, group, expected)
+        powers += [3, 4]
+    return Difference.of(functions, words, group, expected, powers)
 
 
 def _of_two_times(paths: PathsOfATest, known: Any) -> Difference:
@@ -423,7 +430,9 @@ def _of_two_times(paths: PathsOfATest, known: Any) -> Difference:
     mean = known.mean_at(paths.times) if isinstance(known, Source) else np.zeros(len(paths.times))
     words = [f"<x({a:.4g}) x({b:.4g})>" for a, b in zip(s, t, strict=True)]
     expected = _covariance(known)(s, t) + mean[first] * mean[second]
-    return Difference.of(list((x[:, first] * x[:, second]).T), words, paths.theory.group, expected.tolist())
+    return Difference.of(
+        list((x[:, first] * x[:, second]).T), words, paths.theory.group, expected.tolist(), [2] * len(words)
+    )
 
 
 def _of_inputs(paths: PathsOfATest) -> Difference:
@@ -441,7 +450,8 @@ def _of_inputs(paths: PathsOfATest) -> Difference:
     deviation = y - np.array(means)
     functions = [*y.mean(axis=1).T, *(deviation * deviation).mean(axis=1).T]
     words = [f"mean of {name}" for name in names] + [f"variance of {name}" for name in names]
-    return Difference.of(functions, words, paths.theory.group, means + variances)
+    powers = [1] * len(names) + [2] * len(names)
+    return Difference.of(functions, words, paths.theory.group, means + variances, powers)
 
 
 # ---- bits

@@ -180,11 +180,17 @@ class Difference:
 
     @classmethod
     def of(
-        cls, functions: Sequence[Floats], words: Sequence[str], group: int, expected: Sequence[float] | None = None
+        cls,
+        functions: Sequence[Floats],
+        words: Sequence[str],
+        group: int,
+        expected: Sequence[float] | None = None,
+        powers: Sequence[int] = (),
     ) -> Difference:
         """Averages of functions, shape (n_paths,) each; groups of successive paths stay together.
 
-        Values of the expected averages are part of the words where they are given.
+        Values of the expected averages are part of the words where they are given. The functions are then homogeneous,
+        of the given powers of x; the first one of power 2 gives the unit of x.
         """
         features = np.stack(list(functions), axis=1)
         units = len(features) // group
@@ -196,8 +202,12 @@ class Difference:
             values = np.array(expected)
             found = found.map_replicas(lambda v: v - values)
             words = [f"{word} less its exact value {v:.6g}" for word, v in zip(words, values, strict=True)]
-        size = np.sqrt(np.mean(features * features, axis=0))
-        rounding = np.full(size.shape, _ROUNDING) if expected is None else _INEXACT * size
+        rounding = np.full(len(words), _ROUNDING)
+        if expected is not None:
+            # An average can be zero by symmetry, and then is no measure of its rounding.
+            unit = np.sqrt(np.mean(np.abs(features[:, list(powers).index(2)])))
+            size = np.sqrt(np.mean(features * features, axis=0))
+            rounding = _INEXACT * np.maximum(size, unit ** np.array(powers))
         return cls(found, rounding, tuple(words))
 
     def p_value(self) -> float:
