@@ -21,9 +21,18 @@ HEAVY = ("scipy", "xarray", "h5netcdf", "h5py", "pandas", "typer", "rich", "clic
 
 
 def test_the_version_is_that_of_the_project_file():
-    project = Path(__file__).parent.parent / "pyproject.toml"
-    assert tomllib.loads(project.read_text())["project"]["version"] == nnqm.__version__
+    root = Path(__file__).parent.parent
+    assert tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"] == nnqm.__version__
+    assert f"\nversion: {nnqm.__version__}\n" in (root / "CITATION.cff").read_text()
+    assert f'\n  version: "{nnqm.__version__}"\n' in (root / "conda" / "recipe.yaml").read_text()
     assert (SOURCE / "py.typed").exists()
+
+
+def test_the_recipe_needs_what_the_project_file_needs():
+    root = Path(__file__).parent.parent
+    wanted = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    run = (root / "conda" / "recipe.yaml").read_text().partition("\n  run:\n")[2].partition("\n  run_constraints:")[0]
+    assert sorted(run.replace(" >=", ">=").replace("    - ", "").split()) == sorted(["python", *wanted])
 
 
 def test_public_names_exist():
