@@ -24,9 +24,11 @@ __all__ = [
     "Number",
     "Panel",
     "Record",
+    "below",
     "compared",
     "computed",
     "jointly",
+    "measured",
     "positive",
     "refuted",
     "tested",
@@ -241,6 +243,26 @@ def compared(
         counted=True,
         remark=remark,
     )
+
+
+def measured(quantity: str, found: Estimate, *, remark: str = "") -> Number:
+    """A measured number without anything to compare with; it decides nothing."""
+    return Number(
+        quantity,
+        Verdict.RESOLVED,
+        None,
+        float(found.value),
+        float(found.error),
+        float(found.systematic),
+        remark=remark,
+    )
+
+
+def below(found: Estimate, bound: float) -> float:
+    """p-value of the hypothesis that a number is not below a bound, by Student's t-test."""
+    from scipy.special import stdtr
+
+    return float(stdtr(found.n_blocks - 1, float(found.pull(bound))))
 
 
 def jointly(quantity: str, found: Estimate, exact: ArrayLike, *, remark: str = "") -> Number:
