@@ -245,8 +245,15 @@ def compared(
     )
 
 
-def measured(quantity: str, found: Estimate, *, remark: str = "") -> Number:
-    """A measured number without anything to compare with; it decides nothing."""
+def measured(
+    quantity: str,
+    found: Estimate,
+    *,
+    exact: float | None = None,
+    published: tuple[float, float] | None = None,
+    remark: str = "",
+) -> Number:
+    """A measured number that is not judged; it decides nothing."""
     return Number(
         quantity,
         Verdict.RESOLVED,
@@ -254,6 +261,9 @@ def measured(quantity: str, found: Estimate, *, remark: str = "") -> Number:
         float(found.value),
         float(found.error),
         float(found.systematic),
+        exact=exact,
+        published=None if published is None else published[0],
+        published_error=None if published is None else published[1] or None,
         remark=remark,
     )
 
