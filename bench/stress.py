@@ -306,15 +306,15 @@ def full_disk(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 def full_disk_for_figures(folder: Path) -> Iterator[tuple[str, str, str]]:
     """The same for figures."""
-    from nnqm.plot import save_figure
+    from nnqm.plot import save_overview
 
     run = simulated(640)
     report = nnqm.analyse(run, positivity=False)
     for ending in ("png", "pdf", "svg"):
         file = folder / f"figure.{ending}"
-        save_figure(run, report, file)
+        save_overview(run, report, file)
         before = file.read_bytes()
-        yield f"figure as {ending}", "refused", within(4096, lambda f=file: save_figure(run, report, f))
+        yield f"figure as {ending}", "refused", within(4096, lambda f=file: save_overview(run, report, f))
         yield f"the old figure as {ending}", "True", str(file.read_bytes() == before)
     yield "files beside them", "3", str(len(os.listdir(folder)))
 

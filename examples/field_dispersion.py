@@ -1,13 +1,11 @@
-"""Energies of a deep neural field in a periodic box by spatial momentum, beside the exact frequencies and thresholds.
+"""Energies of a deep neural field
+===============================
 
-The field x = f(phi) is a convolutional network of the free field phi at eight sites. Its odd part shows one particle,
-E(q) = omega(q); even functions show two, whose lowest energy is the threshold min [omega(k) + omega(q - k)].
-Writes field_dispersion.png and prints both. Needs matplotlib: pip install 'nnqm[plot]'.
+The energies of a field in a periodic box by spatial momentum, beside the exact frequencies and thresholds. The field
+x = f(phi) is a convolutional network of the free field phi at eight sites. Its odd part shows one particle,
+E(q) = omega(q); even functions show two, whose lowest energy is the threshold min [omega(k) + omega(q - k)]. Writes
+field_dispersion.png. Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +13,8 @@ import numpy as np
 import nnqm
 from nnqm import fields
 
+# %%
+# Two networks of the field: a deep one, and even functions of pairs of sites.
 SITES, DT = 8, 0.1
 box = fields.PeriodicBox(mass=1.0, sites=SITES)
 rng = np.random.default_rng(1)
@@ -29,6 +29,8 @@ for j, (a, r) in enumerate(pairs):
     split[j, 0, (SITES // 2 + r) % SITES] += a
 even = fields.convolution(box, [split, np.eye(len(pairs))[:, :, None]], activation="cos")
 
+# %%
+# The lowest level at each momentum, beside the exact one.
 figure, axes = plt.subplots()
 for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "even functions")]):
     theory = nnqm.Theory(box, network)
@@ -46,6 +48,8 @@ for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "
     values, errors = ([float(getattr(found.energies[i], name)) for i in shown] for name in ("value", "error"))
     axes.errorbar(found.momenta[shown, 0], values, errors, fmt="o", ms=4, capsize=3, label=label)
 
+# %%
+# The exact dispersion of one particle, and the thresholds of two and three.
 q = np.linspace(0, np.pi, 200)
 axes.plot(q, np.sqrt(1 + 4 * np.sin(q / 2) ** 2), "k-", lw=1, label=r"$\omega(q)$")
 momenta = np.arange(SITES // 2 + 1) * 2 * np.pi / SITES

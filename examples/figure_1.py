@@ -1,17 +1,18 @@
-"""Figure 1 of arXiv:2504.05462: the two-point function of the Ornstein-Uhlenbeck process, measured and exact.
+"""Figure 1 of the paper: the two-point function
+=============================================
 
-Writes figure_1.png and prints both columns. Needs matplotlib: pip install 'nnqm[plot]'.
+The two-point function of the Ornstein-Uhlenbeck process, measured on paths and exact, as in figure 1 of
+arXiv:2504.05462. Writes figure_1.png. Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import nnqm
 
+# %%
+# The exact function is :math:`\frac{\sigma^2}{2\omega} e^{-\omega t}`. The table shows every fourth point, with its
+# distance from the exact value in errors.
 DT, N_TIMES = 0.05, 201
 LAGS = range(0, 101, 5)
 

@@ -1,19 +1,20 @@
-"""Figure 2 of arXiv:2504.05462: the mean squared increment per dt is flat in t and equal to sigma^2.
+r"""Figure 2 of the paper: the commutator
+=====================================
 
-For mass 1 it is hbar times the commutator [x, p]/(i hbar). At finite dt it is smaller than sigma^2 by the factor
-(1 - exp(-omega dt))/(omega dt), which the extrapolation removes. Writes figure_2.png and prints both columns.
-Needs matplotlib: pip install 'nnqm[plot]'.
+The mean squared increment per dt is flat in t and equal to :math:`\sigma^2`. For mass 1 it is hbar times the commutator [x,
+p]/(i hbar). At finite dt it is smaller than :math:`\sigma^2` by the factor (1 - exp(-omega dt))/(omega dt), which the
+extrapolation removes. After figure 2 of arXiv:2504.05462. Writes figure_2.png. Needs matplotlib: ``pip install
+'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import nnqm
 
+# %%
+# The table has the commutator at one step dt, and its limit dt -> 0 with a statistical and a systematic error. The
+# figure takes the same mean from the paths themselves, at each time.
 OMEGA, DT, N_TIMES = 1.0, 0.02, 251
 
 figure, axes = plt.subplots()

@@ -1,19 +1,22 @@
-"""Figure 3 of arXiv:2504.05462: levels of a deep network on three Ornstein-Uhlenbeck inputs, for five settings.
+"""Figure 3 of the paper: levels of a deep network
+===============================================
 
-The figure shows numbers n = 1 to 9 that resemble levels of a binned one-step transition matrix. The table compares the
-values of the figure (read off by eye) with these effective levels, measured and exact, with the gaps resolved from
-inputs and output and from x alone, and with the exact gaps and their multiplicities. The paper does not give the
-widths; this example uses 3-16-16-1, tanh and fixed random weights. Prints a table, and writes figure_3.png if
-matplotlib is installed.
+Levels of a deep network on three Ornstein-Uhlenbeck inputs, for five settings, after figure 3 of arXiv:2504.05462. The
+figure of the paper shows numbers n = 1 to 9 that resemble levels of a binned one-step transition matrix. The paper does
+not give the widths; this example uses 3-16-16-1, tanh and fixed random weights. Writes figure_3.png.
+Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
 
 import argparse
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import nnqm
 from nnqm.exact.energies import level_energies
 
+# %%
+# Each setting has three rates omega, three widths sigma, and some values of the figure.
 SETTINGS = [
     ((1, 1, 1), (1, 1, 1), {1: 1.89, 2: 3.33, 3: 4.66, 9: 7.3}),
     ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), {1: 0.94, 2: 2.03, 3: 3.2, 9: 6.8}),
@@ -29,11 +32,14 @@ def printed(levels, n):
     return "-" if n > len(levels) or levels[n - 1] is None else str(levels[n - 1])
 
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(description="Levels of a deep network on three inputs.")
 parser.add_argument("--paths", type=int, default=4096)
 parser.add_argument("--bins", type=int, default=16)
 arguments = parser.parse_args()
 
+# %%
+# The table compares the figure with these effective levels, measured and exact, with the gaps resolved from inputs and
+# output and from x alone, and with the exact gaps and their multiplicities.
 network = nnqm.Network.random((3, 16, 16, 1), "tanh", rng=3, weight_std=1.5, bias_std=0.5)
 curves = []
 for omega, sigma, paper in SETTINGS:
@@ -58,22 +64,16 @@ for omega, sigma, paper in SETTINGS:
         )
     curves.append((omega, sigma, paper, expected.levels, energies))
 
-try:
-    import matplotlib
-except ModuleNotFoundError:
-    print("no figure without matplotlib: pip install 'nnqm[plot]'")
-else:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots()
-    for omega, sigma, paper, effective, energies in curves:
-        label = rf"$\omega = {omega}$, $\sigma = {sigma}$"
-        (line,) = axes.plot(np.arange(1, len(effective) + 1), effective, "o-", ms=3, lw=1, label=label)
-        axes.plot(list(paper), list(paper.values()), "x", color=line.get_color())
-        axes.plot(np.arange(1, len(energies) + 1), energies, ":", lw=1, color=line.get_color())
-    axes.set(xlabel="$n$", ylabel="$E_n - E_0$", title="Effective levels (dots), exact gaps (dotted), figure (crosses)")
-    axes.set_ylim(0, 12)
-    axes.legend(fontsize="small")
-    figure.savefig("figure_3.png", dpi=150)
-    print("wrote figure_3.png")
+# %%
+# Dots are exact effective levels, dotted lines the exact gaps, and crosses the values of the paper, read off by eye.
+figure, axes = plt.subplots()
+for omega, sigma, paper, effective, energies in curves:
+    label = rf"$\omega = {omega}$, $\sigma = {sigma}$"
+    (line,) = axes.plot(np.arange(1, len(effective) + 1), effective, "o-", ms=3, lw=1, label=label)
+    axes.plot(list(paper), list(paper.values()), "x", color=line.get_color())
+    axes.plot(np.arange(1, len(energies) + 1), energies, ":", lw=1, color=line.get_color())
+axes.set(xlabel="$n$", ylabel="$E_n - E_0$", title="Effective levels (dots), exact gaps (dotted), figure (crosses)")
+axes.set_ylim(0, 12)
+axes.legend(fontsize="small")
+figure.savefig("figure_3.png", dpi=150)
+print("wrote figure_3.png")

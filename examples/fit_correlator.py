@@ -1,27 +1,26 @@
-"""A deep NN-QM fitted to a measured correlator, that of the oscillator x^2/2 + x^4.
+"""A theory fitted to a measured correlator
+========================================
 
-Paths of the oscillator are sampled, and their two-point function with its covariance is the target. The theory that is
+A deep NN-QM is fitted to the correlator of the oscillator x^2/2 + x^4, which is measured on paths. The theory that is
 fitted has another input, one Ornstein-Uhlenbeck process, whose rate is learnt with the weights of the network. The data
 determine the lowest level. The higher levels of the fit are multiples of the rate, and their weights stand for all
-levels above the lowest one.
-
-Writes fit_correlator.png and prints the fit. Needs matplotlib: pip install 'nnqm[plot]'.
+levels above the lowest one. Writes fit_correlator.png. Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import nnqm
 
+# %%
+# The target is the two-point function with its covariance.
 quartic = nnqm.Hamiltonian([0, 0, 0.5, 0, 1])
 truth = nnqm.Theory(nnqm.GroundStateProcess(quartic, n_grids=16))
 run = nnqm.simulate(truth, 50_000, 64, 0.1, rng=3)
 target = nnqm.Target.two_point(run)
 
+# %%
+# The fit learns the weights of the network and the rate omega.
 start = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 6, 6, 1), rng=2, bias_std=0.5))
 found = nnqm.fit(start, target, free=("network", "omega"), method="l-bfgs", rng=1)
 print(found)
@@ -29,6 +28,8 @@ print(found)
 error = rate * np.sqrt(found.covariance[-1, -1])
 print(f"lowest level: fitted {rate:.4f} +- {error:.4f}, exact {gap:.4f}")
 
+# %%
+# The fit, its residuals, and its spectral measure beside the exact one.
 figure, (left, middle, right) = plt.subplots(1, 3, figsize=(13, 4), layout="constrained")
 times, lags = np.linspace(0, target.observable.times.max(), 200), target.observable.times
 fitted, exact = (nnqm.kallen_lehmann(theory) for theory in (found.theory, truth))

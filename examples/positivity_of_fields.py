@@ -1,18 +1,21 @@
-"""Two networks with the propagator of a free field: one is a quantum field at every width, the other one at none.
+"""Two networks with one propagator, and one quantum field
+=======================================================
 
 A cos-net and a reflection-positive net of N neurons in two dimensions, with the same cutoff of spatial momenta, have
-the same two-point function. The table has the p-values of reflection positivity at three points of space, for
-functionals of all built-in families, and the norm of F = phi(t1, x1) phi(t2, x2) - phi(t1, x2) phi(t2, x1), measured
-and exact. Prints the table, and writes positivity_of_fields.png if matplotlib is installed.
+the same two-point function. The second one is a quantum field at every width, the first one at none. Writes
+positivity_of_fields.png. Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
 
 import argparse
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import nnqm
 from nnqm.fields import CosNet, ReflectionPositiveNet, Regulator
 
+# %%
+# The functional F = phi(t1, x1) phi(t2, x2) - phi(t1, x2) phi(t2, x1), and its exact norm.
 WIDTHS = (2, 5, 10, 20, 50)
 MASS, CUTOFF, POINTS = 1.0, 50.0, (0.0, 0.3, 1.0)
 N_TIMES, DT = 32, 0.2
@@ -50,7 +53,10 @@ def exact_norm(field):
     return average(-1) / average(1)
 
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+# %%
+# The table has the p-values of reflection positivity at three points of space, for functionals of all built-in
+# families, and the norm of F, measured and exact.
+parser = argparse.ArgumentParser(description="Reflection positivity of two networks.")
 parser.add_argument("--paths", type=int, default=4000)
 arguments = parser.parse_args()
 
@@ -71,33 +77,27 @@ for width in WIDTHS:
     rows.append((tests, norms, exact))
 print(f"the worst functional at N = {WIDTHS[0]}: F = {rows[0][0][0].witness}")
 
-try:
-    import matplotlib
-except ModuleNotFoundError:
-    print("no figure without matplotlib: pip install 'nnqm[plot]'")
-else:
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.9), layout="constrained")
-    for i, (name, marker) in enumerate((("cos-net", "o"), ("reflection-positive net", "s"))):
-        # The largest norm is of order 1/N.
-        scaled = [width * norms[i] for width, (_, norms, _) in zip(WIDTHS, rows, strict=True)]
-        right.errorbar(WIDTHS, [s.value for s in scaled], [s.error for s in scaled], fmt=marker, capsize=3, label=name)
-        p_values = np.array([tests[i].p_value for tests, _, _ in rows])
-        left.loglog(WIDTHS, np.where(p_values < SMALLEST, np.nan, p_values), marker, color=f"C{i}", label=name)
-        left.plot(WIDTHS, np.where(p_values < SMALLEST, SMALLEST, np.nan), "v", color=f"C{i}")
-    left.axhline(1e-3, color="grey", linestyle="--", linewidth=1)
-    left.text(WIDTHS[0], 2e-4, "violated", color="grey", va="top")
-    right.plot(WIDTHS, [w * exact for w, (_, _, exact) in zip(WIDTHS, rows, strict=True)], label="cos-net, exact")
-    right.axhline(0, color="grey", linewidth=1)
-    right.set_xscale("log")
-    left.set(ylabel="p-value of reflection positivity", ylim=(SMALLEST / 100, 100))
-    right.set_ylabel(r"$N\, \langle F(\Theta\phi) F(\phi)\rangle / \langle F^2\rangle$")
-    for axis in (left, right):
-        axis.set_xlabel("width N")
-        axis.set_xticks(WIDTHS, [str(w) for w in WIDTHS])
-        axis.minorticks_off()
-        axis.legend(loc="center", fontsize="small")
-    figure.savefig("positivity_of_fields.png", dpi=150)
-    print("wrote positivity_of_fields.png")
+# %%
+# Triangles stand for p-values below the smallest one that is drawn.
+figure, (left, right) = plt.subplots(1, 2, figsize=(9.5, 3.9), layout="constrained")
+for i, (name, marker) in enumerate((("cos-net", "o"), ("reflection-positive net", "s"))):
+    # The largest norm is of order 1/N.
+    scaled = [width * norms[i] for width, (_, norms, _) in zip(WIDTHS, rows, strict=True)]
+    right.errorbar(WIDTHS, [s.value for s in scaled], [s.error for s in scaled], fmt=marker, capsize=3, label=name)
+    p_values = np.array([tests[i].p_value for tests, _, _ in rows])
+    left.loglog(WIDTHS, np.where(p_values < SMALLEST, np.nan, p_values), marker, color=f"C{i}", label=name)
+    left.plot(WIDTHS, np.where(p_values < SMALLEST, SMALLEST, np.nan), "v", color=f"C{i}")
+left.axhline(1e-3, color="grey", linestyle="--", linewidth=1)
+left.text(WIDTHS[0], 2e-4, "violated", color="grey", va="top")
+right.plot(WIDTHS, [w * exact for w, (_, _, exact) in zip(WIDTHS, rows, strict=True)], label="cos-net, exact")
+right.axhline(0, color="grey", linewidth=1)
+right.set_xscale("log")
+left.set(ylabel="p-value of reflection positivity", ylim=(SMALLEST / 100, 100))
+right.set_ylabel(r"$N\, \langle F(\Theta\phi) F(\phi)\rangle / \langle F^2\rangle$")
+for axis in (left, right):
+    axis.set_xlabel("width N")
+    axis.set_xticks(WIDTHS, [str(w) for w in WIDTHS])
+    axis.minorticks_off()
+    axis.legend(loc="center", fontsize="small")
+figure.savefig("positivity_of_fields.png", dpi=150)
+print("wrote positivity_of_fields.png")

@@ -1,11 +1,9 @@
-"""A Hamiltonian whose gaps are the first five primes: designed, solved, and measured on its paths.
+"""A Hamiltonian whose gaps are the first primes
+=============================================
 
-Writes prime_spectrum.png and prints the levels. Needs matplotlib: pip install 'nnqm[plot]'.
+A potential is designed with given gaps, its levels are solved, and they are measured on its paths. Writes
+prime_spectrum.png. Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,11 +11,14 @@ import numpy as np
 import nnqm
 from nnqm.learning import hamiltonian_with_gaps
 
+# %%
+# The design has the gaps 2, 3, 5, 7 and 11.
 primes = [2, 3, 5, 7, 11]
 design = hamiltonian_with_gaps(primes)
 print(design)
 
-# Sixteen shifted grids make a smooth histogram.
+# %%
+# Paths of the ground state show the same gaps. Sixteen shifted grids make a smooth histogram.
 source = nnqm.GroundStateNetwork(**design.source.contents() | {"n_grids": 16})
 dt = source.natural_step
 theory = nnqm.Theory(source)
@@ -29,6 +30,8 @@ print("prime  measured on paths(error)")
 for prime, gap in zip(primes, measured, strict=False):
     print(f"{prime:<5d}  {gap}")
 
+# %%
+# The potential with its levels, the gaps, and the density of the paths.
 h = source.hamiltonian
 x = np.linspace(-3, 3, 801)
 levels = h.energies(6)

@@ -1,18 +1,16 @@
-"""Four-point functions of arXiv:2604.27050: published, sampled with this package, and exact at every width.
+"""Four-point functions: published, sampled, exact
+===============================================
 
-Cos-nets of a free scalar field in two dimensions, mass 1, Gaussian regulator of cutoff 100. The numbers below are a few
-of the data of the paper (repository nnft-alpha of Zhengkang Zhang, MIT licence, copyright 2026 Zhengkang Zhang): the
-first of 50 configurations of four points, at three scales, from 1e8 networks each. With the name of a JSON file, all of
-its configurations are compared: {"configurations": {scale: points (50, 4, 2)}, "rows": [{"alpha", "scale", "N", "mean",
-"error"}, ...]}. Writes published_four_points.png. Needs matplotlib: pip install 'nnqm[plot]'.
+Four-point functions of arXiv:2604.27050 beside this package's, sampled and exact at every width: cos-nets of a free
+scalar field in two dimensions, mass 1, Gaussian regulator of cutoff 100. The numbers below are a few of the data of the
+paper (repository nnft-alpha of Zhengkang Zhang, MIT licence, copyright 2026 Zhengkang Zhang): the first of 50
+configurations of four points, at three scales, from 1e8 networks each. With the name of a JSON file, all of its
+configurations are compared: ``{"configurations": {scale: points (50, 4, 2)}, "rows": [{"alpha", "scale", "N", "mean",
+"error"}, ...]}``. Writes published_four_points.png. Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
 
 import json
 import sys
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,6 +18,8 @@ import numpy as np
 import nnqm
 from nnqm import fields
 
+# %%
+# The published numbers.
 POINTS = {
     0.3: [[-0.18750931, -0.0697219], [0.24415402, 0.036772039], [0.17444962, 0.10940249], [-0.12065542, 0.10273874]],
     1.0: [[-0.62503099, -0.23240632], [0.81384671, 0.12257346], [0.58149874, 0.36467493], [-0.40218472, 0.34246245]],
@@ -38,6 +38,8 @@ PUBLISHED = {
     (3.0, 0): [(0.00186065, 5.548e-05), (0.00164758, 5.554e-05), (0.00157662, 5.554e-05)],
     (3.0, 1): [(0.00868662, 0.01562), (0.00147685, 0.007355), (-0.00166539, 0.002673)],
 }
+# %%
+# Networks of few neurons determine the correlators of every width.
 NETWORKS, FEW = 120_000, 10
 
 
@@ -87,6 +89,8 @@ axes[0].set_ylabel(r"$G_4\,/\,G_4(N = \infty)$")
 title = "circles: published, 1e8 networks of width N; crosses: ours, from networks of 10 neurons; lines: exact"
 figure.legend(*axes[0].get_legend_handles_labels(), title=title, loc="outside lower center", ncols=3)
 
+# %%
+# The distances of the published numbers from the exact ones, in published errors.
 if len(sys.argv) > 1:
     with open(sys.argv[1]) as file:
         data = json.load(file)

@@ -1,23 +1,22 @@
-"""Spectral flow during training: levels stay, spectral weights move, and positivity is kept or never gained.
+"""Training moves weights, not levels
+==================================
 
-A deep NN-QM with one Ornstein-Uhlenbeck input is trained by gradient descent to given spectral weights. Its levels are
-multiples of omega at every step; low levels are learnt first. Two ensembles of networks of t are trained on the same
-data: with parameters that are split at t = 0 they are reflection positive at every step, otherwise at no step.
-Writes spectral_flow.png, with the wanted weights as grey lines. Needs matplotlib: pip install 'nnqm[plot]'.
+Spectral flow during training: levels stay, spectral weights move, and positivity is kept or never gained. A deep NN-QM
+with one Ornstein-Uhlenbeck input is trained by gradient descent to given spectral weights. Its levels are multiples of
+omega at every step; low levels are learnt first. Two ensembles of networks of t are trained on the same data: with
+parameters that are split at t = 0 they are reflection positive at every step, otherwise at no step. Writes
+spectral_flow.png, with the wanted weights as grey lines. Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import nnqm
-import nnqm.plot
 from nnqm import GradientDescent, Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Trajectory
 from nnqm.learning import SpectralWeights
 
+# %%
+# A fit to four spectral weights keeps its steps.
 WANTED = [0.5, 0.25, 0.15, 0.1]
 STEPS = [0, 1, 3, 10, 30, 100, 300, 1000]
 
@@ -26,6 +25,7 @@ target = nnqm.Target(SpectralWeights(4), WANTED, tolerance=0.01)
 found = nnqm.fit(start, target, method="gradient-descent", rate=3e-5, steps=3000)
 print(found)
 
+# %%
 # The same data for both ensembles: x = sin(2|t|) at five times, and at their reflections.
 t = np.array([0.1, 0.3, 0.6, 0.9, 1.2])
 data = GradientDescent(t, np.sin(2 * t), rate=0.1, steps=0)
@@ -34,6 +34,8 @@ layers = {"widths": (1, 32, 1), "activation": "tanh", "weight_std": 1.5, "bias_s
 split = Theory(Times(reflected=True), RandomNetwork(**layers, shared=[True, False], training=data))
 plain = Theory(Times(), RandomNetwork(**layers, training=both_sides))
 
+# %%
+# The physics at some steps of each training.
 times = np.linspace(-1.5, 1.5, 25)
 settings = {"n_levels": 4, "times": times, "n_paths": 4000}
 along = {
@@ -48,9 +50,12 @@ for name, dynamics in along.items():
 gaps = along["deep NN-QM"]["gap"].values
 print("\nlevels of the deep NN-QM at all steps:", *np.unique(gaps.round(12)))
 
+# %%
+# All three in one figure.
 figure, grid = plt.subplots(2, 2, figsize=(9.2, 6.6), layout="constrained")
-axes = nnqm.plot.training_dynamics(along, grid.ravel())
+for ax, quantity in zip(grid.ravel(), ("positivity", "weight", "kurtosis", "commutator"), strict=True):
+    nnqm.plot.training(along, ax, quantity=quantity)
 for weight in WANTED:
-    axes[1].axhline(weight, color="0.75", lw=1, zorder=0)
+    grid[0, 1].axhline(weight, color="0.75", lw=1, zorder=0)
 figure.savefig("spectral_flow.png", dpi=150)
 print("wrote spectral_flow.png")

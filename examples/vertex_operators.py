@@ -1,14 +1,12 @@
-"""Vertex operators of a massless field in two dimensions, as in arXiv:2512.24420: sampled, and exact at every width.
+"""Vertex operators of a massless field
+====================================
 
-The momenta of the cos-net have a density proportional to 1/k^2 for 1 <= k <= 100. With amplitudes (2 ln(100)/N)^(1/2)
-the correlator of exp(i a phi) and its conjugate is a power r^(-a^2) between both cutoffs at infinite width. At finite
-width it is the N-th power of an average over one neuron. Writes vertex_operators.png. Needs matplotlib:
-pip install 'nnqm[plot]'.
+Vertex operators of a massless field in two dimensions, as in arXiv:2512.24420: sampled, and exact at every width. The
+momenta of the cos-net have a density proportional to 1/k^2 for 1 <= k <= 100. With amplitudes (2 ln(100)/N)^(1/2) the
+correlator of exp(i a phi) and its conjugate is a power r^(-a^2) between both cutoffs at infinite width. At finite
+width it is the N-th power of an average over one neuron. Writes vertex_operators.png. Needs matplotlib: ``pip install
+'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,6 +14,8 @@ import numpy as np
 import nnqm
 from nnqm import fields
 
+# %%
+# The field, its exact correlators, and correlators of sampled networks.
 LOWER, UPPER = 1.0, 100.0
 DISTANCES = np.array([0.01, 0.0178, 0.0316, 0.0562, 0.1, 0.178, 0.316, 0.562, 1.0])
 # A cos-net of nnqm has amplitudes (2 Omega/N)^(1/2), Omega = ln(100)/(2 pi).
@@ -49,10 +49,14 @@ def sampled(width, charges):
     return nnqm.jackknife(lambda s: s["waves"] / s["n"][:, None, None], sums, sizes)
 
 
+# %%
+# Two exact values beside their limits at infinite width.
 for width, a, r in ((4000, 1.414, 0.0316), (10, 0.5, 0.1)):
     found, infinite = exact(width, a, np.array([r]))[0], gaussian(a, np.array([r]))[0]
     print(f"N = {width}, a = {a}, r = {r}: exact {found:.6f}, at infinite width {infinite:.6f}")
 
+# %%
+# Sampled networks agree with the exact values at every width.
 charges = (0.5, 1.414)
 figure, axes = plt.subplots(1, 2, figsize=(10.5, 4.5), layout="constrained")
 scan = np.geomspace(0.005, 1.5, 120)

@@ -1,13 +1,11 @@
-"""Width scans as in arXiv:2008.08601: 2-, 4- and 6-point functions of erf, relu and Gauss networks by width.
+"""Corrections of finite width
+===========================
 
-The deviation from the Gaussian process of infinite width is computed exactly; estimated from the
-outputs of networks of each width; and estimated for all widths at once from networks of 10 neurons, by sums over
-distinct neurons. Writes width_scan.png. Needs matplotlib: pip install 'nnqm[plot]'.
+Width scans as in arXiv:2008.08601: 2-, 4- and 6-point functions of erf, relu and Gauss networks by width. The deviation
+from the Gaussian process of infinite width is computed exactly; estimated from the outputs of networks of each width;
+and estimated for all widths at once from networks of 10 neurons, by sums over distinct neurons. Writes width_scan.png.
+Needs matplotlib: ``pip install 'nnqm[plot]'``.
 """
-
-import matplotlib
-
-matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,6 +13,7 @@ import numpy as np
 import nnqm
 from nnqm import fields
 
+# %%
 # All variances are 1, and the relu networks have no biases.
 NEAR, POSITIVE = [-0.01, -0.006, -0.002, 0.002, 0.006, 0.01], [0.2, 0.4, 0.6, 0.8, 1.0, 1.2]
 NETWORKS = {"erf": (NEAR, 1.0), "relu": (POSITIVE, 0.0), "gauss": (NEAR, 1.0)}
@@ -34,6 +33,8 @@ def from_outputs(field, points, width):
     return nnqm.jackknife(lambda s: s["product"] / s["n"][:, None], sums, sizes)
 
 
+# %%
+# Deviations fall as 1/N. The 2-point function has none.
 figure, axes = plt.subplots(3, 3, figsize=(11, 9), sharex=True, layout="constrained")
 for column, (name, (points, bias_std)) in zip(axes.T, NETWORKS.items(), strict=True):
     field = fields.NeuronField(name, bias_std=bias_std)

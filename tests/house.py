@@ -10,7 +10,7 @@ SOURCE = Path(__file__).parent.parent / "python" / "nnqm"
 WINGS = [
     ["_core"],
     ["errors", "representation", "display", "verdict"],
-    ["_memory", "_signals"],
+    ["_memory", "_signals", "progress"],
     ["_arguments"],
     ["statistics"],
     ["quantum"],

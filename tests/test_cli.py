@@ -235,7 +235,7 @@ def test_an_internal_error_is_not_taken_for_bad_input(where, command, monkeypatc
         "simulate": (cli.running, "simulate"),
         "core": (nnqm.runs.simulation._core, "advance"),
         "analyse": (cli.results, "analyse"),
-        "figure": (nnqm.plot, "save_figure"),
+        "figure": (nnqm.plot, "save_overview"),
     }[where]
     if where == "figure":
         monkeypatch.setattr(cli.results, "analyse", lambda run, **options: REPORT)
@@ -711,7 +711,7 @@ def test_the_data_are_written_if_the_figure_fails(command, quick, monkeypatch):
             f"output {path} cannot be written: No space left on device", "choose another place"
         )
 
-    monkeypatch.setattr(nnqm.plot, "save_figure", full)
+    monkeypatch.setattr(nnqm.plot, "save_overview", full)
     code, out, err = command("run", "oscillator", *SMALL)
     assert code == 2
     assert REPORT.rows[0].cells[1] in out

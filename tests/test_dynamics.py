@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import xarray
+from matplotlib.figure import Figure
 from scipy import stats
 
 import nnqm
@@ -14,7 +15,7 @@ from nnqm import Network, OrnsteinUhlenbeck, RandomNetwork, Theory, Times, Traje
 from nnqm.errors import InputError, InputTypeError
 from nnqm.exact.short_times import average_of_short_times
 from nnqm.learning import SpectralWeights
-from nnqm.plot import training_dynamics as draw
+from nnqm.plot import training as draw
 
 OMEGA, SIGMA, HBAR, MASS = 1.4, 0.9, 0.7, 1.3
 SPREAD = SIGMA / np.sqrt(2 * OMEGA)
@@ -455,7 +456,12 @@ def test_the_dataset_has_all_numbers_and_survives_a_file(mixed, tmp_path):
 
 @pytest.mark.slow
 def test_the_figure_holds_the_numbers(mixed):
-    axes = draw({"one": mixed, "other": mixed})
+    axes = [
+        draw({"one": mixed, "other": mixed}, ax, quantity=quantity)
+        for ax, quantity in zip(
+            Figure().subplots(1, 4), ("positivity", "weight", "kurtosis", "commutator"), strict=True
+        )
+    ]
     assert [a.get_xlabel() for a in axes] == ["training step"] * 4
     positivity, weights, kurtosis, commutator = axes
     drawn = [line for line in positivity.lines if line.get_label() == "one"]
@@ -472,17 +478,11 @@ def test_the_figure_holds_the_numbers(mixed):
 
 
 def test_the_figure_takes_given_axes_and_names_faults(mixed):
-    from matplotlib.figure import Figure
-
-    given = Figure().subplots(1, 2)
-    assert list(given) == draw(mixed, given, panels=["gap", "uncertainty"])
-    assert given[0].get_ylabel().startswith("$E_n")
-    with pytest.raises(InputError, match="one for each of the 4 panels; got 2"):
-        draw(mixed, given)
-    with pytest.raises(InputError, match="panels 'kurtoses' is unknown"):
-        draw(mixed, panels=["kurtoses"])
-    with pytest.raises(InputError, match="at least one entry"):
-        draw(mixed, panels=[])
+    given = Figure().subplots()
+    assert mixed.plot(given, quantity="gap") is given
+    assert given.get_ylabel().startswith("$E_n")
+    with pytest.raises(InputError, match="quantity 'kurtoses' is unknown"):
+        draw(mixed, quantity="kurtoses")
     with pytest.raises(InputTypeError, match="dynamics must be TrainingDynamics"):
         draw({"a": 3})
 
@@ -494,7 +494,8 @@ def test_matplotlib_and_xarray_are_loaded_on_use():
         "t = nnqm.Trajectory([0], [nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0))])\n"
         "found = nnqm.training_dynamics(t, positivity=False)\n"
         "assert 'matplotlib' not in sys.modules and 'xarray' not in sys.modules\n"
-        "nnqm.plot.training_dynamics(found)\n"
+        "from matplotlib.figure import Figure\n"
+        "nnqm.plot.training(found, Figure().subplots())\n"
         "assert 'matplotlib.figure' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"
     )
     assert answer(script) == ""

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import nnqm
 from nnqm import cli
 from nnqm.exact.thermal_measures import thermal_measure
-from nnqm.plot import figure
+from nnqm.plot import correlator, save_overview
 from nnqm.report.analyse import analyse
 from nnqm.theories.builtin import BUILTIN_THEORIES
 
@@ -67,7 +68,7 @@ OTHERS = {
 def test_other_theories_have_a_report_a_figure_and_checks(name, tmp_path):
     theory = OTHERS[name]()
     run = nnqm.simulate(theory, 2048, 16, 0.2, rng=1)
-    figure(run, analyse(run)).savefig(tmp_path / "a.png", dpi=40)
+    save_overview(run, analyse(run), tmp_path / "a.png")
     assert "stationarity" in str(nnqm.check(theory, n_paths=2048, rng=1))
 
 
@@ -82,7 +83,7 @@ def test_steps_too_small_to_move_leave_the_joint_test_out(n_times):
 def test_the_figure_draws_what_is_known_of_random_weights():
     run = nnqm.simulate(OTHERS["random weights of two inputs"](), 2048, 16, 0.2, rng=1)
     report = analyse(run)
-    axes = figure(run, report).axes[0]
+    axes = correlator(run, Figure().subplots(), exact=report.details["exact"])
     exact = next(c for c in axes.containers if c.get_label() == "exact")
     times, values = exact.lines[0].get_data()
     average = report.details["exact"].average

@@ -15,7 +15,7 @@ import xarray
 import nnqm
 from interpreter import answer
 from nnqm.errors import InputError, InputTypeError
-from nnqm.plot import save_figure
+from nnqm.plot import save_overview
 from nnqm.runs.writing import check_writable, replacing
 
 RUN = nnqm.simulate(nnqm.harmonic_oscillator(), 512, 8, 0.2, rng=1, measure=nnqm.Measure(observable_lags=()))
@@ -151,9 +151,9 @@ def test_figures_use_the_same_function():
     report = nnqm.analyse(RUN, positivity=False)
     os.mkfifo("pipe.png")
     with pytest.raises(InputError, match="is a pipe"):
-        save_figure(RUN, report, "pipe.png")
+        save_overview(RUN, report, "pipe.png")
     os.symlink("real.svg", "link.svg")
-    save_figure(RUN, report, "link.svg")
+    save_overview(RUN, report, "link.svg")
     assert os.path.islink("link.svg")
     assert os.path.getsize("real.svg") > 1000
 

@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 import xarray
+from matplotlib.figure import Figure
 
 import nnqm
 from harness import assert_error_is_honest
@@ -173,11 +174,16 @@ def test_wrong_arguments_are_named(what):
 # ---- the figure
 
 
+def panel(found, quantity):
+    return draw(found, Figure().subplots(), quantity=quantity)
+
+
 @pytest.mark.slow
 def test_the_figure_of_one_dimension_draws_levels():
     found = scan({"scale": [0.5, 1.0, 8.0]}, sine, n_levels=3, rng=1, n_paths=512)
-    weights, gaps, p = draw(found, panels=["weight", "gap", "positivity"])
-    assert [t.get_text() for t in weights.get_legend().get_texts()] == ["$n$ = 1", "2", "3"]
+    weights, gaps, p = (panel(found, quantity) for quantity in ("weight", "gap", "positivity"))
+    assert weights.get_legend().get_title().get_text() == "$n$"
+    assert [t.get_text() for t in weights.get_legend().get_texts()] == ["1", "2", "3"]
     np.testing.assert_array_equal(weights.containers[2].lines[0].get_ydata(), found.weight.sel(level=3))
     np.testing.assert_array_equal(gaps.containers[0].lines[0].get_ydata(), [1, 1, 1])
     np.testing.assert_array_equal(p.containers[0].lines[0].get_ydata(), found.p_value)
@@ -192,15 +198,16 @@ def test_the_figure_of_two_dimensions_draws_lines():
         return Theory(OrnsteinUhlenbeck(1.0), network)
 
     found = scan({"width": [2, 4], "activation": ["tanh", "relu"]}, build, n_levels=2, positivity=False)
-    weights, kurtosis, _, uncertainty = draw(found)
+    weights, kurtosis, uncertainty = (panel(found, quantity) for quantity in ("weight", "kurtosis", "uncertainty"))
     np.testing.assert_array_equal(
         weights.containers[1].lines[0].get_ydata(), found.weight.sel(activation="relu", level=1)
     )
     assert weights.get_ylabel().startswith(r"$|\langle 0|x|1\rangle")
     texts = [t.get_text() for t in uncertainty.get_legend().get_texts()]
-    assert texts == ["activation = tanh", "relu (infinite)"]
+    assert texts == ["tanh", "relu (infinite)"]
+    assert uncertainty.get_legend().get_title().get_text() == "activation"
     # Labels on the axis: values side by side, without a line.
-    swapped = draw(found.transpose("activation", "width", "level"), panels=["kurtosis"])[0]
+    swapped = panel(found.transpose("activation", "width", "level"), "kurtosis")
     assert [t.get_text() for t in swapped.get_xticklabels()] == ["tanh", "relu"]
     line = swapped.containers[0].lines[0]
     assert line.get_linestyle() == "None"
@@ -215,7 +222,7 @@ def test_faults_of_the_figure_are_named():
         draw(3)
     with pytest.raises(InputError, match="must have a dimension of theories"):
         draw(found.isel(theory=0))
-    with pytest.raises(InputError, match="panels 'level' is unknown"):
-        draw(found, panels=["level"])
-    (axes,) = draw(found, panels=["positivity"])
-    assert [t.get_text() for t in axes.texts] == ["no values"]
+    with pytest.raises(InputError, match="quantity 'level' is unknown"):
+        draw(found, quantity="level")
+    ax = panel(found, "positivity")
+    assert [t.get_text() for t in ax.texts] == ["no value of the positivity is known"]

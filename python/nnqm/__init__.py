@@ -53,6 +53,7 @@ from .verdict import Verdict
 if _TYPE_CHECKING:
     from . import fields as fields
     from . import learning as learning
+    from . import plot as plot
     from . import results as results
     from .estimators.clustering import clustering
     from .estimators.four_points import connected_four_point, pair_four_point
@@ -113,7 +114,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> _Any:
-    if name in ("fields", "learning", "results"):
+    if name in ("fields", "learning", "plot", "results"):
         return _import_module(f".{name}", __name__)
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -123,7 +124,7 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "fields", "learning", "results"})
+    return sorted({*globals(), *__all__, "fields", "learning", "plot", "results"})
 
 
 __all__ = [

@@ -24,6 +24,27 @@ _SMALLEST_SCALE = 1e-50
 # Number of entries from which on a copy is worth the look at the memory of the machine.
 _LARGE = 2**24
 
+# Usual names of other fields and programs, and the names here that they may mean.
+_USUAL = {
+    "ou": ("ornstein-uhlenbeck",),
+    "oscillator": ("ornstein-uhlenbeck",),
+    "harmonic-oscillator": ("ornstein-uhlenbeck",),
+    "hamiltonian": ("ground-state",),
+    "potential": ("ground-state",),
+    "kkl": ("karhunen-loeve",),
+    "rbf": ("squared-exponential",),
+    "brownian": ("wiener",),
+    "normal": ("gaussian",),
+    "linear": ("identity",),
+    "theta": ("omega",),
+    "w": ("omega",),
+    "frequency": ("omega",),
+    "temperature": ("beta",),
+    "layers": ("widths",),
+    "m": ("mass",),
+    "n-paths": ("paths", "--paths"),
+}
+
 # Device types of DLPack with memory that the CPU can read: CPU, pinned for CUDA or ROCm, and managed by CUDA.
 _READABLE = (1, 3, 11, 13)
 
@@ -121,9 +142,20 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
     known = sorted(options)
     if isinstance(value, str) and value in known:
         return value
-    near = difflib.get_close_matches(str(value)[:100], known, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = nearest_hint(str(value), known, cutoff=0.4)
     raise InputError(f"{name} {value!r} is unknown; choose from {', '.join(known)}{hint}")
+
+
+def nearest_hint(name: str, known: Iterable[str], *, cutoff: float = 0.5) -> str:
+    """Hint to the nearest known name, for a message; empty if none is near."""
+    listed = list(known)
+    usual = _USUAL.get(name.strip().lower().replace("_", "-"), ())
+    near = next((other for other in usual if other in listed), None)
+    if near is None:
+        lowered = {other.lower(): other for other in reversed(listed)}
+        found = difflib.get_close_matches(name[:100].lower(), lowered, n=1, cutoff=cutoff)
+        near = lowered[found[0]] if found else None
+    return f"; did you mean {near!r}?" if near is not None else ""
 
 
 def lag_list(name: str, value: Iterable[int], minimum: int, n_times: int | None = None) -> tuple[int, ...]:

@@ -14,12 +14,14 @@ from .estimators.markov import residual_products, smallest_p
 from .exact.output_expansion import zeros_of_layers
 from .positivity.certificate import positivity_certificate
 from .positivity.reflection import PositivityResult, reflection_positivity
+from .progress import ProgressBar, Showing
 from .quantum.measures import SpectralMeasure, ThermalMeasure
 from .representation import short_repr
 from .runs.simulation import simulate
 from .sampling.path_source import Paths
 from .statistics.blas import one_blas_thread
 from .statistics.estimate import Estimate
+from .statistics.plain import plain
 from .theories.networks import Network, RandomNetwork
 from .theories.source import Source
 from .theories.theory import Theory
@@ -97,6 +99,16 @@ class Properties:
                 return row
         raise KeyError(f"{name!r} is not among the properties; they are {', '.join(r.name for r in self.rows)}")
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: "title" and "rows" with the keys "name", "verdict" (its name) and "reason".
+
+        Returns
+        -------
+        dict
+        """
+        found: dict[str, Any] = plain({"title": self.title, "rows": [vars(row) for row in self.rows]})
+        return found
+
     def __str__(self) -> str:
         wide, wider = max(len(r.name) for r in self.rows), max(len(r.verdict) for r in self.rows)
         return "\n".join([self.title, *(f"{r.name:{wide}}  {r.verdict:{wider}}  {r.reason}" for r in self.rows)])
@@ -110,6 +122,7 @@ def check(
     n_paths: int = 20_000,
     rng: Rng = None,
     n_threads: int = 0,
+    progress: Showing = None,
 ) -> Properties:
     r"""Check the axioms of Euclidean quantum mechanics for a theory or a kernel.
 
@@ -138,6 +151,8 @@ def check(
         Random numbers of the tests, as for ``simulate``.
     n_threads : int, default 0
         Number of threads, 0 for all. It does not change the result.
+    progress : callable, bool or None
+        Called with (properties done, all properties); or whether a bar is shown, see ``simulate``.
 
     Returns
     -------
@@ -161,16 +176,25 @@ def check(
     Markov property            fails  K(s,u) K(u,t)/K(u,u) differs from K(s,t), by 0.13 of the variance
     reflection positivity      fails  stationary paths that are smooth and reflection positive do not move
     """
-    paths = integer("n_paths", n_paths, 1000)
+    paths, bar = integer("n_paths", n_paths, 1000), ProgressBar("check", given=progress)
     if isinstance(source, CosineNetwork) or (isinstance(source, TimeNetwork) and source.width is not None):
         source = source.theory()
     threads = integer("n_threads", n_threads, 0, 4096)
     subject = _Subject.of(source, interval, _Draws(paths, random_key(rng), threads))
-    finite = _finite(subject)
-    stationary, markov = _stationarity(subject, finite), _markov(subject)
-    settled = subject.gaussian and stationary.verdict is markov.verdict is Verdict.HOLDS
-    rows = (_continuity(subject, finite), finite, stationary, markov, _positivity(subject, settled))
-    return Properties(subject.title, rows)
+    found: list[Property] = []
+    with bar as tell:
+
+        def add(row: Property) -> Property:
+            found.append(row)
+            tell(len(found), 5)
+            return row
+
+        finite = add(_finite(subject))
+        continuous, stationary = add(_continuity(subject, finite)), add(_stationarity(subject, finite))
+        markov = add(_markov(subject))
+        settled = subject.gaussian and stationary.verdict is markov.verdict is Verdict.HOLDS
+        positive = add(_positivity(subject, settled))
+    return Properties(subject.title, (continuous, finite, stationary, markov, positive))
 
 
 @dataclass(frozen=True)

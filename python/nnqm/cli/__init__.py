@@ -10,13 +10,16 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from .. import _core
-
-from . import running, continuing, data, theories  # noqa: F401  # isort: skip  # each adds its commands, in this order
+from . import comparing, continuing, data, listing, running, theories  # noqa: F401  # each adds its commands
 from .application import app
 from .interruptions import ended_by, ending_signals, exit_code
 from .printing import BadInput, say, silence
 
 __all__ = ["app", "main"]
+
+# Order of the commands in the help.
+_ORDER = ("run", "analyse", "report", "compare", "extend", "merge", "check", "reproduce", "list", "info")
+app.registered_commands.sort(key=lambda command: _ORDER.index(command.name or "run"))
 
 # Errors of usage, of click or of the copy of click inside newer versions of typer.
 _UsageError: type[Exception] = importlib.import_module(typer.BadParameter.__module__).UsageError

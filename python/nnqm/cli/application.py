@@ -8,7 +8,6 @@ __all__: list[str] = []
 
 app = typer.Typer(
     name="nnqm",
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -12,15 +12,27 @@ import typer
 
 from .._arguments import integer
 from ..errors import InputError
+from ..progress import Progress, ProgressBar
+from ..report.table import Report
 from ..runs.checkpoints import blocks_of, differences
 from ..runs.run_file import load
 from ..runs.simulation import Interrupted, extend
 from ..runs.writing import beside, check_writable
 from ..sampling.correlators import Correlators, merge_named
-from ..sampling.run_settings import Progress
+from . import completion
 from .application import app
-from .printing import input_errors, note, progress_bar, warnings_as_notes
-from .results import NoPositivity, figure_target, finish, finish_interrupted, keep, need_distinct, paths_of, results_in
+from .printing import AsJson, input_errors, note, warnings_as_notes
+from .results import (
+    NoPositivity,
+    figure_target,
+    finish,
+    finish_interrupted,
+    keep,
+    need_distinct,
+    paths_of,
+    results_in,
+    show,
+)
 from .workers import Dask, Mpi, Workers, executor_of
 
 __all__: list[str] = []
@@ -38,7 +50,12 @@ def extend_results(
     context: typer.Context,
     results: Annotated[
         Path,
-        typer.Argument(metavar="RESULT.nc", help="Results of nnqm run, complete or not.", show_default=False),
+        typer.Argument(
+            metavar="RESULT.nc",
+            help="Results of nnqm run, complete or not.",
+            show_default=False,
+            autocompletion=completion.results,
+        ),
     ],
     paths: Annotated[
         int | None, typer.Option(help="Paths in total. [default: as the run was asked for]", show_default=False)
@@ -49,6 +66,7 @@ def extend_results(
     mpi: Mpi = False,
     figure: Figure = None,
     no_positivity: NoPositivity = False,
+    as_json: AsJson = False,
 ) -> None:
     """Complete an interrupted run, or continue one to more paths, and print its physics.
 
@@ -73,10 +91,10 @@ def extend_results(
     drawing = figure_target(figure, figure is None, default=Path())
     need_distinct(data, drawing, "--figure")
 
-    def work(progress: Progress | None) -> Correlators:
+    def work(progress: Progress) -> Correlators:
         return extend(start, wanted, n_threads=threads, progress=progress, executor=executor, checkpoint=part)
 
-    carry_out(work, data.stem, data, found, wanted, drawing, positivity=not no_positivity)
+    carry_out(work, data.stem, data, found, wanted, drawing, positivity=not no_positivity, as_json=as_json)
 
 
 @app.command("merge", short_help="Put results of parts of a run, or of several seeds, together.")
@@ -84,12 +102,16 @@ def merge_results(
     results: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RESULT.nc...", help="Results of nnqm run --blocks, or of other seeds.", show_default=False
+            metavar="RESULT.nc...",
+            help="Results of nnqm run --blocks, or of other seeds.",
+            show_default=False,
+            autocompletion=completion.results,
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="NetCDF file of all results.", show_default=False)],
     figure: Figure = None,
     no_positivity: NoPositivity = False,
+    as_json: AsJson = False,
 ) -> None:
     """Put the results of parts of one run, or of runs of several seeds, together and print their physics.
 
@@ -113,11 +135,11 @@ def merge_results(
         if len(merged.block_paths) < merged.n_blocks:
             there = blocks_of(merged)
             note(f"{data} holds the blocks {there.start}:{there.stop} of 0:{merged.n_blocks}; the others are missing")
-    finish(merged, data, drawing, positivity=not no_positivity)
+    finish(merged, data, drawing, positivity=not no_positivity, as_json=as_json)
 
 
 def carry_out(
-    work: Callable[[Progress | None], Correlators],
+    work: Callable[[Progress], Correlators],
     name: str,
     data: Path,
     found: dict[Path, Correlators],
@@ -125,6 +147,7 @@ def carry_out(
     drawing: Path | None,
     *,
     positivity: bool,
+    as_json: bool,
 ) -> None:
     """Do the work of a run, whose unfinished results a file beside the output keeps, and print its physics.
 
@@ -134,16 +157,19 @@ def carry_out(
     if found:
         _tell(*farthest(found), wanted)
     try:
-        with input_errors(), progress_bar(name, "paths/s") as progress, warnings_as_notes():
+        with input_errors(), ProgressBar(name, "paths/s") as progress, warnings_as_notes():
             result = work(progress)
     except Interrupted as stop:
-        finish_interrupted(stop, data, part)
+        finish_interrupted(stop, data, part, as_json=as_json)
     if np.count_nonzero(result.block_paths) > 1:
-        finish(result, data, drawing, positivity=positivity, part=part)
+        finish(result, data, drawing, positivity=positivity, part=part, as_json=as_json)
         return
     with input_errors():
         keep(result, data, part)
-    note(f"wrote {data}; errors need two blocks, so that there is no report")
+    why = "errors need two blocks, so that there is no report"
+    note(f"wrote {data}; {why}")
+    if as_json:
+        show(Report("", (), (why,), {}), result, data, as_json=True)
 
 
 def farthest(found: dict[Path, Correlators]) -> tuple[Path, Correlators]:

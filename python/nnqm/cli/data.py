@@ -15,7 +15,7 @@ from ..sampling.accumulator import accumulate
 from ..sampling.arrays import agreed_step
 from ..sampling.correlators import Correlators
 from .application import app
-from .printing import BadInput, input_errors
+from .printing import AsJson, BadInput, input_errors
 from .results import NoPositivity, figure_target, filled, finish, need_distinct
 
 __all__: list[str] = []
@@ -71,6 +71,7 @@ def analyse_paths(
         Path | None, typer.Option(help="Figure file, .png, .pdf or .svg. [default: none]", show_default=False)
     ] = None,
     no_positivity: NoPositivity = False,
+    as_json: AsJson = False,
 ) -> None:
     """Print the physics of paths from any simulation, or of results that nnqm wrote.
 
@@ -124,7 +125,7 @@ def analyse_paths(
                 n_blocks=None if blocks is None else integer("--blocks", blocks, 2),
                 n_threads=integer("--threads", 0 if threads is None else threads, 0, 4096),
             )
-    finish(result, data, drawing, positivity=not no_positivity, paths=values)
+    finish(result, data, drawing, positivity=not no_positivity, paths=values, as_json=as_json)
 
 
 def _weights(given: str | None) -> Any:

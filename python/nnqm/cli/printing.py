@@ -1,21 +1,23 @@
-"""Messages, progress and reports on a terminal."""
+"""Messages and reports on a terminal."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TextIO
+from typing import Annotated, Any, TextIO
 
+import typer
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from .. import _core
 from ..errors import InputError, InputTypeError
 from ..report.table import HEADINGS, Report, Row
 from ..verdict import Verdict
@@ -29,6 +31,12 @@ _LARGE_PULL = 3.5
 
 # Columns of numbers in the table.
 _NUMBERS = (1, 2, 3, 4)
+
+
+# The option of every command that prints a table.
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print JSON, with all digits, in place of the table (docs/command-line.md).")
+]
 
 
 # Verdicts that contradict a theory or an exact value.
@@ -57,6 +65,21 @@ def say(text: str, stream: TextIO | None = None) -> None:
         silence(target)
 
 
+def print_table(table: Table) -> None:
+    """Print a table, as wide as its longest line where a file or a pipe has no width."""
+    console = Console(highlight=False, markup=False)
+    if not console.is_terminal:
+        console.width = Measurement.get(console, console.options.update(max_width=100_000), table).maximum
+    with console.capture() as capture:
+        console.print(table)
+    say("\n".join(line.rstrip() for line in capture.get().splitlines()))
+
+
+def print_json(data: Mapping[str, Any]) -> None:
+    """Print plain data as one object of JSON, after the version of nnqm."""
+    say(json.dumps({"nnqm": _core.build_info()["version"], **data}, indent=2, allow_nan=False))
+
+
 def note(message: str) -> None:
     say(message, sys.stderr)
 
@@ -76,32 +99,6 @@ def silence(stream: TextIO) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
-
-
-@contextmanager
-def progress_bar(name: str, unit: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Show a progress bar on standard error if it is a terminal."""
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        yield None
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    # The run itself draws the bar, not a thread, so that Ctrl-C never interrupts half a drawing.
-    with Progress(*columns, console=console, transient=True, auto_refresh=False) as bar:
-        task = bar.add_task(name, total=None, rate="")
-
-        def tell(done: int, wanted: int) -> None:
-            seconds = bar.tasks[0].elapsed or 0.0
-            rate = f"{done / seconds:,.0f} {unit}" if unit and seconds > 0 else ""
-            bar.update(task, completed=done, total=wanted, rate=rate, refresh=True)
-
-        yield tell
 
 
 def print_report(report: Report) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import typer
 
 from ..errors import InputError
+from ..pages.facts import settings_of
 from ..report.analyse import analyse
 from ..report.table import Report
 from ..runs.run_file import load, save
@@ -21,7 +22,7 @@ from ..runs.slices import paths_wanted
 from ..runs.writing import move_onto
 from ..sampling.correlators import Correlators
 from .interruptions import ended_by
-from .printing import BadInput, input_errors, note, print_report, progress_bar
+from .printing import BadInput, input_errors, note, print_json, print_report
 
 __all__: list[str] = []
 
@@ -37,6 +38,7 @@ def finish(
     drawing: Path | None,
     *,
     positivity: bool,
+    as_json: bool,
     paths: np.ndarray[Any, Any] | None = None,
     part: Path | None = None,
 ) -> None:
@@ -52,9 +54,9 @@ def finish(
             fault = error
     saved = data is not None and fault is None
     try:
-        with input_errors(), progress_bar("analysis", "") as progress:
-            report = analyse(result, paths=paths, positivity=positivity, progress=progress)
-        print_report(report)
+        with input_errors():
+            report = analyse(result, paths=paths, positivity=positivity)
+        show(report, result, data if saved else None, as_json=as_json)
         if saved:
             note(f"wrote {data}")
         _draw(result, report, drawing)
@@ -63,6 +65,14 @@ def finish(
         raise typer.Exit(130) from None
     if fault is not None:
         raise BadInput(str(fault)) from fault
+
+
+def show(report: Report, run: Correlators, file: Path | None, *, as_json: bool) -> None:
+    """Print the report of a run as a table, or as JSON with the settings of the run and the file that has it."""
+    if as_json:
+        print_json({"file": None if file is None else str(file), "run": settings_of(run), **report.to_dict()})
+    else:
+        print_report(report)
 
 
 def keep(result: Correlators, data: Path, part: Path | None) -> None:
@@ -89,7 +99,7 @@ def results_in(file: Path) -> Correlators | None:
         return None
 
 
-def finish_interrupted(stop: Interrupted, data: Path, part: Path | None) -> NoReturn:
+def finish_interrupted(stop: Interrupted, data: Path, part: Path | None, *, as_json: bool) -> NoReturn:
     """Say how many paths of a stopped run are kept and where, and exit with the code of the signal.
 
     A stopped run is in ``part``; without one, where the output is a device or a pipe, it is written there.
@@ -111,7 +121,7 @@ def finish_interrupted(stop: Interrupted, data: Path, part: Path | None) -> NoRe
     if ended_by() is None and np.count_nonzero(partial.block_paths) > 1:
         with input_errors():
             report = analyse(filled(partial))
-        print_report(report)
+        show(report, partial, part if part is not None and part.exists() else data, as_json=as_json)
     raise typer.Exit(130)
 
 
@@ -159,8 +169,8 @@ def _draw(result: Correlators, report: Report, target: Path | None) -> None:
     if not has_matplotlib():
         note("no figure: pip install 'nnqm[plot]' gets it")
         return
-    from ..plot import save_figure
+    from ..plot import save_overview
 
     with input_errors():
-        save_figure(result, report, target)
+        save_overview(result, report, target)
     note(f"wrote {target}")

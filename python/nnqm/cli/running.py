@@ -13,22 +13,24 @@ from .. import _core
 from .._arguments import choice, integer, positive, random_key
 from ..errors import InputError
 from ..files.theory_file import load_theory_file
+from ..progress import Progress
 from ..runs.checkpoints import differences
 from ..runs.simulation import extend, planned, simulate
 from ..runs.writing import beside, check_writable
 from ..sampling.correlators import Correlators
-from ..sampling.run_settings import Progress, RunSettings, time_grid
+from ..sampling.run_settings import RunSettings, time_grid
 from ..theories.theory import Theory
+from . import completion
 from .application import app
 from .continuing import PART, carry_out
-from .printing import input_errors
+from .printing import AsJson, input_errors
 from .results import NoPositivity, figure_target, need_distinct, results_in
 from .workers import Dask, Mpi, Workers, executor_of
 
 __all__: list[str] = []
 
 
-@app.command(no_args_is_help=False, short_help="Sample a theory and print its physics.")
+@app.command("run", short_help="Sample a theory and print its physics.")
 def run(
     context: typer.Context,
     theory: Annotated[
@@ -36,8 +38,9 @@ def run(
         typer.Argument(
             metavar="THEORY",
             help="A TOML file (docs/theory-file.md) or a built-in theory: oscillator, deep-tanh, three-inputs, "
-            "random-tanh, anharmonic, double-well.",
+            "random-tanh, anharmonic, double-well. nnqm list describes them.",
             show_default=False,
+            autocompletion=completion.theories,
         ),
     ],
     output: Annotated[
@@ -63,7 +66,9 @@ def run(
     precision: Annotated[
         str | None,
         typer.Option(
-            help="Type of the paths, float32 or float64; sums are float64. [default: float32]", show_default=False
+            help="Type of the paths, float32 or float64; sums are float64. [default: float32]",
+            show_default=False,
+            autocompletion=completion.precisions,
         ),
     ] = None,
     blocks: Annotated[
@@ -90,6 +95,7 @@ def run(
     ] = None,
     no_figure: Annotated[bool, typer.Option("--no-figure", help="Draw nothing.")] = False,
     no_positivity: NoPositivity = False,
+    as_json: AsJson = False,
 ) -> None:
     """Sample a theory and print its physics.
 
@@ -128,7 +134,7 @@ def run(
     found = same_runs((data, part), file.theory, settings)
     start = found.get(data)
 
-    def work(progress: Progress | None) -> Correlators:
+    def work(progress: Progress) -> Correlators:
         if start is not None:
             return extend(
                 start,
@@ -140,7 +146,8 @@ def run(
             )
         return simulate(file.theory, **settings, progress=progress, executor=executor, checkpoint=part)
 
-    carry_out(work, file.name, data, found, settings["n_paths"], drawing, positivity=not no_positivity)
+    wanted = settings["n_paths"]
+    carry_out(work, file.name, data, found, wanted, drawing, positivity=not no_positivity, as_json=as_json)
 
 
 def block_range(text: str) -> range:

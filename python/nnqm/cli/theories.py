@@ -13,8 +13,9 @@ from .. import _core
 from .._arguments import integer
 from ..files.theory_file import load_theory_file
 from ..properties import check
+from . import completion
 from .application import app
-from .printing import input_errors, say
+from .printing import AsJson, input_errors, print_json, say
 from .results import has_matplotlib
 
 __all__: list[str] = []
@@ -25,12 +26,16 @@ def check_theory(
     theory: Annotated[
         str,
         typer.Argument(
-            metavar="THEORY", help="A TOML file (docs/theory-file.md) or a built-in theory.", show_default=False
+            metavar="THEORY",
+            help="A TOML file (docs/theory-file.md) or a built-in theory.",
+            show_default=False,
+            autocompletion=completion.theories,
         ),
     ],
     paths: Annotated[int, typer.Option(help="Number of paths of a test, if one is needed.")] = 20_000,
     seed: Annotated[int, typer.Option(help="Seed; equal seeds give equal results.")] = 1,
     threads: Annotated[int, typer.Option(help="Threads, 0 for all; they do not change the results.")] = 0,
+    as_json: AsJson = False,
 ) -> None:
     """Check the axioms of Euclidean quantum mechanics for a theory, and print a verdict and a reason for each.
 
@@ -44,13 +49,32 @@ def check_theory(
             rng=integer("--seed", seed, 0, 2**128),
             n_threads=integer("--threads", threads, 0, 4096),
         )
-    say(str(found))
+    if as_json:
+        print_json({"theory": theory, **found.to_dict()})
+    else:
+        say(str(found))
 
 
-@app.command(short_help="Print facts about this installation.")
-def info() -> None:
+@app.command("info", short_help="Print facts about this installation.")
+def info(as_json: AsJson = False) -> None:
     """Print the properties of this installation: version, compiler, instruction set, threads."""
     build = _core.build_info()
+    if as_json:
+        print_json(
+            {
+                "compiler": build["compiler"],
+                "instruction_set": build["level"],
+                "instruction_sets": list(build["levels"]),
+                "threads": build["max_threads"],
+                "processors": os.cpu_count(),
+                "openmp": bool(build["openmp"]),
+                "random_map_version": _core.random_map_version,
+                "figures": has_matplotlib(),
+                "numpy": np.__version__,
+                "python": sys.version.split()[0],
+            }
+        )
+        return
     lines = {
         "nnqm": build["version"],
         "compiler": build["compiler"],

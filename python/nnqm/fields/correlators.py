@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer
+from ..display import Drawn
 from ..errors import InputError, InputTypeError
 from ..representation import short_repr
 from ..sampling.correlators import Correlators
@@ -24,7 +25,7 @@ __all__ = ["DistanceCorrelator", "MomentumCorrelator", "correlator_by_distance",
 
 @short_repr
 @dataclass(frozen=True, kw_only=True, eq=False)
-class DistanceCorrelator:
+class DistanceCorrelator(Drawn, picture="propagator"):
     """A two-point function by distance in space and lag in time.
 
     Attributes

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..sampling.correlators import Correlators
@@ -33,7 +34,7 @@ _CANCELLED = {"float32": 1e-8, "float64": 1e-14}
 
 @short_repr
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Dispersion:
+class Dispersion(Drawn, picture="dispersion"):
     """Energies by momentum; ``print`` shows a table.
 
     Attributes

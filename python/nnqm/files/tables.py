@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .._arguments import nearest_hint
 from ..errors import InputError, InputTypeError
 from ..theories.source import sources_by_kind
-from ..theories.table import brief, nearest_hint
+from ..theories.table import brief
 
 __all__: list[str] = []
 
@@ -50,7 +51,7 @@ def source_keys() -> tuple[str, ...]:
 
 def _keys_of_tables() -> dict[str, tuple[str, ...]]:
     return {
-        "the top of the file": TOP_KEYS,
+        "the top of the file, above all tables": TOP_KEYS,
         "[[source]]": source_keys(),
         "[network]": NETWORK_KEYS,
         "[random_network]": RANDOM_KEYS,
@@ -65,7 +66,8 @@ def need_known_keys(table: Mapping[str, Any], known: tuple[str, ...], place: str
         if key in known:
             continue
         homes = [where for where, keys in _keys_of_tables().items() if key in keys]
-        hint = f"; it belongs to {' or '.join(homes)}" if homes else nearest_hint(key, known) or "; remove it"
+        belongs = f"; it belongs to {' or '.join(homes)}" if homes else ""
+        hint = nearest_hint(key, known, cutoff=1.0) or belongs or nearest_hint(key, known) or "; remove it"
         raise InputError(f"key {place}{key} is unknown; known are {', '.join(known)}{hint}")
 
 

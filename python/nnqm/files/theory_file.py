@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from .._arguments import Floats, floats, positive
+from .._arguments import Floats, floats, nearest_hint, positive
 from .._memory import memory
 from ..errors import InputError, InputTypeError, located, reason_of
 from ..runs.reading import read_arrays
@@ -28,7 +28,6 @@ from ..theories.table import (
     Table,
     brief,
     filled_list,
-    nearest_hint,
     real_number,
     real_numbers,
     required,
@@ -154,9 +153,26 @@ def _parse(path: Path) -> dict[str, Any]:
         return tomllib.loads(text)
     except ValueError as error:
         # TOMLDecodeError contains line and column; an integer of thousands of digits raises a plain ValueError.
-        raise InputError(f"is not valid TOML: {reason_of(error)}; see docs/theory-file.md") from None
+        raise InputError(f"is not valid TOML: {reason_of(error)}{_line_at_fault(error, text)}") from None
     except RecursionError:
         raise InputError("is not valid TOML: nested too deeply; weights have three levels") from None
+
+
+def _line_at_fault(error: ValueError, text: str) -> str:
+    """The line of a file that is not valid TOML, with the rule of TOML that it breaks, for a message."""
+    told = str(error)
+    place = re.search(r"at line (\d+)", told)
+    lines = text.splitlines()
+    line = lines[int(place[1]) - 1].strip() if place and int(place[1]) <= len(lines) else ""
+    rules = {
+        "Invalid value": "texts need straight quotes, and numbers are decimals such as 0.5 or 1e-3",
+        "Expected newline": "a line has one key = value, without a comma after it; fractions are not evaluated",
+        "Expected '='": "write key = value",
+        "Cannot overwrite": "a key stands once in its table; each source begins with its own [[source]]",
+        "Cannot declare": "a table stands once; only [[source]] repeats",
+    }
+    rule = next((rule for begin, rule in rules.items() if told.startswith(begin)), "see docs/theory-file.md")
+    return f"; the line is {brief(line)}; {rule}" if line else f"; {rule}"
 
 
 def _theory(data: Mapping[str, Any], folder: Path) -> Theory:
@@ -181,14 +197,21 @@ def _source(entry: Any, place: str, constants: Mapping[str, float]) -> Source:
     if not isinstance(entry, dict):
         raise InputTypeError(f"{place} must be a table; got {brief(entry)}; begin it with [[source]]")
     known = keys_of_sources()
-    need_known_keys(entry, source_keys(), f"{place}.")
     kind = required(entry, "kind", f"{place}.", 'write kind = "ornstein-uhlenbeck"')
     if not isinstance(kind, str):
         raise InputTypeError(f"{place}.kind must be a string; got {brief(kind)}; choose from {', '.join(known)}")
+    if kind in BUILTIN_THEORIES:
+        raise InputError(
+            f"{place}.kind {kind!r} is a built-in theory, not a kind of source; nnqm run {kind} needs no file; "
+            f"choose from {', '.join(known)}"
+        )
     known_kind(f"{place}.kind", kind, known)
+    of_any, own = source_keys(), ("kind", *known[kind])
     for key in entry:
-        if key != "kind" and key not in known[kind]:
-            raise InputError(f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {known[kind]}")
+        if key in of_any and key not in own:
+            takes = ", ".join(known[kind])
+            raise InputError(f"{place}.{key} does not belong to a source of kind {kind!r}; it takes {takes}")
+    need_known_keys(entry, own, f"{place}.")
     if kind == KarhunenLoeveProcess.kind:
         # The table defines the process by a kernel, which the class of the process does not use.
         return _karhunen_loeve(entry, place)
@@ -341,11 +364,15 @@ def _density(key: str, value: Any) -> Density:
         raise InputTypeError(
             f'{key} must be the name of a density, or {{ name = "student-t", nu = 5.0 }}; got {brief(value)}'
         )
+    if value == "student-t":
+        raise InputError('nu must be given for student-t; write { name = "student-t", nu = 5.0 }')
     return Density(value)
 
 
 def _matrix(key: str, value: Any) -> Floats:
-    rows = [real_numbers(f"{key}[{i}]", row) for i, row in enumerate(filled_list(key, value, "rows, one per output"))]
+    remedy = f"{key} is a matrix of rows, [[1.0, 2.0], [3.0, 4.0]]"
+    listed = filled_list(key, value, "rows, one per output")
+    rows = [real_numbers(f"{key}[{i}]", row, remedy) for i, row in enumerate(listed)]
     for i, row in enumerate(rows):
         if row.size != rows[0].size:
             raise InputError(

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, Rng, choice
+from ..display import Drawn
 from ..errors import InputError, InputTypeError
+from ..progress import ProgressBar
 from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
 from ..statistics.blas import one_blas_thread
@@ -49,7 +51,7 @@ class Series:
 
 
 @dataclass(frozen=True, repr=False)
-class TrainingDynamics:
+class TrainingDynamics(Drawn, picture="training"):
     """Result of ``training_dynamics``; ``print`` shows it as a table.
 
     Attributes
@@ -201,7 +203,7 @@ def training_dynamics(
     **settings : PhysicsSettings
         n_paths : int, paths of each measurement and of each test, 20000 by default, at least 200. n_draws : int, draws
         of random weights. positivity : bool, whether reflection positivity is tested on paths. precision, n_threads
-        as for ``simulate``. progress : callable, called with (steps done, all steps).
+        as for ``simulate``. progress : callable, called with (steps done, all steps), bool or None.
 
     Returns
     -------
@@ -236,7 +238,7 @@ def training_dynamics(
     plan = Plan.of(channel, n_levels, times, rng, settings)
     for theory in trajectory.theories:
         theory.channel_name(channel)
-    progress = settings.get("progress")
+    bar = ProgressBar("training_dynamics", "steps/s", settings.get("progress"))
     found: list[Physics] = []
 
     def result() -> TrainingDynamics:
@@ -244,13 +246,13 @@ def training_dynamics(
         return TrainingDynamics(trajectory.steps[: len(found)], losses, tuple(found), channel, plan.key)
 
     try:
-        for step, theory in zip(trajectory.steps, trajectory.theories, strict=True):
-            try:
-                found.append(plan.physics(theory, step))
-            except InputError as error:
-                found.append(failed(error.reason, plan.n_levels))
-            if progress is not None:
-                progress(len(found), len(trajectory.steps))
+        with bar as tell:
+            for step, theory in zip(trajectory.steps, trajectory.theories, strict=True):
+                try:
+                    found.append(plan.physics(theory, step))
+                except InputError as error:
+                    found.append(failed(error.reason, plan.n_levels))
+                tell(len(found), len(trajectory.steps))
     except KeyboardInterrupt:
         raise Interrupted(result() if found else None, f"{len(found)} steps") from None
     return result()

@@ -13,9 +13,10 @@ import numpy as np
 from .._arguments import Floats, Rng, choice, integer, positive
 from ..errors import InputError, InputTypeError
 from ..exact.output_expansion import fixed_network
+from ..progress import Progress, ProgressBar, Showing
 from ..representation import short_repr
 from ..runs.crew import Crew, Workers, crew_of
-from ..sampling.run_settings import Progress, need_known
+from ..sampling.run_settings import need_known
 from ..statistics.blas import one_blas_thread
 from ..theories.networks import Network
 from ..theories.theory import Theory
@@ -70,9 +71,9 @@ class FitSettings(TypedDict, total=False):
         A fit ends when the loss has not fallen by 1e-6 of its value, and chi^2 of measured targets by 0.01, in this
         number of steps; None for no end. The default is 20 for least squares and 100 for L-BFGS with measured targets,
         and None otherwise.
-    progress : callable
+    progress : callable, bool or None
         Called with (steps done, largest number of steps) about five times a second; after each start if there are
-        workers.
+        workers. Or whether a bar is shown, see ``simulate``.
     executor : concurrent.futures.Executor or callable
         Workers that do the starts, or a function that makes them, as for ``simulate``; the fit is the same.
     """
@@ -83,7 +84,7 @@ class FitSettings(TypedDict, total=False):
     loss_tolerance: float | None
     gradient_tolerance: float | None
     patience: int | None
-    progress: Progress | None
+    progress: Showing
     executor: Workers | None
 
 
@@ -274,7 +275,7 @@ def fit(
     run = _Run(problem, method, rate)
     generator = np.random.default_rng(rng)
     vectors = chain([first.vector], (_redrawn(theory, names, generator) for _ in range(starts - 1)))
-    progress = settings.get("progress")
+    bar = ProgressBar("fit", "steps/s", settings.get("progress"))
     watching = _Watching(
         steps=steps,
         loss_tolerance=tolerances[0],
@@ -283,13 +284,14 @@ def fit(
         measured=measured,
     )
     try:
-        if crew is None:
-            for vector in vectors:
-                run.start(vector, watching, progress, starts * steps)
-                if run.complete:
-                    break
-        else:
-            run.on_workers(crew, list(vectors), watching, progress)
+        with bar as progress:
+            if crew is None:
+                for vector in vectors:
+                    run.start(vector, watching, progress, starts * steps)
+                    if run.complete:
+                        break
+            else:
+                run.on_workers(crew, list(vectors), watching, progress)
     except KeyboardInterrupt:
         raise FitInterrupted(run.result() if run.watches else None) from None
     if len(run.faults) == starts:
@@ -352,7 +354,7 @@ class _Run:
             self.ends[-1] = (str(fault), False)
             self.faults.append(str(fault))
 
-    def on_workers(self, crew: Crew, vectors: Sequence[Floats], watching: _Watching, progress: Progress | None) -> None:
+    def on_workers(self, crew: Crew, vectors: Sequence[Floats], watching: _Watching, progress: Progress) -> None:
         """Minimise from several vectors on workers, with the result of one start after the other."""
         found: dict[int, _Run] = {}
         taken, steps = 0, 0
@@ -362,8 +364,7 @@ class _Run:
             for i, part in ended:
                 found[i] = part
                 steps += part.steps
-                if progress is not None:
-                    progress(steps, len(vectors) * watching["steps"])
+                progress(steps, len(vectors) * watching["steps"])
                 while taken in found and not self.complete:
                     self._add(found.pop(taken))
                     taken += 1

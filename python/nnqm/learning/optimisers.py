@@ -11,7 +11,7 @@ import numpy as np
 
 from .._arguments import Floats
 from ..errors import InputError
-from ..sampling.run_settings import Progress
+from ..progress import Progress
 from ..theories.theory import Theory
 from .differentiate import Differentiated, differentiate
 from .parameters import FreeParameters, Gradient

@@ -27,6 +27,7 @@ from ..exact.short_times import average_of_short_times
 from ..exact.spectral_measures import kallen_lehmann
 from ..exact.thermal_measures import thermal_measure
 from ..positivity.reflection import reflection_positivity
+from ..progress import Showing
 from ..quantum.measures import SpectralMeasure, TwoPointFunction
 from ..representation import short_repr
 from ..runs.crew import Workers
@@ -37,7 +38,7 @@ from ..sampling.drawn_networks import draw_weights
 from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
 from ..sampling.paths import sample_paths
-from ..sampling.run_settings import PathSettings, Progress
+from ..sampling.run_settings import PathSettings
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import SpectrumError
 from ..statistics.estimate import Estimate, format_value
@@ -82,14 +83,14 @@ class PhysicsSettings(PathSettings, total=False):
         two and three inputs.
     positivity : bool
         Whether reflection positivity is tested on paths, which takes most of the time; True by default.
-    progress : callable
-        Called with (theories done, all theories).
+    progress : callable, bool or None
+        Called with (theories done, all theories); or whether a bar is shown, see ``simulate``.
     """
 
     n_paths: int
     n_draws: int
     positivity: bool
-    progress: Progress | None
+    progress: Showing
 
 
 class ScanSettings(PhysicsSettings, total=False):

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Rng
 from ..errors import InputError, InputTypeError
+from ..progress import ProgressBar
 from ..runs.crew import crew_of
 from ..runs.simulation import Interrupted
 from ..sampling.run_settings import need_known
@@ -71,8 +72,8 @@ def scan(
     **settings : ScanSettings
         n_paths : int, paths of each measurement and of each test, 20000 by default. n_draws : int, draws of random
         weights. positivity : bool, whether reflection positivity is tested on paths. precision, n_threads as for
-        ``simulate``. progress : callable, called with (theories done, all theories). executor : workers, as for
-        ``simulate``; each theory is one task.
+        ``simulate``. progress : callable, called with (theories done, all theories), bool or None, as for ``simulate``.
+        executor : workers, as for ``simulate``; each theory is one task.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def scan(
     need_known(scan, settings, ScanSettings)
     coordinates, points = _points(theories, build)
     plan = Plan.of(channel, n_levels, times, rng, settings)
-    progress, crew = settings.get("progress"), crew_of(settings.get("executor"))
+    bar, crew = ProgressBar("scan", "theories/s", settings.get("progress")), crew_of(settings.get("executor"))
     if crew is not None:
         plan = replace(plan, n_threads=plan.n_threads or crew.threads)
     call, items = partial(_one, plan), [(label, make) for label, make in points]
@@ -119,11 +120,11 @@ def scan(
     found, failures = [failed("interrupted", plan.n_levels)] * len(points), ["interrupted"] * len(points)
     done = 0
     try:
-        for i, (physics, failure) in ended:
-            found[i], failures[i] = physics, failure
-            done += 1
-            if progress is not None:
-                progress(done, len(points))
+        with bar as tell:
+            for i, (physics, failure) in ended:
+                found[i], failures[i] = physics, failure
+                done += 1
+                tell(done, len(points))
     except KeyboardInterrupt:
         partial_result = _dataset(plan, coordinates, found, failures) if done else None
         raise Interrupted(partial_result, f"{done} of {len(points)} theories") from None

@@ -137,13 +137,13 @@ class Page:
         )
 
     def figure(self, figure: Figure, caption: str, alt: str) -> None:
-        """Add a figure of Matplotlib as a vector drawing. Figures that follow each other stand side by side if they fit.
+        """Add a figure of Matplotlib as a vector drawing. Successive figures stand side by side if they fit.
 
         Parameters
         ----------
         figure : matplotlib.figure.Figure
-            It is not changed. Its black, grey and white become the ink and the paper of the page, so that it can be read
-            in light and dark; other colours stay.
+            It is not changed. Its black, grey and white become the ink and the paper of the page, so that it can be
+            read in light and dark; other colours stay.
         caption : str
             Sentence below the figure.
         alt : str

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, floats, integer, positive
+from ..display import Drawn
 from ..errors import InputError
 from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
 from ..representation import short_repr
@@ -76,7 +77,7 @@ class Witness:
 
 @short_repr
 @dataclass(frozen=True)
-class PositivityCertificate:
+class PositivityCertificate(Drawn, picture="reflection"):
     """Result of ``positivity_certificate``.
 
     Attributes

@@ -15,7 +15,7 @@ field, so that small negative contributions of other fields show.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any, TypeVar
 
@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
 from .._arguments import Floats, choice, integer
+from ..display import Drawn
 from ..errors import InputError, InputTypeError
 from ..quantum.measures import TwoPointFunction
 from ..representation import short_repr
@@ -62,7 +63,7 @@ _CHANNELS = 16
 
 @short_repr
 @dataclass(frozen=True)
-class PositivityResult:
+class PositivityResult(Drawn, picture="reflection"):
     """Result of ``reflection_positivity``.
 
     Attributes
@@ -85,6 +86,9 @@ class PositivityResult:
     minimum_eigenvalue : float
         Lowest eigenvalue of the whitened matrix of all functionals on the first half of the data. It is biased low and
         negative for every theory.
+    whitened, shifted_whitened : ndarray or None
+        Eigenvalues of this matrix, ascending, float64, for reflection about a point of the grid and about a point
+        half-way between two; None if this reflection was not tested. They are as biased as the lowest one.
     shift : int
         0 for reflection about a point of the grid, 1 for reflection half-way between two points.
     heavy_tails : bool
@@ -104,6 +108,8 @@ class PositivityResult:
     functionals: tuple[str, ...]
     channels: tuple[str, ...]
     minimum_eigenvalue: float
+    whitened: Floats | None = field(compare=False)
+    shifted_whitened: Floats | None = field(compare=False)
     shift: int
     heavy_tails: bool
     n_units: int
@@ -256,7 +262,7 @@ def reflection_positivity(
     most = float(np.sqrt(half / (2 * _BOTH_LARGE)))
     found: list[_Candidate] = []
     for clipped in (False, True):
-        for view, (rows, _) in zip(views, searched, strict=True):
+        for view, (rows, _, _) in zip(views, searched, strict=True):
             bounds = _bounds(view, range(min(half, _STANDARD_UNITS)), rows, most) if clipped else None
             found += _judged(view, choice, rows, bounds)
         light = [c for c in found if c.kurtosis <= most]
@@ -292,12 +298,19 @@ def reflection_positivity(
         witness=_witness(best),
         functionals=tuple(f.name for f in families),
         channels=channels,
-        minimum_eigenvalue=min(lowest for _, lowest in searched),
+        minimum_eigenvalue=min(lowest for _, lowest, _ in searched),
+        whitened=_eigenvalues_of(0, views, searched),
+        shifted_whitened=_eigenvalues_of(1, views, searched),
         shift=best.view.shift,
         heavy_tails=heavy,
         n_units=units.n_units,
         block_length=block,
     )
+
+
+def _eigenvalues_of(shift: int, views: list[_View], searched: list[tuple[Floats, float, Floats]]) -> Floats | None:
+    """Eigenvalues for one kind of reflection, if it was tested."""
+    return next((values for view, (_, _, values) in zip(views, searched, strict=True) if view.shift == shift), None)
 
 
 @dataclass(frozen=True)
@@ -492,8 +505,8 @@ def _matrices(view: _View, units: range) -> tuple[Floats, Floats, Floats]:
     return products[0] - products[1] - mixed, products[0] + products[1] - mixed, centre
 
 
-def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> tuple[Floats, float]:
-    """Coefficients and constants of candidates, (m, n + 1), rounded as printed, and the lowest eigenvalue.
+def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> tuple[Floats, float, Floats]:
+    """Coefficients and constants of candidates, (m, n + 1), rounded as printed; lowest eigenvalue; all eigenvalues.
 
     The candidates are the lowest eigenvectors of each family and of all families together, and the lowest eigenvectors
     of subsets with few terms.
@@ -531,7 +544,7 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
             found.append(row)
     if not found:
         raise InputError("no functional fluctuates, so that there is nothing to test", "use other functionals")
-    return np.array(found), lowest
+    return np.array(found), lowest, values
 
 
 def _printable(vector: Floats, sizes: Floats) -> Floats:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
+from ..display import Drawn
 from .basis import FINE, Bases, need_distinct
 from .chain import GroundStateChain, ground_state_chain
 from .functions import Function
@@ -23,7 +24,7 @@ __all__ = ["Hamiltonian"]
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
-class Hamiltonian:
+class Hamiltonian(Drawn, picture="ground_state"):
     r"""A particle on the line, :math:`H = p^2/2m + V(x)`, solved to a given accuracy.
 
     Eigenstates of a smooth potential come from the sinc discrete variable representation (Colbert and Miller, J. Chem.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer, positive
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.moments import excess_kurtosis
@@ -37,7 +38,7 @@ def whole_steps(times: ArrayLike, step: float) -> NDArray[np.int64]:
     return steps.astype(np.int64)
 
 
-class TwoPointFunction(ABC):
+class TwoPointFunction(Drawn, ABC, picture="correlator"):
     """A two-point function of a stationary channel, and the exact values of the package's estimators.
 
     Attributes
@@ -221,7 +222,7 @@ class ThermalMeasure(TwoPointFunction):
 
 @short_repr
 @dataclass(frozen=True, kw_only=True)
-class SpectralMeasure(TwoPointFunction):
+class SpectralMeasure(TwoPointFunction, picture="spectral_measure"):
     r"""The exact two-point function of a theory as a sum over states.
 
     .. math:: G(t) = \mu^2 + \sum_\alpha c_\alpha^2 e^{-\epsilon_\alpha |t|}

@@ -14,10 +14,10 @@ from ..errors import InputError, InputTypeError
 from ..estimators.clustering import clustering
 from ..exact.random_weights import WeightAverage
 from ..positivity.reflection import PositivityResult, reflection_positivity
+from ..progress import ProgressBar, Showing
 from ..quantum.measures import TwoPointFunction
 from ..sampling.correlators import Correlators
 from ..sampling.path_source import Paths
-from ..sampling.run_settings import Progress
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.levels import Spectrum, SpectrumError
 from ..statistics.blas import one_blas_thread
@@ -55,7 +55,7 @@ def analyse(
     paths: ArrayLike | None = None,
     n_levels: int = 5,
     positivity: bool = True,
-    progress: Progress | None = None,
+    progress: Showing = None,
 ) -> Report:
     """All the physics of a run in one table.
 
@@ -73,8 +73,8 @@ def analyse(
         Levels asked for.
     positivity : bool, default True
         Whether these tests are made, which take about half of the time.
-    progress : callable, optional
-        Called with (parts done, all parts) of the analysis.
+    progress : callable, bool or None
+        Called with (parts done, all parts) of the analysis; or whether a bar is shown, see ``simulate``.
 
     Returns
     -------
@@ -100,11 +100,11 @@ def analyse(
         parts.append(lambda: found.positivity(paths))
     if run.chain is not None or paths is not None:
         parts.append(lambda: found.chain(paths if positivity else None))
-    for done, part in enumerate(parts, start=1):
-        if not part():
-            break
-        if progress is not None:
-            progress(done, len(parts))
+    with ProgressBar("analyse", given=progress) as tell:
+        for done, part in enumerate(parts, start=1):
+            if not part():
+                break
+            tell(done, len(parts))
     return Report(_title(run, found.name), tuple(found.rows), tuple(found.notes), found.details)
 
 
@@ -120,6 +120,7 @@ class _Analysis:
     details: dict[str, Any] = field(default_factory=dict)
 
     def exact_values(self) -> bool:
+        self.details["channel"] = self.name
         self.exact = exact_column(self.run, self.name, self.notes)
         if self.exact is not None:
             self.details["exact"] = self.exact

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.estimate import Estimate, format_value
+from ..statistics.plain import plain
 from ..verdict import Verdict
 
 __all__ = ["HEADINGS", "Group", "Report", "Row"]
@@ -101,6 +103,32 @@ class Row:
             self._verdict_text(),
         )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; docs/command-line.md documents the keys.
+
+        Returns
+        -------
+        dict
+            Numbers with all their digits, None for what there is not, verdicts by their names.
+        """
+        no_estimate = {"value": None, "error": None, "systematic_error": None}
+        row: dict[str, Any] = plain(
+            {
+                "quantity": self.quantity,
+                "group": self.group,
+                **(no_estimate if self.estimate is None else plain(self.estimate)),
+                "exact": self.exact,
+                "exact_error": None if self.exact is None else self.exact_error,
+                "limit": self.limit,
+                "pull": self.pull,
+                "verdict": self.verdict,
+                "remarks": self.remarks,
+                "caveat": self.caveat,
+                "reason": self.reason,
+            }
+        )
+        return row
+
     def _verdict_text(self) -> str:
         words = (self.verdict, *self.remarks, self.caveat)
         text = ", ".join(word for word in words if word is not None)
@@ -122,7 +150,7 @@ HEADINGS = ("quantity", "measured(error)", "exact", "dt -> 0", "pull", "verdict"
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(Drawn, picture="levels"):
     """Rows of a run's physics; ``print(report)`` shows the table, and so does a notebook.
 
     Attributes
@@ -133,8 +161,8 @@ class Report:
     notes : tuple of str
         Facts that a reader needs to interpret the numbers.
     details : dict
-        The objects behind the rows, by name: "exact", "spectrum", "plateau", "commutator", "momentum_squared",
-        "uncertainty", "positivity", "chapman_kolmogorov".
+        The name of the channel, "channel", and the objects behind the rows, by name: "exact", "spectrum", "plateau",
+        "commutator", "momentum_squared", "uncertainty", "positivity", "chapman_kolmogorov".
     """
 
     title: str
@@ -150,6 +178,15 @@ class Report:
             if row.quantity == quantity:
                 return row
         raise KeyError(f"{quantity!r} is not in the report; it has {', '.join(r.quantity for r in self.rows)}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON: "title", "rows" (see ``Row.to_dict``) and "notes".
+
+        Returns
+        -------
+        dict
+        """
+        return {"title": self.title, "rows": [row.to_dict() for row in self.rows], "notes": list(self.notes)}
 
     def __repr__(self) -> str:
         return str(self)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._arguments import nearest_hint
 from ..errors import InputError, InputTypeError, located, reason_of
 from ..sampling.correlators import Correlators
 from ..sampling.observables import Observables
 from ..sampling.run_settings import measure_of
 from ..statistics.autocorrelation import ChainTimes
-from ..theories.table import brief, nearest_hint
+from ..theories.table import brief
 from ..theories.theory import Theory
 from .reading import need_room, need_sound_hdf5, unreadable
 from .writing import check_writable, replacing

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from .. import _core
 from .._arguments import Floats, Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
+from ..progress import Progress, ProgressBar
 from ..sampling.correlators import Correlators, same_draws
 from ..sampling.measure import Measure, measure_or_default, resolve
 from ..sampling.observables import default_observables
@@ -43,9 +44,10 @@ __all__ = ["Interrupted", "extend", "simulate"]
 class Work:
     """How a run is advanced, which does not change its bits; its workers are there inside a with statement."""
 
-    def __init__(self, settings: WorkSettings, checkpoint: Checkpoint | None) -> None:
+    def __init__(self, name: str, settings: WorkSettings, checkpoint: Checkpoint | None) -> None:
         self.n_threads = integer("n_threads", settings.get("n_threads", 0), 0, 4096)
-        self.progress = settings.get("progress")
+        self._bar = ProgressBar(name, "paths/s", settings.get("progress"))
+        self.progress: Progress
         self.checkpoint = checkpoint
         self._executor = settings.get("executor")
         self._engine: Engine | None = None
@@ -60,9 +62,11 @@ class Work:
             from .engines import Engine
 
             self._engine = Engine(self._executor, self.n_threads)
+        self.progress = self._bar.__enter__()
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._bar.__exit__(*error)
         if self._engine is not None:
             self._engine.stop()
 
@@ -133,7 +137,9 @@ def simulate(
         whenever the number of paths has doubled, so that the outcome does not depend on speed. ``n_paths`` is the
         limit.
 
-        progress : callable, called with (paths done, paths wanted) about five times a second.
+        progress : callable, called with (paths done, paths wanted) about five times a second. By default a bar appears
+        after one second in terminals and notebooks, and vanishes at the end; True shows it at once, and writes lines
+        into logs; False shows nothing.
 
         executor : concurrent.futures.Executor, or a function that makes one. Its workers do the work in tasks of about
         a second: processes or threads of the standard library, ``client.get_executor()`` of Dask, ``MPIPoolExecutor``
@@ -167,7 +173,7 @@ def simulate(
     if not isinstance(theory, Theory):
         raise InputTypeError(f"theory must be a Theory; got {theory!r}; load_theory_file and builtin_theory make one")
     grid = time_grid(n_times, dt, times, theory)
-    with keeping(settings.get("checkpoint")) as kept, Work(settings, kept) as work:
+    with keeping(settings.get("checkpoint")) as kept, Work("simulate", settings, kept) as work:
         found = None if kept is None else kept.load()
         key = found.keys[0] if found is not None and rng is None else random_key(rng)
         run, held = planned(theory, n_paths, grid, key, measure, settings)
@@ -288,7 +294,7 @@ def extend(
         raise InputError(f"n_paths must be a multiple of the {run.group} paths that share their weights; got {paths}")
     if run.compiled and not use_table(run.theory.network, run.precision, None):
         raise InputError("the run was made with a table of its network, and this nnqm has none for it; make a new run")
-    with keeping(settings.get("checkpoint")) as kept, Work(settings, kept) as work:
+    with keeping(settings.get("checkpoint")) as kept, Work("extend", settings, kept) as work:
         found = None if kept is None else kept.load()
         run = replace(run, n_paths=paths)
         if kept is not None and found is not None:
@@ -321,8 +327,7 @@ def _advance(run: Correlators, limit: int, work: Work) -> Correlators:
         with nullcontext() if kept is None else kept.slices():
             for _ in slices:
                 _check_finite(run, sums)
-                if work.progress is not None:
-                    work.progress(int(sums["paths"].sum()), wanted)
+                work.progress(int(sums["paths"].sum()), wanted)
                 if kept is not None:
                     kept.after_slice(replace(run, sums=sums))
     except KeyboardInterrupt:

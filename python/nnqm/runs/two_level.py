@@ -15,6 +15,7 @@ from .._arguments import Floats, Rng, choice, integer, random_key
 from .._memory import need_memory
 from .._signals import HeldSignals
 from ..errors import InputError, InputTypeError
+from ..progress import Progress, ProgressBar
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure, measure_or_default, resolve
 from ..sampling.observables import Observables, default_observables
@@ -22,7 +23,6 @@ from ..sampling.path_functions import labels_of, values_of
 from ..sampling.paths import draw_channels
 from ..sampling.run_settings import (
     DEFAULT_BLOCKS,
-    Progress,
     TwoLevelSettings,
     build_facts,
     check_scale,
@@ -105,7 +105,7 @@ def simulate_two_level(
         (points, 1, channels), and returning shape (points, 1, K); the outputs by default. names, of the functions.
         precision and n_threads as for ``simulate``; bits do not depend on threads. n_blocks, of at least two presents;
         128 by default, or as many as there are eights of presents, with random parameters draws of them. progress :
-        callable, called with (paths done, paths wanted).
+        callable, bool or None, as for ``simulate``.
 
     Returns
     -------
@@ -144,7 +144,7 @@ def simulate_two_level(
     bounds = _bounds(settings.get("n_blocks"), presents, per_draw)
     grid = time_grid(2 * draws.n_times - 1, dt, None)
     asked = _asked(measure, len(grid), settings)
-    key, progress = random_key(rng), settings.get("progress")
+    key, bar = random_key(rng), ProgressBar("simulate_two_level", "paths/s", settings.get("progress"))
     if asked.observables is not None:
         draws = _evaluated(draws, asked.observables, asked.observables.size - 1)
     pilot = _Pilot(draws)
@@ -177,7 +177,8 @@ def simulate_two_level(
         draws = replace(draws, key=key, shift=chosen.shift, scale=chosen.scale, width=size)
     else:
         draws = _evaluated(replace(draws, key=key), chosen, size)
-    _fill(run, draws, size, pilot.weights, bounds, per_draw if theory.sectors else None, progress)
+    with bar as progress:
+        _fill(run, draws, size, pilot.weights, bounds, per_draw if theory.sectors else None, progress)
     return run
 
 
@@ -511,7 +512,7 @@ def _fill(
     weights: Floats,
     bounds: list[int],
     per_draw: int | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> None:
     """Fill the sums of a run block by block; the unit of connected functions is a draw, or else the block."""
     done, n, reader = 0, 1 + len(run.observables.channels), _Reader(draws, size, bounds[-1])
@@ -519,8 +520,7 @@ def _fill(
     def tell(presents: int) -> None:
         nonlocal done
         done += presents
-        if progress is not None:
-            progress(done * draws.futures, run.n_paths)
+        progress(done * draws.futures, run.n_paths)
 
     try:
         for b, (first, stop) in enumerate(pairwise(bounds)):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from .. import _core
 from .._arguments import Floats
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.autocorrelation import ChainTimes
@@ -28,7 +29,7 @@ __all__ = [
 
 @short_repr
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Correlators:
+class Correlators(Drawn, picture="correlator"):
     """Sums over independent blocks of paths, with all that is needed to make, extend and merge them.
 
     Made by ``simulate``, ``accumulate``, ``simulate_two_level`` and ``load``; estimators such as ``two_point`` are

@@ -52,7 +52,7 @@ class Measure:
 
     See Also
     --------
-    Correlators : holds the sums, and the lags and observables that were used.
+    nnqm.results.Correlators : holds the sums, and the lags and observables that were used.
 
     Examples
     --------

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, Rng, choice, integer, key_of, positive
+from ..display import Drawn
 from ..errors import InputError, InputTypeError
 from ..statistics.moments import central_part
 from ..theories.immutable import Immutable
@@ -31,7 +32,7 @@ _HELD = 1 << 25
 _MOST = 2**53
 
 
-class Paths(Immutable):
+class Paths(Drawn, Immutable, picture="paths"):
     """Paths of a theory on a grid of times, drawn when they are read and the same at every reading.
 
     Functions that analyse paths take it in place of an array: ``reflection_positivity``, ``hidden_spectrum``,

@@ -6,7 +6,7 @@ import difflib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +15,7 @@ from .. import _core
 from .._arguments import Floats, floats, integer, positive
 from .._memory import need_memory
 from ..errors import InputError, InputTypeError
+from ..progress import Showing
 from ..theories.theory import Theory
 from .correlators import Correlators
 
@@ -28,8 +29,6 @@ TILE = _core.tile_paths
 
 # Number of paths beyond any that a run can have.
 _MOST_PATHS = 2**53
-
-Progress: TypeAlias = "Callable[[int, int], None]"
 
 
 class PathSettings(TypedDict, total=False):
@@ -84,12 +83,12 @@ class TwoLevelSettings(FunctionSettings, total=False):
     ----------
     functions : callable
         Functions of the channels at one time; the outputs of the theory by default.
-    progress : callable
-        Called with (paths done, paths wanted) after every part of the work.
+    progress : callable, bool or None
+        As for ``simulate``; a function is called after every part of the work.
     """
 
     functions: Callable[[NDArray[Any]], ArrayLike] | None
-    progress: Progress | None
+    progress: Showing
 
 
 class WorkSettings(TypedDict, total=False):
@@ -99,8 +98,8 @@ class WorkSettings(TypedDict, total=False):
     ----------
     n_threads : int
         0, the default, uses as many as the OpenMP environment offers; of each worker if there are workers.
-    progress : callable
-        Called with (paths done, paths wanted) about five times a second.
+    progress : callable, bool or None
+        Called with (paths done, paths wanted) about five times a second; or whether a bar is shown, see ``simulate``.
     executor : Executor or callable
         Workers that do the work, or a function that makes them, see ``simulate``.
     checkpoint : path-like
@@ -108,7 +107,7 @@ class WorkSettings(TypedDict, total=False):
     """
 
     n_threads: int
-    progress: Progress | None
+    progress: Showing
     executor: Executor | Callable[[], Executor] | None
     checkpoint: str | os.PathLike[str] | None
 

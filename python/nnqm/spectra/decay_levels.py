@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .._arguments import Floats
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.estimate import Estimate
@@ -40,7 +41,7 @@ class DecayError(InputError):
 
 @short_repr
 @dataclass(frozen=True)
-class DecayLevels:
+class DecayLevels(Drawn, picture="levels"):
     """Levels found in one correlator; see ``OneCorrelator``.
 
     Attributes

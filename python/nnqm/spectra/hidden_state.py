@@ -12,23 +12,24 @@ a positive matrix for every reflection-positive process, with the vacuum subtrac
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._arguments import Floats, integer
 from ..errors import InputError
+from ..progress import Progress, ProgressBar, Showing
 from ..sampling.accumulator import accumulate
 from ..sampling.arrays import is_array, need_finite_paths
 from ..sampling.correlators import Correlators
 from ..sampling.measure import Measure
 from ..sampling.observables import Observables, default_observables
 from ..sampling.path_source import PathReader, Paths, need_levels, need_uniform, readers_of
-from ..sampling.run_settings import choose_blocks
+from ..sampling.run_settings import choose_blocks, need_known
 from ..statistics.blas import one_blas_thread
 from ..statistics.estimate import Estimate
 from ..statistics.matrices import generalised_eigenstates, product
@@ -97,6 +98,26 @@ _PILOT_KEY, _PILOT_PATHS, _PILOT_TIMES = 5462, 2048, 64
 _CHUNK = 8 << 20
 
 
+class HiddenSettings(TypedDict, total=False):
+    """Settings of ``hidden_spectrum``.
+
+    Attributes
+    ----------
+    n_blocks : int
+        Independent blocks for the jackknife, of each chunk where there are several; see ``accumulate``.
+    hbar, mass : float
+        For given paths, 1 by default; a theory has its own.
+    progress : callable, bool or None
+        Called with (parts done, all parts), 0 parts if their number is not known; or whether a bar is shown, see
+        ``simulate``.
+    """
+
+    n_blocks: int | None
+    hbar: float
+    mass: float
+    progress: Showing
+
+
 @one_blas_thread
 def hidden_spectrum(
     paths: Paths | ArrayLike | Iterable[ArrayLike],
@@ -105,9 +126,7 @@ def hidden_spectrum(
     n_levels: int = 3,
     channel: int | str = 0,
     delay: int | None = None,
-    n_blocks: int | None = None,
-    hbar: float = 1.0,
-    mass: float = 1.0,
+    **settings: Unpack[HiddenSettings],
 ) -> Spectrum:
     r"""Levels above the ground state from paths of one visible channel, each with a verdict.
 
@@ -145,10 +164,10 @@ def hidden_spectrum(
     delay : int, optional
         Steps between the times of a functional. Default: the first lag at which x keeps less than 85% of its
         variance, in a pilot run of the theory or the first paths given.
-    n_blocks : int, optional
-        Independent blocks for the jackknife, of each chunk where there are several; see ``accumulate``.
-    hbar, mass : float
-        For given paths; a theory has its own.
+    **settings : HiddenSettings
+        n_blocks : int, independent blocks for the jackknife, of each chunk where there are several; see ``accumulate``.
+        hbar, mass : float, for given paths, 1 by default; a theory has its own. progress : callable, called with (parts
+        done, all parts), bool or None, as for ``simulate``.
 
     Returns
     -------
@@ -173,7 +192,10 @@ def hidden_spectrum(
     >>> bool(abs(found.gaps[0].pull(1.0)) < 3)
     True
     """
+    need_known(hidden_spectrum, settings, HiddenSettings)
     integer("n_levels", n_levels, 1, 1000)
+    n_blocks, hbar, mass = settings.get("n_blocks"), settings.get("hbar", 1.0), settings.get("mass", 1.0)
+    bar = ProgressBar("hidden_spectrum", given=settings.get("progress"))
     need_uniform(paths)
     readers = readers_of(paths, channel, dt)
     visible = next(readers, None)
@@ -203,29 +225,42 @@ def hidden_spectrum(
         )
     windows: Any
     per_chunk: int | None
+    n_chunks = len(paths) if isinstance(paths, Sized) else None
     if isinstance(paths, Paths):
-        windows, per_chunk = _drawn(visible, choose_blocks(n_blocks, visible.n_units, "paths"), step)
+        blocks = choose_blocks(n_blocks, visible.n_units, "paths")
+        windows, per_chunk = _drawn(visible, blocks, step)
+        n_chunks = blocks // per_chunk
     elif is_array(paths):
-        windows, per_chunk = _windows(first, step), n_blocks
+        windows, per_chunk, n_chunks = _windows(first, step), n_blocks, 1
     else:
         chunks = (r.native(0, r.n_units) for r in chain([visible], readers))
         windows, per_chunk = (_windows(x, step) for x in chunks), n_blocks or 1
-    run = accumulate(
-        windows,
-        visible.step,
-        hbar=hbar,
-        mass=mass,
-        measure=Measure(
-            observables=observables,
-            lags=(),
-            observable_lags=[span + k * step for k in _LAGS],
-            increment_lags=(),
-        ),
-        n_blocks=per_chunk,
-        n_threads=n_threads,
-        independent=isinstance(paths, Paths),
-    )
-    return _levels(_matrices(run), run, step, n_levels)
+    with bar as tell:
+        run = accumulate(
+            windows if is_array(windows) else _told(windows, tell, n_chunks),
+            visible.step,
+            hbar=hbar,
+            mass=mass,
+            measure=Measure(
+                observables=observables,
+                lags=(),
+                observable_lags=[span + k * step for k in _LAGS],
+                increment_lags=(),
+            ),
+            n_blocks=per_chunk,
+            n_threads=n_threads,
+            independent=isinstance(paths, Paths),
+        )
+        if n_chunks is not None:
+            tell(n_chunks, n_chunks + 1)
+        return _levels(_matrices(run), run, step, n_levels)
+
+
+def _told(windows: Iterable[NDArray[Any]], tell: Progress, n_chunks: int | None) -> Iterator[NDArray[Any]]:
+    """Windows of paths, each of which is told when it has been taken; the levels are one more part."""
+    for done, chunk in enumerate(windows, start=1):
+        yield chunk
+        tell(done, 0 if n_chunks is None else n_chunks + 1)
 
 
 def _windows(x: NDArray[Any], step: int) -> NDArray[Any]:

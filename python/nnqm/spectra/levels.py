@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.estimate import Estimate
@@ -111,7 +112,7 @@ class Advice:
 
 @short_repr
 @dataclass(frozen=True)
-class Spectrum:
+class Spectrum(Drawn, picture="levels"):
     """Levels of a run; see ``spectrum``. ``print`` shows them as a table, with the advice.
 
     Attributes

@@ -347,7 +347,7 @@ class GroundStateProcess(Immutable, Source):
             If a key is missing or a value is not valid; the message names the key.
         """
         beta = table.number("beta")
-        remedy = "write its coefficients, the constant first: potential = [0.0, 0.0, 0.5]"
+        remedy = "write its coefficients, the constant first: x^2/2 + x^4 is potential = [0.0, 0.0, 0.5, 0.0, 1.0]"
         coefficients = table.numbers("potential", remedy)
         with located(table.place):
             hbar, mass = (table.constants.get(key, 1.0) for key in ("hbar", "mass"))

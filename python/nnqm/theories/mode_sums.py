@@ -16,6 +16,7 @@ from numpy.polynomial import legendre
 from numpy.typing import ArrayLike
 
 from .._arguments import Floats, floats, integer, positive
+from ..display import Drawn
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.estimate import Estimate
@@ -129,7 +130,7 @@ def _of_dict(data: Mapping[str, Any]) -> Waves | Pieces:
 
 @short_repr
 @dataclass(frozen=True, eq=False, kw_only=True)
-class KarhunenLoeve:
+class KarhunenLoeve(Drawn, picture="modes"):
     r"""Karhunen-Loeve modes of a covariance kernel on an interval: a one-layer network in time with neurons e_k.
 
     Eigenfunctions are orthonormal on the interval and positive in their first lobe from the left. Among modes of equal

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,12 +18,6 @@ def brief(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def nearest_hint(name: str, known: Iterable[str]) -> str:
-    """Hint to the nearest known name, for a message; empty if none is near."""
-    near = difflib.get_close_matches(name[:100], list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def required(table: Mapping[str, Any], key: str, place: str, remedy: str) -> Any:
     """Value of a required key."""
     if key not in table:
@@ -36,7 +29,8 @@ def real_number(key: str, value: Any) -> float:
     """A finite number."""
     # NumPy would accept "1.5" and true as numbers.
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputTypeError(f"{key} must be a number; got {brief(value)}; write it without quotes")
+        remedy = "write it without quotes" if isinstance(value, str) else "write it as 1.0"
+        raise InputTypeError(f"{key} must be a number; got {brief(value)}; {remedy}")
     try:
         number = float(value)
     except OverflowError:
@@ -46,17 +40,18 @@ def real_number(key: str, value: Any) -> float:
     return number
 
 
-def real_numbers(key: str, value: Any) -> Floats:
+def real_numbers(key: str, value: Any, remedy: str = "write it as [1.0, 2.0]") -> Floats:
     """An array of finite numbers."""
     if not isinstance(value, list):
-        raise InputTypeError(f"{key} must be an array of numbers; got {brief(value)}; write it as [1.0, 2.0]")
+        raise InputTypeError(f"{key} must be an array of numbers; got {brief(value)}; {remedy}")
     return floats(key, [real_number(f"{key}[{i}]", v) for i, v in enumerate(value)], 1)
 
 
 def whole_number(key: str, value: Any, minimum: int, maximum: int = 2**62) -> int:
     """An integer between two bounds."""
     if isinstance(value, bool) or not isinstance(value, int):
-        raise InputTypeError(f"{key} must be an integer; got {brief(value)}; write it as 42")
+        whole = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
+        raise InputTypeError(f"{key} must be an integer; got {brief(value)}; write it as {int(value) if whole else 42}")
     return integer(key, value, minimum, maximum)
 
 
@@ -125,7 +120,7 @@ class Table:
 
     def numbers(self, key: str, remedy: str) -> Floats:
         """A required array of numbers."""
-        return real_numbers(f"{self.place}.{key}", self.value(key, remedy))
+        return real_numbers(f"{self.place}.{key}", self.value(key, remedy), remedy)
 
     def rates(self, key: str, remedy: str, default: float | None = None) -> tuple[float, ...]:
         """One or several positive numbers; required unless there is a default."""

@@ -78,7 +78,7 @@ class Theory:
             if network.n_inputs != n_inputs:
                 raise InputError(
                     f"network takes {network.n_inputs} inputs, but the sources give {n_inputs}; "
-                    "make the first width equal to the number of inputs"
+                    "make the first width equal to the number of inputs; a matrix of weights has one column per input"
                 )
             if isinstance(network, RandomNetwork) and network.shared is not None and listed != _REFLECTED:
                 raise InputError(
