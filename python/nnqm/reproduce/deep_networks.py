@@ -66,7 +66,9 @@ def non_gaussian(effort: Effort) -> Record:
         numbers.append(jointly(f"{name}: G_c at {len(lags)} lags", run.connected(), exact.connected(lags)))
         drawn = Paths(theory, n_paths // 4, 16, 0.2, rng=effort.rng(100 + i), n_threads=effort.n_threads)
         found = connected_four_point(drawn, steps)
-        numbers.append(compared(f"{name}: connected <x x x x> at t = 0, 0.2, 0.6, 1", found, _four_point(theory, times)))
+        numbers.append(
+            compared(f"{name}: connected <x x x x> at t = 0, 0.2, 0.6, 1", found, _four_point(theory, times))
+        )
         shown = exact.weights[:8] / float(exact.moments[0])
         curves.append(Curve.of(name, np.arange(1, len(shown) + 1), np.maximum(shown, 1e-6), "points"))
     return Record(
@@ -75,7 +77,12 @@ def non_gaussian(effort: Effort) -> Record:
         "statistical, jackknife over 128 blocks",
         (
             Panel(
-                "Spectral weights of the levels n omega", "level n", "|<0|x|n>|^2 / variance", tuple(curves), "y", (1e-6, 2)
+                "Spectral weights of the levels n omega",
+                "level n",
+                "|<0|x|n>|^2 / variance",
+                tuple(curves),
+                "y",
+                (1e-6, 2),
             ),
         ),
         "The same levels with other weights: each architecture is another system. A Gaussian one has the level 1 only.",
@@ -107,7 +114,9 @@ def deep_levels(effort: Effort) -> Record:
             )
         )
         gaps = np.array([b - a for a, b in pairwise([0.0, *exact.energies[:6]])])
-        numbers.append(computed(f"{name}: largest deviation of six levels from n omega", abs(gaps - 1).max(), 0.0, 1e-12))
+        numbers.append(
+            computed(f"{name}: largest deviation of six levels from n omega", abs(gaps - 1).max(), 0.0, 1e-12)
+        )
         run = simulate(
             theory,
             n_paths,

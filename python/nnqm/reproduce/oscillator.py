@@ -31,26 +31,20 @@ _PAPER = "2504.05462"
 def oscillator_schroedinger(effort: Effort) -> Record:
     oscillator = Hamiltonian([0, 0, 0.5])
     energies, errors = oscillator.energies(10), oscillator.level_errors(10)
-    numbers = [
-        computed(f"E_{n}, unit hbar omega", energies[n], n + 0.5, float(errors[n])) for n in (0, 1, 2, 3, 5, 9)
-    ]
+    numbers = [computed(f"E_{n}, unit hbar omega", energies[n], n + 0.5, float(errors[n])) for n in (0, 1, 2, 3, 5, 9)]
     # In the Hilbert space: trial states He_n(sqrt 2 x) exp(-x^2/2), their norms, overlaps and energies.
     polynomials = [np.polynomial.hermite.Hermite.basis(n) for n in range(5)]
     states = [oscillator.state(lambda x, h=h: h(x) * np.exp(-(x**2) / 2)).normalised() for h in polynomials]
     overlap = max(abs(states[m].inner(states[n])) for m in range(5) for n in range(m))
     numbers.append(computed("largest overlap of two of five Hermite states", float(overlap), 0.0, 1e-10))
     for n in (0, 4):
-        numbers.append(
-            computed(f"<H> in the Hermite state {n}", states[n].expectation("H"), n + 0.5, 1e-9)
-        )
+        numbers.append(computed(f"<H> in the Hermite state {n}", states[n].expectation("H"), n + 0.5, 1e-9))
     ground = states[0]
     product = ground.uncertainty("x") * ground.uncertainty("p")
     numbers.append(computed("dx dp in the ground state", product, 0.5, 1e-9))
     x = np.linspace(-4.5, 4.5, 241)
     curves = [Curve.of("V(x)", x, np.minimum(x**2 / 2, 6.0), "dashed")]
-    curves += [
-        Curve.of(f"n = {n}", x, n + 0.5 + 0.6 * oscillator.wave_function(n, x)) for n in range(5)
-    ]
+    curves += [Curve.of(f"n = {n}", x, n + 0.5 + 0.6 * oscillator.wave_function(n, x)) for n in range(5)]
     return Record(
         "H = p^2/2 + x^2/2, hbar = m = 1; basis of sinc functions that is refined until the levels stop changing",
         tuple(numbers),
@@ -84,9 +78,7 @@ def oscillator_paths(effort: Effort) -> Record:
         numbers.append(compared("|<0|x|1>|^2", weight, 0.5))
     excess = [(float(g.value) - n) / n for n, g in shown]
     errors = [float(g.total_error) / n for n, g in shown]
-    curve = Curve(
-        "measured", tuple(float(n) for n, _ in shown), tuple(excess), tuple(errors), "points"
-    )
+    curve = Curve("measured", tuple(float(n) for n, _ in shown), tuple(excess), tuple(errors), "points")
     return Record(
         f"{n_paths:,} paths x 256 times, dt = 0.2/omega; generalised eigenvalue problem of 23 observables",
         tuple(numbers),
@@ -147,9 +139,7 @@ def oscillator_hilbert_space(effort: Effort) -> Record:
 def hamiltonians_to_order(effort: Effort) -> Record:
     primes = (2, 3, 5, 7, 11)[: effort.size(5, 4)]
     design = hamiltonian_with_gaps(primes)
-    numbers = [
-        computed(f"gap {n}, solved", design.gaps[n - 1], p, 1e-7) for n, p in enumerate(primes, start=1)
-    ]
+    numbers = [computed(f"gap {n}, solved", design.gaps[n - 1], p, 1e-7) for n, p in enumerate(primes, start=1)]
     n_paths = effort.size(100_000, 30_000)
     run = simulate(
         Theory(design.source),

@@ -18,8 +18,8 @@ from ..theories.theory import Theory
 from ..time_networks.emulate import split_network
 from ..time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 from ..verdict import Verdict
-from .registry import Effort, claim
 from .record import Curve, Number, Panel, Record, positive, refuted, tested, violated
+from .registry import Effort, claim
 
 __all__: list[str] = []
 
@@ -117,9 +117,7 @@ def generic_networks_violate(effort: Effort) -> Record:
             linear = positivity_certificate(lambda t: np.exp(-np.abs(t)), 9, 0.5)
             remark = f"two-point function alone: {linear.verdict}"
             paths = Paths(network.theory(), n_paths, 32, 0.2, rng=effort.rng(i), n_threads=effort.n_threads)
-            numbers.append(
-                Number(f"{name}: exp(-|t|), linear functionals", linear.verdict, None, remark=remark)
-            )
+            numbers.append(Number(f"{name}: exp(-|t|), linear functionals", linear.verdict, None, remark=remark))
             numbers.append(violated(f"{name}: <F(reflected) F>, worst F found", reflection_positivity(paths)))
             continue
         grid = np.linspace(-2.0, 2.0, 17)

@@ -134,8 +134,8 @@ def positivity_of_fields(effort: Effort) -> Record:
     "dispersion",
     _PAPER,
     "networks as fields in d >= 2, here in a periodic box",
-    "A deep network of a free field in a box is a field with the one-particle energies omega(q); even functions of the field "
-    "begin at two particles.",
+    "A deep network of a free field in a box is a field whose lowest energies at each momentum are those of one particle, "
+    "omega(q).",
 )
 def field_dispersion(effort: Effort) -> Record:
     sites, dt = 8, 0.1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -185,7 +185,8 @@ class Record:
     @property
     def verdict(self) -> Verdict:
         """DEVIATES if any number contradicts the claim, NOT_RESOLVED if none decides, CONSISTENT if a test by chance
-        is among those that support it, otherwise HOLDS."""
+        is among those that support it, otherwise HOLDS.
+        """
         if any(number.sound is False for number in self.numbers):
             return Verdict.DEVIATES
         if not any(number.sound for number in self.numbers):
@@ -193,8 +194,9 @@ class Record:
         return Verdict.CONSISTENT if any(number.counted for number in self.numbers) else Verdict.HOLDS
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON can keep it."""
-        return asdict(self)
+        """Everything, as plain data of JSON; numbers that are not finite are None."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Record:
@@ -210,15 +212,13 @@ class Record:
             Panel(
                 **{
                     **p,
-                    "curves": tuple(Curve(**{k: _tupled(v) for k, v in c.items()}) for c in p["curves"]),
-                    "limits": _tupled(p["limits"]),
+                    "curves": tuple(Curve(**{k: _numbers(v) for k, v in c.items()}) for c in p["curves"]),
+                    "limits": _numbers(p["limits"]),
                 }
             )
             for p in kept["panels"]
         )
-        return cls(
-            kept["setting"], tuple(numbers), kept["error"], tuple(panels), kept["caption"], tuple(kept["notes"])
-        )
+        return cls(kept["setting"], tuple(numbers), kept["error"], tuple(panels), kept["caption"], tuple(kept["notes"]))
 
 
 def compared(
@@ -368,7 +368,17 @@ def _floats(values: ArrayLike) -> tuple[float, ...]:
     return tuple(float(v) if math.isfinite(v) else math.nan for v in np.asarray(values, dtype=np.float64).ravel())
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _plain(value: Any) -> Any:
+    """Data of JSON."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _numbers(value: Any) -> Any:
+    """A tuple of the numbers of a list of JSON, NaN for None."""
+    return tuple(math.nan if v is None else v for v in value) if isinstance(value, list) else value

@@ -56,9 +56,7 @@ def uncertainty_relation(effort: Effort) -> Record:
     oscillator = harmonic_oscillator()
     run = _run(oscillator, effort, 0)
     numbers.append(compared("oscillator: dx dp, dt -> 0, unit hbar", uncertainty(run).estimate, 0.5))
-    levels = simulate(
-        oscillator, effort.size(400_000, 50_000), 64, 0.2, rng=effort.rng(1), n_threads=effort.n_threads
-    )
+    levels = simulate(oscillator, effort.size(400_000, 50_000), 64, 0.2, rng=effort.rng(1), n_threads=effort.n_threads)
     squared = spectrum(levels, 5).momentum_squared
     if squared is None:
         numbers.append(undecided("oscillator: dx dp from levels", "no level was resolved"))
@@ -162,9 +160,7 @@ def smooth_paths_commute(effort: Effort) -> Record:
         )
     )
     waves = CosineNetwork(Density("gaussian"), width=16).theory()
-    paths = sample_paths(
-        waves, effort.size(100_000, 20_000), 64, 0.05, rng=effort.rng(), n_threads=effort.n_threads
-    )
+    paths = sample_paths(waves, effort.size(100_000, 20_000), 64, 0.05, rng=effort.rng(), n_threads=effort.n_threads)
     run = accumulate(paths, dt=0.05, measure=_SHORT)
     limit = commutator(run)
     numbers.append(

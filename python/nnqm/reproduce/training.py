@@ -82,7 +82,9 @@ def training_levels(effort: Effort) -> Record:
     )
     steps_shown = np.maximum(np.array(trajectory.steps, dtype=float), 1)
     curves = [Curve.of(f"n = {n + 1}", steps_shown, weights[:, n]) for n in range(4)]
-    curves += [Curve.of("wanted" if n == 0 else "", steps_shown[[0, -1]], [w, w], "dotted") for n, w in enumerate(wanted)]
+    curves += [
+        Curve.of("wanted" if n == 0 else "", steps_shown[[0, -1]], [w, w], "dotted") for n, w in enumerate(wanted)
+    ]
     return Record(
         f"1-8-1 tanh on omega = 1; gradient descent to the weights {wanted}, rate 3e-5, {steps:,} steps",
         tuple(numbers),
@@ -153,9 +155,7 @@ def infinite_width(effort: Effort) -> Record:
     numbers: list[Number] = []
     deviations: list[Estimate] = []
     for i, width in enumerate(widths):
-        network = RandomNetwork(
-            (1, width, 1), "erf", weight_std=[1.5, 1.0], bias_std=[0.5, 0.0], training=training
-        )
+        network = RandomNetwork((1, width, 1), "erf", weight_std=[1.5, 1.0], bias_std=[0.5, 0.0], training=training)
         model = InfiniteWidth(network)
         n_networks = effort.size(200_000, 20_000)
         x = sample_paths(

@@ -12,8 +12,8 @@ from ..theories.linear_processes import KarhunenLoeveProcess
 from ..time_networks.decompose import karhunen_loeve
 from ..time_networks.emulate import as_network
 from ..time_networks.kernels import Kernel
-from .registry import Effort, claim
 from .record import Curve, Number, Panel, Record, compared, computed, jointly
+from .registry import Effort, claim
 
 __all__: list[str] = []
 
@@ -73,11 +73,7 @@ def kkl_expansion(effort: Effort) -> Record:
         f"interval (0, 2), five kernels, 5 to {sizes[-1]} neurons; quadrature with 400 nodes",
         tuple(numbers),
         "numerical, of the quadrature and of the eigenvalues; no sampling",
-        (
-            Panel(
-                "What a network of K neurons leaves out", "neurons K", "part of the variance", tuple(curves), "xy"
-            ),
-        ),
+        (Panel("What a network of K neurons leaves out", "neurons K", "part of the variance", tuple(curves), "xy"),),
         "The part of the variance that K neurons leave out tends to zero for every kernel; rougher kernels need more.",
     )
 
@@ -116,7 +112,9 @@ def kkl_round_trip(effort: Effort) -> Record:
         for s in (1, 3):
             tail = abs(float(own[s] - exact[s]))
             within = found[s].with_systematic(tail)
-            numbers.append(compared(f"{name}: G({lags[s] * dt:g}) of the network, exact of the theory", within, float(exact[s])))
+            numbers.append(
+                compared(f"{name}: G({lags[s] * dt:g}) of the network, exact of the theory", within, float(exact[s]))
+            )
         fine = np.linspace(0, 3, 121)
         panels.append(
             Panel(

@@ -71,7 +71,13 @@ def four_point_functions(effort: Effort) -> Record:
                 else:
                     # Rare neurons of large amplitude decide: Student's t-distribution is no guide for these.
                     numbers.append(
-                        measured(name, ours[k], exact=exact[k], published=published, remark=f"{remark}; heavy tails, not tested")
+                        measured(
+                            name,
+                            ours[k],
+                            exact=exact[k],
+                            published=published,
+                            remark=f"{remark}; heavy tails, not tested",
+                        )
                     )
             inverse = [1 / width for width in _WIDTHS]
             means = np.array(_PUBLISHED[scale, alpha])
@@ -124,7 +130,13 @@ def optimal_alpha(effort: Effort) -> Record:
         variances = np.array([_variance(alpha, r) for alpha in alphas])
         best = alphas[np.argmin(variances)]
         numbers.append(
-            computed(f"alpha of the smallest variance of phi(0) phi({r:g}), N = 30", best, 0.0, 0.05, remark="scan in steps of 0.1")
+            computed(
+                f"alpha of the smallest variance of phi(0) phi({r:g}), N = 30",
+                best,
+                0.0,
+                0.05,
+                remark="scan in steps of 0.1",
+            )
         )
         curves.append(Curve.of(f"r = {r:g}", alphas, variances / variances.min()))
     near, far = 5.0, 6.0
@@ -173,7 +185,9 @@ def width_scan(effort: Effort) -> Record:
     widths = [2, 5, 10, 50, 100, 1000]
     numbers: list[Number] = []
     curves = []
-    for i, (name, points, bias) in enumerate((("erf", near, 1.0), ("relu", positive_points, 0.0), ("gauss", near, 1.0))):
+    for i, (name, points, bias) in enumerate(
+        (("erf", near, 1.0), ("relu", positive_points, 0.0), ("gauss", near, 1.0))
+    ):
         field = NeuronField(name, bias_std=bias)
         exact = [field.n_point(points, width) for width in widths]
         free = float(exact[0].wick)
@@ -237,7 +251,9 @@ def vertex_operators(effort: Effort) -> Record:
             field.propagator(0.0, [0.0]) - field.propagator(0.0, np.array([[0.05], [0.5]]))
         )
         slope = float(gaussian[1] - gaussian[0]) / np.log(10)
-        independent = -(a**2) * quad(lambda u: j0(np.exp(u)) - j0(100 * np.exp(u)), np.log(0.05), np.log(0.5))[0] / np.log(10)
+        independent = (
+            -(a**2) * quad(lambda u: j0(np.exp(u)) - j0(100 * np.exp(u)), np.log(0.05), np.log(0.5))[0] / np.log(10)
+        )
         numbers.append(
             computed(
                 f"a = {a:g}, N = inf: mean exponent from r = 0.05 to 0.5",
@@ -247,7 +263,9 @@ def vertex_operators(effort: Effort) -> Record:
                 remark=f"between the cutoffs -a^2 = {-(a**2):.4g}; the sharp cutoffs at 1 and 100 add the rest",
             )
         )
-        curves.append(Curve.of("power r^(-a^2)", scan, _vertex(4000, a, np.array([0.1])) * (scan / 0.1) ** -(a**2), "dotted"))
+        curves.append(
+            Curve.of("power r^(-a^2)", scan, _vertex(4000, a, np.array([0.1])) * (scan / 0.1) ** -(a**2), "dotted")
+        )
         panels.append(Panel(f"a = {a:g}", "r", "<exp(i a phi(0)) exp(-i a phi(r))>", tuple(curves), "xy"))
     return Record(
         "d = 2, massless, momenta from 1 to 100 with density proportional to 1/k^2; "
@@ -279,22 +297,18 @@ def _sampled_vertex(
     width: int, a: float, distances: np.ndarray, networks: int, effort: Effort, number: int
 ) -> Estimate:
     theory = Theory(_boson(width, points=[0.0, *distances]))
-    phi = sample_paths(
-        theory, networks, times=[0.0], rng=effort.rng(10 * width + number), n_threads=effort.n_threads
-    )[:, 0]
+    phi = sample_paths(theory, networks, times=[0.0], rng=effort.rng(10 * width + number), n_threads=effort.n_threads)[
+        :, 0
+    ]
     return _means(np.cos(a * _CHARGE * (phi[:, :1].astype(float) - phi[:, 1:])))
 
 
-def _neurons(
-    alpha: float, points: object, networks: int, few: int, effort: Effort, number: int
-) -> np.ndarray:
+def _neurons(alpha: float, points: object, networks: int, few: int, effort: Effort, number: int) -> np.ndarray:
     """Neurons of a cos-net at four points, shape (networks, few, 4): networks of one neuron are its independent draws."""
     times, space = np.array(points).T
     order = np.argsort(times)
     theory = Theory(_zhang(1, alpha, space[order]))
-    phi = sample_paths(
-        theory, networks * few, times=times[order], rng=effort.rng(number), n_threads=effort.n_threads
-    )
+    phi = sample_paths(theory, networks * few, times=times[order], rng=effort.rng(number), n_threads=effort.n_threads)
     return phi[:, range(4), range(4)].reshape(networks, few, 4).astype(float)
 
 
