@@ -42,8 +42,8 @@ def reproduce_papers(
 ) -> None:
     """Compute the claims of published papers again: each number with its error, the exact and the published value.
 
-    Writes a page (reproduction.html) with figures and tables in full precision (.json, .csv). Finished claims are kept in
-    reproduction-claims; after Ctrl-C the same command goes on from there. The exit code is 1 if a claim is not
+    Writes a page (reproduction.html) with figures, and tables in full precision (.json, .csv). Finished claims are kept
+    in reproduction-claims; after Ctrl-C the same command goes on from there. The exit code is 1 if a claim is not
     reproduced.
     """
     chosen = tuple(paper or ())
@@ -100,7 +100,8 @@ def _print(found: Reproduction) -> None:
     print_table(table)
     done = sum(outcome.reproduced for outcome in found.outcomes)
     say(
-        f"{done} of {len(found.outcomes)} claims reproduced; {found.n_tests} tests, chance of a false deviation at most "
+        f"{done} of {len(found.outcomes)} claims reproduced; {found.n_tests} tests, chance of a false deviation "
+        "at most "
         f"{found.chance:.2g}"
     )
 

@@ -41,7 +41,8 @@ def _networks() -> dict[str, Network]:
     "non-gaussian",
     _PAPER,
     "deep NN-QM: interacting, non-Gaussian systems",
-    "Networks of the oscillator's process are non-Gaussian quantum systems, and depth and activation decide which ones.",
+    "Networks of the oscillator's process are non-Gaussian quantum systems, and depth and activation decide "
+    "which ones.",
 )
 def non_gaussian(effort: Effort) -> Record:
     n_paths = effort.size(400_000, 50_000)

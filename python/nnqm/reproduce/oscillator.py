@@ -6,6 +6,7 @@ import numpy as np
 
 from ..learning.inverse_design import hamiltonian_with_gaps
 from ..quantum.hamiltonian import Hamiltonian
+from ..quantum.states import State
 from ..runs.simulation import simulate
 from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
@@ -14,6 +15,7 @@ from ..spectra.hidden_state import hidden_spectrum
 from ..statistics.estimate import Estimate
 from ..theories.builtin import harmonic_oscillator
 from ..theories.theory import Theory
+from ..verdict import Verdict
 from .record import Curve, Number, Panel, Record, compared, computed, undecided
 from .registry import Effort, claim
 
@@ -34,7 +36,7 @@ def oscillator_schroedinger(effort: Effort) -> Record:
     numbers = [computed(f"E_{n}, unit hbar omega", energies[n], n + 0.5, float(errors[n])) for n in (0, 1, 2, 3, 5, 9)]
     # In the Hilbert space: trial states He_n(sqrt 2 x) exp(-x^2/2), their norms, overlaps and energies.
     polynomials = [np.polynomial.hermite.Hermite.basis(n) for n in range(5)]
-    states = [oscillator.state(lambda x, h=h: h(x) * np.exp(-(x**2) / 2)).normalised() for h in polynomials]
+    states = [_hermite(oscillator, h) for h in polynomials]
     overlap = max(abs(states[m].inner(states[n])) for m in range(5) for n in range(m))
     numbers.append(computed("largest overlap of two of five Hermite states", float(overlap), 0.0, 1e-10))
     for n in (0, 4):
@@ -93,7 +95,8 @@ def oscillator_paths(effort: Effort) -> Record:
     "oscillator-hilbert-space",
     _PAPER,
     "the Hilbert space of Osterwalder and Schrader",
-    "The Hilbert space whose inner product is the reflection-positive form <F(reflected) G>, and the transfer operator on "
+    "The Hilbert space whose inner product is the reflection-positive form <F(reflected) G>, and the transfer "
+    "operator on "
     "it, give the same levels.",
 )
 def oscillator_hilbert_space(effort: Effort) -> Record:
@@ -117,7 +120,8 @@ def oscillator_hilbert_space(effort: Effort) -> Record:
     numbers.append(
         Number(
             "lowest eigenvalue of the form <F(reflected) G> of these functionals",
-            *_sign(lowest),
+            Verdict.POSITIVE_ON_GRID if lowest > 0 else Verdict.VIOLATED,
+            lowest > 0,
             lowest,
             remark="positive: an inner product",
         )
@@ -168,6 +172,11 @@ def hamiltonians_to_order(effort: Effort) -> Record:
     )
 
 
+def _hermite(oscillator: Hamiltonian, polynomial: np.polynomial.hermite.Hermite) -> State:
+    """The normalised state of a Hermite polynomial times exp(-x^2/2)."""
+    return oscillator.state(lambda x: np.asarray(polynomial(x) * np.exp(-(x**2) / 2))).normalised()
+
+
 def _moments(variance: float, rho: float, size: int) -> np.ndarray:
     """E x^i y^j of two Gaussian variables of one variance and the correlation ``rho``, shape (size, size)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(24)
@@ -176,10 +185,4 @@ def _moments(variance: float, rho: float, size: int) -> np.ndarray:
     y = rho * x[:, None] + np.sqrt(variance * (1 - rho**2)) * nodes
     powers = np.arange(size)
     conditional = np.einsum("abj,b->aj", y[:, :, None] ** powers, weights)
-    return np.einsum("ai,aj,a->ij", x[:, None] ** powers, conditional, weights)
-
-
-def _sign(lowest: float):  # type: ignore[no-untyped-def]
-    from ..verdict import Verdict
-
-    return (Verdict.POSITIVE_ON_GRID if lowest > 0 else Verdict.VIOLATED), lowest > 0
+    return np.asarray(np.einsum("ai,aj,a->ij", x[:, None] ** powers, conditional, weights))

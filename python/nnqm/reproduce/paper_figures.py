@@ -133,7 +133,8 @@ _SETTINGS = (
     "figure-3",
     _PAPER,
     "figure of the energy eigenvalues of a deep NN-QM",
-    "Levels of deep networks on three Ornstein-Uhlenbeck inputs. The numbers of the figure resemble effective levels of a "
+    "Levels of deep networks on three Ornstein-Uhlenbeck inputs. The numbers of the figure resemble effective "
+    "levels of a "
     "binned one-step transition matrix; the gaps of the theory are sums of frequencies.",
 )
 def figure_3(effort: Effort) -> Record:
@@ -160,13 +161,15 @@ def figure_3(effort: Effort) -> Record:
         energies, states = level_energies(theory, 9)
         name = f"omega = {_listed(omega)}, sigma = {_listed(sigma)}"
         for n in (1, 2):
-            level = binned.levels[n - 1] if n <= len(binned.levels) else None
-            if level is None:
+            effective = binned.levels[n - 1] if n <= len(binned.levels) else None
+            if effective is None:
                 numbers.append(undecided(f"{name}: effective level {n}", "noise", published=(read[n], 0.0)))
                 continue
             # Bins bias the eigenvalues by their noise: a small part of the error that is stated.
             numbers.append(
-                compared(f"{name}: effective level {n}", level, float(expected.levels[n - 1]), published=(read[n], 0.0))
+                compared(
+                    f"{name}: effective level {n}", effective, float(expected.levels[n - 1]), published=(read[n], 0.0)
+                )
             )
         for n in (1, 2):
             level = levels[n - 1]
@@ -185,7 +188,7 @@ def figure_3(effort: Effort) -> Record:
             None,
             exact=4.0,
             published=round(_SETTINGS[2][2][9] / _SETTINGS[1][2][9], 3),
-            remark="a common ceiling is the mark of an estimator's resolution; lag, bins and sample count are not given",
+            remark="a common ceiling is the mark of an estimator's resolution; lag and bins are not given",
         )
     )
     return Record(
@@ -196,7 +199,8 @@ def figure_3(effort: Effort) -> Record:
         "Dots: effective levels, exact; crosses: the figure, by eye; dotted: exact gaps.",
         (
             _READ,
-            "The paper does not give widths, activation, lag and bins; ours need not be the same. docs/figure-3.md lists "
+            "The paper does not give widths, activation, lag and bins; ours need not be the same. "
+            "docs/figure-3.md lists "
             "the differences and their causes.",
         ),
     )

@@ -68,10 +68,10 @@ def propagators(effort: Effort) -> Record:
         numbers.append(jointly(f"{name}: at {len(few)} distances", values[few], exact[few]))
         numbers.append(compared(f"{name}: r = {found.distances[inside[3]]:g}", values[3], exact[3]))
         curves.append(Curve.of(name, found.distances[inside], values))
-    for dimension, exact in ((2, 0.06700812), (3, 0.02927492), (4, 0.01524649)):
+    for dimension, known in ((2, 0.06700812), (3, 0.02927492), (4, 0.01524649)):
         field = CosNet(dimension, 1.0, width, regulator=Regulator("hard", 1e4, spatial=True))
         value = float(np.ravel(field.propagator(1.0, np.zeros(dimension - 1)))[0])
-        numbers.append(computed(f"propagator in d = {dimension} at t = 1, no cutoff of the energy", value, exact, 1e-8))
+        numbers.append(computed(f"propagator in d = {dimension} at t = 1, no cutoff of the energy", value, known, 1e-8))
     return Record(
         f"m = 1, networks of {width} neurons, cutoff {cutoff:g}; {n_paths:,} paths",
         tuple(numbers),
@@ -85,7 +85,8 @@ def propagators(effort: Effort) -> Record:
     "positivity-of-fields",
     _PAPER,
     "conclusion: which networks obey the axioms of Osterwalder and Schrader is open",
-    "Of two networks with one propagator, the cos-net violates reflection positivity at finite width; the net of spatial "
+    "Of two networks with one propagator, the cos-net violates reflection positivity at finite width; the net of "
+    "spatial "
     "momenta with Ornstein-Uhlenbeck amplitudes is reflection positive at every width.",
 )
 def positivity_of_fields(effort: Effort) -> Record:
@@ -124,7 +125,8 @@ def positivity_of_fields(effort: Effort) -> Record:
         (Panel("Exchange functional", "width N", "N <F(reflected) F>/<F^2>", tuple(curves), "x"),),
         "F = phi(t1, x1) phi(t2, x2) - phi(t1, x2) phi(t2, x1): its norm is negative for the cos-net.",
         (
-            "The paper asks which networks obey the axioms; it does not contain these networks. Positivity of the second one "
+            "The paper asks which networks obey the axioms; it does not contain these networks. Positivity of "
+            "the second one "
             "is a theorem (docs/positivity-of-fields.md): the momenta are shared by both sides of t = 0.",
         ),
     )
@@ -134,7 +136,8 @@ def positivity_of_fields(effort: Effort) -> Record:
     "dispersion",
     _PAPER,
     "networks as fields in d >= 2, here in a periodic box",
-    "A deep network of a free field in a box is a field whose lowest energies at each momentum are those of one particle, "
+    "A deep network of a free field in a box is a field whose lowest energies at each momentum are those of one "
+    "particle, "
     "omega(q).",
 )
 def field_dispersion(effort: Effort) -> Record:

@@ -25,13 +25,13 @@ __all__ = [
     "Panel",
     "Record",
     "below",
+    "by_test",
     "compared",
     "computed",
     "jointly",
     "measured",
     "positive",
     "refuted",
-    "tested",
     "undecided",
     "violated",
 ]
@@ -184,8 +184,10 @@ class Record:
 
     @property
     def verdict(self) -> Verdict:
-        """DEVIATES if any number contradicts the claim, NOT_RESOLVED if none decides, CONSISTENT if a test by chance
-        is among those that support it, otherwise HOLDS.
+        """The verdict on the claim.
+
+        DEVIATES if any number contradicts it, NOT_RESOLVED if none decides, CONSISTENT if sampled numbers support it,
+        and HOLDS if all are exact or refute what the claim says to be wrong.
         """
         if any(number.sound is False for number in self.numbers):
             return Verdict.DEVIATES
@@ -277,10 +279,10 @@ def below(found: Estimate, bound: float) -> float:
 
 def jointly(quantity: str, found: Estimate, exact: ArrayLike, *, remark: str = "") -> Number:
     """Several correlated numbers beside their exact values, by Hotelling's test."""
-    return tested(quantity, found.consistency(exact), remark=remark)
+    return by_test(quantity, found.consistency(exact), remark=remark)
 
 
-def tested(quantity: str, p: float, *, value: float | None = None, remark: str = "") -> Number:
+def by_test(quantity: str, p: float, *, value: float | None = None, remark: str = "") -> Number:
     """The verdict of a test whose hypothesis the claim asserts."""
     agrees = p > THRESHOLD
     verdict = Verdict.CONSISTENT if agrees else Verdict.DEVIATES

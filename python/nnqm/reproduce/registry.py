@@ -121,6 +121,7 @@ class Claim:
         return hashlib.sha256(inspect.getsource(self.compute).encode()).hexdigest()[:16]
 
     def __call__(self, effort: Effort) -> Record:
+        """The record of the claim, computed now."""
         return self.compute(effort)
 
 

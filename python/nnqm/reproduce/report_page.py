@@ -35,15 +35,19 @@ def page_of(found: Reproduction) -> Page:
         rows.append([outcome.claim.name, outcome.claim.statement, outcome.verdict, f"{outcome.seconds:.1f}"])
     page.table(("claim", "statement", "verdict", "seconds"), rows)
     page.text(
-        "holds: all numbers are exact, or refute what the claim says to be wrong. consistent: sampled numbers agree with the "
+        "holds: all numbers are exact, or refute what the claim says to be wrong. consistent: sampled numbers "
+        "agree with the "
         "exact ones. deviates: a number contradicts the claim. not resolved: no number decides. not tested: the "
         "computation failed."
     )
     page.text(
-        f"Errors of sampled numbers are jackknife errors over independent blocks; a second bracket is a systematic error. "
-        f"A sampled number deviates if its p-value is below {THRESHOLD:.0e}. The page has {found.n_tests} tests, so that a "
+        "Errors of sampled numbers are jackknife errors over independent blocks; a second bracket is a "
+        "systematic error. "
+        f"A sampled number deviates if its p-value is below {THRESHOLD:.0e}. The page has {found.n_tests} tests, "
+        "so that a "
         f"correct package shows a false deviation with a probability of at most {found.chance:.2g} (at most "
-        f"{FAMILY_WISE:g} by design). Hypotheses that a claim says to be wrong count as refuted below p = {REFUTED:.0e}. "
+        f"{FAMILY_WISE:g} by design). Hypotheses that a claim says to be wrong count as refuted below p = "
+        f"{REFUTED:.0e}. "
         f'The verdict of a row names the result of its test: "violated" is what a negative claim expects.'
     )
     for outcome in found.outcomes:

@@ -213,8 +213,8 @@ def reproduce(
 ) -> Reproduction:
     """Compute claims of papers again.
 
-    A claim that fails does not stop the others. With ``files`` each finished claim is kept at once, and a later call with
-    the same settings, version and seed does not compute it again.
+    A claim that fails does not stop the others. With ``files`` each finished claim is kept at once, and a later call
+    with the same settings, version and seed does not compute it again.
 
     Parameters
     ----------

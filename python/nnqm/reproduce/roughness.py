@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..estimators.roughness import commutator, commutator_at_lags, commutator_spread, roughness_exponent, uncertainty
+from ..estimators.roughness import (
+    Extrapolation,
+    commutator,
+    commutator_at_lags,
+    commutator_spread,
+    roughness_exponent,
+    uncertainty,
+)
 from ..exact.spectral_measures import kallen_lehmann
 from ..runs.simulation import simulate
 from ..sampling.accumulator import accumulate
@@ -45,17 +52,25 @@ def _run(theory: Theory, effort: Effort, number: int, *, dt: float = 0.05) -> Co
     )
 
 
+def _limit(quantity: str, found: Extrapolation, exact: float) -> Number:
+    """A limit dt -> 0 beside its exact value; undecided if it has no value."""
+    if found.estimate is None:
+        return undecided(quantity, str(found.verdict))
+    return compared(quantity, found.estimate, exact)
+
+
 @claim(
     "uncertainty",
     _PAPER,
     "Heisenberg uncertainty, numerical examples",
-    "The oscillator saturates the uncertainty relation, dx dp = hbar/2; networks of it obey dx dp >= (hbar/2) [x,p]/(i hbar).",
+    "The oscillator saturates the uncertainty relation, dx dp = hbar/2; networks of it obey dx dp >= (hbar/2) "
+    "[x,p]/(i hbar).",
 )
 def uncertainty_relation(effort: Effort) -> Record:
     numbers: list[Number] = []
     oscillator = harmonic_oscillator()
     run = _run(oscillator, effort, 0)
-    numbers.append(compared("oscillator: dx dp, dt -> 0, unit hbar", uncertainty(run).estimate, 0.5))
+    numbers.append(_limit("oscillator: dx dp, dt -> 0, unit hbar", uncertainty(run), 0.5))
     levels = simulate(oscillator, effort.size(400_000, 50_000), 64, 0.2, rng=effort.rng(1), n_threads=effort.n_threads)
     squared = spectrum(levels, 5).momentum_squared
     if squared is None:
@@ -67,8 +82,8 @@ def uncertainty_relation(effort: Effort) -> Record:
     for i, name in enumerate(("deep-tanh", "anharmonic"), start=2):
         theory = builtin_theory(name)
         exact = kallen_lehmann(theory)
-        found = uncertainty(_run(theory, effort, i, dt=0.02)).estimate
-        numbers.append(compared(f"{name}: dx dp, dt -> 0, unit hbar", found, exact.uncertainty))
+        found = uncertainty(_run(theory, effort, i, dt=0.02))
+        numbers.append(_limit(f"{name}: dx dp, dt -> 0, unit hbar", found, exact.uncertainty))
         bound = 0.5 * exact.commutator
         numbers.append(
             Number(
@@ -103,11 +118,7 @@ def commutator_from_roughness(effort: Effort) -> Record:
         numbers.append(
             compared(f"{name}: [x,p]/(i hbar) at dt = {dt:g}", commutator_at_lags(run)[0], exact.commutator_at([dt])[0])
         )
-        limit = commutator(run)
-        if limit.estimate is None:
-            numbers.append(undecided(f"{name}: [x,p]/(i hbar), dt -> 0", str(limit.verdict)))
-        else:
-            numbers.append(compared(f"{name}: [x,p]/(i hbar), dt -> 0", limit.estimate, 1.0))
+        numbers.append(_limit(f"{name}: [x,p]/(i hbar), dt -> 0", commutator(run), 1.0))
         numbers.append(
             compared(f"{name}: roughness exponent H at dt", roughness_exponent(run), exact.roughness_exponent(dt))
         )
@@ -128,7 +139,8 @@ def commutator_from_roughness(effort: Effort) -> Record:
     "smooth-paths-commute",
     _PAPER,
     "non-differentiability and the commutator",
-    "Paths that are smooth in time have no commutator: a network of finitely many smooth neurons loses it below the scale "
+    "Paths that are smooth in time have no commutator: a network of finitely many smooth neurons loses it below "
+    "the scale "
     "T/K, and generic networks of t never have it.",
 )
 def smooth_paths_commute(effort: Effort) -> Record:
@@ -208,11 +220,7 @@ def commutator_of_networks(effort: Effort) -> Record:
         exact = kallen_lehmann(theory)
         dt = 0.01
         run = _run(theory, effort, i, dt=dt)
-        limit = commutator(run)
-        if limit.estimate is None:
-            numbers.append(undecided(f"{name}: [x,p]/(i hbar), dt -> 0", str(limit.verdict)))
-        else:
-            numbers.append(compared(f"{name}: [x,p]/(i hbar), dt -> 0", limit.estimate, exact.commutator))
+        numbers.append(_limit(f"{name}: [x,p]/(i hbar), dt -> 0", commutator(run), exact.commutator))
         spread = commutator_spread(run)
         numbers.append(
             compared(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..exact.spectral_measures import kallen_lehmann
@@ -25,11 +27,11 @@ from .record import (
     Panel,
     Record,
     below,
+    by_test,
     compared,
     computed,
     measured,
     refuted,
-    tested,
 )
 from .registry import Effort, claim
 
@@ -98,14 +100,15 @@ def training_levels(effort: Effort) -> Record:
     "training-positivity",
     "2504.05462",
     "parameter splitting, under training",
-    "Ensembles of networks with parameters split at t = 0 stay reflection positive while they are trained; networks of t "
+    "Ensembles of networks with parameters split at t = 0 stay reflection positive while they are trained; "
+    "networks of t "
     "that are not split never become so.",
 )
 def training_positivity(effort: Effort) -> Record:
     t = np.array([0.1, 0.3, 0.6, 0.9, 1.2])
     data = GradientDescent(t, np.sin(2 * t), rate=0.1, steps=0)
     both_sides = GradientDescent([*-t, *t], np.sin(2 * np.tile(t, 2)), rate=0.05, steps=0)
-    layers = {"weight_std": 1.5, "bias_std": 0.5}
+    layers: dict[str, Any] = {"weight_std": 1.5, "bias_std": 0.5}
     split = Theory(
         Times(reflected=True), RandomNetwork((1, 32, 1), "tanh", **layers, shared=[True, False], training=data)
     )
@@ -121,7 +124,7 @@ def training_positivity(effort: Effort) -> Record:
         p_values = np.asarray(found.p_values, dtype=float)
         for step, p in zip(steps, p_values, strict=True):
             quantity = f"{name}, after {step} steps: reflection positivity"
-            numbers.append(tested(quantity, p) if i == 0 else refuted(quantity, p))
+            numbers.append(by_test(quantity, p) if i == 0 else refuted(quantity, p))
         curves.append(Curve.of(name, np.maximum(steps, 1), np.maximum(p_values, 1e-40), "points"))
     curves.append(Curve.of("refuted below", [1, max(steps)], [REFUTED, REFUTED], "dotted"))
     return Record(
@@ -145,7 +148,8 @@ def training_positivity(effort: Effort) -> Record:
     "infinite-width",
     "1902.06720",
     "linearised dynamics of wide networks in closed form",
-    "The mean of an ensemble of networks under gradient descent tends to the closed form of infinite width, with a deviation "
+    "The mean of an ensemble of networks under gradient descent tends to the closed form of infinite width, with "
+    "a deviation "
     "of order 1/width.",
 )
 def infinite_width(effort: Effort) -> Record:
@@ -184,7 +188,8 @@ def infinite_width(effort: Effort) -> Record:
     )
     line = Curve.of("1/width", widths, [abs(leading) / w for w in widths], "dashed")
     return Record(
-        f"1-H-1 erf networks, 5 steps of rate 0.2 on four points; {effort.size(200_000, 20_000):,} networks of each width",
+        f"1-H-1 erf networks, 5 steps of rate 0.2 on four points; {effort.size(200_000, 20_000):,} networks of "
+        "each width",
         tuple(numbers),
         "statistical, jackknife over 100 blocks of networks",
         (Panel("Deviation from infinite width", "width H", "|mean - infinite width|", (curve, line), "xy"),),

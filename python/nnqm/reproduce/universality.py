@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..exact.spectral_measures import kallen_lehmann
@@ -23,13 +25,14 @@ _PAPER = "2504.05462"
 @claim(
     "kkl-expansion",
     _PAPER,
-    "the theorem of Kosambi, Karhunen and Loeve applied to (P1) mean-square continuity and (P2) finite two-point function",
+    "the theorem of Kosambi, Karhunen and Loeve applied to (P1) mean-square continuity and (P2) finite two-point "
+    "function",
     "Every process on an interval with a continuous, finite two-point function is a network with one hidden layer: its "
     "neurons are functions of time, its random output weights are uncorrelated.",
 )
 def kkl_expansion(effort: Effort) -> Record:
     sizes = (5, 10, 20, 40, 80)[: effort.size(5, 4)]
-    kernels = {
+    kernels: dict[str, Any] = {
         "Ornstein-Uhlenbeck": Kernel.ornstein_uhlenbeck(omega=1.0),
         "Matern 3/2": Kernel.matern(1.5),
         "exp(-sqrt|t|)": Kernel.root_exponential(),

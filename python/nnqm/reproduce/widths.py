@@ -13,7 +13,7 @@ from ..fields.regulator import Regulator
 from ..sampling.paths import sample_paths
 from ..statistics.estimate import Estimate, jackknife
 from ..theories.theory import Theory
-from .record import Curve, Number, Panel, Record, compared, computed, jointly, measured, tested
+from .record import Curve, Number, Panel, Record, by_test, compared, computed, jointly, measured
 from .registry import Effort, claim
 
 __all__: list[str] = []
@@ -47,7 +47,8 @@ def _zhang(width: int, alpha: float, points: object = None) -> CosNet:
     "four-point-functions",
     "2604.27050",
     "numerical four-point functions and their published data",
-    "Four-point functions of cos-nets of finite width, for three architectures of one infinite-width limit, are as published.",
+    "Four-point functions of cos-nets of finite width, for three architectures of one infinite-width limit, are "
+    "as published.",
 )
 def four_point_functions(effort: Effort) -> Record:
     few, networks = 10, effort.size(200_000, 20_000)
@@ -97,7 +98,7 @@ def four_point_functions(effort: Effort) -> Record:
     from scipy.special import chdtrc
 
     numbers.append(
-        tested(
+        by_test(
             f"{len(pulls)} published numbers less exact ones, chi-squared",
             float(chdtrc(len(pulls), np.sum(np.square(pulls)))),
             value=float(np.sqrt(np.mean(np.square(pulls)))),
@@ -108,7 +109,8 @@ def four_point_functions(effort: Effort) -> Record:
         f"d = 2, m = 1, Gaussian regulator 100, three configurations; published: 1e8 networks of N neurons; ours: "
         f"{networks:,} networks of {few} neurons for all widths",
         tuple(numbers),
-        "ours: statistical, jackknife over networks; sums over distinct neurons have no bias in N. Published: as published",
+        "ours: statistical, jackknife over networks; sums over distinct neurons have no bias in N. Published: as "
+        "published",
         tuple(panels),
         "Points: published, lines: exact, for alpha = -1, 0 and 1.",
         ("Published numbers: data of arXiv:2604.27050, MIT licence, copyright 2026 Zhengkang Zhang.",),
@@ -177,7 +179,8 @@ def optimal_alpha(effort: Effort) -> Record:
     "width-scan",
     "2008.08601",
     "numerical n-point functions of erf, relu and Gauss networks by width",
-    "The two-point function of a one-layer network does not depend on its width; its four-point function deviates from the "
+    "The two-point function of a one-layer network does not depend on its width; its four-point function "
+    "deviates from the "
     "Gaussian one by a term proportional to 1/N.",
 )
 def width_scan(effort: Effort) -> Record:
@@ -304,7 +307,7 @@ def _sampled_vertex(
 
 
 def _neurons(alpha: float, points: object, networks: int, few: int, effort: Effort, number: int) -> np.ndarray:
-    """Neurons of a cos-net at four points, shape (networks, few, 4): networks of one neuron are its independent draws."""
+    """Neurons of a cos-net at four points, shape (networks, few, 4): networks of one neuron are its draws."""
     times, space = np.array(points).T
     order = np.argsort(times)
     theory = Theory(_zhang(1, alpha, space[order]))
