@@ -128,13 +128,12 @@ class Page:
             name = f'<th scope="row"{_sided(first[1])}>{_content(first[0])}</th>'
             lines.append(name + "".join(f"<td{_sided(number)}>{_content(cell)}</td>" for cell, number in others))
         body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-        told = f"<caption>{_linked(caption)}</caption>" if caption else ""
-        self._parts.append(
-            _scrolling(
-                f"<table>{told}<thead><tr>{above}</tr></thead>\n<tbody>\n{body}\n</tbody></table>",
-                caption or f"table of {', '.join(headings)}",
-            )
-        )
+        # A caption inside the table would be as wide as the table, which scrolls.
+        if caption:
+            self._parts.append(f'<p class="caption">{_linked(caption)}</p>')
+        name = caption or f"table of {', '.join(headings)}"
+        table = f'<table aria-label="{escape(name)}"><thead><tr>{above}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
+        self._parts.append(_scrolling(table, name))
 
     def figure(self, figure: Figure, caption: str, alt: str) -> None:
         """Add a figure of Matplotlib as a vector drawing. Successive figures stand side by side if they fit.
