@@ -26,8 +26,10 @@ from .style import (
     axes_of,
     ink,
     legend,
+    legend_on_top,
     need,
     nothing,
+    plain,
     points,
     reasons,
     remark,
@@ -142,7 +144,7 @@ def _exact_correlator(function: TwoPointFunction, ax: Axes, log: bool) -> Axes:
 
 def _label_correlator(ax: Axes, name: str) -> None:
     ax.set_xlabel(r"lag $\tau$  [time]")
-    ax.set_ylabel(rf"$G_c(\tau)$ of {name}  [$x^2$]")
+    ax.set_ylabel(rf"$G_c(\tau)$ of {plain(name)}  [$x^2$]")
 
 
 def exact_of(run: Correlators, name: str, exact: Exact) -> TwoPointFunction | Estimated | None:
@@ -182,8 +184,9 @@ def effective_energies(
     r"""Draw effective energies against the lag, with the plateau that ``OneCorrelator.plateau`` chooses.
 
     The energies are the ones of ``effective_energy``, for closed paths the ones of ``OneCorrelator.effective_energy``.
-    They tend to the first gap that x sees from above. The band is the plateau with its total error; it begins at the
-    start of the most probable window. A plateau that is not resolved has no band, and its verdict is written.
+    They tend to the first gap that x sees from above. The line is the plateau, from the start of the most probable
+    window on, with bands of its statistical (inner) and its total error (outer). A plateau that is not resolved has no
+    band, and its verdict is written.
 
     Parameters
     ----------
@@ -229,15 +232,15 @@ def effective_energies(
         points(ax, times, energy)
         if isinstance(known, TwoPointFunction) and run.period is None:
             _exact_energies(ax, run, known, times)
-        _plateau(ax, run, name)
-        shown = energy.value[energy.total_error < np.abs(energy.value)]
+        band = _plateau(ax, run, name)
+        shown = np.concatenate([energy.value[energy.total_error < np.abs(energy.value)], band])
         if shown.size:
-            margin = 0.35 * max(float(np.ptp(shown)), 0.1 * float(np.abs(shown).max()))
+            margin = max(0.25 * float(np.ptp(shown)), 0.03 * float(np.abs(shown).max()))
             ax.set_ylim(float(shown.min()) - margin, float(shown.max()) + margin)
         ax.set_xlim(0, None)
         ax.set_xlabel(r"lag $\tau$  [time]")
-        ax.set_ylabel(rf"$E_{{\mathrm{{eff}}}}(\tau)$ of {name}  [energy]")
-        legend(ax)
+        ax.set_ylabel(rf"$E_{{\mathrm{{eff}}}}(\tau)$ of {plain(name)}  [energy]")
+        legend_on_top(ax)
     return ax
 
 
@@ -249,20 +252,22 @@ def _exact_energies(ax: Axes, run: Correlators, exact: TwoPointFunction, times: 
         ax.plot(times, values, "-", color=EXACT, lw=1.6, label="exact", zorder=2)
 
 
-def _plateau(ax: Axes, run: Correlators, name: str) -> None:
+def _plateau(ax: Axes, run: Correlators, name: str) -> Floats:
+    """Draw the plateau; returns the ends of its outer band, which may be none."""
     try:
         found = OneCorrelator(run, channel=name).plateau()
-    except InputError as error:
-        remark(ax, f"no plateau: {error.reason[:70]}")
-        return
+    except InputError as reason:
+        remark(ax, f"no plateau: {reason.reason[:70]}")
+        return np.empty(0)
     level = found.levels[0]
     if not level.resolved or level.gap is None:
         remark(ax, f"no plateau is resolved: {level.verdict}")
-        return
-    value, half = float(level.gap.value), float(level.gap.total_error)
-    ends = found.times[[0, -1]]
-    ax.fill_between(ends, value - half, value + half, color=FITTED, alpha=FILLED, lw=0, zorder=1)
+        return np.empty(0)
+    value, ends = float(level.gap.value), found.times[[0, -1]]
+    for error in (float(level.gap.total_error), float(level.gap.error)):
+        ax.fill_between(ends, value - error, value + error, color=FITTED, alpha=FILLED, lw=0, zorder=1)
     ax.plot(ends, [value, value], "--", color=FITTED, lw=1.4, label=f"plateau {level.gap}, {level.verdict}", zorder=1)
+    return value + float(level.gap.total_error) * np.array([-1.0, 1.0])
 
 
 def commutator(run: Correlators, ax: Axes | None = None, *, channel: int | str = 0, exact: Exact = True) -> Axes:
@@ -314,7 +319,7 @@ def commutator(run: Correlators, ax: Axes | None = None, *, channel: int | str =
         ax.set_xlim(-0.03 * lags.max(), 1.03 * lags.max())
         ax.set_ylim(bottom=min(0.0, float(at_lags.value.min())))
         ax.set_xlabel(r"lag $\epsilon$  [time]")
-        ax.set_ylabel(rf"$m\,\langle [{name}(t+\epsilon) - {name}(t)]^2\rangle/\hbar\epsilon$  [1]")
+        ax.set_ylabel(rf"$m\,\langle [x(t+\epsilon) - x(t)]^2\rangle/\hbar\epsilon$ of {plain(name)}  [1]")
         legend(ax)
     return ax
 

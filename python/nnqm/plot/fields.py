@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._arguments import integer
+from .._arguments import Floats, integer
 from ..errors import InputError
 from ..fields.correlators import DistanceCorrelator, correlator_by_distance
 from ..fields.dispersions import Dispersion
 from ..fields.field import Field
+from ..fields.periodic_box import PeriodicBox
 from ..sampling.correlators import Correlators
 from ..verdict import Verdict
 from .style import (
@@ -24,6 +25,7 @@ from .style import (
     axes_of,
     ink,
     legend,
+    legend_on_top,
     need,
     nothing,
     points,
@@ -109,10 +111,13 @@ def propagator(
                     "lw": 1.3,
                     "zorder": 2,
                 }
-                known = field.propagator(found.times[k], found.displacements)
-                ax.plot(found.distances, known, label="exact" if len(chosen) == 1 else None, **line)
+                at, displacements = _curve(field, found)
+                known = field.propagator(found.times[k], displacements)
+                ax.plot(at, known, label="exact" if len(chosen) == 1 else None, **line)
         if logarithmic:
+            lowest = found.values.value[:, chosen]
             ax.set_yscale("log")
+            ax.set_ylim(bottom=float(lowest[lowest > _ABOVE_ZERO * found.values.error[:, chosen]].min()) / 3)
         if left_out:
             remark(ax, f"{left_out} value{'s' * (left_out > 1)} below {_ABOVE_ZERO:g} errors not drawn")
         ax.set_xlabel("distance $r$  [length]")
@@ -121,6 +126,16 @@ def propagator(
         )
         legend(ax, "lines: exact" if field is not None and len(chosen) > 1 else "")
     return ax
+
+
+def _curve(field: Field, found: DistanceCorrelator) -> tuple[Floats, Floats]:
+    """Distances and displacements of a curve; in a box the field exists at sites only."""
+    if isinstance(field, PeriodicBox):
+        return found.distances, found.displacements
+    r = np.linspace(found.distances[0], found.distances[-1], 300)
+    displacements = np.zeros((len(r), found.displacements.shape[-1]))
+    displacements[:, 0] = r
+    return r, displacements
 
 
 def _field_of(run: Correlators | DistanceCorrelator, function: int | str) -> Field | None:
@@ -179,9 +194,10 @@ def dispersion(dispersion: Dispersion, ax: Axes | None = None, *, n_particles: i
         mark = "none" if one_dimension else "_"
         ax.plot(q[order], bounds, ls=style if one_dimension else "none", marker=mark, ms=12, color=colour, lw=1.3,
                 alpha=1 if n == 1 else FAINT + 0.2, label=label, zorder=2)  # fmt: skip
+    name = "measured, upper bound" if dispersion.upper_bounds else "measured"
     for place, energy, verdict in zip(q, dispersion.energies, dispersion.verdicts, strict=True):
         if energy is not None:
-            points(ax, [place], energy.reshape(1))
+            points(ax, [place], energy.reshape(1), label=name)
         elif verdict is not Verdict.RESOLVED:
             _write(ax, float(place), str(verdict))
     if not ax.lines and not ax.containers:
@@ -189,11 +205,9 @@ def dispersion(dispersion: Dispersion, ax: Axes | None = None, *, n_particles: i
     margin = 0.04 * max(float(np.ptp(q)), 1e-12)
     ax.set_xlim(float(q.min()) - margin, float(q.max()) + margin)
     ax.set_ylim(bottom=0)
-    if dispersion.upper_bounds:
-        remark(ax, "levels are upper bounds", y=0.12)
     ax.set_xlabel("momentum $|q|$  [1/length]")
     ax.set_ylabel("$E(q)$  [energy]")
-    legend(ax)
+    legend_on_top(ax)
     return ax
 
 

@@ -13,7 +13,7 @@ from .._arguments import Floats, choice
 from ..errors import InputError, InputTypeError
 from ..learning.dynamics import TrainingDynamics
 from ..learning.physics import Origin
-from .style import FAINT, SMALL, axes_of, ink, legend_above, nothing, series
+from .style import FAINT, SMALL, axes_of, ink, legend_on_top, nothing, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -186,7 +186,7 @@ def _levels_of_training(ax: Axes, named: Mapping[str, TrainingDynamics], panel: 
             _log_weights(ax, series.values)
         return
     ax.set_ylabel(_LABELS[panel])
-    nothing(ax, "no levels")
+    nothing(ax, "no training here has levels; choose another quantity")
 
 
 def _log_weights(ax: Axes, weights: Floats) -> None:
@@ -292,7 +292,8 @@ def _lines_of_scan(dataset: Dataset, dimensions: list[str], name: str) -> list[_
         texts = [str(one[d].values.item()) for d in others]
         text = texts[0] if len(others) == 1 else ", ".join(f"{d}={t}" for d, t in zip(others, texts, strict=True))
         values = np.asarray(one[name].values, dtype=np.float64)
-        text += " (infinite)" if np.isinf(values).any() else ""
+        if np.isinf(values).any():
+            text = f"{text} (infinite)" if text else "infinite where missing"
         errors = one[f"{name}_error"].values if f"{name}_error" in one else np.zeros(values.shape)
         origins = one[f"{name}_origin"].values if f"{name}_origin" in one else np.full(values.shape, Origin.MEASURED)
         lines.append(_Line(text, values, errors, origins))
@@ -332,7 +333,7 @@ def _side_by_side(count: int, number: int, lines: int) -> Floats:
 
 
 def _finish(ax: Axes, quantity: str, heading: str = "") -> None:
-    """Line of a Gaussian, and a legend above the panel."""
+    """Line of a Gaussian, and a legend above what is drawn."""
     if quantity == "kurtosis":
         ax.axhline(0, color=ink(ax), alpha=FAINT, lw=0.8, zorder=0)
-    legend_above(ax, heading)
+    legend_on_top(ax, heading)

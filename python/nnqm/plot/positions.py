@@ -16,6 +16,8 @@ from ..sampling.correlators import Correlators
 from ..sampling.path_source import PathReader, Paths, reader_of
 from ..theories.ground_state import ThermalProcess
 from ..theories.mode_sums import KarhunenLoeve
+from ..theories.network import Network
+from ..theories.source import Source
 from ..theories.theory import Theory
 from .style import (
     COLOURS,
@@ -31,9 +33,10 @@ from .style import (
     axes_of,
     ink,
     legend,
-    legend_above,
+    legend_on_top,
     need,
     nothing,
+    plain,
     reasons,
     series,
 )
@@ -53,6 +56,8 @@ _EDGE = 1e-4
 _LATTICE = 20
 # Boltzmann factor of the last state of a thermal density, and largest number of its states.
 _COLD, _MOST_STATES = 1e-7, 60
+# Half the width of a grid of an input, in standard deviations, and its number of points.
+_WIDE, _MANY = 9.0, 100_001
 # Height of a wave function, in distances of levels, and the least height, as a part of the energies shown.
 _HEIGHT, _LEAST_HEIGHT = 0.75, 0.12
 
@@ -117,7 +122,7 @@ def paths(
     if len(times) > 1:
         ax.set_xlim(times[0], times[shown][-1])
     ax.set_xlabel(r"$t$  [time]")
-    ax.set_ylabel(f"{_name(given, channel)}(t)  [x]")
+    ax.set_ylabel(f"{plain(_name(given, channel))}(t)  [x]")
     return ax
 
 
@@ -184,7 +189,8 @@ def density(
         Position or name of the channel; the position in an array.
     exact : Hamiltonian or bool, default True
         A Hamiltonian for its ground state; True for the density of the theory where it is known (a ground-state
-        process, a thermal process or a Gaussian process without a network); False for none.
+        process, a thermal process, a Gaussian process, or one of them through a network with fixed weights); False for
+        none.
     bins : int, default 50
         Number of bins, about.
     n_paths : int, default 2000
@@ -230,7 +236,7 @@ def density(
         )
         _exact_density(ax, given, name, exact, found.edges)
         ax.set_ylim(bottom=0)
-        ax.set_xlabel(f"{name}  [x]")
+        ax.set_xlabel(f"{plain(name)}  [x]")
         ax.set_ylabel("density  [1/x]")
         legend(ax)
     return ax
@@ -272,36 +278,55 @@ def _exact_density(ax: Axes, given: Any, name: str, exact: Hamiltonian | bool, e
     margin = 0.05 * (edges[-1] - edges[0])
     x = np.linspace(edges[0] - margin, edges[-1] + margin, _FINE)
     if isinstance(exact, Hamiltonian):
-        found: Floats | None = exact.density(0, x)
-        label = r"$|\psi_0(x)|^2$"
+        ax.plot(x, exact.density(0, x), color=EXACT, lw=1.7, label=r"$|\psi_0(x)|^2$")
     elif exact and isinstance(given, Paths):
-        found, label = _density_of_theory(given.theory, name, x)
-    else:
-        return
-    if found is not None:
-        ax.plot(x, found, color=EXACT, lw=1.7, label=label)
+        theory = given.theory
+        source, place = _source_of(theory, name)
+        if source is not None:
+            found, label = _density_of_source(source, place, x)
+            if found is not None:
+                ax.plot(x, found, color=EXACT, lw=1.7, label=label)
+        elif isinstance(theory.network, Network) and theory.n_inputs == 1:
+            shares = _through(theory.network, theory.outputs.index(name), theory.sources[0], edges)
+            if shares is not None:
+                ax.stairs(shares, edges, color=EXACT, lw=1.5, label=r"$|\psi_0(y)|^2$ through the network")
 
 
-def _density_of_theory(theory: Theory, name: str, x: Floats) -> tuple[Floats | None, str]:
-    """The density of one input without a network, where it is known, and its name."""
-    place = theory.channels.index(name)
+def _source_of(theory: Theory, name: str) -> tuple[Source | None, int]:
+    """The source of a channel and the place among its inputs; None for the output of a network."""
+    if theory.network is not None and name in theory.outputs:
+        return None, 0
+    place = (theory.outputs if theory.network is None else theory.channels[: theory.n_inputs]).index(name)
     for source in theory.sources:
         if place < source.n_inputs:
-            break
+            return source, place
         place -= source.n_inputs
-    else:
-        return None, ""
-    if theory.network is not None and name in theory.outputs:
-        return None, ""
+    return None, 0
+
+
+def _density_of_source(source: Source, place: int, x: Floats) -> tuple[Floats | None, str]:
+    """The density of one input where it is known, and its name."""
     if source.ground_state_of is not None:
         return source.ground_state_of.density(0, x), r"$|\psi_0(x)|^2$"
     if isinstance(source, ThermalProcess):
-        return _thermal_density(source.hamiltonian, source.beta, x), r"$\sum_n e^{-\beta E_n}|\psi_n(x)|^2/Z$"
+        return _thermal_density(source.hamiltonian, source.beta, x), r"$\sum_n e^{-\beta E_n/\hbar}\,|\psi_n(x)|^2/Z$"
     if source.gaussian:
         variance = float(source.variance[place])
-        label = r"normal density of $e^{-\beta H}$" if source.period is not None else r"$|\psi_0(x)|^2$, normal"
+        label = r"thermal, normal" if source.period is not None else r"$|\psi_0(x)|^2$, normal"
         return np.exp(-((x - source.mean[place]) ** 2) / (2 * variance)) / np.sqrt(2 * np.pi * variance), label
     return None, ""
+
+
+def _through(network: Network, output: int, source: Source, edges: Floats) -> Floats | None:
+    """Mean density of f(y) in each bin, from the density of y on a fine grid."""
+    spread = _WIDE * math.sqrt(float(source.variance[0]))
+    y = source.mean[0] + np.linspace(-spread, spread, _MANY)
+    law, _ = _density_of_source(source, 0, y)
+    if law is None:
+        return None
+    weights = law * (y[1] - y[0])
+    shares, _ = np.histogram(network(y[:, None])[:, output], edges, weights=weights)
+    return np.asarray(shares / np.diff(edges))
 
 
 def _thermal_density(hamiltonian: Hamiltonian, beta: float, x: Floats) -> Floats:
@@ -371,6 +396,9 @@ def ground_state(hamiltonian: Hamiltonian, ax: Axes | None = None, *, n_levels: 
             curve = energy + height / largest * found
             ax.plot(x, curve, color=colour, lw=1.3, zorder=2)
             ax.fill_between(x, energy, curve, color=colour, alpha=FILLED, lw=0, zorder=1)
+    for wall in hamiltonian.domain or ():
+        if x[0] <= wall <= x[-1]:
+            ax.axvline(wall, color=ink(ax), lw=1.6, zorder=3)
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(bottom - 0.04 * (top - bottom), top)
     _write_energies(ax, energies, top - bottom)
@@ -472,7 +500,7 @@ def modes(expansion: KarhunenLoeve, ax: Axes | None = None, *, n_modes: int = 4,
     ax.axhline(0, color=ink(ax), lw=0.8, alpha=FAINT, zorder=0)
     ax.set_xlabel(r"$t$  [time]")
     ax.set_ylabel(r"$e_k(t)$  [1/$\sqrt{\mathrm{time}}$]")
-    legend_above(ax, r"$k$: $\lambda_k$  [$x^2\,$time]")
+    legend_on_top(ax, r"$k$: $\lambda_k$  [$x^2\,$time]")
     return ax
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -27,7 +27,7 @@ from .style import (
     SMALL,
     axes_of,
     ink,
-    legend,
+    legend_on_top,
     need,
     nothing,
     points,
@@ -42,9 +42,9 @@ __all__ = ["levels", "reflection", "spectral_measure"]
 Positivity: TypeAlias = "PositivityResult | PositivityCertificate"
 
 # Smallest weight that is drawn, relative to the largest; energies nearer than this, relative, are one level.
-_LOWEST_WEIGHT, _EQUAL = 1e-12, 1e-9
-# Levels of a measure that are drawn, by ascending energy.
-_MOST_LINES = 60
+_LOWEST_WEIGHT, _EQUAL = 1e-9, 1e-9
+# Levels of a measure that are drawn, by ascending energy; errors by which a measured weight exceeds zero.
+_MOST_LINES, _ABOVE_ZERO = 40, 2.0
 # Scale that is linear around zero: eigenvalues of the ridge are noise.
 _LINEAR = 1e-3
 # Characters of the formula of a witness, and of a line of it.
@@ -106,8 +106,9 @@ def levels(
         return nothing(ax, _why_none(spectrum))
     if all(step.gap is None and step.exact is None for step in steps):
         return nothing(ax, "\n".join(f"{step.name}: {step.verdict}" for step in steps))
-    half = 0.32
+    half, used = 0.32, [0.0]
     places = [(i, step.exact) for i, step in enumerate(steps) if step.exact is not None]
+    used += [e for _, e in places]
     if places:
         at = np.array([i for i, _ in places])
         ax.hlines([e for _, e in places], at - half, at + half, color=EXACT, lw=2.2, label="exact", zorder=2)
@@ -118,19 +119,19 @@ def levels(
             face = MEASURED if step.sound else ax.get_facecolor()
             label = "measured" if step.sound else "not resolved" if unresolved else "measured, with a caveat"
             points(ax, [i], step.gap.reshape(1), marker=marker, mfc=face, label=label)
+            used += [float(step.gap.value + sign * step.gap.total_error) for sign in (-1, 1)]
+    low, high = min(used), max(used)
+    ax.set_ylim(low - (0.08 * (high - low) if low < 0 else 0.0), high + 0.06 * (high - low))
+    for i, step in enumerate(steps):
         if step.verdict:
-            _write_verdict(ax, i, step)
-    ax.set_xticks(range(len(steps)), [step.name for step in steps], rotation=25 if len(steps) > 5 else 0)
+            _write_verdict(ax, i, step, (low + high) / 2)
+    wide = sum(len(step.name) + 3 for step in steps) > 50
+    ax.set_xticks(range(len(steps)), [step.name for step in steps], rotation=25 if wide else 0)
     ax.set_xlim(-0.6, len(steps) - 0.4)
-    ax.margins(y=0.12)
-    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0] if _negative(steps) else 0.0))
+    ax.set_xlabel("number $n$ of the level  [1]")
     ax.set_ylabel(r"$E_n - E_0$  [energy]")
-    legend(ax, loc="upper left")
+    legend_on_top(ax)
     return ax
-
-
-def _negative(steps: list[_Step]) -> bool:
-    return any(step.gap is not None and float(step.gap.value - step.gap.total_error) < 0 for step in steps)
 
 
 def _why_none(spectrum: Spectrum | DecayLevels | Report) -> str:
@@ -139,17 +140,17 @@ def _why_none(spectrum: Spectrum | DecayLevels | Report) -> str:
     return "no level was found"
 
 
-def _write_verdict(ax: Axes, i: int, step: _Step) -> None:
-    """The verdict beside the level, or at the bottom without a level."""
+def _write_verdict(ax: Axes, i: int, step: _Step, middle: float) -> None:
+    """The verdict below a high level, above a low one, or at the bottom without a level."""
     text = "\n".join(textwrap.wrap(step.verdict, 16)[:5])
-    at = step.exact if step.gap is None else float(step.gap.value)
-    if at is None:
-        place, height, coordinates = "bottom", 0.03, ("data", "axes fraction")
-    else:
-        place, height, coordinates = "top", float(at), ("data", "data")
+    ends = [] if step.exact is None else [step.exact]
+    if step.gap is not None:
+        ends += [float(step.gap.value + sign * step.gap.total_error) for sign in (-1, 1)]
+    above = not ends or max(ends) < middle
+    height = 0.0 if not ends else max(ends) if above else min(ends)
     ax.annotate(
-        text, (i, height), xycoords=coordinates, xytext=(0, 0 if at is None else -9), textcoords="offset points",
-        ha="center", va=place, fontsize=SMALL - 1, color=ink(ax), alpha=0.85,
+        text, (i, height), xytext=(0, 6 if above else -6), textcoords="offset points", ha="center",
+        va="bottom" if above else "top", fontsize=SMALL - 1, color=ink(ax), alpha=0.85,
     )  # fmt: skip
 
 
@@ -184,8 +185,9 @@ def spectral_measure(
 ) -> Axes:
     r"""Draw the Kallen-Lehmann measure: the weights of the states that x excites, at their energies.
 
-    Weights of states of equal energy are added. The scale is logarithmic if the weights differ by more than a factor
-    of 30. An open marker stands for all states beyond the highest polynomial (``SpectralMeasure.tail``).
+    Weights of states of equal energy are added. The 40 lowest energies are drawn, and weights above 1e-9 of the sum; a
+    remark gives the weight of all other states. The scale is logarithmic if the weights differ by more than a factor of
+    30. A measured weight that does not exceed zero by two errors is an open triangle at this upper bound.
 
     Parameters
     ----------
@@ -218,27 +220,42 @@ def spectral_measure(
     need("measure", measure, (SpectralMeasure, Spectrum), remedy)
     if spectrum is not None:
         need("spectrum", spectrum, Spectrum, "give nnqm.spectrum(run)")
-    ax, shown = axes_of(ax), np.empty(0)
-    found = measure if isinstance(measure, Spectrum) else spectrum
-    if isinstance(measure, SpectralMeasure):
-        shown = _stems(ax, measure)
+    ax, found = axes_of(ax), measure if isinstance(measure, Spectrum) else spectrum
+    energies, shown = _stems(ax, measure) if isinstance(measure, SpectralMeasure) else (np.empty(0), np.empty(0))
     seen = [] if found is None else _measured_weights(found)
-    for gap, weight in seen:
-        points(ax, [float(gap.value)], weight.reshape(1), xerr=[float(gap.total_error)])
+    logarithmic = _measured_points(ax, seen, shown)
     shown = np.concatenate([shown, [float(weight.value) for _, weight in seen]])
-    shown = shown[shown > 0]
+    energies = np.concatenate([energies, [float(gap.value) for gap, _ in seen]])
     if not shown.size:
         return nothing(ax, "x excites no state" if found is None else "no level with a weight is resolved")
-    if shown.min() < shown.max() / 30:
+    if logarithmic:
+        shown = shown[shown > 0]
         ax.set_yscale("log")
-        ax.set_ylim(shown.min() / 4, shown.max() * 4)
+        ax.set_ylim(shown.min() / 4, shown.max() * 3)
     else:
-        ax.set_ylim(bottom=0)
-    ax.set_xlim(left=0)
+        ax.set_ylim(0, 1.08 * float(shown.max()))
+    ax.set_xlim(-0.02 * energies.max(), 1.06 * energies.max())
     ax.set_xlabel(r"$E_n - E_0$  [energy]")
     ax.set_ylabel(r"$|\langle 0|x|n\rangle|^2$  [$x^2$]")
-    legend(ax)
+    legend_on_top(ax)
     return ax
+
+
+def _measured_points(ax: Axes, seen: list[tuple[Estimate, Estimate]], exact: Floats) -> bool:
+    """Draw measured weights or their upper bounds; returns whether the scale is logarithmic."""
+    positive = [float(w.value) for _, w in seen if float(w.value) > _ABOVE_ZERO * float(w.total_error)]
+    every = np.concatenate([exact, positive])
+    every = every[every > 0]
+    logarithmic = bool(every.size and (every.min() < every.max() / 30))
+    for gap, weight in seen:
+        at, error = [float(gap.value)], float(weight.total_error)
+        if logarithmic and not float(weight.value) > _ABOVE_ZERO * error:
+            bound = [max(float(weight.value), 0.0) + _ABOVE_ZERO * error]
+            style: dict[str, Any] = {"ms": MARKER + 1, "color": MEASURED, "mfc": ax.get_facecolor(), "zorder": 3}
+            ax.plot(at, bound, "v", label="measured, upper bound", **style)
+        else:
+            points(ax, at, weight.reshape(1), xerr=[float(gap.total_error)])
+    return logarithmic
 
 
 def _measured_weights(spectrum: Spectrum) -> list[tuple[Estimate, Estimate]]:
@@ -247,27 +264,23 @@ def _measured_weights(spectrum: Spectrum) -> list[tuple[Estimate, Estimate]]:
     return [(gap, weight) for gap, weight in pairs if gap is not None and weight is not None]
 
 
-def _stems(ax: Axes, measure: SpectralMeasure) -> Floats:
-    """Lines from the axis to the weights; returns the weights drawn."""
-    tail = measure.tail > 0 and len(measure.energies) > 0
-    stop = len(measure.energies) - tail
+def _stems(ax: Axes, measure: SpectralMeasure) -> tuple[Floats, Floats]:
+    """Lines from the axis to the weights; returns the energies and the weights drawn."""
+    # The last entry may stand for all further states.
+    stop = len(measure.energies) - (measure.tail > 0)
     energies, weights = measure.energies[:stop], measure.weights[:stop]
     signs = np.ones(stop) if measure.signs is None else measure.signs[:stop]
-    kept = weights > _LOWEST_WEIGHT * max(float(measure.weights.sum()), 1e-300)
-    drawn = []
-    for sign, marker, label in ((1, "o", "exact"), (-1, "v", r"exact, $(-1)^k$ from step to step")):
-        e, w = _added(energies[kept & (signs == sign)], weights[kept & (signs == sign)])
+    total = float(measure.weights.sum())
+    kept = weights > _LOWEST_WEIGHT * total
+    states = [(sign, *_added(energies[kept & (signs == sign)], weights[kept & (signs == sign)])) for sign in (1, -1)]
+    rest = total - sum(float(w.sum()) for _, _, w in states)
+    others = f" (weight of all other states: {rest:.1e})" if rest > 1e-12 * total else ""
+    for sign, e, w in states:
         if len(e):
+            label = f"exact{others}" if sign > 0 else r"exact, times $(-1)^k$ at step $k$"
             ax.vlines(e, np.min(w) * 1e-3, w, color=EXACT, lw=1.4, zorder=2)
-            ax.plot(e, w, marker, ms=MARKER, color=EXACT, label=label, zorder=2)
-            drawn.append(w)
-    if tail and measure.tail > _LOWEST_WEIGHT * float(measure.weights.sum()):
-        ax.plot(
-            measure.energies[-1:], measure.weights[-1:], "o", ms=MARKER, mfc=ax.get_facecolor(), color=EXACT,
-            label="all states from here on", zorder=2,
-        )  # fmt: skip
-        drawn.append(measure.weights[-1:])
-    return np.concatenate(drawn) if drawn else np.empty(0)
+            ax.plot(e, w, "o" if sign > 0 else "v", ms=MARKER, color=EXACT, label=label, zorder=2)
+    return np.concatenate([e for _, e, _ in states]), np.concatenate([w for _, _, w in states])
 
 
 def _added(energies: Floats, weights: Floats) -> tuple[Floats, Floats]:
@@ -315,9 +328,14 @@ def reflection(result: Positivity, ax: Axes | None = None) -> Axes:
     kinds = (PositivityResult, PositivityCertificate)
     need("result", result, kinds, "give nnqm.reflection_positivity(paths) or nnqm.positivity_certificate(kernel)")
     ax = axes_of(ax)
+    from matplotlib.ticker import MaxNLocator
+
     probability = f", p = {result.p_value:.2g}" if isinstance(result, PositivityResult) else ""
     ax.set_title(f"{result.verdict}{probability}")
-    several = [(result.whitened, "o", "about a point"), (result.shifted_whitened, "s", "half-way between points")]
+    several = [
+        (result.whitened, "o", "reflection about a point"),
+        (result.shifted_whitened, "s", "reflection half-way between points"),
+    ]
     drawn = 0
     for (values, marker, label), colour in zip(several, (MEASURED, FITTED), strict=True):
         if values is not None and len(values):
@@ -332,11 +350,13 @@ def reflection(result: Positivity, ax: Axes | None = None) -> Axes:
         _write_witness(ax, result)
     ax.axhline(0, color=ink(ax), lw=0.9, alpha=FAINT, zorder=0)
     ax.set_yscale("symlog", linthresh=_LINEAR)
-    ax.set_xlim(-0.9, max(drawn, 1) + 0.9)
-    ax.margins(y=0.15)
-    ax.set_xlabel("number of the eigenvalue (0: witness)")
+    low, high = ax.dataLim.intervaly
+    ax.set_ylim(min(3 * low, -_LINEAR / 2), max(3 * high, _LINEAR))
+    ax.set_xlim(0.1 if value is None else -0.9, max(drawn, 1) + 0.9)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel(f"number of the eigenvalue{'' if value is None else ' (0: witness)'}  [1]")
     ax.set_ylabel(r"$\langle F(\Theta X)\,F(X)\rangle/\langle F^2\rangle$  [1]")
-    legend(ax, "reflection", loc="lower right")
+    legend_on_top(ax)
     return ax
 
 
@@ -356,4 +376,4 @@ def _write_witness(ax: Axes, result: Positivity) -> None:
         return
     text = f"F = {result.witness}"
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
-    remark(ax, "\n".join(textwrap.wrap(text, _LINE)), y=0.98, va="top", fontsize=SMALL - 1)
+    remark(ax, "\n".join(textwrap.wrap(text, _LINE)), x=0.98, ha="right", fontsize=SMALL - 1)

@@ -29,9 +29,9 @@ COLOURS = (MEASURED, EXACT, FITTED, "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
 # Opacity of lines of the grid and of remarks, and of filled regions.
-FAINT, FILLED = 0.55, 0.22
+FAINT, FILLED = 0.55, 0.28
 # Sizes of the text of legends and remarks, and of markers, in points.
-SMALL, MARKER = 8.5, 4.5
+SMALL, MARKER = 8.5, 5.0
 
 
 def axes_of(ax: Axes | None) -> Axes:
@@ -73,6 +73,11 @@ def need(name: str, value: Any, kinds: type | tuple[type, ...], remedy: str) -> 
         listed = kinds if isinstance(kinds, tuple) else (kinds,)
         wanted = " or ".join(kind.__name__ for kind in listed)
         raise InputTypeError(f"{name} must be {wanted}; got {type(value).__name__}; {remedy}")
+
+
+def plain(name: str) -> str:
+    """A name as text, in which nothing is a formula."""
+    return name.replace("$", r"\$")
 
 
 def ink(ax: Axes) -> Any:
@@ -148,17 +153,34 @@ def legend(ax: Axes, heading: str = "", **style: Any) -> None:
         ax.legend([first[name] for name in names], names, **settings)
 
 
-def legend_above(ax: Axes, heading: str = "") -> None:
-    """A legend above the axes, where it hides nothing."""
+def legend_on_top(ax: Axes, heading: str = "") -> None:
+    """A legend inside the axes, above everything that is drawn, for which the vertical axis is extended.
+
+    It needs no room outside the axes, where titles and neighbours are.
+    """
     _, labels = ax.get_legend_handles_labels()
-    labels = [label for label in labels if label]
-    if not labels:
+    names = [name for name in dict.fromkeys(labels) if name]
+    if not names:
         return
-    # A row has room for about 60 characters, and a handle takes the room of 8.
-    one_row = sum(len(label) + 8 for label in labels) <= 60
-    columns = len(labels) if one_row else max(1, 60 // (max(map(len, labels)) + 8))
-    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2, "columnspacing": 1.0}
-    legend(ax, heading, ncols=columns, handlelength=2.4, alignment="left", **place)
+    inches = ax.get_figure(root=True)
+    assert inches is not None
+    box = ax.get_window_extent().transformed(inches.dpi_scale_trans.inverted())
+    # Widths in units of an average letter; a handle and the gaps take the room of 7 letters.
+    room = 72 * box.width / (0.56 * SMALL)
+    fitting = max(1, int(room / (max(map(len, names)) + 7)))
+    rows = -(-len(names) // fitting)
+    height = (rows + bool(heading) + 0.6) * 1.35 * SMALL / 72 / box.height
+    _extend(ax, min(height, 0.6))
+    place: dict[str, Any] = {"loc": "upper left", "ncols": -(-len(names) // rows), "alignment": "left"}
+    legend(ax, heading, borderaxespad=0.3, columnspacing=1.2, handlelength=2.4, borderpad=0.2, **place)
+
+
+def _extend(ax: Axes, part: float) -> None:
+    """Raise the upper limit so that this part of the height is free."""
+    scale = ax.yaxis.get_transform()
+    low, high = scale.transform(np.array(ax.get_ylim()))
+    raised = scale.inverted().transform(np.array([low + (high - low) / (1 - part)]))
+    ax.set_ylim(top=float(raised[0]))
 
 
 def apart(places: Sequence[float], distance: float) -> Floats:
