@@ -105,7 +105,17 @@ class Comparison:
         return ("quantity", *letters, "exact", *(f"{letter} - {letters[0]}" for letter in letters[1:]))
 
     def cells(self, row: Compared) -> tuple[str, ...]:
-        """One text for each of ``headings``: values with errors or verdicts, and pulls in units of the errors."""
+        """One text for each of ``headings``: values with errors or verdicts, and pulls in units of the errors.
+
+        Parameters
+        ----------
+        row : Compared
+            One of ``rows``.
+
+        Returns
+        -------
+        tuple of str
+        """
         exact = "" if row.exact is None else f"{row.exact:.6g}"
         pulls = ("" if pull is None else f"{pull:+.1f}" for pull in row.pulls[1:])
         return (row.quantity, *(_cell(one) for one in row.rows), exact, *pulls)

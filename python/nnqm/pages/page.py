@@ -45,6 +45,33 @@ _WIDE, _SMALLEST = 640, 0.65
 # No request leaves the page, and no script runs in it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
+_FRAME = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="nnqm {version}">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+{subtitle}
+{contents}
+</header>
+<main>
+{body}
+</main>
+<footer>Made by nnqm {version}. This file works offline and contains no scripts.</footer>
+</body>
+</html>
+"""
+
 
 class Page:
     """One page of results: headings, paragraphs, tables and figures, in the order in which they are added.
@@ -77,21 +104,41 @@ class Page:
         self._figures = 0
 
     def heading(self, text: str) -> None:
-        """Begin a part of the page. From four parts on, the page lists them below its title."""
+        """Begin a part of the page. From four parts on, the page lists them below its title.
+
+        Parameters
+        ----------
+        text : str
+        """
         self._headings.append(text)
         self._parts.append(f'<h2 id="part-{len(self._headings)}">{escape(text)}</h2>')
 
     def text(self, paragraph: str) -> None:
-        """Add a paragraph."""
+        """Add a paragraph.
+
+        Parameters
+        ----------
+        paragraph : str
+        """
         self._parts.append(f"<p>{_linked(paragraph)}</p>")
 
     def points(self, texts: Sequence[str]) -> None:
-        """Add a list of short texts; an empty one adds nothing."""
+        """Add a list of short texts; an empty one adds nothing.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        """
         if texts:
             self._parts.append("<ul>" + "".join(f"<li>{_linked(text)}</li>" for text in texts) + "</ul>")
 
     def code(self, text: str) -> None:
-        """Add a command or a piece of code, its lines unbroken."""
+        """Add a command or a piece of code, its lines unbroken.
+
+        Parameters
+        ----------
+        text : str
+        """
         self._parts.append(_scrolling(f"<pre><code>{escape(text)}</code></pre>", "code"))
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[Cell] | str], *, caption: str = "") -> None:
@@ -157,35 +204,23 @@ class Page:
         self._parts.append(f'<figure style="max-width: {width:.0f}px">{drawing}{told}</figure>')
 
     def html(self) -> str:
-        """The whole page as text of HTML."""
-        subtitle = f'<p class="subtitle">{_linked(self._subtitle)}</p>' if self._subtitle else ""
-        style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-        return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="nnqm {escape(_core.build_info()["version"])}">
-<title>{escape(self._title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{escape(self._title)}</h1>
-{subtitle}
-{self._contents()}
-</header>
-<main>
-{self._body()}
-</main>
-<footer>Made by nnqm {escape(_core.build_info()["version"])}. This file works offline and contains no scripts.</footer>
-</body>
-</html>
-"""
+        """The whole page.
+
+        Returns
+        -------
+        str
+            HTML; ``write`` puts it into a file.
+        """
+        version = escape(_core.build_info()["version"])
+        return _FRAME.format(
+            policy=_POLICY,
+            version=version,
+            title=escape(self._title),
+            style=files(__package__).joinpath("style.css").read_text(encoding="utf-8"),
+            subtitle=f'<p class="subtitle">{_linked(self._subtitle)}</p>' if self._subtitle else "",
+            contents=self._contents(),
+            body=self._body(),
+        )
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the page. An existing file is replaced once the new one is complete.
