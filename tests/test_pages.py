@@ -420,10 +420,11 @@ def test_compare_and_report_write_pages(command, without_matplotlib, runs):
     page = (DOCS / "command-line.md").read_text()
     for keys in (data, data["runs"][0], data["rows"][0]):
         assert not [key for key in keys if f"`{key}`" not in page]
-    code, out, err = command("report", "a.nc", "--no-positivity")
+    code, out, err = command("report", "a.nc", "b.nc", "--no-positivity")
     assert (code, out) == (0, "")
-    assert "wrote a.html" in err
-    assert "<h1>a</h1>" in Path("a.html").read_text()
+    assert err.splitlines() == ["wrote a.html", "wrote b.html"]
+    for name in "ab":
+        assert f"<h1>{name}</h1>" in Path(f"{name}.html").read_text()
 
 
 def test_bad_input_of_the_new_commands_is_one_line(command, runs):
@@ -435,6 +436,8 @@ def test_bad_input_of_the_new_commands_is_one_line(command, runs):
         (("compare", "a.nc", "b.nc", "-o", "a.nc"), "the output a.nc is also"),
         (("report", "b.nc"), "b.nc"),
         (("report", "a.nc", "-o", "a.nc"), "the output a.nc is also RESULT.nc"),
+        (("report", "a.nc", "b.nc", "-o", "x.html"), "--output is for the page of one file; got 2 files"),
+        (("report", "a.nc", "a.nc"), "two pages would be a.html"),
         (("report", "a.nc", "-o", "none/a.html"), "folder none does not exist"),
         (("list", "theory"), "theory"),
     ]:
