@@ -173,10 +173,39 @@ def test_a_figure_follows_the_colours_of_the_page_and_is_not_changed():
         # Colours stand in the palette of the drawing only.
         head, body = one.split(">", 1)
         assert "#" not in re.sub(r'(href="|url\()#', "", body)
-        assert "color-mix(in srgb, #0072b2, white var(--lift))" in head
+        assert "var(--night), #0072b2)" in head
         assert "currentColor 53%" in head
         assert "var(--paper)" in head
     assert 'aria-label="first"' in svg[0]
+
+
+def test_colours_of_figures_stand_out_from_light_and_dark_paper():
+    # Blue and yellow of Okabe and Ito, whose yellow is too light on white, and a pale background.
+    figure = Figure(figsize=(4, 3))
+    ax = figure.add_subplot()
+    for colour in ("#0072B2", "#F0E442"):
+        ax.plot([1, 2], [1, 2], color=colour)
+    ax.axvspan(1, 2, color="#e8f0ff")
+    page = Page("A page")
+    page.figure(figure, "", "lines")
+    pairs = re.findall(r"color-mix\(in srgb, #(\w{6}) var\(--night\), #(\w{6})\)", page.html())
+
+    def contrast(first, second):
+        def luminance(colour):
+            parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+            linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+            return float(linear @ [0.2126, 0.7152, 0.0722])
+
+        low, high = sorted((luminance(first), luminance(second)))
+        return (high + 0.05) / (low + 0.05)
+
+    assert contrast("ffffff", "000000") == pytest.approx(21)
+    assert len(pairs) == 3
+    assert all(contrast(dark, "14171a") > 5 for dark, _ in pairs)
+    assert sum(contrast(light, "ffffff") > 3 for _, light in pairs) == 2
+    assert "e8f0ff" in {light for _, light in pairs}
+    style = (Path(nnqm.pages.__file__).parent / "style.css").read_text()
+    assert "--paper: #14171a" in style
 
 
 def test_a_page_replaces_its_file_once_it_is_complete(tmp_path, monkeypatch):
