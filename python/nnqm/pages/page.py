@@ -19,7 +19,10 @@ from .drawing import inline_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Cell", "Page"]
+__all__ = ["FIGURE_SIZE", "Cell", "Page"]
+
+# Size of a figure in inches, with which its text can be read on a phone, and two stand side by side on a desktop.
+FIGURE_SIZE = (5.4, 3.7)
 
 # A text, a verdict, or several of them in a row.
 Cell = str | Sequence[str]
@@ -38,6 +41,9 @@ _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})")
 
 # Headings from which a page has a list of its parts.
 _MANY = 4
+
+# Columns that fit on a phone side by side.
+_FEW = 2
 
 # Width of a drawing in pixels above which it scrolls on a phone, and the smallest scale of its text there.
 _WIDE, _SMALLEST = 640, 0.65
@@ -179,8 +185,9 @@ class Page:
         if caption:
             self._parts.append(f'<p class="caption">{_linked(caption)}</p>')
         name = caption or f"table of {', '.join(headings)}"
-        table = f'<table aria-label="{escape(name)}"><thead><tr>{above}</tr></thead>\n<tbody>\n{body}\n</tbody></table>'
-        self._parts.append(_scrolling(table, name))
+        few = ' class="few"' if len(headings) <= _FEW else ""
+        parts = f"<thead><tr>{above}</tr></thead>\n<tbody>\n{body}\n</tbody>"
+        self._parts.append(_scrolling(f'<table{few} aria-label="{escape(name)}">{parts}</table>', name))
 
     def figure(self, figure: Figure, caption: str, alt: str) -> None:
         """Add a figure of Matplotlib as a vector drawing. Successive figures stand side by side if they fit.
