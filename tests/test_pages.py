@@ -102,7 +102,8 @@ def quick(monkeypatch):
 @pytest.fixture
 def without_matplotlib(monkeypatch):
     """Figures are not what is tested."""
-    monkeypatch.setattr("nnqm.pages.report.find_spec", lambda name: None)
+    for module in ("report", "comparison"):
+        monkeypatch.setattr(f"nnqm.pages.{module}.find_spec", lambda name: None)
 
 
 # ---- pages
@@ -143,14 +144,14 @@ def test_columns_of_numbers_are_flush_right_and_verdicts_have_badges():
         ["a", "0.5(1)", "1", "-1.3", Verdict.OK],
         "group",
         ["b", "1.00(4)(6)e-07", "", "+0.4", [Verdict.VIOLATED, ", p = 0.1"]],
-        ["c", "", "not resolved", "", Verdict.NOT_RESOLVED],
+        ["c", Verdict.NOISE, "not resolved", "", Verdict.NOT_RESOLVED],
     ]
     page.table(["q", "value", "words", "pull", "verdict"], rows)
     read = Reader(page.html())
     heads = [given for tag, given in read.tags if tag == "th" and given.get("scope") == "col"]
     assert [given.get("class") for given in heads] == [None, "number", None, "number", None]
     badges = [given["class"] for tag, given in read.tags if tag == "span"]
-    assert badges == ["badge good", "badge bad", "badge open"]
+    assert badges == ["badge good", "badge bad", "badge open", "badge open"]
     assert "violated, p = 0.1" in read.cells
     with pytest.raises(ValueError, match="5 cells, one for each heading; got 1"):
         page.table(["q", "value", "words", "pull", "verdict"], [["a"]])
@@ -340,6 +341,7 @@ def test_an_exact_value_stands_where_it_is_that_of_all_runs(runs):
     assert found["variance of x"].exact is None
     page = Reader(compare_page(found).html())
     assert "variance of x" in page.cells
+    assert [tag for tag, _ in page.tags].count("svg") == 2
     assert any("differs from a" in note for note in found.notes)
 
 

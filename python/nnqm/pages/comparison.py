@@ -288,9 +288,11 @@ def _draw(page: Page, comparison: Comparison) -> None:
         return
     from matplotlib.figure import Figure
 
+    from ..plot.style import axes_of
+
     page.heading("Figures")
     figure = Figure(figsize=FIGURE_SIZE, layout="constrained")
-    if _draw_correlators(figure.add_subplot(), comparison):
+    if _draw_correlators(axes_of(figure.add_subplot()), comparison):
         page.figure(
             figure,
             "Connected two-point functions as far as they exceed zero by two errors.",
@@ -299,7 +301,7 @@ def _draw(page: Page, comparison: Comparison) -> None:
     gaps = [row for row in comparison.rows if row.group is Group.LEVELS and not row.quantity.startswith(_WEIGHT)]
     if gaps:
         figure = Figure(figsize=FIGURE_SIZE, layout="constrained")
-        _draw_levels(figure.add_subplot(), gaps, len(comparison.runs))
+        _draw_levels(axes_of(figure.add_subplot()), gaps, len(comparison.runs))
         page.figure(
             figure,
             "Levels of each run above its ground state, with errors; lines are exact levels that all runs share.",

@@ -283,8 +283,8 @@ def _sided(number: bool) -> str:
 
 
 def _is_numeric(column: Sequence[Cell]) -> bool:
-    """Whether a column has numbers and nothing else, other than empty cells."""
-    filled = [cell for cell in column if cell]
+    """Whether a column has numbers and nothing else, other than empty cells and verdicts in place of a number."""
+    filled = [cell for cell in column if cell and not isinstance(cell, Verdict)]
     return bool(filled) and all(isinstance(cell, str) and _NUMBER.fullmatch(cell) for cell in filled)
 
 
