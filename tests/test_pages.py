@@ -470,7 +470,8 @@ def test_bad_input_of_the_new_commands_is_one_line(command, runs):
         (("report", "a.nc", "b.nc", "-o", "x.html"), "--output is for the page of one file; got 2 files"),
         (("report", "a.nc", "a.nc"), "two pages would be a.html"),
         (("report", "a.nc", "-o", "none/a.html"), "folder none does not exist"),
-        (("list", "theory"), "theory"),
+        (("list", "theory"), "PART 'theory' is unknown; choose from activations"),
+        (("list", "theory"), "did you mean 'theories'"),
     ]:
         code, out, err = command(*arguments)
         assert (code, out) == (2, ""), arguments
