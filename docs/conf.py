@@ -86,7 +86,7 @@ toctrees = {
             "designed-hamiltonians",
         ],
         "Fields": ["fields", "boxes", "finite-width"],
-        "Other programs": ["embedding"],
+        "Other programs": ["interoperability", "embedding"],
     },
     "physics": {"": ["theory/index", "architectures", "dictionary", "figure-3", "published-fields"]},
     "theory/index": {
@@ -105,7 +105,7 @@ toctrees = {
         ]
     },
     "reference/index": {"": ["nnqm*", "commands"]},
-    "trust": {"": ["error-bars", "reproducibility", "speed", "limits", "benchmarks"]},
+    "trust": {"": ["error-bars", "reproducibility", "speed", "limits", "testing-your-theory", "benchmarks"]},
     "benchmarks": {"": ["benchmarks/*"]},
 }
 

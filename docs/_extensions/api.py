@@ -28,7 +28,7 @@ TOPICS = {
 }
 OTHERS = "Others"
 # Modules that users import, beside nnqm itself.
-PUBLIC = ("fields", "learning", "results", "plot", "pages", "testing", "reproduce", "errors")
+PUBLIC = ("fields", "learning", "results", "plot", "pages", "interop", "testing", "reproduce", "errors")
 
 
 def public_modules():
