@@ -125,6 +125,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
+    "ignore_pattern": r"test_",
     "within_subsection_order": "FileNameSortKey",
     "parallel": 2,
     "download_all_examples": False,

@@ -17,7 +17,7 @@ import api
 import outside
 
 GENERATED = ["gallery/index", "project/readme", "project/contributing", "project/changelog", "reference/commands"]
-EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+EXAMPLES = sorted(p for p in (ROOT / "examples").glob("*.py") if not p.name.startswith("test_"))
 
 
 def toctrees():
