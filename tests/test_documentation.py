@@ -122,6 +122,7 @@ def test_blocks_have_a_known_language():
 
 SLOW_PAGES = (
     "first-hour",
+    "index",
     "positivity",
     "theory-file",
     "random-weights",
@@ -136,7 +137,7 @@ SLOW_PAGES = (
     "coming-from/jax",
     "coming-from/pyerrors",
 )
-SLOW = ("README.md", *(f"docs/{page}.md" for page in SLOW_PAGES))
+SLOW = ("README.md", "docs/llms.txt", *(f"docs/{page}.md" for page in SLOW_PAGES))
 
 
 @pytest.mark.parametrize(
