@@ -333,7 +333,7 @@ def test_a_missing_package_is_named(package, monkeypatch):
 # ---- one reader
 
 
-def test_one_correlator_and_targets_read_all_of_them():
+def test_one_correlator_reads_all_of_them():
     run = nnqm.simulate(nnqm.harmonic_oscillator(), 4096, 16, 0.2, rng=1)
     estimate = run.connected()[:6]
     times = 0.2 * np.arange(6)
