@@ -232,6 +232,14 @@ def test_unequal_blocks_need_their_reflection():
     away = estimate.replicas - estimate.replicas.mean(axis=0)
     wrong = 11 / 12 * (away**2).sum(axis=0)
     assert np.abs(np.sqrt(wrong) / estimate.error - 1).max() > 0.02
+    # Without a value, that of an average over all data, which a sample of more data contains more of.
+    found = interop.from_jackknife(estimate.replicas, sizes=1 / estimate.weights)
+    np.testing.assert_allclose(found.value, estimate.value)
+    # Blocks of almost equal size hardly change.
+    counts = 100.0 + np.arange(12) % 2
+    data = {"x": np.random.default_rng(1).normal(size=12) * counts, "n": counts}
+    almost = nnqm.jackknife(lambda s: s["x"] / s["n"], data, counts)
+    np.testing.assert_allclose(interop.to_jackknife(almost), almost.replicas, rtol=0, atol=0.01 * float(almost.error))
     data = np.array([1.0, 2.0, 4.0, 9.0])
     mean = interop.from_jackknife((data.sum() - data) / 3)
     assert float(mean.value) == 4.0
@@ -325,7 +333,7 @@ def test_a_missing_package_is_named(package, monkeypatch):
 # ---- one reader
 
 
-def test_one_correlator_and_targets_read_all_of_them():
+def test_one_correlator_reads_all_of_them():
     run = nnqm.simulate(nnqm.harmonic_oscillator(), 4096, 16, 0.2, rng=1)
     estimate = run.connected()[:6]
     times = 0.2 * np.arange(6)

@@ -232,6 +232,8 @@ def test_safetensors(tmp_path):
     interop.to_safetensors(network, file)
     assert_same(interop.from_safetensors(file), network)
     assert sorted(load_file(file)) == sorted(f"{i}.{part}" for i in (0, 2, 4, 6) for part in ("weight", "bias"))
+    interop.to_safetensors(mixed(1, ("identity", "sin")), file)
+    assert sorted(load_file(file)) == ["0.bias", "0.weight", "1.bias", "1.weight"]
     interop.to_safetensors(network, file, dtype="float32")
     assert load_file(file)["0.weight"].dtype == np.float32
     assert interop.from_safetensors(file, "tanh").activations == ("tanh",) * 3 + ("identity",)

@@ -27,7 +27,8 @@ def to_jackknife(estimates: Estimates, *, systematic: Systematic = "refuse") -> 
     .. math:: \Sigma_{ij} = \frac{B-1}{B} \sum_b (\theta_{i(b)} - \bar\theta_i)(\theta_{j(b)} - \bar\theta_j) .
 
     For blocks of equal size these are the replicas of the estimates, bit for bit. Blocks of unequal size are turned
-    into equal ones with the same covariance (by a reflection in the space of blocks that is close to the identity).
+    into equal ones with the same covariance, by a reflection in the space of blocks. It is close to the identity if the
+    sizes are close to each other.
 
     Parameters
     ----------
