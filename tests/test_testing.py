@@ -19,7 +19,7 @@ from harness import accept, assert_rate_at_most, assert_uniform
 from nnqm.errors import InputError, InputTypeError
 from nnqm.positivity.certificate import positivity_certificate
 from nnqm.sampling.correlators import is_uniform
-from nnqm.testing.sampled import Difference
+from nnqm.testing.sampled import Difference, PathsOfATest
 from nnqm.theories.markov_chain import alias_tables
 from nnqm.theories.source import sources_by_kind
 
@@ -73,6 +73,16 @@ def test_sources_of_every_kind_are_drawn_and_run(kind):
         assert np.isfinite(nnqm.sample_paths(theory, 8, rng=1, **grid)).all()
 
     fewer(given(nt.sources(kinds=[kind]))(check))()
+
+
+@few
+@given(st.data(), st.booleans())
+def test_chains_are_positive_or_alternate(data, positive):
+    chain = data.draw(nt.sources(kinds=["markov-chain"], positive=positive))
+    # With the stationary law p, sqrt(p_i) P_ij/sqrt(p_j) is symmetric.
+    root = np.sqrt(chain.law[0])
+    lowest = np.linalg.eigvalsh(root[:, None] * chain.transitions[0] / root)[0]
+    assert (lowest > -1e-12) == positive
 
 
 def test_sources_refuse_what_does_not_exist():
@@ -181,7 +191,7 @@ def test_noise_has_its_covariance_and_negative_weights_are_violations(known, dat
 
 
 @pytest.mark.slow
-@few
+@settings(few, max_examples=6)
 @given(nt.user_paths())
 def test_user_paths_mean_what_they_say(given_paths):
     x, w = given_paths.values, given_paths.value_weights
@@ -193,6 +203,13 @@ def test_user_paths_mean_what_they_say(given_paths):
         assert run.mean(c).value == pytest.approx(mean, abs=1e-5 * scale)
         variance = np.average(((x[:, :, c] - mean) ** 2).mean(axis=1), weights=w)
         assert run.moments(c).value[0] == pytest.approx(variance, rel=1e-4)
+
+
+def test_user_paths_have_variance_1_and_the_correlation_that_is_said():
+    many = find(nt.user_paths(n_paths=(1000, 1000), n_times=(8, 8), max_channels=1, dtypes=["<f8"]), lambda p: True)
+    x = many.values[:, :, 0]
+    accept(p_of([x[:, 0] ** 2 - 1, x[:, 7] ** 2 - 1, x[:, 6] * x[:, 7] - 0.8]), "moments of user paths")
+    assert p_of([x[:, 7] ** 2 - 1.4]) < 1e-3
 
 
 def test_forms_of_user_paths_can_be_chosen():
@@ -230,26 +247,35 @@ def test_bits_of_any_theory(theory):
 
 @pytest.mark.slow
 @fewer
-@given(nt.theories(nt.sources(kinds=["ornstein-uhlenbeck", "markov-chain"], positive=True)))
-def test_positive_stationary_theories_have_all_properties(theory):
-    nt.assert_theory(theory)
+@given(nt.theories(nt.sources(kinds=["ornstein-uhlenbeck", "markov-chain"], positive=True), random_weights=False))
+def test_positive_stationary_theories_have_the_statistical_properties(theory):
+    for assertion in (
+        nt.assert_stationary,
+        nt.assert_reversible,
+        nt.assert_positive,
+        nt.assert_sampled_agrees_with_exact,
+    ):
+        assertion(theory, n_paths=2000, n_times=16)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["karhunen-loeve", "times", "reflection-positive-net"])
+@pytest.mark.parametrize("kind", ["karhunen-loeve", "times", "thermal-ornstein-uhlenbeck"])
 def test_other_theories_have_the_properties_that_they_claim(kind):
-    nt.assert_theory(nnqm.Theory(find(nt.sources(kinds=[kind]), lambda s: True)), n_paths=2000, n_times=16)
+    nt.assert_theory(nnqm.Theory(find(nt.sources(kinds=[kind]), lambda s: True)), n_paths=1000, n_times=12)
 
 
 @pytest.mark.slow
 def test_p_values_are_uniform_and_repeat():
     theory = nnqm.builtin_theory("three-inputs")
     for assertion in (nt.assert_stationary, nt.assert_reversible):
-        assert_uniform([assertion(theory, n_paths=1000, n_times=12, rng=seed) for seed in range(24)])
+        assert_uniform([assertion(theory, n_paths=1000, n_times=12, rng=seed) for seed in range(16)])
     again = nnqm.Theory.from_dict(theory.to_dict())
     assert nt.assert_stationary(theory, n_paths=1000) == nt.assert_stationary(again, n_paths=1000)
     other = nnqm.harmonic_oscillator(1.5)
     assert nt.assert_stationary(theory, n_paths=1000) != nt.assert_stationary(other, n_paths=1000)
+    made = [(theory, "a"), (again, "a"), (theory, "b"), (other, "a")]
+    first, *rest = (PathsOfATest.of(t, purpose, {}, 1000).key for t, purpose in made)
+    assert [key == first for key in rest] == [True, False, False]
 
 
 def p_of(columns):
@@ -453,6 +479,7 @@ def test_bits_that_depend_on_the_call_are_caught(monkeypatch):
         nt.assert_extend_equals_one_run(nnqm.harmonic_oscillator())
 
 
+@pytest.mark.slow
 def test_copies_that_differ_are_caught():
     nt.assert_saved_and_loaded_is_the_same(nnqm.Theory(Forgetful(1.0)))
     with pytest.raises(AssertionError, match=r"is not the theory: .*Forgetful\(omega=1.0\)|saved and loaded is not"):
