@@ -23,7 +23,7 @@ from nnqm.reproduce.record import THRESHOLD, Curve, Number, by_test, compared, c
 from nnqm.reproduce.reproduction import Outcome
 from nnqm.verdict import Verdict
 
-CHEAP = ("oscillator-schroedinger", "optimal-alpha", "figure-1", "linear-models")
+CHEAP = ("oscillator-schroedinger", "optimal-alpha", "linear-models")
 
 
 class Cells(HTMLParser):
@@ -54,7 +54,7 @@ def estimate(value, error):
     blocks = rng.normal(size=100)
     blocks = (blocks - blocks.mean()) / blocks.std() * error * 10
     replicas = value + (blocks.sum() - blocks) / 99
-    return Estimate(value, replicas, np.full(100, 0.01))
+    return Estimate(value, replicas, np.full(100, 100.0))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_numbers_are_equal_in_page_table_sheet_and_api(tmp_path, capsys):
     numbers = [n for o in found.outcomes for n in o.record.numbers]
     listed = [n for c in table["claims"] for n in c["numbers"]]
     assert printed["claims"] == table["claims"]
-    assert len(numbers) == len(listed) == len(sheet) > 20
+    assert len(numbers) == len(listed) == len(sheet) > 19
     for number, entry, line in zip(numbers, listed, sheet, strict=True):
         assert (number.value, number.exact, number.p_value) == (entry["value"], entry["exact"], entry["p_value"])
         assert line["quantity"] == number.quantity
@@ -128,7 +128,7 @@ def test_changed_settings_compute_again(counting, tmp_path):
     for settings in ({}, {"quick": True}, {"seed": 2}, {"n_threads": 1}, {}):
         reproduce("counts", files=files, **settings)
     assert [(e.quick, e.seed) for e in counting] == [(False, 1), (True, 1), (False, 2)]
-    (kept,) = files.shelf.glob("counts-*.json") if len(counting) == 1 else list(files.shelf.glob("counts-*.json"))[:1]
+    kept = min(files.shelf.glob("counts-*.json"))
     kept.write_text(kept.read_text()[:40])
     for settings in ({}, {"quick": True}, {"seed": 2}):
         reproduce("counts", files=files, **settings)
@@ -157,11 +157,12 @@ def test_ctrl_c_keeps_finished_claims(counting, tmp_path, capsys):
 @pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
 def test_a_signal_in_the_middle_of_a_claim(tmp_path):
-    code = "from nnqm.cli import main; main(['reproduce', 'figure-1', 'figure-2', '-o', '.', '--threads', '1'])"
+    names = ["oscillator-schroedinger", "figure-3"]
+    code = f"from nnqm.cli import main; main(['reproduce', *{names}, '-o', '.', '--threads', '1'])"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     shelf = tmp_path / "reproduction-claims"
     until = time.monotonic() + 60
-    while not (shelf.is_dir() and list(shelf.glob("figure-1-*.json"))) and time.monotonic() < until:
+    while not (shelf.is_dir() and list(shelf.glob("oscillator-*.json"))) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
@@ -189,7 +190,9 @@ def test_records_survive_json():
 def test_verdicts():
     assert compared("q", estimate(1.0, 0.1), 1.1).sound
     wrong = compared("q", estimate(1.0, 0.1), 2.0)
-    assert wrong.sound is False and wrong.verdict is Verdict.DEVIATES and wrong.p_value < THRESHOLD
+    assert wrong.sound is False
+    assert wrong.verdict is Verdict.DEVIATES
+    assert wrong.p_value < THRESHOLD
     assert computed("q", 1.0, 1.1, 0.11).sound
     assert computed("q", 1.0, 1.1, 0.09).sound is False
     assert refuted("q", 1e-7).verdict is Verdict.VIOLATED
@@ -206,7 +209,7 @@ def test_verdicts():
 def test_names_of_papers_and_claims(capsys, tmp_path):
     assert {c.paper.arxiv for c in claims()} == {p.arxiv for p in papers()}
     assert claims("arXiv:2512.24420v3") == claims("vertex") == claims("vertex-operators")
-    with pytest.raises(InputError, match="2504.05462"):
+    with pytest.raises(InputError, match=r"2504\.05462"):
         claims("1234.56789")
     assert run("1234.56789", "-o", tmp_path) == 2
     assert run("--list", "alpha") == 0

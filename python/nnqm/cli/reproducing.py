@@ -12,6 +12,7 @@ from rich.text import Text
 
 from .._arguments import integer
 from ..reproduce.registry import claims, papers
+from ..reproduce.report_page import write_reproduction
 from ..reproduce.reproduction import Files, Reproduction, count_kept, reproduce
 from ..verdict import Verdict
 from .application import app
@@ -64,7 +65,7 @@ def reproduce_papers(
         note(f"{done} of {len(wanted)} claims are kept in {files.shelf}; the same command goes on from there")
         raise
     with input_errors():
-        found.write(files)
+        write_reproduction(found, files)
     before = sum(outcome.kept for outcome in found.outcomes)
     if before:
         note(f"{before} of {len(wanted)} claims were computed before, and kept in {files.shelf}")

@@ -2,6 +2,7 @@
 
 from .record import Curve, Number, Panel, Record
 from .registry import Claim, Effort, Paper, claim, claims, papers
+from .report_page import write_reproduction
 from .reproduction import Files, Outcome, Reproduction, reproduce
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "claims",
     "papers",
     "reproduce",
+    "write_reproduction",
 ]

@@ -113,7 +113,7 @@ def figure_2(effort: Effort) -> Record:
         f"omega = 1, mass 1, {n_paths:,} paths x {n_times} times, dt = {dt:g}",
         tuple(numbers),
         "first bracket statistical, jackknife over 128 blocks; second bracket: the extrapolation dt -> 0",
-        (Panel("Mean squared increment", "t", "<(dx)^2>/dt", tuple(curves), "", (0, 4.8)),),
+        (Panel("Mean squared increment", "t", "<(dx)^2>/dt", tuple(curves), "", (0, 6)),),
         "Flat in t at sigma^2 (lines).",
         (_READ,),
     )

@@ -118,7 +118,11 @@ class Claim:
     @property
     def code(self) -> str:
         """Digest of the text of the function, so that an edited claim is computed again."""
-        return hashlib.sha256(inspect.getsource(self.compute).encode()).hexdigest()[:16]
+        try:
+            text = inspect.getsource(self.compute).encode()
+        except OSError:  # a function that was typed in has no file
+            text = self.compute.__code__.co_code
+        return hashlib.sha256(text).hexdigest()[:16]
 
     def __call__(self, effort: Effort) -> Record:
         """The record of the claim, computed now."""

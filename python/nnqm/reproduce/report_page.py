@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..pages.page import Cell, Page
 from ..plot.style import COLOURS, LINES, MARKERS, legend
+from ..runs.writing import replacing
 from ..verdict import Verdict
 from .record import FAMILY_WISE, REFUTED, THRESHOLD, Curve, Number, Panel
-from .reproduction import Outcome, Reproduction
+from .reproduction import Files, Outcome, Reproduction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["drawn", "page_of"]
+__all__ = ["drawn", "page_of", "write_reproduction"]
 
 _HEADINGS = ("quantity", "measured(error)", "exact", "published", "verdict", "remark")
+
+
+def write_reproduction(found: Reproduction, files: Files) -> None:
+    """Write the page and both tables of a reproduction; existing ones are replaced once the new ones are complete.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+    """
+    table = json.dumps(found.to_dict(), indent=1, allow_nan=False)
+    for file, text in ((files.table, table + "\n"), (files.sheet, found.to_csv())):
+        with replacing(file) as name:
+            Path(name).write_text(text, encoding="utf-8")
+    page_of(found).write(files.page)
 
 
 def page_of(found: Reproduction) -> Page:
@@ -83,9 +101,12 @@ def _add(page: Page, outcome: Outcome) -> None:
 def _cells(number: Number) -> tuple[Cell, ...]:
     told: list[str] = [number.verdict]
     if number.p_value is not None:
-        told.append(f" p = {number.p_value:.2g}")
+        # The parts of a p-value stay on one line.
+        told.append(f" p\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{number.p_value:.2g}")
     if number.sound is False:
         told.append(" contradicts the claim")
+    elif number.sound and number.verdict is Verdict.VIOLATED:
+        told.append(", as claimed")
     return (
         number.quantity,
         number.measured_text,

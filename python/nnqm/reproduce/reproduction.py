@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from .._arguments import integer
 from ..errors import InputError
 from ..progress import ProgressBar, Showing
 from ..representation import short_repr
-from ..runs.writing import check_writable, replacing
+from ..runs.writing import check_writable
 from ..verdict import Verdict
 from .record import THRESHOLD, Record
 from .registry import Claim, Effort, claims
@@ -186,22 +185,6 @@ class Reproduction:
                 sheet.writerow([*start, n.quantity, *numbers, str(n.verdict), sound, n.remark])
         return text.getvalue()
 
-    def write(self, files: Files) -> None:
-        """Write the page and both tables; existing ones are replaced once the new ones are complete.
-
-        Raises
-        ------
-        InputError
-            If a file cannot be written.
-        """
-        from .report_page import page_of
-
-        table = json.dumps(self.to_dict(), indent=1, allow_nan=False)
-        for file, text in ((files.table, table + "\n"), (files.sheet, self.to_csv())):
-            with replacing(file) as name:
-                Path(name).write_text(text, encoding="utf-8")
-        page_of(self).write(files.page)
-
 
 def reproduce(
     *wanted: str,
@@ -225,7 +208,7 @@ def reproduce(
     seed : int
         Equal seeds give equal numbers for any number of threads.
     files : Files, optional
-        Where finished claims are kept. The page and the tables are written by ``Reproduction.write``.
+        Where finished claims are kept. The page and the tables are written by ``write_reproduction``.
     n_threads : int
         Threads, 0 for all.
     progress : callable, bool or None
