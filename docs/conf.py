@@ -88,7 +88,7 @@ toctrees = {
         "Fields": ["fields", "boxes", "finite-width"],
         "Other programs": ["interoperability", "embedding"],
     },
-    "physics": {"": ["theory/index", "architectures", "dictionary", "figure-3", "published-fields"]},
+    "physics": {"": ["theory/index", "architectures", "dictionary", "publications", "figure-3", "published-fields"]},
     "theory/index": {
         "": [
             "paths",
