@@ -1,8 +1,13 @@
 """The documentation site: ``python -m sphinx -W -j auto docs build/site``, without a network."""
 
 import importlib.util
+import os
 import sys
 from pathlib import Path
+
+# Two examples run at a time: their threads must not spin while they wait.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import nnqm
 
@@ -24,6 +29,7 @@ extensions = [
     "sphinx_copybutton",
     "outside",
     "toctrees",
+    "agents",
     "api",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
@@ -59,11 +65,13 @@ toctrees = {
             "project/changelog",
         ]
     },
-    "start": {"": ["project/readme", "first-hour", "recipes/index"]},
+    "start": {"": ["project/readme", "first-hour", "recipes/index", "coming-from/index"]},
+    "coming-from/index": {"": ["pyerrors", "deeptime", "emcee", "qutip", "diffrax", "jax"]},
     "recipes/index": {"": ["[!i]*"]},
     "guide": {
         "Theories": ["hamiltonians", "random-weights", "theory-file"],
         "Runs": ["command-line", "engines", "batch-queues", "machines", "saved-files"],
+        "Results": ["reports", "plots", "notebooks"],
         "Levels and correlators": ["spectrum", "one-correlator", "two-level"],
         "Your own data": ["your-data", "chains", "what-happens-to"],
         "Positivity": ["positivity", "positivity-of-fields"],
@@ -78,22 +86,37 @@ toctrees = {
             "designed-hamiltonians",
         ],
         "Fields": ["fields", "boxes", "finite-width"],
-        "Other programs": ["embedding"],
+        "Other programs": ["interoperability", "embedding"],
     },
-    "physics": {"": ["figure-3", "published-fields"]},
+    "physics": {"": ["theory/index", "architectures", "dictionary", "publications", "figure-3", "published-fields"]},
+    "theory/index": {
+        "": [
+            "paths",
+            "oscillator",
+            "levels",
+            "correlator-matrix",
+            "positivity",
+            "commutator",
+            "sectors",
+            "temperature",
+            "fields",
+            "learning",
+            "errors",
+        ]
+    },
     "reference/index": {"": ["nnqm*", "commands"]},
-    "trust": {"": ["benchmarks"]},
+    "trust": {"": ["error-bars", "reproducibility", "speed", "limits", "testing-your-theory", "benchmarks"]},
     "benchmarks": {"": ["benchmarks/*"]},
 }
 
 # ---- reference
 
-autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "groupwise"
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 default_role = "code"
 
 # ---- gallery
@@ -102,6 +125,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
+    "ignore_pattern": r"test_",
     "within_subsection_order": "FileNameSortKey",
     "parallel": 2,
     "download_all_examples": False,
@@ -123,6 +147,7 @@ html_title = "nnqm"
 html_static_path = ["_static", f"{_mathjax}/static/mathjax/es5/tex-svg.js"]
 html_css_files = ["site.css"]
 mathjax_path = "tex-svg.js"
+mathjax3_config = {"svg": {"scale": 0.92}}
 html_extra_path = ["llms.txt"]
 html_show_sourcelink = False
 html_copy_source = False

@@ -30,7 +30,8 @@ for j, (a, r) in enumerate(pairs):
 even = fields.convolution(box, [split, np.eye(len(pairs))[:, :, None]], activation="cos")
 
 # %%
-# The lowest level at each momentum, beside the exact one.
+# The table has the lowest level at each momentum, beside the exact one. Lines of the figure are the exact dispersion of
+# one particle, and the thresholds of two and three.
 figure, axes = plt.subplots()
 for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "even functions")]):
     theory = nnqm.Theory(box, network)
@@ -48,8 +49,6 @@ for seed, (network, n, label) in enumerate([(deep, 1, "deep field"), (even, 2, "
     values, errors = ([float(getattr(found.energies[i], name)) for i in shown] for name in ("value", "error"))
     axes.errorbar(found.momenta[shown, 0], values, errors, fmt="o", ms=4, capsize=3, label=label)
 
-# %%
-# The exact dispersion of one particle, and the thresholds of two and three.
 q = np.linspace(0, np.pi, 200)
 axes.plot(q, np.sqrt(1 + 4 * np.sin(q / 2) ** 2), "k-", lw=1, label=r"$\omega(q)$")
 momenta = np.arange(SITES // 2 + 1) * 2 * np.pi / SITES

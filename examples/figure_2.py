@@ -1,10 +1,10 @@
 r"""Figure 2 of the paper: the commutator
 =====================================
 
-The mean squared increment per dt is flat in t and equal to :math:`\sigma^2`. For mass 1 it is hbar times the commutator [x,
-p]/(i hbar). At finite dt it is smaller than :math:`\sigma^2` by the factor (1 - exp(-omega dt))/(omega dt), which the
-extrapolation removes. After figure 2 of arXiv:2504.05462. Writes figure_2.png. Needs matplotlib: ``pip install
-'nnqm[plot]'``.
+The mean squared increment per dt is flat in t and equal to :math:`\sigma^2`. For mass 1 it is hbar times the
+commutator [x, p]/(i hbar). At finite dt it is smaller than :math:`\sigma^2` by the factor (1 - exp(-omega dt))/(omega
+dt), which the extrapolation removes. After figure 2 of arXiv:2504.05462. Writes figure_2.png. Needs matplotlib: ``pip
+install 'nnqm[plot]'``.
 """
 
 import matplotlib.pyplot as plt

@@ -56,6 +56,8 @@ def drawn_neurons(alpha, points):
     return phi[:, range(4), range(4)].reshape(NETWORKS, FEW, 4).astype(float)
 
 
+# %%
+# The last panel has the distances of the published numbers from the exact ones, in published errors.
 print(f"published: 1e8 networks of width N; ours: {NETWORKS:,} networks of {FEW} neurons, for every width")
 print("scale alpha     N   published +- error  ours(error)       exact  pulls of both")
 figure, axes = plt.subplots(1, 4, figsize=(15, 4.8), layout="constrained")
@@ -89,8 +91,6 @@ axes[0].set_ylabel(r"$G_4\,/\,G_4(N = \infty)$")
 title = "circles: published, 1e8 networks of width N; crosses: ours, from networks of 10 neurons; lines: exact"
 figure.legend(*axes[0].get_legend_handles_labels(), title=title, loc="outside lower center", ncols=3)
 
-# %%
-# The distances of the published numbers from the exact ones, in published errors.
 if len(sys.argv) > 1:
     with open(sys.argv[1]) as file:
         data = json.load(file)

@@ -1,17 +1,20 @@
-"""Gradients against PyTorch. Run by hand, in an environment of its own: see CONTRIBUTING.md.
+"""Gradients and networks against PyTorch. Run by hand, in an environment of its own: see CONTRIBUTING.md.
 
 PyTorch is not among the requirements of the tests, because its wheels are gigabytes. Without it this program says so
 and ends without an error.
 """
 
+import pickle
 import sys
+import tempfile
 from itertools import product
 
 import numpy as np
 import pytest
 
 import nnqm
-from nnqm.errors import InputError
+from nnqm import interop
+from nnqm.errors import InputError, InputTypeError
 from nnqm.learning.differentiate import differentiate
 from nnqm.learning.frameworks import torch_observable
 from nnqm.learning.observables import Commutator, Moments, NPoint, SpectralWeights, TwoPoint
@@ -118,6 +121,90 @@ def check_loss(torch):
     print("losses: exact observables and other terms add up")
 
 
+def module_activations(torch):
+    """Modules of PyTorch whose functions are activations of nnqm, one for each."""
+    return {
+        "identity": torch.nn.Identity(),
+        "tanh": torch.nn.Tanh(),
+        "relu": torch.nn.ReLU(),
+        "sigmoid": torch.nn.Sigmoid(),
+        "gelu": torch.nn.GELU(),
+        "softplus": torch.nn.Softplus(),
+    }
+
+
+def check_modules(torch):
+    """Networks to and from torch.nn.Sequential: bits, values, files, and what is refused."""
+    y = np.random.default_rng(1).normal(size=(3, 2))
+    for activation, dtype in product(ACTIVATIONS, ("float64", "float32")):
+        network = nnqm.Network.random((2, 4, 3, 2), activation, rng=3, bias_std=0.5)
+        module = interop.to_torch(network, dtype=dtype)
+        values = module(torch.tensor(y, dtype=getattr(torch, dtype))).detach().numpy()
+        accuracy = 1e-12 if dtype == "float64" else 2e-6
+        np.testing.assert_allclose(values, network(y), rtol=accuracy, atol=accuracy)
+        back = interop.from_torch(module)
+        assert back.activations == network.activations
+        for ours, theirs in zip(network.weights + network.biases, back.weights + back.biases, strict=True):
+            np.testing.assert_array_equal(ours.astype(dtype), theirs)
+        again = interop.to_torch(back, dtype=dtype).state_dict()
+        assert all(torch.equal(part, again[name]) for name, part in module.state_dict().items())
+        # Modules can be pickled, as torch.save needs it.
+        copy = pickle.loads(pickle.dumps(module))
+        np.testing.assert_array_equal(copy(torch.tensor(y, dtype=getattr(torch, dtype))).detach(), values)
+    for name, part in module_activations(torch).items():
+        linear = torch.nn.Linear(2, 3, bias=False)
+        module = torch.nn.Sequential(torch.nn.Sequential(linear, part), torch.nn.Linear(3, 1))
+        network = interop.from_torch(module)
+        assert network.activations == (name, "identity")
+        assert not network.biases[0].any()
+        np.testing.assert_allclose(network(y), module(torch.tensor(y).float()).detach(), rtol=2e-6, atol=2e-6)
+    print(f"modules: {len(ACTIVATIONS)} activations in float64 and float32: bits, values, pickles")
+
+
+def check_files(torch):
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        print("safetensors is not installed: its files are NOT compared with PyTorch")
+        return
+    y = np.random.default_rng(1).normal(size=(3, 2))
+    network = nnqm.Network.random((2, 4, 1), "sin", rng=3, bias_std=0.5)
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"{folder}/network.safetensors"
+        interop.to_safetensors(network, file)
+        module = interop.to_torch(nnqm.Network.random((2, 4, 1), "sin", rng=4))
+        module.load_state_dict(load_file(file))
+    np.testing.assert_allclose(module(torch.tensor(y)).detach(), network(y), rtol=1e-12)
+    print("safetensors: a module of PyTorch loads the file of a network")
+
+
+def check_refusals(torch):
+    nn = torch.nn
+    refused = {
+        nn.Dropout(0.5): "leave it out",
+        nn.BatchNorm1d(3): "leave it out",
+        nn.LayerNorm(3, elementwise_affine=False): "mixes neurons",
+        nn.Softmax(dim=-1): "network in front of it",
+        nn.Conv1d(1, 1, 1): "matrix of one Linear",
+        nn.GELU(approximate="tanh"): "approximate='none'",
+        nn.Softplus(beta=2): "multiply the weights",
+        nn.PReLU(): "neither a Linear layer",
+        nn.ELU(): "none of the activations",
+        nn.LeakyReLU(): "none of the activations",
+        nn.SiLU(): "none of the activations",
+        nn.Hardtanh(): "none of the activations",
+        nn.Embedding(3, 3): "neither a Linear layer",
+    }
+    for part, message in refused.items():
+        with pytest.raises(InputError, match=rf"{type(part).__name__} \(1\) cannot be represented.*{message}"):
+            interop.from_torch(nn.Sequential(nn.Linear(2, 3), part, nn.Linear(3, 1)))
+    with pytest.raises(InputError, match="before the first linear layer"):
+        interop.from_torch(nn.Sequential(nn.Tanh(), nn.Linear(3, 1)))
+    with pytest.raises(InputTypeError, match="float32 or float64; got float16"):
+        interop.from_torch(nn.Sequential(nn.Linear(2, 3).half()))
+    print(f"modules: {len(refused)} parts are refused by name, with a remedy")
+
+
 def main():
     try:
         import torch
@@ -129,6 +216,9 @@ def main():
     check_networks(torch)
     check_observables(torch)
     check_loss(torch)
+    check_modules(torch)
+    check_files(torch)
+    check_refusals(torch)
     return 0
 
 

@@ -1,8 +1,22 @@
 """Counts the statistical assertions of a whole run of the tests, by one process or by several of pytest-xdist."""
 
+import os
+import sys
+
 import pytest
 
 import harness
+
+# Figures of pyplot need no screen.
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+@pytest.fixture(autouse=True)
+def no_figures_are_left():
+    """Pyplot keeps its figures until they are closed, and warns of many."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 def pytest_sessionfinish(session, exitstatus):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 import nnqm
 from nnqm.positivity.certificate import lowest_directions, positivity_certificate
+from nnqm.testing import correlators
 
 VIOLATING = {
     "squared exponential": lambda t: np.exp(-(t**2) / 2),
@@ -17,14 +18,9 @@ VIOLATING = {
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    weights=st.lists(st.floats(0.01, 10), min_size=1, max_size=4),
-    energies=st.lists(st.floats(0.05, 5), min_size=4, max_size=4),
-    n=st.integers(2, 40),
-)
-def test_sums_of_decaying_exponentials_are_positive(weights, energies, n):
-    measure = np.array(weights), np.array(energies[: len(weights)])
-    found = positivity_certificate(lambda t: np.exp(-np.multiply.outer(t, measure[1])) @ measure[0], n, 0.3)
+@given(correlators(weights=(0.01, 10.0), gaps=(0.05, 5.0), noisy=False), st.integers(2, 40))
+def test_sums_of_decaying_exponentials_are_positive(known, n):
+    found = positivity_certificate(lambda t: np.exp(-np.multiply.outer(t, known.gaps)) @ known.weights, n, 0.3)
     assert found.verdict == "positive on the grid"
     assert found.witness is None
     assert found.complete_monotonicity is None

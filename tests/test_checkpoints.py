@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 import nnqm
 from nnqm import Network, OrnsteinUhlenbeck, Theory, Trajectory
 from nnqm.errors import InputError, InputTypeError
+from nnqm.testing import networks
 
 NET = Network.random((2, 3, 4, 1), "tanh", rng=1, bias_std=0.5)
 THEORY = Theory(OrnsteinUhlenbeck([1.0, 1.4]), NET, hbar=0.7, mass=1.3)
@@ -68,10 +69,9 @@ def test_every_form_gives_the_network_back(form):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(1, 5), min_size=2, max_size=5), st.sampled_from(sorted(FORMS)), st.integers(0, 2**32))
-def test_networks_of_any_widths_survive(widths, form, seed):
-    net = Network.random(widths, "sin", rng=seed, bias_std=1.0)
-    theory = Theory(OrnsteinUhlenbeck(np.arange(1.0, widths[0] + 1)), net)
+@given(networks(activations=["sin"], last=["identity"], max_width=5), st.sampled_from(sorted(FORMS)))
+def test_networks_of_any_widths_survive(net, form):
+    theory = Theory(OrnsteinUhlenbeck(np.arange(1.0, net.n_inputs + 1)), net)
     assert only(Trajectory.of_checkpoints(theory, [FORMS[form](net)])) == net
 
 

@@ -1,7 +1,5 @@
 """Exact observables and their derivatives: finite differences, and independent exact answers."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,6 +20,7 @@ from nnqm.learning.observables import (
     TwoPoint,
 )
 from nnqm.learning.parameters import FreeParameters, learnable
+from nnqm.testing import networks
 
 SMOOTH = ("identity", "tanh", "sin", "cos", "erf", "gelu", "sigmoid", "softplus")
 TIMES = np.array([0.0, 0.3, 1.0, 2.0])
@@ -113,12 +112,8 @@ def test_a_wrong_factor_is_seen():
 @given(st.data())
 def test_derivatives_of_drawn_networks(data):
     inputs = data.draw(st.integers(1, 2))
-    widths = (inputs, *data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=3)), 1)
-    activations = [data.draw(st.sampled_from(SMOOTH)) for _ in widths[2:]]
     source = nnqm.OrnsteinUhlenbeck([data.draw(st.floats(0.5, 2.0)) for _ in range(inputs)])
-    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
-    layers = [(rng.normal(size=(m, n)) * 0.8 / np.sqrt(n), rng.normal(size=m)) for n, m in pairwise(widths)]
-    network = nnqm.Network([w for w, _ in layers], [b for _, b in layers], [*activations, "identity"])
+    network = data.draw(networks(n_inputs=inputs, n_outputs=1, max_width=4, activations=SMOOTH, last=["identity"]))
     theory = nnqm.Theory(source, network)
     assert max(deviation(theory, [TwoPoint(TIMES), Moments([1, 2]), Commutator()]).values()) < 1e-7
 

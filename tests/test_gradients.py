@@ -11,23 +11,15 @@ import nnqm
 import plain_gradients
 from nnqm import Network, RandomNetwork, _core
 from nnqm.errors import InputError, InputTypeError
+from nnqm.testing import networks
 
 ACTIVATIONS = tuple(_core.activations())
 SMOOTH = tuple(name for name in ACTIVATIONS if name != "relu")
 
 
-@st.composite
-def networks(draw, names=ACTIVATIONS):
+def cases(names=ACTIVATIONS):
     """A network of depth 1 to 4 with 1 to 3 inputs, and a generator for its points."""
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    widths = [
-        draw(st.integers(1, 3)),
-        *draw(st.lists(st.integers(1, 9), min_size=0, max_size=3)),
-        draw(st.integers(1, 3)),
-    ]
-    kinds = [draw(st.sampled_from(names)) for _ in widths[1:]]
-    weights = [rng.normal(size=(b, a)) / np.sqrt(a) for a, b in pairwise(widths)]
-    return Network(weights, [rng.normal(size=b) * 0.5 for b in widths[1:]], kinds), rng
+    return st.tuples(networks(activations=names, max_width=9), st.integers(0, 2**32).map(np.random.default_rng))
 
 
 def cotangents(network, n, rng):
@@ -53,7 +45,7 @@ def relative(got, right):
 
 @pytest.mark.slow
 @settings(max_examples=30, deadline=None)
-@given(networks(SMOOTH), st.integers(0, 2))
+@given(cases(SMOOTH), st.integers(0, 2))
 def test_gradients_are_finite_differences(case, order):
     network, rng = case
     y = rng.normal(size=(3, network.n_inputs))
@@ -72,7 +64,7 @@ def test_gradients_are_finite_differences(case, order):
 
 
 @settings(max_examples=30, deadline=None)
-@given(networks(SMOOTH))
+@given(cases(SMOOTH))
 def test_derivatives_are_finite_differences(case):
     network, rng = case
     y = rng.normal(size=(4, network.n_inputs))
@@ -86,7 +78,7 @@ def test_derivatives_are_finite_differences(case):
 
 
 @settings(max_examples=60, deadline=None)
-@given(networks(), st.integers(1, 200), st.booleans(), st.booleans())
+@given(cases(), st.integers(1, 200), st.booleans(), st.booleans())
 def test_gradients_are_those_of_plain_numpy(case, n, has_first, has_second):
     network, rng = case
     y = rng.normal(size=(n, network.n_inputs))

@@ -6,7 +6,6 @@ import types
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy import stats
 from scipy.optimize import curve_fit
 
@@ -22,6 +21,7 @@ from harness import (
     p_value,
 )
 from nnqm.spectra.positive_sums import Shape
+from nnqm.testing import correlators
 
 METHODS = ("plateau", "exponentials", "rayleigh_ritz")
 TIMES = 0.2 * np.arange(20)
@@ -88,13 +88,10 @@ def test_three_exponentials_and_their_weights_from_exact_values():
 
 @pytest.mark.slow
 @settings(max_examples=40, deadline=None)
-@given(
-    st.lists(st.floats(0.3, 6.0), min_size=1, max_size=4),
-    st.lists(st.floats(0.05, 1.0), min_size=4, max_size=4),
-    st.sampled_from([1e-4, 1e-6, 1e-8]),
-)
-def test_a_level_lies_within_the_bounds(gaps, weights, error):
-    found = known(gaps, weights[: len(gaps)], error).rayleigh_ritz()
+@given(correlators(noisy=False))
+def test_a_level_lies_within_the_bounds(measured):
+    gaps = measured.gaps
+    found = nnqm.OneCorrelator(measured.exact, measured.times, covariance=measured.covariance).rayleigh_ritz()
     for level in found.levels:
         if level.gap is None:
             continue

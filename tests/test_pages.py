@@ -102,7 +102,8 @@ def quick(monkeypatch):
 @pytest.fixture
 def without_matplotlib(monkeypatch):
     """Figures are not what is tested."""
-    monkeypatch.setattr("nnqm.pages.report.find_spec", lambda name: None)
+    for module in ("report", "comparison"):
+        monkeypatch.setattr(f"nnqm.pages.{module}.find_spec", lambda name: None)
 
 
 # ---- pages
@@ -143,14 +144,14 @@ def test_columns_of_numbers_are_flush_right_and_verdicts_have_badges():
         ["a", "0.5(1)", "1", "-1.3", Verdict.OK],
         "group",
         ["b", "1.00(4)(6)e-07", "", "+0.4", [Verdict.VIOLATED, ", p = 0.1"]],
-        ["c", "", "not resolved", "", Verdict.NOT_RESOLVED],
+        ["c", Verdict.NOISE, "not resolved", "", Verdict.NOT_RESOLVED],
     ]
     page.table(["q", "value", "words", "pull", "verdict"], rows)
     read = Reader(page.html())
     heads = [given for tag, given in read.tags if tag == "th" and given.get("scope") == "col"]
     assert [given.get("class") for given in heads] == [None, "number", None, "number", None]
     badges = [given["class"] for tag, given in read.tags if tag == "span"]
-    assert badges == ["badge good", "badge bad", "badge open"]
+    assert badges == ["badge good", "badge bad", "badge open", "badge open"]
     assert "violated, p = 0.1" in read.cells
     with pytest.raises(ValueError, match="5 cells, one for each heading; got 1"):
         page.table(["q", "value", "words", "pull", "verdict"], [["a"]])
@@ -173,10 +174,39 @@ def test_a_figure_follows_the_colours_of_the_page_and_is_not_changed():
         # Colours stand in the palette of the drawing only.
         head, body = one.split(">", 1)
         assert "#" not in re.sub(r'(href="|url\()#', "", body)
-        assert "color-mix(in srgb, #0072b2, white var(--lift))" in head
+        assert "var(--night), #0072b2)" in head
         assert "currentColor 53%" in head
         assert "var(--paper)" in head
     assert 'aria-label="first"' in svg[0]
+
+
+def test_colours_of_figures_stand_out_from_light_and_dark_paper():
+    # Blue and yellow of Okabe and Ito, whose yellow is too light on white, and a pale background.
+    figure = Figure(figsize=(4, 3))
+    ax = figure.add_subplot()
+    for colour in ("#0072B2", "#F0E442"):
+        ax.plot([1, 2], [1, 2], color=colour)
+    ax.axvspan(1, 2, color="#e8f0ff")
+    page = Page("A page")
+    page.figure(figure, "", "lines")
+    pairs = re.findall(r"color-mix\(in srgb, #(\w{6}) var\(--night\), #(\w{6})\)", page.html())
+
+    def contrast(first, second):
+        def luminance(colour):
+            parts = np.array([int(colour[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+            linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+            return float(linear @ [0.2126, 0.7152, 0.0722])
+
+        low, high = sorted((luminance(first), luminance(second)))
+        return (high + 0.05) / (low + 0.05)
+
+    assert contrast("ffffff", "000000") == pytest.approx(21)
+    assert len(pairs) == 3
+    assert all(contrast(dark, "14171a") > 5 for dark, _ in pairs)
+    assert sum(contrast(light, "ffffff") > 3 for _, light in pairs) == 2
+    assert "e8f0ff" in {light for _, light in pairs}
+    style = (Path(nnqm.pages.__file__).parent / "style.css").read_text()
+    assert "--paper: #14171a" in style
 
 
 def test_a_page_replaces_its_file_once_it_is_complete(tmp_path, monkeypatch):
@@ -311,6 +341,7 @@ def test_an_exact_value_stands_where_it_is_that_of_all_runs(runs):
     assert found["variance of x"].exact is None
     page = Reader(compare_page(found).html())
     assert "variance of x" in page.cells
+    assert [tag for tag, _ in page.tags].count("svg") == 2
     assert any("differs from a" in note for note in found.notes)
 
 
@@ -420,10 +451,11 @@ def test_compare_and_report_write_pages(command, without_matplotlib, runs):
     page = (DOCS / "command-line.md").read_text()
     for keys in (data, data["runs"][0], data["rows"][0]):
         assert not [key for key in keys if f"`{key}`" not in page]
-    code, out, err = command("report", "a.nc", "--no-positivity")
+    code, out, err = command("report", "a.nc", "b.nc", "--no-positivity")
     assert (code, out) == (0, "")
-    assert "wrote a.html" in err
-    assert "<h1>a</h1>" in Path("a.html").read_text()
+    assert err.splitlines() == ["wrote a.html", "wrote b.html"]
+    for name in "ab":
+        assert f"<h1>{name}</h1>" in Path(f"{name}.html").read_text()
 
 
 def test_bad_input_of_the_new_commands_is_one_line(command, runs):
@@ -435,8 +467,11 @@ def test_bad_input_of_the_new_commands_is_one_line(command, runs):
         (("compare", "a.nc", "b.nc", "-o", "a.nc"), "the output a.nc is also"),
         (("report", "b.nc"), "b.nc"),
         (("report", "a.nc", "-o", "a.nc"), "the output a.nc is also RESULT.nc"),
+        (("report", "a.nc", "b.nc", "-o", "x.html"), "--output is for the page of one file; got 2 files"),
+        (("report", "a.nc", "a.nc"), "two pages would be a.html"),
         (("report", "a.nc", "-o", "none/a.html"), "folder none does not exist"),
-        (("list", "theory"), "theory"),
+        (("list", "theory"), "PART 'theory' is unknown; choose from activations"),
+        (("list", "theory"), "did you mean 'theories'"),
     ]:
         code, out, err = command(*arguments)
         assert (code, out) == (2, ""), arguments

@@ -354,6 +354,9 @@ def test_a_verdict_has_a_mark():
     assert texts.count("\u2713") == 3
     assert texts.count("\u2717") == 2
     assert {verdict.tone for verdict in nnqm.Verdict} == {"good", "open", "bad"}
+    assert parsed(report()._repr_html_()).texts.count("\u2713") > 10
+    row = results.Row("gap 1", None, 1.0, nnqm.Verdict.RESOLVED, report().rows[0].group, caveat=nnqm.Verdict.DEVIATES)
+    assert row.tone == "bad"
 
 
 def test_the_state_of_a_run_is_shown():

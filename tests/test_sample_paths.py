@@ -1,7 +1,6 @@
 """The stages give the bits of the fused route, and a path is the same wherever and however it is computed."""
 
 import sys
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import nnqm
+from nnqm.testing import networks
 
 TILE = nnqm._core.tile_paths
-ACTIVATIONS = nnqm._core.activations()
 
 
 def staged(theory, run, n_threads):
@@ -48,23 +47,13 @@ def staged(theory, run, n_threads):
 
 
 @st.composite
-def networks(draw, n_inputs):
-    hidden = draw(st.lists(st.integers(1, 9), max_size=3))
-    widths = [n_inputs, *hidden, draw(st.integers(1, 3))]
-    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    weights = [rng.normal(size=(o, i)) for i, o in pairwise(widths)]
-    biases = [rng.normal(size=o) for o in widths[1:]]
-    return nnqm.Network(weights, biases, [draw(st.sampled_from(ACTIVATIONS)) for _ in weights])
-
-
-@st.composite
 def theories(draw):
     positive = st.floats(0.05, 20.0)
     groups = draw(st.sampled_from([(1,), (2,), (1, 1), (3,), (2, 1), (4,), (1, 2, 1)]))
     sources = [
         nnqm.OrnsteinUhlenbeck([draw(positive) for _ in range(n)], [draw(positive) for _ in range(n)]) for n in groups
     ]
-    network = draw(networks(sum(groups))) if draw(st.booleans()) else None
+    network = draw(networks(n_inputs=sum(groups), max_width=9)) if draw(st.booleans()) else None
     return nnqm.Theory(sources, network)
 
 

@@ -21,7 +21,7 @@ SECTIONS = ("Parameters", "Returns", "Yields", "Raises", "Attributes", "Notes", 
 def public_objects():
     """All functions, classes and public methods that users reach, by their dotted names."""
     scopes = [("nnqm", nnqm, nnqm.__all__)]
-    for name in ("nnqm.learning", "nnqm.results"):
+    for name in ("nnqm.interop", "nnqm.learning", "nnqm.pages", "nnqm.plot", "nnqm.results"):
         module = importlib.import_module(name)
         scopes.append((name, module, module.__all__))
     seen, found = set(), {}

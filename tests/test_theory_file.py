@@ -162,6 +162,25 @@ BAD = {
     "paths": (SOURCE + "[run]\npaths = 1e5\n", "run.paths must be an integer; got 100000.0"),
     "dt": (SOURCE + "[run]\ndt = 0\n", "run.dt must be positive"),
     "precision": (SOURCE + '[run]\nprecision = "float16"\n', "run.precision 'float16' is unknown"),
+    "text without quotes": (
+        SOURCE.replace('"', ""),
+        "the line is 'kind = ornstein-uhlenbeck'; texts need",
+    ),
+    "fraction": (SOURCE.replace("1.0", "1/2"), "the line is 'omega = 1/2'.*fractions are not evaluated"),
+    "colon": (SOURCE.replace("omega =", "omega:"), "the line is 'omega: 1.0'; write key = value"),
+    "key twice": (SOURCE + "omega = 2.0\n", r"the line is 'omega = 2.0'; .*its own \[\[source\]\]"),
+    "key of the paper": (SOURCE.replace("omega", "theta"), "known are kind, omega, sigma, beta; did you mean 'omega'"),
+    "kind in short": (SOURCE.replace("ornstein-uhlenbeck", "OU"), "did you mean 'ornstein-uhlenbeck'"),
+    "kind is a theory": (SOURCE.replace("ornstein-uhlenbeck", "double-well"), "nnqm run double-well needs no file"),
+    "capital letters": (NETWORK + 'weights = [[[1.0]]]\nactivation = "ReLU"\n', "did you mean 'relu'"),
+    "normal": (RANDOM + 'widths = [1, 4, 1]\nweights = "normal"\n', "did you mean 'gaussian'"),
+    "layers": (NETWORK + "layers = [1, 4, 1]\n", "did you mean 'widths'"),
+    "whole number as a float": (SOURCE + "[run]\npaths = 1e6\n", "write it as 1000000$"),
+    "weights without rows": (NETWORK + "weights = [[1.5], [-0.5]]\n", r"network.weights\[0\] is a matrix of rows"),
+    "potential in words": (
+        '[[source]]\nkind = "ground-state"\npotential = "x^2/2 + x^4"\n',
+        r"x\^2/2 \+ x\^4 is potential = \[0.0, 0.0, 0.5, 0.0, 1.0\]",
+    ),
 }
 
 

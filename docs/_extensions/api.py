@@ -2,7 +2,6 @@
 
 import importlib
 import inspect
-import pkgutil
 import re
 from pathlib import Path
 
@@ -24,22 +23,17 @@ TOPICS = {
     "learning": "Learning",
     "fields": "Fields",
     "statistics": "Estimates and their errors",
+    "verdict": "Estimates and their errors",
     "files": "Files",
 }
 OTHERS = "Others"
+# Modules that users import, beside nnqm itself.
+PUBLIC = ("fields", "learning", "results", "plot", "pages", "interop", "testing", "reproduce", "errors")
 
 
 def public_modules():
-    """Names of the modules with ``__all__`` that users import: nnqm, its public wings, and their public modules."""
-    package = importlib.import_module("nnqm")
-    found = ["nnqm"]
-    for info in pkgutil.iter_modules(package.__path__):
-        if not info.name.startswith("_") and info.name in PUBLIC:
-            found.append(f"nnqm.{info.name}")
-    return found
-
-
-PUBLIC = ("fields", "learning", "results", "plot", "pages", "interop", "testing", "reproduce")
+    """Names of the modules that users import."""
+    return ["nnqm", *(f"nnqm.{name}" for name in PUBLIC)]
 
 
 def names_by_topic(module):
@@ -49,7 +43,12 @@ def names_by_topic(module):
         thing = getattr(module, name)
         if not inspect.ismodule(thing):
             found.setdefault(topic(thing), []).append(name)
-    order = [*TOPICS.values(), OTHERS]
+    if len(found) == 1:
+        (names,) = found.values()
+        classes = [name for name in names if inspect.isclass(getattr(module, name))]
+        others = [name for name in names if name not in classes]
+        return {title: part for title, part in (("Classes", classes), ("Functions", others)) if part}
+    order = [*dict.fromkeys(TOPICS.values()), OTHERS]
     return {title: found[title] for title in sorted(found, key=order.index)}
 
 
@@ -68,7 +67,7 @@ def page_of(name):
     for title, names in topics.items():
         if len(topics) > 1:
             lines += [title, "-" * len(title), ""]
-        lines += [".. autosummary::", "   :toctree: api", "", *(f"   {n}" for n in names), ""]
+        lines += [".. autosummary::", "   :toctree: api", "   :nosignatures:", "", *(f"   {n}" for n in names), ""]
     return "\n".join(lines)
 
 
@@ -102,10 +101,18 @@ def write_pages(app, config):
     """Write all generated pages of the reference."""
     folder = Path(app.srcdir) / "reference"
     modules = public_modules()
+    renamed = same_but_for_case(modules)
+    pages = {f"{m}.{n}" for m in modules for n in importlib.import_module(m).__all__}
+    keep = {*modules, *(renamed.get(page, page) for page in pages)}
+    # Pages of an earlier build, of names that are gone.
+    for path in [*folder.glob("*.rst"), *folder.glob("api/*.rst")]:
+        if path.stem not in keep:
+            path.unlink()
     for name in modules:
         write(folder / f"{name}.rst", page_of(name))
     write(folder / "commands.md", commands())
-    config.autosummary_filename_map = same_but_for_case(modules)
+    config.autosummary_filename_map = renamed
+    config.autosummary_generate = [str(folder / f"{name}.rst") for name in modules]
 
 
 def keep_signs(app, what, name, thing, options, lines):

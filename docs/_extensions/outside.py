@@ -22,7 +22,7 @@ def target_in_site(path):
         return COPIED[path]
     if path == "examples":
         return "gallery/index.rst"
-    if re.fullmatch(r"examples/\w+\.py", path):
+    if re.fullmatch(r"examples/(?!test_)\w+\.py", path):
         return f"gallery/{Path(path).stem}.rst"
     return path.removeprefix("docs/") if path.startswith("docs/") else None
 

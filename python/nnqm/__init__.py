@@ -52,6 +52,7 @@ from .verdict import Verdict
 
 if _TYPE_CHECKING:
     from . import fields as fields
+    from . import interop as interop
     from . import learning as learning
     from . import plot as plot
     from . import results as results
@@ -114,7 +115,7 @@ _LATER = {
 
 
 def __getattr__(name: str) -> _Any:
-    if name in ("fields", "learning", "plot", "results"):
+    if name in ("fields", "interop", "learning", "pages", "plot", "results"):
         return _import_module(f".{name}", __name__)
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -124,7 +125,7 @@ def __getattr__(name: str) -> _Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, "fields", "learning", "plot", "results"})
+    return sorted({*globals(), *__all__, "fields", "interop", "learning", "pages", "plot", "results"})
 
 
 __all__ = [

@@ -32,6 +32,9 @@ class OneLine(BaseException):
                 shell.InteractiveTB.structured_traceback(*parts) if shell else traceback.format_exception(*parts)
             )
         self._told = True
+        if shell is not None:
+            # %debug would start at the error before this one.
+            shell.InteractiveTB.tb = self.__traceback__
         hints = [place] if (place := self._place(shell)) else []
         if getattr(self, "partial", None) is not None:
             hints.append("sys.last_value.partial has it")

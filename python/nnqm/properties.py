@@ -99,6 +99,11 @@ class Properties:
                 return row
         raise KeyError(f"{name!r} is not among the properties; they are {', '.join(r.name for r in self.rows)}")
 
+    def _repr_html_(self) -> str:
+        """The table for notebooks."""
+        rows = [(row.name, row.verdict, row.reason) for row in self.rows]
+        return card(f"Properties {self.title}", headings=("property", "verdict", "reason"), rows=rows)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON: "title" and "rows" with the keys "name", "verdict" (its name) and "reason".
 
@@ -108,11 +113,6 @@ class Properties:
         """
         found: dict[str, Any] = plain({"title": self.title, "rows": [vars(row) for row in self.rows]})
         return found
-
-    def _repr_html_(self) -> str:
-        """The table for notebooks."""
-        rows = [(row.name, row.verdict, row.reason) for row in self.rows]
-        return card(f"Properties {self.title}", headings=("property", "verdict", "reason"), rows=rows)
 
     def __str__(self) -> str:
         wide, wider = max(len(r.name) for r in self.rows), max(len(r.verdict) for r in self.rows)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn, cast
 import typer
 
 from .. import _core
-from . import comparing, continuing, data, listing, running, theories  # noqa: F401  # each adds its commands
+from . import comparing, continuing, data, listing, reproducing, running, theories  # noqa: F401  # each adds its commands
 from .application import app
 from .interruptions import ended_by, ending_signals, exit_code
 from .printing import BadInput, say, silence

@@ -17,7 +17,7 @@ from ..sampling.correlators import Correlators
 from . import completion
 from .application import app
 from .continuing import PART
-from .printing import AsJson, input_errors, note, print_json, say
+from .printing import AsJson, BadInput, input_errors, note, print_json, say
 from .results import NoPositivity, filled, need_distinct
 
 __all__: list[str] = []
@@ -69,20 +69,22 @@ def compare_results(
 @app.command("report", short_help="Write the page of results: theory, physics, figures, provenance.")
 def report_results(
     results: Annotated[
-        Path,
+        list[Path],
         typer.Argument(
-            metavar="RESULT.nc",
-            help="Results of nnqm run, analyse or merge, or of nnqm.save.",
+            metavar="RESULT.nc...",
+            help="Results of nnqm run, analyse or merge, or of nnqm.save; a page for each.",
             show_default=False,
             autocompletion=completion.results,
         ),
     ],
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="HTML page. [default: RESULT.html beside RESULT.nc]", show_default=False),
+        typer.Option(
+            "--output", "-o", help="HTML page of one file. [default: RESULT.html beside RESULT.nc]", show_default=False
+        ),
     ] = None,
     title: Annotated[
-        str | None, typer.Option(help="Title of the page. [default: name of the file]", show_default=False)
+        str | None, typer.Option(help="Title of the pages. [default: name of the file]", show_default=False)
     ] = None,
     no_positivity: NoPositivity = False,
 ) -> None:
@@ -90,11 +92,19 @@ def report_results(
 
     The page works offline, in light and dark, on a phone and in print. The same results give the same page.
     """
+    if output is not None and len(results) > 1:
+        raise BadInput(f"--output is for the page of one file; got {len(results)} files; leave it out")
+    stems = [file.name.removesuffix(PART).removesuffix(".nc") for file in results]
     with input_errors():
-        run = filled(load(results))
-        stem = results.name.removesuffix(PART).removesuffix(".nc")
-        target = check_writable(results.with_name(f"{stem}.html") if output is None else output)
-        need_distinct(target, results, "RESULT.nc")
-        found = analyse(run, positivity=not no_positivity)
-        report_page(run, found, name=stem if title is None else title).write(target)
-    note(f"wrote {target}")
+        targets = [file.with_name(f"{stem}.html") for file, stem in zip(results, stems, strict=True)]
+        targets = [check_writable(target) for target in (targets if output is None else [output])]
+        for i, target in enumerate(targets):
+            need_distinct(target, results[i], "RESULT.nc")
+            if target in targets[:i]:
+                raise InputError(f"two pages would be {target}; give the files one by one, with -o")
+    for file, stem, target in zip(results, stems, targets, strict=True):
+        with input_errors():
+            run = filled(load(file))
+            found = analyse(run, positivity=not no_positivity)
+            report_page(run, found, name=stem if title is None else title).write(target)
+        note(f"wrote {target}")

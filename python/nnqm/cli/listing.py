@@ -11,10 +11,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from .._arguments import choice
 from ..files.tables import keys_of_sources
 from ..theories.source import sources_by_kind
 from .application import app
-from .printing import AsJson, print_json, print_table
+from .printing import AsJson, input_errors, print_json, print_table
 
 __all__: list[str] = []
 
@@ -92,7 +93,13 @@ _WHERE = {
 @app.command("list", short_help="List theories, kinds of sources, activations, densities.")
 def list_names(
     part: Annotated[
-        Part | None, typer.Argument(help="A part of the list. [default: all]", show_default=False, metavar="[PART]")
+        str | None,
+        typer.Argument(
+            metavar="[PART]",
+            help="A part of the list. [default: all]",
+            show_default=False,
+            autocompletion=lambda incomplete: [one.value for one in Part if one.startswith(incomplete)],
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -100,7 +107,9 @@ def list_names(
 
     The parts are theories, sources, kernels, activations, densities and run (docs/theory-file.md).
     """
-    chosen = {one: names_of(one) for one in Part if part in (None, one)}
+    with input_errors():
+        wanted = list(Part) if part is None else [Part(choice("PART", part, [one.value for one in Part]))]
+    chosen = {one: names_of(one) for one in wanted}
     if as_json:
         keys = {kind: list(names) for kind, names in keys_of_sources().items()}
         print_json(

@@ -20,7 +20,6 @@ from rich.text import Text
 from .. import _core
 from ..errors import InputError, InputTypeError
 from ..report.table import HEADINGS, Report, Row
-from ..verdict import Verdict
 
 __all__: list[str] = []
 
@@ -37,10 +36,6 @@ _NUMBERS = (1, 2, 3, 4)
 AsJson = Annotated[
     bool, typer.Option("--json", help="Print JSON, with all digits, in place of the table (docs/command-line.md).")
 ]
-
-
-# Verdicts that contradict a theory or an exact value.
-_ALARMS = {Verdict.DEVIATES, Verdict.VIOLATED}
 
 
 class BadInput(Exception):
@@ -148,7 +143,7 @@ def _cells(row: Row) -> list[Text]:
         cells[4].stylize("bold red")
     if row.sound:
         cells[5].stylize("green")
-    elif {row.verdict, row.caveat} & _ALARMS:
+    elif row.tone == "bad":
         cells[5].stylize("bold red")
     return cells
 

@@ -36,7 +36,7 @@ def theories_of_checkpoints(
     like = theory.network
     for i, checkpoint in enumerate(checkpoints):
         with located(f"checkpoints[{i}]"):
-            network = _network(checkpoint, like, activation)
+            network = network_of(checkpoint, like, activation)
             reference = like if like is not None or not found else found[0].network
             if reference is not None and network.widths != reference.widths:
                 whose = "checkpoints[0]" if like is None else "the network of the theory"
@@ -50,7 +50,10 @@ def _joined(widths: Sequence[int]) -> str:
     return "-".join(map(str, widths))
 
 
-def _network(checkpoint: Any, like: Network | RandomNetwork | None, activation: str | Sequence[str] | None) -> Network:
+def network_of(
+    checkpoint: Any, like: Network | RandomNetwork | None, activation: str | Sequence[str] | None
+) -> Network:
+    """The network of one checkpoint, with the activations that are given, or those of another network."""
     if isinstance(checkpoint, Network):
         if activation is None:
             return checkpoint
@@ -65,7 +68,7 @@ def _network(checkpoint: Any, like: Network | RandomNetwork | None, activation: 
     chosen = activation if activation is not None or like is None else like.activations
     if chosen is None:
         raise InputError(
-            "activation must be given, because the theory has no network and a checkpoint holds only weights and biases"
+            "activation must be given: a checkpoint holds only weights and biases, and no other network is known"
         )
     return Network(weights, biases, chosen)
 

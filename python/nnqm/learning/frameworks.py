@@ -109,7 +109,8 @@ class _Exact:
         return [part.reshape(a.shape) for part, a in zip(parts, arrays, strict=True)]
 
 
-def _imported(name: str, install: str) -> Any:
+def imported(name: str, install: str) -> Any:
+    """An optional package; the message of its absence has the command that installs it."""
     try:
         return import_module(name)
     except ImportError:
@@ -146,7 +147,7 @@ def torch_observable(theory: Theory, observable: Observable) -> Function:
         If the theory or the observable is refused by ``differentiate``; from the function, if layers or inputs do not
         fit the theory.
     """
-    torch = _imported("torch", "pip install torch --index-url https://download.pytorch.org/whl/cpu")
+    torch = imported("torch", "pip install torch --index-url https://download.pytorch.org/whl/cpu")
     exact = _Exact(theory, observable)
 
     def array(tensor: Any) -> Floats:
@@ -213,7 +214,7 @@ def jax_observable(theory: Theory, observable: Observable) -> Function:
         If the theory or the observable is refused by ``differentiate``; from the function, if layers or inputs do not
         fit the theory.
     """
-    jax = _imported("jax", "pip install jax")
+    jax = imported("jax", "pip install jax")
     exact = _Exact(theory, observable)
 
     def host(arrays: Any) -> list[Floats]:

@@ -39,7 +39,7 @@ class Target:
     ----------
     observable : TwoPoint, SpectralWeights, Moments, NPoint, Commutator, MomentumSquared or Gaps
         The observable of the theory that is fitted, with k values.
-    values : Estimate, array_like, gvar array, or list of Obs of pyerrors
+    values : Estimate, array_like, array of gvar or uncertainties, or list of Obs of pyerrors
         Measured or exact values, shape (k,), or a number for one value. Estimates, objects of gvar and pyerrors, and
         samples of shape (configuration, k) bring their covariance along.
     covariance : array_like, optional

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +23,10 @@ from ..spectra.levels import Spectrum
 from ..statistics.plain import plain
 from ..verdict import Verdict
 from .facts import settings_of
-from .page import Cell, Page
+from .page import FIGURE_SIZE, Cell, Page
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Compared", "Comparison", "compare", "compare_page"]
 
@@ -30,6 +35,9 @@ _MOST = len(string.ascii_uppercase)
 
 # Exact values that agree to this fraction are the same.
 _SAME = 1e-9
+
+# Beginning of the names of spectral weights.
+_WEIGHT = "weight of"
 
 # Row whose value depends on dt although its name does not say so.
 _ROUGHNESS = "roughness exponent H"
@@ -105,7 +113,17 @@ class Comparison:
         return ("quantity", *letters, "exact", *(f"{letter} - {letters[0]}" for letter in letters[1:]))
 
     def cells(self, row: Compared) -> tuple[str, ...]:
-        """One text for each of ``headings``: values with errors or verdicts, and pulls in units of the errors."""
+        """One text for each of ``headings``: values with errors or verdicts, and pulls in units of the errors.
+
+        Parameters
+        ----------
+        row : Compared
+            One of ``rows``.
+
+        Returns
+        -------
+        tuple of str
+        """
         exact = "" if row.exact is None else f"{row.exact:.6g}"
         pulls = ("" if pull is None else f"{pull:+.1f}" for pull in row.pulls[1:])
         return (row.quantity, *(_cell(one) for one in row.rows), exact, *pulls)
@@ -257,10 +275,79 @@ def compare_page(comparison: Comparison) -> Page:
         lines.append([first, *values, *others[len(values) :]])
     pulls = "A column such as B - A has pulls: the difference of two runs in units of its combined error."
     page.table(comparison.headings, lines, caption=pulls)
+    _draw(page, comparison)
     if comparison.notes:
         page.heading("Notes")
         page.points(comparison.notes)
     return page
+
+
+def _draw(page: Page, comparison: Comparison) -> None:
+    """Two-point functions and levels of all runs."""
+    if find_spec("matplotlib") is None:
+        return
+    from matplotlib.figure import Figure
+
+    from ..plot.style import axes_of
+
+    page.heading("Figures")
+    figure = Figure(figsize=FIGURE_SIZE, layout="constrained")
+    if _draw_correlators(axes_of(figure.add_subplot()), comparison):
+        page.figure(
+            figure,
+            "Connected two-point functions as far as they exceed zero by two errors.",
+            f"Two-point functions of the runs {', '.join(comparison.names)} against the lag, as in the table.",
+        )
+    gaps = [row for row in comparison.rows if row.group is Group.LEVELS and not row.quantity.startswith(_WEIGHT)]
+    if gaps:
+        figure = Figure(figsize=FIGURE_SIZE, layout="constrained")
+        _draw_levels(axes_of(figure.add_subplot()), gaps, len(comparison.runs))
+        page.figure(
+            figure,
+            "Levels of each run above its ground state, with errors; lines are exact levels that all runs share.",
+            f"Levels: {'; '.join(', '.join(comparison.cells(row)) for row in gaps)}.",
+        )
+
+
+def _draw_correlators(ax: Axes, comparison: Comparison) -> bool:
+    """The connected two-point functions; returns whether any run has one."""
+    from ..plot.style import legend, series
+
+    for i, (run, report) in enumerate(zip(comparison.runs, comparison.reports, strict=True)):
+        if not run.uniform or "lags" not in run.sums:
+            continue
+        with suppress(InputError):
+            found, times = run.connected(report.details["channel"]), np.array(run.lags) * run.dt
+            lost = np.flatnonzero(~(found.value > 2 * found.total_error))
+            n = int(lost[0]) if lost.size else len(times)
+            style = series(i, filled=i == 0, connected=False, ax=ax)
+            ax.errorbar(
+                times[:n], found.value[:n], found.total_error[:n], capsize=2, label=string.ascii_uppercase[i], **style
+            )
+    ax.set_yscale("log")
+    ax.set_xlabel(r"lag $\tau$  [time]")
+    ax.set_ylabel(r"$G_c(\tau)$  [$x^2$]")
+    legend(ax)
+    return bool(ax.containers)
+
+
+def _draw_levels(ax: Axes, gaps: Sequence[Compared], n_runs: int) -> None:
+    """The resolved levels, a column for each run."""
+    from ..plot.style import EXACT, MARKER, MEASURED, legend
+
+    for row in gaps:
+        if row.exact is not None:
+            ax.axhline(row.exact, color=EXACT, lw=1.4, label="exact", zorder=1)
+        for i, one in enumerate(row.rows):
+            if one is not None and one.estimate is not None:
+                error = float(one.estimate.total_error)
+                value = float(one.estimate.value)
+                ax.errorbar(i, value, error, fmt="o", ms=MARKER, capsize=3, color=MEASURED, label="measured", zorder=2)
+    ax.set_xticks(range(n_runs), string.ascii_uppercase[:n_runs])
+    ax.set_xlim(-0.6, n_runs - 0.4)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel(r"$E_n - E_0$  [energy]")
+    legend(ax)
 
 
 def _rows_of(run: Correlators, report: Report) -> dict[str, Row]:
@@ -279,7 +366,7 @@ def _rows_of(run: Correlators, report: Report) -> dict[str, Row]:
     for row in levels:
         weight = next((w for known, w in weights.items() if row.quantity.split(" (x")[0] == known), None)
         if weight is not None and row.estimate is not None:
-            name = f"weight of {row.quantity}"
+            name = f"{_WEIGHT} {row.quantity}"
             found[name] = Row(name, weight, None, Verdict.RESOLVED, Group.LEVELS, of_levels=True)
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,12 @@ __all__: list[str] = []
 
 # Pixels of a page in a point of Matplotlib.
 _PIXELS = 96 / 72
+
+# Colours of the paper in style.css, the least contrast with them of the colours of a figure, and the difference of the
+# largest and the smallest part of a colour that is not pale.
+_LIGHT, _DARK = (255, 255, 255), (0x14, 0x17, 0x1A)
+_CONTRAST, _CONTRAST_DARK = 3.1, 5.5
+_STRONG = 100
 
 _HEAD = re.compile(r'^.*?<svg[^>]*viewBox="(?P<box>[\d. ]+)"[^>]*>', re.DOTALL)
 _UNUSED = re.compile(r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", re.DOTALL)
@@ -50,10 +57,29 @@ def inline_svg(figure: Figure, name: str, alt: str) -> tuple[str, float]:
 
 
 def _on_page(colour: str) -> str:
-    """A colour on the page: grey lies between ink (black) and paper (white), and others are lifted on dark paper."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    if red != green or green != blue:
-        return f"color-mix(in srgb, {colour}, white var(--lift))"
-    if red in (0, 255):
-        return "var(--paper)" if red else "currentColor"
-    return f"color-mix(in srgb, currentColor {100 * (255 - red) / 255:.0f}%, var(--paper))"
+    """A colour on the page: grey lies between ink (black) and paper (white); others stand out from either paper."""
+    rgb = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    if max(rgb) > min(rgb):
+        # A pale colour is a background, on which text stands.
+        strong = max(rgb) - min(rgb) >= _STRONG
+        by_day = _apart(rgb, 0, _LIGHT, _CONTRAST) if strong else colour
+        return f"color-mix(in srgb, {_apart(rgb, 255, _DARK, _CONTRAST_DARK)} var(--night), {by_day})"
+    if rgb[0] in (0, 255):
+        return "var(--paper)" if rgb[0] else "currentColor"
+    return f"color-mix(in srgb, currentColor {100 * (255 - rgb[0]) / 255:.0f}%, var(--paper))"
+
+
+def _apart(rgb: Sequence[int], end: int, paper: Sequence[int], contrast: float) -> str:
+    """The nearest mixture of a colour with black (0) or white (255) that has a contrast with the paper."""
+    for part in range(0, 101, 2):
+        mixed = [round(v + (end - v) * part / 100) for v in rgb]
+        darker, lighter = sorted((_luminance(mixed), _luminance(paper)))
+        if (lighter + 0.05) / (darker + 0.05) >= contrast:
+            break
+    return "#" + "".join(f"{v:02x}" for v in mixed)
+
+
+def _luminance(rgb: Sequence[int]) -> float:
+    """Relative luminance, Web Content Accessibility Guidelines 2.2."""
+    linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in rgb)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -19,17 +19,13 @@ from .drawing import inline_svg
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Cell", "Page"]
+__all__ = ["FIGURE_SIZE", "Cell", "Page"]
+
+# Size of a figure in inches, with which its text can be read on a phone, and two stand side by side on a desktop.
+FIGURE_SIZE = (5.4, 3.7)
 
 # A text, a verdict, or several of them in a row.
 Cell = str | Sequence[str]
-
-# Verdicts that need no attention, and verdicts that contradict a theory, an axiom or an exact value.
-_GOOD = {
-    Verdict.OK, Verdict.RESOLVED, Verdict.CONSISTENT, Verdict.HOLDS, Verdict.CANONICAL, Verdict.CONVERGED,
-    Verdict.CLUSTERS, Verdict.POSITIVE_BY_CONSTRUCTION, Verdict.POSITIVE_ON_GRID,
-}  # fmt: skip
-_BAD = {Verdict.DEVIATES, Verdict.VIOLATED, Verdict.FAILS}
 
 # A number with or without an error: 0.50(1), 1.0007(4)(6), +0.5, 1e-3, 200,000, nan.
 _NUMBER = re.compile(r"[-+\u2212]?(\d[\d,]*\.?\d*|\.\d+)(\([\d.]+\))*(e[-+]?\d+)?( ?%)?|[-+]?(nan|inf)")
@@ -39,11 +35,41 @@ _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5}|[a-z-]+(?:\.[A-Z]{2})?/\d{7})")
 # Headings from which a page has a list of its parts.
 _MANY = 4
 
+# Columns that fit on a phone side by side.
+_FEW = 2
+
 # Width of a drawing in pixels above which it scrolls on a phone, and the smallest scale of its text there.
 _WIDE, _SMALLEST = 640, 0.65
 
 # No request leaves the page, and no script runs in it.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+
+_FRAME = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="generator" content="nnqm {version}">
+<title>{title}</title>
+<link rel="icon" href="data:,">
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{title}</h1>
+{subtitle}
+{contents}
+</header>
+<main>
+{body}
+</main>
+<footer>Made by nnqm {version}. This file works offline and contains no scripts.</footer>
+</body>
+</html>
+"""
 
 
 class Page:
@@ -77,21 +103,41 @@ class Page:
         self._figures = 0
 
     def heading(self, text: str) -> None:
-        """Begin a part of the page. From four parts on, the page lists them below its title."""
+        """Begin a part of the page. From four parts on, the page lists them below its title.
+
+        Parameters
+        ----------
+        text : str
+        """
         self._headings.append(text)
         self._parts.append(f'<h2 id="part-{len(self._headings)}">{escape(text)}</h2>')
 
     def text(self, paragraph: str) -> None:
-        """Add a paragraph."""
+        """Add a paragraph.
+
+        Parameters
+        ----------
+        paragraph : str
+        """
         self._parts.append(f"<p>{_linked(paragraph)}</p>")
 
     def points(self, texts: Sequence[str]) -> None:
-        """Add a list of short texts; an empty one adds nothing."""
+        """Add a list of short texts; an empty one adds nothing.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        """
         if texts:
             self._parts.append("<ul>" + "".join(f"<li>{_linked(text)}</li>" for text in texts) + "</ul>")
 
     def code(self, text: str) -> None:
-        """Add a command or a piece of code, its lines unbroken."""
+        """Add a command or a piece of code, its lines unbroken.
+
+        Parameters
+        ----------
+        text : str
+        """
         self._parts.append(_scrolling(f"<pre><code>{escape(text)}</code></pre>", "code"))
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[Cell] | str], *, caption: str = "") -> None:
@@ -128,13 +174,13 @@ class Page:
             name = f'<th scope="row"{_sided(first[1])}>{_content(first[0])}</th>'
             lines.append(name + "".join(f"<td{_sided(number)}>{_content(cell)}</td>" for cell, number in others))
         body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-        told = f"<caption>{_linked(caption)}</caption>" if caption else ""
-        self._parts.append(
-            _scrolling(
-                f"<table>{told}<thead><tr>{above}</tr></thead>\n<tbody>\n{body}\n</tbody></table>",
-                caption or f"table of {', '.join(headings)}",
-            )
-        )
+        # A caption inside the table would be as wide as the table, which scrolls.
+        if caption:
+            self._parts.append(f'<p class="caption">{_linked(caption)}</p>')
+        name = caption or f"table of {', '.join(headings)}"
+        few = ' class="few"' if len(headings) <= _FEW else ""
+        parts = f"<thead><tr>{above}</tr></thead>\n<tbody>\n{body}\n</tbody>"
+        self._parts.append(_scrolling(f'<table{few} aria-label="{escape(name)}">{parts}</table>', name))
 
     def figure(self, figure: Figure, caption: str, alt: str) -> None:
         """Add a figure of Matplotlib as a vector drawing. Successive figures stand side by side if they fit.
@@ -158,35 +204,23 @@ class Page:
         self._parts.append(f'<figure style="max-width: {width:.0f}px">{drawing}{told}</figure>')
 
     def html(self) -> str:
-        """The whole page as text of HTML."""
-        subtitle = f'<p class="subtitle">{_linked(self._subtitle)}</p>' if self._subtitle else ""
-        style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
-        return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta name="generator" content="nnqm {escape(_core.build_info()["version"])}">
-<title>{escape(self._title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{style}</style>
-</head>
-<body>
-<header>
-<h1>{escape(self._title)}</h1>
-{subtitle}
-{self._contents()}
-</header>
-<main>
-{self._body()}
-</main>
-<footer>Made by nnqm {escape(_core.build_info()["version"])}. This file works offline and contains no scripts.</footer>
-</body>
-</html>
-"""
+        """The whole page.
+
+        Returns
+        -------
+        str
+            HTML; ``write`` puts it into a file.
+        """
+        version = escape(_core.build_info()["version"])
+        return _FRAME.format(
+            policy=_POLICY,
+            version=version,
+            title=escape(self._title),
+            style=files(__package__).joinpath("style.css").read_text(encoding="utf-8"),
+            subtitle=f'<p class="subtitle">{_linked(self._subtitle)}</p>' if self._subtitle else "",
+            contents=self._contents(),
+            body=self._body(),
+        )
 
     def write(self, path: str | os.PathLike[str]) -> Path:
         """Write the page. An existing file is replaced once the new one is complete.
@@ -242,13 +276,12 @@ def _sided(number: bool) -> str:
 
 
 def _is_numeric(column: Sequence[Cell]) -> bool:
-    """Whether a column has numbers and nothing else, other than empty cells."""
-    filled = [cell for cell in column if cell]
+    """Whether a column has numbers and nothing else, other than empty cells and verdicts in place of a number."""
+    filled = [cell for cell in column if cell and not isinstance(cell, Verdict)]
     return bool(filled) and all(isinstance(cell, str) and _NUMBER.fullmatch(cell) for cell in filled)
 
 
 def _content(cell: Cell) -> str:
     if isinstance(cell, Verdict):
-        tone = "good" if cell in _GOOD else "bad" if cell in _BAD else "open"
-        return f'<span class="badge {tone}">{escape(cell)}</span>'
+        return f'<span class="badge {cell.tone}">{escape(cell)}</span>'
     return _linked(cell) if isinstance(cell, str) else "".join(_content(part) for part in cell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -17,15 +18,12 @@ from ..theories.networks import RandomNetwork
 from ..theories.source import Source
 from ..theories.theory import Theory
 from .facts import builtin_name, command_of, seed_of
-from .page import Cell, Page
+from .page import FIGURE_SIZE, Cell, Page
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 __all__ = ["report_page"]
-
-# Size of a figure in inches, so that its text keeps its size on a phone.
-_SIZE = (5.4, 3.7)
 
 # Longest text of the parameters of a source, in characters.
 _LONGEST = 300
@@ -148,6 +146,8 @@ def _parameters(source: Source) -> str:
     """The parameters of a source as its representation names them."""
     told = repr(source)
     inner = told[told.find("(") + 1 : -1] if told.endswith(")") else told
+    # One number in a tuple of Python is a number to a reader.
+    inner = re.sub(r"\(([^(),]+),\)", r"\1", inner)
     return inner if len(inner) <= _LONGEST else f"{inner[:_LONGEST]} ..."
 
 
@@ -192,7 +192,7 @@ def _draw(page: Page, run: Correlators, report: Report) -> None:
     from matplotlib.figure import Figure
 
     for caption, alt, draw in _pictures(run, report):
-        figure = Figure(figsize=_SIZE, layout="constrained")
+        figure = Figure(figsize=FIGURE_SIZE, layout="constrained")
         draw(figure.add_subplot())
         page.figure(figure, caption, alt)
 
@@ -201,7 +201,7 @@ def _pictures(run: Correlators, report: Report) -> Iterator[tuple[str, str, Call
     """Caption, description and function of each figure that the run allows."""
     from .. import plot
 
-    name = report.details.get("channel", run.channels[0])
+    name, exact = report.details.get("channel", run.channels[0]), report.details.get("exact", False)
 
     def numbers(group: Group) -> str:
         known = [f"{row.quantity} = {row.estimate}" for row in report.rows if row.group is group and row.estimate]
@@ -211,13 +211,13 @@ def _pictures(run: Correlators, report: Report) -> Iterator[tuple[str, str, Call
         yield (
             f"Connected two-point function of {name}, measured and, where it is known, exact.",
             f"Two-point function against the lag. {numbers(Group.TWO_POINT)}.",
-            lambda ax: plot.correlator(run, ax, channel=name),
+            lambda ax: plot.correlator(run, ax, channel=name, exact=exact),
         )
         if run.period is None:
             yield (
                 f"Effective energies of {name}, whose plateau is the first gap.",
                 f"Effective energy against the lag. {numbers(Group.LEVELS)}.",
-                lambda ax: plot.effective_energies(run, ax, channel=name),
+                lambda ax: plot.effective_energies(run, ax, channel=name, exact=exact),
             )
     if any(row.group is Group.LEVELS for row in report.rows):
         yield (
@@ -229,7 +229,7 @@ def _pictures(run: Correlators, report: Report) -> Iterator[tuple[str, str, Call
         yield (
             "Commutator [x,p]/(i hbar) at finite lags, which tends to 1 for a particle in a potential.",
             f"Commutator against the lag. {numbers(Group.COMMUTATOR)}.",
-            lambda ax: plot.commutator(run, ax, channel=name),
+            lambda ax: plot.commutator(run, ax, channel=name, exact=exact),
         )
     found = report.details.get("positivity")
     if isinstance(found, PositivityResult):

@@ -11,12 +11,13 @@ from .._arguments import Floats
 from ..errors import InputError, InputTypeError
 from ..estimators.roughness import commutator as extrapolated_commutator
 from ..estimators.roughness import commutator_at_lags
-from ..quantum.measures import TwoPointFunction
+from ..quantum.measures import SpectralMeasure, ThermalMeasure, TwoPointFunction
 from ..report.exact_values import Estimated, exact_column
 from ..sampling.correlators import Correlators
 from ..spectra.gevp import effective_energy
 from ..spectra.one_correlator import OneCorrelator
 from ..statistics.estimate import Estimate
+from ..theories.mode_sums import KarhunenLoeve
 from .style import (
     EXACT,
     FAINT,
@@ -43,9 +44,12 @@ __all__ = ["Exact", "commutator", "correlator", "effective_energies"]
 # Exact values of a picture: given ones, those that nnqm knows of the theory (True), or none (False).
 Exact: TypeAlias = "TwoPointFunction | Estimated | bool"
 
+_NO_LAGS = "this run holds no {}, which need a stationary theory and a uniform grid of times"
 _RUN = "give a run of simulate, accumulate or load"
-# Points of a curve; part of the largest lag from which a curve of the commutator begins.
-_FINE, _FIRST = 400, 1e-3
+# Points of a curve, and of the curve of an expansion; part of the largest lag from which commutators are drawn.
+_FINE, _MODE_LAGS, _FIRST = 400, 60, 1e-3
+# Largest relative error of an effective energy for which the axis has room.
+_SHARP = 0.2
 # Errors by which a value exceeds zero on a logarithmic scale.
 _ABOVE_ZERO = 2.0
 
@@ -100,7 +104,7 @@ def correlator(
     name = run.channels[run.observables.index(channel)]
     known, ax = exact_of(run, name, exact), axes_of(ax)
     if "lags" not in run.sums or not run.lags:
-        return nothing(ax, "the two-point function against the lag needs a uniform grid of times and lags")
+        return nothing(ax, _NO_LAGS.format("lags"))
     with reasons(ax):
         found, times = run.connected(name), np.array(run.lags) * run.dt
         lost = np.flatnonzero(~(found.value > _ABOVE_ZERO * found.total_error))
@@ -123,12 +127,7 @@ def correlator(
 
 def _exact_correlator(function: TwoPointFunction, ax: Axes, log: bool) -> Axes:
     """The function of a measure alone: one period, or until it has decayed."""
-    period = getattr(function, "beta", None)
-    energies = getattr(function, "energies", np.empty(0))
-    step = getattr(function, "step", None)
-    end = float(period) if period is not None else 5.0 * function.hbar / float(energies.min(initial=np.inf))
-    if not np.isfinite(end) or end <= 0:
-        end = 1.0
+    step, end = getattr(function, "step", None), _end_of(function)
     times = np.linspace(0, end, _FINE) if step is None else step * np.arange(max(2, round(end / step)))
     with reasons(ax):
         values = function.connected(times)
@@ -140,6 +139,14 @@ def _exact_correlator(function: TwoPointFunction, ax: Axes, log: bool) -> Axes:
         _label_correlator(ax, "x")
         legend(ax)
     return ax
+
+
+def _end_of(function: TwoPointFunction) -> float:
+    """One period, or five times the longest time of decay."""
+    if isinstance(function, ThermalMeasure):
+        return function.beta
+    energies = function.energies if isinstance(function, SpectralMeasure) else np.empty(0)
+    return 5.0 * function.hbar / float(energies.min()) if energies.size and energies.min() > 0 else 1.0
 
 
 def _label_correlator(ax: Axes, name: str) -> None:
@@ -213,7 +220,7 @@ def effective_energies(
 
     Examples
     --------
-    >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 2000, 64, 0.2, rng=1)
+    >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 2000, 32, 0.2, rng=1)
     >>> nnqm.plot.effective_energies(run).get_ylabel()
     '$E_{\\mathrm{eff}}(\\tau)$ of x  [energy]'
     """
@@ -221,7 +228,7 @@ def effective_energies(
     name = run.channels[run.observables.index(channel)]
     known, ax = exact_of(run, name, exact), axes_of(ax)
     if "lags" not in run.sums or len(run.lags) < 2:
-        return nothing(ax, "effective energies need a uniform grid of times and lags")
+        return nothing(ax, _NO_LAGS.format("lags"))
     with reasons(ax):
         if run.period is None:
             times, energy = effective_energy(run, name)
@@ -233,7 +240,8 @@ def effective_energies(
         if isinstance(known, TwoPointFunction) and run.period is None:
             _exact_energies(ax, run, known, times)
         band = _plateau(ax, run, name)
-        shown = np.concatenate([energy.value[energy.total_error < np.abs(energy.value)], band])
+        sharp = energy[energy.total_error < _SHARP * np.abs(energy.value)]
+        shown = np.concatenate([sharp.value - sharp.total_error, sharp.value + sharp.total_error, band])
         if shown.size:
             margin = max(0.25 * float(np.ptp(shown)), 0.03 * float(np.abs(shown).max()))
             ax.set_ylim(float(shown.min()) - margin, float(shown.max()) + margin)
@@ -270,17 +278,25 @@ def _plateau(ax: Axes, run: Correlators, name: str) -> Floats:
     return value + float(level.gap.total_error) * np.array([-1.0, 1.0])
 
 
-def commutator(run: Correlators, ax: Axes | None = None, *, channel: int | str = 0, exact: Exact = True) -> Axes:
+def commutator(
+    run: Correlators | TwoPointFunction | KarhunenLoeve,
+    ax: Axes | None = None,
+    *,
+    channel: int | str = 0,
+    exact: Exact = True,
+) -> Axes:
     r"""Draw the commutator at finite lag epsilon and its limit epsilon -> 0.
 
-    The points are ``commutator_at_lags``. The dashed line is the polynomial through the first K of them, in the lag or
-    its square root, with which ``commutator`` extrapolates; the diamond at 0 is the limit with its total error, and its
-    verdict is in the legend. A limit without a value is only written.
+    The points are ``commutator_at_lags``, :math:`m \langle [x(t + \epsilon) - x(t)]^2\rangle/\hbar\epsilon`. The dashed
+    line is the polynomial through the first K of them, in the lag or its square root, with which ``commutator``
+    extrapolates; the diamond at 0 is the limit with its total error, and its verdict is in the legend. A limit without
+    a value is only written.
 
     Parameters
     ----------
-    run : Correlators
-        A run with increment lags.
+    run : Correlators, TwoPointFunction or KarhunenLoeve
+        A run with increment lags; an exact function alone, with its limit; or a Karhunen-Loeve expansion, whose
+        commutator vanishes at lags below the length of its interval over the number of modes (hbar = mass = 1).
     ax : matplotlib Axes, optional
         Axes to draw on; a new figure of pyplot by default.
     channel : int or str, default 0
@@ -306,11 +322,13 @@ def commutator(run: Correlators, ax: Axes | None = None, *, channel: int | str =
     >>> nnqm.plot.commutator(run).get_xlabel()
     'lag $\\epsilon$  [time]'
     """
-    need("run", run, Correlators, _RUN)
+    need("run", run, (Correlators, TwoPointFunction, KarhunenLoeve), _RUN)
+    if not isinstance(run, Correlators):
+        return _exact_commutator(run, axes_of(ax))
     name = run.channels[run.observables.index(channel)]
     known, ax = exact_of(run, name, exact), axes_of(ax)
     if "increments" not in run.sums or not run.increment_lags:
-        return nothing(ax, "the commutator needs a uniform grid of times and increments")
+        return nothing(ax, _NO_LAGS.format("increments"))
     with reasons(ax):
         at_lags, lags = commutator_at_lags(run, name), np.array(run.increment_lags) * run.dt
         points(ax, lags, at_lags)
@@ -318,9 +336,36 @@ def commutator(run: Correlators, ax: Axes | None = None, *, channel: int | str =
         _limit(ax, run, name, at_lags)
         ax.set_xlim(-0.03 * lags.max(), 1.03 * lags.max())
         ax.set_ylim(bottom=min(0.0, float(at_lags.value.min())))
-        ax.set_xlabel(r"lag $\epsilon$  [time]")
-        ax.set_ylabel(rf"$m\,\langle [x(t+\epsilon) - x(t)]^2\rangle/\hbar\epsilon$ of {plain(name)}  [1]")
-        legend(ax)
+        _label_commutator(ax, name)
+    return ax
+
+
+def _label_commutator(ax: Axes, name: str) -> None:
+    ax.set_xlabel(r"lag $\epsilon$  [time]")
+    ax.set_ylabel(rf"$[x, p]/i\hbar$ at $\epsilon$, of {plain(name)}  [1]")
+    legend_on_top(ax)
+
+
+def _exact_commutator(known: TwoPointFunction | KarhunenLoeve, ax: Axes) -> Axes:
+    """The commutator of an exact function or of an expansion alone."""
+    with reasons(ax):
+        if isinstance(known, KarhunenLoeve):
+            length = known.interval[1] - known.interval[0]
+            lags = np.geomspace(0.01 * length / max(len(known), 1), 0.3 * length, _MODE_LAGS)
+            ax.plot(lags, known.commutator_at(lags), color=EXACT, lw=1.6, label=f"{len(known)} modes")
+            ax.axvline(length / max(len(known), 1), color=ink(ax), alpha=FAINT, ls=":", lw=1, label="length/modes")
+            ax.set_xscale("log")
+        else:
+            step, end = getattr(known, "step", None), _end_of(known)
+            steps = 1 if step is None else max(2, round(end / step))
+            lags = np.linspace(0, end, _FINE) if step is None else step * np.arange(1, steps + 1)
+            _curve(ax, known, lags, commutator=True)
+            if np.isfinite(known.commutator):
+                label = rf"$\epsilon \to 0$: {known.commutator:.5g}"
+                ax.plot([0.0], [known.commutator], "D", ms=MARKER, color=EXACT, label=label, clip_on=False)
+            ax.set_xlim(left=-0.03 * end)
+        ax.set_ylim(bottom=0)
+        _label_commutator(ax, "x")
     return ax
 
 

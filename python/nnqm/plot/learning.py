@@ -13,7 +13,7 @@ from .._arguments import Floats, choice
 from ..errors import InputError, InputTypeError
 from ..learning.dynamics import TrainingDynamics
 from ..learning.physics import Origin
-from .style import FAINT, SMALL, axes_of, ink, legend_on_top, nothing, series
+from .style import FAINT, SMALL, axes_of, ink, legend, legend_on_top, nothing, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ _LABELS = {
     "uncertainty": r"$\Delta x\,\Delta p$  [action]",
     "variance": r"variance of $x$  [$x^2$]",
     "gap": r"$E_n - E_0$  [energy]",
-    "loss": "loss",
+    "loss": "loss  [unit of the training]",
 }
 # Quantities of levels.
 _OF_LEVELS = ("weight", "gap")
@@ -95,7 +95,7 @@ def training(
     for name, one in named.items():
         if not isinstance(one, TrainingDynamics):
             raise InputTypeError(
-                f"dynamics must be TrainingDynamics; got {one!r}{f' for {name!r}' if name else ''}; "
+                f"dynamics must be TrainingDynamics; got {type(one).__name__}{f' for {name!r}' if name else ''}; "
                 "nnqm.training_dynamics makes one"
             )
     if not any(one.steps for one in named.values()):
@@ -336,4 +336,8 @@ def _finish(ax: Axes, quantity: str, heading: str = "") -> None:
     """Line of a Gaussian, and a legend above what is drawn."""
     if quantity == "kurtosis":
         ax.axhline(0, color=ink(ax), alpha=FAINT, lw=0.8, zorder=0)
-    legend_on_top(ax, heading)
+    # Above 1 there are no p-values, and thus no room.
+    if quantity == "positivity":
+        legend(ax, heading)
+    else:
+        legend_on_top(ax, heading)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["check_figure_file", "overview", "save_overview"]
 
 _SIZE = (11.0, 7.5)
-# Characters of a line of the title.
-_LINE = 130
 
 
 def overview(
@@ -56,7 +55,8 @@ def overview(
     Examples
     --------
     >>> run = nnqm.simulate(nnqm.harmonic_oscillator(), 4000, 32, 0.2, rng=1)
-    >>> len(nnqm.plot.overview(run).axes)
+    >>> report = nnqm.analyse(run, n_levels=2, positivity=False)
+    >>> len(nnqm.plot.overview(run, report).axes)
     4
     """
     need("run", run, Correlators, "give a run of simulate, accumulate or load")
@@ -72,7 +72,7 @@ def overview(
     elif not isinstance(figure, FigureBase):
         raise InputTypeError(f"figure must be a Figure of matplotlib, or None; got {type(figure).__name__}")
     report = analyse(run) if report is None else report
-    name, exact = report.details["channel"], report.details.get("exact", False)
+    name, exact = report.details.get("channel", run.channels[0]), report.details.get("exact", False)
     ((first, second), (third, fourth)) = figure.subplots(2, 2)
     correlator(run, first, channel=name, exact=exact).set_title(f"Connected two-point function of {name}")
     levels(report, second).set_title("Levels")
@@ -81,14 +81,10 @@ def overview(
     for ax in (first, second, third, fourth):
         ax.title.set_fontweight("bold")
     if report.title:
-        figure.suptitle(_wrapped(report.title), fontsize=SMALL + 0.5, color=ink(first), alpha=0.8)
+        # Letters that fit into the width of the figure.
+        letters = int(72 * figure.bbox.width / figure.dpi / (0.62 * SMALL))
+        figure.suptitle(textwrap.fill(report.title, letters), fontsize=SMALL + 0.5, color=ink(first), alpha=0.8)
     return figure
-
-
-def _wrapped(title: str) -> str:
-    import textwrap
-
-    return "\n".join(textwrap.wrap(title, _LINE))
 
 
 def save_overview(run: Correlators, report: Report, path: str | os.PathLike[str]) -> Path:

@@ -136,7 +136,7 @@ def levels(
 
 def _why_none(spectrum: Spectrum | DecayLevels | Report) -> str:
     if isinstance(spectrum, Report):
-        return "this report has no levels"
+        return "this report has no levels; they need open paths on a uniform grid of times"
     return "no level was found"
 
 

@@ -24,13 +24,6 @@ from .time_functions import correlation, n_point, partition_function, spectral_m
 __all__ = ["Hamiltonian"]
 
 
-def _in_notebook(hamiltonian: Hamiltonian) -> str:
-    """Potential and constants of a Hamiltonian; levels are not computed for a look at it."""
-    facts = {"potential V(x)": str(hamiltonian.bases.potential), "mass": hamiltonian.mass, "hbar": hamiltonian.hbar}
-    facts["domain"] = "all x" if hamiltonian.domain is None else "[{:g}, {:g}]".format(*hamiltonian.domain)
-    return card("Hamiltonian p^2/2m + V(x)", {**facts, "tolerance": hamiltonian.tolerance})
-
-
 @dataclass(frozen=True, init=False, eq=False, repr=False)
 class Hamiltonian(Drawn, picture="ground_state"):
     r"""A particle on the line, :math:`H = p^2/2m + V(x)`, solved to a given accuracy.
@@ -120,8 +113,6 @@ class Hamiltonian(Drawn, picture="ground_state"):
             Outside the table or domain, or if the function gives NaN.
         """
         return self.bases.potential(x)
-
-    _repr_html_ = _in_notebook
 
     def __repr__(self) -> str:
         inside = "" if self.domain is None else f", domain={self.domain}"
@@ -484,3 +475,13 @@ class Hamiltonian(Drawn, picture="ground_state"):
         True
         """
         return ground_state_chain(self.bases, dt, offset)
+
+
+def _in_notebook(hamiltonian: Hamiltonian) -> str:
+    """Potential and constants of a Hamiltonian; levels are not computed for a look at it."""
+    facts = {"potential V(x)": str(hamiltonian.bases.potential), "mass": hamiltonian.mass, "hbar": hamiltonian.hbar}
+    facts["domain"] = "all x" if hamiltonian.domain is None else "[{:g}, {:g}]".format(*hamiltonian.domain)
+    return card("Hamiltonian p^2/2m + V(x)", {**facts, "tolerance": hamiltonian.tolerance})
+
+
+setattr(Hamiltonian, "_repr_html_", _in_notebook)  # noqa: B010  (assignment to a method is an error of types)

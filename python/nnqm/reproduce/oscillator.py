@@ -6,6 +6,7 @@ import numpy as np
 
 from ..learning.inverse_design import hamiltonian_with_gaps
 from ..quantum.hamiltonian import Hamiltonian
+from ..quantum.states import State
 from ..runs.simulation import simulate
 from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
@@ -14,6 +15,7 @@ from ..spectra.hidden_state import hidden_spectrum
 from ..statistics.estimate import Estimate
 from ..theories.builtin import harmonic_oscillator
 from ..theories.theory import Theory
+from ..verdict import Verdict
 from .record import Curve, Number, Panel, Record, compared, computed, undecided
 from .registry import Effort, claim
 
@@ -31,26 +33,20 @@ _PAPER = "2504.05462"
 def oscillator_schroedinger(effort: Effort) -> Record:
     oscillator = Hamiltonian([0, 0, 0.5])
     energies, errors = oscillator.energies(10), oscillator.level_errors(10)
-    numbers = [
-        computed(f"E_{n}, unit hbar omega", energies[n], n + 0.5, float(errors[n])) for n in (0, 1, 2, 3, 5, 9)
-    ]
+    numbers = [computed(f"E_{n}, unit hbar omega", energies[n], n + 0.5, float(errors[n])) for n in (0, 1, 2, 3, 5, 9)]
     # In the Hilbert space: trial states He_n(sqrt 2 x) exp(-x^2/2), their norms, overlaps and energies.
     polynomials = [np.polynomial.hermite.Hermite.basis(n) for n in range(5)]
-    states = [oscillator.state(lambda x, h=h: h(x) * np.exp(-(x**2) / 2)).normalised() for h in polynomials]
+    states = [_hermite(oscillator, h) for h in polynomials]
     overlap = max(abs(states[m].inner(states[n])) for m in range(5) for n in range(m))
     numbers.append(computed("largest overlap of two of five Hermite states", float(overlap), 0.0, 1e-10))
     for n in (0, 4):
-        numbers.append(
-            computed(f"<H> in the Hermite state {n}", states[n].expectation("H"), n + 0.5, 1e-9)
-        )
+        numbers.append(computed(f"<H> in the Hermite state {n}", states[n].expectation("H"), n + 0.5, 1e-9))
     ground = states[0]
     product = ground.uncertainty("x") * ground.uncertainty("p")
     numbers.append(computed("dx dp in the ground state", product, 0.5, 1e-9))
     x = np.linspace(-4.5, 4.5, 241)
     curves = [Curve.of("V(x)", x, np.minimum(x**2 / 2, 6.0), "dashed")]
-    curves += [
-        Curve.of(f"n = {n}", x, n + 0.5 + 0.6 * oscillator.wave_function(n, x)) for n in range(5)
-    ]
+    curves += [Curve.of(f"n = {n}", x, n + 0.5 + 0.6 * oscillator.wave_function(n, x)) for n in range(5)]
     return Record(
         "H = p^2/2 + x^2/2, hbar = m = 1; basis of sinc functions that is refined until the levels stop changing",
         tuple(numbers),
@@ -84,9 +80,7 @@ def oscillator_paths(effort: Effort) -> Record:
         numbers.append(compared("|<0|x|1>|^2", weight, 0.5))
     excess = [(float(g.value) - n) / n for n, g in shown]
     errors = [float(g.total_error) / n for n, g in shown]
-    curve = Curve(
-        "measured", tuple(float(n) for n, _ in shown), tuple(excess), tuple(errors), "points"
-    )
+    curve = Curve("measured", tuple(float(n) for n, _ in shown), tuple(excess), tuple(errors), "points")
     return Record(
         f"{n_paths:,} paths x 256 times, dt = 0.2/omega; generalised eigenvalue problem of 23 observables",
         tuple(numbers),
@@ -101,7 +95,8 @@ def oscillator_paths(effort: Effort) -> Record:
     "oscillator-hilbert-space",
     _PAPER,
     "the Hilbert space of Osterwalder and Schrader",
-    "The Hilbert space whose inner product is the reflection-positive form <F(reflected) G>, and the transfer operator on "
+    "The Hilbert space whose inner product is the reflection-positive form <F(reflected) G>, and the transfer "
+    "operator on "
     "it, give the same levels.",
 )
 def oscillator_hilbert_space(effort: Effort) -> Record:
@@ -125,7 +120,8 @@ def oscillator_hilbert_space(effort: Effort) -> Record:
     numbers.append(
         Number(
             "lowest eigenvalue of the form <F(reflected) G> of these functionals",
-            *_sign(lowest),
+            Verdict.POSITIVE_ON_GRID if lowest > 0 else Verdict.VIOLATED,
+            lowest > 0,
             lowest,
             remark="positive: an inner product",
         )
@@ -147,9 +143,7 @@ def oscillator_hilbert_space(effort: Effort) -> Record:
 def hamiltonians_to_order(effort: Effort) -> Record:
     primes = (2, 3, 5, 7, 11)[: effort.size(5, 4)]
     design = hamiltonian_with_gaps(primes)
-    numbers = [
-        computed(f"gap {n}, solved", design.gaps[n - 1], p, 1e-7) for n, p in enumerate(primes, start=1)
-    ]
+    numbers = [computed(f"gap {n}, solved", design.gaps[n - 1], p, 1e-7) for n, p in enumerate(primes, start=1)]
     n_paths = effort.size(100_000, 30_000)
     run = simulate(
         Theory(design.source),
@@ -178,6 +172,11 @@ def hamiltonians_to_order(effort: Effort) -> Record:
     )
 
 
+def _hermite(oscillator: Hamiltonian, polynomial: np.polynomial.hermite.Hermite) -> State:
+    """The normalised state of a Hermite polynomial times exp(-x^2/2)."""
+    return oscillator.state(lambda x: np.asarray(polynomial(x) * np.exp(-(x**2) / 2))).normalised()
+
+
 def _moments(variance: float, rho: float, size: int) -> np.ndarray:
     """E x^i y^j of two Gaussian variables of one variance and the correlation ``rho``, shape (size, size)."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(24)
@@ -186,10 +185,4 @@ def _moments(variance: float, rho: float, size: int) -> np.ndarray:
     y = rho * x[:, None] + np.sqrt(variance * (1 - rho**2)) * nodes
     powers = np.arange(size)
     conditional = np.einsum("abj,b->aj", y[:, :, None] ** powers, weights)
-    return np.einsum("ai,aj,a->ij", x[:, None] ** powers, conditional, weights)
-
-
-def _sign(lowest: float):  # type: ignore[no-untyped-def]
-    from ..verdict import Verdict
-
-    return (Verdict.POSITIVE_ON_GRID if lowest > 0 else Verdict.VIOLATED), lowest > 0
+    return np.asarray(np.einsum("ai,aj,a->ij", x[:, None] ** powers, conditional, weights))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..estimators.markov import chapman_kolmogorov
@@ -18,14 +20,15 @@ from ..theories.theory import Theory
 from ..time_networks.emulate import split_network
 from ..time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 from ..verdict import Verdict
+from .record import Curve, Number, Panel, Record, by_test, positive, refuted, violated
 from .registry import Effort, claim
-from .record import Curve, Number, Panel, Record, positive, refuted, tested, violated
 
 __all__: list[str] = []
 
 _PAPER = "2504.05462"
 _ERROR = (
-    "statistical; the functional F is chosen on one half of the paths and tested on the other half, so that the p-value "
+    "statistical; the functional F is chosen on one half of the paths and tested on the other half, so that the "
+    "p-value "
     "of the test is valid for the F that was found"
 )
 
@@ -34,12 +37,13 @@ _ERROR = (
     "positive-by-splitting",
     _PAPER,
     "parameter splitting, theta = theta_0, theta_+ and theta_-",
-    "A network is reflection positive for every density of its parameters if the parameters for t > 0 and for t < 0 are "
+    "A network is reflection positive for every density of its parameters if the parameters for t > 0 and for t "
+    "< 0 are "
     "independent, given the shared ones.",
 )
 def positive_by_splitting(effort: Effort) -> Record:
     n_paths = effort.size(20_000, 4_000)
-    layers = {"weight_std": 1.5, "bias_std": 0.5, "shared": [True, False]}
+    layers: dict[str, Any] = {"weight_std": 1.5, "bias_std": 0.5, "shared": [True, False]}
     grid = np.linspace(-2.0, 2.0, 17)
     theories = {
         "tanh network of |t|, Gaussian weights": Theory(
@@ -89,7 +93,7 @@ def positive_by_markov(effort: Effort) -> Record:
     for i, (name, (theory, dt)) in enumerate(theories.items()):
         paths = Paths(theory, n_paths, 32, dt, rng=effort.rng(i), n_threads=effort.n_threads)
         markov = chapman_kolmogorov(paths)
-        numbers.append(tested(f"{name}: Chapman-Kolmogorov equation", markov.p_value))
+        numbers.append(by_test(f"{name}: Chapman-Kolmogorov equation", markov.p_value))
         numbers.append(positive(f"{name}: <F(reflected) F>, worst F found", reflection_positivity(paths)))
         found = positivity_certificate(kallen_lehmann(theory))
         known = found.verdict is Verdict.POSITIVE_BY_CONSTRUCTION
@@ -106,7 +110,7 @@ def positive_by_markov(effort: Effort) -> Record:
 def generic_networks_violate(effort: Effort) -> Record:
     n_paths = effort.size(20_000, 6_000)
     numbers: list[Number] = []
-    kernels = {
+    kernels: dict[str, TimeNetwork | CosineNetwork] = {
         "tanh network of t": TimeNetwork("tanh", bias_std=1.0, width=16),
         "cosine network, Gaussian momenta": CosineNetwork(Density("gaussian"), width=16),
         "cosine network of 1 neuron, Cauchy momenta": CosineNetwork(Density("cauchy"), width=1),
@@ -117,9 +121,7 @@ def generic_networks_violate(effort: Effort) -> Record:
             linear = positivity_certificate(lambda t: np.exp(-np.abs(t)), 9, 0.5)
             remark = f"two-point function alone: {linear.verdict}"
             paths = Paths(network.theory(), n_paths, 32, 0.2, rng=effort.rng(i), n_threads=effort.n_threads)
-            numbers.append(
-                Number(f"{name}: exp(-|t|), linear functionals", linear.verdict, None, remark=remark)
-            )
+            numbers.append(Number(f"{name}: exp(-|t|), linear functionals", linear.verdict, None, remark=remark))
             numbers.append(violated(f"{name}: <F(reflected) F>, worst F found", reflection_positivity(paths)))
             continue
         grid = np.linspace(-2.0, 2.0, 17)
@@ -167,7 +169,7 @@ def deep_not_markov(effort: Effort) -> Record:
         paths = Paths(theory, n_paths, 32, 0.2, rng=effort.rng(i), n_threads=effort.n_threads)
         markov = chapman_kolmogorov(paths, n_paths=n_paths)
         if i == 0:
-            numbers.append(tested(f"{name}: Chapman-Kolmogorov equation (control)", markov.p_value))
+            numbers.append(by_test(f"{name}: Chapman-Kolmogorov equation (control)", markov.p_value))
         else:
             numbers.append(refuted(f"{name}: Chapman-Kolmogorov equation", markov.p_value))
         result = reflection_positivity(paths)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -24,12 +24,14 @@ __all__ = [
     "Number",
     "Panel",
     "Record",
+    "below",
+    "by_test",
     "compared",
     "computed",
     "jointly",
+    "measured",
     "positive",
     "refuted",
-    "tested",
     "undecided",
     "violated",
 ]
@@ -182,8 +184,11 @@ class Record:
 
     @property
     def verdict(self) -> Verdict:
-        """DEVIATES if any number contradicts the claim, NOT_RESOLVED if none decides, CONSISTENT if a test by chance
-        is among those that support it, otherwise HOLDS."""
+        """The verdict on the claim.
+
+        DEVIATES if any number contradicts it, NOT_RESOLVED if none decides, CONSISTENT if sampled numbers support it,
+        and HOLDS if all are exact or refute what the claim says to be wrong.
+        """
         if any(number.sound is False for number in self.numbers):
             return Verdict.DEVIATES
         if not any(number.sound for number in self.numbers):
@@ -191,8 +196,9 @@ class Record:
         return Verdict.CONSISTENT if any(number.counted for number in self.numbers) else Verdict.HOLDS
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON can keep it."""
-        return asdict(self)
+        """Everything, as plain data of JSON; numbers that are not finite are None."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
 
     @classmethod
     def from_dict(cls, kept: Mapping[str, Any]) -> Record:
@@ -208,15 +214,13 @@ class Record:
             Panel(
                 **{
                     **p,
-                    "curves": tuple(Curve(**{k: _tupled(v) for k, v in c.items()}) for c in p["curves"]),
-                    "limits": _tupled(p["limits"]),
+                    "curves": tuple(Curve(**{k: _numbers(v) for k, v in c.items()}) for c in p["curves"]),
+                    "limits": _numbers(p["limits"]),
                 }
             )
             for p in kept["panels"]
         )
-        return cls(
-            kept["setting"], tuple(numbers), kept["error"], tuple(panels), kept["caption"], tuple(kept["notes"])
-        )
+        return cls(kept["setting"], tuple(numbers), kept["error"], tuple(panels), kept["caption"], tuple(kept["notes"]))
 
 
 def compared(
@@ -243,12 +247,42 @@ def compared(
     )
 
 
+def measured(
+    quantity: str,
+    found: Estimate,
+    *,
+    exact: float | None = None,
+    published: tuple[float, float] | None = None,
+    remark: str = "",
+) -> Number:
+    """A measured number that is not judged; it decides nothing."""
+    return Number(
+        quantity,
+        Verdict.RESOLVED,
+        None,
+        float(found.value),
+        float(found.error),
+        float(found.systematic),
+        exact=exact,
+        published=None if published is None else published[0],
+        published_error=None if published is None else published[1] or None,
+        remark=remark,
+    )
+
+
+def below(found: Estimate, bound: float) -> float:
+    """p-value of the hypothesis that a number is not below a bound, by Student's t-test."""
+    from scipy.special import stdtr
+
+    return float(stdtr(found.n_blocks - 1, float(found.pull(bound))))
+
+
 def jointly(quantity: str, found: Estimate, exact: ArrayLike, *, remark: str = "") -> Number:
     """Several correlated numbers beside their exact values, by Hotelling's test."""
-    return tested(quantity, found.consistency(exact), remark=remark)
+    return by_test(quantity, found.consistency(exact), remark=remark)
 
 
-def tested(quantity: str, p: float, *, value: float | None = None, remark: str = "") -> Number:
+def by_test(quantity: str, p: float, *, value: float | None = None, remark: str = "") -> Number:
     """The verdict of a test whose hypothesis the claim asserts."""
     agrees = p > THRESHOLD
     verdict = Verdict.CONSISTENT if agrees else Verdict.DEVIATES
@@ -336,7 +370,17 @@ def _floats(values: ArrayLike) -> tuple[float, ...]:
     return tuple(float(v) if math.isfinite(v) else math.nan for v in np.asarray(values, dtype=np.float64).ravel())
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _plain(value: Any) -> Any:
+    """Data of JSON."""
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
+def _numbers(value: Any) -> Any:
+    """A tuple of the numbers of a list of JSON, NaN for None."""
+    return tuple(math.nan if v is None else v for v in value) if isinstance(value, list) else value

@@ -27,11 +27,23 @@ class Paper:
 # In the order of the page.
 _PAPERS = (
     Paper("2504.05462", "nnqm", "C. Ferko and J. Halverson", "Quantum Mechanics and Neural Networks"),
-    Paper("2601.14453", "universality", "C. Ferko, J. Halverson and A. Mutchler", "Universality of NN-FT"),
+    Paper(
+        "2601.14453",
+        "universality",
+        "C. Ferko, J. Halverson and A. Mutchler",
+        "Universality of Neural Network Field Theory",
+    ),
     Paper("2008.08601", "width", "J. Halverson, A. Maiti and K. Stoner", "Neural Networks and Quantum Field Theory"),
-    Paper("2604.27050", "alpha", "Z. Zhang", "Optimal Architecture and Fundamental Bounds in NNFT"),
+    Paper(
+        "2604.27050", "alpha", "Z. Zhang", "Optimal Architecture and Fundamental Bounds in Neural Network Field Theory"
+    ),
     Paper("2512.24420", "vertex", "B. Robinson", "Virasoro Symmetry in Neural Network Field Theories"),
-    Paper("1902.06720", "training", "J. Lee et al.", "Wide Neural Networks of Any Depth Evolve as Linear Models"),
+    Paper(
+        "1902.06720",
+        "training",
+        "J. Lee et al.",
+        "Wide Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent",
+    ),
 )
 
 
@@ -106,9 +118,14 @@ class Claim:
     @property
     def code(self) -> str:
         """Digest of the text of the function, so that an edited claim is computed again."""
-        return hashlib.sha256(inspect.getsource(self.compute).encode()).hexdigest()[:16]
+        try:
+            text = inspect.getsource(self.compute).encode()
+        except OSError:  # a function that was typed in has no file
+            text = self.compute.__code__.co_code
+        return hashlib.sha256(text).hexdigest()[:16]
 
     def __call__(self, effort: Effort) -> Record:
+        """The record of the claim, computed now."""
         return self.compute(effort)
 
 
@@ -177,7 +194,9 @@ def claims(*wanted: str) -> tuple[Claim, ...]:
         these = {n for n, c in found.items() if base in (n, c.paper.arxiv, c.paper.name)}
         if not these:
             known = ", ".join(f"{p.arxiv} ({p.name})" for p in papers())
-            raise InputError(f"paper must be one of {known}, or the name of a claim; got {text}; see nnqm reproduce --list")
+            raise InputError(
+                f"paper must be one of {known}, or the name of a claim; got {text}; see nnqm reproduce --list"
+            )
         chosen |= these
     order = {paper.arxiv: i for i, paper in enumerate(_PAPERS)}
     listing = [c for n, c in found.items() if not wanted or n in chosen]

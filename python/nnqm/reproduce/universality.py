@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..exact.spectral_measures import kallen_lehmann
@@ -12,8 +14,8 @@ from ..theories.linear_processes import KarhunenLoeveProcess
 from ..time_networks.decompose import karhunen_loeve
 from ..time_networks.emulate import as_network
 from ..time_networks.kernels import Kernel
-from .registry import Effort, claim
 from .record import Curve, Number, Panel, Record, compared, computed, jointly
+from .registry import Effort, claim
 
 __all__: list[str] = []
 
@@ -23,13 +25,14 @@ _PAPER = "2504.05462"
 @claim(
     "kkl-expansion",
     _PAPER,
-    "the theorem of Kosambi, Karhunen and Loeve applied to (P1) mean-square continuity and (P2) finite two-point function",
+    "the theorem of Kosambi, Karhunen and Loeve applied to (P1) mean-square continuity and (P2) finite two-point "
+    "function",
     "Every process on an interval with a continuous, finite two-point function is a network with one hidden layer: its "
     "neurons are functions of time, its random output weights are uncorrelated.",
 )
 def kkl_expansion(effort: Effort) -> Record:
-    sizes = (5, 10, 20, 40, 80)
-    kernels = {
+    sizes = (5, 10, 20, 40, 80)[: effort.size(5, 4)]
+    kernels: dict[str, Any] = {
         "Ornstein-Uhlenbeck": Kernel.ornstein_uhlenbeck(omega=1.0),
         "Matern 3/2": Kernel.matern(1.5),
         "exp(-sqrt|t|)": Kernel.root_exponential(),
@@ -48,7 +51,7 @@ def kkl_expansion(effort: Effort) -> Record:
             seen = float(w @ np.sum(few.basis(t) ** 2, axis=0))
             direct = 1 - seen / expansion.trace
             left.append(few.truncation_error)
-            if n in (10, 80):
+            if n in (10, sizes[-1]):
                 numbers.append(
                     computed(
                         f"{name}: part of the variance beyond {n} neurons",
@@ -70,14 +73,10 @@ def kkl_expansion(effort: Effort) -> Record:
             )
         )
     return Record(
-        "interval (0, 2), five kernels, 5 to 80 neurons; quadrature with 400 nodes",
+        f"interval (0, 2), five kernels, 5 to {sizes[-1]} neurons; quadrature with 400 nodes",
         tuple(numbers),
         "numerical, of the quadrature and of the eigenvalues; no sampling",
-        (
-            Panel(
-                "What a network of K neurons leaves out", "neurons K", "part of the variance", tuple(curves), "xy"
-            ),
-        ),
+        (Panel("What a network of K neurons leaves out", "neurons K", "part of the variance", tuple(curves), "xy"),),
         "The part of the variance that K neurons leave out tends to zero for every kernel; rougher kernels need more.",
     )
 
@@ -116,7 +115,9 @@ def kkl_round_trip(effort: Effort) -> Record:
         for s in (1, 3):
             tail = abs(float(own[s] - exact[s]))
             within = found[s].with_systematic(tail)
-            numbers.append(compared(f"{name}: G({lags[s] * dt:g}) of the network, exact of the theory", within, float(exact[s])))
+            numbers.append(
+                compared(f"{name}: G({lags[s] * dt:g}) of the network, exact of the theory", within, float(exact[s]))
+            )
         fine = np.linspace(0, 3, 121)
         panels.append(
             Panel(

@@ -1,4 +1,4 @@
-"""One correlator from what a user has: arrays, samples, estimates, runs, and objects of gvar or pyerrors."""
+"""One correlator from what a user has: arrays, samples, estimates, runs; objects of gvar, pyerrors, uncertainties."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from ..errors import InputError, InputTypeError
 from ..statistics.estimate import Estimate
 
 __all__: list[str] = []
+
+# Packages whose objects are values with errors.
+_PACKAGES = {"gvar", "pyerrors", "uncertainties"}
 
 # Fewest blocks that are made for a given covariance; see _blocks_for.
 _FEWEST_BLOCKS = 256
@@ -79,11 +82,11 @@ def read_values(
         own_times = np.array([i for i, entry in enumerate(content) if entry is not None], dtype=np.float64)
         if times is not None and len(times) == len(content):
             times = times[own_times.astype(np.int64)]
-        given = _entries_of(content, name)
+        given = entries_of(content, name)
     array = _array(given, name)
     if array.dtype == object and array.size:
         kinds = {_package(entry) for entry in array.ravel()}
-        if kinds & {"gvar", "pyerrors"}:
+        if kinds & _PACKAGES:
             _leave_out(f"the {' and '.join(sorted(kinds))} objects", covariance=covariance)
             if array.ndim != 1:
                 raise InputError(f"{name} must have shape (K,); got objects of shape {array.shape}")
@@ -148,7 +151,10 @@ def _leave_out(owner: str, **given: Any) -> None:
 
 def _array(given: Any, name: str) -> NDArray[Any]:
     try:
-        if isinstance(given, list | tuple) and any(np.iscomplexobj(entry) for entry in given):
+        # Numbers of uncertainties have a dtype that is none.
+        if isinstance(given, list | tuple) and any(
+            np.iscomplexobj(entry) for entry in given if _package(entry) != "uncertainties"
+        ):
             return np.asarray(given, dtype=complex)
         if np.iscomplexobj(given):
             return np.asarray(given)
@@ -287,7 +293,8 @@ def _autocorrelation(series: Floats) -> Floats | None:
 # ---- objects of other packages
 
 
-def _entries_of(content: Any, name: str) -> list[Any]:
+def entries_of(content: Any, name: str) -> list[Any]:
+    """The observables of the content of a Corr of pyerrors; times without one are left out."""
     present = [entry for entry in content if entry is not None]
     if any(np.size(entry) != 1 for entry in present):
         raise InputError(f"{name} is a matrix of correlators; give one element of it, corr.item(i, j)")
@@ -305,6 +312,9 @@ def _of_objects(entries: list[Any], kinds: set[str], n_samples: int | None, name
     if kinds == {"gvar"}:
         gvar = sys.modules["gvar"]
         return _of_arrays(floats(name, gvar.mean(entries), 1), gvar.evalcov(entries), n_samples, name)
+    if kinds == {"uncertainties"}:
+        means = floats(name, [entry.nominal_value for entry in entries], 1)
+        return _of_arrays(means, sys.modules["uncertainties"].covariance_matrix(entries), n_samples, name)
     _leave_out("the pyerrors objects", n_samples=n_samples)
     if any(type(entry).__name__ == "CObs" for entry in entries):
         raise InputTypeError(f"{name} must be real; got complex observables of pyerrors; take corr.real")

@@ -62,7 +62,7 @@ class OneCorrelator:
 
     Parameters
     ----------
-    correlator : Correlators, Estimate, array_like, gvar array, or pyerrors Corr or list of Obs
+    correlator : Correlators, Estimate, array_like, array of gvar or uncertainties, or pyerrors Corr or list of Obs
         A run, whose connected function of ``channel`` is taken; values at ``times``, shape (K,), real; or samples of
         them, shape (configuration, K), in the order in which they were made. The vacuum part (the squared mean) must
         have been subtracted, or shows as a plateau.
@@ -348,7 +348,7 @@ class OneCorrelator:
 
     def _covariance(self, points: Any) -> Floats:
         """Covariance of points of the correlator; raises if it cannot be inverted."""
-        deviations = self._data[points]._deviations()
+        deviations = self._data[points].deviations()
         covariance = deviations.T @ deviations
         scale = 1 / np.sqrt(np.diag(covariance))
         eigenvalues, vectors = np.linalg.eigh(covariance * scale[:, None] * scale)

@@ -82,8 +82,17 @@ class Estimate(Arithmetic):
         """Number of independent blocks."""
         return self.weights.size
 
-    def _deviations(self) -> Floats:
-        """Deviations of replicas, scaled so that their sum of squares is the variance, shape (n_blocks, entries)."""
+    def deviations(self) -> Floats:
+        """Deviations of replicas, scaled so that their sum of squares is the variance, shape (n_blocks, entries).
+
+        Sums of products of two columns are covariances: of any number of entries, also of more than ``covariance``
+        allows, whose matrix is too noisy to be inverted.
+
+        Returns
+        -------
+        ndarray
+            Shape (n_blocks, entries), float64; the entries of S in C order.
+        """
         rest = (self.weights - 1)[:, None]
         # Differences from the value: pseudo-values and their mean are multiples of them.
         deviations = np.subtract(self.value.reshape(-1), self.replicas.reshape(self.n_blocks, -1), order="C")
@@ -130,7 +139,7 @@ class Estimate(Arithmetic):
                 f"covariance of {self.value.size} points needs at least {10 * self.value.size} blocks; "
                 f"got {self.n_blocks}; {fewer}"
             )
-        deviations = self._deviations()
+        deviations = self.deviations()
         return np.asarray(deviations.T @ deviations)
 
     def consistency(self, expected: ArrayLike | Estimate) -> float:

@@ -22,16 +22,14 @@ from ..quantum.measures import TwoPointFunction
 from ..runs.run_file import load, save
 from ..runs.simulation import extend, simulate
 from ..sampling.correlators import Correlators, merge
-from ..sampling.measure import Measure
 from ..sampling.path_source import Paths
 from ..sampling.paths import sample_paths
-from ..statistics.estimate import Estimate
 from ..theories.source import Source
 from ..theories.theory import Theory
 from ..time_networks.decompose import exact_kernel
 from ..time_networks.kernels import CosineNetwork, Kernel, TimeNetwork
 from ..verdict import Verdict
-from .sampled import PathsOfATest, PropertySettings, block_averages, joint_p, level, worst, written
+from .sampled import Difference, PathsOfATest, PropertySettings, level, written
 
 __all__ = [
     "assert_bits_do_not_depend_on_threads",
@@ -49,20 +47,27 @@ __all__ = [
 _CHANNELS = 4
 # Largest number of outputs for reflection positivity.
 _POSITIVE_CHANNELS = 16
-# Numbers of paths and times for the comparison of bits; numbers of threads that are compared.
-_FEW_PATHS, _FEW_TIMES, _THREADS = 640, 16, (1, 2, 3, 5)
+# Default numbers of paths: of cheap averages, of exact values, and of tests that search for a violation.
+_AVERAGED, _COMPARED, _SEARCHED = 8192, 16384, 4096
+# Number of groups of paths that share random parameters for a test of positivity.
+_GROUPS = 1024
+# Number of times for the comparison of bits; numbers of threads that are compared with one.
+_FEW_TIMES, _THREADS = 16, (2, 3, 5)
 # Number of lags, or of times, at which a two-point function is compared.
 _LAGS, _PAIRS = 8, 6
 
 
 def _judge(p: float, significance: float, claim: str, found: str, paths: PathsOfATest) -> float:
     if p < significance:
-        raise AssertionError(f"{claim}: {found}; p = {p:.2g} < {significance:.2g}; {paths}")
+        raise AssertionError(f"{claim}: {found}; jointly p = {p:.2g} < {significance:.2g}; {paths}")
     return p
 
 
 def _smallest(
-    paths: PathsOfATest, significance: float, claim: str, difference: Callable[[Floats, str], tuple[Estimate, list[str]]]
+    paths: PathsOfATest,
+    significance: float,
+    claim: str,
+    difference: Callable[[Floats], Difference],
 ) -> float:
     """p-value of a difference for each of the first outputs, times their number."""
     names = paths.theory.outputs[:_CHANNELS]
@@ -70,9 +75,9 @@ def _smallest(
     smallest = 1.0
     for c, text in enumerate(texts):
         # The next output joins, so that pairs of them are seen.
-        found, words = difference(u[:, :, [c, (c + 1) % len(names)] if len(names) > 1 else [c]], text)
-        p = min(1.0, joint_p(found) * len(texts))
-        _judge(p, significance, claim, f"{worst(found, words)} ({text})", paths)
+        found = difference(u[:, :, [c, (c + 1) % len(names)] if len(names) > 1 else [c]])
+        p = min(1.0, found.p_value() * len(texts))
+        _judge(p, significance, claim, f"{found.worst()} ({text})", paths)
         smallest = min(smallest, p)
     return smallest
 
@@ -90,9 +95,9 @@ def assert_stationary(theory: Theory, *, significance: float = 1e-6, **settings:
     theory : Theory
         What the theory says of itself (``Theory.stationary``) is not used.
     significance : float, default 1e-6
-        Probability of a false alarm, at most, for independent paths with normal averages over blocks of 128 paths.
+        Probability of a false alarm, at most, for independent paths with normal averages over blocks of 64 paths.
     **settings : PropertySettings
-        n_paths, n_times, dt and rng.
+        n_paths (8192 by default), n_times, dt and rng.
 
     Returns
     -------
@@ -111,11 +116,11 @@ def assert_stationary(theory: Theory, *, significance: float = 1e-6, **settings:
     >>> assert_stationary(nnqm.harmonic_oscillator()) > 1e-6
     True
     """
-    asked, paths = level(significance), PathsOfATest.of(theory, "stationary", settings)
+    asked, paths = level(significance), PathsOfATest.of(theory, "stationary", settings, _AVERAGED)
     n, far = len(paths.times), min(4, len(paths.times) // 2)
     later = (n // 2, n - 1 - far)
 
-    def difference(u: Floats, text: str) -> tuple[Estimate, list[str]]:
+    def difference(u: Floats) -> Difference:
         def functions(i: int) -> list[Floats]:
             first = u[:, i, 0]
             found = [first, first**2, first * u[:, i + 1, 0], first * u[:, i + far, 0]]
@@ -127,7 +132,7 @@ def assert_stationary(theory: Theory, *, significance: float = 1e-6, **settings:
         words = [f"{name} at t = {paths.times[i]:.4g} less its value at the start" for i in later for name in names]
         if u.shape[2] == 1:
             words = [w for w in words if "u u'" not in w]
-        return block_averages(np.stack(columns, axis=1), theory.group), words
+        return Difference.of(columns, words, theory.group)
 
     return _smallest(paths, asked, "the theory is not stationary", difference)
 
@@ -147,7 +152,7 @@ def assert_reversible(theory: Theory, *, significance: float = 1e-6, **settings:
     significance : float, default 1e-6
         Probability of a false alarm, as for ``assert_stationary``.
     **settings : PropertySettings
-        n_paths, n_times, dt and rng.
+        n_paths (8192 by default), n_times, dt and rng.
 
     Returns
     -------
@@ -163,14 +168,15 @@ def assert_reversible(theory: Theory, *, significance: float = 1e-6, **settings:
 
     Examples
     --------
-    >>> assert_reversible(nnqm.builtin_theory("double-well")) > 1e-6
+    >>> assert_reversible(nnqm.harmonic_oscillator()) > 1e-6
     True
     """
-    asked, paths = level(significance), PathsOfATest.of(theory, "reversible", settings)
+    asked, paths = level(significance), PathsOfATest.of(theory, "reversible", settings, _AVERAGED)
     lags = [lag for lag in (1, 3, 9) if lag < len(paths.times)]
 
-    def difference(u: Floats, text: str) -> tuple[Estimate, list[str]]:
-        powers = {"u": u[:, :, 0], "u^2": u[:, :, 0] ** 2, "u^3": u[:, :, 0] ** 3}
+    def difference(u: Floats) -> Difference:
+        first, square = u[:, :, 0], u[:, :, 0] * u[:, :, 0]
+        powers = {"u": first, "u^2": square, "u^3": square * first}
         pairs = [("u", "u^2"), ("u", "u^3"), ("u^2", "u^3")]
         if u.shape[2] > 1:
             powers["u'"] = u[:, :, 1]
@@ -181,7 +187,7 @@ def assert_reversible(theory: Theory, *, significance: float = 1e-6, **settings:
                 a, b = powers[f], powers[g]
                 columns.append((a[:, :-lag] * b[:, lag:] - b[:, :-lag] * a[:, lag:]).mean(axis=1))
                 words.append(f"<{f}(t) {g}(t + l) - {g}(t) {f}(t + l)> at l = {lag * paths.dt:.4g}")
-        return block_averages(np.stack(columns, axis=1), theory.group), words
+        return Difference.of(columns, words, theory.group)
 
     return _smallest(paths, asked, "the theory is not reversible", difference)
 
@@ -208,7 +214,8 @@ def assert_positive(
     significance : float, default 1e-6
         Probability of a false alarm, at most.
     **settings : PropertySettings
-        n_paths, n_times (at least 8), dt and rng, for a theory.
+        n_paths (4096 by default, or 1024 groups that share random parameters), n_times (at least 8), dt and rng, for a
+        theory.
 
     Returns
     -------
@@ -226,7 +233,7 @@ def assert_positive(
     --------
     >>> assert_positive(nnqm.Kernel.matern(0.5))
     1.0
-    >>> assert_positive(nnqm.Kernel.matern(1.5))
+    >>> assert_positive(nnqm.Kernel.matern(1.5))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     AssertionError: the kernel matern is not reflection positive: stationary paths that are smooth ... do not move
     """
@@ -239,7 +246,9 @@ def assert_positive(
         return 1.0
     if interval is not None:
         raise InputError(f"interval belongs to kernels; got interval={interval} with a theory; give n_times and dt")
-    paths = PathsOfATest.of(theory, "positive", settings)
+    # Paths that share random parameters are correlated, and the test needs independent blocks of them.
+    shared = _GROUPS * theory.group if theory.group > 1 else 0
+    paths = PathsOfATest.of(theory, "positive", settings, max(_SEARCHED, shared))
     outputs = [int(i) for i in np.unique(np.linspace(0, theory.n_outputs - 1, _POSITIVE_CHANNELS).round())]
     drawn = Paths(theory, paths.n_paths, times=paths.times, key=paths.key)
     try:
@@ -256,7 +265,7 @@ def assert_positive(
 def assert_markov(theory: Theory, *, significance: float = 1e-6, **settings: Unpack[PropertySettings]) -> float:
     """Assert that past and future of the first output are independent given the present.
 
-    The test on paths is the one of ``chapman_kolmogorov``, on up to 20,000 stationary, open paths.
+    The test on paths is the one of ``chapman_kolmogorov``, on stationary, open paths.
 
     Parameters
     ----------
@@ -265,7 +274,7 @@ def assert_markov(theory: Theory, *, significance: float = 1e-6, **settings: Unp
     significance : float, default 1e-6
         Probability of a false alarm, at most.
     **settings : PropertySettings
-        n_paths, n_times, dt and rng.
+        n_paths (4096 by default), n_times, dt and rng.
 
     Returns
     -------
@@ -281,12 +290,12 @@ def assert_markov(theory: Theory, *, significance: float = 1e-6, **settings: Unp
 
     Examples
     --------
-    >>> assert_markov(nnqm.harmonic_oscillator()) > 1e-6
+    >>> assert_markov(nnqm.harmonic_oscillator(), n_paths=2000) > 1e-6
     True
     """
-    asked, paths = level(significance), PathsOfATest.of(theory, "markov", settings)
+    asked, paths = level(significance), PathsOfATest.of(theory, "markov", settings, _SEARCHED)
     drawn = Paths(theory, paths.n_paths, times=paths.times, key=paths.key)
-    found = chapman_kolmogorov(drawn, level=asked)
+    found = chapman_kolmogorov(drawn, level=asked, n_paths=paths.n_paths)
     return _judge(found.p_value, asked, "the theory is not Markov", str(found), paths)
 
 
@@ -319,7 +328,7 @@ def assert_sampled_agrees_with_exact(
     significance : float, default 1e-6
         Probability of a false alarm, at most. Exact values with errors near the statistical ones are not allowed for.
     **settings : PropertySettings
-        n_paths, n_times, dt and rng.
+        n_paths (16384 by default), n_times, dt and rng.
 
     Returns
     -------
@@ -342,7 +351,7 @@ def assert_sampled_agrees_with_exact(
     Traceback (most recent call last):
     AssertionError: the sampled side differs from the exact one: G(1) less its exact value 0.79 differs from 0 by ...
     """
-    asked, paths = level(significance), PathsOfATest.of(theory, "exact", settings)
+    asked, paths = level(significance), PathsOfATest.of(theory, "exact", settings, _COMPARED)
     known = exact
     if known is None:
         try:
@@ -357,9 +366,9 @@ def assert_sampled_agrees_with_exact(
     if not comparisons:
         raise InputError(f"nothing exact is known of {theory!r}; give its exact covariance: exact=lambda s, t: ...")
     smallest = 1.0
-    for difference, words in comparisons:
-        p = min(1.0, joint_p(difference) * len(comparisons))
-        _judge(p, asked, "the sampled side differs from the exact one", worst(difference, words), paths)
+    for difference in comparisons:
+        p = min(1.0, difference.p_value() * len(comparisons))
+        _judge(p, asked, "the sampled side differs from the exact one", difference.worst(), paths)
         smallest = min(smallest, p)
     return smallest
 
@@ -378,46 +387,55 @@ def _covariance(known: Any) -> Callable[[Floats, Floats], Floats]:
     return lambda s, t: np.asarray(known(s, t), dtype=np.float64)
 
 
-def _of_output(paths: PathsOfATest, known: Any) -> tuple[Estimate, list[str]]:
-    """Sampled less exact mean, moments and connected two-point function of a stationary output."""
-    n = len(paths.times)
-    # Closed paths: a lag and the rest of the turn are one.
-    most = n // 2 if paths.theory.period is not None else n - 1
-    lags = [int(k) for k in np.unique(np.round(np.geomspace(1, most + 1, _LAGS)) - 1)]
-    measure = Measure(lags=range(n) if paths.theory.period is not None else lags, observable_lags=(), increment_lags=())
-    run = simulate(
-        paths.theory, paths.n_paths, times=paths.times, rng=paths.key, measure=measure, precision="float64"
-    )
-    times = paths.dt * np.array(lags)
-    expected = list(_covariance(known)(np.zeros(len(lags)), times))
-    connected = run.connected()[[run.lags.index(k) for k in lags]]
-    parts, words = [connected], [f"G({t:.4g})" for t in times]
-    if isinstance(known, TwoPointFunction | Source):
-        mean = known.mean if isinstance(known, TwoPointFunction) else known.mean[0]
-        parts.append(run.mean().reshape(1))
+def _of_output(paths: PathsOfATest, known: Any) -> Difference:
+    """Sampled less exact mean, moments and connected two-point function of a stationary output.
+
+    All averages are linear in the paths, so that they have no bias: deviations are from the exact mean. Where it is not
+    known, differences of two paths have the same connected function.
+    """
+    theory, n = paths.theory, len(paths.times)
+    lags = [int(k) for k in np.unique(np.round(np.geomspace(1, n, _LAGS)) - 1)]
+    x = paths.read(theory.outputs[:1])[:, :, 0]
+    mean = known.mean if isinstance(known, TwoPointFunction) else None
+    if mean is None and theory.network is None:
+        mean = float(theory.sources[0].mean[0])
+    group, deviation = theory.group, x if mean is None else x - mean
+    if mean is None:
+        # Paths of one group share random parameters, so that their difference is connected for each draw of them.
+        deviation = (x[::2] - x[1::2]) / np.sqrt(2)
+        group = max(1, group // 2)
+    functions = [(deviation[:, : n - k] * deviation[:, k:]).mean(axis=1) for k in lags]
+    expected = list(_covariance(known)(np.zeros(len(lags)), paths.dt * np.array(lags)))
+    words, powers = [f"G({paths.dt * k:.4g})" for k in lags], [2] * len(lags)
+    if mean is not None:
+        functions.append(x.mean(axis=1))
         expected.append(float(mean))
         words.append("<x>")
+        powers.append(1)
     if isinstance(known, TwoPointFunction) and np.isfinite(known.moments).all():
-        parts.append(run.moments()[1:])
+        square = deviation * deviation
+        functions += [(square * deviation).mean(axis=1), (square * square).mean(axis=1)]
         expected += list(known.moments[1:])
         words += ["<(x - <x>)^3>", "<(x - <x>)^4>"]
-    found = parts[0].map_replicas(lambda *columns: np.concatenate(columns, axis=1), *parts[1:])
-    return _less(found, np.array(expected), words)
+        powers += [3, 4]
+    return Difference.of(functions, words, group, expected, powers)
 
 
-def _of_two_times(paths: PathsOfATest, known: Any) -> tuple[Estimate, list[str]]:
+def _of_two_times(paths: PathsOfATest, known: Any) -> Difference:
     """Sampled less exact <x(s) x(t)> at some times and pairs of neighbours."""
     at = np.unique(np.linspace(0, len(paths.times) - 1, _PAIRS).round().astype(int))
     first, second = np.concatenate([at, at[:-1]]), np.concatenate([at, at[1:]])
     s, t = paths.times[first], paths.times[second]
     x = paths.read(paths.theory.outputs[:1])[:, :, 0]
     mean = known.mean_at(paths.times) if isinstance(known, Source) else np.zeros(len(paths.times))
-    found = block_averages(x[:, first] * x[:, second], paths.theory.group)
     words = [f"<x({a:.4g}) x({b:.4g})>" for a, b in zip(s, t, strict=True)]
-    return _less(found, _covariance(known)(s, t) + mean[first] * mean[second], words)
+    expected = _covariance(known)(s, t) + mean[first] * mean[second]
+    return Difference.of(
+        list((x[:, first] * x[:, second]).T), words, paths.theory.group, expected.tolist(), [2] * len(words)
+    )
 
 
-def _of_inputs(paths: PathsOfATest) -> tuple[Estimate, list[str]]:
+def _of_inputs(paths: PathsOfATest) -> Difference:
     """Sampled less exact mean and variance of the stationary inputs."""
     names, means, variances = [], [], []
     inputs = iter(paths.theory.channels[: paths.theory.n_inputs])
@@ -428,21 +446,12 @@ def _of_inputs(paths: PathsOfATest) -> tuple[Estimate, list[str]]:
             means += list(source.mean)
             variances += list(source.variance)
     names, means, variances = names[:_CHANNELS], means[:_CHANNELS], variances[:_CHANNELS]
-    deviation = paths.read(names) - np.array(means)
-    features = np.concatenate([deviation.mean(axis=1), (deviation**2).mean(axis=1)], axis=1)
+    y = paths.read(names)
+    deviation = y - np.array(means)
+    functions = [*y.mean(axis=1).T, *(deviation * deviation).mean(axis=1).T]
     words = [f"mean of {name}" for name in names] + [f"variance of {name}" for name in names]
-    found = block_averages(features, paths.theory.group)
-    return _less(found, np.array([0.0] * len(names) + variances), words, np.array(means + variances))
-
-
-def _less(
-    found: Estimate, expected: Floats, words: list[str], shown: Floats | None = None
-) -> tuple[Estimate, list[str]]:
-    """The difference from expected values, and its entries in words."""
-    exact = expected if shown is None else shown
-    return found.map_replicas(lambda v: v - expected), [
-        f"{word} less its exact value {value:.6g}" for word, value in zip(words, exact, strict=True)
-    ]
+    powers = [1] * len(names) + [2] * len(names)
+    return Difference.of(functions, words, paths.theory.group, means + variances, powers)
 
 
 # ---- bits
@@ -450,7 +459,7 @@ def _less(
 
 def _few(theory: Theory, purpose: str, settings: PropertySettings) -> PathsOfATest:
     """Few paths, whose bits are compared."""
-    few = PathsOfATest.of(theory, purpose, {"n_times": _FEW_TIMES, **settings, "n_paths": 1000})
+    few = PathsOfATest.of(theory, purpose, {"n_times": _FEW_TIMES, **settings}, _SEARCHED)
     return PathsOfATest(theory, 10 * max(64, theory.group), few.times, few.key)
 
 
@@ -496,22 +505,23 @@ def assert_bits_do_not_depend_on_threads(theory: Theory, **settings: Unpack[Prop
     >>> assert_bits_do_not_depend_on_threads(nnqm.builtin_theory("deep-tanh"))
     """
     paths = _few(theory, "bits", settings)
-    arrays = {
-        n: sample_paths(
-            theory, paths.n_paths, times=paths.times, key=paths.key, channels=theory.channels, n_threads=n
+
+    def drawn(chosen: int | range, n_threads: int) -> NDArray[Any]:
+        return sample_paths(
+            theory, chosen, times=paths.times, key=paths.key, channels=theory.channels, n_threads=n_threads
         )
-        for n in _THREADS
-    }
-    alone = arrays[_THREADS[0]]
-    for n in _THREADS[1:]:
-        _same_paths(alone, arrays[n], f"the bits of paths depend on the threads, 1 and {n}", paths)
-    part = range(67, 131)
-    some = sample_paths(theory, part, times=paths.times, key=paths.key, channels=theory.channels)
-    _same_paths(alone[part.start : part.stop], some, "the bits of paths depend on the range that is drawn", paths)
-    one = simulate(theory, paths.n_paths, times=paths.times, rng=paths.key, n_threads=1)
-    for n in _THREADS[1:]:
-        other = simulate(theory, paths.n_paths, times=paths.times, rng=paths.key, n_threads=n)
-        _same_runs(one, other, f"the bits of a run depend on the threads, 1 and {n}", paths)
+
+    def summed(n_threads: int) -> Correlators:
+        return simulate(theory, paths.n_paths, times=paths.times, rng=paths.key, n_threads=n_threads)
+
+    alone, part = drawn(paths.n_paths, 1), range(67, 131)
+    _same_paths(alone, drawn(paths.n_paths, 1), "two calls with one key give other bits", paths)
+    _same_paths(alone[part.start : part.stop], drawn(part, 1), "bits depend on the range of paths", paths)
+    run = summed(1)
+    for n in _THREADS:
+        claim = f"bits depend on the number of threads, 1 or {n}"
+        _same_paths(alone, drawn(paths.n_paths, n), claim, paths)
+        _same_runs(run, summed(n), claim, paths)
 
 
 def assert_extend_equals_one_run(theory: Theory, **settings: Unpack[PropertySettings]) -> None:
@@ -574,9 +584,14 @@ def assert_saved_and_loaded_is_the_same(theory: Theory, **settings: Unpack[Prope
         loaded = load(save(run, Path(folder) / "run.nc"))
     _same_runs(run, loaded, "a run that is saved and loaded is not the same", paths)
     assert loaded.theory is not None
+    try:
+        pickled = pickle.dumps(theory)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        remedy = "define its classes and functions at the top of a module"
+        raise AssertionError(f"the theory cannot be pickled ({error}); {remedy}; {written(theory)}") from error
     copies = {
         "Theory.from_dict(theory.to_dict())": Theory.from_dict(theory.to_dict()),
-        "pickle.loads(pickle.dumps(theory))": pickle.loads(pickle.dumps(theory)),
+        "pickle.loads(pickle.dumps(theory))": pickle.loads(pickled),
         "copy.deepcopy(theory)": copy.deepcopy(theory),
         "the theory of a loaded run": loaded.theory,
     }

@@ -28,6 +28,8 @@ _LAYOUTS: Mapping[str, Callable[[NDArray[Any]], NDArray[Any]]] = {
 # Types of numbers, other byte orders included; integers hold 16 times the values.
 _DTYPES = ("<f8", "<f4", ">f8", ">f4", "<i4", "<i2", ">i8")
 _UNITS = 16.0
+# Number of steps between the bounds of energies: levels that nearly coincide are one level for any method.
+_STEPS = 256
 
 
 def _locked(array: NDArray[Any]) -> NDArray[Any]:
@@ -149,12 +151,12 @@ def correlators(
     max_levels : int, default 4
         Largest number of levels.
     gaps, weights : (float, float)
-        Bounds of the energies and of the sizes of the weights.
+        Bounds of the energies, which are at least 1/256 of this range apart, and of the sizes of the weights.
     errors : sequence of float, default (1e-4, 1e-6, 1e-8)
         Standard errors sigma, relative to the sum of the sizes of the weights.
     positive : bool, default True
         False makes the weight of the highest level negative, which violates reflection positivity. There are then at
-        least two levels.
+        least two levels, and the negative weight is at most half of the others together, so that G(0) is positive.
     noisy : bool, default True
         Whether ``values`` have noise.
 
@@ -171,32 +173,34 @@ def correlators(
     Examples
     --------
     >>> from hypothesis import given, settings
-    >>> @settings(max_examples=5, database=None)
+    >>> @settings(max_examples=5, deadline=None, database=None)
     ... @given(correlators(max_levels=1, noisy=False))
     ... def one_level(g):
     ...     found = nnqm.OneCorrelator(g.values, g.times, covariance=g.covariance).plateau()
     ...     assert abs(float(found.gaps[0].value) / g.gaps[0] - 1) < 1e-6
     >>> one_level()
     """
-    times = 0.2 * np.arange(20) if grid is None else draw(grid)
+    times = np.asarray(0.2 * np.arange(20) if grid is None else draw(grid), dtype=np.float64)
     if times.min() < 0:
         raise InputError(f"grid must have times of at least 0; got {times.min():g}; use grids(start=0.0)")
     fewest = 1 if positive else 2
     n = draw(st.integers(fewest, integer("max_levels", max_levels, fewest)))
-    energies = np.sort(draw(st.lists(bounded("gaps", gaps), min_size=n, max_size=n, unique=True)))
+    bounded("gaps", gaps)
+    steps = draw(st.lists(st.integers(0, _STEPS), min_size=n, max_size=n, unique=True))
+    energies = gaps[0] + (gaps[1] - gaps[0]) * np.sort(steps) / _STEPS
     sizes = np.array(draw(st.lists(bounded("weights", weights), min_size=n, max_size=n)))
     signed = sizes.copy()
     if not positive:
-        signed[-1] *= -1
+        signed[-1] = -min(sizes[-1], sizes[:-1].sum() / 2)
     exact = np.exp(-np.multiply.outer(times, energies)) @ signed
     sigma = draw(st.sampled_from(list(errors))) * sizes.sum()
     order = np.arange(len(times))
-    covariance = sigma**2 * np.exp(-np.abs(order[:, None] - order) / 5)
+    covariance = np.asarray(sigma**2 * np.exp(-np.abs(order[:, None] - order) / 5), dtype=np.float64)
     values = exact
     if noisy:
         rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
         values = exact + np.linalg.cholesky(covariance) @ rng.normal(size=len(times))
-    return KnownCorrelator(times, energies, signed, exact, values, covariance)
+    return KnownCorrelator(times, energies, signed, exact, np.asarray(values), covariance)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -279,7 +283,7 @@ def user_paths(
     Examples
     --------
     >>> from hypothesis import given, settings
-    >>> @settings(max_examples=5, database=None)
+    >>> @settings(max_examples=5, deadline=None, database=None)
     ... @given(user_paths())
     ... def mean_is_the_mean(x):
     ...     run = nnqm.accumulate(x.paths, 0.1, weights=x.weights, independent=True, **x.settings)
@@ -311,7 +315,8 @@ def user_paths(
         by_name = dict(zip(names, of_parts, strict=True)) if has_weights else None
         paths = dict(zip(names, laid, strict=True))
         return UserPaths(paths, by_name, values, value_weights, f"{count} replicas, {about}")
-    weights, settings = (of_parts[0] if has_weights else None), {}
+    weights: Any = of_parts[0] if has_weights else None
+    settings: dict[str, Any] = {}
     (array,) = laid
     form = draw(st.sampled_from(["array", "batches", "numbers", "axes"]))
     given: Any = array
@@ -327,9 +332,7 @@ def user_paths(
     return UserPaths(given, weights, values, value_weights, f"{form}, {about}", settings)
 
 
-def _stationary_paths(
-    rng: np.random.Generator, n_paths: int, n_times: int, channels: int, dtype: str
-) -> NDArray[Any]:
+def _stationary_paths(rng: np.random.Generator, n_paths: int, n_times: int, channels: int, dtype: str) -> NDArray[Any]:
     x = rng.normal(size=(n_paths, n_times, channels))
     for k in range(1, n_times):
         x[:, k] = 0.8 * x[:, k - 1] + 0.6 * x[:, k]

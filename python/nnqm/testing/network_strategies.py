@@ -83,7 +83,7 @@ def networks(
     --------
     >>> from hypothesis import find
     >>> find(networks(n_inputs=2, n_outputs=1, last=["identity"]), lambda net: len(net.activations) == 2)
-    Network(2-1-1, abs)
+    Network(2-1-1, identity)
     """
     hidden = draw(st.lists(st.integers(1, integer("max_width", max_width, 1)), max_size=max_hidden))
     widths = [draw(_sizes("n_inputs", n_inputs, 3)), *hidden, draw(_sizes("n_outputs", n_outputs, 3))]
@@ -195,7 +195,7 @@ def theories(
     Examples
     --------
     >>> from hypothesis import given, settings
-    >>> @settings(max_examples=5, database=None)
+    >>> @settings(max_examples=5, deadline=None, database=None)
     ... @given(theories(positive=True, stationary=True))
     ... def is_positive(theory):
     ...     assert theory.positive_because

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .._arguments import Floats, Rng, choice, integer, positive, random_key
 from ..errors import InputError, InputTypeError
@@ -20,14 +19,18 @@ from ..statistics.estimate import Estimate, format_value, jackknife
 from ..statistics.moments import central_part
 from ..theories.theory import Theory
 
-__all__ = ["PathsOfATest", "PropertySettings", "block_averages", "joint_p", "level", "written"]
+__all__ = ["Difference", "PathsOfATest", "PropertySettings", "level", "written"]
 
-# Default numbers of paths and times.
-_PATHS, _TIMES = 16384, 32
+# Default number of times; smallest number of paths.
+_TIMES, _FEWEST = 32, 1000
 # Number of blocks of a test; a tenth of it is the largest number of averages that are compared jointly.
 BLOCKS = 128
-# Smallest variance, relative to the largest, of a direction that is tested; its largest mean, in errors of the others.
-_DEPENDENT, _EXACT = 1e-8, 0.1
+# Errors of exact values, relative to the size of a function; rounding of bounded functions.
+_INEXACT, _ROUNDING = 1e-5, 1e-9
+# Largest average of a function whose error is below rounding, in its errors.
+_STILL = 10.0
+# Smallest variance of a direction that is tested, in units of the errors of the averages; largest mean of the others.
+_DEPENDENT, _EXACT = 1e-4, 0.1
 # Longest description of a theory in a message, in characters.
 _LONGEST = 600
 
@@ -38,7 +41,8 @@ class PropertySettings(TypedDict, total=False):
     Attributes
     ----------
     n_paths : int
-        Number of paths, 16384 by default; rounded up to at least 128 groups that share random parameters.
+        Number of paths, at least 1000; each property has a default of its own. It is rounded up to at least 128 groups
+        that share random parameters.
     n_times : int
         Number of times, at least 4, 32 by default.
     dt : float
@@ -75,13 +79,13 @@ class PathsOfATest:
     key: int
 
     @classmethod
-    def of(cls, theory: Any, purpose: str, settings: PropertySettings) -> PathsOfATest:
-        """The paths that test a property of a theory."""
+    def of(cls, theory: Any, purpose: str, settings: PropertySettings, n_paths: int) -> PathsOfATest:
+        """The paths that test a property of a theory; ``n_paths`` is the default number."""
         if not isinstance(theory, Theory):
             raise InputTypeError(f"theory must be a Theory; got {theory!r}; nnqm.Theory(source) makes one of a source")
         for name in settings:
             choice("setting", name, PropertySettings.__annotations__)
-        least = integer("n_paths", settings.get("n_paths", _PATHS), 1000)
+        least = integer("n_paths", settings.get("n_paths", n_paths), _FEWEST)
         groups = max(-(-least // theory.group), BLOCKS)
         rng = settings.get("rng")
         key = random_key(int.from_bytes(_digest(theory, purpose)[:8]) if rng is None else rng)
@@ -95,8 +99,11 @@ class PathsOfATest:
     def read(self, channels: Sequence[str] | None = None) -> Floats:
         """Values of channels, by default the outputs, shape (n_paths, n_times, channels), float64."""
         names = self.theory.outputs if channels is None else tuple(channels)
-        drawn = sample_paths(self.theory, self.n_paths, times=self.times, key=self.key, channels=names)
-        return drawn.astype(np.float64)
+        # In float32 a spread that is small beside the mean would be rounded.
+        drawn = sample_paths(
+            self.theory, self.n_paths, times=self.times, key=self.key, channels=names, precision="float64"
+        )
+        return np.asarray(drawn, dtype=np.float64)
 
     def bounded(self, channels: Sequence[str]) -> tuple[Floats, list[str]]:
         """Bounded functions u = tanh((x - a)/b) of channels, a and b their median and spread; and their texts."""
@@ -153,55 +160,96 @@ def level(significance: float) -> float:
     return number
 
 
-def block_averages(features: NDArray[Any], group: int) -> Estimate:
-    """Averages over paths of features, shape (n_paths, k); groups of successive paths stay together."""
-    units = len(features) // group
-    bounds = group * (units * np.arange(min(BLOCKS, units) + 1) // min(BLOCKS, units))
-    sums = {"f": np.add.reduceat(features, bounds[:-1], axis=0), "n": np.diff(bounds).astype(np.float64)}
-    found: Estimate = jackknife(lambda s: s["f"] / s["n"][:, None], sums, sums["n"])
-    return found
+@dataclass(frozen=True)
+class Difference:
+    """Averages that must be zero, each of them linear in the paths.
 
-
-def joint_p(difference: Estimate) -> float:
-    """p-value of the hypothesis that all entries of a vector are zero, with their full covariance.
-
-    It is Hotelling's test. Directions in which the vector does not fluctuate must be zero to rounding; p is 0 if they
-    are not. Normal block averages are assumed, so that a small p-value has to survive Hall's correction for skewness
-    along the direction of the difference.
+    Attributes
+    ----------
+    estimate : Estimate
+        Averages over paths of functions of a path, less their expected values, shape (k,).
+    rounding : ndarray
+        Errors below it are rounding, shape (k,).
+    words : tuple of str
+        What each of them is.
     """
-    error, value = difference.error, difference.value
-    moves = error > 0
-    size = float(np.max(np.abs(difference.replicas), initial=0.0))
-    if np.any(np.abs(value[~moves]) > 1e-6 * max(size, 1e-300)):
-        return 0.0
-    if not moves.any():
-        return 1.0
-    kept = difference[np.flatnonzero(moves)]
-    scale = 1 / error[moves]
-    correlation = kept.covariance() * scale[:, None] * scale
-    variances, directions = np.linalg.eigh(correlation)
-    tested = variances > _DEPENDENT * len(variances)
-    scaled = value[moves] * scale
-    if np.any(np.abs(scaled @ directions[:, ~tested]) > _EXACT):
-        return 0.0
-    whitened = directions[:, tested] / np.sqrt(variances[tested])
-    reduced = kept.map_replicas(lambda v: v * scale @ whitened)
-    zero = np.zeros(reduced.shape)
-    p = reduced.consistency(zero)
-    # The statistic is the largest squared t of all directions, and this is where it is attained.
-    weights = reduced.weights[:, None]
-    along = (weights * reduced.value - (weights - 1) * reduced.replicas) @ reduced.value
+
+    estimate: Estimate
+    rounding: Floats
+    words: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        functions: Sequence[Floats],
+        words: Sequence[str],
+        group: int,
+        expected: Sequence[float] | None = None,
+        powers: Sequence[int] = (),
+    ) -> Difference:
+        """Averages of functions, shape (n_paths,) each; groups of successive paths stay together.
+
+        Values of the expected averages are part of the words where they are given. The functions are then homogeneous,
+        of the given powers of x; the first one of power 2 gives the unit of x.
+        """
+        features = np.stack(list(functions), axis=1)
+        units = len(features) // group
+        blocks = min(BLOCKS, units)
+        bounds = group * (units * np.arange(blocks + 1) // blocks)
+        sums = {"f": np.add.reduceat(features, bounds[:-1], axis=0), "n": np.diff(bounds).astype(np.float64)}
+        found: Estimate = jackknife(lambda s: s["f"] / s["n"][:, None], sums, sums["n"])
+        if expected is not None:
+            values = np.array(expected)
+            found = found.map_replicas(lambda v: v - values)
+            words = [f"{word} less its exact value {v:.6g}" for word, v in zip(words, values, strict=True)]
+        rounding = np.full(len(words), _ROUNDING)
+        if expected is not None:
+            # An average can be zero by symmetry, and then is no measure of its rounding.
+            unit = np.sqrt(np.mean(np.abs(features[:, list(powers).index(2)])))
+            size = np.sqrt(np.mean(features * features, axis=0))
+            rounding = _INEXACT * np.maximum(size, unit ** np.array(powers))
+        return cls(found, rounding, tuple(words))
+
+    def p_value(self) -> float:
+        """p-value of the hypothesis that all averages are zero, with their full covariance.
+
+        It is Hotelling's test. Averages, and directions, that do not fluctuate must be zero to rounding; p is 0 if they
+        are not. Normal block averages are assumed, so that a small p-value has to survive Hall's correction for
+        skewness along the direction of the difference.
+        """
+        error, value = self.estimate.error, self.estimate.value
+        moves = error > self.rounding
+        if np.any(np.abs(value[~moves]) > self.rounding[~moves] + _STILL * error[~moves]):
+            return 0.0
+        if not moves.any():
+            return 1.0
+        kept = self.estimate[np.flatnonzero(moves)]
+        scale = 1 / error[moves]
+        variances, directions = np.linalg.eigh(kept.covariance() * scale[:, None] * scale)
+        tested = variances > _DEPENDENT
+        if np.any(np.abs(value[moves] * scale @ directions[:, ~tested]) > _EXACT):
+            return 0.0
+        whitened = directions[:, tested] / np.sqrt(variances[tested])
+        return _corrected_p(kept.map_replicas(lambda v: v * scale @ whitened))
+
+    def worst(self) -> str:
+        """The average that is farthest from zero, in its errors, in words."""
+        error, size = self.estimate.error, np.abs(self.estimate.value)
+        # Averages without fluctuations count by rounding.
+        pull = size / np.maximum(error, self.rounding)
+        i = int(np.argmax(pull))
+        shown = format_value(float(self.estimate.value[i]), float(error[i]))
+        return f"{self.words[i]} differs from 0 by {shown}, {size[i] / max(error[i], 1e-300):.3g} errors"
+
+
+def _corrected_p(whitened: Estimate) -> float:
+    """Larger p-value of Hotelling's test of independent averages, and of the same with a correction for skewness."""
+    zero = np.zeros(whitened.shape)
+    # The statistic is the largest squared t of all directions; it is attained along the vector itself.
+    weights = whitened.weights[:, None]
+    along = (weights * whitened.value - (weights - 1) * whitened.replicas) @ whitened.value
     t = float(along.mean() / along.std()) * np.sqrt(len(along) - 1)
     factor = max(corrected_t(along), 0.0) / t if t > 0 else 1.0
-    moved = (factor - 1) * reduced.value
-    return max(p, Estimate(reduced.value + moved, reduced.replicas + moved, reduced.weights).consistency(zero))
-
-
-def worst(difference: Estimate, texts: Sequence[str]) -> str:
-    """The entry with the largest difference in its error, in words."""
-    error = difference.error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        pull = np.nan_to_num(np.abs(difference.value) / error, nan=0.0, posinf=np.inf)
-    i = int(np.argmax(pull))
-    size = f"{pull[i]:.1f} errors" if np.isfinite(pull[i]) else "without fluctuations"
-    return f"{texts[i]} differs from 0 by {format_value(float(difference.value[i]), float(error[i]))}, {size}"
+    moved = (factor - 1) * whitened.value
+    corrected = Estimate(whitened.value + moved, whitened.replicas + moved, whitened.weights)
+    return max(whitened.consistency(zero), corrected.consistency(zero))

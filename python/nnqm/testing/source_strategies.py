@@ -105,7 +105,7 @@ def potentials(*, degree: int = 6, wells: int = 2) -> SearchStrategy[list[float]
     Examples
     --------
     >>> from hypothesis import find
-    >>> find(potentials(), lambda c: len(c) == 5)
+    >>> find(potentials(wells=1), lambda c: len(c) == 5)
     [0.0, 0.0, 0.25, 0.0, 0.25]
     """
     if integer("degree", degree, 2, 6) % 2:
@@ -199,7 +199,7 @@ def kernels(
     Examples
     --------
     >>> from hypothesis import given, settings
-    >>> @settings(max_examples=5, database=None)
+    >>> @settings(max_examples=5, deadline=None, database=None)
     ... @given(kernels(positive=True))
     ... def decreases(kernel):
     ...     assert kernel(0.0, 0.1) < kernel(0.0, 0.0)
@@ -339,9 +339,7 @@ def _cos_nets(rates: Bounds, most: int) -> SearchStrategy[CosNet]:
 
 def _positive_nets(rates: Bounds, most: int) -> SearchStrategy[ReflectionPositiveNet]:
     width, cutoff = st.integers(1, 8), st.sampled_from([5.0, 20.0])
-    return st.builds(
-        ReflectionPositiveNet, st.just(2), bounded("rates", rates), width, cutoff, points=_points(most)
-    )
+    return st.builds(ReflectionPositiveNet, st.just(2), bounded("rates", rates), width, cutoff, points=_points(most))
 
 
 @dataclass(frozen=True)
