@@ -1,4 +1,9 @@
-"""Tests of a process of one's own with nnqm.testing: python -m pytest test_my_process.py."""
+"""Tests of a process of your own
+==============================
+
+A process as a class with three members, and its tests with ``nnqm.testing``. Run it by
+``python -m pytest test_my_process.py``. Needs Hypothesis: ``pip install 'nnqm[testing]'``.
+"""
 
 from dataclasses import dataclass
 

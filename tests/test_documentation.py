@@ -46,6 +46,8 @@ gvars, corr = estimate, run  # tests/test_one_correlator.py has objects of their
 import nnqm
 nnqm.save(nnqm.simulate(nnqm.harmonic_oscillator(), 4096, 16, 0.2, rng=1), "oscillator.nc")
 """,
+    # The class of the page is the one of examples/test_my_process.py: two classes cannot have one kind.
+    "docs/testing-your-theory.md": "__name__ = 'test_my_process'",
     "docs/theory-file.md": "import nnqm",
 }
 # Commands that are run by .ci/run and not here.
