@@ -9,6 +9,7 @@ from ..quantum.hamiltonian import Hamiltonian
 from ..quantum.states import State
 from ..runs.simulation import simulate
 from ..sampling.measure import Measure
+from ..sampling.observables import default_observables
 from ..sampling.path_source import Paths
 from ..spectra.correlator_matrix import spectrum
 from ..spectra.hidden_state import hidden_spectrum
@@ -145,14 +146,15 @@ def hamiltonians_to_order(effort: Effort) -> Record:
     design = hamiltonian_with_gaps(primes)
     numbers = [computed(f"gap {n}, solved", design.gaps[n - 1], p, 1e-7) for n, p in enumerate(primes, start=1)]
     n_paths = effort.size(100_000, 30_000)
+    theory = Theory(design.source)
     run = simulate(
-        Theory(design.source),
+        theory,
         n_paths,
         128,
         0.05,
         rng=effort.rng(),
         n_threads=effort.n_threads,
-        measure=Measure(increment_lags=[]),
+        measure=Measure(observables=default_observables(theory, neurons=32), increment_lags=[]),
     )
     for n, level in enumerate(spectrum(run, 3).levels, start=1):
         if level.resolved and level.gap is not None:

@@ -90,8 +90,8 @@ def propagators(effort: Effort) -> Record:
     "momenta with Ornstein-Uhlenbeck amplitudes is reflection positive at every width.",
 )
 def positivity_of_fields(effort: Effort) -> Record:
-    widths = (2, 10, 50)[: effort.size(3, 2)]
-    n_paths = effort.size(4000, 2000)
+    widths = (2, 10, 20)[: effort.size(3, 2)]
+    n_paths = effort.size(12_000, 4_000)
     at = (0.0, 0.3, 1.0)
     numbers: list[Number] = []
     norms: dict[str, list[float]] = {"cos-net, exact": [], "cos-net": [], "reflection-positive net": []}

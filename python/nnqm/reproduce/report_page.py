@@ -50,8 +50,8 @@ def page_of(found: Reproduction) -> Page:
         if outcome.claim.paper != paper:
             paper = outcome.claim.paper
             rows.append(f"{paper.authors}, {paper.title}, arXiv:{paper.arxiv}")
-        rows.append([outcome.claim.name, outcome.claim.statement, outcome.verdict, f"{outcome.seconds:.1f}"])
-    page.table(("claim", "statement", "verdict", "seconds"), rows)
+        rows.append([outcome.claim.name, outcome.verdict, outcome.claim.statement, f"{outcome.seconds:.1f}"])
+    page.table(("claim", "verdict", "statement", "seconds"), rows)
     page.text(
         "holds: all numbers are exact, or refute what the claim says to be wrong. consistent: sampled numbers "
         "agree with the "
