@@ -218,6 +218,8 @@ def small(words):
     """A command of nnqm at a small size, without a picture."""
     least = {"run": {"--paths": "8192", "--times": "16"}, "check": {"--paths": "1000"}}.get(words[0], {})
     words = list(words)
+    if words[0] == "reproduce" and "--list" not in words:
+        words.insert(1, "optimal-alpha")
     for option, value in least.items():
         if option in words:
             words[words.index(option) + 1] = value
