@@ -1,4 +1,4 @@
-"""What a shell offers after the Tab key: built-in theories, theory files, results."""
+"""Completion in shells by the Tab key: built-in theories, theory files, results."""
 
 from __future__ import annotations
 

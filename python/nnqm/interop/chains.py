@@ -43,7 +43,7 @@ def to_arviz(paths: Any, dt: float | None = None, *, names: Sequence[str] | None
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        What the ArviZ that is installed takes: InferenceData before version 1, DataTree since then (or without ArviZ).
+        The class depends on the version of ArviZ: InferenceData before version 1, DataTree since then (or without ArviZ).
         Its group "posterior" has dimensions chain, draw and time.
 
     Raises

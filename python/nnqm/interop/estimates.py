@@ -29,9 +29,9 @@ def to_gvar(estimates: Estimates, *, systematic: Systematic = "refuse") -> Any:
     Parameters
     ----------
     estimates : Estimate, or sequence or mapping of Estimate
-        Of the same blocks. Estimates of one run belong into one call: the results of two calls are independent.
+        Estimates of the same blocks. Estimates of one run belong into one call: the results of two calls are independent.
     systematic : {"refuse", "component", "leave out"}
-        What happens to systematic errors. A component is a further GVar that is added, independent for each entry: its
+        Treatment of systematic errors. A component is a further GVar that is added, independent for each entry: its
         correlations are unknown.
 
     Returns
@@ -79,7 +79,7 @@ def from_gvar(values: Any) -> Any:
     Returns
     -------
     Estimate, or dict of Estimate
-        Of the shape of the values, with the covariance of gvar as the statistical one. The blocks are artificial (256
+        It has the shape of the values, with the covariance of gvar as the statistical one. The blocks are artificial (256
         or more small displacements along the eigenvectors of the covariance): functions of the estimates are propagated
         to first order, and ``consistency`` takes the covariance as known. Estimates of one call are correlated as the
         values are; those of different calls must not be combined.
@@ -106,12 +106,12 @@ def to_pyerrors(estimates: Estimates, name: str, *, systematic: Systematic = "re
     Parameters
     ----------
     estimates : Estimate, or sequence or mapping of Estimate
-        Of the same blocks.
+        Estimates of the same blocks.
     name : str
         Name of the ensemble: the same for all estimates of one run, whose correlation is kept then even between calls,
         and another one for each independent run.
     systematic : {"refuse", "component", "leave out"}
-        What happens to systematic errors. A component is a ``cov_Obs`` with a name of its own for each entry ("NAME
+        Treatment of systematic errors. A component is a ``cov_Obs`` with a name of its own for each entry ("NAME
         systematic" and a number that counts the entries of the call): its correlations are unknown. ``from_pyerrors``
         knows it by this name.
 
@@ -162,13 +162,13 @@ def from_pyerrors(values: Any) -> Any:
     Parameters
     ----------
     values : Obs, array_like of Obs, mapping of these, or Corr
-        Of a ``Corr`` the times without a value are left out. Observables that were analysed keep their errors. Others
+        The times of a ``Corr`` without a value are left out. Observables that were analysed keep their errors. Others
         are analysed in a copy with the defaults of pyerrors.
 
     Returns
     -------
     Estimate, or dict of Estimate
-        Of the shape of the values. The covariance is that of ``pyerrors.covariance``: errors contain the
+        It has the shape of the values. The covariance is that of ``pyerrors.covariance``: errors contain the
         autocorrelation, correlations are those of the configurations. Components named "... systematic ..." (see
         ``to_pyerrors``) become systematic errors, all others are statistical. The blocks are artificial, as in
         ``from_gvar``.
@@ -222,9 +222,9 @@ def to_uncertainties(estimates: Estimates, *, systematic: Systematic = "refuse")
     Parameters
     ----------
     estimates : Estimate, or sequence or mapping of Estimate
-        Of the same blocks. Estimates of one run belong into one call: the results of two calls are independent.
+        Estimates of the same blocks. Estimates of one run belong into one call: the results of two calls are independent.
     systematic : {"refuse", "component", "leave out"}
-        What happens to systematic errors. A component is a variable with the tag "systematic" (see
+        Treatment of systematic errors. A component is a variable with the tag "systematic" (see
         ``error_components``), independent for each entry: its correlations are unknown.
 
     Returns
@@ -264,7 +264,7 @@ def from_uncertainties(values: Any) -> Any:
     Returns
     -------
     Estimate, or dict of Estimate
-        Of the shape of the values. Variables with the tag "systematic" become systematic errors, all others are
+        It has the shape of the values. Variables with the tag "systematic" become systematic errors, all others are
         statistical. The blocks are artificial, as in ``from_gvar``.
 
     Raises

@@ -16,7 +16,7 @@ __all__: list[str] = []
 
 # An estimate, or several ones of the same blocks.
 Estimates: TypeAlias = "Estimate | Sequence[Estimate] | Mapping[str, Estimate]"
-# What happens to systematic errors.
+# Treatment of systematic errors.
 Systematic: TypeAlias = Literal["refuse", "component", "leave out"]
 
 

@@ -33,9 +33,9 @@ def to_jackknife(estimates: Estimates, *, systematic: Systematic = "refuse") -> 
     Parameters
     ----------
     estimates : Estimate, or sequence or mapping of Estimate
-        Of the same blocks.
+        Estimates of the same blocks.
     systematic : {"refuse", "leave out"}
-        What happens to systematic errors, for which jackknife samples have no place.
+        Treatment of systematic errors, for which jackknife samples have no place.
 
     Returns
     -------
@@ -142,13 +142,13 @@ def to_bootstrap(
     Parameters
     ----------
     estimates : Estimate, or sequence or mapping of Estimate
-        Of the same blocks.
+        Estimates of the same blocks.
     n_samples : int, default 1000
         Number of samples.
     rng : int, SeedSequence, Generator or None
         By NumPy's conventions.
     systematic : {"refuse", "component", "leave out"}
-        What happens to systematic errors. A component is normal noise of this size, independent for each entry: its
+        Treatment of systematic errors. A component is normal noise of this size, independent for each entry: its
         correlations are unknown.
 
     Returns
