@@ -43,7 +43,7 @@ def to_arviz(paths: Any, dt: float | None = None, *, names: Sequence[str] | None
     Returns
     -------
     arviz.InferenceData or xarray.DataTree
-        The class depends on the version of ArviZ: InferenceData before version 1, DataTree since then (or without ArviZ).
+        InferenceData before version 1 of ArviZ; DataTree from version 1 on, and without ArviZ.
         Its group "posterior" has dimensions chain, draw and time.
 
     Raises

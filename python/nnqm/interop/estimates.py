@@ -29,7 +29,7 @@ def to_gvar(estimates: Estimates, *, systematic: Systematic = "refuse") -> Any:
     Parameters
     ----------
     estimates : Estimate, or sequence or mapping of Estimate
-        Estimates of the same blocks. Estimates of one run belong into one call: the results of two calls are independent.
+        Estimates of the same blocks. Estimates of one run belong in one call: results of two calls are independent.
     systematic : {"refuse", "component", "leave out"}
         Treatment of systematic errors. A component is a further GVar that is added, independent for each entry: its
         correlations are unknown.
@@ -79,7 +79,7 @@ def from_gvar(values: Any) -> Any:
     Returns
     -------
     Estimate, or dict of Estimate
-        It has the shape of the values, with the covariance of gvar as the statistical one. The blocks are artificial (256
+        It has the shape of the values. Its statistical covariance is that of gvar. The blocks are artificial (256
         or more small displacements along the eigenvectors of the covariance): functions of the estimates are propagated
         to first order, and ``consistency`` takes the covariance as known. Estimates of one call are correlated as the
         values are; those of different calls must not be combined.
@@ -222,7 +222,7 @@ def to_uncertainties(estimates: Estimates, *, systematic: Systematic = "refuse")
     Parameters
     ----------
     estimates : Estimate, or sequence or mapping of Estimate
-        Estimates of the same blocks. Estimates of one run belong into one call: the results of two calls are independent.
+        Estimates of the same blocks. Estimates of one run belong in one call: results of two calls are independent.
     systematic : {"refuse", "component", "leave out"}
         Treatment of systematic errors. A component is a variable with the tag "systematic" (see
         ``error_components``), independent for each entry: its correlations are unknown.

@@ -120,7 +120,7 @@ def to_torch(network: Network, *, dtype: str = "float64") -> Any:
     Returns
     -------
     torch.nn.Sequential
-        It has ``Linear`` layers and activations. For sin, cos and erf, which ``torch.nn`` does not have, it has modules of
+        ``Linear`` layers and activations. For sin, cos and erf, which ``torch.nn`` does not have, it has modules of
         ``nnqm.interop``. Softplus has threshold=40, because the default of PyTorch, 20, is wrong by 2e-9 there.
 
     Raises
@@ -158,7 +158,7 @@ def from_torch(module: Any) -> Network:
     Parameters
     ----------
     module : torch.nn.Sequential or torch.nn.Linear
-        It may have ``Linear`` layers (without bias: biases are zero) and modules without parameters that are an activation of
+        ``Linear`` layers (without bias: biases are zero) and modules without parameters that are an activation of
         nnqm: any module whose values are those of an activation, a module of your own included. ``Sequential`` may be
         nested.
 
