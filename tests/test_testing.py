@@ -446,6 +446,11 @@ def test_a_wrong_mean_and_wrong_moments_are_caught():
 
 
 @pytest.mark.slow
+def test_paths_that_do_not_fluctuate_are_positive():
+    dead = nnqm.Network([[[1.0]], [[1.0]]], [[-1e3], [2.0]], "relu")
+    assert nt.assert_positive(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), dead)) == 1.0
+
+
 def test_theories_that_are_not_positive_are_caught():
     alternating = nnqm.Theory(find(nt.sources(kinds=["markov-chain"], positive=False), lambda s: True))
     with pytest.raises(AssertionError, match=r"not reflection positive: .* for F = .*z"):

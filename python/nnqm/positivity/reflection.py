@@ -38,7 +38,7 @@ from ..verdict import Verdict
 from .certificate import Witness, lowest_directions
 from .functionals import Arguments, Family, Functional, chosen_families, family, label
 
-__all__ = ["PositivityResult", "reflection_positivity"]
+__all__ = ["NothingFluctuates", "PositivityResult", "reflection_positivity"]
 
 Result = TypeVar("Result")
 
@@ -59,6 +59,10 @@ _BOUND_VALUES, _MARGIN = 8000, 0.8
 _STANDARD_UNITS, _POINTS = 2000, 32
 # Largest number of channels.
 _CHANNELS = 16
+
+
+class NothingFluctuates(InputError):
+    """Paths whose functionals are the same for every path, so that no norm has an error."""
 
 
 @short_repr
@@ -270,7 +274,7 @@ def reflection_positivity(
             break
     usable = light or found
     if not usable:
-        raise InputError(
+        raise NothingFluctuates(
             "paths must fluctuate from path to path; all functionals are the same for every path, so that there is "
             "nothing to test; give random paths"
         )
