@@ -449,6 +449,11 @@ def test_a_wrong_mean_and_wrong_moments_are_caught():
 def test_paths_that_do_not_fluctuate_are_positive():
     dead = nnqm.Network([[[1.0]], [[1.0]]], [[-1e3], [2.0]], "relu")
     assert nt.assert_positive(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), dead)) == 1.0
+    # An output that does not move hides no other output.
+    alternating = find(nt.sources(kinds=["markov-chain"], positive=False), lambda s: True)
+    half_dead = nnqm.Network([[[0.0], [1.0]]], [[3.0, 0.0]])
+    with pytest.raises(AssertionError, match="not reflection positive"):
+        nt.assert_positive(nnqm.Theory(alternating, half_dead))
 
 
 def test_theories_that_are_not_positive_are_caught():

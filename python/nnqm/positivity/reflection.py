@@ -479,7 +479,7 @@ def _standardisation(paths: PathReader, half: int, channels: tuple[str, ...]) ->
             median, width = x.mean(), x.std()
         if not width > 1e-12 * abs(median):
             which = f"channel {name}" if len(channels) > 1 else "the channel"
-            raise InputError(f"{which} is constant, so that there is nothing to test", "choose a channel that moves")
+            raise NothingFluctuates(f"{which} is constant, so that there is nothing to test", "choose one that moves")
         digits = 3 - int(np.floor(np.log10(width)))
         found.append((round(float(median), digits), round(float(width), digits)))
     centre, scale = np.array(found).T
@@ -547,7 +547,7 @@ def _candidates(matrix: Floats, second: Floats, centre: Floats, view: _View) -> 
                 row[-1] = _significant(constant, 4)
             found.append(row)
     if not found:
-        raise InputError("no functional fluctuates, so that there is nothing to test", "use other functionals")
+        raise NothingFluctuates("no functional fluctuates, so that there is nothing to test", "use other functionals")
     return np.array(found), lowest, values
 
 
