@@ -122,6 +122,9 @@ def forks(n: int) -> tuple[int, list[str]]:
         found = in_child(JOBS["simulate"])
         faults += [] if found == expected else [f"a forked child gives {found}"]
     stop = False
+    # All modules are imported first. Python keeps the lock of an import that another thread has begun at the fork.
+    JOBS["analyse"]()
+    JOBS["reflection_positivity"]()
 
     def busy() -> None:
         while not stop:
