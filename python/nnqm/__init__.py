@@ -15,12 +15,7 @@ from .estimators.roughness import (
     roughness_exponent,
     uncertainty,
 )
-from .exact.energies import level_energies
-from .exact.spectral_measures import kallen_lehmann
-from .files.theory_file import load_theory_file
-from .positivity.reflection import reflection_positivity
 from .quantum.hamiltonian import Hamiltonian
-from .report.analyse import analyse
 from .runs.run_file import load, save
 from .runs.simulation import Interrupted, extend, simulate
 from .sampling.accumulator import Accumulator, accumulate
@@ -31,8 +26,6 @@ from .sampling.observables import Observables, default_observables
 from .sampling.path_source import Paths
 from .sampling.paths import apply, sample_paths
 from .sampling.run_settings import RunSettings
-from .spectra.correlator_matrix import spectrum
-from .spectra.gevp import effective_energy, gevp
 from .statistics.autocorrelation import autocorrelation_time
 from .statistics.estimate import Estimate, jackknife
 from .theories.builtin import builtin_theory, harmonic_oscillator
@@ -59,21 +52,28 @@ if _TYPE_CHECKING:
     from .estimators.clustering import clustering
     from .estimators.four_points import connected_four_point, pair_four_point
     from .estimators.markov import chapman_kolmogorov
+    from .exact.energies import level_energies
     from .exact.n_points import n_point
     from .exact.quasi_monte_carlo import quasi_monte_carlo
     from .exact.random_weights import average_over_weights
+    from .exact.spectral_measures import kallen_lehmann
     from .exact.thermal_measures import thermal_measure
     from .files.path_files import PathFiles
+    from .files.theory_file import load_theory_file
     from .learning.dynamics import training_dynamics
     from .learning.fit import fit
     from .learning.scan import scan
     from .learning.targets import Target
     from .learning.trajectory import Trajectory
     from .positivity.certificate import positivity_certificate
+    from .positivity.reflection import reflection_positivity
     from .properties import check
+    from .report.analyse import analyse
     from .runs.two_level import simulate_two_level
     from .sampling.path_functions import simulate_functions
     from .spectra.binned_paths import binned_effective_levels, exact_effective_levels
+    from .spectra.correlator_matrix import spectrum
+    from .spectra.gevp import effective_energy, gevp
     from .spectra.hidden_state import hidden_spectrum
     from .spectra.one_correlator import OneCorrelator
     from .time_networks.decompose import karhunen_loeve
@@ -90,6 +90,7 @@ _LATER = {
     "PathFiles": "files.path_files",
     "Target": "learning.targets",
     "Trajectory": "learning.trajectory",
+    "analyse": "report.analyse",
     "as_network": "time_networks.emulate",
     "average_over_weights": "exact.random_weights",
     "binned_effective_levels": "spectra.binned_paths",
@@ -97,17 +98,24 @@ _LATER = {
     "check": "properties",
     "clustering": "estimators.clustering",
     "connected_four_point": "estimators.four_points",
+    "effective_energy": "spectra.gevp",
     "exact_effective_levels": "spectra.binned_paths",
     "fit": "learning.fit",
+    "gevp": "spectra.gevp",
     "hidden_spectrum": "spectra.hidden_state",
+    "kallen_lehmann": "exact.spectral_measures",
     "karhunen_loeve": "time_networks.decompose",
+    "level_energies": "exact.energies",
+    "load_theory_file": "files.theory_file",
     "n_point": "exact.n_points",
     "pair_four_point": "estimators.four_points",
     "positivity_certificate": "positivity.certificate",
     "quasi_monte_carlo": "exact.quasi_monte_carlo",
+    "reflection_positivity": "positivity.reflection",
     "scan": "learning.scan",
     "simulate_functions": "sampling.path_functions",
     "simulate_two_level": "runs.two_level",
+    "spectrum": "spectra.correlator_matrix",
     "split_network": "time_networks.emulate",
     "thermal_measure": "exact.thermal_measures",
     "training_dynamics": "learning.dynamics",
