@@ -88,7 +88,7 @@ def card(
     facts : mapping
         Names and values.
     headings : sequence of str
-        Of the table.
+        Headings of the table.
     rows : iterable
         Each row has one cell for each heading, or is a str, the heading of the rows that follow. A ``Verdict`` gets a
         mark, None is an empty cell, and ``short_text`` writes objects without a text of their own.

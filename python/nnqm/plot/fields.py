@@ -156,7 +156,7 @@ def dispersion(dispersion: Dispersion, ax: Axes | None = None, *, n_particles: i
     Parameters
     ----------
     dispersion : Dispersion
-        Of ``fields.dispersion``.
+        Result of ``fields.dispersion``.
     ax : matplotlib Axes, optional
         Axes to draw on; a new figure of pyplot by default.
     n_particles : int, default 2

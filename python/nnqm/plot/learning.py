@@ -222,7 +222,7 @@ def scan(dataset: Dataset, ax: Axes | None = None, *, quantity: str = "weight") 
     Parameters
     ----------
     dataset : xarray.Dataset
-        Of ``nnqm.scan``, or a part of it: ``dataset.sel(activation="tanh")``.
+        Result of ``nnqm.scan``, or a part of it: ``dataset.sel(activation="tanh")``.
     ax : matplotlib Axes, optional
         Axes to draw on; a new figure of pyplot by default.
     quantity : str, default "weight"

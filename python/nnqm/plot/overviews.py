@@ -37,7 +37,7 @@ def overview(
     ----------
     run : Correlators
     report : Report, optional
-        Of ``analyse(run)``, which is called by default; the channel is the one of the report.
+        Result of ``analyse(run)``, which is called by default; the channel is the one of the report.
     figure : matplotlib Figure or SubFigure, optional
         An empty figure to draw on; a new figure of pyplot by default.
 

@@ -456,7 +456,7 @@ def modes(expansion: KarhunenLoeve, ax: Axes | None = None, *, n_modes: int = 4,
     Parameters
     ----------
     expansion : KarhunenLoeve
-        Of ``karhunen_loeve``.
+        Result of ``karhunen_loeve``.
     ax : matplotlib Axes, optional
         Axes to draw on; a new figure of pyplot by default.
     n_modes : int, default 4

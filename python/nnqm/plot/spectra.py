@@ -73,8 +73,8 @@ def levels(
     Parameters
     ----------
     spectrum : Spectrum, DecayLevels or Report
-        Of ``spectrum`` or ``hidden_spectrum``, of a method of ``OneCorrelator``, or of ``analyse``, which knows the
-        exact levels.
+        Result of ``spectrum`` or ``hidden_spectrum``, of a method of ``OneCorrelator``, or of ``analyse``, which knows
+        the exact levels.
     ax : matplotlib Axes, optional
         Axes to draw on; a new figure of pyplot by default.
     exact : array_like, optional
@@ -303,7 +303,7 @@ def reflection(result: Positivity, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     result : PositivityResult or PositivityCertificate
-        Of ``reflection_positivity`` or ``positivity_certificate``.
+        Result of ``reflection_positivity`` or ``positivity_certificate``.
     ax : matplotlib Axes, optional
         Axes to draw on; a new figure of pyplot by default.
 

@@ -66,7 +66,7 @@ class Number:
     published, published_error : float or None
         The number of the paper, if it is known.
     p_value : float or None
-        Of the test that gave the verdict.
+        p-value of the test that gave the verdict.
     counted : bool
         Whether the verdict can be wrong by chance: the number is one of the tests of the family-wise chance.
     remark : str
@@ -166,7 +166,7 @@ class Record:
         Theory, sizes and times that were used.
     numbers : tuple of Number
     error : str
-        What the errors cover.
+        Description of the errors.
     panels : tuple of Panel
         The figure; empty for none.
     caption : str

@@ -93,7 +93,7 @@ def assert_stationary(theory: Theory, *, significance: float = 1e-6, **settings:
     Parameters
     ----------
     theory : Theory
-        What the theory says of itself (``Theory.stationary``) is not used.
+        The attribute ``Theory.stationary`` is not used.
     significance : float, default 1e-6
         Probability of a false alarm, at most, for independent paths with normal averages over blocks of 64 paths.
     **settings : PropertySettings

@@ -63,7 +63,7 @@ def grids(
     Returns
     -------
     SearchStrategy
-        Of float64 arrays, shape (n_times,).
+        Strategy of float64 arrays, shape (n_times,).
 
     Raises
     ------
@@ -163,7 +163,7 @@ def correlators(
     Returns
     -------
     SearchStrategy
-        Of ``KnownCorrelator``.
+        Strategy of ``KnownCorrelator``.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def user_paths(
     Returns
     -------
     SearchStrategy
-        Of ``UserPaths``.
+        Strategy of ``UserPaths``.
 
     Raises
     ------

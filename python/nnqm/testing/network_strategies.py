@@ -72,7 +72,7 @@ def networks(
     Returns
     -------
     SearchStrategy
-        Of ``Network``.
+        Strategy of ``Network``.
 
     Raises
     ------
@@ -125,7 +125,7 @@ def random_networks(
     Returns
     -------
     SearchStrategy
-        Of ``RandomNetwork``.
+        Strategy of ``RandomNetwork``.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def theories(
     Returns
     -------
     SearchStrategy
-        Of ``Theory``.
+        Strategy of ``Theory``.
 
     Raises
     ------

@@ -171,7 +171,7 @@ class Difference:
     rounding : ndarray
         Errors below it are rounding, shape (k,).
     words : tuple of str
-        What each of them is.
+        Name of each difference.
     """
 
     estimate: Estimate

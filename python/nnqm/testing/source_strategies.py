@@ -95,7 +95,7 @@ def potentials(*, degree: int = 6, wells: int = 2) -> SearchStrategy[list[float]
     Returns
     -------
     SearchStrategy
-        Of lists of float, for ``Hamiltonian``.
+        Strategy of lists of float, for ``Hamiltonian``.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def hamiltonians(
     Returns
     -------
     SearchStrategy
-        Of ``Hamiltonian``. A draw takes milliseconds, because levels are computed at their first use.
+        Strategy of ``Hamiltonian``. A draw takes milliseconds, because levels are computed at their first use.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def kernels(
     Returns
     -------
     SearchStrategy
-        Of ``Kernel``.
+        Strategy of ``Kernel``.
 
     Raises
     ------
@@ -408,7 +408,7 @@ def sources(
     Returns
     -------
     SearchStrategy
-        Of ``Source``.
+        Strategy of ``Source``.
 
     Raises
     ------
