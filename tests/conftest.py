@@ -1,11 +1,16 @@
 """Counts the statistical assertions of a whole run of the tests, by one process or by several of pytest-xdist."""
 
 import os
+import signal
 import sys
 
 import pytest
 
 import harness
+
+# A shell starts a program in the background with Ctrl-C ignored, and its children inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Figures of pyplot need no screen.
 os.environ.setdefault("MPLBACKEND", "Agg")

@@ -4,6 +4,7 @@ import dataclasses
 import multiprocessing.pool
 import os
 import signal
+import struct
 import sys
 import threading
 import warnings
@@ -210,6 +211,38 @@ def test_a_killed_worker_loses_its_tasks_only(monkeypatch):
     assert found == alone
     with crew.local_workers(2) as pool, pytest.warns(RuntimeWarning, match="this process does the rest"):
         assert nnqm.simulate(theory, 64_000, 16, 0.2, rng=1, executor=pool, progress=killing(lambda: pool)) == alone
+
+
+def dies_once(mark, answer):
+    """The first worker that comes here sends a part of a result, and is killed."""
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return answer
+    frame = sys._getframe()
+    while "result_queue" not in frame.f_locals:
+        frame = frame.f_back
+    # The length of a message, and less than the message.
+    os.write(frame.f_locals["result_queue"]._writer.fileno(), struct.pack("!i", 1000) + b"part")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
+def test_a_worker_is_killed_while_it_sends_a_result(monkeypatch, tmp_path):
+    monkeypatch.setattr(crew, "_DEAF", 0.2)
+    made = []
+
+    def make():
+        made.append(crew.local_workers(2))
+        return made[-1]
+
+    calls = [(str(tmp_path / "made"), i) for i in range(6)]
+    assert sorted(crew.Crew(make).as_completed(dies_once, calls)) == [(i, i) for i in range(6)]
+    assert len(made) == 2
+    calls = [(str(tmp_path / "given"), i) for i in range(6)]
+    with crew.local_workers(2) as pool, pytest.warns(RuntimeWarning, match="killed.*this process does the rest"):
+        assert sorted(crew.Crew(pool).as_completed(dies_once, calls)) == [(i, i) for i in range(6)]
 
 
 class Broken(Executor):

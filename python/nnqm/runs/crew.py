@@ -24,6 +24,8 @@ _TRIES = 3
 _EXECUTORS = 5
 # Seconds between looks at the keyboard while no result comes.
 _PATIENCE = 0.1
+# Seconds without a result after which a pool with a dead worker is ended.
+_DEAF = 5.0
 # Seconds for which the size of a cluster is believed.
 _ASKED = 5.0
 # Calls in flight where the number of workers is not known.
@@ -73,6 +75,7 @@ class Crew:
         self._calls: dict[Hashable, tuple[Future[Any], Callable[..., Any], tuple[Any, ...]]] = {}
         self._failures: dict[Hashable, int] = {}
         self._remade = 0
+        self._dead_since: float | None = None
         self._threads_of_cluster, self._asked = 0, -_ASKED
 
     def _made(self) -> Any:
@@ -145,10 +148,14 @@ class Crew:
             try:
                 tag, future = self._finished.get(timeout=_PATIENCE)
             except queue.Empty:
+                if self._is_deaf():
+                    _end(self._executor)
+                    self._replace(BrokenExecutor("a worker was killed, and the pool did not notice"))
                 waited += _PATIENCE
                 if patience is not None and waited >= patience:
                     return None
                 continue
+            self._dead_since = None
             if tag not in self._calls or self._calls[tag][0] is not future:
                 continue  # of an executor that was given up
             _, function, arguments = self._calls.pop(tag)
@@ -192,13 +199,31 @@ class Crew:
         finally:
             self.stop()
 
+    def _is_deaf(self) -> bool:
+        """Whether a worker has been dead for some seconds, and no call has failed for it.
+
+        A worker that is killed while it sends a result leaves a part of it, and a pool of the standard library waits for
+        the rest without end.
+        """
+        from concurrent.futures import ProcessPoolExecutor
+        from multiprocessing.connection import wait
+
+        pool = self._executor
+        workers = list((pool._processes or {}).values()) if isinstance(pool, ProcessPoolExecutor) else []
+        # Their exit codes are left for the pool.
+        if not wait([worker.sentinel for worker in workers], timeout=0):
+            self._dead_since = None
+            return False
+        self._dead_since = self._dead_since or time.monotonic()
+        return time.monotonic() > self._dead_since + _DEAF
+
     def _replace(self, error: BaseException) -> None:
         """Make a new executor and begin the calls of the old one again."""
         self._remade += 1
         if self._make is None or self._remade > _EXECUTORS:
             raise WorkersLost(f"{type(error).__name__}: {error}") from error
         self._executor.shutdown(wait=False)
-        self._executor = self._made()
+        self._executor, self._dead_since = self._made(), None
         lost = {
             tag: call
             for tag, call in self._calls.items()
@@ -215,6 +240,15 @@ class Crew:
         self._calls.clear()
         if self._make is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _end(pool: Any) -> None:
+    """End a pool of processes that waits for the rest of a result: without a writer, its pipe is at its end."""
+    for worker in list(pool._processes.values()):
+        worker.kill()
+    pool._result_queue._writer.close()
+    # It fails its calls now, and none of them must be cancelled meanwhile.
+    pool._executor_manager_thread.join(_DEAF)
 
 
 def warn_lost(error: WorkersLost, level: int) -> None:
