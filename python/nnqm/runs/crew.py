@@ -202,8 +202,8 @@ class Crew:
     def _is_deaf(self) -> bool:
         """Whether a worker has been dead for some seconds, and no call has failed for it.
 
-        A worker that is killed while it sends a result leaves a part of it, and a pool of the standard library waits for
-        the rest without end.
+        A worker that is killed while it sends a result leaves a part of it, and a pool of the standard library waits
+        for the rest without end.
         """
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing.connection import wait
