@@ -42,6 +42,7 @@ def every_layout(array):
     yield "read only", read_only
 
 
+@pytest.mark.slow
 def test_layouts_do_not_matter(paths, tmp_path):
     reference = nnqm.accumulate(paths, 0.1, measure=SUMS)
     assert reference.precision == "float64"
@@ -60,6 +61,7 @@ def test_other_types_are_summed_in_float64(dtype, paths):
     assert nnqm.accumulate(values, 0.1, measure=SUMS) == expected
 
 
+@pytest.mark.slow
 def test_float32_stays_float32(paths):
     single = paths.astype(np.float32)
     run = nnqm.accumulate(single, 0.1, measure=SUMS)
@@ -129,6 +131,7 @@ def test_paths_of_a_theory_have_its_channels_and_constants():
 # ---- correlated paths and long trajectories
 
 
+@pytest.mark.slow
 def test_the_autocorrelation_time_of_a_gaussian_chain():
     for rho in (0.0, 0.5, 0.9, 0.99):
         x = ou(1, 400_000, rho, 3)[0]
@@ -186,6 +189,7 @@ def test_long_trajectories_are_cut_along_time(n_paths, dtype):
     assert error == pytest.approx(np.sqrt(2 * (0.5 + rho / (1 - rho)) / x.size), rel=0.3)
 
 
+@pytest.mark.slow
 def test_a_trajectory_is_cut_in_order():
     # A ramp of blocks: the mean of block b is b.
     x = np.repeat(np.arange(16.0), 2000) + np.random.default_rng(8).normal(size=32_000) * 1e-3
@@ -203,6 +207,7 @@ def test_a_trajectory_is_cut_in_order():
         pytest.fail(f"blocks of {run.block_paths[0]} x {run.n_times} steps")
 
 
+@pytest.mark.slow
 def test_a_slow_trajectory_gets_fewer_blocks_and_says_so():
     x = ou(1, 100_000, 0.99, 10)[0]
     run = nnqm.accumulate(x, 1.0, measure=nnqm.Measure(lags=(0, 1), observable_lags=()))

@@ -220,11 +220,13 @@ def test_every_row_has_a_theory():
     assert (len(QUANTUM_MECHANICS), len(FIELDS)) == (19, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", marked(QUANTUM_MECHANICS))
 def test_row_of_quantum_mechanics(row):
     prove(row, ROWS[row], CASES[row]())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", marked(FIELDS))
 def test_row_of_fields(row):
     cells, theory = ROWS[row], CASES[row]().theory

@@ -122,6 +122,7 @@ def test_a_run_keeps_the_times_of_its_channels(tmp_path):
     assert nnqm.simulate(nnqm.harmonic_oscillator(), 256, 8, 0.2, rng=1).chain is None
 
 
+@pytest.mark.slow
 def test_times_along_trajectories_and_of_merged_runs():
     replicas = [chain(n, 0.9, n) for n in (4000, 6000)]
     run = nnqm.accumulate(replicas, 0.1, measure=SUMS)
@@ -151,6 +152,7 @@ def test_times_of_trajectories_that_are_averaged_over_steps(rho):
     assert abs(time.pull(float(nnqm.autocorrelation_time(x).value))) < 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "bad",
     [

@@ -110,6 +110,7 @@ def test_errors_are_calibrated(n, rho, channels, given):
     assert_pulls_are_standard(pulls[:, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n", "rho"), [(40, 0.9), (60, 0.95), (40, 0.8), (100, 0.9), (250, 0.97)])
 def test_too_few_correlated_configurations_are_refused(n, rho):
     for given in (lambda x: x, lambda x: np.array_split(x, 4), lambda x: iter(np.array_split(x, 4))):

@@ -177,6 +177,7 @@ def as_oscillators(box, network):
     return nnqm.Theory(inputs, nnqm.Network(*layers, ["identity", *network.activations]))
 
 
+@pytest.mark.slow
 def test_exact_functions_by_momentum_are_those_of_the_modes():
     box = fields.PeriodicBox(1.0, 3, spacing=0.8)
     exact = fields.PointwiseField(box, TANH)

@@ -17,6 +17,7 @@ VIOLATING = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(correlators(weights=(0.01, 10.0), gaps=(0.05, 5.0), noisy=False), st.integers(2, 40))
 def test_sums_of_decaying_exponentials_are_positive(known, n):

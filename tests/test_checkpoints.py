@@ -108,6 +108,7 @@ def test_activations_are_those_of_the_theory_or_given():
         Trajectory.of_checkpoints(alone, [state(NET)])
 
 
+@pytest.mark.slow
 def test_jax_arrays_are_read():
     tree = jax.tree_util.tree_map(jax.numpy.asarray, flax(NET))
     found = only(Trajectory.of_checkpoints(THEORY, [tree]))

@@ -98,6 +98,7 @@ def test_options_win_over_the_file_and_the_file_over_defaults(command, quick):
     assert "<svg" in Path("other.svg").read_text()
 
 
+@pytest.mark.slow
 def test_table_is_whole_when_it_is_not_on_a_terminal(command, quick):
     _, out, err = command("run", "oscillator", *SMALL, "--no-figure")
     assert "\x1b" not in out + err
@@ -112,6 +113,7 @@ def test_table_is_whole_when_it_is_not_on_a_terminal(command, quick):
     assert err == "wrote oscillator.nc\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [30, 40, 60, 80, 100])
 def test_nothing_is_cut_on_a_narrow_terminal(width, command, quick, monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
@@ -128,6 +130,7 @@ def test_nothing_is_cut_on_a_narrow_terminal(width, command, quick, monkeypatch)
         assert f"measured {REPORT.rows[0].cells[1]}, exact 1.02," in " ".join(plain.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("others", "colour"),
     [
@@ -155,6 +158,7 @@ def test_only_sound_rows_are_green(others, colour, command, monkeypatch):
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", out)
 
 
+@pytest.mark.slow
 def test_without_matplotlib_one_line_says_how_to_get_the_figure(command, quick, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     code, out, err = command("run", "oscillator", *SMALL)
@@ -394,6 +398,7 @@ def test_finished_results_are_not_computed_again(command, quick, monkeypatch):
     assert nnqm.load("oscillator.nc").n_blocks == 16
 
 
+@pytest.mark.slow
 def test_extend_says_what_is_wrong(command):
     assert command("extend", "none.nc")[2] == "nnqm: file none.nc does not exist; give the path of a saved run\n"
     run = nnqm.simulate(nnqm.builtin_theory("oscillator"), 640, 8, 0.2, rng=1)
@@ -446,6 +451,7 @@ def test_files_that_do_not_merge_are_named(changed, message):
         merge_named({"b.nc": part(**changed), "a.nc": part()})
 
 
+@pytest.mark.slow
 def test_merge_says_what_is_wrong(command):
     for name, blocks in {"a.nc": range(2), "b.nc": range(1, 5)}.items():
         run = nnqm.simulate(nnqm.builtin_theory("oscillator"), 640, 8, 0.2, rng=1, n_blocks=5, blocks=blocks)
@@ -541,6 +547,7 @@ def write_netcdf_of_several(paths):
     return ("paths.nc", "--array", "q")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_npy, write_npz, write_npz_of_several, write_netcdf, write_netcdf_of_several])
 def test_paths_of_any_format_give_the_sums_of_accumulate(write, command, seen):
     paths = simulated_elsewhere()
@@ -671,6 +678,7 @@ def test_help_shows_defaults_as_they_are_written(name, width, command, monkeypat
     assert "..." not in out.split("Commands:")[1]
 
 
+@pytest.mark.slow
 def test_positivity_can_be_left_out(command, monkeypatch):
     seen = []
     monkeypatch.setattr(cli.results, "analyse", lambda run, **options: seen.append(options["positivity"]) or REPORT)
@@ -680,6 +688,7 @@ def test_positivity_can_be_left_out(command, monkeypatch):
     assert seen == [False, False, True]
 
 
+@pytest.mark.slow
 def test_ctrl_c_during_the_analysis_says_where_the_results_are(command, monkeypatch):
     def stopped(run, **options):
         raise KeyboardInterrupt
@@ -691,6 +700,7 @@ def test_ctrl_c_during_the_analysis_says_where_the_results_are(command, monkeypa
     assert nnqm.load("oscillator.nc").n_paths == 8192
 
 
+@pytest.mark.slow
 def test_a_report_is_printed_even_if_the_results_cannot_be_saved(command, quick, monkeypatch):
     def full(run, path):
         raise nnqm.errors.InputError(
@@ -705,6 +715,7 @@ def test_a_report_is_printed_even_if_the_results_cannot_be_saved(command, quick,
     assert err == "nnqm: output oscillator.nc cannot be written: No space left on device; choose another place\n"
 
 
+@pytest.mark.slow
 def test_the_data_are_written_if_the_figure_fails(command, quick, monkeypatch):
     def full(run, report, path):
         raise nnqm.errors.InputError(

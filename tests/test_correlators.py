@@ -69,11 +69,13 @@ def test_what_is_loaded_is_what_was_saved(name, run, tmp_path):
     assert os.listdir(tmp_path) == ["run.nc"]
 
 
+@pytest.mark.slow
 def test_a_loaded_run_goes_on(tmp_path):
     path = nnqm.save(run_of(700), tmp_path / "run.nc")
     assert nnqm.extend(nnqm.load(path), 1500) == run_of(1500, n_blocks=11)
 
 
+@pytest.mark.slow
 def test_a_network_of_any_size_is_saved(tmp_path):
     # Its weights are more text than an HDF5 attribute held in an object's header can be.
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), nnqm.Network.random((1, 90, 90, 1), rng=1))
@@ -128,6 +130,7 @@ def test_an_interrupted_write_leaves_the_old_file(error, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["run.nc"]
 
 
+@pytest.mark.slow
 def test_a_saved_file_has_the_usual_permissions(tmp_path):
     plain = tmp_path / "plain"
     plain.touch()
@@ -149,6 +152,7 @@ def test_places_that_cannot_be_written_are_found_early(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_files_that_are_not_runs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         nnqm.load(tmp_path / "missing.nc")

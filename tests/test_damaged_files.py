@@ -149,6 +149,7 @@ def metadata(change):
     return apply
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -165,6 +166,7 @@ def test_every_change_has_another_digest(change, saved, tmp_path):
     assert "use a copy of it" in message
 
 
+@pytest.mark.slow
 def test_a_digest_cannot_be_left_out(saved, tmp_path):
     path = changed_run(saved, tmp_path, lambda file: file.attrs.pop("nnqm_sha256"))
     assert "the attribute nnqm_sha256 is missing" in refused(nnqm.load, path)
@@ -200,6 +202,7 @@ def deep(table):
         table = table.setdefault("a", {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -226,6 +229,7 @@ def test_metadata_of_old_files_are_checked(change, message, saved, tmp_path):
     assert re.search(message, text), text
 
 
+@pytest.mark.slow
 def test_json_that_is_too_deep(saved, tmp_path):
     def change(file):
         old(lambda _: None)(file)
@@ -368,6 +372,7 @@ HEADERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HEADERS)
 def test_headers_of_arrays_are_checked_before_memory_is_taken(name, tmp_path):
     path = tmp_path / "x.npy"
@@ -605,6 +610,7 @@ THEORIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THEORIES)
 def test_theory_files_are_refused_at_once(name, tmp_path):
     import re

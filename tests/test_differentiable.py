@@ -254,6 +254,7 @@ def small_steps(theory, observables):
     return abs(numeric - gradient @ direction) / max(1.0, np.abs(gradient).max())
 
 
+@pytest.mark.slow
 def test_ground_state_process_alone():
     theory = nnqm.Theory(nnqm.GroundStateProcess(QUARTIC))
     times = np.array([[0.0, 0.3, 0.3, 1.0]])

@@ -142,6 +142,7 @@ SLOW_PAGES = (
 SLOW = ("README.md", "docs/llms.txt", *(f"docs/{page}.md" for page in SLOW_PAGES))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "page", [pytest.param(p, marks=[pytest.mark.slow] if p in SLOW else []) for p in pages_with("python")]
 )

@@ -132,6 +132,7 @@ def pulled(quantity, exact):
     accept(2 * stats.t.sf(pull, BLOCKS - 1), f"{quantity.value} +- {quantity.error}, exactly {exact}")
 
 
+@pytest.mark.slow
 def test_averages_over_draws_have_their_closed_forms():
     # x = v sin(w y): v ~ N(0, 0.8^2), w ~ N(0, 1.3^2), which can be integrated.
     network = RandomNetwork((1, 1, 1), "sin", weight_std=[1.3, 0.8], group=8)
@@ -225,6 +226,7 @@ def of_time(scale, **options):
     return Theory(source, RandomNetwork((1, 16, 1), "tanh", weight_std=scale, bias_std=0.5, **options))
 
 
+@pytest.mark.slow
 def test_networks_of_t_have_no_levels_and_no_commutator():
     found = training_dynamics(Trajectory([0, 1], [of_time(1.0), of_time(2.0)]), rng=1, n_paths=1000)
     assert set(found["weight"].origins.ravel()) == {"absent"}
@@ -236,6 +238,7 @@ def test_networks_of_t_have_no_levels_and_no_commutator():
     assert (np.array([p.norm.value for p in found.physics]) < 0).all()
 
 
+@pytest.mark.slow
 def test_positivity_is_known_by_construction_and_tested_all_the_same():
     split = of_time(1.5, shared=[True, False])
     deep = theory_of(Network.random((1, 6, 1), rng=1))
@@ -252,6 +255,7 @@ POINTS = np.array([0.3, 0.6, 0.9])
 SIDES = {"plain": {}, "split": {"shared": [True, False]}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", SIDES)
 def test_trained_networks_of_t_keep_their_verdict_at_every_step(kind):
     descent = nnqm.GradientDescent(POINTS, np.sin(2 * POINTS), rate=0.1, steps=0)
@@ -273,6 +277,7 @@ def test_trained_networks_of_t_keep_their_verdict_at_every_step(kind):
     assert spread[-1] < 0.2 * spread[0]
 
 
+@pytest.mark.slow
 def test_a_trained_deep_network_keeps_levels_and_positivity_while_weights_move():
     start = Theory(OrnsteinUhlenbeck(1.0), Network.random((1, 4, 1), rng=1, bias_std=0.5))
     target = nnqm.Target(SpectralWeights(2), [0.5, 0.25], tolerance=0.01)
@@ -344,6 +349,7 @@ def test_a_number_depends_on_the_rng_and_its_step_only():
     assert np.array_equal(*twice["weight"].values)
 
 
+@pytest.mark.slow
 def test_a_step_that_fails_is_unresolved_and_the_others_remain():
     wild = Network([[[1e200]], [[1e200]]], activation=["identity", "identity"])
     found = training_dynamics(trajectory_of([sine(1.0), wild, sine(2.0)], losses=[3.0, 2.0, 1.0]), rng=1, n_paths=512)
@@ -354,6 +360,7 @@ def test_a_step_that_fails_is_unresolved_and_the_others_remain():
     assert "(steps 1)" in str(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", [OrnsteinUhlenbeck(1.0), Times()])
 def test_a_training_that_diverges_is_named_and_the_steps_before_remain(source):
     descent = nnqm.GradientDescent(POINTS, np.sin(POINTS), rate=50.0, steps=0)
@@ -428,6 +435,7 @@ def mixed():
     return training_dynamics(trajectory, n_levels=3, rng=1, n_paths=512)
 
 
+@pytest.mark.slow
 def test_the_table_shows_every_step(mixed):
     lines = str(mixed).splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["0", "1", "30", "400"]
@@ -437,6 +445,7 @@ def test_the_table_shows_every_step(mixed):
     assert repr(mixed) == "TrainingDynamics(4 theories, steps 0 to 400, 3 levels)"
 
 
+@pytest.mark.slow
 def test_the_dataset_has_all_numbers_and_survives_a_file(mixed, tmp_path):
     dataset = mixed.to_xarray()
     assert dict(dataset.sizes) == {"step": 4, "level": 3}

@@ -37,6 +37,7 @@ def test_the_error_of_a_ratio_is_that_of_the_delta_method():
     assert estimate.value == pytest.approx(ratio)
 
 
+@pytest.mark.slow
 def test_blocks_of_unequal_size_weigh_what_they_hold():
     rng = np.random.default_rng(3)
     sizes = rng.integers(1, 60, size=200)
@@ -167,6 +168,7 @@ def test_estimates_print_themselves():
     assert f"{estimate[0]:>12}".endswith(str(estimate[0]))
 
 
+@pytest.mark.slow
 def test_a_run_s_error_is_the_spread_of_runs():
     theory = nnqm.harmonic_oscillator()
     values, errors = [], []
@@ -198,6 +200,7 @@ def test_a_bias_is_no_error():
         np.testing.assert_allclose(found.error, np.sqrt(15) * replicas.std(axis=0), rtol=1e-11)
 
 
+@pytest.mark.slow
 def test_a_matrix_made_by_rows_is_the_full_one():
     rng = np.random.default_rng(5)
     # The last has several parts.

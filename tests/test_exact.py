@@ -435,6 +435,7 @@ def test_n_point_functions_of_the_seed_obey_wick(n):
         assert value == pytest.approx(wick(covariance), rel=1e-12, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [1, 2, 3])
 def test_n_point_functions_of_sines_have_closed_forms(dimension):
     omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
@@ -469,6 +470,7 @@ def test_two_point_functions_and_mixed_channels():
     )
 
 
+@pytest.mark.slow
 def test_a_four_point_function_is_what_paths_have():
     theory = on_ou(named_network("deep tanh"), 0.8, 1.3)
     x = nnqm.sample_paths(theory, 64 * 4000, 7, 0.25, rng=2, precision="float64")[:, :, 0]
@@ -558,6 +560,7 @@ def test_thermal_functions_are_what_periodic_paths_have():
     assert_inconsistent(estimate, wrong)
 
 
+@pytest.mark.slow
 def test_thermal_measures_of_closed_theories():
     network = nnqm.Network.random((1, 5, 1), rng=4, bias_std=0.5)
     beta, t = 1.7, np.array([0.0, 0.3, 0.85, 1.4])
@@ -711,6 +714,7 @@ WELLS = nnqm.builtin_theory("double-well").sources[0]
 QUARTIC = nnqm.builtin_theory("anharmonic").sources[0]
 
 
+@pytest.mark.slow
 def test_inputs_of_three_kinds_have_the_two_point_function_of_their_product():
     sources = [nnqm.OrnsteinUhlenbeck(0.8, 1.1), QUARTIC, chain(5, alternating=True)]
     # cos(u + v + w) factorises into characteristic functions.
@@ -738,6 +742,7 @@ def test_inputs_of_three_kinds_have_the_two_point_function_of_their_product():
         assert float(measure.two_point(t)) == pytest.approx(answer, rel=1e-9)
 
 
+@pytest.mark.slow
 def test_an_oscillator_as_hamiltonian_is_one_as_process():
     network = nnqm.Network.random((2, 6, 1), rng=3, bias_std=0.5)
     source = nnqm.OrnsteinUhlenbeck([1.0, 2.0])
@@ -843,6 +848,7 @@ def test_thermal_networks_on_a_hamiltonian_are_traces():
         thermal_measure(pair, beta=1.0).two_point(0.3)
 
 
+@pytest.mark.slow
 def test_levels_of_different_inputs_add():
     gaps = WELLS.hamiltonian.gaps(3)
     energies, multiplicities = level_energies(nnqm.Theory([WELLS, nnqm.OrnsteinUhlenbeck(1.0), WELLS]), 5)
@@ -1054,6 +1060,7 @@ def test_bad_draws_are_refused():
 # ---- many inputs
 
 
+@pytest.mark.slow
 def test_quasi_monte_carlo_agrees_with_the_exact_measure():
     omega, sigma = [1.0, 1.7, 0.6], [0.8, 1.2, 0.7]
     theory = sine_theory([0.9, -0.7, 0.5], 0.3, 1.5, omega, sigma)

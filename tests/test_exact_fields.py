@@ -177,6 +177,7 @@ def test_small_momenta_of_massless_fields(d, power, spatial):
         assert found == pytest.approx(expected, rel=1e-13 if distance == 0 else 1e-6)
 
 
+@pytest.mark.slow
 @settings(max_examples=40)
 @given(
     d=st.integers(1, 6),
@@ -589,6 +590,7 @@ def test_published_vertex_operators():
         assert np.exp(-(charge**2) * (g[0] - g[1])) == pytest.approx(wide, abs=5.1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [-0.6, 0.0, 1.0])
 def test_generating_functional_is_an_integral_over_momenta_and_phases(alpha):
     field = CosNet(2, 1.0, 3, alpha=alpha, regulator=Regulator("gaussian", 3.0))
@@ -638,6 +640,7 @@ def test_generating_functional_generates_n_point_functions(field):
     assert np.all(rest > 0)
 
 
+@pytest.mark.slow
 def test_sums_over_orders_and_over_directions_agree(monkeypatch):
     field = CosNet(2, 1.0, 3, alpha=1.0, regulator=Regulator("gaussian", 5.0))
     points, charges = [[0.0, 0.0], [0.1, 0.2]], [1.3, -0.7]

@@ -173,6 +173,7 @@ def test_another_width_is_refuted():
     refute(joint_p(rows), "the four-point function of twice the width")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIELDS)
 def test_the_variance_and_the_covariance_are_the_sampled_ones(name):
     field = FIELDS[name]()
@@ -454,6 +455,7 @@ def sampled(source, network=None):
     return nnqm.simulate(nnqm.Theory(source, network), 640, 4, 0.2, rng=1)
 
 
+@pytest.mark.slow
 def test_moments_that_do_not_exist_are_named():
     heavy = fields.CosNet(1, 1.0, 5, alpha=1.0)
     with pytest.raises(InputError, match=r"needs E phi\^4, which diverges at large momenta: .* k\^0 in 1 dimension "):

@@ -236,6 +236,7 @@ def entry(name, *value):
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -89,6 +89,7 @@ def test_a_measured_correlator_is_fitted_to_its_errors(quartic_run):
     assert "resolved misfit" in str(wrong)
 
 
+@pytest.mark.slow
 def test_four_point_functions_of_an_anharmonic_system_are_out_of_reach_of_oscillator_inputs():
     theory = nnqm.Theory(nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 0.5, 0, 1.0])))
     lags, rows = np.array([0, 0.2, 0.5, 1.0]), np.array([[0, 0, 0, 0], [0, 0, 0.5, 0.5], [0, 0.3, 0.3, 0.6]])

@@ -91,6 +91,7 @@ def test_float32_is_computed_in_float64():
     np.testing.assert_array_equal(found, same.astype(np.float32))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("double")
 def test_second_derivatives_are_refused():
     exact = jax_observable(THEORY, Moments([2]))
@@ -117,6 +118,7 @@ def test_arguments_are_checked():
         jax_observable(nnqm.harmonic_oscillator(), TIMES)(layers_of(NETWORK))
 
 
+@pytest.mark.slow
 def test_frameworks_are_imported_when_they_are_used():
     code = "import sys, nnqm.learning.frameworks; assert not {'jax', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -237,6 +237,7 @@ def lattice():
     return np.fft.ifft(np.fft.fft(noise, axis=1) * np.sqrt(spectrum), axis=1).real, np.fft.ifft(spectrum).real
 
 
+@pytest.mark.slow
 def test_lags_of_closed_paths_wrap(lattice, tmp_path):
     x, exact = lattice
     run = nnqm.accumulate(x, STEP, period=True)
@@ -253,6 +254,7 @@ def test_lags_of_closed_paths_wrap(lattice, tmp_path):
     assert nnqm.load(tmp_path / "closed.nc") == run
 
 
+@pytest.mark.slow
 def test_what_needs_open_paths_says_so(lattice):
     x, _ = lattice
     run = nnqm.accumulate(x[:2000], STEP, period=True)

@@ -118,6 +118,7 @@ def jax_function(network):
     return f
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
 def test_gradients_of_values_are_those_of_jax(depth):
     import jax

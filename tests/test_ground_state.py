@@ -69,6 +69,7 @@ def test_kinked_observables_do_not_see_the_grids(quartic):
     assert_consistent(run.mean("x"), mean)
 
 
+@pytest.mark.slow
 def test_it_feeds_a_network_beside_other_sources(quartic):
     network = nnqm.Network([[[1.0, 0.5]]], activation=["identity"])
     theory = nnqm.Theory([nnqm.OrnsteinUhlenbeck(1.0), nnqm.GroundStateProcess(quartic)], network)
@@ -90,6 +91,7 @@ def test_the_report_of_the_built_in_potentials(name):
     assert f"E_0 of the Hamiltonian = {hamiltonian.energies(1)[0]:.8g}" in report.notes[-1]
 
 
+@pytest.mark.slow
 def test_bits_and_files(quartic, tmp_path):
     theory = nnqm.Theory(nnqm.GroundStateProcess(quartic))
     runs = [nnqm.simulate(theory, 3000, 16, 0.2, rng=8, n_threads=n) for n in (1, 3)]

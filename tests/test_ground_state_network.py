@@ -43,6 +43,7 @@ def test_a_network_that_is_zero_is_the_oscillator():
     assert nnqm.Theory(process).hbar == hbar
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1.0, 3.0])
 def test_softplus_is_the_poeschl_teller_well(number):
     well = poeschl_teller(number)
@@ -129,6 +130,7 @@ def test_the_ground_state_energy_stays_zero(process):
     assert np.abs(first).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_paths_have_the_exact_correlators(process):
     theory = nnqm.Theory(process)
     dt = process.natural_step
@@ -157,6 +159,7 @@ def test_files_keep_the_network_and_the_bits(process, tmp_path):
     assert nnqm.Theory(other) != theory
 
 
+@pytest.mark.slow
 def test_a_theory_file_has_the_network(tmp_path):
     path = tmp_path / "well.toml"
     path.write_text(

@@ -462,6 +462,7 @@ def test_chains_are_reversible_with_the_right_gaps(h, dt, offset):
         function = p @ function
 
 
+@pytest.mark.slow
 def test_a_chain_over_a_continuum_says_so():
     h = poeschl_teller(3)
     chain = h.transition_matrix(0.1)

@@ -47,6 +47,7 @@ def test_joint_p_values_are_uniform(n_blocks, n_points):
     assert_uniform([p_value(e, np.zeros(n_points)) for e in estimates])
 
 
+@pytest.mark.slow
 def test_scalar_p_values_are_uniform_with_few_blocks_which_normal_ones_are_not():
     estimates = [mean_of(correlated_blocks(s, 4, 1, 0.0))[0] for s in range(1000)]
     assert_uniform([p_value(e, 0.0) for e in estimates])

@@ -109,6 +109,7 @@ def test_a_seed_fixes_the_result_and_precision_does_not_matter(folded):
     assert abs(values[0] - values[2]) < 0.5 * float(runs[0].levels[0].gap.error)
 
 
+@pytest.mark.slow
 def test_noise_has_no_levels():
     x = np.random.default_rng(8).normal(size=(4000, 64))
     found = nnqm.hidden_spectrum(x, delay=1)

@@ -228,6 +228,7 @@ def test_ensembles_of_lines_have_the_exact_mean_and_covariance(steps):
         harness.refute(joint(theory, wrong, t), "eight steps for ten")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", STEPS)
 def test_ensembles_of_features_have_the_exact_mean_and_covariance(steps):
     network = trained(erf_network(6, group=1), steps, layers="last")

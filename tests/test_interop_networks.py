@@ -133,6 +133,7 @@ def test_perceptrons_of_equinox():
     np.testing.assert_array_equal(network.weights[0], np.asarray(module.layers[0].weight))
 
 
+@pytest.mark.slow
 def test_parts_of_equinox_that_have_no_place():
     linear = drawn(equinox.nn.Linear, 2, 2)
 

@@ -20,6 +20,7 @@ def report():
     return nnqm.analyse(RUN)
 
 
+@pytest.mark.slow
 def test_reports(report):
     found, table = interop.to_xarray(report), interop.to_pandas(report)
     assert found.attrs["title"] == report.title
@@ -130,6 +131,7 @@ def version(request, monkeypatch):
     return request.param
 
 
+@pytest.mark.slow
 def test_chains_of_paths_and_back(version):
     paths = nnqm.Paths(nnqm.builtin_theory("deep-tanh"), 4096, 8, 0.2, rng=1)
     data = interop.to_arviz(paths, n_chains=4)

@@ -133,6 +133,7 @@ def test_the_last_skew_is_the_family_of_abraham_and_moses(background):
 # ---- designs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["primes", *(pytest.param(n, marks=pytest.mark.slow) for n in ("list", "quartic"))])
 def test_gaps_to_order(name):
     found = design(name)
@@ -190,6 +191,7 @@ def test_a_network_that_is_too_small_says_so():
     np.testing.assert_allclose(found.gaps, found.source.hamiltonian.gaps(5))
 
 
+@pytest.mark.slow
 def test_a_source_is_adjusted():
     start = nnqm.GroundStateNetwork(
         nnqm.Network.random((1, 6, 1), "tanh", rng=1, bias_std=1.0), confinement=0.6, even=True, mass=2.0, hbar=0.5

@@ -207,6 +207,7 @@ def test_tables_of_kinked_kernels_converge_with_the_fourth_power():
     assert np.all(rates > 3.7)
 
 
+@pytest.mark.slow
 def test_tables_on_uneven_grids():
     kernel = Kernel.ornstein_uhlenbeck(1.0)
     exact = karhunen_loeve(kernel, (0.0, 5.0), 40)
@@ -470,6 +471,7 @@ def test_four_point_functions_by_enumeration_of_signs():
         assert float(kl.connected_four_point(times, density)) == pytest.approx(expected, rel=1e-11, abs=1e-300)
 
 
+@pytest.mark.slow
 def test_four_point_functions_of_drawn_weights():
     kl = karhunen_loeve(Kernel.wiener(), (0.0, 1.0), 5)
     times, density = np.full(4, 0.8), Density("laplace")

@@ -85,6 +85,7 @@ def test_two_spacings_give_the_continuum(coarse):
         assert_consistent(at_fine[n], expected, expected_error=np.hypot(float(at_coarse[n].error), 3 * left) / 4)
 
 
+@pytest.mark.slow
 def test_correlated_configurations_have_larger_errors():
     # Every sweep kept, of few chains: neighbouring configurations say nearly the same.
     paths = metropolis(0.125, 16, 600, chains=16, keep=1, seed=3)

@@ -49,8 +49,8 @@ def wide_network():
 OU = nnqm.OrnsteinUhlenbeck(1.0)
 # Each keeps the core busy on one thread for some 0.1 s.
 LONG_CALLS = {
-    "advance": lambda: nnqm.simulate(nnqm.Theory(OU, wide_network()), 8000, 32, 0.1, compiled=False, n_threads=1),
-    "sample": lambda: nnqm.sample_paths(nnqm.harmonic_oscillator(), 100_000, 64, 0.1, precision="float64", n_threads=1),
+    "advance": lambda: nnqm.simulate(nnqm.Theory(OU, wide_network()), 20_000, 32, 0.1, compiled=False, n_threads=1),
+    "sample": lambda: nnqm.sample_paths(nnqm.harmonic_oscillator(), 400_000, 64, 0.1, precision="float64", n_threads=1),
     "apply": lambda: nnqm.apply(wide_network(), np.ones((4000, 32, 1)), compiled=False, n_threads=1),
     "accumulate": lambda: nnqm.accumulate(
         np.ones((5000, 64)), n_blocks=64, n_threads=1, measure=nnqm.Measure(observable_lags=range(8))
@@ -98,6 +98,7 @@ def waits():
     return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(resource, "RUSAGE_THREAD"), reason="the system does not count the waits of a thread")
 def test_two_threads_wait_for_nothing_and_have_the_bits_of_one():
     # Waits are counted instead of times compared: two threads that share no lock have none, however busy the machine.
@@ -452,6 +453,7 @@ def test_what_has_another_type_is_converted(dtype):
     np.testing.assert_array_equal(nnqm.apply(network, whole.astype(dtype)), nnqm.apply(network, whole))
 
 
+@pytest.mark.slow
 def test_what_dlpack_hands_over_may_have_another_type():
     whole = (10 * PATHS).round()
     for dtype in (np.int32, np.float16, np.uint8):
@@ -459,6 +461,7 @@ def test_what_dlpack_hands_over_may_have_another_type():
         assert nnqm.accumulate(Foreign(given), 0.1) == nnqm.accumulate(given.astype(float), 0.1)
 
 
+@pytest.mark.slow
 def test_memory_is_given_back():
     # An exported array lives as long as it is looked at, and no longer.
     class Owner(np.ndarray):

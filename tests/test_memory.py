@@ -34,6 +34,7 @@ ABSURD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ABSURD)
 def test_absurd_sizes_are_refused_by_name(words):
     with pytest.raises(InputError, match=rf"{words}.* would take .* GiB, and .* GiB|would take .* GiB.*{words}"):

@@ -17,6 +17,7 @@ from nnqm.statistics.rules import extrapolation_weights, legendre_analysis, lege
 RATIONALS = st.fractions(min_value=-5, max_value=5, max_denominator=20)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(RATIONALS, st.integers(1, 9)), min_size=1, max_size=6))
 def test_central_moments_are_exact_for_rationals(law):
     total = sum(weight for _, weight in law)

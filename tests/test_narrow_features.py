@@ -66,6 +66,7 @@ def test_the_error_of_quasi_monte_carlo_covers_strips_that_no_point_meets(direct
     assert found.error > 0
 
 
+@pytest.mark.slow
 def test_smooth_networks_have_no_systematic_error():
     network = nnqm.Network.random((5, 8, 6, 1), "tanh", rng=2, weight_std=1.5, bias_std=0.5)
     found = quasi_monte_carlo(nnqm.Theory(nnqm.OrnsteinUhlenbeck([RATE] * 5), network), [0.5], n_points=2**10)

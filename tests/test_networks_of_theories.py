@@ -396,6 +396,7 @@ density = { name = "student-t", nu = 6.0 }
 """
 
 
+@pytest.mark.slow
 def test_theory_files_name_kernels(tmp_path, capsys):
     path = tmp_path / "matern.toml"
     path.write_text(FILE)

@@ -195,6 +195,7 @@ def test_near_levels_do_not_chain():
     assert nnqm.spectrum(equal, 2).levels[0].multiplicity == 5
 
 
+@pytest.mark.slow
 def test_default_observables_represent_the_lowest_levels_of_wells():
     # Variational levels of the exact process in the span of the observables, without any sampling.
     for potential in ([4, 0.1, -4, 0, 1], [4.0, 0.4, -4.0, 0.0, 1.0], [0, 0, 0.5, 0, 1]):

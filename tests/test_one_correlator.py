@@ -278,6 +278,7 @@ def test_a_run_knows_its_times_and_hbar():
         assert_inconsistent(gap.with_systematic(0.0), 6.4)
 
 
+@pytest.mark.slow
 def test_a_periodic_correlator_has_one_level():
     period = 8.0
     times = 0.4 * np.arange(21)
@@ -402,6 +403,7 @@ def test_positive_sums_do_not_alternate():
             assert all(getattr(correlator, method)().alternating == () for method in METHODS)
 
 
+@pytest.mark.slow
 def test_a_chain_that_alternates():
     # Eigenvalues 1, 0.7 and -0.7: found as levels of either kind, at -ln 0.7.
     p = np.array([[0.1, 0.8, 0.1], [0.8, 0.1, 0.1], [0.1, 0.1, 0.8]])
@@ -413,6 +415,7 @@ def test_a_chain_that_alternates():
             assert_consistent(level.gap.with_systematic(0.0), -np.log(0.7))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_sum_with_negative_weights_is_not_resolved(method):
     values = decay([0.4, 0.9], [1.0, -0.5], STEPS)
@@ -593,6 +596,7 @@ def test_few_points_are_not_noise(n):
     assert f"too few points for a fit, {n} of at least 4" in found.note
 
 
+@pytest.mark.slow
 def test_samples_that_depend_on_each_other():
     # Autocorrelation rho^k: an integrated time of (1 + rho)/(2 (1 - rho)).
     pulls, times = [], []

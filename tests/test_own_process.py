@@ -102,6 +102,7 @@ def test_a_report_on_an_own_process(run):
     assert all(row.exact is None for row in report if row.quantity == "gap 1")
 
 
+@pytest.mark.slow
 def test_properties_of_an_own_process_are_tested_or_known():
     found = nnqm.check(THEORY, n_paths=10_000, rng=3)
     assert [(row.name, row.verdict) for row in found] == [
@@ -116,6 +117,7 @@ def test_properties_of_an_own_process_are_tested_or_known():
     assert told["reflection positivity"].reason == "by construction: a reversible Markov process"
 
 
+@pytest.mark.slow
 def test_an_own_process_is_saved_loaded_and_pickled(run, tmp_path):
     again = nnqm.load(nnqm.save(run, tmp_path / "own.nc"))
     assert again == run

@@ -159,12 +159,14 @@ print("same bits")
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 def test_a_forked_child_runs_with_the_same_bits():
     # A hanging child would run into the timeout.
     assert answer(FORK) == "same bits"
 
 
+@pytest.mark.slow
 def test_python_threads_run_side_by_side():
     theory = nnqm.builtin_theory("three-inputs")
     expected = nnqm.simulate(theory, 20_000, 32, 0.1, rng=1, n_threads=1)
@@ -224,6 +226,7 @@ def test_an_unknown_instruction_set_is_refused():
     assert re.search(r"ValueError: NNQM_LEVEL=v9 is not among the levels of this processor: \w+", last)
 
 
+@pytest.mark.slow
 def test_an_explicit_number_of_threads_wins_over_the_environment():
     code = (
         "import nnqm\n"

@@ -257,6 +257,7 @@ def test_the_page_of_given_paths_has_no_exact_columns(runs, without_matplotlib):
 # ---- provenance
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "n_paths", "settings"),
     [
@@ -331,6 +332,7 @@ def test_runs_of_one_key_have_correlated_errors_and_no_pull(runs):
     assert [one["shares_random_numbers"] for one in found.to_dict()["runs"]] == [False, False, True]
 
 
+@pytest.mark.slow
 def test_an_exact_value_stands_where_it_is_that_of_all_runs(runs):
     other = nnqm.simulate(nnqm.harmonic_oscillator(2.0), 4096, 32, 0.2, rng=5)
     given = nnqm.accumulate(nnqm.sample_paths(nnqm.harmonic_oscillator(), 400, 8, 0.2, rng=9), 0.2)
@@ -388,6 +390,7 @@ def strict(text):
     return json.loads(text, parse_constant=refuse)
 
 
+@pytest.mark.slow
 def test_run_and_analyse_print_the_report_as_json(command):
     arguments = ("--paths", 2048, "--times", 16, "--no-figure", "--no-positivity", "--json")
     code, out, err = command("run", "oscillator", *arguments)
@@ -411,6 +414,7 @@ def test_run_and_analyse_print_the_report_as_json(command):
         assert not [key for key in keys if f"`{key}`" not in page]
 
 
+@pytest.mark.slow
 def test_results_without_errors_are_told_in_json(command):
     arguments = ("--paths", 256, "--times", 8, "--n-blocks", 4, "--blocks", "0:1", "--json")
     code, out, _ = command("run", "oscillator", *arguments)
@@ -437,6 +441,7 @@ def test_the_other_tables_as_json(command):
 # ---- commands
 
 
+@pytest.mark.slow
 def test_compare_and_report_write_pages(command, without_matplotlib, runs):
     for name, run in zip("ab", runs, strict=True):
         nnqm.save(run, f"{name}.nc")
@@ -458,6 +463,7 @@ def test_compare_and_report_write_pages(command, without_matplotlib, runs):
         assert f"<h1>{name}</h1>" in Path(f"{name}.html").read_text()
 
 
+@pytest.mark.slow
 def test_bad_input_of_the_new_commands_is_one_line(command, runs):
     nnqm.save(runs[0], "a.nc")
     for arguments, expected in [

@@ -52,6 +52,7 @@ def folder(tmp_path, monkeypatch):
     return Path("data")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_npy, write_npz, write_netcdf, write_text])
 def test_a_folder_is_read_in_natural_order(write, folder):
     parts = np.split(X, 12)
@@ -68,6 +69,7 @@ def test_a_folder_is_read_in_natural_order(write, folder):
     np.testing.assert_allclose(files.first()[:, :, 0], X, rtol=1e-15)
 
 
+@pytest.mark.slow
 def test_large_arrays_come_in_parts_and_small_ones_together(folder, monkeypatch):
     for i, part in enumerate(np.split(X, 4)):
         write_netcdf(folder / f"a{i}", part)
@@ -85,6 +87,7 @@ def test_large_arrays_come_in_parts_and_small_ones_together(folder, monkeypatch)
     np.testing.assert_allclose(run.mean().value, X.mean(), rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_few_trajectories_and_unequal_ones(folder):
     rows = [ou(1, n, 0.9, n)[0] for n in (20_000, 15_000, 9000)]
     for i, row in enumerate(rows):
@@ -203,6 +206,7 @@ def command(capsys, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_the_command_takes_folders_files_weights_and_replicas(folder, command):
     w = np.random.default_rng(4).uniform(0.5, 2, 480)
     names = []
@@ -223,6 +227,7 @@ def test_the_command_takes_folders_files_weights_and_replicas(folder, command):
     assert (code, "3 independent replicas (c0, c1, c2)" in out) == (0, True)
 
 
+@pytest.mark.slow
 def test_the_command_reads_one_large_file_in_parts(command, monkeypatch):
     write_netcdf("large", X)
     np.savez("all.npz", **{f"conf_{i}": part for i, part in enumerate(np.split(X, 24))})

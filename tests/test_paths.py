@@ -131,6 +131,7 @@ def test_the_middle_is_the_default_of_what_is_not_stationary():
     assert given.p_value != default.p_value
 
 
+@pytest.mark.slow
 def test_a_network_of_paths_is_the_network_of_the_theory_on_their_grid():
     theory = nnqm.builtin_theory("anharmonic")
     usual = nnqm.as_network(theory, 6, (0.0, 2.0), rows=50, rng=1).sources[0]

@@ -199,6 +199,7 @@ def test_the_two_point_function_is_drawn_up_to_the_noise_with_the_exact_curve():
     assert np.array_equal(everything[1], estimate.value)
 
 
+@pytest.mark.slow
 def test_exact_values_may_be_given_and_drawn_alone():
     function = measure("deep-tanh")
     t, values = line(plot.correlator(function, empty()), "exact")
@@ -307,6 +308,7 @@ def test_levels_of_a_report_are_its_rows():
     assert not [c for c in ax.containers if c.get_label() == "not resolved"]
 
 
+@pytest.mark.slow
 def test_weights_of_equal_energies_are_added_and_small_ones_bounded():
     ax = measure("oscillator").plot(empty())
     assert line(ax, "exact") == (pytest.approx([1.0]), pytest.approx([0.5]))
@@ -490,6 +492,7 @@ def test_fields_are_drawn_beside_their_exact_functions():
 # ---- manners
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_axes_come_back_with_labels_and_units_and_pyplot_is_left_alone(name):
     import matplotlib.pyplot as plt
@@ -724,6 +727,7 @@ def test_saved_figures_replace_the_old_ones_whole(tmp_path, suffix, start):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.slow
 def test_an_interrupted_save_leaves_the_old_figure(tmp_path, monkeypatch):
     def broken(*_, **__):
         raise KeyboardInterrupt

@@ -154,6 +154,7 @@ def test_the_form_about_zero_tells_them_apart_as_well(width):
         assert reflection_positivity(paths_of(cos_net(width), n, n_times=17), **settings).verdict == "violated"
 
 
+@pytest.mark.slow
 def test_three_dimensions():
     points = [[0.0, 0.0], [0.3, 0.2], [1.0, -0.5]]
     waves = CosNet(3, MASS, 2, regulator=Regulator("hard", 10.0, spatial=True), points=points)
@@ -265,6 +266,7 @@ def test_deep_networks_on_a_box_are_positive():
     assert reflection_positivity(nnqm.Paths(nnqm.Theory(box, random), 6000, 16, DT, rng=1)).verdict == "consistent"
 
 
+@pytest.mark.slow
 def test_a_sign_that_is_wrong_at_one_point_is_found_there():
     # Positive about the middle; then the past of one of the points has the opposite sign.
     x = nnqm.sample_paths(nnqm.Theory(rp_net(5)), 4000, 17, DT, rng=1).astype(float)

@@ -168,6 +168,7 @@ def test_levels_are_those_of_the_inputs(group):
     assert alone.levels[0].weight is not None
 
 
+@pytest.mark.slow
 def test_the_ensemble_mean_is_not_what_connected_functions_subtract():
     # Negative control: with an odd network the mean over the ensemble vanishes, while each draw has its own.
     theory = Theory(OU, network(8))
@@ -219,6 +220,7 @@ def test_networks_in_time_have_their_exact_kernel():
     assert run.sums.keys() == {"two_time", "time_sums", "paths", "first_bad"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "theory", [Theory(OU, network(8)), Theory(nnqm.Times(True), SPLIT), Theory(nnqm.Times(), network())]
 )

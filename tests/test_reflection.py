@@ -214,6 +214,7 @@ def test_the_value_has_the_exact_expectation_of_the_witness(length):
     assert -1.2 < float(result.value.value) < -0.5
 
 
+@pytest.mark.slow
 def test_alternating_paths_are_positive_about_points_but_not_between_them():
     x = autoregressive(np.random.default_rng(4), -0.5)
     result = reflection_positivity(x, dt=DT)
@@ -248,12 +249,14 @@ def test_the_lowest_eigenvalue_is_no_test():
     assert all(r.verdict == "consistent" for r in results)
 
 
+@pytest.mark.slow
 def test_the_mean_is_no_part_of_the_functional():
     x = gaussian(np.random.default_rng(3), lambda t: np.exp(-(t**2) / 2))
     assert reflection_positivity(100.0 + x, dt=DT).verdict == "violated"
     assert reflection_positivity(100.0 + autoregressive(np.random.default_rng(3), 0.8), dt=DT).verdict == "consistent"
 
 
+@pytest.mark.slow
 def test_values_do_not_depend_on_units_or_the_size_of_chunks(monkeypatch):
     x = VIOLATING["matern 3/2"](np.random.default_rng(6))
     one = reflection_positivity(x, dt=DT)
@@ -264,6 +267,7 @@ def test_values_do_not_depend_on_units_or_the_size_of_chunks(monkeypatch):
     np.testing.assert_allclose(reflection_positivity(x, dt=DT).value.value, one.value.value, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_theory_and_its_paths_give_the_same():
     theory = nnqm.builtin_theory("deep-tanh")
     paths = nnqm.sample_paths(theory, 1000, 32, DT, key=9, channels=theory.channels)
@@ -333,6 +337,7 @@ def test_the_statistic_is_corrected_for_skewness():
     assert corrected_t(symmetric) == pytest.approx(0.5 / symmetric.std(ddof=1) * np.sqrt(6), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_heavy_tails_are_clipped():
     x = autoregressive(np.random.default_rng(5), 0.8)
     assert np.isinf(reflection_positivity(x).witness.bound)
@@ -388,6 +393,7 @@ def test_ones_own_functionals():
         reflection_positivity(x, functionals=lambda x: 1 / (0 * x[:, 0]) ** 2)
 
 
+@pytest.mark.slow
 def test_spins_have_functionals_that_do_not_fluctuate():
     flip = nnqm.Theory(nnqm.MarkovChain([-1.0, 1.0], [[0.9, 0.1], [0.1, 0.9]], dt=1.0))
     assert reflection_positivity(nnqm.Paths(flip, 2000, 32, 1.0, rng=1)).verdict == "consistent"
@@ -395,6 +401,7 @@ def test_spins_have_functionals_that_do_not_fluctuate():
     assert reflection_positivity(nnqm.Paths(wrong, 2000, 32, 1.0, rng=1)).verdict == "violated"
 
 
+@pytest.mark.slow
 def test_theories_that_are_not_stationary_are_reflected_about_zero():
     options = {"weight_std": 1.5, "bias_std": 1.0}
     network = nnqm.RandomNetwork((1, 8, 1), "tanh", shared=(False, True), **options)

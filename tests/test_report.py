@@ -215,6 +215,7 @@ def test_what_does_not_converge_has_no_value():
     assert "lie in unresolved levels" in report["[x,p]/(i hbar), from levels"].reason
 
 
+@pytest.mark.slow
 def test_levels_of_smooth_paths_are_not_reported():
     phase = np.random.default_rng(2).uniform(0, 2 * np.pi, (2000, 1))
     run = nnqm.accumulate(np.sin(0.3 * np.arange(64) + phase), 0.2)
@@ -364,6 +365,7 @@ def test_paths_that_alternate_exactly_violate_positivity_without_doubt():
     assert found.verdict == "consistent"
 
 
+@pytest.mark.slow
 def test_positivity_can_be_left_out_and_progress_is_told():
     run = nnqm.simulate(OSCILLATOR, 2560, 16, 0.2, rng=1)
     told = []

@@ -267,6 +267,7 @@ def by_class(classes):
     return pytest.mark.parametrize("cls", sorted(classes, key=lambda c: c.__name__), ids=lambda c: c.__name__)
 
 
+@pytest.mark.slow
 @by_class(MAKERS)
 def test_the_text_of_an_object_is_short(cls, objects):
     made = objects[cls]

@@ -219,6 +219,7 @@ def test_kinked_networks_are_extrapolated_in_the_root_of_dt(kinked):
     assert momentum_squared(kinked).verdict == uncertainty(kinked).verdict == "diverges (kinked)"
 
 
+@pytest.mark.slow
 def test_kinks_of_paths_without_a_theory_are_found():
     theory = nnqm.harmonic_oscillator()
     paths = nnqm.sample_paths(theory, 50_000, 64, 0.05, rng=2)

@@ -127,6 +127,7 @@ def test_the_same_call_goes_on_to_the_bits_of_one(stops, interval, tiles, monkey
     assert os.listdir() == [FILE]
 
 
+@pytest.mark.slow
 def test_a_finished_checkpoint_returns_at_once(monkeypatch):
     run = simulate(checkpoint=FILE)
     nnqm.save(run, "saved.nc")
@@ -225,6 +226,7 @@ def test_another_level_and_map_are_named():
         nnqm.extend(simulate(rng=9), 1000, checkpoint=FILE)
 
 
+@pytest.mark.slow
 def test_files_that_cannot_go_on_are_refused():
     nnqm.save(nnqm.merge([simulate(), simulate(rng=4)]), FILE)
     with pytest.raises(InputError, match="several seeds"):
@@ -269,6 +271,7 @@ def test_a_run_that_overflows_leaves_the_file(monkeypatch):
 # ---- signals
 
 
+@pytest.mark.slow
 @posix
 def test_a_handler_is_called_after_the_sums_are_written(tiles):
     number = signal.SIGTERM
@@ -293,6 +296,7 @@ def _interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_waits_for_the_end_of_a_slice(tiles):
@@ -347,6 +351,7 @@ def test_a_child_is_ended_at_once(tiles):
     assert codes == [-signal.SIGTERM]
 
 
+@pytest.mark.slow
 @posix
 def test_ignored_signals_and_other_threads_are_left_alone(tiles):
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -397,6 +402,7 @@ def test_threads_of_one_process_are_told_too():
     assert simulate(checkpoint=FILE) == simulate()
 
 
+@pytest.mark.slow
 @posix
 def test_links_lead_to_one_lock():
     os.symlink(FILE, "link.nc")

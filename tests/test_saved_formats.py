@@ -123,6 +123,7 @@ def test_every_file_is_looked_at():
     assert all(path.stat().st_size < 30_000 for path in DATA.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "name"), FILES)
 def test_old_files_load_with_their_numbers(form, name):
     run, known = nnqm.load(saved(form, name)), KNOWN[name]
@@ -145,6 +146,7 @@ def test_old_files_load_with_their_numbers(form, name):
         np.testing.assert_allclose(value, known[key], rtol=1e-11, err_msg=key)
 
 
+@pytest.mark.slow
 def test_paths_of_a_user_have_the_sums_of_numpy():
     # Independent of what the package once printed.
     x = np.random.default_rng(4).normal(size=(40, 6, 2)).cumsum(axis=1)
@@ -162,6 +164,7 @@ def test_old_files_are_saved_again_without_loss(name, tmp_path):
     assert nnqm.load(nnqm.save(run, tmp_path / "again.nc")) == run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["oscillator", "random-weights", "ground-state"])
 def test_old_runs_go_on(name):
     run = nnqm.load(saved(1, name))

@@ -18,6 +18,7 @@ def sine(scale, phase=0.0):
     return Theory(OrnsteinUhlenbeck(1.0), Network([[[scale]], [[1.0]]], [[phase], [0.0]], "sin"))
 
 
+@pytest.mark.slow
 def test_a_grid_of_scales_and_phases_has_closed_forms():
     scales, phases = [0.5, 1.0, 2.0, 3.0], [0.0, 0.7]
     found = scan({"scale": scales, "phase": phases}, sine, n_levels=3, positivity=False)
@@ -66,6 +67,7 @@ def test_numbers_do_not_depend_on_the_other_theories():
     assert threads.identical(grid)
 
 
+@pytest.mark.slow
 def test_coordinates_are_numbers_or_texts():
     def build(widths, scale, activation):
         network = Network.random(widths, activation, rng=1, weight_std=scale)
@@ -82,6 +84,7 @@ def test_coordinates_are_numbers_or_texts():
     assert float(one.commutator) == expected.commutator
 
 
+@pytest.mark.slow
 def test_a_file_gives_the_dataset_back(tmp_path):
     with pytest.warns(RuntimeWarning):
         found = scan({"scale": [1.0, -2.0]}, fragile, rng=1, n_levels=2, n_paths=512)

@@ -41,6 +41,7 @@ def mehler(function, s, levels=60):
 # ---- physics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 @pytest.mark.parametrize(("omega", "sigma"), [(1.0, 1.0), (2.0, 1.0), (1.0, 2.0), (2.0, 2.0)])
 def test_the_seed_process_has_its_two_point_function_and_is_gaussian(omega, sigma, precision):
@@ -81,6 +82,7 @@ def test_deep_tanh_has_the_two_point_function_and_moments_of_its_mehler_series()
     assert central[2] / central[0] ** 2 - 3 < -0.1, "the network is so linear that the kurtosis tests nothing"
 
 
+@pytest.mark.slow
 def test_three_inputs_are_independent():
     theory = nnqm.Theory([nnqm.OrnsteinUhlenbeck([1.0, 2.0], 1.0), nnqm.OrnsteinUhlenbeck(0.5)])
     run = nnqm.simulate(theory, 40_000, 32, 0.2, rng=3, measure=nnqm.Measure(lags=(0, 1, 4)))

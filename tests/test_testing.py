@@ -283,6 +283,7 @@ def p_of(columns):
     return Difference.of(columns, ["f"] * len(columns), 1).p_value()
 
 
+@pytest.mark.slow
 def test_skewed_averages_give_few_false_alarms():
     level, trials = 1e-3, 400
     rng = np.random.default_rng(1)
@@ -413,6 +414,7 @@ def test_two_outputs_that_turn_are_not_reversible():
     assert nt.assert_stationary(nnqm.Theory(one, corners)) > 1e-6
 
 
+@pytest.mark.slow
 def test_exact_values_that_are_wrong_by_five_per_cent_are_caught():
     oscillator = nnqm.harmonic_oscillator()
     for wrong in (lambda t: 0.525 * np.exp(-t), lambda t: 0.5 * np.exp(-1.05 * t)):
@@ -456,6 +458,7 @@ def test_paths_that_do_not_fluctuate_are_positive():
         nt.assert_positive(nnqm.Theory(alternating, half_dead))
 
 
+@pytest.mark.slow
 def test_theories_that_are_not_positive_are_caught():
     alternating = nnqm.Theory(find(nt.sources(kinds=["markov-chain"], positive=False), lambda s: True))
     with pytest.raises(AssertionError, match=r"not reflection positive: .* for F = .*z"):

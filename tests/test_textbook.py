@@ -90,6 +90,7 @@ def test_textbook_levels(name):
     assert np.all(errors <= 1e-8 * np.maximum(1, np.abs(exact)))
 
 
+@pytest.mark.slow
 def test_units_do_not_matter():
     hbar, mass, length = 1.0546e-34, 9.1e-31, 1e-10
     unit = hbar**2 / (2 * mass * length**2)
@@ -97,6 +98,7 @@ def test_units_do_not_matter():
     np.testing.assert_allclose(h.energies(3) / unit, 2 * square_well(50.0)[:3], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_narrow_barrier_becomes_a_delta_function():
     # Levels of x^2/2 + delta(x): the even solutions have slope psi'(0+)/psi(0) = 1.
     def mismatch(energy):
@@ -195,6 +197,7 @@ def test_the_error_of_a_table_with_a_kink():
     assert smooth.level_errors(1)[0] < 1e-11
 
 
+@pytest.mark.slow
 def test_weak_wells_bind():
     # E = -(int V)^2/2 to leading order.
     h = Hamiltonian(lambda x: -1e-3 * np.exp(-(x**2)))
@@ -216,6 +219,7 @@ def test_wells_at_several_places():
         assert deep.gaps(1)[0] <= deep.level_errors(2).sum() + 1e-6
 
 
+@pytest.mark.slow
 def test_states_on_panels():
     ground = BARRIER.eigenstate(0)
     assert ground.expectation("H") == pytest.approx(BARRIER.energies(1)[0], rel=1e-12)
@@ -240,6 +244,7 @@ def test_states_on_panels():
     assert box.partition_function(beta) == pytest.approx(z, rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 0.25])
 @pytest.mark.parametrize(
     ("potential", "options"),
@@ -259,6 +264,7 @@ def test_chains_on_panels(potential, options, offset):
 # ---- observables
 
 
+@pytest.mark.slow
 def test_observables_with_jumps_and_kinks():
     oscillator = Hamiltonian([0, 0, 0.5])
     ground, first = oscillator.eigenstate(0), oscillator.eigenstate(1)
@@ -310,6 +316,7 @@ def test_functions_that_work_in_place_change_nothing():
 # ---- sampling
 
 
+@pytest.mark.slow
 def test_paths_over_a_barrier():
     process = nnqm.GroundStateProcess(BARRIER)
     exact = BARRIER.eigenstate(0).expectation(lambda x: x**2)
@@ -334,6 +341,7 @@ def test_pieces_end_at_jumps_and_kinks():
         resolve(lambda x: np.sin(1e8 * x), (-4.0, 5.0), 0.0, 1.0)
 
 
+@pytest.mark.slow
 def test_domains():
     for h in (Hamiltonian([0, 0, 0.5], domain=(0, np.inf)), Hamiltonian([0, 1.0], domain=(0, 30))):
         again = pickle.loads(pickle.dumps(h))

@@ -317,6 +317,7 @@ def test_a_channel_has_a_position_among_the_outputs_or_a_name():
             theory.channel_name(wrong)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channel", [1, "x2"])
 def test_exact_answers_take_positions_and_names(channel):
     omega, lags = [1.0, 2.0], np.array([0.0, 0.3])

@@ -184,6 +184,7 @@ BAD = {
 }
 
 
+@pytest.mark.slow
 def test_random_networks_closed_paths_and_networks_in_time(written):
     text = (
         '[[source]]\nkind = "times"\nreflected = true\n[random_network]\nwidths = [1, 6, 1]\nactivation = "erf"\n'

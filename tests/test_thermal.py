@@ -14,6 +14,7 @@ WELLS = nnqm.Hamiltonian([1.5**4, 0, -2 * 1.5**2, 0, 1])
 BETA = 3.0
 
 
+@pytest.mark.slow
 def test_closed_oscillators_have_the_covariance_of_their_modes():
     # Independently: sum over Matsubara frequencies of sigma^2/(beta (omega^2 + w_n^2)) cos(w_n t).
     source = ThermalOrnsteinUhlenbeck([1.0, 2.5], [1.0, 0.7], beta=BETA)
@@ -26,6 +27,7 @@ def test_closed_oscillators_have_the_covariance_of_their_modes():
     np.testing.assert_allclose(source.covariance([0.0])[:, 0], source.variance)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_times", [12, 13])
 def test_the_basis_of_the_grid_is_exact(n_times):
     source = ThermalOrnsteinUhlenbeck(1.3, 0.8, beta=BETA)
@@ -90,6 +92,7 @@ def test_windows_across_the_end_are_counted():
     np.testing.assert_allclose(run.two_point().value, [np.mean(y * np.roll(y, 2, axis=1))] * 2, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_hamiltonian_at_temperature_agrees_with_the_oscillator():
     oscillator = nnqm.Hamiltonian([0, 0, 0.5])
     run = nnqm.simulate(Theory(ThermalProcess(oscillator, BETA)), 60_000, 16, rng=5)
@@ -98,6 +101,7 @@ def test_a_hamiltonian_at_temperature_agrees_with_the_oscillator():
     assert_consistent(run.kurtosis(), 0.0)
 
 
+@pytest.mark.slow
 def test_the_histogram_is_the_thermal_density():
     y = nnqm.sample_paths(Theory(ThermalProcess(WELLS, 2.0)), 100_000, 12, rng=2, precision="float64")[:, 7, 0]
     n = 25
@@ -111,6 +115,7 @@ def test_the_histogram_is_the_thermal_density():
     np.testing.assert_allclose(counts / len(y), mass, atol=0.01 * mass.max() + 5 * np.sqrt(mass / len(y)).max())
 
 
+@pytest.mark.slow
 def test_bits_are_those_of_the_stages_and_survive_a_file(tmp_path):
     theory = THEORIES["x^4"][0]
     run = nnqm.simulate(theory, 640, 12, rng=1, n_threads=1, n_blocks=5)

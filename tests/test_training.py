@@ -239,6 +239,7 @@ def test_extended_merged_and_threaded_runs_have_the_same_bits(trained_run):
     assert same_sums(trained_run, nnqm.merge(parts))
 
 
+@pytest.mark.slow
 def test_saved_runs_contain_the_training(trained_run, tmp_path):
     nnqm.save(trained_run, tmp_path / "run.nc")
     again = nnqm.load(tmp_path / "run.nc")
@@ -346,6 +347,7 @@ def test_the_average_over_weights_is_over_trained_networks():
     assert not np.array_equal(start.parameters, draws[0].parameters)
 
 
+@pytest.mark.slow
 def test_the_kernel_of_untrained_networks_is_not_taken_for_trained_ones():
     source = nnqm.Times()
     prior, trained = (nnqm.check(nnqm.Theory(source, ensemble(t, (1, 8, 1), "erf"))) for t in (None, descent()))

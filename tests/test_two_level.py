@@ -109,6 +109,7 @@ def test_connected_functions_subtract_per_draw_of_the_weights():
     assert run.group == 64
 
 
+@pytest.mark.slow
 def test_functions_have_all_pairs_of_correlators():
     run = nnqm.simulate_two_level(
         OSCILLATOR,
@@ -162,6 +163,7 @@ def test_names_of_functions():
     assert nnqm.simulate_two_level(OSCILLATOR, 16, 8, 3, 0.3, rng=1, names=["q"]).channels == ("q",)
 
 
+@pytest.mark.slow
 def test_observables_of_a_measure_and_their_levels():
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck([1.0, 1.5]), NETWORK)
     measure = nnqm.Measure(
@@ -179,6 +181,7 @@ def test_observables_of_a_measure_and_their_levels():
     assert abs(found[1].pull(1.5)) < 4
 
 
+@pytest.mark.slow
 def test_long_times_give_the_gap():
     run = nnqm.simulate_two_level(OSCILLATOR, 512, 1024, 17, 0.5, rng=3)
     times, energy = nnqm.effective_energy(run)

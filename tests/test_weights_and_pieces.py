@@ -89,6 +89,7 @@ def assert_sums(run, block, paths, weights, rtol=1e-9):
 # ---- weights
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(
     n_paths=st.integers(70, 300),
@@ -205,6 +206,7 @@ def test_autocorrelation_is_that_of_the_contributions_of_the_paths():
         np.testing.assert_allclose((without - mean) * (w[i] - w.sum()), contributions[i], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_weights_of_chunks_lists_and_pieces_agree(tmp_path):
     x = ou(600, 10, 0.7, 7)
     w = np.random.default_rng(8).uniform(0.1, 2.0, 600)
@@ -272,6 +274,7 @@ def test_bad_weights_are_refused(name):
 # ---- unequal lengths
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     lengths=st.lists(st.integers(150, 260), min_size=10, max_size=40),
@@ -298,6 +301,7 @@ def test_sums_of_unequal_trajectories_are_those_of_numpy(lengths, channels, weig
     assert_sums(total, 0, pieces, w, 1e-10)
 
 
+@pytest.mark.slow
 def test_thousands_of_short_unequal_trajectories():
     rng = np.random.default_rng(12)
     rows = [r[: rng.integers(20, 26)] for r in ou(4100, 25, 0.8, 13)]
@@ -371,6 +375,7 @@ def test_sums_of_pieces_are_those_of_numpy(sizes, n_times, weighted, seed):
         assert_sums(run, b, x[begin:end], w[begin:end] if weighted else np.ones(end - begin), 1e-10)
 
 
+@pytest.mark.slow
 def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
     x = ou(3000, 12, 0.7, 16)
     accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
@@ -394,6 +399,7 @@ def test_pieces_have_the_bits_of_an_iterator_and_of_an_array():
     assert blocks.run() == nnqm.accumulate(x, 0.1, measure=measure, n_blocks=60)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_pieces():
     accumulator = nnqm.Accumulator(0.1, measure=nnqm.Measure(lags=(0,), observable_lags=(), increment_lags=()))
     x = np.random.default_rng(17).normal(size=(300, 8))
@@ -406,6 +412,7 @@ def test_memory_does_not_grow_with_the_number_of_pieces():
     assert accumulator.n_paths == 180_000
 
 
+@pytest.mark.slow
 def test_a_bad_piece_leaves_the_others():
     x = ou(600, 12, 0.7, 18)
     for early in (True, False):
@@ -535,6 +542,7 @@ def test_replicas_keep_their_names_and_blocks():
         run.replica("ice")
 
 
+@pytest.mark.slow
 def test_replicas_are_saved_and_merged(tmp_path):
     x = chains(2, 1000, 0.5, 22)
     run = nnqm.accumulate({"a": x[0], "b": x[1]}, 0.1, measure=PLAIN)
@@ -592,6 +600,7 @@ def test_tables_keep_their_names_and_times():
     assert (one.channels, one.dt) == (("q",), pytest.approx(0.2))
 
 
+@pytest.mark.slow
 def test_a_table_of_paths_and_times():
     index = pandas.MultiIndex.from_product([range(300), 0.5 * np.arange(12)], names=["path", "time"])
     table = pandas.DataFrame({"x": X[:300].ravel(), "y": -X[:300].ravel()}, index=index)
@@ -605,6 +614,7 @@ def test_a_table_of_paths_and_times():
         nnqm.accumulate(pandas.DataFrame(X))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["add", "extend"])
 def test_ctrl_c_leaves_whole_pieces(method, monkeypatch):
     rng = np.random.default_rng(5)
