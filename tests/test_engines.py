@@ -455,7 +455,7 @@ DASK = """
 if __name__ == "__main__":
     from distributed import Client, LocalCluster
     from nnqm.runs import engines
-    with LocalCluster(n_workers=4, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
         with client.get_executor() as executor:
             compare(executor)
             engines.TASK = 0.02
@@ -487,14 +487,14 @@ if __name__ == "__main__":
     from mpi4py.futures import MPICommExecutor
     with MPICommExecutor(MPI.COMM_WORLD, root=0) as executor:
         if executor is not None:
-            assert executor.num_workers == 3
+            assert executor.num_workers == 2
             compare(executor)
 """
 
 
 def on_ranks(*command):
     launcher = Path(sys.executable).with_name("mpiexec")
-    return run([launcher, "-n", "4", sys.executable, *command], **FINDS_THIS)
+    return run([launcher, "-n", "3", sys.executable, *command], **FINDS_THIS)
 
 
 @pytest.mark.slow
