@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from interpreter import HANGS
 from nnqm import Estimate
 from nnqm.cli import main
 from nnqm.errors import InputError
@@ -161,11 +162,11 @@ def test_a_signal_in_the_middle_of_a_claim(tmp_path):
     code = f"from nnqm.cli import main; main(['reproduce', *{names}, '-o', '.', '--threads', '1'])"
     process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     shelf = tmp_path / "reproduction-claims"
-    until = time.monotonic() + 60
+    until = time.monotonic() + HANGS
     while not (shelf.is_dir() and list(shelf.glob("oscillator-*.json"))) and time.monotonic() < until:
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=HANGS)
     assert process.returncode == 130, told
     assert "1 of 2 claims are kept" in told
 
