@@ -309,6 +309,9 @@ def test_faulty_estimates_are_refused():
         interop.to_jackknife([])
     with pytest.raises(InputError, match="unknown"):
         interop.to_uncertainties(a * np.array([1.0, np.nan]))
+    for convert in (interop.to_gvar, to_pyerrors, interop.to_uncertainties, interop.to_bootstrap):
+        with pytest.raises(InputError, match="systematic errors must be finite"):
+            convert(a.with_systematic([0.1, np.inf]), systematic="component")
     with pytest.raises(InputError, match="1 block; use more"):
         interop.to_gvar(nnqm.Estimate(1.0, [1.0], [1.0]))
 
