@@ -273,6 +273,17 @@ def test_bootstrap_samples_have_the_covariance():
     assert float(interop.from_bootstrap(np.arange(50.0)).value) == 24.5
 
 
+@pytest.mark.parametrize("share", [0.3, 0.488, 0.512, 0.9])
+def test_two_blocks_of_unequal_size_keep_their_error(share):
+    # The reflection of two blocks is the identity.
+    counts = 1000 * np.array([share, 1 - share])
+    estimate = nnqm.jackknife(lambda s: s["x"] / s["n"], {"x": np.array([1.0, 1.4]) * counts, "n": counts}, counts)
+    error, samples = float(estimate.error), interop.to_jackknife(estimate)
+    np.testing.assert_allclose(abs(samples[1] - samples[0]) / 2, error)
+    np.testing.assert_allclose(interop.to_bootstrap(estimate, 10_000, rng=1).std(), error, rtol=0.05)
+    assert abs(interop.to_pyerrors(estimate, "two").dvalue / error - 1) < 1e-9
+
+
 def test_bootstrap_and_jackknife_have_one_orientation():
     # A block of large values lifts samples in which it is drawn often, and lowers the sample without it.
     data = np.ones(20)
@@ -298,6 +309,9 @@ def test_faulty_estimates_are_refused():
         interop.to_jackknife([])
     with pytest.raises(InputError, match="unknown"):
         interop.to_uncertainties(a * np.array([1.0, np.nan]))
+    for convert in (interop.to_gvar, to_pyerrors, interop.to_uncertainties, interop.to_bootstrap):
+        with pytest.raises(InputError, match="systematic errors must be finite"):
+            convert(a.with_systematic([0.1, np.inf]), systematic="component")
     with pytest.raises(InputError, match="1 block; use more"):
         interop.to_gvar(nnqm.Estimate(1.0, [1.0], [1.0]))
 
@@ -308,6 +322,19 @@ def test_faulty_objects_are_refused(package):
         TOOLS[package][1]([1.0])
     with pytest.raises(InputError, match="at least one entry"):
         TOOLS[package][1]([])
+
+
+@pytest.mark.parametrize("rng", ["1", 1.5, -1])
+def test_faulty_seeds_are_refused(rng):
+    theory = nnqm.harmonic_oscillator()
+    for call in (
+        lambda: interop.to_bootstrap(blocks(1, 16, (2,)), rng=rng),
+        lambda: nnqm.Network.random((1, 2, 1), "tanh", rng=rng),
+        lambda: nnqm.Density("uniform").sample(3, rng),
+        lambda: nnqm.fit(theory, nnqm.Target(nnqm.learning.SpectralWeights(1), [0.5]), free="omega", rng=rng),
+    ):
+        with pytest.raises(InputTypeError, match="rng must be an integer"):
+            call()
 
 
 def test_faulty_samples_are_refused():

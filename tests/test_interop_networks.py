@@ -251,6 +251,11 @@ def test_safetensors(tmp_path):
         interop.from_safetensors(tmp_path / "other.safetensors")
     with pytest.raises(InputError, match=r"must end in \.safetensors"):
         interop.to_safetensors(network, tmp_path / "network.bin")
+    with pytest.raises(InputError, match=r"folder .*none does not exist; create it first"):
+        interop.to_safetensors(network, tmp_path / "none" / "a.safetensors")
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        interop.to_safetensors(network, tmp_path / "folder.safetensors")
 
 
 # ---- ONNX
@@ -322,6 +327,10 @@ def test_nodes_that_have_no_place():
     refused([linear, node("Mul", ["h", "h"], ["x"])], "no chain")
     refused([linear, node("Tanh", ["h"], ["a"]), node("Add", ["a", "b"], ["x"])], "directly after", {"b": b})
     refused([node("Gemm", ["y", "w", "b"], ["h"]), node("Add", ["h", "b"], ["x"])], "biases already", {"b": b})
+    # A column would be added along the points.
+    refused([node("Gemm", ["y", "w", "b"], ["x"])], r"shape \(2, 1\), which is no row", {"b": b[:, None]})
+    refused([linear, node("Add", ["h", "b"], ["x"])], r"shape \(2, 1\), which is no row", {"b": b[:, None]})
+    refused([linear, node("Tanh", ["h"], ["x"], domain="mine")], "Tanh.*an operator of mine, not of ONNX")
     refused([linear, node("Sigmoid", ["h"], ["s"]), node("Mul", ["h", "s"], ["x"])], "no chain: Sigmoid, Mul follows")
     refused([linear], "one input and one output", inputs=("y", "z"), last="h")
     with pytest.raises(InputTypeError, match="float32 or float64; got int64"):

@@ -212,3 +212,10 @@ def test_faulty_containers_are_refused():
         interop.from_arviz({}, "x")
     with pytest.raises(InputError, match="at least one variable"):
         interop.from_arviz(data, [])
+    with pytest.raises(InputTypeError, match="names must be texts; got 3"):
+        interop.from_arviz(data, 3)
+    with pytest.raises(InputTypeError, match="names must be texts; got 3"):
+        interop.to_arviz(np.ones((4, 8)), names=[3])
+    for name in ("chain", "draw", "time"):
+        with pytest.raises(InputError, match=f"names must differ from chain, draw, time; got '{name}'"):
+            interop.to_arviz(np.ones((4, 8)), names=[name])

@@ -225,6 +225,36 @@ def test_a_page_replaces_its_file_once_it_is_complete(tmp_path, monkeypatch):
     assert "<h1>second</h1>" in target.read_text()
 
 
+@pytest.mark.parametrize(
+    ("add", "expected"),
+    [
+        (lambda page: Page(3), "title must be a text; got 3; convert it"),
+        (lambda page: Page("a", None), "subtitle must be a text; got None"),
+        (lambda page: page.heading(3), "text must be a text; got 3"),
+        (lambda page: page.text(3), "paragraph must be a text; got 3"),
+        (lambda page: page.points([3]), "texts must be a text; got 3"),
+        (lambda page: page.code(3), "text must be a text; got 3"),
+        (lambda page: page.table(["a", "b"], [["x", 1.5]]), "a cell must be a text; got 1.5"),
+        (lambda page: page.table(["a", 2], [["x", "y"]]), "a heading must be a text; got 2"),
+        (lambda page: page.table(["a", "b"], [["x"]]), "a row must have 2 cells, one for each heading; got 1"),
+        (lambda page: page.table(["a"], [["x"]], caption=3), "caption must be a text; got 3"),
+        (lambda page: page.figure(None, "a", "b"), "figure must be a Figure of Matplotlib; got NoneType"),
+        (lambda page: page.figure(Figure(), None, "b"), "caption must be a text; got None"),
+    ],
+)
+def test_what_is_no_text_is_named_and_the_page_left_alone(add, expected):
+    page = Page("title")
+    before = page.html()
+    with pytest.raises((nnqm.errors.InputError, nnqm.errors.InputTypeError), match=expected):
+        add(page)
+    assert page.html() == before
+
+
+def test_names_of_files_that_are_no_text_are_written(tmp_path):
+    # Python has lone surrogates for bytes of a name that are not UTF-8.
+    assert "<h1>b?</h1>" in Page(os.fsdecode(b"b\xff")).write(tmp_path / "page.html").read_text()
+
+
 @pytest.mark.slow
 def test_the_page_of_a_run_has_every_row_note_and_setting(runs):
     report = nnqm.analyse(runs[0], positivity=False)
@@ -354,6 +384,8 @@ def test_what_cannot_be_compared_is_said(runs):
         compare({"a": runs[0]})
     with pytest.raises(nnqm.errors.InputTypeError, match=r"runs\['b'\] must be a run"):
         compare({"a": runs[0], "b": 3})
+    with pytest.raises(nnqm.errors.InputTypeError, match=r"texts as names; got 1; write {'1': run}"):
+        compare({1: runs[0], 2: runs[1]})
     with pytest.raises(KeyError, match="'mass' is not compared; the rows are <x>"):
         compare(dict(zip("ab", runs, strict=True)), n_levels=1)["mass"]
 
@@ -475,6 +507,10 @@ def test_bad_input_of_the_new_commands_is_one_line(command, runs):
         (("report", "a.nc", "-o", "a.nc"), "the output a.nc is also RESULT.nc"),
         (("report", "a.nc", "b.nc", "-o", "x.html"), "--output is for the page of one file; got 2 files"),
         (("report", "a.nc", "a.nc"), "two pages would be a.html"),
+        (("report", "."), "file . is not a regular file"),
+        (("report", "/"), "file / is not a regular file"),
+        (("extend", "."), "output . is a folder"),
+        (("report", "a.nc", "b.nc"), "file b.nc does not exist"),
         (("report", "a.nc", "-o", "none/a.html"), "folder none does not exist"),
         (("list", "theory"), "PART 'theory' is unknown; choose from activations"),
         (("list", "theory"), "did you mean 'theories'"),
@@ -483,6 +519,7 @@ def test_bad_input_of_the_new_commands_is_one_line(command, runs):
         assert (code, out) == (2, ""), arguments
         assert expected in err
         assert len(err.strip().splitlines()) == 1
+    assert not list(Path().glob("*.html"))
 
 
 def test_the_list_names_all_that_theory_files_know(command):

@@ -8,6 +8,7 @@ import pytest
 from matplotlib import colormaps, colors, rc_context, rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import nnqm
 from harness import assert_consistent, assert_each_consistent
@@ -600,6 +601,28 @@ def test_wrong_types_are_named_before_a_figure_is_made(name):
 def test_wrong_values_are_named(call, expected):
     with pytest.raises(InputError, match=expected):
         call()
+
+
+@pytest.mark.parametrize("projection", ["polar", "3d"])
+@pytest.mark.parametrize("draw", [plot.correlator, plot.effective_energies, plot.commutator, plot.density, plot.paths])
+def test_axes_that_are_not_plane_are_refused(draw, projection):
+    ax = Figure().add_subplot(projection=projection)
+    with pytest.raises(InputError, match=f"ax must have x and y at right angles; got {projection} axes"):
+        draw(oscillator(), ax)
+
+
+def test_names_are_text_and_not_formulas():
+    name = r"$\nosuch$"
+    given = np.random.default_rng(1).normal(size=(512, 8))
+    run = nnqm.accumulate(given, 0.2, names=[name], independent=True)
+    drawn = [plot.overview(run, nnqm.analyse(run, n_levels=1, positivity=False), Figure())]
+    theories = {name: nnqm.builtin_theory("deep-tanh"), "b": nnqm.builtin_theory("oscillator")}
+    found = nnqm.scan(theories, n_levels=1, positivity=False)
+    drawn += [plot.scan(part, Figure().add_subplot()).figure for part in (found, found.rename(theory=name))]
+    drawn += [plot.training({name: dynamics()}, Figure().add_subplot(), quantity=q).figure for q in ("gap", "variance")]
+    for figure in drawn:
+        figure.draw_without_rendering()
+        assert r"\$\nosuch" in " ".join(text.get_text() for text in figure.findobj(Text))
 
 
 @pytest.mark.parametrize(

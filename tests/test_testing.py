@@ -549,3 +549,33 @@ def test_every_public_name_is_on_the_page():
     }
     assert set(nt.__all__) <= imported
     assert list(itertools.chain(nt.__all__)) == sorted(nt.__all__)
+
+
+@pytest.mark.parametrize(
+    ("exact", "expected"),
+    [
+        (lambda t: np.nan * t, r"exact\(t\) must be finite"),
+        (lambda t: 0.5 * np.exp(-t) * 1j, r"exact\(t\) must be real numbers; got dtype complex128"),
+        (lambda t: "a", r"exact\(t\) must be real numbers"),
+        (lambda t: t[:2], r"exact must return one value for each of \d+ times; got shape \(2,\)"),
+        (3, "exact must be a measure, a source or a function of lags; got int"),
+    ],
+)
+def test_exact_sides_that_are_no_numbers_are_refused(exact, expected):
+    with pytest.raises((InputError, InputTypeError), match=expected):
+        nt.assert_sampled_agrees_with_exact(nnqm.harmonic_oscillator(), exact, n_paths=1000, n_times=4)
+
+
+def test_averages_that_are_no_numbers_do_not_pass():
+    good, bad = np.random.default_rng(1).normal(size=(2, 1024))
+    bad[5] = np.nan
+    assert Difference.of([good], ["a"], 1).p_value() > 1e-6
+    assert Difference.of([good, bad], ["a", "b"], 1).p_value() == 0
+    assert "b differs from 0 by" in Difference.of([good, bad], ["a", "b"], 1).worst()
+
+
+def test_a_constant_output_agrees_with_its_exact_values():
+    # The exact mean differs from the values in the last bits.
+    network = nnqm.Network([[[0.0]], [[0.0]]], [[0.0], [3.0]], activation="tanh")
+    theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network)
+    assert nt.assert_sampled_agrees_with_exact(theory) > 1e-6

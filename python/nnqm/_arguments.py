@@ -186,6 +186,16 @@ def random_key(rng: Rng) -> int:
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
+def generator_of(rng: Rng) -> np.random.Generator:
+    """Generator from NumPy's conventions for random-number arguments."""
+    try:
+        return np.random.default_rng(rng)
+    except (TypeError, ValueError):
+        raise InputTypeError(
+            f"rng must be an integer that is not negative, a SeedSequence, a Generator or None; got {rng!r}"
+        ) from None
+
+
 def key_of(rng: Rng, key: int | None) -> int:
     """The key of paths, given as it is or made of an rng."""
     if key is not None and rng is not None:

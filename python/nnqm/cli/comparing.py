@@ -96,15 +96,15 @@ def report_results(
         raise BadInput(f"--output is for the page of one file; got {len(results)} files; leave it out")
     stems = [file.name.removesuffix(PART).removesuffix(".nc") for file in results]
     with input_errors():
-        targets = [file.with_name(f"{stem}.html") for file, stem in zip(results, stems, strict=True)]
+        targets = [file.parent / f"{stem}.html" for file, stem in zip(results, stems, strict=True)]
         targets = [check_writable(target) for target in (targets if output is None else [output])]
         for i, target in enumerate(targets):
             need_distinct(target, results[i], "RESULT.nc")
             if target in targets[:i]:
                 raise InputError(f"two pages would be {target}; give the files one by one, with -o")
-    for file, stem, target in zip(results, stems, targets, strict=True):
+        runs = [filled(load(file)) for file in results]
+    for run, stem, target in zip(runs, stems, targets, strict=True):
         with input_errors():
-            run = filled(load(file))
             found = analyse(run, positivity=not no_positivity)
             report_page(run, found, name=stem if title is None else title).write(target)
         note(f"wrote {target}")

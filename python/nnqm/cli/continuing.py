@@ -74,7 +74,7 @@ def extend_results(
     until then RESULT.nc.part keeps them.
     """
     executor = executor_of(context, workers, dask, mpi)
-    named = results.with_name(results.name.removesuffix(PART))
+    named = results.parent / results.name.removesuffix(PART)
     with input_errors():
         data = check_writable(named)
         part = beside(data, PART)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, floats, integer
+from .._arguments import Floats, floats, generator_of, integer
 from ..errors import InputError
 from ..representation import short_repr
 from ..statistics.blas import one_blas_thread
@@ -138,7 +138,7 @@ def quasi_monte_carlo(
     of_network = network is not None and column >= n_inputs
     rare = RareFeatures(network, column - n_inputs, spread, size * replicates) if network and of_network else None
     step = min(_STEP, _MOVED / steepest(network, spread)) if network and of_network else _STEP
-    generator = np.random.default_rng(rng)
+    generator = generator_of(rng)
     # The keyword has another name in older versions of SciPy.
     keyword = "rng" if "rng" in inspect.signature(qmc.Sobol).parameters else "seed"
     powers = np.empty((replicates, 4))

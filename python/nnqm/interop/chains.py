@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -71,10 +71,12 @@ def to_arviz(paths: Any, dt: float | None = None, *, names: Sequence[str] | None
     if times is None or dt is not None:
         times = np.arange(chains.shape[2]) * (1.0 if dt is None else float(dt))
     n = chains.shape[3]
-    chosen = list(names if names is not None else known or (["x"] if n == 1 else [f"x{i}" for i in range(n)]))
+    dims = (_CHAIN, _DRAW, "time")
+    chosen = _listed(names if names is not None else known or (["x"] if n == 1 else [f"x{i}" for i in range(n)]))
     if len(chosen) != n or len(set(chosen)) != n:
         raise InputError(f"names must be {n} different ones, one for each channel; got {chosen}")
-    dims = (_CHAIN, _DRAW, "time")
+    if taken := set(chosen) & set(dims):
+        raise InputError(f"names must differ from {', '.join(dims)}; got {taken.pop()!r}; give other names")
     variables = {name: (dims, chains[..., i]) for i, name in enumerate(chosen)}
     coords = {_CHAIN: np.arange(len(chains)), _DRAW: np.arange(chains.shape[1]), "time": times}
     posterior = xarray.Dataset(variables, coords=coords)
@@ -83,6 +85,14 @@ def to_arviz(paths: Any, dt: float | None = None, *, names: Sequence[str] | None
     if not hasattr(xarray, "DataTree"):
         raise ImportError("this function needs xarray.DataTree; install it: pip install --upgrade xarray")
     return xarray.DataTree.from_dict({"/posterior": posterior})
+
+
+def _listed(names: Any) -> list[str]:
+    chosen = [names] if isinstance(names, str) else list(names) if isinstance(names, Iterable) else [names]
+    for name in chosen:
+        if not isinstance(name, str):
+            raise InputTypeError(f"names must be texts; got {name!r}")
+    return chosen
 
 
 def _major() -> int | None:
@@ -163,7 +173,7 @@ def from_arviz(
     (['chain 0', 'chain 1', 'chain 2', 'chain 3'], 0.2)
     """
     dataset = _group(data, group)
-    chosen = [names] if isinstance(names, str) else list(names)
+    chosen = _listed(names)
     if not chosen:
         raise InputError("names must have at least one variable; got none")
     for name in chosen:

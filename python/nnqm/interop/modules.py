@@ -53,14 +53,14 @@ class Layers:
         matrix = floats(f"the weights of {label}", _plain(label, weights), 2)
         matrix = np.ascontiguousarray(matrix.T) if transposed else matrix
         none = np.zeros(len(matrix))
-        vector = none if biases is None else floats(f"the biases of {label}", _plain(label, biases)).reshape(-1)
+        vector = none if biases is None else _row(label, biases)
         self._weights.append(matrix)
         self._biases.append(vector)
         self._activations.append("identity")
 
     def bias(self, label: str, values: Any) -> None:
         """Add numbers to the outputs of the last linear map."""
-        vector = floats(label, _plain(label, values)).reshape(-1)
+        vector = _row(label, values)
         if not self._weights or self._activations[-1] != "identity" or len(vector) != len(self._weights[-1]):
             raise refused(label, "it is no vector of biases directly after a linear map")
         if np.any(self._biases[-1]):
@@ -84,6 +84,14 @@ class Layers:
         if not self._weights:
             raise InputError("there is no linear layer; a network has at least one")
         return Network(self._weights, self._biases, self._activations)
+
+
+def _row(label: str, biases: Any) -> Floats:
+    """Biases, one for each neuron; axes of length 1 in front of them have no meaning."""
+    found = floats(f"the biases of {label}", _plain(label, biases))
+    if found.ndim and found.shape[-1] != found.size:
+        raise refused(label, f"its biases have shape {found.shape}, which is no row")
+    return found.reshape(-1)
 
 
 def _plain(label: str, tensor: Any) -> Any:

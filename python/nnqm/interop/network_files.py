@@ -16,6 +16,7 @@ from ..errors import InputError, InputTypeError, located
 from ..learning.checkpoints import network_of
 from ..learning.frameworks import imported
 from ..runs.reading import unreadable
+from ..runs.writing import check_writable, replacing
 from ..theories.network import ACTIVATIONS
 from ..theories.networks import Network
 from .activations import refused
@@ -46,7 +47,8 @@ def to_safetensors(network: Network, path: str | os.PathLike[str], *, dtype: str
     ImportError
         If safetensors is not installed.
     InputError, InputTypeError
-        If this is no Network, a weight is beyond float32, or the name has another ending.
+        If this is no Network, a weight is beyond float32, the name has another ending, or no file can be written
+        there.
 
     Notes
     -----
@@ -63,16 +65,19 @@ def to_safetensors(network: Network, path: str | os.PathLike[str], *, dtype: str
     Network(1-8-1, sin)
     """
     imported("safetensors", "pip install safetensors")
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     file = Path(path)
     if file.suffix.lower() != ".safetensors":
         raise InputError(f"path must end in .safetensors; got {file.name!r}")
+    check_writable(file)
     arrays, place = {}, 0
     for (weights, biases), name in zip(layers_of(network, dtype), network.activations, strict=True):
         arrays[f"{place}.weight"], arrays[f"{place}.bias"] = np.ascontiguousarray(weights), biases
         place += 1 if name == "identity" else 2
-    save_file(arrays, file, metadata={_ACTIVATIONS: json.dumps(network.activations)})
+    data = save(arrays, metadata={_ACTIVATIONS: json.dumps(network.activations)})
+    with replacing(file) as target:
+        Path(target).write_bytes(data)
 
 
 def from_safetensors(path: str | os.PathLike[str], activation: str | Sequence[str] | None = None) -> Network:
@@ -144,6 +149,8 @@ _OF_ONNX = {
 }
 assert set(_OF_ONNX) == set(ACTIVATIONS) - {"identity"}
 _OF_NAMES = {operator: name for name, operator in _OF_ONNX.items()}
+# Names of the domain of the operators.
+_DOMAINS = ("", "ai.onnx")
 # Oldest version of the operators with all of them (Gelu), and oldest with all but Gelu in float64.
 _WITH_GELU, _WITHOUT_GELU = 20, 13
 # Version of the file format that has both.
@@ -266,6 +273,9 @@ class _Graph:
         self._start, self._end = inputs[0], graph.output[0].name
         self._nodes: dict[str, list[Any]] = {}
         for node in graph.node:
+            if node.domain not in _DOMAINS:
+                label = f"{node.op_type} ({node.name or node.domain})"
+                raise refused(label, f"it is an operator of {node.domain}, not of ONNX")
             if node.op_type == "Constant":
                 self._constants.update((node.output[0], a.t) for a in node.attribute if a.name == "value")
                 continue

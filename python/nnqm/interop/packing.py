@@ -89,6 +89,11 @@ def components(vector: Estimate, systematic: Systematic, *, possible: bool = Tru
             f"{vector.systematic.max():.2g}",
             f"{remedy}systematic='leave out' for the statistical errors only",
         )
+    if chosen == "component" and not np.isfinite(vector.systematic).all():
+        raise InputError(
+            "systematic errors must be finite; got one that is not",
+            "leave its value out, or give systematic='leave out'",
+        )
     return np.array(vector.systematic) if chosen == "component" else np.zeros(vector.size)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, Rng, floats, integer
+from .._arguments import Floats, Rng, floats, generator_of, integer
 from .._memory import need_memory
 from ..errors import InputError
 from ..statistics.estimate import Estimate
@@ -17,6 +17,9 @@ __all__ = ["from_bootstrap", "from_jackknife", "to_bootstrap", "to_jackknife"]
 
 # Fewest bootstrap samples: the error of an error from fewer is above a tenth.
 _FEWEST_SAMPLES = 50
+
+# Squared distance of unit vectors that differ by rounding.
+_ROUNDING = 1e-26
 
 
 def to_jackknife(estimates: Estimates, *, systematic: Systematic = "refuse") -> Any:
@@ -77,7 +80,8 @@ def _centred(vector: Estimate) -> Floats:
     null = np.sqrt(weights - 1) / weights
     normal = null / np.linalg.norm(null) - 1 / np.sqrt(len(null))
     square = normal @ normal
-    if square > 0:
+    # Rounding alone has no direction.
+    if square > _ROUNDING:
         deviations = deviations - np.outer(2 / square * normal, normal @ deviations)
     return np.asarray(deviations)
 
@@ -172,7 +176,7 @@ def to_bootstrap(
     n = integer("n_samples", n_samples, 1)
     own = components(vector, systematic)
     need_memory(8.0 * n * (vector.size + 2 * vector.n_blocks), "the samples", "use fewer of them")
-    generator = np.random.default_rng(rng)
+    generator = generator_of(rng)
     counts = generator.multinomial(vector.n_blocks, np.full(vector.n_blocks, 1 / vector.n_blocks), size=n)
     samples = vector.value + (counts - 1.0) @ _centred(vector)
     if np.any(own > 0):

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
-from .._arguments import Floats, Rng, choice, integer, positive
+from .._arguments import Floats, Rng, choice, generator_of, integer, positive
 from ..errors import InputError, InputTypeError, OneLine
 from ..exact.output_expansion import fixed_network
 from ..progress import Progress, ProgressBar, Showing
@@ -288,7 +288,7 @@ def fit(
     if rate is None:
         rate = {"gradient-descent": lambda: default_rate(first), "adam": lambda: ADAM_RATE}.get(method, lambda: None)()
     run = _Run(problem, method, rate)
-    generator = np.random.default_rng(rng)
+    generator = generator_of(rng)
     vectors = chain([first.vector], (_redrawn(theory, names, generator) for _ in range(starts - 1)))
     bar = ProgressBar("fit", "steps/s", settings.get("progress"))
     watching = _Watching(

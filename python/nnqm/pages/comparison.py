@@ -206,7 +206,8 @@ def compare(
     Raises
     ------
     InputError, InputTypeError
-        If there are fewer than two runs or more than 26, a value is no run, or a run has no such channel.
+        If there are fewer than two runs or more than 26, a name is no text, a value is no run, or a run has no such
+        channel.
 
     Examples
     --------
@@ -220,6 +221,8 @@ def compare(
     if not 2 <= len(runs) <= _MOST:
         raise InputError(f"runs must have 2 to {_MOST} entries; got {len(runs)}")
     for name, run in runs.items():
+        if not isinstance(name, str):
+            raise InputTypeError(f"runs must have texts as names; got {name!r}; write {{{str(name)!r}: run}}")
         if not isinstance(run, Correlators):
             raise InputTypeError(f"runs[{name!r}] must be a run of simulate, accumulate or load; got {run!r}")
     wanted = integer("n_levels", n_levels, 1)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import _core
+from ..errors import InputError, InputTypeError
 from ..runs.writing import check_writable, replacing
 from ..verdict import Verdict
 from .drawing import inline_svg
@@ -96,8 +97,8 @@ class Page:
     """
 
     def __init__(self, title: str, subtitle: str = "") -> None:
-        self._title = title
-        self._subtitle = subtitle
+        self._title = _text("title", title)
+        self._subtitle = _text("subtitle", subtitle)
         self._parts: list[str] = []
         self._headings: list[str] = []
         self._figures = 0
@@ -109,7 +110,7 @@ class Page:
         ----------
         text : str
         """
-        self._headings.append(text)
+        self._headings.append(_text("text", text))
         self._parts.append(f'<h2 id="part-{len(self._headings)}">{escape(text)}</h2>')
 
     def text(self, paragraph: str) -> None:
@@ -119,7 +120,7 @@ class Page:
         ----------
         paragraph : str
         """
-        self._parts.append(f"<p>{_linked(paragraph)}</p>")
+        self._parts.append(f"<p>{_linked(_text('paragraph', paragraph))}</p>")
 
     def points(self, texts: Sequence[str]) -> None:
         """Add a list of short texts; an empty one adds nothing.
@@ -129,7 +130,9 @@ class Page:
         texts : sequence of str
         """
         if texts:
-            self._parts.append("<ul>" + "".join(f"<li>{_linked(text)}</li>" for text in texts) + "</ul>")
+            self._parts.append(
+                "<ul>" + "".join(f"<li>{_linked(_text('texts', text))}</li>" for text in texts) + "</ul>"
+            )
 
     def code(self, text: str) -> None:
         """Add a command or a piece of code, its lines unbroken.
@@ -138,7 +141,7 @@ class Page:
         ----------
         text : str
         """
-        self._parts.append(_scrolling(f"<pre><code>{escape(text)}</code></pre>", "code"))
+        self._parts.append(_scrolling(f"<pre><code>{escape(_text('text', text))}</code></pre>", "code"))
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[Cell] | str], *, caption: str = "") -> None:
         """Add a table.
@@ -155,13 +158,16 @@ class Page:
 
         Raises
         ------
-        ValueError
-            If a row has another number of cells.
+        InputError, InputTypeError
+            If a row has another number of cells, or a cell is no text.
         """
+        for text in headings:
+            _text("a heading", text)
+        _text("caption", caption)
         cells = [row for row in rows if not isinstance(row, str)]
         for row in cells:
             if len(row) != len(headings):
-                raise ValueError(f"a row must have {len(headings)} cells, one for each heading; got {len(row)}: {row}")
+                raise InputError(f"a row must have {len(headings)} cells, one for each heading; got {len(row)}: {row}")
         numbers = [_is_numeric([row[i] for row in cells]) for i in range(len(headings))]
         columns = list(zip(headings, numbers, strict=True))
         above = "".join(f'<th scope="col"{_sided(number)}>{escape(text)}</th>' for text, number in columns)
@@ -194,7 +200,15 @@ class Page:
             Sentence below the figure.
         alt : str
             The content of the figure in words, for readers who do not see it.
+
+        Raises
+        ------
+        InputTypeError
+            If the figure is none of Matplotlib.
         """
+        if not hasattr(figure, "savefig"):
+            raise InputTypeError(f"figure must be a Figure of Matplotlib; got {type(figure).__name__}; give ax.figure")
+        _text("caption", caption), _text("alt", alt)
         self._figures += 1
         drawing, width = inline_svg(figure, f"figure-{self._figures}", alt)
         told = f"<figcaption>{_linked(caption)}</figcaption>" if caption else ""
@@ -242,7 +256,8 @@ class Page:
         target = check_writable(path)
         text = self.html()
         with replacing(target) as name:
-            Path(name).write_text(text, encoding="utf-8")
+            # A name of a file may have bytes that are no text.
+            Path(name).write_text(text, encoding="utf-8", errors="replace")
         return target
 
     def _contents(self) -> str:
@@ -259,6 +274,12 @@ class Page:
             text = "\n".join(parts)
             found.append(f'<div class="figures">\n{text}\n</div>' if figures else text)
         return "\n".join(found)
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InputTypeError(f"{name} must be a text; got {value!r}; convert it with str or f'{{...:.4g}}'")
+    return value
 
 
 def _linked(text: str) -> str:
@@ -284,4 +305,6 @@ def _is_numeric(column: Sequence[Cell]) -> bool:
 def _content(cell: Cell) -> str:
     if isinstance(cell, Verdict):
         return f'<span class="badge {cell.tone}">{escape(cell)}</span>'
-    return _linked(cell) if isinstance(cell, str) else "".join(_content(part) for part in cell)
+    if isinstance(cell, list | tuple):
+        return "".join(_content(part) for part in cell)
+    return _linked(_text("a cell", cell))

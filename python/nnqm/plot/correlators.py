@@ -265,7 +265,7 @@ def _plateau(ax: Axes, run: Correlators, name: str) -> Floats:
     try:
         found = OneCorrelator(run, channel=name).plateau()
     except InputError as reason:
-        remark(ax, f"no plateau: {reason.reason[:70]}")
+        remark(ax, f"no plateau: {plain(reason.reason[:70])}")
         return np.empty(0)
     level = found.levels[0]
     if not level.resolved or level.gap is None:
@@ -374,7 +374,7 @@ def _limit(ax: Axes, run: Correlators, name: str, at_lags: Estimate) -> None:
     try:
         found = extrapolated_commutator(run, name)
     except InputError as error:
-        remark(ax, f"no limit: {error.reason[:70]}")
+        remark(ax, f"no limit: {plain(error.reason[:70])}")
         return
     if found.estimate is None:
         remark(ax, rf"$\epsilon \to 0$: {found.verdict}")

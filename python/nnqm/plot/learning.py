@@ -13,7 +13,7 @@ from .._arguments import Floats, choice
 from ..errors import InputError, InputTypeError
 from ..learning.dynamics import TrainingDynamics
 from ..learning.physics import Origin
-from .style import FAINT, SMALL, axes_of, ink, legend, legend_on_top, nothing, series
+from .style import FAINT, SMALL, axes_of, ink, legend, legend_on_top, nothing, plain, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,6 +100,7 @@ def training(
             )
     if not any(one.steps for one in named.values()):
         raise InputError("dynamics must have at least one step; got none")
+    named = {plain(str(name)): one for name, one in named.items()}
     wanted, ax = choice("quantity", quantity, _LABELS), axes_of(ax)
     ax.set_ylabel(_LABELS[wanted])
     if wanted == "positivity":
@@ -269,7 +270,7 @@ def scan(dataset: Dataset, ax: Axes | None = None, *, quantity: str = "weight") 
         _log_weights(ax, np.array([line.values for line in lines]))
     heading = ""
     if len(dimensions) == 2:
-        heading = dimensions[1].replace("_", " ")
+        heading = plain(dimensions[1].replace("_", " "))
     elif wanted in _OF_LEVELS and len(dimensions) == 1:
         heading = "$n$"
     if wanted in _OF_LEVELS and len(dimensions) > 1:
@@ -296,7 +297,7 @@ def _lines_of_scan(dataset: Dataset, dimensions: list[str], name: str) -> list[_
             text = f"{text} (infinite)" if text else "infinite where missing"
         errors = one[f"{name}_error"].values if f"{name}_error" in one else np.zeros(values.shape)
         origins = one[f"{name}_origin"].values if f"{name}_origin" in one else np.full(values.shape, Origin.MEASURED)
-        lines.append(_Line(text, values, errors, origins))
+        lines.append(_Line(plain(text), values, errors, origins))
     return lines
 
 
@@ -309,7 +310,7 @@ def _lowest_seen(dataset: Dataset, dimensions: list[str]) -> int:
 def _scan_axis(ax: Axes, dataset: Dataset, dimension: str) -> bool:
     """The horizontal axis; returns whether its values are numbers."""
     values = dataset[dimension].values
-    ax.set_xlabel(dimension.replace("_", " "))
+    ax.set_xlabel(plain(dimension.replace("_", " ")))
     if values.dtype.kind in "iuf":
         if values.min() > 0 and values.max() > 10 * values.min():
             ax.set_xscale("log")
@@ -319,7 +320,7 @@ def _scan_axis(ax: Axes, dataset: Dataset, dimension: str) -> bool:
         return True
     ax.set_xticks(
         range(len(values)),
-        labels=[str(v) for v in values],
+        labels=[plain(str(v)) for v in values],
         rotation=30 if len(values) > 3 else 0,
         ha="right" if len(values) > 3 else "center",
     )

@@ -16,7 +16,7 @@ from ..sampling.correlators import Correlators
 from .correlators import commutator, correlator
 from .positions import paths
 from .spectra import levels
-from .style import SMALL, ink, need, need_matplotlib
+from .style import SMALL, ink, need, need_matplotlib, plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -74,7 +74,7 @@ def overview(
     report = analyse(run) if report is None else report
     name, exact = report.details.get("channel", run.channels[0]), report.details.get("exact", False)
     ((first, second), (third, fourth)) = figure.subplots(2, 2)
-    correlator(run, first, channel=name, exact=exact).set_title(f"Connected two-point function of {name}")
+    correlator(run, first, channel=name, exact=exact).set_title(f"Connected two-point function of {plain(name)}")
     levels(report, second).set_title("Levels")
     commutator(run, third, channel=name, exact=exact).set_title(r"Commutator $[x, p]/i\hbar$ at finite lag")
     paths(run, fourth, channel=name).set_title("Sample paths")
@@ -83,7 +83,7 @@ def overview(
     if report.title:
         # Letters that fit into the width of the figure.
         letters = int(72 * figure.bbox.width / figure.dpi / (0.62 * SMALL))
-        figure.suptitle(textwrap.fill(report.title, letters), fontsize=SMALL + 0.5, color=ink(first), alpha=0.8)
+        figure.suptitle(textwrap.fill(plain(report.title), letters), fontsize=SMALL + 0.5, color=ink(first), alpha=0.8)
     return figure
 
 

@@ -30,6 +30,7 @@ from .style import (
     legend_on_top,
     need,
     nothing,
+    plain,
     points,
     remark,
 )
@@ -142,7 +143,7 @@ def _why_none(spectrum: Spectrum | DecayLevels | Report) -> str:
 
 def _write_verdict(ax: Axes, i: int, step: _Step, middle: float) -> None:
     """The verdict below a high level, above a low one, or at the bottom without a level."""
-    text = "\n".join(textwrap.wrap(step.verdict, 16)[:5])
+    text = plain("\n".join(textwrap.wrap(step.verdict, 16)[:5]))
     ends = [] if step.exact is None else [step.exact]
     if step.gap is not None:
         ends += [float(step.gap.value + sign * step.gap.total_error) for sign in (-1, 1)]
@@ -376,4 +377,4 @@ def _write_witness(ax: Axes, result: Positivity) -> None:
         return
     text = f"F = {result.witness}"
     text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 4]} ..."
-    remark(ax, "\n".join(textwrap.wrap(text, _LINE)), x=0.98, ha="right", fontsize=SMALL - 1)
+    remark(ax, plain("\n".join(textwrap.wrap(text, _LINE))), x=0.98, ha="right", fontsize=SMALL - 1)

@@ -41,6 +41,8 @@ def axes_of(ax: Axes | None) -> Axes:
     ------
     InputTypeError
         If the axes are none of matplotlib.
+    InputError
+        If they are polar or have three dimensions.
     ModuleNotFoundError
         Without matplotlib.
     """
@@ -53,6 +55,8 @@ def axes_of(ax: Axes | None) -> Axes:
         ax = plt.figure(figsize=(6.0, 4.0), layout="constrained").add_subplot()
     elif not isinstance(ax, Axes):
         raise InputTypeError(f"ax must be Axes of matplotlib, or None for a new figure; got {type(ax).__name__}")
+    elif hasattr(ax, "zaxis") or not {"top", "right"} <= set(ax.spines):
+        raise InputError(f"ax must have x and y at right angles; got {ax.name} axes; use figure.add_subplot()")
     ax.spines[["top", "right"]].set_visible(False)
     return ax
 
@@ -122,7 +126,7 @@ def nothing(ax: Axes, why: str) -> Axes:
 
     ax.set_xticks([])
     ax.set_yticks([])
-    text = textwrap.fill(why, 44)
+    text = plain(textwrap.fill(why, 44))
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=ink(ax), alpha=0.75)
     return ax
 

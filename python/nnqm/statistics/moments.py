@@ -36,8 +36,9 @@ def central_moments(m1: Number, m2: Number, m3: Number, m4: Number) -> tuple[Num
 
 
 def excess_kurtosis(second: Number, fourth: Number) -> Number:
-    """Excess kurtosis from the central moments 2 and 4; zero for a Gaussian."""
-    return fourth / second**2 - 3
+    """Excess kurtosis from the central moments 2 and 4; zero for a Gaussian, NaN for a constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return fourth / second**2 - 3
 
 
 class CentralPart(NamedTuple):

@@ -13,8 +13,8 @@ from typing import Any, Unpack
 import numpy as np
 from numpy.typing import NDArray
 
-from .._arguments import Floats
-from ..errors import InputError
+from .._arguments import Floats, floats
+from ..errors import InputError, InputTypeError
 from ..estimators.markov import chapman_kolmogorov
 from ..positivity.reflection import NothingFluctuates, reflection_positivity
 from ..properties import check
@@ -53,6 +53,8 @@ _AVERAGED, _COMPARED, _SEARCHED = 8192, 16384, 4096
 _GROUPS = 1024
 # Number of times for the comparison of bits; numbers of threads that are compared with one.
 _FEW_TIMES, _THREADS = 16, (2, 3, 5)
+# Rounding of a deviation from the mean, relative to the values.
+_DIGITS = 8 * np.finfo(np.float64).eps
 # Number of lags, or of times, at which a two-point function is compared.
 _LAGS, _PAIRS = 8, 6
 
@@ -384,10 +386,19 @@ def _covariance(known: Any) -> Callable[[Floats, Floats], Floats]:
         return known.known_covariance
     if isinstance(known, TwoPointFunction):
         return lambda s, t: known.connected(np.abs(t - s))
+    if not callable(known):
+        raise InputTypeError(
+            f"exact must be a measure, a source or a function of lags; got {type(known).__name__}; give a function"
+        )
     needed = [p for p in signature(known).parameters.values() if p.default is p.empty]
-    if len(needed) == 1:
-        return lambda s, t: np.asarray(known(np.abs(t - s)), dtype=np.float64)
-    return lambda s, t: np.asarray(known(s, t), dtype=np.float64)
+
+    def values(s: Floats, t: Floats) -> Floats:
+        found = floats("exact(t)", known(np.abs(t - s)) if len(needed) == 1 else known(s, t))
+        if found.shape not in ((), t.shape):
+            raise InputError(f"exact must return one value for each of {len(t)} times; got shape {found.shape}")
+        return np.broadcast_to(found, t.shape)
+
+    return values
 
 
 def _of_output(paths: PathsOfATest, known: Any) -> Difference:
@@ -421,7 +432,8 @@ def _of_output(paths: PathsOfATest, known: Any) -> Difference:
         expected += list(known.moments[1:])
         words += ["<(x - <x>)^3>", "<(x - <x>)^4>"]
         powers += [3, 4]
-    return Difference.of(functions, words, group, expected, powers)
+    digits = _DIGITS * float(np.abs(x).max())
+    return Difference.of(functions, words, group, expected, powers, digits)
 
 
 def _of_two_times(paths: PathsOfATest, known: Any) -> Difference:

@@ -186,11 +186,13 @@ class Difference:
         group: int,
         expected: Sequence[float] | None = None,
         powers: Sequence[int] = (),
+        digits: float = 0.0,
     ) -> Difference:
         """Averages of functions, shape (n_paths,) each; groups of successive paths stay together.
 
         Values of the expected averages are part of the words where they are given. The functions are then homogeneous,
-        of the given powers of x; the first one of power 2 gives the unit of x.
+        of the given powers of x; the first one of power 2 gives the unit of x. ``digits`` is the rounding of
+        x, if it is the difference of larger numbers.
         """
         features = np.stack(list(functions), axis=1)
         units = len(features) // group
@@ -207,7 +209,8 @@ class Difference:
             # An average can be zero by symmetry, and then is no measure of its rounding.
             unit = np.sqrt(np.mean(np.abs(features[:, list(powers).index(2)])))
             size = np.sqrt(np.mean(features * features, axis=0))
-            rounding = _INEXACT * np.maximum(size, unit ** np.array(powers))
+            power = np.array(powers)
+            rounding = _INEXACT * np.maximum(size, unit**power) + (unit + digits) ** power - unit**power
         return cls(found, rounding, tuple(words))
 
     def p_value(self) -> float:
@@ -218,6 +221,8 @@ class Difference:
         skewness along the direction of the difference.
         """
         error, value = self.estimate.error, self.estimate.value
+        if not (np.isfinite(value).all() and np.isfinite(error).all()):
+            return 0.0
         moves = error > self.rounding
         if np.any(np.abs(value[~moves]) > self.rounding[~moves] + _STILL * error[~moves]):
             return 0.0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._arguments import Floats, choice, positive
+from .._arguments import Floats, choice, generator_of, positive
 from .._memory import need_memory
 from ..errors import InputError
 
@@ -154,7 +154,7 @@ class Density:
             Of the given shape.
         """
         need_memory(8.0 * prod(shape) if isinstance(shape, tuple) else 8.0 * shape, "the numbers", "draw fewer at once")
-        generator = np.random.default_rng(rng)
+        generator = generator_of(rng)
         if self.name == "gaussian":
             return generator.standard_normal(shape)
         if self.name == "uniform":

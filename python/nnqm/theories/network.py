@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .. import _core
-from .._arguments import Floats, choice, floats, integer, positive
+from .._arguments import Floats, choice, floats, generator_of, integer, positive
 from ..errors import InputError, InputTypeError
 from ..representation import card
 from .gradients import derivatives, points_of, pullback
@@ -160,7 +160,7 @@ class Network(Immutable):
         positive("weight_std", weight_std)
         if float(floats("bias_std", bias_std, 0)) < 0:
             raise InputError(f"bias_std must not be negative; got {bias_std}")
-        generator = np.random.default_rng(rng)
+        generator = generator_of(rng)
         weights, biases = [], []
         for inputs, outputs in pairwise(sizes):
             weights.append(generator.normal(size=(outputs, inputs)) * (weight_std / np.sqrt(inputs)))
