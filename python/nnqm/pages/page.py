@@ -208,7 +208,8 @@ class Page:
         """
         if not hasattr(figure, "savefig"):
             raise InputTypeError(f"figure must be a Figure of Matplotlib; got {type(figure).__name__}; give ax.figure")
-        _text("caption", caption), _text("alt", alt)
+        _text("caption", caption)
+        _text("alt", alt)
         self._figures += 1
         drawing, width = inline_svg(figure, f"figure-{self._figures}", alt)
         told = f"<figcaption>{_linked(caption)}</figcaption>" if caption else ""
