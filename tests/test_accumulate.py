@@ -96,6 +96,7 @@ def test_sums_are_those_of_numpy(paths):
     np.testing.assert_allclose(by_block, means, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_chunks_that_are_whole_blocks_give_the_bits_of_the_whole(paths):
     observables = nnqm.accumulate(paths, 0.1, measure=SUMS).observables
     whole = nnqm.accumulate(paths, 0.1, n_blocks=10, measure=dataclasses.replace(SUMS, observables=observables))
@@ -151,6 +152,7 @@ def test_many_independent_paths_keep_128_blocks():
     assert_consistent(run.two_point(), 0.9 ** np.array(run.lags))
 
 
+@pytest.mark.slow
 def test_a_markov_chain_of_paths_gets_fewer_blocks_and_says_so():
     # Successive paths share 98% of their mean.
     slow = ou(1, 8000, 0.98, 5)[0]
@@ -222,6 +224,7 @@ def test_a_slow_trajectory_gets_fewer_blocks_and_says_so():
         nnqm.accumulate(x[:2000], 1.0)
 
 
+@pytest.mark.slow
 def test_a_slow_square_is_seen():
     # A process whose sign is white noise but whose size is slow: its values alone would pass.
     size = np.exp(ou(1, 100_000, 0.995, 11)[0])
@@ -231,6 +234,7 @@ def test_a_slow_square_is_seen():
     assert run.n_blocks < 60
 
 
+@pytest.mark.slow
 def test_independent_trajectories_are_blocks_however_short():
     # Ten chains of 50 autocorrelation times: two blocks each; of 10: one each.
     for n_times, n_blocks in [(5000, (10, 40)), (1000, (10, 10))]:
@@ -317,6 +321,7 @@ def test_memory_above_the_input_stays_below_100_megabytes(kind, dtype, shape, tm
 # ---- bad input
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize(("path", "step", "channel"), [(0, 0, 0), (299, 11, 1), (130, 5, 1)])
 @pytest.mark.parametrize("precision", [np.float32, np.float64])

@@ -68,6 +68,7 @@ def test_the_time_of_replicas_is_wolffs(lengths):
     assert float(again.value) == pytest.approx(float(found.value), rel=1e-12)
 
 
+@pytest.mark.slow
 def test_replicas_of_an_ar1_process():
     pulls = []
     for seed in range(60):
@@ -285,6 +286,7 @@ def test_chains_of_paths_have_larger_blocks():
         nnqm.chapman_kolmogorov(np.repeat(chain(16, 0.8, 1, (5,)).T, 100, axis=0), lags=[1])
 
 
+@pytest.mark.slow
 def test_theories_and_channels():
     theory = nnqm.harmonic_oscillator()
     found = nnqm.chapman_kolmogorov(nnqm.Paths(theory, 1000, 9, 0.2, rng=1), lags=(1, 4))
@@ -358,6 +360,7 @@ def closed():
     return places[np.stack(path, axis=1)], np.array(exact), float(-np.log(values[-2] / values[-1]) / STEP)
 
 
+@pytest.mark.slow
 def test_sums_over_closed_paths_are_those_of_numpy_and_of_the_lattice(closed):
     x, exact, _ = closed
     run = nnqm.accumulate(x, STEP, period=True)

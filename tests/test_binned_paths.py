@@ -46,6 +46,7 @@ def test_bins_of_a_gaussian_are_bivariate_normal_boxes():
     assert found.probabilities.sum() == pytest.approx(1, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_a_monotonic_net_moves_the_edges_only():
     network = nnqm.Network([[[1.3]], [[2.0]]], [[0.2], [0.1]], "tanh")
     edges = np.array([-0.5, 0.0, 0.3, 0.8])
@@ -122,6 +123,7 @@ def test_the_largest_eigenvalue_is_one():
     np.testing.assert_allclose(values[0], np.sort(plain)[::-1], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_user_paths_and_one_trajectory():
     theory = nnqm.harmonic_oscillator()
     edges = np.linspace(-1.5, 1.5, 9)

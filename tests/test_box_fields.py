@@ -207,6 +207,7 @@ def test_weights_of_levels_add_up_to_the_function_by_momentum():
     assert weights[levels.n_particles % 2 == 0].max() < 1e-25 < weights[levels.n_particles == 3].min()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dimension", "width"), [(1, 2), (2, 1), (2, 3), (3, 2)])
 def test_functions_of_a_reflection_positive_net_are_averages_over_momenta(dimension, width):
     cutoff = 6.0
@@ -374,6 +375,7 @@ def test_a_class_average_is_the_average_of_its_pairs():
     np.testing.assert_allclose(of_q.values.value[0], found.values.value.T @ [1, 2, 1], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_connected_class_averages_subtract_per_draw_of_the_momenta():
     net = fields.ReflectionPositiveNet(2, 1.0, 2, 5.0, points=[0.0, 1.0], group=8)
     run = nnqm.simulate(nnqm.Theory(net, fields.pointwise(RELU, 2)), 640, 12, 0.2, rng=1, measure=MEASURE)

@@ -230,6 +230,7 @@ def test_an_overflowing_network_is_one_line(command):
     assert "overflows" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["simulate", "core", "analyse", "figure"])
 def test_an_internal_error_is_not_taken_for_bad_input(where, command, monkeypatch, capsys):
     def broken(*_, **__):
@@ -471,6 +472,7 @@ def test_blocks_are_a_range(blocks, command):
     assert "within 0..128" in command("run", "oscillator", *SMALL, "--blocks", "0:200")[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_filled", [0, 1, 100])
 def test_a_run_stopped_early_reports_on_the_blocks_it_reached(n_filled, command, monkeypatch):
     run = nnqm.simulate(nnqm.builtin_theory("oscillator"), 8192, 16, 0.2, rng=1)

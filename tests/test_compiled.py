@@ -38,6 +38,7 @@ def test_stages_give_the_bits_of_the_run(compiled: bool, precision: str) -> None
     assert all(np.array_equal(run.sums[name][0], twice.sums[name][0]) for name in run.sums)
 
 
+@pytest.mark.slow
 def test_extending_and_merging_keep_to_one_way() -> None:
     part = nnqm.simulate(theory(), 640, n_blocks=4, **JOB)
     direct = nnqm.simulate(theory(), 640, n_blocks=4, compiled=False, **JOB)
@@ -48,6 +49,7 @@ def test_extending_and_merging_keep_to_one_way() -> None:
         nnqm.merge([part, other])
 
 
+@pytest.mark.slow
 def test_files_remember_it(tmp_path: object) -> None:
     run = nnqm.simulate(theory(), 640, **JOB)
     loaded = nnqm.load(nnqm.save(run, f"{tmp_path}/run.nc"))

@@ -83,6 +83,7 @@ def test_a_network_of_any_size_is_saved(tmp_path):
     assert nnqm.load(nnqm.save(run, tmp_path / "run.nc")) == run
 
 
+@pytest.mark.slow
 def test_plain_xarray_reads_a_run(tmp_path):
     run = run_of()
     with xarray.open_dataset(nnqm.save(run, tmp_path / "run.nc"), engine="h5netcdf") as data:
@@ -282,6 +283,7 @@ def test_uniform_grids_are_recognised():
     assert not is_uniform(np.array([0.0]))
 
 
+@pytest.mark.slow
 def test_the_two_time_function_of_a_channel_with_a_mean():
     theory = nnqm.builtin_theory("deep-tanh")
     times = np.array([0.0, 0.1, 0.4, 1.0])
@@ -293,6 +295,7 @@ def test_the_two_time_function_of_a_channel_with_a_mean():
     assert_inconsistent(measured, exact - 2 * nnqm.kallen_lehmann(theory).mean ** 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "rounding"), [("float32", 1e-6), ("float64", 1e-13)])
 def test_lag_sums_from_products_over_all_pairs_of_times(precision, rounding):
     theory = nnqm.harmonic_oscillator()

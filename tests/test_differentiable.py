@@ -86,6 +86,7 @@ def test_derivatives_of_one_layer(activation, inputs):
     assert max(deviation(theory, observables).values()) < 1e-7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("widths", "activation"),
     [((2, 3, 2), "tanh"), ((2, 3, 3, 1), "gelu"), ((2, 2, 2, 2, 1), "sin"), ((3, 2, 2, 1), "cos")],

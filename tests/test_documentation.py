@@ -343,6 +343,7 @@ def reachable(start):
     return found
 
 
+@pytest.mark.slow
 def test_links_lead_to_every_page():
     assert not {p.resolve() for p in PAGES.values()} - reachable((ROOT / "README.md").resolve())
     assert not {p.resolve() for p in WRITTEN} - reachable((DOCS / "index.md").resolve())

@@ -162,6 +162,7 @@ def test_averages_over_draws_have_their_closed_forms():
     pulled(product, np.sqrt(0.8**2 * (1 - (1 + 4 * q) ** -0.5) / 2 * square))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("inputs", [1, 2])
 def test_short_times_of_draws_are_the_mean_of_their_exact_values(inputs):
     source = OrnsteinUhlenbeck([1.0, 1.7][:inputs], [0.9, 0.6][:inputs])
@@ -292,6 +293,7 @@ def test_a_trained_deep_network_keeps_levels_and_positivity_while_weights_move()
     accept(found.p_values, "positivity of a deep NN-QM along its training")
 
 
+@pytest.mark.slow
 def test_an_ensemble_on_an_oscillator_is_averaged_over_its_trained_draws():
     data = np.array([-0.8, 0.1, 0.9])
     descent = nnqm.GradientDescent(data, np.tanh(data), rate=0.2, steps=0)
@@ -307,6 +309,7 @@ def test_an_ensemble_on_an_oscillator_is_averaged_over_its_trained_draws():
     assert errors[1] < 0.3 * errors[0]
 
 
+@pytest.mark.slow
 def test_the_kurtosis_of_a_network_of_t_is_that_of_its_last_time():
     # One neuron without biases: x(t) = v tanh(w t) at t = 1.5.
     network = RandomNetwork((1, 1, 1), "sin", weight_std=[1.0, 1.0])
@@ -321,6 +324,7 @@ def test_the_kurtosis_of_a_network_of_t_is_that_of_its_last_time():
     pulled(found.physics[0].numbers["variance"][0], second)
 
 
+@pytest.mark.slow
 def test_groups_of_networks_of_t_are_tested_on_one_path_each():
     theory = Theory(Times(), RandomNetwork((1, 8, 1), "tanh", group=4, bias_std=0.5))
     found = training_dynamics(Trajectory([0], [theory]), rng=1, n_paths=400)

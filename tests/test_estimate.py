@@ -75,6 +75,7 @@ def test_dicts_and_tuples_of_functions():
     assert as_tuple[1].error == pytest.approx(2 * as_tuple[0].error)
 
 
+@pytest.mark.slow
 def test_joint_p_values_are_uniform_and_see_a_shift():
     rng = np.random.default_rng(5)
     mixing = rng.normal(size=(4, 4))

@@ -56,6 +56,7 @@ def sum_of_squares(measure):
     return measure.energies**2 @ measure.weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dimension", [2, 3])
 def test_a_sine_of_several_inputs_has_the_closed_form_two_point_function(dimension):
     omega, sigma = np.array([1.0, 1.7, 0.6])[:dimension], np.array([0.8, 1.2, 0.7])[:dimension]
@@ -871,6 +872,7 @@ def test_levels_of_different_inputs_add():
     assert multiplicities == (1, 2)
 
 
+@pytest.mark.slow
 def test_what_sums_over_states_cannot_do_is_refused():
     kinked = nnqm.Network.random((2, 5, 1), "relu", rng=1, bias_std=0.5)
     with pytest.raises(

@@ -475,6 +475,7 @@ def test_the_cosine_network_in_time_is_a_cos_net():
     np.testing.assert_allclose(n_point(field, times[:, :2, None]).value, network(times[:, 0], times[:, 1]), rtol=1e-13)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(1, 4), alpha=st.sampled_from([-1.0, 0.0, 0.3, 1.0]))
 def test_symmetries_of_n_point_functions(seed, d, alpha):

@@ -42,6 +42,7 @@ def test_a_pipe_without_a_reader_is_refused_and_stays(link):
     assert sorted(os.listdir()) == (["link.nc", "pipe.nc"] if link else ["pipe.nc"])
 
 
+@pytest.mark.slow
 def test_a_pipe_with_a_reader_gets_the_file():
     os.mkfifo("pipe.nc")
     received = []
@@ -78,6 +79,7 @@ def test_sockets_and_folders_are_refused():
             nnqm.save(RUN, name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_link_stays_and_its_file_is_replaced(exists):
     os.mkdir("there")

@@ -190,6 +190,7 @@ def test_one_seed_gives_one_fit():
     assert len(a.starts) == 3
 
 
+@pytest.mark.slow
 def test_early_stopping_ends_a_fit_and_says_why():
     theory, target = convex()
     patient = nnqm.fit(theory, target, method="gradient-descent", rate=0.2, patience=5)
@@ -203,6 +204,7 @@ def test_early_stopping_ends_a_fit_and_says_why():
     assert within.targets[0].residual < 0.1
 
 
+@pytest.mark.slow
 def test_a_trajectory_is_thinned_and_ends_at_the_last_step():
     theory, target = convex()
     found = nnqm.fit(theory, target, method="gradient-descent", rate=0.01, steps=500)

@@ -178,6 +178,7 @@ def test_a_drifting_mean_is_no_sector():
     assert clustering(x).verdict == "clusters"
 
 
+@pytest.mark.slow
 def test_slow_decay_is_no_plateau_as_long_as_paths_are_long_enough():
     slow = ornstein_uhlenbeck(np.random.default_rng(8), 20_000, omega=0.35)
     early, middle = slow[:, :12].mean(axis=1), slow[:, 18:30].mean(axis=1)

@@ -147,6 +147,7 @@ def test_what_is_not_clear_is_refused_with_a_way(name):
         nnqm.accumulate(paths, DT, measure=PLAIN)
 
 
+@pytest.mark.slow
 def test_the_advice_of_a_doubtful_shape_can_be_followed():
     both = np.stack(LONG[:2], axis=1)
     one = nnqm.accumulate(both, DT, axes=("time", "channel"), measure=PLAIN)

@@ -77,6 +77,7 @@ def test_derivatives_are_finite_differences(case):
         assert relative(second[:, :, d], by_slope) < 1e-7
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(cases(), st.integers(1, 200), st.booleans(), st.booleans())
 def test_gradients_are_those_of_plain_numpy(case, n, has_first, has_second):

@@ -60,6 +60,7 @@ def poeschl_teller(strength, *, mass=1.0, hbar=1.0, width=1.0):
 # ---- levels
 
 
+@pytest.mark.slow
 def test_the_oscillator():
     n = np.arange(60)
     # Rounding of a symmetric eigensolver is a part of the norm of the matrix, as large for the lowest levels as for
@@ -81,6 +82,7 @@ def test_anharmonic_oscillators_agree_with_high_precision(strength):
     assert np.all(h.level_errors(16) <= 1e-11 * h.energies(16))
 
 
+@pytest.mark.slow
 def test_the_values_of_the_literature():
     # Banerjee, Proc. R. Soc. A 364, 265 (1978), for p^2 + x^2 + x^4 and p^2 + x^4.
     assert Hamiltonian([0, 0, 1, 0, 1], mass=0.5).energies(1)[0] == pytest.approx(1.392351641530291856, rel=1e-13)
@@ -226,6 +228,7 @@ def test_virial_theorem():
         assert state.expectation(lambda x: x + 0.9 * x**2 + 3.6 * x**3) == pytest.approx(0, abs=1e-11)
 
 
+@pytest.mark.slow
 def test_sum_rules_and_completeness():
     mass, hbar, count = 1.3, 0.7, 16
     h = Hamiltonian([0, 0.2, 0.5, 0, 0.9], mass, hbar)
@@ -291,6 +294,7 @@ def test_euclidean_evolution_finds_the_ground_state():
 # ---- Euclidean functions
 
 
+@pytest.mark.slow
 def test_oscillator_correlators():
     mass, hbar, omega = 1.3, 0.6, 0.8
     h = Hamiltonian([0, 0, mass * omega**2 / 2], mass, hbar)
@@ -308,6 +312,7 @@ def test_oscillator_correlators():
     assert h.partition_function(beta) == pytest.approx(1 / (2 * math.sinh(omega * beta / 2)), rel=1e-11)
 
 
+@pytest.mark.slow
 def test_n_point_functions_are_sums_over_states():
     hbar, count = 0.7, 16
     h = Hamiltonian([0, 0.3, 0.5, 0, 0.4], 1.2, hbar)
@@ -407,6 +412,7 @@ def test_without_bound_states_no_wave_function_is_taken():
         flat.state(lambda x: np.exp(-((x - 0.5) ** 2)))
 
 
+@pytest.mark.slow
 def test_all_states_of_a_grid():
     points, vectors, gaps = QUARTIC.eigenbasis()
     np.testing.assert_allclose(vectors.T @ vectors, np.eye(len(points)), atol=1e-12)

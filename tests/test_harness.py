@@ -68,6 +68,7 @@ def test_chi_squared_in_place_of_hotelling_is_refused():
     assert np.mean(np.array(chi_squared) < 0.01) > 0.9
 
 
+@pytest.mark.slow
 def test_a_two_sigma_shift_of_one_lag_is_caught_jointly_though_not_alone():
     caught = alone = 0
     for seed in range(SEEDS):

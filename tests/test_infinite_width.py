@@ -95,6 +95,7 @@ def test_kernels_of_one_layer_have_the_closed_form():
     np.testing.assert_allclose(last.tangent_kernel(s, t), prior, rtol=1e-14)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("widths", "activation", "draws"),
     [((2, 8, 1), "erf", 300), ((1, 300, 300, 1), "tanh", 60), ((2, 8, 1), "relu", 300)],
@@ -243,6 +244,7 @@ def test_ensembles_of_features_have_the_exact_mean_and_covariance(steps):
     harness.assert_mean_zero(np.concatenate([z, z**2 - 1, z[:, :2] * z[:, 1:]], axis=1))
 
 
+@pytest.mark.slow
 def test_wide_networks_approach_infinite_width_as_one_over_the_width():
     # Each network is compared with its own linear model, whose mean is exact at every width: most noise cancels.
     steps, t, n = 5, np.array([-1.5, 0.9, 1.6]), 12_800
@@ -327,6 +329,7 @@ def test_levels_follow_the_training_on_quadrature_points(layers):
     np.testing.assert_allclose(flow.kernel, h @ model.tangent_kernel(y, y) @ h.T, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_levels_of_wide_networks_follow_the_flow():
     theory = flow_theory(widths=(1, 256, 1))
     z, w = np.polynomial.hermite_e.hermegauss(20)
@@ -394,6 +397,7 @@ def test_what_is_no_linear_model_is_refused_by_name():
         LinearModel(erf_network(8), draw)
 
 
+@pytest.mark.slow
 def test_bad_flows_are_refused_by_name():
     theory = flow_theory()
     with pytest.raises(InputError, match="rate must be below"):

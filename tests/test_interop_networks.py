@@ -53,6 +53,7 @@ def assert_same(found, network):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(network=networks())
 def test_round_trips_keep_the_bits(network):

@@ -181,6 +181,7 @@ def test_other_forms_of_paths():
         interop.to_arviz(array, names=["x", "x"])
 
 
+@pytest.mark.slow
 def test_parameters_that_move_along_a_chain():
     # Draws of a sampler as Euclidean times: each chain is one trajectory.
     rng = np.random.default_rng(2)

@@ -248,6 +248,7 @@ def test_gaps_that_are_none_are_refused(gaps, message):
             function(gaps)
 
 
+@pytest.mark.slow
 def test_other_arguments_are_checked():
     for options, message in (
         ({"activation": "relu"}, "activation 'relu' is unknown"),

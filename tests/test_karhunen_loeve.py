@@ -387,6 +387,7 @@ def test_errors_of_measured_eigenvalues_are_calibrated():
         harness.assert_pulls_are_standard(column)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_run_is_the_output_bias():
     theory = nnqm.builtin_theory("deep-tanh")
     run = run_of(theory, 20_000, 4)

@@ -366,6 +366,7 @@ def test_four_point_functions_fall_with_the_width():
         assert make(50).connected_four_point(t) * 50 == pytest.approx(float(make(1).connected_four_point(t)))
 
 
+@pytest.mark.slow
 def test_many_times_at_once_are_the_same_as_few():
     network = TimeNetwork("tanh", depth=2)
     t = np.linspace(-1, 1, 5000)

@@ -244,6 +244,7 @@ def test_covariance_of_levels(oscillator):
     assert found.joint.consistency([6.2, 12.0, 18.0]) < 1e-6
 
 
+@pytest.mark.slow
 def test_advice_on_paths_is_followed():
     theory = nnqm.harmonic_oscillator()
     small = nnqm.spectrum(nnqm.simulate(theory, 2000, 64, 0.2, rng=5), 8)
@@ -472,6 +473,7 @@ def test_lag_zero_is_no_step():
         nnqm.spectrum(nnqm.simulate(theory, 6400, 64, 0.2, rng=1, measure=nnqm.Measure(observable_lags=(0,))))
 
 
+@pytest.mark.slow
 def test_rounding_of_single_precision_is_smaller_than_what_the_double_well_needs():
     # States of a chain are few, so that rounding has a direction and does not average out. The third gap needs
     # directions of 1e-8 and 3e-8 of the largest, which count as such above four times the rounding that is seen.

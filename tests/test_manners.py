@@ -60,6 +60,7 @@ LONG_CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LONG_CALLS)
 def test_other_threads_go_on_while_the_core_computes(name, monkeypatch):
     owner = _core.Network if name == "tabulated" else _core

@@ -59,6 +59,7 @@ def test_products_of_neurons_are_gauss_hermite_sums(activation, n, directions):
         assert np.all(np.abs(product_average(activation, c).value - expected) > 1e-6)
 
 
+@pytest.mark.slow
 def test_signs_and_quadrature_agree_for_erf_networks():
     c = np.random.default_rng(1).normal(size=(3, 6, 2))
     found = product_average("erf", c)
@@ -106,6 +107,7 @@ def test_relus_in_three_directions():
     assert product_average("relu", axes).value[0] == pytest.approx(expected, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_relus_in_any_number_of_directions():
     # Independent factors, turned; powers of them; and a rotated space, where the other rule applies.
     turn = stats.special_ortho_group.rvs(5, random_state=3)

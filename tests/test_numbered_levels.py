@@ -24,6 +24,7 @@ def run_of(theory, n_paths=20_000, dt=None, seed=1, **settings):
     return nnqm.simulate(theory, n_paths, 64, step, rng=seed, measure=measure)
 
 
+@pytest.mark.slow
 def test_the_vector_of_the_core_is_that_of_evaluate():
     theory = nnqm.Theory(
         [nnqm.OrnsteinUhlenbeck([0.7, 1.3]), nnqm.GroundStateProcess(nnqm.Hamiltonian([0, 0, 1, 0, 1]))]

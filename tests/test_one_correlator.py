@@ -434,6 +434,7 @@ def periodic(times=LATTICE, gap=0.4, sign=1.0, constant=0.0, period=PERIOD):
     return decay([gap], [1.0], times) + sign * decay([gap], [1.0], period - times) + constant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["plateau", "exponentials"])
 @pytest.mark.parametrize("constant", [0.01, -0.05])
 def test_a_constant_in_a_period(method, constant):
@@ -631,6 +632,7 @@ def test_an_unconstrained_exponential_is_no_plateau(method):
 # ---- bad input
 
 
+@pytest.mark.slow
 def test_bad_values_and_times_are_named():
     g, c = decay([1.0], [1.0]), 1e-6 * CORRELATED
     with pytest.raises(TypeError, match="correlator must be real; got dtype complex128; take the real part"):

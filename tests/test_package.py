@@ -118,6 +118,7 @@ def test_the_examples_in_docstrings_are_right(module):
     assert result.failed == 0
 
 
+@pytest.mark.slow
 def test_every_example_in_the_sources_is_executed():
     # Of a nested function, or of an object that replaces its docstring, doctest would find none.
     finder = doctest.DocTestFinder()
@@ -219,6 +220,7 @@ def test_instruction_sets_agree_to_a_few_units_in_the_last_place(tmp_path):
         np.testing.assert_allclose(other[2], two_point, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_an_unknown_instruction_set_is_refused():
     done = python("import nnqm", NNQM_LEVEL="v9")
     assert done.returncode == 1

@@ -157,6 +157,7 @@ def test_columns_of_numbers_are_flush_right_and_verdicts_have_badges():
         page.table(["q", "value", "words", "pull", "verdict"], [["a"]])
 
 
+@pytest.mark.slow
 def test_a_figure_follows_the_colours_of_the_page_and_is_not_changed():
     figure = drawing()
     before = figure.get_facecolor(), figure.axes[0].get_facecolor()
@@ -316,6 +317,7 @@ def test_a_run_that_no_command_gives_has_none(runs):
 # ---- comparison
 
 
+@pytest.mark.slow
 def test_pulls_are_differences_in_units_of_the_combined_error(runs):
     found = compare({"a": runs[0], "b": runs[1]})
     a, b = (run.moments()[0] for run in runs)

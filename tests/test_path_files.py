@@ -240,6 +240,7 @@ def test_the_command_reads_one_large_file_in_parts(command, monkeypatch):
         np.testing.assert_allclose(run.mean().value, X.mean(), rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

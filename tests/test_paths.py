@@ -118,6 +118,7 @@ def test_functions_of_paths_see_the_array_that_is_read():
     assert float(counts[0].value) == float(counts[1].value)
 
 
+@pytest.mark.slow
 def test_the_middle_is_the_default_of_what_is_not_stationary():
     paths = nnqm.Paths(THEORIES["split"], 2000, 25, 0.1, rng=1)
     default = nnqm.reflection_positivity(paths)

@@ -266,6 +266,7 @@ def test_the_commutator_is_drawn_with_its_limit_and_the_polynomial_to_it():
     assert np.interp(0.2 * np.arange(1, limit.n_lags), t, curve) == pytest.approx(values[: limit.n_lags - 1], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_commutators_of_exact_functions_and_of_expansions():
     function = measure("deep-tanh")
     ax = plot.commutator(function, empty())
@@ -336,6 +337,7 @@ def well_levels():
     return nnqm.spectrum(nnqm.simulate(nnqm.builtin_theory("double-well"), 4096, 128, 0.1, rng=1), 3)
 
 
+@pytest.mark.slow
 def test_reflection_shows_the_eigenvalues_and_the_witness():
     result = violated()
     ax = result.plot(empty())
@@ -405,6 +407,7 @@ def histogram(ax):
     return values, edges, points(ax, "paths")[2]
 
 
+@pytest.mark.slow
 def test_the_density_of_paths_is_the_one_of_the_ground_state():
     paths = nnqm.Paths(nnqm.builtin_theory("double-well"), 1000, 32, 0.2, rng=1)
     ax = plot.density(paths, empty())
@@ -722,6 +725,7 @@ def test_labels_move_apart_and_not_further_than_they_must():
 # ---- figures and files
 
 
+@pytest.mark.slow
 def test_the_overview_has_four_pictures_on_the_figure_that_is_given():
     figure = Figure(layout="constrained")
     assert plot.overview(oscillator(), report(), figure) is figure

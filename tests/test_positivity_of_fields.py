@@ -174,6 +174,7 @@ def test_the_choice_of_a_functional_needs_other_paths_than_the_search():
     refute(result.p_value, "a cos-net of 20 neurons not seen")
 
 
+@pytest.mark.slow
 def test_two_points_do_not_tell_them_apart():
     # Their propagator is positive: the violation is one of nonlinear functionals.
     result = reflection_positivity(paths_of(cos_net(2), 6000), functionals="linear")
@@ -243,6 +244,7 @@ def test_false_alarms_are_as_rare_as_the_p_value_says():
     accept(min(p), "a false alarm")
 
 
+@pytest.mark.slow
 def test_paths_that_share_momenta_are_one_unit():
     result = reflection_positivity(paths_of(rp_net(5, group=32), 8000), functionals="linear")
     assert result.block_length % 32 == 0
@@ -327,6 +329,7 @@ def test_given_paths_name_their_channels():
     assert ours.p_value == given.p_value
 
 
+@pytest.mark.slow
 def test_one_long_trajectory_of_several_channels_is_cut():
     box = nnqm.Theory(PeriodicBox(MASS, 2))
     long = nnqm.sample_paths(box, 1, 60_000, DT, rng=1)

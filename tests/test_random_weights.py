@@ -95,6 +95,7 @@ def test_runs_do_not_depend_on_threads_cuts_or_workers(group):
     assert np.all(one.block_paths % group == 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", [2, 64, 128])
 def test_group_sums_are_those_of_distinct_paths(group):
     theory = Theory(OU, network(group))
@@ -180,6 +181,7 @@ def test_the_ensemble_mean_is_not_what_connected_functions_subtract():
 SPLIT = RandomNetwork((1, 6, 4, 2), weight_std=[1.5, 1.0, 0.8], bias_std=[0.5, 0.3, 0.7], shared=[True, False, False])
 
 
+@pytest.mark.slow
 def test_a_split_network_shares_its_start_and_what_it_says_it_shares():
     theory = Theory(nnqm.Times(reflected=True), SPLIT)
     times = np.linspace(-1.2, 1.2, 13)

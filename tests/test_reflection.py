@@ -229,6 +229,7 @@ def test_alternating_paths_are_positive_about_points_but_not_between_them():
     assert about.witness.reflection == "t = 2.1"
 
 
+@pytest.mark.slow
 def test_theories_are_consistent_and_the_value_is_what_the_witness_has():
     theory = nnqm.builtin_theory("deep-tanh")
     result = reflection_positivity(nnqm.Paths(theory, 4000, 64, DT, rng=1), functionals="linear")
@@ -314,6 +315,7 @@ def test_correlated_paths_are_put_together_in_blocks():
     assert reflection_positivity(violating, dt=DT).verdict == "violated"
 
 
+@pytest.mark.slow
 def test_independent_samples_make_many_blocks_and_correlated_ones_few():
     rng = np.random.default_rng(1)
     assert block_length(rng.normal(size=100)) == 1
@@ -325,6 +327,7 @@ def test_independent_samples_make_many_blocks_and_correlated_ones_few():
         block_length(slow[:2000])
 
 
+@pytest.mark.slow
 def test_the_statistic_is_corrected_for_skewness():
     # Of 40 exponentials less their mean a t-test at 5% rejects three times too often on the side of the short tail.
     rng = np.random.default_rng(1)

@@ -275,6 +275,7 @@ def test_too_few_blocks_for_verdicts_on_levels_leave_the_other_rows():
     assert any("verdicts on levels need the errors of at least 8 blocks; got 4" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_what_is_not_stationary_has_its_two_time_function():
     expansion = nnqm.karhunen_loeve(nnqm.Kernel.matern(1.5), (0.0, 4.0), 12)
     theory = nnqm.Theory(nnqm.KarhunenLoeveProcess(expansion))
@@ -307,6 +308,7 @@ def test_sectors_of_given_paths_are_told():
 OSCILLATOR = nnqm.harmonic_oscillator()
 
 
+@pytest.mark.slow
 def test_points_that_are_functions_of_each_other_leave_the_joint_test_out():
     report = nnqm.analyse(nnqm.simulate(OSCILLATOR, 12_800, 32, 1e-8, rng=1), positivity=False)
     row = report["G_c jointly at 12 lags"]
@@ -356,6 +358,7 @@ def test_awkward_paths_have_a_report(paths, row):
             assert "nan" not in row.cells[-1]
 
 
+@pytest.mark.slow
 def test_paths_that_alternate_exactly_violate_positivity_without_doubt():
     paths = np.random.default_rng(1).choice([-1.0, 1.0], size=(1000, 1)) * (-1.0) ** np.arange(32)
     found = nnqm.reflection_positivity(paths)

@@ -163,6 +163,7 @@ def test_noise_of_another_strength_is_a_c_number_but_not_canonical():
     assert_consistent(found.estimate, 4.0)
 
 
+@pytest.mark.slow
 def test_commutator_of_a_network_is_an_operator(tanh):
     def slope(z):
         return 2 * (1 - np.tanh(2 * z / np.sqrt(2)) ** 2)
@@ -208,6 +209,7 @@ def kinked():
     return run_of(nnqm.Theory(nnqm.OrnsteinUhlenbeck(1.0), network), n_paths=400_000, dt=0.05)
 
 
+@pytest.mark.slow
 def test_kinked_networks_are_extrapolated_in_the_root_of_dt(kinked):
     found = commutator(kinked)
     assert found.verdict == "operator (kinked)"

@@ -189,6 +189,7 @@ def test_the_file_is_written_once_in_an_interval(tiles, monkeypatch):
 # ---- other runs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -335,6 +336,7 @@ def test_a_second_ctrl_c_does_not_wait(tiles, monkeypatch):
 forks = pytest.mark.filterwarnings("ignore:Exception ignored in.*_at_fork:pytest.PytestUnraisableExceptionWarning")
 
 
+@pytest.mark.slow
 @posix
 @forks
 def test_a_child_is_ended_at_once(tiles):
@@ -396,6 +398,7 @@ def test_a_lock_ends_with_its_process():
     assert sorted(os.listdir()) == [".nnqm-0123456789abcdef.nc", FILE]
 
 
+@pytest.mark.slow
 def test_threads_of_one_process_are_told_too():
     with Checkpoint(FILE), pytest.raises(InputError, match=f"is written by process {os.getpid()} on"):
         simulate(checkpoint=FILE)

@@ -88,6 +88,7 @@ def of_one_hidden_layer(function, times, weight_std, bias_std):
     return decay[:, 1:] @ squares[1:], squares[0] + bias_std**2
 
 
+@pytest.mark.slow
 def test_random_weights_for_each_path():
     network = nnqm.RandomNetwork((1, 16, 1), "tanh", weight_std=1.5, bias_std=0.5)
     theory = nnqm.Theory(OU, network)

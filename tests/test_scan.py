@@ -39,6 +39,7 @@ def test_a_grid_of_scales_and_phases_has_closed_forms():
     assert found.seen.sel(phase=0.7).values.all()
 
 
+@pytest.mark.slow
 def test_labelled_theories_have_the_numbers_of_training_dynamics():
     theories = {"deep": sine(1.0), "ensemble": random_theory(8), "of t": Theory(Times(), RandomNetwork((1, 8, 1)))}
     found = scan(theories, n_levels=2, rng=1, n_paths=512, n_draws=30, positivity=False)

@@ -57,6 +57,7 @@ def test_the_seed_process_has_its_two_point_function_and_is_gaussian(omega, sigm
     assert_consistent(run.mean(), 0.0)
 
 
+@pytest.mark.slow
 def test_deep_tanh_has_the_two_point_function_and_moments_of_its_mehler_series():
     theory = nnqm.builtin_theory("deep-tanh")
     network = theory.network
@@ -107,6 +108,7 @@ def test_the_two_time_function_on_an_uneven_grid():
         run.two_point()
 
 
+@pytest.mark.slow
 def test_increments_are_those_of_the_process():
     run = nnqm.simulate(
         nnqm.harmonic_oscillator(), 30_000, 32, 0.1, rng=5, measure=nnqm.Measure(increment_lags=(1, 2, 8))
@@ -342,6 +344,7 @@ def test_the_first_slice_is_short_before_the_speed_is_known(widths, n_threads, c
     assert stopped.value.partial.block_paths.sum() == 64 * tiles
 
 
+@pytest.mark.slow
 def test_a_short_run_is_one_slice_unless_its_cost_is_unknown():
     hamiltonian = nnqm.Hamiltonian([0, 0, 0.5])
     for source, fewest, most in (

@@ -65,6 +65,7 @@ def test_links_out_of_the_documentation_are_resolved():
     assert outside.resolved("[a](../benchmarks.md)", "docs/benchmarks", "benchmarks") == "[a](../benchmarks.md)"
 
 
+@pytest.mark.slow
 def test_all_links_have_a_target_in_the_site():
     for page in WRITTEN:
         folder = page.parent.relative_to(DOCS).as_posix()

@@ -106,6 +106,7 @@ def test_positive_kernels_are_positive(kernel):
     assert nt.assert_positive(kernel) == 1.0
 
 
+@pytest.mark.slow
 @few
 @given(nt.kernels(positive=False))
 def test_kernels_that_are_not_positive_are_caught(kernel):
@@ -113,6 +114,7 @@ def test_kernels_that_are_not_positive_are_caught(kernel):
         nt.assert_positive(kernel)
 
 
+@pytest.mark.slow
 @fewer
 @given(nt.hamiltonians())
 def test_hamiltonians_bind(hamiltonian):
@@ -159,6 +161,7 @@ def test_random_networks_have_what_is_asked_for(network):
     assert nnqm.RandomNetwork.from_dict(network.to_dict()) == network
 
 
+@pytest.mark.slow
 @few
 @given(nt.theories(positive=True, stationary=True, random_weights=False))
 def test_theories_have_what_is_asked_for(theory):
@@ -470,6 +473,7 @@ def test_theories_that_are_not_positive_are_caught():
         nt.assert_markov(nnqm.Theory([nnqm.OrnsteinUhlenbeck([0.5, 4.0])], nnqm.Network([[[1.0, 2.0]]])))
 
 
+@pytest.mark.slow
 def test_bits_that_depend_on_the_call_are_caught(monkeypatch):
     with pytest.raises(AssertionError, match=r"two calls with one key give other bits: path 0 at t = .* is"):
         nt.assert_bits_do_not_depend_on_threads(nnqm.Theory(Restless()))

@@ -361,6 +361,7 @@ def test_domains():
         Hamiltonian(lambda x: x**2 / 2 + np.sin(1e8 * x)).energies(1)
 
 
+@pytest.mark.slow
 def test_exact_column_of_a_box():
     # |psi_0|^2 = (2/L) sin^2(pi x/L): the variance is L^2 (1/12 - 1/(2 pi^2)), <p^2> = (pi/L)^2.
     box = nnqm.Hamiltonian(lambda x: 0 * x, domain=(0, 2))

@@ -97,6 +97,7 @@ def test_step_follows_the_fastest_rate_unless_the_file_says_otherwise(written):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.toml")), ids=lambda p: p.stem)
 def test_examples_load_and_run(path):
     file = load_theory_file(path)

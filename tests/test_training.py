@@ -183,6 +183,7 @@ def test_a_trained_split_network_passes_through_its_shared_value_and_learns():
 # ---- Bits.
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_bits_do_not_depend_on_threads_ranges_or_groups(precision):
     training = descent()
@@ -230,6 +231,7 @@ def same_sums(a, b):
     return all(np.array_equal(array, b.sums[name]) for name, array in a.sums.items())
 
 
+@pytest.mark.slow
 def test_extended_merged_and_threaded_runs_have_the_same_bits(trained_run):
     theory, settings = trained_run.theory, {"rng": 5, "n_blocks": 4}
     assert same_sums(trained_run, nnqm.simulate(theory, 1280, 16, 0.2, n_threads=2, **settings))

@@ -96,6 +96,7 @@ def test_products_of_a_future_with_itself_would_be_wrong():
     assert biased.mean() > np.exp(-8) / 2 + 5 * biased.std() / 16
 
 
+@pytest.mark.slow
 def test_connected_functions_subtract_per_draw_of_the_weights():
     network = nnqm.RandomNetwork((1, 1), "identity", weight_std=1.0, bias_std=2.0, group=64)
     theory = nnqm.Theory(OU, network)
@@ -145,6 +146,7 @@ def test_a_network_on_random_momenta_agrees_with_plain_sums():
         assert_consistent(found[[2, 5, 8]], other.value, expected_error=other.error)
 
 
+@pytest.mark.slow
 def test_double_precision_and_units():
     theory = nnqm.Theory(nnqm.OrnsteinUhlenbeck(2.0), hbar=3.0)
     options = {"rng": 1, "measure": nnqm.Measure(lags=(2, 4))}
@@ -156,6 +158,7 @@ def test_double_precision_and_units():
     assert abs(nnqm.effective_energy(double)[1][0].pull(6.0)) < 4
 
 
+@pytest.mark.slow
 def test_names_of_functions():
     powers = lambda x: np.concatenate([x, x**2], axis=2)  # noqa: E731
     assert nnqm.simulate_two_level(OSCILLATOR, 16, 8, 3, 0.3, rng=1, functions=powers).channels == ("x1", "x2")
@@ -213,6 +216,7 @@ def test_late_times_are_ten_times_more_accurate_for_equal_work():
     assert_consistent(two.connected()[0], np.exp(-10) / 2)
 
 
+@pytest.mark.slow
 def test_bits_do_not_depend_on_threads_and_runs_merge():
     theory = nnqm.Theory(net(256, 3, (0.0, 0.5)), nnqm.Network.random((2, 4, 1), rng=1))
     one, two = (nnqm.simulate_two_level(theory, 32, 64, 5, 0.3, rng=4, n_threads=n) for n in (1, 2))
@@ -225,6 +229,7 @@ def test_bits_do_not_depend_on_threads_and_runs_merge():
         nnqm.extend(one, 10_000)
 
 
+@pytest.mark.slow
 def test_runs_are_saved(tmp_path):
     run = nnqm.simulate_two_level(OSCILLATOR, 32, 8, 5, 0.3, rng=4, functions=lambda x: x**2, names=["square"])
     nnqm.save(run, tmp_path / "two.nc")

@@ -114,6 +114,7 @@ def test_weighted_sums_are_those_of_numpy(n_paths, n_times, channels, n_blocks, 
     assert run.n_paths == n_paths
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("channels", "dtype"), [(1, np.float32), (2, np.float64), (1, np.int16)])
 def test_long_weighted_paths_in_several_windows(channels, dtype):
     rng = np.random.default_rng(channels)
@@ -231,6 +232,7 @@ def test_weights_of_chunks_lists_and_pieces_agree(tmp_path):
         nnqm.merge([halves[0], nnqm.accumulate(x[300:], 0.1, n_blocks=5, measure=measure, independent=True)])
 
 
+@pytest.mark.slow
 def test_a_report_of_weighted_paths_does_not_use_them_unweighted():
     x = ou(4000, 16, 0.8, 9)
     run = nnqm.accumulate(x, 0.2, weights=np.exp(0.3 * x[:, 0]))
@@ -310,6 +312,7 @@ def test_thousands_of_short_unequal_trajectories():
     assert_consistent(run.connected(), 0.8 ** np.array(run.lags))
 
 
+@pytest.mark.slow
 def test_batches_of_unequal_paths_are_a_chain():
     slow = ou(1, 8000, 0.9, 14)[0]
     x = slow[:, None] + 0.3 * np.random.default_rng(15).normal(size=(8000, 30))
@@ -349,6 +352,7 @@ def test_unequal_paths_that_do_not_fit_are_named(paths, measure, message):
 # ---- pieces
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 90), min_size=2, max_size=30),
@@ -429,6 +433,7 @@ def test_a_bad_piece_leaves_the_others():
         assert accumulator.run() == nnqm.accumulate(iter(pieces), 0.1, measure=PLAIN)
 
 
+@pytest.mark.slow
 def test_stretches_of_trajectories_have_the_bits_of_the_whole():
     x = ou(3, 30_000, 0.9, 19)
     accumulator = nnqm.Accumulator(0.1, measure=PLAIN)
@@ -521,6 +526,7 @@ def chains(n_chains, n, rho, rng, width=12):
     return slow[:, :, None] + 0.5 * np.random.default_rng((rng, 1)).normal(size=(n_chains, n, width))
 
 
+@pytest.mark.slow
 def test_replicas_keep_their_names_and_blocks():
     x = chains(3, 4000, 0.9, 21)
     runs = {"hot": x[0], "cold": x[1, :2000], "warm": [x[2, :1000], x[2, 1000:]]}
@@ -555,6 +561,7 @@ def test_replicas_are_saved_and_merged(tmp_path):
     np.testing.assert_array_equal(both.sums["lags"], run.sums["lags"])
 
 
+@pytest.mark.slow
 def test_replicas_of_two_sectors_are_told_apart():
     x = chains(4, 2000, 0.5, 23)
     x[2] += 0.4
