@@ -311,7 +311,7 @@ def test_an_ensemble_on_an_oscillator_is_averaged_over_its_trained_draws():
 
 @pytest.mark.slow
 def test_the_kurtosis_of_a_network_of_t_is_that_of_its_last_time():
-    # One neuron without biases: x(t) = v tanh(w t) at t = 1.5.
+    # One neuron without biases: x(t) = v sin(w t) at t = 1.5.
     network = RandomNetwork((1, 1, 1), "sin", weight_std=[1.0, 1.0])
     times = np.linspace(-1.5, 1.5, 13)
     found = training_dynamics(

@@ -233,7 +233,7 @@ def dies_once(mark, answer):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="sends a POSIX signal")
 def test_a_worker_is_killed_while_it_sends_a_result(monkeypatch, tmp_path):
-    monkeypatch.setattr(crew, "_DEAF", 0.2)
+    monkeypatch.setattr(crew, "_STUCK", 0.2)
     made = []
 
     def make():
@@ -246,6 +246,26 @@ def test_a_worker_is_killed_while_it_sends_a_result(monkeypatch, tmp_path):
     calls = [(str(tmp_path / "given"), i) for i in range(6)]
     with crew.local_workers(2) as pool, pytest.warns(RuntimeWarning, match="killed.*this process does the rest"):
         assert sorted(crew.Crew(pool).as_completed(dies_once, calls)) == [(i, i) for i in range(6)]
+
+
+class Losing(ProcessPoolExecutor):
+    """A pool whose worker dies, and that loses the call which is made meanwhile."""
+
+    def submit(self, function, /, *arguments):
+        super().submit(os._exit, 1)
+        return Future()
+
+
+@pytest.mark.slow
+def test_a_call_that_a_breaking_pool_loses_is_made_again(monkeypatch):
+    monkeypatch.setattr(crew, "_STUCK", 0.2)
+    pools = iter([Losing(1, mp_context=multiprocessing.get_context("spawn")), ThreadPoolExecutor(1)])
+    assert list(crew.Crew(lambda: next(pools)).as_completed(abs, [(-3,)])) == [(0, 3)]
+    with (
+        Losing(1, mp_context=multiprocessing.get_context("spawn")) as pool,
+        pytest.warns(RuntimeWarning, match="the rest"),
+    ):
+        assert list(crew.Crew(pool).as_completed(abs, [(-3,)])) == [(0, 3)]
 
 
 class Broken(Executor):

@@ -331,6 +331,7 @@ def test_faulty_seeds_are_refused(rng):
         lambda: interop.to_bootstrap(blocks(1, 16, (2,)), rng=rng),
         lambda: nnqm.Network.random((1, 2, 1), "tanh", rng=rng),
         lambda: nnqm.Density("uniform").sample(3, rng),
+        lambda: nnqm.quasi_monte_carlo(theory, rng=rng),
         lambda: nnqm.fit(theory, nnqm.Target(nnqm.learning.SpectralWeights(1), [0.5]), free="omega", rng=rng),
     ):
         with pytest.raises(InputTypeError, match="rng must be an integer"):

@@ -25,7 +25,7 @@ _EXECUTORS = 5
 # Seconds between looks at the keyboard while no result comes.
 _PATIENCE = 0.1
 # Seconds without a result after which a pool with a dead worker is ended.
-_DEAF = 5.0
+_STUCK = 5.0
 # Seconds for which the size of a cluster is believed.
 _ASKED = 5.0
 # Calls in flight where the number of workers is not known.
@@ -148,9 +148,9 @@ class Crew:
             try:
                 tag, future = self._finished.get(timeout=_PATIENCE)
             except queue.Empty:
-                if self._is_deaf():
+                if self._is_stuck():
                     _end(self._executor)
-                    self._replace(BrokenExecutor("a worker was killed, and the pool did not notice"))
+                    self._replace(BrokenExecutor("a worker was killed, and the pool waits for its result"))
                 waited += _PATIENCE
                 if patience is not None and waited >= patience:
                     return None
@@ -199,11 +199,11 @@ class Crew:
         finally:
             self.stop()
 
-    def _is_deaf(self) -> bool:
+    def _is_stuck(self) -> bool:
         """Whether a worker has been dead for some seconds, and no call has failed for it.
 
         A worker that is killed while it sends a result leaves a part of it, and a pool of the standard library waits
-        for the rest without end.
+        for the rest without end. A call that is made while a pool breaks can be lost.
         """
         from concurrent.futures import ProcessPoolExecutor
         from multiprocessing.connection import wait
@@ -215,7 +215,7 @@ class Crew:
             self._dead_since = None
             return False
         self._dead_since = self._dead_since or time.monotonic()
-        return time.monotonic() > self._dead_since + _DEAF
+        return time.monotonic() > self._dead_since + _STUCK
 
     def _replace(self, error: BaseException) -> None:
         """Make a new executor and begin the calls of the old one again."""
@@ -248,7 +248,7 @@ def _end(pool: Any) -> None:
         worker.kill()
     pool._result_queue._writer.close()
     # It fails its calls now, and none of them must be cancelled meanwhile.
-    pool._executor_manager_thread.join(_DEAF)
+    pool._executor_manager_thread.join(_STUCK)
 
 
 def warn_lost(error: WorkersLost, level: int) -> None:
