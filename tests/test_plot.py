@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+import xarray
 from matplotlib import colormaps, colors, rc_context, rcParams, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -621,7 +622,9 @@ def test_names_are_text_and_not_formulas():
     drawn = [plot.overview(run, nnqm.analyse(run, n_levels=1, positivity=False), Figure())]
     theories = {name: nnqm.builtin_theory("deep-tanh"), "b": nnqm.builtin_theory("oscillator")}
     found = nnqm.scan(theories, n_levels=1, positivity=False)
-    drawn += [plot.scan(part, Figure().add_subplot()).figure for part in (found, found.rename(theory=name))]
+    lines = xarray.concat([found, found], dim="kind").assign_coords(kind=[name, "c"], theory=["a", "b"])
+    parts = (found, found.rename(theory=name), lines.transpose("theory", "kind", ...))
+    drawn += [plot.scan(part, Figure().add_subplot()).figure for part in parts]
     drawn += [plot.training({name: dynamics()}, Figure().add_subplot(), quantity=q).figure for q in ("gap", "variance")]
     for figure in drawn:
         figure.draw_without_rendering()
